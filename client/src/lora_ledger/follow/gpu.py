@@ -1,0 +1,61 @@
+"""GPU facts and load from nvidia-smi, where there is one."""
+
+import os
+import shutil
+import subprocess
+
+_FIELDS = ["index", "name", "memory.total", "driver_version", "utilization.gpu", "memory.used", "power.draw"]
+
+
+def nvidia_smi(arguments, timeout=10.0):
+    """nvidia-smi's standard output, or None where it is missing, fails, or hangs."""
+    tool = shutil.which("nvidia-smi")
+    if not tool:
+        return None
+    try:
+        done = subprocess.run(
+            [tool, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=timeout
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def visible(index):
+    """Whether CUDA_VISIBLE_DEVICES lets this process use the GPU; names that are no plain numbers count as all."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None or not named.replace(",", "").replace(" ", "").isdigit():
+        return True
+    return str(index) in [part.strip() for part in named.split(",")]
+
+
+def read_gpus():
+    """A dict a visible GPU: index, name, memory_mb, driver, util (percent), mem_mb, power_w; None where unknown."""
+    text = nvidia_smi([f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"])
+    gpus = []
+    for line in (text or "").splitlines():
+        cells = [cell.strip() for cell in line.split(",")]
+        if len(cells) != len(_FIELDS) or not cells[0].isdigit() or not visible(cells[0]):
+            continue
+        gpus.append({
+            "index": int(cells[0]), "name": cells[1], "memory_mb": _number(cells[2]), "driver": cells[3],
+            "util": _number(cells[4]), "mem_mb": _number(cells[5]), "power_w": _number(cells[6]),
+        })
+    return gpus
+
+
+def sample():
+    """The load now as metrics: gpu.0.util (percent), gpu.0.mem_mb (MiB), gpu.0.power_w (watts)."""
+    return {
+        f"gpu.{gpu['index']}.{name}": gpu[name]
+        for gpu in read_gpus()
+        for name in ("util", "mem_mb", "power_w")
+        if gpu[name] is not None
+    }

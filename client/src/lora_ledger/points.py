@@ -1,0 +1,115 @@
+"""Collects metric values until a heartbeat takes them, as the contract's log entries."""
+
+import math
+import threading
+import time
+from datetime import datetime, timezone
+
+
+def iso(seconds):
+    """A Unix time as ISO 8601 UTC with milliseconds."""
+    try:
+        moment = datetime.fromtimestamp(seconds, timezone.utc)
+    except (OverflowError, OSError, ValueError):
+        moment = datetime.now(timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def number(value):
+    """A value as JSON can carry it: non-finite numbers become "NaN", "Infinity", "-Infinity"."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int):
+        return value
+    value = float(value)
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+class Points:
+    """Rows by step. Values of one series at one step are averaged, as they come with gradient accumulation.
+
+    `loss` itself is `loss_tag` where TensorBoard gives that series, else the progress bar's mean, which is held back
+    for `hold` seconds first while TensorBoard may still bring the better value.
+    """
+
+    LIMIT = 50_000
+
+    def __init__(self, loss_tag="loss/current", hold=0.0, clock=time.monotonic):
+        self.loss_tag = loss_tag
+        self.hold = hold
+        self._clock = clock
+        self._guard = threading.Lock()
+        self._rows = {}
+        self._open = {}
+        self._bar = {}
+        self._covered = -1
+
+    def put(self, step, metrics, when=None, epoch=None):
+        """Adds values to the step's row as they are."""
+        with self._guard:
+            self._set(step, metrics, when, epoch)
+
+    def _set(self, step, metrics, when, epoch):
+        row = self._rows.get(step)
+        if row is None:
+            if len(self._rows) >= self.LIMIT:
+                return
+            row = self._rows[step] = [epoch, when if when is not None else time.time(), {}]
+        elif row[0] is None:
+            row[0] = epoch
+        row[2].update(metrics)
+
+    def add(self, series, step, value, when, epoch=None):
+        """Adds one value of a series; the step's mean becomes known with the series' next step."""
+        with self._guard:
+            current = self._open.get(series)
+            if current and current[0] != step:
+                self._close(series)
+                current = None
+            if current is None:
+                self._open[series] = [step, value, 1, when, epoch]
+            else:
+                current[1] += value
+                current[2] += 1
+
+    def _close(self, series):
+        step, total, count, when, epoch = self._open.pop(series)
+        mean = total / count
+        metrics = {series: mean}
+        if series == self.loss_tag:
+            self._covered = max(self._covered, step)
+            metrics["loss"] = mean
+        self._set(step, metrics, when, epoch)
+
+    def bar(self, step, value, when, epoch=None):
+        """The loss on the progress bar after the given step."""
+        with self._guard:
+            if step > self._covered and len(self._bar) < self.LIMIT:
+                self._bar[step] = (value, when, epoch, self._clock())
+
+    def drain(self, limit=1000, final=False):
+        """At most `limit` log entries in order of step; `final` also gives what is still open or held back."""
+        with self._guard:
+            if final:
+                for series in list(self._open):
+                    self._close(series)
+            now = self._clock()
+            for step in sorted(self._bar):
+                value, when, epoch, since = self._bar[step]
+                if step <= self._covered:
+                    del self._bar[step]
+                elif final or now - since >= self.hold:
+                    del self._bar[step]
+                    self._set(step, {"loss": value}, when, epoch)
+            entries = []
+            for step in sorted(self._rows)[:limit]:
+                epoch, when, metrics = self._rows.pop(step)
+                entry = {"step": step, "time": iso(when), "metrics": {k: number(v) for k, v in metrics.items()}}
+                if epoch is not None:
+                    entry["epoch"] = epoch
+                entries.append(entry)
+            return entries

@@ -1,0 +1,365 @@
+"""Brings a spool's items to the ledger: messages in order, files beside them, the finish after both."""
+
+import threading
+import time
+
+from . import say
+from .spool import FINISH, MESSAGES, UPLOADS
+from .transport import Denied, Later, Refused, Superseded, backoff
+from .uploads import Upload
+
+# A finish waits for uploads as long as they move, so that `success` means that the weights are safe.
+UPLOAD_STALL = 30.0
+# The pause after 401 and 403, which only a person can mend.
+DENIED_PAUSE = 60.0
+
+
+class Sender:
+    """Two background threads over one spool. `events` is told what the ledger says (see `Events`)."""
+
+    def __init__(self, spool, ledger, events=None):
+        self.spool = spool
+        self.ledger = ledger
+        self.events = events or Events()
+        self.interval = 15.0
+        self.denied = None
+        self.trouble = None
+        self.moved = time.monotonic()
+        self.upload_moved = time.monotonic()
+        self.uploading = None
+        self.show_progress = False
+        self._wake = threading.Condition()
+        self._stop = threading.Event()
+        self._threads = []
+        self._last_beat = time.monotonic()
+        self._pausing = set()
+
+    def start(self):
+        """Starts sending in the background."""
+        if self.ledger is None:
+            return
+        for target, name in ((self._messages, "ledger-messages"), (self._uploads, "ledger-uploads")):
+            thread = threading.Thread(target=target, name=name, daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self, timeout=5.0):
+        """Ends both threads; what is unsent stays in the spool."""
+        self._stop.set()
+        self.wake()
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def wake(self):
+        """Says that the spool has something new."""
+        with self._wake:
+            self._wake.notify_all()
+
+    @property
+    def superseded(self):
+        """True once another attempt holds the task."""
+        return bool(self.spool.state.get("superseded"))
+
+    def wait_empty(self, still, stop_waiting=lambda: False):
+        """Waits until nothing is unsent; gives up when nothing moved for `still` seconds.
+
+        True when all is sent.
+        """
+        self.moved = time.monotonic()
+        while self.spool.pending():
+            if self.ledger is None or self.denied or stop_waiting():
+                return False
+            if time.monotonic() - self.moved > still:
+                return False
+            with self._wake:
+                self._wake.wait(0.2)
+        return True
+
+    def _pause(self, seconds, who):
+        """Waits for the time out; a new item does not shorten a back-off."""
+        end = time.monotonic() + seconds
+        with self._wake:
+            self._pausing.add(who)
+            while not self._stop.is_set() and time.monotonic() < end:
+                self._wake.wait(min(1.0, max(0.01, end - time.monotonic())))
+            self._pausing.discard(who)
+
+    def _idle(self, seconds):
+        with self._wake:
+            if not self._stop.is_set():
+                self._wake.wait(seconds)
+
+    def _advanced(self):
+        self.moved = time.monotonic()
+        self.denied = None
+        self.trouble = None
+        self.wake()
+
+    def _messages(self):
+        tries = 0
+        while not self._stop.is_set():
+            item = self.spool.peek(MESSAGES)
+            lane = MESSAGES
+            if item is None and self._finish_due():
+                item = self.spool.peek(FINISH)
+                lane = FINISH
+            if item is None:
+                self._keep_alive()
+                self._idle(0.2 if self.spool.size(FINISH) else 1.0)
+                continue
+            n, kind, body = item
+            try:
+                getattr(self, f"_send_{kind}")(body)
+                self.spool.done(lane, n)
+                tries = 0
+                self._advanced()
+            except Superseded as error:
+                self._lose_task(error)
+            except Refused as error:
+                self._set_aside(lane, n, kind, body, error)
+                tries = 0
+            except Denied as error:
+                self._deny(error)
+                self._pause(DENIED_PAUSE, "messages")
+            except Later as error:
+                self._postpone(error, tries, "messages")
+                tries += 1
+            except Exception as error:
+                say.trouble(error)
+                self._set_aside(lane, n, kind, body, error)
+
+    def _uploads(self):
+        tries = 0
+        while not self._stop.is_set():
+            item = self.spool.peek(UPLOADS) if "task_id" in self.spool.state else None
+            if item is None:
+                self.uploading = None
+                self._idle(1.0)
+                continue
+            n, kind, body = item
+            before = self.upload_moved
+            try:
+                self._upload(n, body)
+                self.spool.done(UPLOADS, n)
+                tries = 0
+                self._advanced()
+            except Superseded as error:
+                self._lose_task(error)
+            except Refused as error:
+                self._set_aside(UPLOADS, n, kind, body, error)
+                tries = 0
+            except Denied as error:
+                self._deny(error)
+                self._pause(DENIED_PAUSE, "uploads")
+            except Later as error:
+                if self.upload_moved > before:
+                    tries = 0
+                self.spool.rotate(UPLOADS)
+                self._postpone(error, tries, "uploads")
+                tries += 1
+            except Exception as error:
+                say.trouble(error)
+                self._set_aside(UPLOADS, n, kind, body, error)
+
+    def _postpone(self, error, tries, who):
+        self.trouble = str(error)
+        if say.debugging():
+            say.warn(f"will try again: {error}")
+        if tries == 3:
+            say.warn_once("away", f"the ledger cannot be reached ({error}); training goes on and the record is kept in {self.spool.folder}")
+        self._pause(error.delay if error.delay is not None else backoff(tries), who)
+
+    def _deny(self, error):
+        self.denied = str(error)
+        self.wake()
+        say.warn_once(
+            "denied",
+            f"the ledger does not accept the key ({error}); the record is kept in {self.spool.folder}: "
+            "set LEDGER_KEY to a valid key and run `lora-ledger sync`",
+        )
+
+    def _set_aside(self, lane, n, kind, body, error):
+        reason = str(error) or type(error).__name__
+        self.spool.refuse(lane, n, kind, body, reason)
+        what = f"the file {body['filename']}" if kind == "weight" else f"a {kind}"
+        text = f"the ledger refused {what}: {reason}; it is set aside in {self.spool.folder / 'refused.jsonl'}"
+        if kind == "open":
+            say.warn(f"this run cannot be recorded: {reason}; what it has to say is kept in {self.spool.folder / 'refused.jsonl'}")
+            self.spool.drop_all("the run could not be registered")
+        elif kind == "weight":
+            say.warn(text)
+        else:
+            say.warn_once(f"refused-{kind}", text)
+        self._advanced()
+
+    def _lose_task(self, error):
+        if not self.superseded:
+            self.spool.state["superseded"] = True
+            self.spool.save()
+            say.warn(f"another attempt has taken over task {self.spool.state.get('task_id')}; this one stops and records nothing more")
+            self.events.superseded()
+        self.spool.drop_all(str(error))
+        self._advanced()
+
+    @property
+    def _task(self):
+        if "task_id" not in self.spool.state:
+            raise Refused("the run was never registered")
+        return f"/api/tasks/{self.spool.state['task_id']}"
+
+    def _send_open(self, body):
+        """Opens the next attempt of a task, or registers a new one."""
+        state = self.spool.state
+        if "task_id" in state:
+            return
+        resume = body.get("resume")
+        if resume:
+            try:
+                answer = self.ledger.ask(
+                    "POST", f"/api/tasks/{resume['task_id']}/attempts", resume["body"], {"Idempotency-Key": body["key"]}
+                )
+                self._opened(resume["task_id"], answer["attempt"], answer)
+                return
+            except (Refused, KeyError) as error:
+                say.warn(f"task {resume['task_id']} cannot be resumed ({error}); this run is recorded as a new task")
+        self._register(body)
+
+    def _register(self, body):
+        """Registers with everything; where the ledger refuses a field, without it: a run is never lost for a detail."""
+        register = dict(body["register"])
+        key = body["key"]
+        for retry in range(3):
+            try:
+                answer = self.ledger.ask("POST", "/api/tasks", register, {"Idempotency-Key": key if not retry else f"{key}-{retry}"})
+                break
+            except Refused as error:
+                if retry == 2 or error.status not in (400, 413, 422):
+                    raise
+                named = {str(e.get("path", "")).split(".")[0].split("[")[0] for e in error.body.get("errors", []) if isinstance(e, dict)}
+                named &= set(register)
+                kept = {k: v for k, v in register.items() if k not in named} if named and not retry else {}
+                if not kept:
+                    kept = {"task_name": register.get("task_name") or "unnamed run", "command": register.get("command") or []}
+                say.warn(f"the ledger refused part of this run's description ({error}); it is recorded without {', '.join(sorted(set(register) - set(kept))) or 'it'}")
+                register = kept
+        if "task_id" not in answer:
+            raise Later("the answer names no task_id")
+        for text in answer.get("warnings") or []:
+            say.notice(f"note on the settings: {text if isinstance(text, str) else text.get('message', text)}")
+        self._opened(answer["task_id"], 1, answer)
+
+    def _opened(self, task_id, attempt, answer):
+        self.spool.state.update(task_id=task_id, attempt=attempt, url=self.ledger.url)
+        self.spool.save()
+        self._take_interval(answer)
+        self.events.opened(task_id, attempt)
+
+    def _take_interval(self, answer):
+        value = answer.get("heartbeat_interval_sec")
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            self.interval = min(300.0, max(0.2, float(value)))
+
+    def _send_heartbeat(self, body):
+        answer = self.ledger.ask("POST", f"{self._task}/heartbeat", {"attempt": self.spool.state["attempt"], **body})
+        self._last_beat = time.monotonic()
+        self._take_interval(answer)
+        if answer.get("cancel_requested"):
+            self.events.cancel_requested()
+
+    def _send_point(self, body):
+        """One log entry by hand, as a heartbeat of the task's current attempt with the next free number."""
+        state = self.spool.state
+        task_id = body["task_id"]
+        pending = state.get("point")
+        if not pending or pending["id"] != body["id"]:
+            task = self.ledger.ask("GET", f"/api/tasks/{task_id}")
+            task = task.get("task", task)
+            attempt = task.get("attempt") or 1
+            seq = 1 + max(state.get("seqs", {}).get(str(attempt), 0), task.get("last_seq") or 0)
+            pending = state["point"] = {"id": body["id"], "attempt": attempt, "seq": seq}
+            self.spool.save()
+        send = {"attempt": pending["attempt"], "seq": pending["seq"], "progress": {}, "logs": [body["entry"]]}
+        self.ledger.ask("POST", f"/api/tasks/{task_id}/heartbeat", send)
+        state.setdefault("seqs", {})[str(pending["attempt"])] = pending["seq"]
+
+    def _send_datasets(self, body):
+        self.ledger.ask("PUT", f"{self._task}/datasets", body)
+
+    def _finish_due(self):
+        if not self.spool.size(FINISH) or self.spool.size(MESSAGES):
+            return False
+        if not self.spool.size(UPLOADS) or "task_id" not in self.spool.state:
+            return True
+        item = self.spool.peek(FINISH)
+        if item and item[2].get("urgent"):
+            return True
+        return time.monotonic() - self.upload_moved > UPLOAD_STALL
+
+    def _keep_alive(self):
+        """Heartbeats while only uploads are left, so that the run does not count as lost meanwhile."""
+        if self.spool.size(FINISH) and time.monotonic() - self._last_beat > self.interval:
+            self._last_beat = time.monotonic()
+            self.spool.append("heartbeat", {"progress": {}, "logs": []})
+
+    def _send_finish(self, body):
+        send = {k: v for k, v in body.items() if k != "urgent" and v is not None}
+        send.update(attempt=self.spool.state["attempt"] if "task_id" in self.spool.state else 1, last_seq=self.spool.last_seq)
+        try:
+            answer = self.ledger.ask("POST", f"{self._task}/finish", send)
+        except Refused as error:
+            if error.status != 409 or self.spool.state.get("revived"):
+                raise
+            # The run may have been taken for lost while the ledger was away: a heartbeat revives it.
+            self.spool.state["revived"] = True
+            self.spool.append("heartbeat", {"progress": {}, "logs": []})
+            raise Later(str(error), 0.0) from error
+        missing = [tuple(r) for r in answer.get("missing") or [] if isinstance(r, list) and len(r) == 2]
+        for beat in self.spool.find_heartbeats(missing) if missing else ():
+            self._send_heartbeat(beat)
+        self.events.finished(answer)
+
+    def _upload(self, n, body):
+        memos = self.spool.state.setdefault("uploads", {})
+        memo = memos.setdefault(str(n), {})
+        self.uploading = (body["filename"], 0, 0)
+        bar = None
+
+        def report(sent, total):
+            nonlocal bar
+            self.moved = self.upload_moved = time.monotonic()
+            self.uploading = (body["filename"], sent, total)
+            if self.show_progress:
+                bar = bar or say.Progress(f"uploading {body['filename']}", total)
+                bar.show(sent)
+
+        self.upload_moved = time.monotonic()
+        upload = Upload(
+            self.ledger, self.spool.state["task_id"], self.spool.state["attempt"], body, memo, self.spool.save, report, self._stop.is_set
+        )
+        verified = upload.run()
+        size = memo["fingerprint"][0]
+        text = f"{body['filename']}: {say.size_text(size)} stored, checked by {verified}"
+        if bar:
+            bar.end(text)
+        else:
+            say.notice(text)
+        self.events.uploaded(body, verified)
+
+
+class Events:
+    """What a sender tells its owner; called from its threads, so keep each short. Override what you need."""
+
+    def opened(self, task_id, attempt):
+        """The task and attempt now have their numbers."""
+
+    def cancel_requested(self):
+        """Someone asked the ledger to cancel this run."""
+
+    def superseded(self):
+        """Another attempt holds the task."""
+
+    def uploaded(self, item, verified):
+        """A file is stored and checked."""
+
+    def finished(self, answer):
+        """The finish was taken."""

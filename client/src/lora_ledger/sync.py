@@ -1,0 +1,80 @@
+"""`lora-ledger sync`: sends what earlier runs could not."""
+
+import threading
+
+from . import say
+from .hand import BY_HAND
+from .recorder import ledger_of
+from .sender import Events, Sender
+from .spool import Busy, Spool
+
+
+class _Opened(Events):
+    def __init__(self):
+        self.task_id = None
+
+    def opened(self, task_id, attempt):
+        self.task_id = task_id
+
+
+def _left(spool):
+    return f"{spool.size('messages') + spool.size('finish')} messages, {spool.size('uploads')} files"
+
+
+def sync_one(settings, ledger, folder):
+    """Sends one spool. Returns "sent", "left", "busy" or "empty"."""
+    try:
+        spool = Spool.lasting(folder) if folder.name.startswith(BY_HAND) else Spool.open(folder)
+    except Busy:
+        say.notice(f"{folder.name}: being sent by a running process")
+        return "busy"
+    except OSError as error:
+        say.warn(f"{folder}: cannot be read ({error.strerror})")
+        return "left"
+    if not spool.pending():
+        if spool.refused:
+            say.notice(f"{folder.name}: {spool.refused} refused items kept in {folder / 'refused.jsonl'}; delete the folder when you have read it")
+        spool.close()
+        return "empty"
+    known = spool.state.get("url")
+    if known and known != ledger.url:
+        say.warn(f"{folder.name}: belongs to the ledger at {known}, not {ledger.url}; set LEDGER_URL to that one")
+        spool.close()
+        return "left"
+    say.notice(f"{folder.name}: sending {_left(spool)}")
+    events = _Opened()
+    sender = Sender(spool, ledger, events)
+    sender.show_progress = True
+    interrupted = threading.Event()
+    sender.start()
+    try:
+        sent = sender.wait_empty(settings.flush_timeout, interrupted.is_set)
+    except KeyboardInterrupt:
+        sent = False
+    sender.stop()
+    task = spool.state.get("task_id") or events.task_id
+    if sent:
+        aside = f", {spool.refused} items refused (see {folder / 'refused.jsonl'})" if spool.refused else ""
+        say.notice(f"{folder.name}: sent as task {task}{aside}" if task else f"{folder.name}: nothing could be recorded{aside}")
+    else:
+        why = sender.denied or sender.trouble or "interrupted"
+        say.warn(f"{folder.name}: {_left(spool)} left ({why}); run `lora-ledger sync` again later")
+    spool.close()
+    return "sent" if sent else "left"
+
+
+def sync(settings):
+    """Sends all spooled runs, oldest first. The exit code: 0 when nothing is left, 1 otherwise."""
+    try:
+        folders = [f for f in settings.spool.iterdir() if (f / "lock").exists()]
+    except OSError:
+        folders = []
+    if not folders:
+        say.notice(f"nothing to send in {settings.spool}")
+        return 0
+    ledger = ledger_of(settings)
+    if ledger is None:
+        return 1
+    folders.sort(key=lambda f: f.stat().st_mtime)
+    results = [sync_one(settings, ledger, folder) for folder in folders]
+    return 1 if "left" in results else 0

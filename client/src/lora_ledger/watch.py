@@ -1,0 +1,73 @@
+"""Notices weight files that this run wrote, each once it is complete on disk."""
+
+import os
+import time
+
+from . import say
+from .safetensors import Incomplete, read_header
+
+STABLE_SECONDS = 3.0
+
+
+class Watch:
+    """Polls a trainer's output folder. Make it before the trainer starts: what is there then is an older run's."""
+
+    def __init__(self, trainer, clock=time.monotonic):
+        self.trainer = trainer
+        self.found_final = False
+        self._clock = clock
+        self._given = {path: self._state(path) for path, _ in trainer.scan()}
+        self._seen = {}
+
+    @staticmethod
+    def _state(path):
+        try:
+            stat = os.stat(path)
+            return stat.st_size, stat.st_mtime_ns
+        except OSError:
+            return None
+
+    def poll(self, ended=False):
+        """The weight items that became complete since the last call. `ended` says that no trainer writes any more."""
+        items = []
+        for path, saved in self.trainer.scan():
+            state = self._state(path)
+            if state is None or state == self._given.get(path):
+                continue
+            if not ended:
+                since = self._seen.get(path)
+                if since is None or since[0] != state:
+                    self._seen[path] = (state, self._clock())
+                    continue
+                if self._clock() - since[1] < STABLE_SECONDS:
+                    continue
+            item = self._item(path, saved, ended)
+            if item is None:
+                continue
+            self._given[path] = state
+            if saved.kind == "final":
+                self.found_final = True
+            items.append(item)
+        return items
+
+    def _item(self, path, saved, ended):
+        metadata = {}
+        if path.suffix == ".safetensors":
+            try:
+                metadata = read_header(path).get("__metadata__") or {}
+            except Incomplete as error:
+                if ended:
+                    say.warn(f"{path.name} is not complete ({error}) and is not uploaded")
+                    self._given[path] = self._state(path)
+                return None
+            except OSError:
+                return None
+        item = {"path": str(path.absolute()), "filename": path.name, "kind": saved.kind}
+        for name, value in (("epoch", saved.epoch), ("step", saved.step), ("group", saved.group)):
+            if value is not None:
+                item[name] = value
+        for name in ("epoch", "step"):
+            value = metadata.get("ss_steps" if name == "step" else "ss_epoch")
+            if name not in item and isinstance(value, str) and value.isdigit():
+                item[name] = int(value)
+        return item

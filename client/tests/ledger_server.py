@@ -1,0 +1,333 @@
+"""A small real HTTP server that keeps to the ledger's contract, for the client's own tests.
+
+It is strict: unknown fields, gaps in numbering, wrong attempts, an Authorization header on a signed URL and wrong sizes
+or hashes are refused as the contract says. Faults can be put in the way: see `Server.faults`.
+"""
+
+import hashlib
+import json
+import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+KEY = "test-key-0123456789"
+TASK_FIELDS = {
+    "task_name", "config", "command", "datasets", "gpu_info", "node_info", "cuda_version", "git_commit", "hourly_price",
+    "tags", "notes", "experiment_group", "output_dir", "lora_rank",
+}
+SERVER_FIELDS = {"id", "status", "attempt", "user_id", "cost", "created_at"}
+
+
+class Problem(Exception):
+    def __init__(self, status, detail, code="problem", errors=None, headers=None):
+        super().__init__(detail)
+        self.status = status
+        self.body = {"type": f"urn:lora-ledger:{code}", "title": code, "status": status, "detail": detail}
+        if errors:
+            self.body["errors"] = errors
+        self.headers = headers or {}
+
+
+def strict(body, allowed, required=()):
+    wrong = [{"path": k, "message": "is not known"} for k in body if k not in allowed]
+    wrong += [{"path": k, "message": "is missing"} for k in required if k not in body]
+    if wrong:
+        raise Problem(422, "The body is not valid", "not-valid", wrong)
+
+
+class Server:
+    """`tasks`, `weights`, `objects` hold what arrived; `requests` every (method, path) in order.
+
+    `faults` is a list of functions (method, path, body) → None, "drop" (no answer at all), "lose" (handle it, then
+    drop the answer) or a Problem; each call asks all of them.
+    """
+
+    def __init__(self, port=0, interval=0.3, single_limit=1 << 20, part_size=1 << 18):
+        self.interval = interval
+        self.single_limit = single_limit
+        self.part_size = part_size
+        self.tasks = {}
+        self.weights = {}
+        self.objects = {}
+        self.keys = {}
+        self.requests = []
+        self.faults = []
+        self.guard = threading.RLock()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def do(self):
+                server.handle(self)
+
+            do_GET = do_POST = do_PUT = do_DELETE = do
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self.http.daemon_threads = True
+        self.port = self.http.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.thread = threading.Thread(target=self.http.serve_forever, args=(0.05,), daemon=True)
+        self.thread.start()
+
+    def close(self):
+        self.http.shutdown()
+        self.http.server_close()
+        self.thread.join(5)
+
+    def handle(self, request):
+        path = request.path
+        length = int(request.headers.get("Content-Length") or 0)
+        body = request.rfile.read(length) if length else b""
+        fault = None
+        with self.guard:
+            self.requests.append((request.command, path))
+            for rule in list(self.faults):
+                fault = fault or rule(request.command, path, body)
+        if fault == "drop":
+            request.close_connection = True
+            request.connection.close()
+            return
+        headers = {}
+        try:
+            if isinstance(fault, Problem):
+                raise fault
+            with self.guard:
+                status, answer, headers = self.route(request, urlsplit(path), body)
+        except Problem as problem:
+            status, answer, headers = problem.status, problem.body, problem.headers
+        if fault == "lose":
+            request.close_connection = True
+            request.connection.close()
+            return
+        data = b"" if answer is None else json.dumps(answer).encode()
+        try:
+            request.send_response(status)
+            for name, value in headers.items():
+                request.send_header(name, value)
+            request.send_header("Content-Type", "application/json")
+            request.send_header("Content-Length", str(len(data)))
+            request.end_headers()
+            request.wfile.write(data)
+        except OSError:
+            pass
+
+    def route(self, request, url, body):
+        method, path = request.command, url.path
+        if path.startswith("/signed/"):
+            return self.put_object(request, url, body)
+        if request.headers.get("Authorization") != f"Bearer {KEY}":
+            raise Problem(401, "The key is not valid", "bad-key")
+        value = json.loads(body) if body else {}
+        if (method, path) == ("POST", "/api/tasks"):
+            return 200, self.register(request, value, body), {}
+        match = re.fullmatch(r"/api/tasks/(\d+)(?:/(\w+))?", path)
+        if match:
+            task = self.tasks.get(int(match[1]))
+            if task is None:
+                raise Problem(404, f"There is no task {match[1]}", "not-found")
+            name = match[2] or "show"
+            handler = getattr(self, f"{method.lower()}_{name}", None)
+            if not handler:
+                raise Problem(404, "There is no such route", "not-found")
+            return 200, handler(task, value, request), {}
+        match = re.fullmatch(r"/api/weights/(\d+)(?:/(\w+))?", path)
+        if match and int(match[1]) in self.weights:
+            weight = self.weights[int(match[1])]
+            if match[2] == "complete":
+                return 200, self.complete(weight, value), {}
+            if match[2] == "upload":
+                if weight["state"] != "uploading":
+                    raise Problem(409, "The upload has ended", "conflict")
+                query = parse_qs(url.query)
+                return 200, self.upload_of(weight, int(query["from"][0]), int(query["limit"][0])), {}
+            return 200, {k: v for k, v in weight.items() if k != "parts"}, {}
+        raise Problem(404, "There is no such route", "not-found")
+
+    def register(self, request, value, body):
+        taken = [{"path": k, "message": "is kept by the server"} for k in value if k in SERVER_FIELDS]
+        if taken:
+            raise Problem(422, "The registration is not valid", "not-valid", taken)
+        config = value.get("config")
+        if config is not None:
+            strict(config, {"text", "base64", "path", "format"})
+        key = request.headers.get("Idempotency-Key")
+        digest = hashlib.sha256(body).hexdigest()
+        if key in self.keys:
+            task_id, earlier = self.keys[key]
+            if earlier != digest:
+                raise Problem(422, "This Idempotency-Key was used for another registration", "idempotency-key-reused")
+        else:
+            task_id = len(self.tasks) + 1
+            self.keys[key] = (task_id, digest)
+            self.tasks[task_id] = {
+                "id": task_id, "status": "pending", "attempt": 0, "fields": value, "attempts": {}, "datasets": [],
+                "cancel": False, "finish": None,
+            }
+        return {"task_id": task_id, "task": {"id": task_id}, "warnings": []}
+
+    def get_show(self, task, _value, _request):
+        return {"id": task["id"], "status": task["status"], "attempt": task["attempt"]}
+
+    def open_attempt(self, task, from_step=None):
+        task["attempt"] += 1
+        task["status"] = "running"
+        task["attempts"][task["attempt"]] = {"beats": {}, "from_step": from_step, "tail": None}
+
+    def check_attempt(self, task, value):
+        attempt = value.get("attempt", task["attempt"])
+        if attempt == 1 and task["attempt"] == 0:
+            self.open_attempt(task)
+        if attempt < task["attempt"]:
+            raise Problem(409, f"Attempt {attempt} was superseded by attempt {task['attempt']}", "superseded")
+        if attempt != task["attempt"]:
+            raise Problem(409, "There is no such attempt", "conflict")
+        return task["attempts"][attempt]
+
+    def post_attempts(self, task, value, request):
+        strict(value, {"from_step", "gpu_info", "node_info", "cuda_version", "hourly_price"})
+        key = request.headers.get("Idempotency-Key")
+        if key not in self.keys:
+            self.open_attempt(task, value.get("from_step"))
+            self.keys[key] = task["attempt"]
+        return {"attempt": self.keys[key], "heartbeat_interval_sec": self.interval}
+
+    def post_heartbeat(self, task, value, _request):
+        strict(value, {"attempt", "seq", "progress", "logs", "tail"}, ("attempt", "seq"))
+        strict(value.get("progress") or {}, {"epoch", "total_epochs", "step", "total_steps", "percent", "eta_sec"})
+        logs = value.get("logs") or []
+        if len(logs) > 1000:
+            raise Problem(413, "More than 1,000 log entries", "too-large")
+        for entry in logs:
+            strict(entry, {"step", "epoch", "time", "metrics"}, ("step", "time", "metrics"))
+            if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry["time"]):
+                raise Problem(422, "time is no ISO 8601 UTC string", "not-valid")
+            for metric, number in entry["metrics"].items():
+                if not isinstance(number, (int, float)) and number not in ("NaN", "Infinity", "-Infinity"):
+                    raise Problem(422, f"{metric} is no number", "not-valid")
+        if len((value.get("tail") or "").encode()) > 8192:
+            raise Problem(422, "the tail is longer than 8 kB", "not-valid")
+        attempt = self.check_attempt(task, value)
+        attempt["beats"].setdefault(value["seq"], value)
+        if value.get("tail"):
+            attempt["tail"] = value["tail"]
+        if task["status"] == "pending":
+            task["status"] = "running"
+        return {
+            "status": task["status"], "attempt": task["attempt"], "cancel_requested": task["cancel"],
+            "heartbeat_interval_sec": self.interval,
+        }
+
+    def post_finish(self, task, value, _request):
+        strict(
+            value, {"attempt", "status", "last_seq", "error_message", "exit_code", "failure_reason", "final_loss"},
+            ("attempt", "status"),
+        )
+        if value["status"] not in ("success", "failed", "cancelled"):
+            raise Problem(422, "status", "not-valid")
+        if value.get("failure_reason") not in (None, "error", "oom", "lost", "preempted"):
+            raise Problem(422, "failure_reason", "not-valid")
+        attempt = self.check_attempt(task, value)
+        if task["finish"] and task["finish"]["status"] != value["status"]:
+            raise Problem(409, f"The task is {task['status']}", "conflict")
+        task["finish"] = task["finish"] or value
+        task["status"] = value["status"]
+        missing = [[n, n] for n in range(1, (value.get("last_seq") or 0) + 1) if n not in attempt["beats"]]
+        return {"task": {"id": task["id"]}, "missing": missing}
+
+    def put_datasets(self, task, value, _request):
+        strict(value, {"datasets"}, ("datasets",))
+        for fact in value["datasets"]:
+            strict(fact, {"name", "source_path", "image_count", "repeats", "tag_distribution", "content_hash"}, ("name",))
+        task["datasets"] = value["datasets"]
+        return {"datasets": value["datasets"]}
+
+    def post_weights(self, task, value, _request):
+        strict(
+            value, {"attempt", "filename", "size", "sha256", "kind", "epoch", "step", "prompt", "seed", "group"},
+            ("filename", "size", "sha256", "kind"),
+        )
+        if value["kind"] not in ("final", "checkpoint", "state", "sample", "config") or "/" in value["filename"]:
+            raise Problem(422, "kind or filename", "not-valid")
+        self.check_attempt(task, value)
+        weight_id = len(self.weights) + 1
+        weight = {**value, "id": weight_id, "task_id": task["id"], "state": "uploading", "parts": {}, "verified": None}
+        self.weights[weight_id] = weight
+        held = [w for w in self.weights.values() if w["state"] == "complete" and w["sha256"] == value["sha256"]]
+        if held:
+            weight.update(state="complete", verified="sha256")
+            self.objects[weight_id] = self.objects[held[0]["id"]]
+            return {"weight_id": weight_id, "upload": None, "verified": "sha256"}
+        return {"weight_id": weight_id, "upload": self.upload_of(weight, 1, 32)}
+
+    def upload_of(self, weight, start, limit):
+        base = f"{self.url}/signed/{weight['id']}"
+        if weight["size"] <= self.single_limit:
+            return {
+                "method": "PUT", "url": f"{base}?sig=x", "expires_at": "2099-01-01T00:00:00.000Z",
+                "headers": {"If-None-Match": "*", "x-test-signed": "yes"},
+            }
+        count = -(-weight["size"] // self.part_size)
+        numbers = [n for n in range(start, count + 1) if n not in weight["parts"]][:limit]
+        return {
+            "part_size": self.part_size, "expires_at": "2099-01-01T00:00:00.000Z",
+            "parts": [{"number": n, "url": f"{base}?part={n}&sig={time.time()}", "headers": {"x-test-signed": "yes"}} for n in numbers],
+        }
+
+    def put_object(self, request, url, body):
+        if request.headers.get("Authorization"):
+            raise Problem(400, "Only one auth mechanism allowed", "bad-request")
+        if request.headers.get("x-test-signed") != "yes":
+            raise Problem(403, "SignatureDoesNotMatch", "signature")
+        weight = self.weights[int(url.path.split("/")[2])]
+        etag = f'"{hashlib.md5(body).hexdigest()}"'
+        query = parse_qs(url.query)
+        if "part" in query:
+            weight["parts"][int(query["part"][0])] = body
+        else:
+            if weight["id"] in self.objects:
+                raise Problem(412, "PreconditionFailed", "precondition")
+            self.objects[weight["id"]] = body
+        return 200, None, {"ETag": etag}
+
+    def complete(self, weight, value):
+        strict(value, {"parts"})
+        if weight["state"] == "complete":
+            return {"weight_id": weight["id"], "verified": weight["verified"]}
+        if weight["parts"]:
+            given = {p["number"]: p for p in value.get("parts") or []}
+            for number, data in weight["parts"].items():
+                if number in given and given[number]["md5"] != hashlib.md5(data).hexdigest():
+                    raise Problem(422, "a part's md5", "mismatch")
+            data = b"".join(weight["parts"][n] for n in sorted(weight["parts"]))
+        else:
+            data = self.objects.get(weight["id"], b"")
+        if len(data) != weight["size"] or hashlib.sha256(data).hexdigest() != weight["sha256"]:
+            self.objects.pop(weight["id"], None)
+            weight["state"] = "aborted"
+            raise Problem(422, "The file is not the one that was announced", "mismatch")
+        self.objects[weight["id"]] = data
+        weight.update(state="complete", verified="sha256")
+        return {"weight_id": weight["id"], "verified": "sha256"}
+
+    # What tests ask.
+
+    def points(self, task_id, metric, attempt=None):
+        """{step: value} with the highest seq winning."""
+        task = self.tasks[task_id]
+        beats = task["attempts"][attempt or task["attempt"]]["beats"]
+        found = {}
+        for seq in sorted(beats):
+            for entry in beats[seq].get("logs") or []:
+                if metric in entry["metrics"]:
+                    found[entry["step"]] = entry["metrics"][metric]
+        return found
+
+    def held(self, task_id):
+        """{filename: bytes} of complete files."""
+        return {w["filename"]: self.objects[w["id"]] for w in self.weights.values() if w["task_id"] == task_id and w["state"] == "complete"}
