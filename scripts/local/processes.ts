@@ -1,0 +1,240 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { createWriteStream, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { connect, createServer } from "node:net";
+import { dirname, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+/** The repository's root. */
+export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+
+/** Something a person can put right: shown as one plain line, without a stack. */
+export class Trouble extends Error {}
+
+export type Exit = { code: number | null; signal: NodeJS.Signals | null };
+
+export type Running = {
+  /** Also the id of the process group that holds all it started. */
+  pid: number;
+  exited: Promise<Exit>;
+  /** The last lines it wrote. */
+  tail(): string[];
+  /** SIGTERM to the whole group, SIGKILL after `graceMs`; resolves when nothing is left. */
+  stop(graceMs?: number): Promise<void>;
+  /** SIGKILL to the whole group, as a crash would be. */
+  kill9(): void;
+};
+
+/**
+ * Runs "$@" in its own process group and ends that group when standard input closes. The starter
+ * holds the other end, so the kernel closes it however the starter ends, kill -9 included.
+ * It stays until the command has ended, and ends with the command's exit code.
+ */
+const guard = `
+exec 3<&0
+trap : TERM INT HUP
+"$@" </dev/null 3<&- & child=$!
+{ trap "" TERM INT HUP; cat >/dev/null; kill -s TERM -- -$$; sleep 3; kill -s KILL -- -$$; } <&3 >/dev/null 2>&1 &
+exec 3<&-
+while wait $child; code=$?; kill -0 $child 2>/dev/null; do :; done
+exit $code
+`;
+
+/** Started groups that have not ended; the last resort for a starter that ends by exit(). */
+const groups = new Set<number>();
+process.on("exit", () => {
+  for (const pid of groups) signalGroup(pid, "SIGKILL");
+});
+
+function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    process.kill(-pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export const sleep = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));
+
+/** Whether a process of the group is left that still runs. */
+export function groupAlive(pid: number): boolean {
+  if (!signalGroup(pid, 0)) return false;
+  if (process.platform !== "linux") return true;
+  // Ended processes whose parent is gone stay listed until init looks, which can take seconds.
+  return readdirSync("/proc").some((entry) => {
+    if (!/^\d+$/.test(entry)) return false;
+    try {
+      // "pid (name) state parent group …", where the name may hold anything.
+      const fields = readFileSync(`/proc/${entry}/stat`, "utf8")
+        .replace(/^.*\) /s, "")
+        .split(" ");
+      return Number(fields[2]) === pid && fields[0] !== "Z" && fields[0] !== "X";
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** Ends a process group that `startProcess` made: SIGTERM, and SIGKILL after `graceMs`. */
+export async function killTree(pid: number, graceMs = 5_000): Promise<void> {
+  signalGroup(pid, "SIGTERM");
+  for (const until = Date.now() + graceMs; groupAlive(pid) && Date.now() < until; ) await sleep(20);
+  for (const until = Date.now() + 5_000; groupAlive(pid) && Date.now() < until; ) {
+    signalGroup(pid, "SIGKILL");
+    await sleep(20);
+  }
+  groups.delete(pid);
+}
+
+/**
+ * Starts a command whose whole process group ends with this process, whatever ends it. Its output
+ * goes line by line to `onLine` and, where given, to `logFile`.
+ */
+export function startProcess(options: {
+  command: string;
+  args: string[];
+  cwd?: string;
+  env?: NodeJS.ProcessEnv;
+  logFile?: string;
+  onLine?: (line: string) => void;
+}): Running {
+  const { command, args, cwd, env, logFile, onLine } = options;
+  const child: ChildProcess = spawn("/bin/sh", ["-c", guard, "sh", command, ...args], {
+    cwd,
+    env,
+    detached: true,
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  const { pid, stdin, stdout, stderr } = child;
+  if (!pid || !stdin || !stdout || !stderr) throw new Trouble("/bin/sh could not be started.");
+  groups.add(pid);
+  // The other end going away is what `exited` reports.
+  stdin.on("error", () => {});
+  if (logFile) mkdirSync(dirname(logFile), { recursive: true });
+  const log = logFile ? createWriteStream(logFile, { flags: "a", mode: 0o600 }) : undefined;
+  log?.on("error", () => {});
+  const last: string[] = [];
+  for (const stream of [stdout, stderr])
+    createInterface({ input: stream }).on("line", (line) => {
+      last.push(line);
+      if (last.length > 60) last.shift();
+      log?.write(`${line}\n`);
+      onLine?.(line);
+    });
+  const closed = new Promise((done) => child.on("close", done));
+  const exited = new Promise<Exit>((done) => {
+    child.on("error", () => done({ code: null, signal: null }));
+    child.on("exit", async (code, signal) => {
+      signalGroup(pid, "SIGKILL");
+      groups.delete(pid);
+      // Its last words may still be on their way.
+      await Promise.race([closed, sleep(500)]);
+      log?.end();
+      done({ code, signal });
+    });
+  });
+  return {
+    pid,
+    exited,
+    tail: () => [...last],
+    async stop(graceMs) {
+      await killTree(pid, graceMs);
+      await exited;
+    },
+    kill9: () => void signalGroup(pid, "SIGKILL"),
+  };
+}
+
+/** A TCP port that nothing listens on just now. */
+export function freePort(host = "127.0.0.1"): Promise<number> {
+  return new Promise((done, fail) => {
+    const server = createServer();
+    server.once("error", fail);
+    server.listen(0, host, () => {
+      const address = server.address();
+      server.close(() =>
+        address && typeof address === "object" ? done(address.port) : fail(new Error("no port")),
+      );
+    });
+  });
+}
+
+/** Whether something answers or listens at a port of this machine. */
+export async function portBusy(port: number): Promise<boolean> {
+  const answers = (host: string) =>
+    new Promise<boolean>((done) => {
+      const socket = connect({ port, host, timeout: 500 });
+      const end = (busy: boolean) => {
+        socket.destroy();
+        done(busy);
+      };
+      socket.once("connect", () => end(true));
+      socket.once("error", () => end(false));
+      socket.once("timeout", () => end(false));
+    });
+  // `localhost` may be either address, so a listener at the other one would take our visitors.
+  if ((await Promise.all([answers("127.0.0.1"), answers("::1")])).includes(true)) return true;
+  return new Promise((done, fail) => {
+    const server = createServer();
+    server.once("error", (error: NodeJS.ErrnoException) =>
+      error.code === "EADDRINUSE"
+        ? done(true)
+        : fail(
+            new Trouble(
+              `Port ${port} cannot be used here (${error.code}). Try another: PORT=8788 npm start`,
+            ),
+          ),
+    );
+    server.listen(port, "127.0.0.1", () => server.close(() => done(false)));
+  });
+}
+
+/** Asks `ready` every 50 ms until it is true. Throws Trouble when `alive` ends first or on time-out. */
+export async function waitFor(
+  what: string,
+  ready: () => Promise<boolean>,
+  options: { timeoutMs?: number; alive?: Promise<Exit>; tail?: () => string[] } = {},
+): Promise<void> {
+  const { timeoutMs = 60_000, alive, tail } = options;
+  let ended: Exit | undefined;
+  alive?.then((exit) => {
+    ended = exit;
+  });
+  const said = () => {
+    const lines = tail?.().filter((line) => line.trim()) ?? [];
+    return lines.length
+      ? `\n${lines
+          .slice(-20)
+          .map((line) => `  ${line}`)
+          .join("\n")}`
+      : "";
+  };
+  const until = Date.now() + timeoutMs;
+  while (true) {
+    if (ended)
+      throw new Trouble(`The ${what} ended while starting (${describeExit(ended)}).${said()}`);
+    const answer = await ready().catch((error: unknown) => {
+      if (error instanceof Trouble) throw error;
+      return false;
+    });
+    if (answer) return;
+    if (Date.now() > until)
+      throw new Trouble(`The ${what} did not answer within ${timeoutMs / 1000} seconds.${said()}`);
+    await sleep(50);
+  }
+}
+
+/** How a process ended, in words. The guard reports a signal the way a shell does, as 128 + n. */
+export function describeExit({ code, signal }: Exit): string {
+  if (signal) return `signal ${signal}`;
+  if (code !== null && code > 128) return `signal ${code - 128}`;
+  return `exit code ${code}`;
+}
+
+/** True when a GET answers 200. */
+export const answersOk = async (url: string) => {
+  const response = await fetch(url, { signal: AbortSignal.timeout(5_000) });
+  await response.body?.cancel();
+  return response.ok;
+};
