@@ -116,7 +116,7 @@ def _value(text, at):
         at += 1
     if at >= len(text):
         raise Unreadable("a value is missing")
-    for quote in ('"""', "'''"):
+    for quote in ('"' * 3, "'" * 3):
         if text.startswith(quote, at):
             end = text.find(quote, at + 3)
             if end < 0:

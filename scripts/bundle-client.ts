@@ -1,0 +1,105 @@
+/**
+ * Writes client/dist/ledger.py: the whole Python client as one readable file, for boxes that have curl and python3
+ * alone. It runs as a program and can be imported; its modules stay modules, so that tracebacks name them.
+ */
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join, relative, sep } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const source = join(root, "client", "src");
+const target = join(root, "client", "dist", "ledger.py");
+
+const modules = readdirSync(join(source, "lora_ledger"), { recursive: true, encoding: "utf8" })
+  .filter((name) => name.endsWith(".py"))
+  .map((name) => join("lora_ledger", name))
+  .sort()
+  .map((name) => {
+    const path = name.split(sep).join("/");
+    const parts = path.replace(/\.py$/, "").split("/");
+    const isPackage = parts.at(-1) === "__init__";
+    const code = readFileSync(join(source, name), "utf8").replaceAll("\r\n", "\n");
+    if (code.includes("'''") || code.trimEnd().endsWith("\\"))
+      throw new Error(`${path} cannot be embedded: it contains ''' or ends in a backslash`);
+    return { name: (isPackage ? parts.slice(0, -1) : parts).join("."), path, isPackage, code };
+  });
+
+const version = /__version__ = "([^"]+)"/.exec(
+  modules.find((m) => m.name === "lora_ledger")?.code ?? "",
+)?.[1];
+if (!version) throw new Error("client/src/lora_ledger/__init__.py names no __version__");
+
+const embedded = modules
+  .map(
+    (m) =>
+      `_MODULES["${m.name}"] = ("${m.path}", ${m.isPackage ? "True" : "False"}, r'''\n${m.code}''')\n`,
+  )
+  .join("\n");
+
+const file = `#!/usr/bin/env python3
+"""LoRA Ledger's client ${version} in one file. Python 3.9 or newer, nothing else.
+
+    LEDGER_URL=… LEDGER_KEY=… python3 ledger.py run -- COMMAND…
+    python3 ledger.py --help
+
+As a library, beside your script:  import ledger;  ledger.track(config="my_lora.toml")
+The modules below are those of client/src/lora_ledger, unchanged.
+"""
+
+import sys
+
+if sys.version_info < (3, 9):
+    sys.exit("ledger.py needs Python 3.9 or newer; this is " + sys.version.split()[0])
+
+import importlib.abc
+import importlib.machinery
+import linecache
+
+_MODULES = {}
+
+${embedded}
+
+class _Embedded(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Imports lora_ledger and its modules from the text above."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in _MODULES:
+            return None
+        spec = importlib.machinery.ModuleSpec(name, self, origin=self._origin(name), is_package=_MODULES[name][1])
+        spec.has_location = False
+        return spec
+
+    def _origin(self, name):
+        return "<ledger.py>/" + _MODULES[name][0]
+
+    def is_package(self, name):
+        return _MODULES[name][1]
+
+    def get_source(self, name):
+        return _MODULES[name][2][1:]
+
+    def exec_module(self, module):
+        name = module.__name__
+        source, origin = self.get_source(name), self._origin(name)
+        linecache.cache[origin] = (len(source), None, source.splitlines(True), origin)
+        exec(compile(source, origin, "exec", dont_inherit=True), module.__dict__)
+
+
+if not any(type(finder).__name__ == "_Embedded" for finder in sys.meta_path):
+    sys.meta_path.insert(0, _Embedded())
+
+from lora_ledger import Run, __version__, track  # noqa: E402
+
+__all__ = ["Run", "track", "__version__"]
+
+if __name__ == "__main__":
+    from lora_ledger.cli import main
+
+    sys.exit(main())
+`;
+
+mkdirSync(dirname(target), { recursive: true });
+writeFileSync(target, file);
+console.log(
+  `${relative(root, target)}: ${modules.length} modules, ${Math.round(file.length / 1000)} kB`,
+);
