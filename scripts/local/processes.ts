@@ -233,8 +233,8 @@ export function describeExit({ code, signal }: Exit): string {
 }
 
 /** True when a GET answers 200. */
-export const answersOk = async (url: string) => {
-  const response = await fetch(url, { signal: AbortSignal.timeout(5_000) });
+export const answersOk = async (url: string, timeoutMs = 5_000) => {
+  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
   await response.body?.cancel();
   return response.ok;
 };

@@ -31,22 +31,18 @@ function devVar(name: string, value: string): string {
 /**
  * Writes wrangler.toml as this one worker needs it, and beside it, readable by its owner alone, the
  * secrets: there they stand in no process list and no log, and no .dev.vars or .env of the
- * repository changes them. Static files are built by the caller, or again and again when `watch`.
+ * repository changes them. Static files are built by the caller.
  */
-function writeConfig(dir: string, vars: Record<string, string>, watch: boolean): string {
+function writeConfig(dir: string, vars: Record<string, string>): string {
   const config: TomlTable = parse(readFileSync(join(root, "wrangler.toml"), "utf8"));
   // Crons never fire here; wrangler only warns of that at length.
-  const { build, assets, triggers: _crons, ...rest } = config;
+  const { build: _build, assets, triggers: _crons, ...rest } = config;
   const table = (value: unknown) => (typeof value === "object" && value !== null ? value : {});
-  const { command, watch_dir: watched } = { command: "", watch_dir: [], ...table(build) };
   const { directory } = { directory: "dist", ...table(assets) };
   const local = {
     ...rest,
     main: resolve(root, String(config.main)),
     assets: { ...table(assets), directory: resolve(root, directory) },
-    ...(watch && {
-      build: { command, cwd: root, watch_dir: watched.map((path) => resolve(root, path)) },
-    }),
     send_metrics: false,
   };
   const file = join(dir, "wrangler.json");
@@ -67,16 +63,14 @@ export async function startWorker(options: {
   persistDir: string;
   vars?: Record<string, string>;
   logFile?: string;
-  /** Builds the static files again when their sources change. */
-  watch?: boolean;
   onLine?: (line: string) => void;
 }): Promise<Worker> {
-  const { databaseUrl, jwtSecret, vars, logFile, watch = false } = options;
+  const { databaseUrl, jwtSecret, vars, logFile } = options;
   const persistDir = resolve(options.persistDir);
   const port = options.port ?? (await freePort());
   mkdirSync(persistDir, { recursive: true });
   const secrets = { DATABASE_URL: databaseUrl, JWT_SECRET: jwtSecret, ...vars };
-  const config = writeConfig(persistDir, secrets, watch);
+  const config = writeConfig(persistDir, secrets);
   const env: NodeJS.ProcessEnv = {
     ...process.env,
     // The build command's `node` is the one that came with the packages, where there is one.
@@ -146,4 +140,4 @@ export async function startWorker(options: {
 
 /** Does what the cron trigger does every minute when deployed; wrangler dev never fires it. */
 export const runScheduled = (url: string) =>
-  answersOk(`${url}/cdn-cgi/local/scheduled?cron=${encodeURIComponent("* * * * *")}`);
+  answersOk(`${url}/cdn-cgi/local/scheduled?cron=${encodeURIComponent("* * * * *")}`, 55_000);

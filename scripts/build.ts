@@ -1,0 +1,111 @@
+/**
+ * `npm run build`: makes dist/, the static files that the platform serves: the Python client, the
+ * API's description and the page that shows it. The same sources give the same bytes, and a file
+ * that has not changed is not written, so that builds may run at the same time.
+ */
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { root } from "./local/processes.ts";
+import { isMain, main } from "./local/say.ts";
+import { describeApi } from "./openapi.ts";
+
+const dist = join(root, "dist");
+
+const headers = `/docs/*
+  Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'
+  X-Content-Type-Options: nosniff
+  Referrer-Policy: no-referrer
+/client.py
+  Content-Type: text/x-python; charset=utf-8
+  X-Content-Type-Options: nosniff
+/openapi.json
+  X-Content-Type-Options: nosniff
+`;
+
+const page = `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>LoRA Ledger: API</title>
+    <link rel="icon" type="image/png" href="favicon-32x32.png">
+    <link rel="stylesheet" href="swagger-ui.css">
+  </head>
+  <body>
+    <div id="api"></div>
+    <script src="swagger-ui-bundle.js"></script>
+    <script src="show.js"></script>
+  </body>
+</html>
+`;
+
+const show = `// No validator: the page asks nobody but this service.
+window.SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#api",
+  deepLinking: true,
+  defaultModelsExpandDepth: 0,
+  validatorUrl: null,
+});
+`;
+
+/** The Python client as one file, or undefined while its bundler is not there. */
+async function bundledClient(): Promise<Buffer | undefined> {
+  const bundler = join(root, "scripts/bundle-client.ts");
+  if (!existsSync(bundler)) return undefined;
+  await import(pathToFileURL(bundler).href);
+  return readFileSync(join(root, "client/dist/ledger.py"));
+}
+
+/** Makes dist/ what it should be, and returns how many of its files changed. */
+export async function build(): Promise<{ files: number; changed: number }> {
+  const swagger = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
+  const files = new Map<string, string | Buffer>([
+    ["_headers", headers],
+    ["openapi.json", JSON.stringify(await describeApi())],
+    ["docs/index.html", page],
+    ["docs/show.js", show],
+  ]);
+  for (const name of ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", "LICENSE"])
+    files.set(`docs/${name}`, readFileSync(join(swagger, name)));
+  const client = await bundledClient();
+  if (client) files.set("client.py", client);
+  else console.error("scripts/bundle-client.ts is not there: dist/ has no client.py.");
+
+  let changed = 0;
+  for (const [name, content] of files) {
+    const path = join(dist, name);
+    if (existsSync(path) && readFileSync(path).equals(Buffer.from(content))) continue;
+    mkdirSync(dirname(path), { recursive: true });
+    // Renamed into place: a server that reads meanwhile sees the old file or the new one.
+    const next = `${path}.${process.pid}.new`;
+    writeFileSync(next, content);
+    renameSync(next, path);
+    changed++;
+  }
+  for (const entry of readdirSync(dist, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (!entry.isFile() || files.has(path.slice(dist.length + 1))) continue;
+    // Another build's unfinished file is that build's business.
+    if (path.endsWith(".new")) continue;
+    rmSync(path);
+    changed++;
+  }
+  return { files: files.size, changed };
+}
+
+if (isMain(import.meta.url))
+  await main(async () => {
+    const { files, changed } = await build();
+    console.log(`dist/: ${files} files, ${changed} changed`);
+  });

@@ -1,0 +1,119 @@
+/** The API's description (OpenAPI 3.1), made from the schemas that validate. Alone: prints it. */
+import { generateSpecs } from "hono-openapi";
+import { app } from "../src/app.ts";
+import { Trouble } from "./local/processes.ts";
+import { isMain, main } from "./local/say.ts";
+
+const about = `Records LoRA training runs: settings, data, hardware, losses, results and weights.
+
+Every call below \`/api\` takes a key: \`Authorization: Bearer <key>\`. JSON in snake_case, times as
+ISO 8601 UTC, numbers that are not finite as the strings \`"NaN"\`, \`"Infinity"\`, \`"-Infinity"\`.
+Errors are \`application/problem+json\` (RFC 9457). Lists take \`limit\` and \`cursor\` and answer
+\`{items, next_cursor}\`.`;
+
+const tags: Record<string, string> = {
+  Tasks: "Training runs: registering, finding, changing.",
+  Runs: "What a box says while it trains: attempts, heartbeats, the end.",
+  Logs: "Loss curves and other metrics.",
+  Datasets: "Facts about training data, never the data.",
+  Weights: "Files that runs produced: upload, check, download.",
+  "Signed URLs": "Addresses that carry their own permission, for bytes going up and down.",
+  Users: "People, and what they may do.",
+  Keys: "Keys for people and boxes.",
+  Service: "Health, the Python client, this description.",
+};
+
+const text = { type: "string" } as const;
+
+type Options = NonNullable<Parameters<typeof generateSpecs>[1]>;
+type Schemas = NonNullable<NonNullable<Options["documentation"]>["components"]>["schemas"];
+
+/** RFC 9457 as `problem.ts` shapes it. */
+const problemSchema: NonNullable<Schemas>[string] = {
+  type: "object",
+  description: "What went wrong (RFC 9457). `type` ends with a stable word for programs.",
+  required: ["type", "title", "status", "detail"],
+  properties: {
+    type: { ...text, examples: ["urn:lora-ledger:not-valid"] },
+    title: { ...text, examples: ["Not valid"] },
+    status: { type: "integer", examples: [422] },
+    detail: text,
+    errors: {
+      type: "array",
+      description: "For a refused body or query: each fault and its place.",
+      items: {
+        type: "object",
+        required: ["path", "message"],
+        properties: { path: { ...text, examples: ["logs[3].step"] }, message: text },
+      },
+    },
+  },
+  additionalProperties: true,
+};
+
+const problem = (description: string) => ({
+  description,
+  content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
+});
+
+/** A static file, which the platform serves before the Worker is asked. */
+const file = (operationId: string, summary: string, type: string) => ({
+  get: {
+    operationId,
+    summary,
+    tags: ["Service"],
+    security: [],
+    responses: { 200: { description: "The file.", content: { [type]: {} } } },
+  },
+});
+
+/** The document. Throws Trouble naming every route of the app that is not described. */
+export async function describeApi() {
+  const document = await generateSpecs(app, {
+    defaultValidationErrorResponse: false,
+    excludeStaticFile: false,
+    documentation: {
+      info: { title: "LoRA Ledger", version: "1", description: about, license: { name: "MIT" } },
+      servers: [{ url: "/" }],
+      security: [{ key: [] }],
+      tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
+      components: {
+        securitySchemes: { key: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
+        schemas: { Problem: problemSchema },
+      },
+      paths: {
+        "/client.py": file("getClient", "The Python client as one file", "text/x-python"),
+        "/openapi.json": file("getOpenApi", "This description", "application/json"),
+      },
+    },
+  });
+  const faults = new Set<string>();
+  for (const { method, path } of app.routes) {
+    if (method === "ALL") continue;
+    const described = document.paths[path.replaceAll(/:(\w+)(\{[^}]*\})?\??/g, "{$1}")];
+    const operation = described?.[method.toLowerCase() as "get"];
+    if (!operation?.summary) faults.add(`${method} ${path} is not described`);
+    for (const tag of operation?.tags ?? [])
+      if (!tags[tag]) faults.add(`${method} ${path}: the tag ${tag} has no description`);
+  }
+  for (const item of Object.values(document.paths))
+    for (const method of ["get", "put", "post", "patch", "delete"] as const) {
+      const operation = item?.[method];
+      if (!operation) continue;
+      const validated =
+        operation.requestBody || operation.parameters?.some((p) => !("in" in p) || p.in !== "path");
+      operation.responses = {
+        ...operation.responses,
+        ...(validated &&
+          !operation.responses?.["422"] && {
+            422: problem("Refused; `errors` names each fault, and nothing was stored."),
+          }),
+        default: problem("Any other fault."),
+      };
+    }
+  if (faults.size) throw new Trouble(`openapi.json cannot be made:\n  ${[...faults].join("\n  ")}`);
+  return document;
+}
+
+if (isMain(import.meta.url))
+  await main(async () => console.log(JSON.stringify(await describeApi(), null, 2)));

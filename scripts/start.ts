@@ -1,0 +1,222 @@
+/**
+ * `npm start`: the whole ledger on this machine, at http://localhost:8787 (PORT changes it), with
+ * its data in .local/. All that it starts ends with it, however it ends.
+ */
+import { existsSync, readFileSync, renameSync, watch, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { authenticate, ensureUser, makeKey } from "../src/auth/keys.ts";
+import { roleScopes } from "../src/auth/scopes.ts";
+import { ApiError } from "../src/http/problem.ts";
+import { openDatabase } from "./local/database.ts";
+import { at, claim, home, localSecret, shown } from "./local/home.ts";
+import {
+  describeExit,
+  type Exit,
+  portBusy,
+  type Running,
+  root,
+  startProcess,
+  Trouble,
+} from "./local/processes.ts";
+import { main, step } from "./local/say.ts";
+import { startSqld } from "./local/sqld.ts";
+import { runScheduled, startWorker } from "./local/worker.ts";
+import { migrate } from "./migrate.ts";
+
+/** The port that the environment asks for. Throws Trouble when it is none, or is in use. */
+async function choosePort(): Promise<number> {
+  const wanted = process.env.PORT?.trim() || "8787";
+  const port = Number(wanted);
+  if (!/^\d+$/.test(wanted) || port < 1 || port > 65_535)
+    throw new Trouble(`PORT must be a number from 1 to 65535, not ${wanted}.`);
+  if (!(await portBusy(port))) return port;
+  let other = port + 1;
+  while (other < 65_535 && (await portBusy(other))) other++;
+  throw new Trouble(
+    `Port ${port} is in use by another program. Choose another: PORT=${other} npm start`,
+  );
+}
+
+/** The local admin's key: the one kept, or a new one where that does not work (any more). */
+async function adminKey(databaseUrl: string, secret: string): Promise<string> {
+  const file = at("key");
+  const db = openDatabase({ url: databaseUrl });
+  const secrets = { JWT_SECRET: secret };
+  try {
+    if (existsSync(file)) {
+      const kept = readFileSync(file, "utf8").trim();
+      try {
+        await authenticate(db, secrets, kept, (work) => void work.catch(() => {}));
+        return kept;
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+      }
+    }
+    const { id } = await ensureUser(db, "admin", "admin");
+    const input = { userId: id, name: "made by npm start", scopes: roleScopes.admin, days: null };
+    const { key } = await makeKey(db, secrets, input);
+    writeFileSync(file, `${key}\n`, { mode: 0o600 });
+    return key;
+  } finally {
+    db.$client.close();
+  }
+}
+
+/** Makes dist/ in a process of its own. Throws Trouble with what it said when it fails. */
+async function buildFiles(): Promise<void> {
+  const run = startProcess({
+    command: process.execPath,
+    args: [join(root, "scripts/run.mjs"), "build"],
+    cwd: root,
+  });
+  const exit = await run.exited;
+  if (exit.code !== 0)
+    throw new Trouble(`The static files were not built.\n${run.tail().join("\n")}`);
+}
+
+/** Builds again when a source of the static files changes; the Worker watches its own. */
+function rebuildOnChange() {
+  let again: NodeJS.Timeout | undefined;
+  const changed = (_event: string, name: string | null) => {
+    if (name && !/\.(py|ts|html|css|js|svg)$/.test(name)) return;
+    clearTimeout(again);
+    again = setTimeout(
+      () => buildFiles().catch((error: Error) => console.error(error.message)),
+      300,
+    );
+  };
+  for (const dir of ["client/src", "dashboard", "src"])
+    if (existsSync(join(root, dir))) watch(join(root, dir), { recursive: true }, changed);
+}
+
+/** What of wrangler's and the Worker's output is worth a look; the rest is in the log alone. */
+function troublesOnly(say: (line: string) => void) {
+  let inside = false;
+  return (line: string) => {
+    if (/\[ERROR\]|\[wrangler:(error|warn)\]/.test(line)) inside = true;
+    else if (line.trim() === "" || !/^\s/.test(line)) inside = false;
+    if (inside) say(`worker: ${line.replace(/^✘ /, "")}`);
+  };
+}
+
+type Part = Pick<Running, "pid" | "exited"> & { name: string; log: string; stop(): Promise<void> };
+
+/** A fresh log; the one of the last run stays beside it. */
+function newLog(name: string): string {
+  const file = at(name);
+  if (existsSync(file)) renameSync(file, `${file}.last`);
+  return file;
+}
+
+async function start() {
+  const mine = await claim();
+  process.on("exit", mine.release);
+  const port = await choosePort();
+  const parts: Part[] = [];
+  let endingSince = 0;
+
+  async function end(code: number) {
+    if (endingSince) return;
+    endingSince = Date.now();
+    for (const part of parts.toReversed()) await part.stop();
+    // What is only starting is not among the parts; it is killed on exit.
+    process.exit(code);
+  }
+  function asked() {
+    // npm passes on a Ctrl-C that the terminal has sent to everybody already.
+    if (endingSince && Date.now() - endingSince > 1_000) process.exit(1);
+    if (!endingSince) console.log("\nEnding.");
+    void end(0);
+  }
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, asked);
+  if (process.env.npm_lifecycle_event || process.env.LEDGER_RELAUNCHED) {
+    // Whoever kills npm itself means this too.
+    const parent = process.ppid;
+    setInterval(() => process.ppid !== parent && void end(1), 1_000).unref();
+  }
+  function add<T extends Omit<Part, "name" | "log">>(name: string, log: string, part: T): T {
+    parts.push({ ...part, name, log });
+    mine.note({ groups: parts.map(({ pid }) => pid) });
+    void part.exited.then((exit: Exit) => {
+      if (endingSince) return;
+      console.error(
+        `The ${name} ended by itself (${describeExit(exit)}), so the rest ends too. Its log: ${shown(log)}`,
+      );
+      void end(1);
+    });
+    return part;
+  }
+
+  try {
+    console.log(`LoRA Ledger starts, with its data in ${shown(home)}/`);
+    // Prepared beside the database; a failure is told where it is waited for.
+    const files = buildFiles();
+    files.catch(() => {});
+    const sqldLog = newLog("sqld.log");
+    const sqld = await step("database", async () =>
+      add("database", sqldLog, await startSqld({ dataDir: at("sqld"), logFile: sqldLog })),
+    );
+    mine.note({ databaseUrl: sqld.url });
+    await step(
+      "migrations",
+      () => migrate(sqld.url),
+      (applied) => (applied.length ? `applied ${applied.join(", ")}` : "up to date"),
+    );
+    const secret = localSecret();
+    const key = await adminKey(sqld.url, secret);
+    await step(
+      "static files",
+      () => files,
+      () => "built",
+    );
+    const workerLog = newLog("worker.log");
+    const worker = await step("worker", async () =>
+      add(
+        "worker",
+        workerLog,
+        await startWorker({
+          port,
+          databaseUrl: sqld.url,
+          jwtSecret: secret,
+          persistDir: at("worker"),
+          vars: { COST_REPORTING: "true", VERIFY_BY_STREAMING: "true" },
+          logFile: workerLog,
+          onLine: troublesOnly((line) => console.error(line)),
+        }),
+      ),
+    );
+    rebuildOnChange();
+    everyMinute(worker.url);
+    const url = `http://localhost:${port}`;
+    mine.note({ url });
+    welcome(url, key);
+  } catch (error) {
+    if (endingSince) return;
+    throw error;
+  }
+}
+
+/** Calls the scheduled handler, as the platform's cron trigger would. */
+function everyMinute(url: string) {
+  const tick = () =>
+    runScheduled(url).catch(() => console.error("The scheduled jobs did not answer."));
+  void tick();
+  setInterval(tick, 60_000);
+}
+
+function welcome(url: string, key: string) {
+  const config = "examples/first-run/my_lora.toml";
+  const trainer = `python3 examples/first-run/train_network.py --config_file ${config}`;
+  console.log(`
+LoRA Ledger runs at ${url}  (its API: ${url}/docs)
+
+The local admin's key, kept in ${shown(at("key"))}:
+${key}
+
+To record a first run, paste this into another terminal, in ${shown(root) === "." ? "this folder" : root}:
+curl -fsS ${url}/client.py -o ledger.py && LEDGER_URL=${url} LEDGER_KEY=$(cat ${shown(at("key"))}) python3 ledger.py run --config ${config} -- ${trainer}
+
+Ctrl-C ends it. What it says goes to ${shown(at("worker.log"))}.`);
+}
+
+await main(start);
