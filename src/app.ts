@@ -1,0 +1,67 @@
+import { Hono } from "hono";
+import { HTTPException } from "hono/http-exception";
+import { type App, requireKey } from "./auth/middleware.ts";
+import { keys, me, users } from "./auth/routes.ts";
+import { datasets } from "./datasets/routes.ts";
+import { openDb } from "./db/client.ts";
+import { noCost, serverTiming } from "./db/cost.ts";
+import { readConfig } from "./env.ts";
+import { health } from "./http/health.ts";
+import { ApiError, problem } from "./http/problem.ts";
+import { limitBody } from "./http/validate.ts";
+import { logs } from "./logs/routes.ts";
+import { lifecycle } from "./tasks/lifecycle.ts";
+import { tasks } from "./tasks/routes.ts";
+import { taskWeights, weights } from "./weights/routes.ts";
+import { signed } from "./weights/signed.ts";
+
+/**
+ * The service. Everything below /api takes a key; what stands outside needs none: health, signed
+ * URLs, and the static files that the platform serves before the Worker is asked.
+ */
+export const app = new Hono<App>()
+  .use(async (c, next) => {
+    const config = readConfig(c.env);
+    const cost = noCost();
+    c.set("config", config);
+    c.set("cost", cost);
+    c.set("db", openDb(config, config.COST_REPORTING ? cost : undefined));
+    c.set("later", (work) => c.executionCtx.waitUntil(work));
+    await next();
+    c.header("X-Content-Type-Options", "nosniff");
+    if (config.COST_REPORTING) c.header("Server-Timing", serverTiming(cost));
+  })
+  .route("/healthz", health)
+  .route("/signed", signed)
+  .use("/api/*", requireKey, limitBody(4_000_000))
+  .route("/api/users", users)
+  .route("/api/me", me)
+  .route("/api/keys", keys)
+  .route("/api/tasks", tasks)
+  .route("/api/tasks", lifecycle)
+  .route("/api/tasks", logs)
+  .route("/api/tasks", datasets)
+  .route("/api/tasks", taskWeights)
+  .route("/api/weights", weights);
+
+app.notFound((c) =>
+  problem(
+    new ApiError(404, "no-route", `There is no ${c.req.method} ${c.req.path} here. See /docs.`),
+    c,
+  ),
+);
+
+app.onError((error, c) =>
+  problem(
+    error instanceof HTTPException
+      ? new ApiError(
+          error.status,
+          error.status === 400 ? "malformed-json" : "refused",
+          error.message,
+        )
+      : error,
+    c,
+  ),
+);
+
+export type AppType = typeof app;

@@ -1,0 +1,207 @@
+import { and, eq, isNull, sql } from "drizzle-orm";
+import { errors, jwtVerify, SignJWT } from "jose";
+import { z } from "zod";
+import type { Db } from "../db/client.ts";
+import { apiKey, now, user } from "../db/schema.ts";
+import { ApiError } from "../http/problem.ts";
+import { effectiveScopes, type KeyScope, type Role } from "./scopes.ts";
+
+const issuer = "lora-ledger";
+const audience = "api";
+
+export type Secrets = { JWT_SECRET: string; JWT_SECRET_PREVIOUS?: string };
+
+/** Who calls, and what the key allows. */
+export type Auth = {
+  userId: number;
+  userName: string;
+  keyId: number;
+  role: Role;
+  scopes: ReadonlySet<KeyScope>;
+  /** A rented machine's key, which reaches only tasks that it registered or claimed. */
+  box: boolean;
+  expiresAt: Date | null;
+};
+
+const bytes = (secret: string) => new TextEncoder().encode(secret);
+
+/** A key as its holder gets it: a JWT (HS256). `expiresAt` null means that it does not expire. */
+export function signKey(
+  secrets: Secrets,
+  key: { jti: string; userId: number; scopes: readonly string[]; expiresAt: Date | null },
+): Promise<string> {
+  const jwt = new SignJWT({ scope: key.scopes.join(" ") })
+    .setProtectedHeader({ alg: "HS256", typ: "JWT" })
+    .setIssuer(issuer)
+    .setAudience(audience)
+    .setSubject(String(key.userId))
+    .setJti(key.jti)
+    .setIssuedAt();
+  if (key.expiresAt) jwt.setExpirationTime(key.expiresAt);
+  return jwt.sign(bytes(secrets.JWT_SECRET));
+}
+
+const claimsSchema = z.object({
+  sub: z.string().regex(/^\d+$/),
+  jti: z.string().min(1).max(100),
+  scope: z.string(),
+  exp: z.number().optional(),
+});
+
+const unauthorized = (code: string, detail: string) =>
+  new ApiError(401, code, detail, {
+    headers: { "WWW-Authenticate": 'Bearer realm="lora-ledger"' },
+  });
+
+/** Checks signature, issuer, audience and expiry, without the database. Throws ApiError 401. */
+async function verifyToken(token: string, secrets: Secrets) {
+  const accepted = [secrets.JWT_SECRET, secrets.JWT_SECRET_PREVIOUS].filter((s) => s !== undefined);
+  for (const secret of accepted) {
+    try {
+      const { payload } = await jwtVerify(token, bytes(secret), {
+        algorithms: ["HS256"],
+        issuer,
+        audience,
+      });
+      return claimsSchema.parse(payload);
+    } catch (error) {
+      if (error instanceof errors.JWTExpired)
+        throw unauthorized("key-expired", "This key has expired. Ask for a new one.");
+      if (error instanceof errors.JWSSignatureVerificationFailed) continue;
+      break;
+    }
+  }
+  throw unauthorized(
+    "key-not-valid",
+    "This key is not valid here. Send `Authorization: Bearer <key>`.",
+  );
+}
+
+type Standing = { userId: number; userName: string; keyId: number; role: Role; live: boolean };
+type Known = Standing & { checkedAt: number };
+
+const CHECK_EVERY_MS = 30_000;
+const MOST_KNOWN = 10_000;
+/** Plain data only: what the database last said of a key. */
+const known = new Map<string, Known>();
+
+const remember = (jti: string, standing: Standing) => {
+  known.delete(jti);
+  known.set(jti, { ...standing, checkedAt: Date.now() });
+  for (const oldest of known.keys()) {
+    if (known.size <= MOST_KNOWN) break;
+    known.delete(oldest);
+  }
+};
+
+/** Makes this isolate ask the database again; the others do within 30 seconds. */
+export const forgetKeys = () => known.clear();
+
+/**
+ * The caller behind a bearer token. Between checks with the database, at most 30 seconds apart, a
+ * key costs no round trip. `later` runs work after the answer. Throws ApiError 401.
+ */
+export async function authenticate(
+  db: Db,
+  secrets: Secrets,
+  token: string,
+  later: (work: Promise<unknown>) => void,
+): Promise<Auth> {
+  const claims = await verifyToken(token, secrets);
+  let standing = known.get(claims.jti);
+  if (!standing || Date.now() - standing.checkedAt >= CHECK_EVERY_MS) {
+    const [row] = await db
+      .select({
+        keyId: apiKey.id,
+        revokedAt: apiKey.revokedAt,
+        userId: user.id,
+        userName: user.name,
+        role: user.role,
+        active: user.active,
+      })
+      .from(apiKey)
+      .innerJoin(user, eq(user.id, apiKey.userId))
+      .where(and(eq(apiKey.jti, claims.jti), eq(apiKey.userId, Number(claims.sub))));
+    if (!row) throw unauthorized("key-unknown", "This key is not known to this ledger.");
+    const { revokedAt, active, ...rest } = row;
+    standing = { ...rest, live: revokedAt === null && active, checkedAt: Date.now() };
+    remember(claims.jti, standing);
+    if (standing.live) later(noteUse(db, row.keyId));
+  }
+  if (!standing.live)
+    throw unauthorized("key-revoked", "This key was revoked, or its user is not active any more.");
+  const granted = effectiveScopes(standing.role, claims.scope.split(" "));
+  return {
+    userId: standing.userId,
+    userName: standing.userName,
+    keyId: standing.keyId,
+    role: standing.role,
+    scopes: granted,
+    box: granted.has("box"),
+    expiresAt: claims.exp ? new Date(claims.exp * 1000) : null,
+  };
+}
+
+/** Keeps `last_used_at` to five minutes; a failure to write it is nobody's concern. */
+async function noteUse(db: Db, keyId: number) {
+  try {
+    await db
+      .update(apiKey)
+      .set({ lastUsedAt: now })
+      .where(
+        and(
+          eq(apiKey.id, keyId),
+          sql`coalesce(${apiKey.lastUsedAt}, '') < strftime('%Y-%m-%dT%H:%M:%fZ','now','-5 minutes')`,
+        ),
+      );
+  } catch (error) {
+    console.warn("last_used_at was not written", error instanceof Error ? error.name : "");
+  }
+}
+
+/** Stores a new key and signs it: the only time that it is seen. Days null: it does not expire. */
+export async function makeKey(
+  db: Db,
+  secrets: Secrets,
+  input: { userId: number; name: string; scopes: readonly string[]; days: number | null },
+) {
+  const jti = crypto.randomUUID();
+  const expiresAt = input.days === null ? null : new Date(Date.now() + input.days * 86_400_000);
+  const [row] = await db
+    .insert(apiKey)
+    .values({
+      jti,
+      userId: input.userId,
+      name: input.name,
+      scopes: [...input.scopes],
+      days: input.days,
+      expiresAt: expiresAt?.toISOString() ?? null,
+    })
+    .returning();
+  if (!row) throw new Error("the key's row did not come back");
+  return {
+    row,
+    key: await signKey(secrets, { jti, userId: input.userId, scopes: input.scopes, expiresAt }),
+  };
+}
+
+/** Finds a user by name or makes one; an existing user's role stays as it is. */
+export async function ensureUser(db: Db, name: string, role: Role) {
+  await db.insert(user).values({ name, role }).onConflictDoNothing();
+  const [row] = await db.select().from(user).where(eq(user.name, name));
+  if (!row) throw new Error("the user's row did not come back");
+  return row;
+}
+
+export const revokeKey = (db: Db, id: number, ownerId: number | null) =>
+  db
+    .update(apiKey)
+    .set({ revokedAt: now })
+    .where(
+      and(
+        eq(apiKey.id, id),
+        isNull(apiKey.revokedAt),
+        ownerId === null ? undefined : eq(apiKey.userId, ownerId),
+      ),
+    )
+    .returning({ id: apiKey.id });

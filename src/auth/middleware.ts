@@ -1,0 +1,68 @@
+import { eq, type SQL, sql } from "drizzle-orm";
+import { createMiddleware } from "hono/factory";
+import type { Db } from "../db/client.ts";
+import type { Cost } from "../db/cost.ts";
+import { trainingTask } from "../db/schema.ts";
+import type { Bindings, Config } from "../env.ts";
+import { ApiError } from "../http/problem.ts";
+import { type Auth, authenticate } from "./keys.ts";
+import type { Scope } from "./scopes.ts";
+
+/** What every handler finds in its context. `auth` is there on all routes below /api. */
+export type App = {
+  Bindings: Bindings;
+  Variables: {
+    config: Config;
+    db: Db;
+    cost: Cost;
+    auth: Auth;
+    /** Runs work after the answer has gone out. */
+    later: (work: Promise<unknown>) => void;
+  };
+};
+
+const WEEK_MS = 7 * 86_400_000;
+
+/** Asks for a key on everything behind it. */
+export const requireKey = createMiddleware<App>(async (c, next) => {
+  const [, token] = c.req.header("Authorization")?.match(/^Bearer +(\S+)$/i) ?? [];
+  if (!token)
+    throw new ApiError(401, "no-key", "Send a key: `Authorization: Bearer <key>`.", {
+      headers: { "WWW-Authenticate": 'Bearer realm="lora-ledger"' },
+    });
+  const auth = await authenticate(c.var.db, c.var.config, token, c.var.later);
+  c.set("auth", auth);
+  await next();
+  if (auth.expiresAt && auth.expiresAt.getTime() - Date.now() < WEEK_MS)
+    c.header("X-Key-Expires", auth.expiresAt.toISOString());
+});
+
+/**
+ * Lets keys pass that hold `scope` within their user's role; `box: true` also lets rented machines'
+ * keys pass, whose reach is then limited in each statement by readable() and writable().
+ */
+export const allow = (scope: Scope | null, { box = false } = {}) =>
+  createMiddleware<App>(async (c, next) => {
+    const { auth } = c.var;
+    if (auth.box ? !box : scope !== null && !auth.scopes.has(scope))
+      throw new ApiError(
+        403,
+        "not-allowed",
+        auth.box
+          ? "A box key cannot do this: it registers runs, reports on them and uploads their weights."
+          : `This key cannot do this: it needs the scope ${scope}, within the rights of a ${auth.role}.`,
+      );
+    await next();
+  });
+
+/** The condition under which a caller may see a task; belongs in the same `where` as its id. */
+export const readable = (auth: Auth): SQL =>
+  auth.box ? eq(trainingTask.keyId, auth.keyId) : sql`true`;
+
+/** The condition under which a caller may change a task. */
+export const writable = (auth: Auth): SQL =>
+  auth.box
+    ? eq(trainingTask.keyId, auth.keyId)
+    : auth.role === "admin"
+      ? sql`true`
+      : eq(trainingTask.userId, auth.userId);

@@ -1,0 +1,373 @@
+import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import { z } from "zod";
+import { apiKey, now, roles, user } from "../db/schema.ts";
+import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { ApiError, notFound } from "../http/problem.ts";
+import { describe, notValid, validate } from "../http/validate.ts";
+import { toWire } from "../http/wire.ts";
+import { forgetKeys, makeKey, revokeKey, signKey } from "./keys.ts";
+import { type App, allow } from "./middleware.ts";
+import { type KeyScope, keyScopes, roleScopes } from "./scopes.ts";
+
+const id = z.object({ id: z.coerce.number().int().positive() });
+const name = z.string().trim().min(1).max(100).describe("Shown to others; unique among users.");
+
+const userAnswer = z
+  .object({
+    id: z.int(),
+    name: z.string(),
+    role: z.enum(roles),
+    active: z.boolean(),
+    version: z.int(),
+    created_at: z.string(),
+    updated_at: z.string(),
+  })
+  .meta({ id: "User" });
+
+const keyAnswer = z
+  .object({
+    id: z.int(),
+    user_id: z.int(),
+    name: z.string(),
+    scopes: z.array(z.enum(keyScopes)),
+    created_at: z.string(),
+    expires_at: z.string().nullable(),
+    revoked_at: z.string().nullable(),
+    last_used_at: z.string().nullable(),
+  })
+  .meta({ id: "Key" });
+
+const keyWire = ({ jti: _, days: __, ...row }: typeof apiKey.$inferSelect) => toWire(row);
+
+/** `If-Match` as a row version; null when the header is absent. */
+export function ifMatch(header: string | undefined): number | null {
+  if (header === undefined || header === "*") return null;
+  const version = header.match(/^(?:W\/)?"(\d+)"$/)?.[1];
+  if (!version)
+    throw notValid([{ path: "If-Match", message: 'must be the ETag of the row, such as "3"' }]);
+  return Number(version);
+}
+
+export const changedMeanwhile = (version: number) =>
+  new ApiError(
+    412,
+    "changed-meanwhile",
+    `Someone else changed this first: its version is ${version} now. Read it again, then repeat your change.`,
+    { extra: { version } },
+  );
+
+export const users = new Hono<App>()
+  .post(
+    "/",
+    describe({
+      summary: "Make a user",
+      tag: "Users",
+      answer: { schema: userAnswer, description: "The user." },
+      errors: { 403: "Only admins make users.", 409: "The name is taken." },
+    }),
+    allow("admin"),
+    validate("json", z.strictObject({ name, role: z.enum(roles).default("member") })),
+    async (c) => {
+      const body = c.req.valid("json");
+      const [row] = await c.var.db.insert(user).values(body).onConflictDoNothing().returning();
+      if (!row)
+        throw new ApiError(409, "name-taken", `There is a user named ${body.name} already.`);
+      return c.json(toWire(row));
+    },
+  )
+  .get(
+    "/",
+    describe({
+      summary: "List users",
+      tag: "Users",
+      answer: {
+        schema: z.object({ items: z.array(userAnswer), next_cursor: z.string().nullable() }),
+        description: "Users, oldest first.",
+      },
+    }),
+    allow("tasks:read"),
+    validate("query", z.strictObject(pageQuery)),
+    async (c) => {
+      const { limit, cursor } = c.req.valid("query");
+      const [after] = cursor ? decodeCursor("users", cursor, z.tuple([z.int()])) : [0];
+      const rows = await c.var.db
+        .select()
+        .from(user)
+        .where(sql`${user.id} > ${after}`)
+        .orderBy(user.id)
+        .limit(limit + 1);
+      return c.json(page(rows.map(toWire), limit, (last) => encodeCursor("users", [last.id])));
+    },
+  )
+  .patch(
+    "/:id",
+    describe({
+      summary: "Change a user",
+      description:
+        "Users are never deleted, only made inactive: their keys stop within 30 seconds, their runs stay.",
+      tag: "Users",
+      answer: { schema: userAnswer, description: "The user." },
+      errors: {
+        403: "Only admins change users.",
+        404: "No such user.",
+        409: "The name is taken, or this is the last active admin.",
+        412: "Changed by someone else since it was read.",
+      },
+    }),
+    allow("admin"),
+    validate("param", id),
+    validate(
+      "json",
+      z.strictObject({
+        name: name.optional(),
+        role: z.enum(roles).optional(),
+        active: z.boolean().optional(),
+      }),
+    ),
+    async (c) => {
+      const target = c.req.valid("param").id;
+      const body = c.req.valid("json");
+      const version = ifMatch(c.req.header("If-Match"));
+      const losesAdmin =
+        body.active === false || (body.role !== undefined && body.role !== "admin");
+      const { db } = c.var;
+      // One batch: the change with its conditions, then what the row is and whether they failed.
+      const [changed, [current], [other], [namesake]] = await db.batch([
+        db
+          .update(user)
+          .set({ ...body, version: sql`version + 1`, updatedAt: now })
+          .where(
+            and(
+              eq(user.id, target),
+              version === null ? undefined : eq(user.version, version),
+              losesAdmin
+                ? sql`(role <> 'admin' or exists (select 1 from user o where o.id <> ${target} and o.role = 'admin' and o.active))`
+                : undefined,
+              body.name
+                ? sql`not exists (select 1 from user o where o.name = ${body.name} and o.id <> ${target})`
+                : undefined,
+            ),
+          )
+          .returning(),
+        db.select().from(user).where(eq(user.id, target)),
+        db
+          .select({ id: user.id })
+          .from(user)
+          .where(sql`id <> ${target} and role = 'admin' and active`)
+          .limit(1),
+        db
+          .select({ id: user.id })
+          .from(user)
+          .where(sql`name = ${body.name ?? null} and id <> ${target}`),
+      ]);
+      forgetKeys();
+      const [row] = changed;
+      if (row) return c.json(toWire(row));
+      if (!current) throw notFound(`user ${target}`);
+      if (version !== null && current.version !== version) throw changedMeanwhile(current.version);
+      if (namesake)
+        throw new ApiError(409, "name-taken", `There is a user named ${body.name} already.`);
+      if (!other)
+        throw new ApiError(
+          409,
+          "last-admin",
+          "This is the last active admin; make another one first.",
+        );
+      throw new ApiError(409, "conflict", "The user changed meanwhile; try again.");
+    },
+  );
+
+export const me = new Hono<App>().get(
+  "/",
+  describe({
+    summary: "Who am I",
+    description: "The user and the rights behind the key that asks.",
+    tag: "Users",
+    answer: {
+      schema: z.object({
+        user_id: z.int(),
+        name: z.string(),
+        role: z.enum(roles),
+        key_id: z.int(),
+        scopes: z.array(z.enum(keyScopes)),
+        expires_at: z.string().nullable(),
+      }),
+      description: "The caller.",
+    },
+  }),
+  allow(null),
+  (c) => {
+    const { userId, userName, role, keyId, scopes, expiresAt } = c.var.auth;
+    return c.json({
+      user_id: userId,
+      name: userName,
+      role,
+      key_id: keyId,
+      scopes: [...scopes],
+      expires_at: expiresAt?.toISOString() ?? null,
+    });
+  },
+);
+
+const newKey = z.strictObject({
+  name: z.string().trim().min(1).max(100).describe("What the key is for."),
+  scopes: z
+    .array(z.enum(keyScopes))
+    .min(1)
+    .optional()
+    .describe("Default: all that the user may do. `box` stands alone."),
+  days: z
+    .number()
+    .positive()
+    .max(3650)
+    .nullable()
+    .default(null)
+    .describe("Life in days; null: no end."),
+  user_id: z.int().positive().optional().describe("Admins may make keys for others."),
+});
+
+const withKey = keyAnswer.extend({ key: z.string().describe("The key itself. Shown this once.") });
+
+export const keys = new Hono<App>()
+  .post(
+    "/",
+    describe({
+      summary: "Make a key",
+      tag: "Keys",
+      answer: { schema: withKey, description: "The key, shown this once." },
+      errors: {
+        403: "A key never gives more than the key and user that made it.",
+        404: "No such user.",
+      },
+    }),
+    allow(null),
+    validate("json", newKey),
+    async (c) => {
+      const body = c.req.valid("json");
+      const { auth, db, config } = c.var;
+      const forOther = body.user_id !== undefined && body.user_id !== auth.userId;
+      if (forOther && !auth.scopes.has("admin"))
+        throw new ApiError(403, "not-allowed", "Only admins make keys for other users.");
+      const [owner] = await db
+        .select()
+        .from(user)
+        .where(eq(user.id, body.user_id ?? auth.userId));
+      if (!owner) throw notFound(`user ${body.user_id}`);
+      const most = new Set<KeyScope>(
+        forOther
+          ? roleScopes[owner.role]
+          : roleScopes[owner.role].filter((s) => auth.scopes.has(s)),
+      );
+      // A box key registers runs and uploads weights, so its maker must be able to do both.
+      if (most.has("tasks:write") && most.has("weights:write")) most.add("box");
+      const wanted = body.scopes ?? [...most].filter((scope) => scope !== "box");
+      if (wanted.includes("box") && wanted.length > 1)
+        throw notValid([{ path: "scopes", message: "box stands alone" }]);
+      const beyond = wanted.filter((scope) => !most.has(scope));
+      if (beyond.length)
+        throw new ApiError(
+          403,
+          "not-allowed",
+          `A key with ${beyond.join(", ")} is more than this key and its user may do.`,
+        );
+      const made = await makeKey(db, config, {
+        userId: owner.id,
+        name: body.name,
+        scopes: wanted,
+        days: body.days,
+      });
+      return c.json({ ...keyWire(made.row), key: made.key });
+    },
+  )
+  .get(
+    "/",
+    describe({
+      summary: "List keys",
+      description: "One's own; admins see all. Never the keys themselves.",
+      tag: "Keys",
+      answer: {
+        schema: z.object({ items: z.array(keyAnswer), next_cursor: z.string().nullable() }),
+        description: "Keys, newest first.",
+      },
+    }),
+    allow(null),
+    validate("query", z.strictObject(pageQuery)),
+    async (c) => {
+      const { limit, cursor } = c.req.valid("query");
+      const { auth, db } = c.var;
+      const before = cursor ? decodeCursor("keys", cursor, z.tuple([z.int()]))[0] : undefined;
+      const rows = await db
+        .select()
+        .from(apiKey)
+        .where(
+          and(
+            before === undefined ? undefined : lt(apiKey.id, before),
+            auth.scopes.has("admin") ? undefined : eq(apiKey.userId, auth.userId),
+          ),
+        )
+        .orderBy(desc(apiKey.id))
+        .limit(limit + 1);
+      return c.json(page(rows.map(keyWire), limit, (last) => encodeCursor("keys", [last.id])));
+    },
+  )
+  .post(
+    "/:id/renew",
+    describe({
+      summary: "Renew a key",
+      description: "Its holder gets the same key with its life begun anew.",
+      tag: "Keys",
+      answer: { schema: withKey, description: "The renewed key, shown this once." },
+      errors: {
+        403: "Only the key's holder renews it.",
+        404: "No such key.",
+        409: "The key does not expire.",
+      },
+    }),
+    allow(null),
+    validate("param", id),
+    async (c) => {
+      const { auth, db, config } = c.var;
+      const { id } = c.req.valid("param");
+      if (id !== auth.keyId)
+        throw new ApiError(
+          403,
+          "not-allowed",
+          "A key is renewed with itself: send it as the bearer.",
+        );
+      const [row] = await db
+        .update(apiKey)
+        .set({
+          expiresAt: sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${apiKey.days})`,
+        })
+        .where(and(eq(apiKey.id, id), sql`expires_at is not null and revoked_at is null`))
+        .returning();
+      if (!row?.expiresAt) throw new ApiError(409, "no-expiry", "This key does not expire.");
+      const key = await signKey(config, {
+        jti: row.jti,
+        userId: row.userId,
+        scopes: row.scopes,
+        expiresAt: new Date(row.expiresAt),
+      });
+      return c.json({ ...keyWire(row), key });
+    },
+  )
+  .delete(
+    "/:id",
+    describe({
+      summary: "Revoke a key",
+      description: "Takes effect within 30 seconds everywhere.",
+      tag: "Keys",
+      errors: { 404: "No such key that is yours, or it is revoked already." },
+    }),
+    allow(null),
+    validate("param", id),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      const { auth, db } = c.var;
+      const [row] = await revokeKey(db, id, auth.scopes.has("admin") ? null : auth.userId);
+      if (!row) throw notFound(`live key ${id} of yours`);
+      forgetKeys();
+      return c.body(null, 204);
+    },
+  );

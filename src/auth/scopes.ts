@@ -1,0 +1,31 @@
+import type { roles } from "../db/schema.ts";
+
+export type Role = (typeof roles)[number];
+
+/** What a key may be allowed; `box` stands alone, for rented machines. */
+export const scopes = [
+  "tasks:read",
+  "tasks:write",
+  "weights:read",
+  "weights:write",
+  "queue:claim",
+  "models:read",
+  "models:write",
+  "models:approve",
+  "admin",
+] as const;
+export type Scope = (typeof scopes)[number];
+export const keyScopes = [...scopes, "box"] as const;
+export type KeyScope = (typeof keyScopes)[number];
+
+const viewer: Scope[] = ["tasks:read", "weights:read", "models:read"];
+const member: Scope[] = [...viewer, "tasks:write", "weights:write", "queue:claim", "models:write"];
+
+/** The most that a role's keys can do. */
+export const roleScopes: Record<Role, readonly Scope[]> = { viewer, member, admin: scopes };
+
+/** What a key really can do: never more than its user. */
+export const effectiveScopes = (role: Role, granted: readonly string[]): ReadonlySet<KeyScope> =>
+  granted.includes("box")
+    ? new Set<KeyScope>(role === "viewer" ? [] : ["box"])
+    : new Set<KeyScope>(roleScopes[role].filter((scope) => granted.includes(scope)));

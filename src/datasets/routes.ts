@@ -1,0 +1,97 @@
+import { and, eq, isNull, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import { z } from "zod";
+import { type App, allow, readable, writable } from "../auth/middleware.ts";
+import { batchAround } from "../db/batch.ts";
+import type { Db } from "../db/client.ts";
+import { dataset, now, taskDataset, trainingTask } from "../db/schema.ts";
+import { notFound } from "../http/problem.ts";
+import { describe, validate } from "../http/validate.ts";
+import { datasetFacts, recordDatasets } from "./facts.ts";
+
+export const datasetAnswer = datasetFacts
+  .extend({ id: z.int(), created_at: z.string() })
+  .meta({ id: "Dataset" });
+
+const answer = z.object({ datasets: z.array(datasetAnswer) });
+const id = z.object({ id: z.coerce.number().int().positive() });
+
+/** The datasets of a task, by their names on the wire. */
+export const datasetsOf = (db: Db, taskId: number) =>
+  db
+    .select({
+      id: dataset.id,
+      name: taskDataset.name,
+      source_path: taskDataset.sourcePath,
+      image_count: dataset.imageCount,
+      repeats: taskDataset.repeats,
+      tag_distribution: dataset.tagDistribution,
+      content_hash: dataset.contentHash,
+      created_at: dataset.createdAt,
+    })
+    .from(taskDataset)
+    .innerJoin(dataset, eq(dataset.id, taskDataset.datasetId))
+    .where(eq(taskDataset.taskId, taskId))
+    .orderBy(taskDataset.datasetId);
+
+export const datasets = new Hono<App>()
+  .get(
+    "/:id/datasets",
+    describe({
+      summary: "A task's datasets",
+      tag: "Datasets",
+      answer: { schema: answer, description: "Facts about the data the task was trained on." },
+      errors: { 404: "No such task." },
+    }),
+    allow("tasks:read", { box: true }),
+    validate("param", id),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const [[task], rows] = await db.batch([
+        db
+          .select({ id: trainingTask.id })
+          .from(trainingTask)
+          .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
+        datasetsOf(db, taskId),
+      ]);
+      if (!task) throw notFound(`task ${taskId}`);
+      return c.json({ datasets: rows });
+    },
+  )
+  .put(
+    "/:id/datasets",
+    describe({
+      summary: "Add data facts found later",
+      description:
+        "Facts of datasets named here are added or brought up to date; the task's others stay.",
+      tag: "Datasets",
+      answer: { schema: answer, description: "All datasets of the task." },
+      errors: { 404: "No such task that is yours.", 422: "The facts are not valid." },
+    }),
+    allow("tasks:write", { box: true }),
+    validate("param", id),
+    validate("json", z.strictObject({ datasets: z.array(datasetFacts).min(1).max(50) })),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
+      const statements = await recordDatasets(
+        db,
+        sql`(select id from training_task where ${mine})`,
+        c.req.valid("json").datasets,
+      );
+      const [[task], rows] = await batchAround(
+        db,
+        db
+          .update(trainingTask)
+          .set({ updatedAt: now })
+          .where(mine)
+          .returning({ id: trainingTask.id }),
+        statements,
+        datasetsOf(db, taskId),
+      );
+      if (!task) throw notFound(`task ${taskId} of yours`);
+      return c.json({ datasets: rows });
+    },
+  );

@@ -1,0 +1,34 @@
+import { createClient } from "@libsql/client";
+import { drizzle } from "drizzle-orm/libsql";
+import type { Config } from "../env.ts";
+import { type Cost, countCost } from "./cost.ts";
+import * as schema from "./schema.ts";
+
+/** The database did not answer; the caller may try again. */
+export class DatabaseUnreachable extends Error {}
+
+export type Db = ReturnType<typeof openDb>;
+
+/**
+ * Opens the database for one request. Never kept at module scope: the client's limiter would run
+ * one request's I/O in another's context, which workerd refuses.
+ */
+export function openDb(config: Config, cost?: Cost) {
+  const reach = async (...args: Parameters<typeof fetch>) => {
+    let response: Response;
+    try {
+      response = await fetch(...args);
+    } catch (cause) {
+      throw new DatabaseUnreachable("the database cannot be reached", { cause });
+    }
+    if (response.status >= 500 || response.status === 429)
+      throw new DatabaseUnreachable(`the database answered ${response.status}`);
+    return response;
+  };
+  const client = createClient({
+    url: config.DATABASE_URL,
+    authToken: config.DATABASE_AUTH_TOKEN,
+    fetch: cost ? countCost(reach, cost) : reach,
+  });
+  return drizzle(client, { schema, casing: "snake_case" });
+}

@@ -1,0 +1,414 @@
+import { type SQLWrapper, sql } from "drizzle-orm";
+import {
+  blob,
+  check,
+  index,
+  integer,
+  primaryKey,
+  real,
+  sqliteTable,
+  text,
+  uniqueIndex,
+} from "drizzle-orm/sqlite-core";
+
+/** A value that survives JSON. */
+export type JsonValue =
+  | string
+  | number
+  | boolean
+  | null
+  | JsonValue[]
+  | { [key: string]: JsonValue };
+
+/** The database's own clock as ISO 8601 UTC with milliseconds: boxes' clocks are never trusted. */
+export const now = sql<string>`(strftime('%Y-%m-%dT%H:%M:%fZ','now'))`;
+
+const createdAt = () => text().notNull().default(now);
+const bool = () => integer({ mode: "boolean" });
+const json = <T>() => text({ mode: "json" }).$type<T>();
+
+export const roles = ["admin", "member", "viewer"] as const;
+export const modelTypes = ["stable-diffusion", "llm"] as const;
+export const precisions = ["fp16", "bf16", "no"] as const;
+export const statuses = ["pending", "running", "success", "failed", "cancelled"] as const;
+export const failureReasons = ["error", "oom", "lost", "preempted"] as const;
+export const weightKinds = ["final", "checkpoint", "state", "sample", "config"] as const;
+export const weightStates = ["uploading", "complete", "aborted"] as const;
+export const objectStates = [...weightStates, "removed"] as const;
+export const verifications = ["sha256", "parts", "size"] as const;
+
+/**
+ * A CHECK that a column is one of this file's own constants. Spelled with `or`, since SQLite makes
+ * a table of an IN list, and every insert would read rows from it.
+ */
+const oneOf = (column: SQLWrapper, values: readonly string[]) =>
+  sql.join(
+    values.map((value) => sql`${column} = ${sql.raw(`'${value}'`)}`),
+    sql` or `,
+  );
+
+export const user = sqliteTable(
+  "user",
+  {
+    id: integer().primaryKey(),
+    name: text().notNull().unique(),
+    role: text({ enum: roles }).notNull().default("member"),
+    active: bool().notNull().default(true),
+    version: integer().notNull().default(1),
+    createdAt: createdAt(),
+    updatedAt: createdAt(),
+  },
+  (t) => [check("user_role", oneOf(t.role, roles))],
+);
+
+export const apiKey = sqliteTable(
+  "api_key",
+  {
+    id: integer().primaryKey(),
+    jti: text().notNull().unique(),
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    name: text().notNull(),
+    scopes: json<string[]>().notNull(),
+    createdAt: createdAt(),
+    /** How long it lives from its making or renewal; null: it does not expire. */
+    days: real(),
+    expiresAt: text(),
+    revokedAt: text(),
+    lastUsedAt: text(),
+  },
+  (t) => [index("api_key_user").on(t.userId)],
+);
+
+/**
+ * One training run: the founding document's table, and what it grew by. No table refers to it by a
+ * foreign key: SQLite would then look for children at every insert, and read rows for it. Rows of
+ * other tables are only made from a task's row within one statement.
+ */
+export const trainingTask = sqliteTable(
+  "training_task",
+  {
+    // Ids of purged tasks are never given again. Every table that counts so adds a row that each
+    // insert reads, so only those do whose rows can go.
+    id: integer().primaryKey({ autoIncrement: true }),
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    /**
+     * The key that registered or claimed the task: a box key reaches these and nothing else. No
+     * foreign key: it comes from the caller's own row, and a check would cost a read row a run.
+     */
+    keyId: integer(),
+    taskName: text().notNull(),
+    status: text({ enum: statuses }).notNull().default("pending"),
+    attempt: integer().notNull().default(0),
+    version: integer().notNull().default(1),
+    createdAt: createdAt(),
+    updatedAt: createdAt(),
+    startedAt: text(),
+    finishedAt: text(),
+    heartbeatAt: text(),
+    deletedAt: text(),
+    modelType: text({ enum: modelTypes }),
+    baseArch: text(),
+    trainer: text(),
+    networkAlgo: text(),
+    experimentGroup: text(),
+    baseModelPath: text(),
+    loraRank: integer(),
+    loraAlpha: real(),
+    dropout: real(),
+    convLoraRank: integer(),
+    convAlpha: real(),
+    batchSize: integer(),
+    gradientAccumulationSteps: integer(),
+    epochs: real(),
+    maxSteps: integer(),
+    learningRate: real(),
+    optimizer: text(),
+    scheduler: text(),
+    mixedPrecision: text({ enum: precisions }),
+    seed: integer(),
+    resolution: text(),
+    dataDir: text(),
+    metadataPath: text(),
+    outputDir: text(),
+    logDir: text(),
+    samplePrompts: text(),
+    saveEveryNEpochs: integer(),
+    captionTagDelim: text(),
+    gpuInfo: text(),
+    cudaVersion: text(),
+    gitCommit: text(),
+    hourlyPrice: real(),
+    cost: real(),
+    finalLoss: real(),
+    /** The box stated the final loss itself; nothing drawn from log points replaces it. */
+    finalLossReported: bool().notNull().default(false),
+    convergenceStep: integer(),
+    totalDurationSec: real(),
+    exitCode: integer(),
+    failureReason: text({ enum: failureReasons }),
+    errorMessage: text(),
+    weightsPath: text(),
+    /** Looked up in the statement that writes it, so it needs no foreign key either. */
+    parentTaskId: integer(),
+    importSource: text(),
+    cancelRequested: bool().notNull().default(false),
+    /** Set while work on the logs is left for the scheduled job. */
+    settleAt: text(),
+    progress: json<JsonValue>(),
+    tags: json<Record<string, string>>(),
+    notes: text(),
+    nodeInfo: json<JsonValue>(),
+    command: json<string[]>(),
+    additionalArgs: json<Record<string, JsonValue>>(),
+    /** Columns that hold a trainer's default because its file is silent. */
+    defaultedFields: json<string[]>(),
+    /** Makes a repeated registration find its first row; the server makes one when none is sent. */
+    registrationKey: text().notNull(),
+    registrationHash: text().notNull(),
+  },
+  (t) => [
+    uniqueIndex("training_task_registration").on(t.registrationKey),
+    index("training_task_status").on(t.status).where(sql`deleted_at is null`),
+    index("training_task_user").on(t.userId).where(sql`deleted_at is null`),
+    index("training_task_settle").on(t.settleAt).where(sql`settle_at is not null`),
+    check("task_status", oneOf(t.status, statuses)),
+    check("task_model_type", oneOf(t.modelType, modelTypes)),
+    check("task_mixed_precision", oneOf(t.mixedPrecision, precisions)),
+    check("task_failure_reason", oneOf(t.failureReason, failureReasons)),
+    check("task_lora_rank", sql`${t.loraRank} between 1 and 65536`),
+    check("task_conv_lora_rank", sql`${t.convLoraRank} between 0 and 65536`),
+    check("task_dropout", sql`${t.dropout} between 0 and 1`),
+    check("task_batch_size", sql`${t.batchSize} >= 1`),
+    check("task_accumulation", sql`${t.gradientAccumulationSteps} >= 1`),
+    check("task_epochs", sql`${t.epochs} >= 0`),
+    check("task_max_steps", sql`${t.maxSteps} >= 0`),
+    check("task_learning_rate", sql`${t.learningRate} >= 0`),
+    check("task_save_every", sql`${t.saveEveryNEpochs} >= 0`),
+    check("task_hourly_price", sql`${t.hourlyPrice} >= 0`),
+    check("task_attempt", sql`${t.attempt} >= 0`),
+  ],
+);
+
+/** The trainer's own file, byte for byte but for secrets, and what was read from it. */
+export const taskConfig = sqliteTable("task_config", {
+  taskId: integer().primaryKey(),
+  format: text().notNull(),
+  path: text(),
+  sha256: text().notNull(),
+  snapshot: json<JsonValue>(),
+  original: blob({ mode: "buffer" }).notNull(),
+});
+
+/** One try at a task by one box. */
+export const taskAttempt = sqliteTable(
+  "task_attempt",
+  {
+    taskId: integer().notNull(),
+    attempt: integer().notNull(),
+    keyId: integer(),
+    status: text({ enum: statuses }).notNull().default("running"),
+    startedAt: text().notNull().default(now),
+    heartbeatAt: text(),
+    finishedAt: text(),
+    durationSec: real(),
+    cost: real(),
+    fromStep: integer(),
+    gpuInfo: text(),
+    cudaVersion: text(),
+    hourlyPrice: real(),
+    exitCode: integer(),
+    failureReason: text({ enum: failureReasons }),
+    errorMessage: text(),
+    openedWith: text(),
+    /** Highest `seq` received, and the ranges below it that never came: [[from, to], …]. */
+    lastSeq: integer().notNull().default(0),
+    gaps: text().notNull().default("[]"),
+    /** Heartbeats accepted so far; orders chunks by arrival, which `since` relies on. */
+    received: integer().notNull().default(0),
+    openChunk: integer().notNull().default(0),
+    openCount: integer().notNull().default(0),
+    openSize: integer().notNull().default(0),
+    points: integer().notNull().default(0),
+    bytes: integer().notNull().default(0),
+    firstStep: integer(),
+    lastStep: integer(),
+    /** 1 once a heartbeat brought a step at or below one already there. */
+    overlap: bool().notNull().default(false),
+    nodeInfo: json<JsonValue>(),
+    /** Running summaries: metric → {count, nonfinite_count, sum, min, max, last}. */
+    summary: text().notNull().default("{}"),
+    tail: text(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.taskId, t.attempt] }),
+    check("attempt_number", sql`${t.attempt} >= 1`),
+  ],
+);
+
+/** Log points of up to about 1,000 steps in one row: rows are what a hosted database bills. */
+export const logChunk = sqliteTable(
+  "log_chunk",
+  {
+    taskId: integer().notNull(),
+    attempt: integer().notNull(),
+    /** Arrival number of the first heartbeat in it; `arrival` is that of the last. */
+    chunk: integer().notNull(),
+    arrival: integer().notNull(),
+    firstStep: integer().notNull(),
+    lastStep: integer().notNull(),
+    count: integer().notNull(),
+    size: integer().notNull(),
+    /** metric → the same summary as an attempt's, over this chunk. */
+    summary: text().notNull(),
+    /** metric → the lowest and highest point of every block of up to 64 points. */
+    blocks: text().notNull(),
+    /** One segment a heartbeat: [{a: arrival, q: seq, m: [metric, …], p: [[step, epoch, ms, v1, …], …]}]. */
+    points: text().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.taskId, t.attempt, t.chunk] })],
+);
+
+/** A finished task's summary a metric, where filters and orders find it by index. */
+export const metricSummary = sqliteTable(
+  "metric_summary",
+  {
+    taskId: integer().notNull(),
+    metric: text().notNull(),
+    count: integer().notNull(),
+    nonfiniteCount: integer().notNull(),
+    min: real(),
+    max: real(),
+    last: real(),
+    sum: real(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.taskId, t.metric] }),
+    index("metric_summary_last").on(t.metric, t.last),
+  ],
+);
+
+/** Facts about training data, never the data; recorded once by hash. */
+export const dataset = sqliteTable("dataset", {
+  id: integer().primaryKey(),
+  /** sha256 over content hash, image count and tag distribution: equal facts are one row. */
+  hash: text().notNull().unique(),
+  contentHash: text(),
+  imageCount: integer(),
+  tagDistribution: json<Record<string, number>>(),
+  createdAt: createdAt(),
+});
+
+/** Which task used which dataset, and as what. */
+export const taskDataset = sqliteTable(
+  "task_dataset",
+  {
+    taskId: integer().notNull(),
+    datasetId: integer()
+      .notNull()
+      .references(() => dataset.id),
+    name: text().notNull(),
+    sourcePath: text(),
+    repeats: integer(),
+  },
+  (t) => [primaryKey({ columns: [t.taskId, t.datasetId, t.name] })],
+);
+
+/** An object in the bucket, and what its bytes say. Weights that are the same file share it. */
+export const storedObject = sqliteTable(
+  "stored_object",
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    objectKey: text().notNull().unique(),
+    /** The task it was first uploaded for. */
+    taskId: integer().notNull(),
+    size: integer().notNull(),
+    sha256: text().notNull(),
+    /** `aborted`: nothing refers to its bytes any more; `removed`: they are gone. */
+    state: text({ enum: objectStates }).notNull().default("uploading"),
+    verified: text({ enum: verifications }),
+    /** The bucket's id of a multipart upload, while one runs. */
+    uploadId: text(),
+    /** Bytes of each part but the last; null: one PUT. */
+    partSize: integer(),
+    createdAt: createdAt(),
+    /** When the sweep takes an aborted object away: after the last URL for it has expired. */
+    sweepAt: text(),
+    /** `image/png` and the like where the first bytes say so; null: never shown inline. */
+    mediaType: text(),
+    rank: integer(),
+    convRank: integer(),
+    alpha: real(),
+    algorithm: text(),
+    baseArch: text(),
+    tensorCount: integer(),
+    dtype: text(),
+    /** The safetensors header's `__metadata__`, secrets replaced. */
+    metadata: json<Record<string, string>>(),
+    /** What is odd about the file, in words. */
+    warnings: json<string[]>(),
+  },
+  (t) => [
+    index("stored_object_content").on(t.sha256, t.size),
+    index("stored_object_uploading").on(t.createdAt).where(sql`state = 'uploading'`),
+    index("stored_object_sweep").on(t.sweepAt).where(sql`state = 'aborted'`),
+    check("stored_object_state", oneOf(t.state, objectStates)),
+    check("stored_object_verified", oneOf(t.verified, verifications)),
+    check("stored_object_size", sql`${t.size} >= 0`),
+  ],
+);
+
+/** Parts that arrived through the Worker's own signed URLs (an R2 binding cannot list them). */
+export const uploadPart = sqliteTable(
+  "upload_part",
+  {
+    objectId: integer()
+      .notNull()
+      .references(() => storedObject.id),
+    number: integer().notNull(),
+    etag: text().notNull(),
+    size: integer().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.objectId, t.number] })],
+);
+
+/** One file a task produced. What the file itself says stands at its object. */
+export const weight = sqliteTable(
+  "weight",
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    taskId: integer().notNull(),
+    attempt: integer().notNull(),
+    objectId: integer()
+      .notNull()
+      .references(() => storedObject.id),
+    kind: text({ enum: weightKinds }).notNull(),
+    filename: text().notNull(),
+    size: integer().notNull(),
+    sha256: text().notNull(),
+    state: text({ enum: weightStates }).notNull().default("uploading"),
+    epoch: real(),
+    step: integer(),
+    prompt: text(),
+    seed: integer(),
+    group: text(),
+    createdAt: createdAt(),
+    completedAt: text(),
+    deletedAt: text(),
+  },
+  (t) => [
+    index("weight_task").on(t.taskId),
+    index("weight_object").on(t.objectId),
+    index("weight_by_kind").on(t.kind).where(sql`deleted_at is null`),
+    // A file announced again is the same weight, also when two announce it at once.
+    uniqueIndex("weight_identity")
+      .on(t.taskId, t.attempt, t.kind, t.filename, t.sha256, t.size)
+      .where(sql`deleted_at is null and state <> 'aborted'`),
+    check("weight_kind", oneOf(t.kind, weightKinds)),
+    check("weight_state", oneOf(t.state, weightStates)),
+    check("weight_size", sql`${t.size} >= 0`),
+  ],
+);

@@ -1,0 +1,64 @@
+import { z } from "zod";
+
+/** A number in a variable, which wrangler hands over as text. */
+const number = (fallback: number, min: number, max: number) =>
+  z.coerce.number().min(min).max(max).default(fallback);
+const optional = z
+  .string()
+  .trim()
+  .transform((v) => (v === "" ? undefined : v))
+  .optional();
+const secret = z.string().min(32, "must be at least 32 bytes long");
+
+const variables = z.object({
+  DATABASE_URL: z.url({
+    protocol: /^(libsql|https?)$/,
+    error: "must be a libsql:// or http(s):// URL",
+  }),
+  DATABASE_AUTH_TOKEN: optional,
+  JWT_SECRET: secret,
+  JWT_SECRET_PREVIOUS: secret.optional(),
+  /** Where clients reach the service, when it is not the address of the request itself. */
+  PUBLIC_URL: optional,
+  R2_ACCOUNT_ID: optional,
+  R2_ACCESS_KEY_ID: optional,
+  R2_SECRET_ACCESS_KEY: optional,
+  R2_BUCKET: optional,
+  /** Another S3 endpoint than R2's own. */
+  R2_ENDPOINT: optional,
+  HEARTBEAT_INTERVAL_SEC: number(30, 1, 45),
+  /** Adds `Server-Timing` with round trips and rows to every answer. */
+  COST_REPORTING: z.stringbool().default(false),
+  /** Hashes a whole upload in the Worker, which takes more CPU time than a free plan gives. */
+  VERIFY_BY_STREAMING: z.stringbool().default(false),
+  /** After how many hours an upload that was never completed is swept. */
+  UPLOAD_TTL_HOURS: number(24, 0.001, 720),
+});
+
+export type Config = z.infer<typeof variables>;
+
+/** What wrangler.toml binds. */
+export type Bindings = { BUCKET: R2Bucket; ASSETS: Fetcher } & Record<string, unknown>;
+
+/** Some settings are missing or wrong; the message names them and never shows a value. */
+export class ConfigError extends Error {}
+
+const parsed = new WeakMap<object, Config>();
+
+/** The configuration, parsed once an environment. Throws ConfigError naming what is wrong. */
+export function readConfig(env: Record<string, unknown>): Config {
+  const known = parsed.get(env);
+  if (known) return known;
+  const result = variables.safeParse(env);
+  if (!result.success) {
+    const faults = result.error.issues.map((issue) => {
+      const name = String(issue.path[0]);
+      return env[name] === undefined ? `${name} is not set` : `${name}: ${issue.message}`;
+    });
+    throw new ConfigError(
+      `The service is not configured: ${faults.join("; ")}. Set secrets with \`wrangler secret put NAME\`.`,
+    );
+  }
+  parsed.set(env, result.data);
+  return result.data;
+}

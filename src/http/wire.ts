@@ -1,0 +1,21 @@
+/** camelCase of the code to snake_case of the wire. */
+type Snake<S extends string> = S extends `${infer Head}${infer Tail}`
+  ? Tail extends Uncapitalize<Tail>
+    ? `${Uncapitalize<Head>}${Snake<Tail>}`
+    : `${Uncapitalize<Head>}_${Snake<Tail>}`
+  : S;
+
+export type Wire<T> = { [K in keyof T as Snake<K & string>]: T[K] };
+
+const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const camel = (name: string) =>
+  name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+/** A row as it goes over the wire: its own keys in snake_case, values untouched. */
+export const toWire = <T extends object>(row: T): Wire<T> =>
+  // The mapping of keys is exactly what Wire<T> says of the types.
+  Object.fromEntries(Object.entries(row).map(([key, value]) => [snake(key), value])) as Wire<T>;
+
+/** The reverse of toWire. */
+export const fromWire = <T extends object>(body: Wire<T>): T =>
+  Object.fromEntries(Object.entries(body).map(([key, value]) => [camel(key), value])) as T;

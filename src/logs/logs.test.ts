@@ -1,0 +1,242 @@
+import { sql } from "drizzle-orm";
+import fc from "fast-check";
+import { beforeAll, describe, expect, it } from "vitest";
+import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
+import { thin } from "./curve.ts";
+import { extremesByBlock, type Point, toSegment } from "./points.ts";
+import { convergenceStepOf, finalLossOf, settleLogs } from "./settle.ts";
+
+describe("thinning", () => {
+  const curve = fc
+    .array(
+      fc.oneof(
+        { weight: 20, arbitrary: fc.double({ noNaN: true, noDefaultInfinity: true }) },
+        { weight: 1, arbitrary: fc.constant("NaN" as const) },
+      ),
+      { minLength: 1, maxLength: 3000 },
+    )
+    .map((values) => values.map((value, i): Point => [i, null, null, value]));
+
+  it("keeps first, last, lowest and highest, in order, within the bound", () => {
+    fc.assert(
+      fc.property(curve, fc.integer({ min: 5, max: 500 }), (points, max) => {
+        const kept = thin(points, max);
+        expect(kept.length).toBeLessThanOrEqual(max);
+        expect(kept[0]).toBe(points[0]);
+        expect(kept.at(-1)).toBe(points.at(-1));
+        expect(kept.every((p, i) => i === 0 || p[0] > (kept[i - 1]?.[0] ?? -1))).toBe(true);
+        const numbers = (list: Point[]) =>
+          list.map((p) => p[3]).filter((v) => typeof v === "number");
+        if (max >= 8 && numbers(points).length) {
+          expect(Math.max(...numbers(kept))).toBe(Math.max(...numbers(points)));
+          expect(Math.min(...numbers(kept))).toBe(Math.min(...numbers(points)));
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it("gives few points or all as asked", () => {
+    const points = [1, 2, 3].map((n): Point => [n, null, null, n]);
+    expect(thin(points, 1)).toEqual([points[2]]);
+    expect(thin(points, 2)).toEqual([points[0], points[2]]);
+    expect(thin(points, 3)).toEqual(points);
+    expect(thin([], 5)).toEqual([]);
+    expect(extremesByBlock(points, 2)).toEqual(points);
+  });
+});
+
+describe("a heartbeat's points", () => {
+  it("become one segment by step, entries of one step merged, the later word winning", () => {
+    const segment = toSegment([
+      { step: 2, metrics: { loss: 2 } },
+      { step: 1, epoch: 1, metrics: { loss: 1, lr: 0.1 } },
+      { step: 2, time: "2026-01-01T00:00:00Z", metrics: { loss: 3, extra: "NaN" } },
+    ]);
+    expect(segment).toEqual({
+      metrics: ["loss", "lr", "extra"],
+      rows: [
+        [1, 1, null, 1, 0.1],
+        [2, null, 1_767_225_600_000, 3, null, "NaN"],
+      ],
+    });
+  });
+});
+
+describe("figures", () => {
+  it("the final loss is the mean of the last tenth, at most 100 points", () => {
+    const points = Array.from({ length: 50 }, (_, i): Point => [i, null, null, i]);
+    expect(finalLossOf(points, 50)).toBe(47);
+    expect(finalLossOf(points.slice(0, 5), 5)).toBe(4);
+    expect(finalLossOf([], 0)).toBeNull();
+    const long = Array.from({ length: 5000 }, (_, i): Point => [i, null, null, i]);
+    expect(finalLossOf(long, 5000)).toBe(4949.5);
+  });
+
+  it("convergence is where the smoothed loss first comes within 5 % of its last value", () => {
+    const series = Array.from({ length: 1000 }, (_, i) => ({
+      step: i,
+      value: i < 500 ? 10 - i / 60 : 1,
+      weight: 1,
+    }));
+    const step = convergenceStepOf(series) ?? 0;
+    expect(step).toBeGreaterThanOrEqual(500);
+    expect(step).toBeLessThanOrEqual(555);
+    expect(convergenceStepOf([])).toBeNull();
+  });
+});
+
+describe("a live curve", () => {
+  it("gives only what is new, also what filled a gap, and tells of a later attempt", async () => {
+    const ledger = await freshLedger();
+    const { key } = await ledger.key();
+    const { task_id: id } = await ledger.call("/api/tasks", { key, json: { task_name: "live" } });
+    const beat = (seq: number, steps: number[], attempt = 1) =>
+      ledger.call(`/api/tasks/${id}/heartbeat`, {
+        key,
+        json: { attempt, seq, logs: steps.map((step) => ({ step, metrics: { loss: step } })) },
+      });
+    const get = (since?: string) =>
+      ledger.call(`/api/tasks/${id}/logs${since ? `?since=${since}` : ""}`, { key });
+    const steps = (answer: { points: number[][] }) => answer.points.map((p) => p[0]);
+    const empty = await get();
+    expect(empty).toMatchObject({ total: 0, points: [], next_since: "0.0" });
+    await beat(1, [1, 2]);
+    const first = await get(empty.next_since);
+    expect(steps(first)).toEqual([1, 2]);
+    await beat(3, [5, 6]);
+    const second = await get(first.next_since);
+    expect(steps(second)).toEqual([5, 6]);
+    await beat(2, [3, 4]);
+    const third = await get(second.next_since);
+    expect(steps(third)).toEqual([3, 4]);
+    expect(steps(await get(third.next_since))).toEqual([]);
+    await ledger.call(`/api/tasks/${id}/attempts`, { key, json: { from_step: 4 } });
+    await beat(1, [5, 6, 7], 2);
+    const fourth = await get(third.next_since);
+    expect(fourth.replaces_from).toBe(5);
+    expect(steps(fourth)).toEqual([5, 6, 7]);
+    expect(steps(await get())).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    await ledger.call(`/api/tasks/${id}/logs?since=x`, { key }, 422);
+    await ledger.call(`/api/tasks/${id}/logs?attempt=9`, { key }, 404);
+  });
+});
+
+describe("a run of 1,000,000 points", () => {
+  const HEARTBEATS = 1000;
+  const EACH = 1000;
+  const SPIKE = 654_321;
+  let ledger: Ledger;
+  let key: string;
+  let id: number;
+
+  beforeAll(async () => {
+    ledger = await freshLedger();
+    ({ key } = await ledger.key());
+    ({ task_id: id } = await ledger.call("/api/tasks", { key, json: { task_name: "long" } }));
+    const loss = (step: number) =>
+      step === SPIKE ? 50 : 0.1 + 2 * Math.exp(-step / 100_000) + 0.01 * Math.sin(step);
+    for (let seq = 1; seq <= HEARTBEATS; seq++) {
+      const logs = Array.from({ length: EACH }, (_, i) => {
+        const step = (seq - 1) * EACH + i + 1;
+        return { step, epoch: Math.floor(step / 10_000), metrics: { loss: loss(step), lr: 1e-4 } };
+      });
+      await ledger.call(`/api/tasks/${id}/heartbeat`, { key, json: { attempt: 1, seq, logs } });
+    }
+  }, 180_000);
+
+  it("shows 1,000 points of its curve in one trip and at most 2,100 rows, peaks and all", async () => {
+    const response = await ledger.request(`/api/tasks/${id}/logs?metric=loss&max_points=1000`, {
+      key,
+    });
+    const cost = costOf(response);
+    const { points, total } = (await response.json()) as {
+      points: [number, number, string, number][];
+      total: number;
+    };
+    expect(cost.trips).toBe(1);
+    expect(cost.read).toBeLessThanOrEqual(2100);
+    expect(total).toBe(1_000_000);
+    expect(points.length).toBeGreaterThan(700);
+    expect(points.length).toBeLessThanOrEqual(1000);
+    expect(points.find((p) => p[0] === SPIKE)?.[3]).toBe(50);
+    expect(points.at(-1)?.[0]).toBe(1_000_000);
+  });
+
+  it("spreads out in the two SQL views, reading rows in proportion to the points", async () => {
+    const [all] = await ledger.db.all(
+      sql`select count(*) as n, min(step) as lo, max(step) as hi, max(loss) as top, count(distinct id) as ids from training_log where task_id = ${id}`,
+    );
+    expect(all).toEqual({ n: 1_000_000, lo: 1, hi: 1_000_000, top: 50, ids: 1_000_000 });
+    const [points] = await ledger.db.all(
+      sql`select count(*) as n, count(distinct metric) as metrics from metric_point where task_id = ${id}`,
+    );
+    expect(points).toEqual({ n: 2_000_000, metrics: 2 });
+    // A small run beside the long one is not slowed by it: the views go in by task.
+    const { task_id: small } = await ledger.call("/api/tasks", {
+      key,
+      json: { task_name: "small" },
+    });
+    await ledger.call(`/api/tasks/${small}/heartbeat`, {
+      key,
+      json: { seq: 1, logs: [{ step: 1, metrics: { loss: 1 } }] },
+    });
+    const body = {
+      requests: [
+        { type: "execute", stmt: { sql: `select * from training_log where task_id = ${small}` } },
+        { type: "close" },
+      ],
+    };
+    const answer = await fetch(`${ledger.bindings.DATABASE_URL}v2/pipeline`, {
+      method: "POST",
+      body: JSON.stringify(body),
+    });
+    const { results } = (await answer.json()) as {
+      results: { response: { result: { rows: unknown[]; rows_read: number } } }[];
+    };
+    expect(results[0]?.response.result.rows).toHaveLength(1);
+    expect(results[0]?.response.result.rows_read).toBeLessThanOrEqual(20);
+  }, 120_000);
+
+  it("streams as CSV, every point once", async () => {
+    const response = await ledger.request(`/api/tasks/${id}/logs?format=csv`, { key });
+    const reader = (response.body ?? new ReadableStream())
+      .pipeThrough(new TextDecoderStream())
+      .getReader();
+    let lines = 0;
+    let largest = 0;
+    let text = "";
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      largest = Math.max(largest, part.value.length);
+      lines += part.value.split("\r\n").length - 1;
+      if (!text) text = part.value;
+    }
+    expect(text.split("\r\n")[0]).toBe("step,epoch,time,value");
+    expect(lines).toBe(1_000_001);
+    expect(largest).toBeLessThan(5_000_000);
+  }, 120_000);
+
+  it("finishes within its budget, and the scheduled job draws the rest", async () => {
+    const response = await ledger.request(`/api/tasks/${id}/finish`, {
+      key,
+      json: { status: "success", last_seq: HEARTBEATS },
+    });
+    const cost = costOf(response);
+    const { task, missing } = (await response.json()) as {
+      task: { final_loss: number; convergence_step: number | null };
+      missing: unknown[];
+    };
+    expect(missing).toEqual([]);
+    expect(cost.trips).toBeLessThanOrEqual(2);
+    expect(cost.read).toBeLessThanOrEqual(200);
+    expect(cost.written).toBeLessThanOrEqual(60);
+    expect(task.final_loss).toBeCloseTo(0.1, 2);
+    expect(task.convergence_step).toBeNull();
+    expect(await settleLogs(ledger.db)).toBe(1);
+    const settled = await ledger.call(`/api/tasks/${id}`, { key });
+    expect(settled.convergence_step).toBeGreaterThan(400_000);
+    expect(settled.convergence_step).toBeLessThan(700_000);
+    expect(settled.final_loss).toBeCloseTo(task.final_loss, 9);
+    expect(await settleLogs(ledger.db)).toBe(0);
+  });
+});

@@ -1,0 +1,128 @@
+import { z } from "zod";
+
+/** A metric's value on the wire; what JSON cannot say is a word. */
+const wireValue = z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"])], {
+  error: 'must be a number, or one of the strings "NaN", "Infinity", "-Infinity"',
+});
+export type Value = z.infer<typeof wireValue>;
+
+// A double quote or backslash cannot stand in a JSON path, which summaries are kept by.
+export const metricName = z
+  .string()
+  .regex(
+    /^[^"\\\p{Cc}]{1,128}$/u,
+    "must be 1 to 128 characters without quotes, backslashes or control characters",
+  );
+
+const step = z.int().min(0).max(9_999_999_999, "must be below 10,000,000,000");
+
+/** One step as a client reports it. */
+export const logEntry = z.strictObject({
+  step,
+  epoch: z.number().min(0).nullish(),
+  time: z.iso.datetime({ offset: true }).nullish().describe("When the step ended; ISO 8601."),
+  metrics: z.record(metricName, wireValue),
+});
+export type LogEntry = z.infer<typeof logEntry>;
+
+/** `[step, epoch, time in ms since 1970, v1, v2, …]`, a value for each metric of its segment. */
+export type Row = [number, number | null, number | null, ...(Value | null)[]];
+export type Point = [step: number, epoch: number | null, ms: number | null, value: Value];
+
+/** A heartbeat's log points: rows under a header of metric names, ascending steps, each once. */
+export type Segment = { metrics: string[]; rows: Row[] };
+
+/** What a stored segment looks like; `a` counts accepted heartbeats of the attempt, `q` is the seq. */
+export type StoredSegment = { a: number; q: number; m: string[]; p: Row[] };
+
+const ms = (time: string | null | undefined) => (time ? Date.parse(time) : null);
+
+/** Brings entries into one segment: by step, entries of one step merged, the later word wins. */
+export function toSegment(entries: LogEntry[]): Segment {
+  const metrics = new Map<string, number>();
+  const steps = new Map<number, Row>();
+  for (const entry of entries) {
+    let row = steps.get(entry.step);
+    if (!row) {
+      row = [entry.step, null, null];
+      steps.set(entry.step, row);
+    }
+    row[1] = entry.epoch ?? row[1];
+    row[2] = ms(entry.time) ?? row[2];
+    for (const [metric, value] of Object.entries(entry.metrics)) {
+      const column = metrics.get(metric) ?? metrics.size;
+      metrics.set(metric, column);
+      row[column + 3] = value;
+    }
+  }
+  const rows = [...steps.values()].sort((a, b) => a[0] - b[0]);
+  // Holes in a sparse array are null in JSON, which is what a missing value is.
+  return {
+    metrics: [...metrics.keys()],
+    rows: rows.map((row) => Array.from(row, (v) => v ?? null) as Row),
+  };
+}
+
+/** Summary of a metric; sums and extremes are of the finite values. Points carry step, epoch, ms. */
+export type Summary = {
+  count: number;
+  nonfinite_count: number;
+  sum: number;
+  min: Point | null;
+  max: Point | null;
+  last: Point;
+};
+
+const BLOCK = 64;
+
+/** The lowest and highest point of every block of 64, in order of steps: peaks survive. */
+export function extremesByBlock(points: Point[], block = BLOCK): Point[] {
+  const kept: Point[] = [];
+  for (let start = 0; start < points.length; start += block) {
+    let low: Point | null = null;
+    let high: Point | null = null;
+    let odd: Point | null = null;
+    for (const point of points.slice(start, start + block)) {
+      const value = point[3];
+      if (typeof value !== "number") odd ??= point;
+      else {
+        if (low === null || value < Number(low[3])) low = point;
+        if (high === null || value > Number(high[3])) high = point;
+      }
+    }
+    const chosen = [...new Set([low, high, odd])].filter((point) => point !== null);
+    kept.push(...chosen.sort((a, b) => a[0] - b[0]));
+  }
+  return kept;
+}
+
+/** The points of one metric of a segment. */
+export function pointsOf(segment: Segment, metric: string): Point[] {
+  const column = segment.metrics.indexOf(metric) + 3;
+  if (column === 2) return [];
+  return segment.rows.flatMap((row): Point[] => {
+    const value = row[column];
+    return value === null || value === undefined ? [] : [[row[0], row[1], row[2], value]];
+  });
+}
+
+/** Sums up one metric's points (at least one), which ascend by step. */
+export function summarise(points: Point[]): Summary {
+  let sum = 0;
+  let nonfinite = 0;
+  let min: Point | null = null;
+  let max: Point | null = null;
+  for (const point of points) {
+    const value = point[3];
+    if (typeof value !== "number") {
+      nonfinite++;
+      continue;
+    }
+    sum += value;
+    if (min === null || value < Number(min[3])) min = point;
+    if (max === null || value > Number(max[3])) max = point;
+  }
+  const last = points.at(-1);
+  if (!last) throw new Error("nothing to sum up");
+  return { count: points.length, nonfinite_count: nonfinite, sum, min, max, last };
+}

@@ -1,0 +1,177 @@
+import { asc, eq, type SQL, sql } from "drizzle-orm";
+import type { Db } from "../db/client.ts";
+import { taskAttempt, trainingTask } from "../db/schema.ts";
+import type { Point, StoredSegment, Summary } from "./points.ts";
+
+/** Runs up to this size are read point by point; larger ones through their chunks' summaries. */
+const RAW_POINTS = 8000;
+const RAW_BYTES = 3_000_000;
+
+/** What a metric is looked up by: the first of these names that an attempt has. */
+export type MetricNames = readonly [string, ...string[]];
+export const lossNames: MetricNames = [
+  "loss",
+  "loss/average",
+  "loss/current",
+  "train/loss",
+  "train_loss",
+];
+
+export type AttemptLogs = {
+  attempt: number;
+  points: number;
+  firstStep: number | null;
+  received: number;
+  overlap: boolean;
+  summaries: Record<string, Summary>;
+};
+
+/** A chunk without its points: `summary` and `blocks` are those of the metric asked for. */
+export type ChunkOutline = {
+  attempt: number;
+  chunk: number;
+  firstStep: number;
+  lastStep: number;
+  summary: Summary | null;
+  blocks: Point[] | null;
+};
+
+export type RawChunk = { attempt: number; segments: StoredSegment[] };
+
+/** SQL for a metric's part of a chunk's JSON column, under the first name that is there. */
+const partOf = (column: SQL, names: MetricNames) => {
+  const parts = names.map((name) => sql`json_extract(${column}, ${`$."${name}"`})`);
+  return parts.length === 1 ? sql`${parts[0]}` : sql`coalesce(${sql.join(parts, sql`, `)})`;
+};
+
+const totalOf = (column: "points" | "bytes", taskId: number) =>
+  sql`(select coalesce(sum(${sql.raw(column)}), 0) from task_attempt where task_id = ${taskId})`;
+
+const parse = <T>(text: string | null): T | null => (text === null ? null : JSON.parse(text));
+
+/** Statements that read an attempt's figures, newest last. */
+export const attemptsQuery = (db: Db, taskId: number) =>
+  db
+    .select({
+      attempt: taskAttempt.attempt,
+      points: taskAttempt.points,
+      firstStep: taskAttempt.firstStep,
+      received: taskAttempt.received,
+      overlap: taskAttempt.overlap,
+      summary: taskAttempt.summary,
+    })
+    .from(taskAttempt)
+    .where(eq(taskAttempt.taskId, taskId))
+    .orderBy(asc(taskAttempt.attempt));
+
+export const toAttempts = (rows: Awaited<ReturnType<typeof attemptsQuery>>): AttemptLogs[] =>
+  rows.map(({ summary, ...row }) => ({ ...row, summaries: JSON.parse(summary) }));
+
+/** One round trip for a task's logs under `where` (which names the task and who may see it). */
+export async function readLogs(
+  db: Db,
+  where: SQL | undefined,
+  taskId: number,
+  names: MetricNames,
+  page: { limit: number; after?: { attempt: number; chunk: number }; newestFirst?: boolean },
+) {
+  const order = sql.raw(page.newestFirst ? "desc" : "asc");
+  const after = page.after
+    ? sql`and (attempt, chunk) ${sql.raw(page.newestFirst ? "<" : ">")} (${page.after.attempt}, ${page.after.chunk})`
+    : sql``;
+  const fitsRaw = sql`${totalOf("points", taskId)} <= ${RAW_POINTS} and ${totalOf("bytes", taskId)} <= ${RAW_BYTES}`;
+  const [[task], attempts, outlines, raw] = await db.batch([
+    db
+      .select({ id: trainingTask.id, status: trainingTask.status, attempt: trainingTask.attempt })
+      .from(trainingTask)
+      .where(where),
+    attemptsQuery(db, taskId),
+    // Finer blocks for middling runs; of a very long one the chunks' extremes are enough.
+    db.all<
+      Record<string, string | null> & {
+        attempt: number;
+        chunk: number;
+        firstStep: number;
+        lastStep: number;
+      }
+    >(sql`
+      select attempt, chunk, first_step as "firstStep", last_step as "lastStep",
+        ${partOf(sql`summary`, names)} as summary,
+        case when ${totalOf("points", taskId)} <= 300000 then ${partOf(sql`blocks`, names)} end as blocks
+      from log_chunk where task_id = ${taskId} ${after}
+      order by attempt ${order}, chunk ${order} limit ${page.limit}`),
+    db.all<{ attempt: number; points: string }>(sql`
+      select attempt, points from log_chunk where task_id = ${taskId}
+      order by attempt desc, chunk desc limit (select case when ${fitsRaw} then 200 else 2 end)`),
+  ]);
+  if (!task) return null;
+  return {
+    ...task,
+    attempts: toAttempts(attempts),
+    outlines: outlines.map(
+      (row): ChunkOutline => ({
+        attempt: row.attempt,
+        chunk: row.chunk,
+        firstStep: row.firstStep,
+        lastStep: row.lastStep,
+        summary: parse(row.summary ?? null),
+        blocks: parse(row.blocks ?? null),
+      }),
+    ),
+    /** The newest chunks' points, newest first: all there are for runs small enough. */
+    raw: raw.map((row): RawChunk => ({ attempt: row.attempt, segments: JSON.parse(row.points) })),
+  };
+}
+
+/** The name under which a task's attempts have the metric, or the first one asked for. */
+export const metricOf = (attempts: AttemptLogs[], names: MetricNames): string =>
+  names.find((name) => attempts.some((a) => name in a.summaries)) ?? names[0];
+
+/**
+ * From which step on an attempt's points count no more: the first step of any later one. A resumed
+ * run's curve so goes on from its checkpoint.
+ */
+export const cutoffOf = (attempts: AttemptLogs[], attempt: number): number =>
+  Math.min(
+    Number.POSITIVE_INFINITY,
+    ...attempts.filter((a) => a.attempt > attempt).flatMap((a) => a.firstStep ?? []),
+  );
+
+/** One metric's points of some stored segments: by step, of two for one step the higher seq's. */
+export function pointsOfSegments(segments: StoredSegment[], metric: string): Point[] {
+  const bySeq = [...segments].sort((a, b) => a.q - b.q);
+  const points = new Map<number, Point>();
+  let ascending = true;
+  let before = -1;
+  for (const segment of bySeq) {
+    const column = segment.m.indexOf(metric) + 3;
+    if (column === 2) continue;
+    for (const row of segment.p) {
+      const value = row[column];
+      if (value === null || value === undefined) continue;
+      ascending &&= row[0] > before;
+      before = row[0];
+      points.set(row[0], [row[0], row[1], row[2], value]);
+    }
+  }
+  const list = [...points.values()];
+  return ascending ? list : list.sort((a, b) => a[0] - b[0]);
+}
+
+/** The run as it stands, out of all attempts' raw chunks. */
+export function effectivePoints(attempts: AttemptLogs[], raw: RawChunk[], metric: string): Point[] {
+  return attempts
+    .flatMap(({ attempt }) => {
+      const cutoff = cutoffOf(attempts, attempt);
+      const segments = raw.filter((c) => c.attempt === attempt).flatMap((c) => c.segments);
+      return pointsOfSegments(segments, metric).filter((point) => point[0] < cutoff);
+    })
+    .sort((a, b) => a[0] - b[0]);
+}
+
+/** Whether `raw` holds every chunk there is. */
+export const isComplete = (attempts: AttemptLogs[], raw: RawChunk[]): boolean => {
+  const points = attempts.reduce((sum, a) => sum + a.points, 0);
+  const read = raw.reduce((sum, c) => sum + c.segments.reduce((n, s) => n + s.p.length, 0), 0);
+  return read >= points;
+};

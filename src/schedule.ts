@@ -1,0 +1,22 @@
+import { openDb } from "./db/client.ts";
+import { type Bindings, readConfig } from "./env.ts";
+import { settleLogs } from "./logs/settle.ts";
+import { sweepUploads } from "./weights/sweep.ts";
+
+/** What the cron trigger does every minute: each job is bounded and goes on the next minute. */
+export async function runSchedule(env: Bindings): Promise<void> {
+  const config = readConfig(env);
+  const db = openDb(config);
+  const jobs = {
+    settleLogs: () => settleLogs(db),
+    sweepUploads: () => sweepUploads(db, env, config),
+  };
+  for (const [name, job] of Object.entries(jobs)) {
+    try {
+      await job();
+    } catch (error) {
+      // One job's fault must not keep the others from running; the next minute tries again.
+      console.error("scheduled job failed", name, error instanceof Error ? error.name : "");
+    }
+  }
+}

@@ -1,0 +1,149 @@
+import { z } from "zod";
+import { failureReasons, type JsonValue, modelTypes, precisions, statuses } from "../db/schema.ts";
+
+const text = (max: number) => z.string().max(max);
+const count = z.int().max(2 ** 53 - 1);
+const jsonValue: z.ZodType<JsonValue> = z.json();
+
+/** Columns of `training_task` that a client may write, by their names on the wire. */
+export const writableFields = {
+  task_name: text(300).trim().min(1),
+  model_type: z.enum(modelTypes),
+  base_arch: text(100),
+  trainer: text(100),
+  network_algo: text(100),
+  experiment_group: text(200),
+  base_model_path: text(2000),
+  lora_rank: count.min(1).max(65536),
+  lora_alpha: z.number(),
+  dropout: z.number().min(0).max(1),
+  conv_lora_rank: count.min(0).max(65536),
+  conv_alpha: z.number(),
+  batch_size: count.min(1),
+  gradient_accumulation_steps: count.min(1),
+  epochs: z.number().min(0),
+  max_steps: count.min(0),
+  learning_rate: z.number().min(0),
+  optimizer: text(200),
+  scheduler: text(200),
+  mixed_precision: z.enum(precisions),
+  seed: z.int(),
+  resolution: text(200),
+  data_dir: text(2000),
+  metadata_path: text(2000),
+  output_dir: text(2000),
+  log_dir: text(2000),
+  sample_prompts: text(20_000),
+  save_every_n_epochs: count.min(0),
+  caption_tag_delim: text(50),
+  gpu_info: text(500),
+  node_info: jsonValue,
+  cuda_version: text(100),
+  git_commit: text(200),
+  hourly_price: z.number().min(0).describe("Price of the box, per hour."),
+  command: z
+    .array(text(10_000))
+    .max(2000)
+    .describe("The trainer's command line as a list of words."),
+  tags: z
+    .record(z.string().min(1).max(100), text(1000))
+    .refine((tags) => Object.keys(tags).length <= 100, "at most 100 tags"),
+  notes: text(50_000),
+  parent_task_id: count.min(1),
+} satisfies Record<string, z.ZodType>;
+
+/** The same, each optional, and null where a file has nothing for it. */
+export const optionalFields = Object.fromEntries(
+  Object.entries(writableFields).map(([name, type]) => [name, type.nullish()]),
+) as {
+  // Object.fromEntries forgets the keys; each is the field's own type made nullish.
+  [K in keyof typeof writableFields]: z.ZodOptional<z.ZodNullable<(typeof writableFields)[K]>>;
+};
+
+/** Columns that the server alone keeps: naming one is refused, never ignored. */
+export const serverFields = [
+  "id",
+  "user_id",
+  "created_at",
+  "updated_at",
+  "deleted_at",
+  "attempt",
+  "heartbeat_at",
+  "cost",
+  "status",
+] as const;
+
+/** Columns that the server derives; they are no `additional_args` either. */
+const derivedFields = [
+  "key_id",
+  "version",
+  "started_at",
+  "finished_at",
+  "progress",
+  "final_loss",
+  "convergence_step",
+  "total_duration_sec",
+  "exit_code",
+  "failure_reason",
+  "error_message",
+  "weights_path",
+  "config_snapshot",
+  "cancel_requested",
+  "import_source",
+  "defaulted_fields",
+] as const;
+
+export const reservedFields: readonly string[] = [...serverFields, ...derivedFields];
+
+const time = z.iso.datetime({ offset: true });
+
+/** What an import may state besides: a run of the past. */
+export const importSchema = z.strictObject({
+  source: text(500)
+    .min(1)
+    .describe("Where it comes from: a file's hash, another ledger's address, …"),
+  status: z.enum(statuses).default("success"),
+  started_at: time.optional(),
+  finished_at: time.optional(),
+  final_loss: z.number().optional(),
+});
+
+const taskShape = {
+  ...Object.fromEntries(
+    Object.entries(writableFields).map(([name, type]) => [name, type.nullable()]),
+  ),
+};
+
+/** A task as lists give it. */
+export const taskAnswer = z
+  .object({
+    id: z.int(),
+    user_id: z.int(),
+    status: z.enum(statuses),
+    attempt: z.int(),
+    version: z.int(),
+    ...taskShape,
+    created_at: z.string(),
+    updated_at: z.string(),
+    started_at: z.string().nullable(),
+    finished_at: z.string().nullable(),
+    heartbeat_at: z.string().nullable(),
+    deleted_at: z.string().nullable(),
+    cost: z.number().nullable(),
+    final_loss: z.number().nullable(),
+    convergence_step: z.int().nullable(),
+    total_duration_sec: z.number().nullable(),
+    exit_code: z.int().nullable(),
+    failure_reason: z.enum(failureReasons).nullable(),
+    error_message: z.string().nullable(),
+    weights_path: z.string().nullable(),
+    import_source: z.string().nullable(),
+    cancel_requested: z.boolean(),
+    progress: jsonValue,
+    additional_args: jsonValue,
+    defaulted_fields: z
+      .array(z.string())
+      .nullable()
+      .describe("Columns that hold the trainer's default because its file is silent."),
+  })
+  .meta({ id: "Task" });

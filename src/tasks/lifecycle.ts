@@ -1,0 +1,446 @@
+import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import { z } from "zod";
+import type { Auth } from "../auth/keys.ts";
+import { type App, allow, writable } from "../auth/middleware.ts";
+import type { Db } from "../db/client.ts";
+import { failureReasons, now, statuses, taskAttempt, trainingTask } from "../db/schema.ts";
+import { ApiError, notFound } from "../http/problem.ts";
+import { describe, limitBody, notValid, validate } from "../http/validate.ts";
+import { toWire } from "../http/wire.ts";
+import { appendPoints, attemptAssignments, prepareAppend } from "../logs/append.ts";
+import { logEntry, toSegment } from "../logs/points.ts";
+import { readForSettling, settle } from "../logs/settle.ts";
+import { redactJson, redactText } from "../secrets/redact.ts";
+import { taskAnswer, writableFields } from "./fields.ts";
+import { taskColumns } from "./queries.ts";
+
+const id = z.object({ id: z.coerce.number().int().positive() });
+const attemptNumber = z.int().min(1);
+const seq = z.int().min(1).max(1_000_000_000);
+
+const hardware = {
+  gpu_info: writableFields.gpu_info.nullish(),
+  node_info: writableFields.node_info.nullish(),
+  cuda_version: writableFields.cuda_version.nullish(),
+  hourly_price: writableFields.hourly_price.nullish(),
+};
+
+/** States that a heartbeat makes or keeps `running`: a run merely thought lost comes back. */
+const alive = sql`(status in ('pending', 'running') or (status = 'failed' and failure_reason = 'lost'))`;
+const current = sql`max(${trainingTask.attempt}, 1)`;
+
+/** The task, its attempt being the one meant, if the caller may write it. */
+const meant = (taskId: number, auth: Auth, attempt: number | undefined): SQL | undefined =>
+  and(
+    eq(trainingTask.id, taskId),
+    isNull(trainingTask.deletedAt),
+    writable(auth),
+    attempt === undefined ? undefined : sql`${current} = ${attempt}`,
+  );
+
+/** Why nothing matched meant(): throws 404, or 409 with what holds now. */
+async function explain(
+  db: Db,
+  taskId: number,
+  auth: Auth,
+  attempt: number | undefined,
+): Promise<never> {
+  const [task] = await db
+    .select({ attempt: trainingTask.attempt, status: trainingTask.status })
+    .from(trainingTask)
+    .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth)));
+  if (!task) throw notFound(`task ${taskId} of yours`);
+  const extra = { current_attempt: task.attempt, current_status: task.status };
+  if (attempt !== undefined && attempt < task.attempt)
+    throw new ApiError(
+      409,
+      "superseded",
+      `superseded: attempt ${task.attempt} has taken over task ${taskId}, so nothing of attempt ${attempt} counts any more.`,
+      { extra },
+    );
+  if (attempt !== undefined && attempt > Math.max(task.attempt, 1))
+    throw new ApiError(
+      409,
+      "attempt-unknown",
+      `Task ${taskId} is at attempt ${task.attempt}; attempt ${attempt} was never opened.`,
+      { extra },
+    );
+  throw new ApiError(
+    409,
+    "conflict",
+    `Task ${taskId} is ${task.status}, attempt ${task.attempt}.`,
+    { extra },
+  );
+}
+
+/** A box key must say which attempt it is; people get the current one. */
+function requireAttempt(auth: Auth, attempt: number | undefined) {
+  if (auth.box && attempt === undefined)
+    throw notValid([{ path: "attempt", message: "is required of box keys" }]);
+}
+
+const closed = {
+  finishedAt: now,
+  durationSec: sql<number>`(julianday('now') - julianday(started_at)) * 86400.0`,
+  cost: sql<number>`(julianday('now') - julianday(started_at)) * 24.0 * hourly_price`,
+};
+
+/** Seconds and money of all attempts, as the task's. */
+const totals = (taskId: number) => ({
+  totalDurationSec: sql<number>`(select sum(duration_sec) from task_attempt where task_id = ${taskId})`,
+  cost: sql<number>`(select sum(cost) from task_attempt where task_id = ${taskId})`,
+});
+
+const heartbeatBody = z.strictObject({
+  attempt: attemptNumber.optional().describe("Default, except for box keys: the current one."),
+  seq: seq.describe(
+    "Counts an attempt's heartbeats from 1 without gaps; repeated, it changes nothing.",
+  ),
+  progress: z
+    .looseObject({
+      epoch: z.number().nullish(),
+      step: z.number().nullish(),
+      total_steps: z.number().nullish(),
+    })
+    .refine((p) => JSON.stringify(p).length <= 4096, "must stay below 4 kB")
+    .nullish(),
+  logs: z.array(logEntry).max(5000).nullish(),
+  tail: z.string().max(65_536).nullish().describe("The last lines of the console."),
+});
+
+const finishBody = z.strictObject({
+  attempt: attemptNumber.optional(),
+  status: z.enum(["success", "failed", "cancelled"]),
+  last_seq: z.int().min(0).max(1_000_000_000).optional(),
+  error_message: z.string().max(20_000).nullish(),
+  exit_code: z.int().nullish(),
+  failure_reason: z.enum(failureReasons).nullish(),
+  final_loss: z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"])]).nullish(),
+});
+
+/** Ranges of seq that never came, as [[from, to], …]. */
+function missingRanges(gaps: string, lastSeq: number, announced: number | undefined) {
+  const ranges: [number, number][] = JSON.parse(gaps);
+  if (announced !== undefined && announced > lastSeq) ranges.push([lastSeq + 1, announced]);
+  return ranges.map(([from, to]) => ({ from, to }));
+}
+
+const MAX_METRICS = 500;
+const tailKept = (tail: string) => redactText(tail, "tail").text.slice(-16_384);
+
+export const lifecycle = new Hono<App>()
+  .post(
+    "/:id/attempts",
+    describe({
+      summary: "Open the next attempt",
+      description:
+        "A retry or a resume. What the attempt before still sends is refused from now on. An Idempotency-Key repeated finds the attempt it opened.",
+      tag: "Runs",
+      answer: {
+        schema: z.object({ attempt: z.int(), heartbeat_interval_sec: z.number() }),
+        description: "The attempt's number.",
+        example: { attempt: 2, heartbeat_interval_sec: 30 },
+      },
+      errors: { 404: "No such task that is yours.", 409: "The task has ended in success." },
+    }),
+    allow("tasks:write", { box: true }),
+    validate("param", id),
+    validate("json", z.strictObject({ from_step: z.int().min(0).nullish(), ...hardware })),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const body = c.req.valid("json");
+      const { db, auth, config } = c.var;
+      const openedWith = c.req.header("Idempotency-Key")?.slice(0, 200) ?? null;
+      const nodeInfo = body.node_info ? redactJson(body.node_info, "node_info").value : null;
+      const again = sql`exists (select 1 from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${trainingTask.attempt} and a.opened_with = ${openedWith})`;
+      const [, [opened], , [task]] = await db.batch([
+        // What the attempt before has used is counted up to its last sign of life.
+        db
+          .update(taskAttempt)
+          .set({
+            status: sql`case when status = 'running' then 'failed' else status end`,
+            failureReason: sql`case when status = 'running' then 'lost' else failure_reason end`,
+            finishedAt: sql`coalesce(finished_at, heartbeat_at, started_at)`,
+            durationSec: sql`coalesce(duration_sec, (julianday(coalesce(heartbeat_at, started_at)) - julianday(started_at)) * 86400.0)`,
+            cost: sql`coalesce(cost, (julianday(coalesce(heartbeat_at, started_at)) - julianday(started_at)) * 24.0 * hourly_price)`,
+          })
+          .where(
+            sql`task_id = ${taskId} and attempt = (select attempt from training_task where ${meant(taskId, auth, undefined)} and status <> 'success' and not ${again})`,
+          ),
+        db
+          .update(trainingTask)
+          .set({
+            attempt: sql`attempt + 1`,
+            status: "running",
+            startedAt: sql`coalesce(started_at, ${now})`,
+            heartbeatAt: now,
+            finishedAt: null,
+            failureReason: null,
+            errorMessage: null,
+            exitCode: null,
+            cancelRequested: false,
+            updatedAt: now,
+            gpuInfo: sql`coalesce(${body.gpu_info ?? null}, gpu_info)`,
+            cudaVersion: sql`coalesce(${body.cuda_version ?? null}, cuda_version)`,
+            hourlyPrice: sql`coalesce(${body.hourly_price ?? null}, hourly_price)`,
+            nodeInfo: sql`coalesce(${nodeInfo === null ? null : JSON.stringify(nodeInfo)}, node_info)`,
+            ...totals(taskId),
+          })
+          .where(and(meant(taskId, auth, undefined), sql`status <> 'success'`, sql`not ${again}`))
+          .returning({ attempt: trainingTask.attempt }),
+        db.run(sql`
+          insert into task_attempt (task_id, attempt, key_id, heartbeat_at, from_step, gpu_info, cuda_version, hourly_price, node_info, opened_with)
+          select id, attempt, ${auth.keyId}, ${now}, ${body.from_step ?? null}, gpu_info, cuda_version, hourly_price, node_info, ${openedWith}
+          from training_task where id = ${taskId} and changes() = 1`),
+        db
+          .select({
+            attempt: trainingTask.attempt,
+            status: trainingTask.status,
+            again: sql<number>`${again}`,
+          })
+          .from(trainingTask)
+          .where(meant(taskId, auth, undefined)),
+      ]);
+      if (!task) throw notFound(`task ${taskId} of yours`);
+      if (!opened && !task.again)
+        throw new ApiError(
+          409,
+          "task-ended",
+          `Task ${taskId} has ended in ${task.status}. Register a new run with parent_task_id ${taskId} to go on from it.`,
+          { extra: { current_status: task.status } },
+        );
+      return c.json({
+        attempt: opened?.attempt ?? task.attempt,
+        heartbeat_interval_sec: config.HEARTBEAT_INTERVAL_SEC,
+      });
+    },
+  )
+  .post(
+    "/:id/heartbeat",
+    describe({
+      summary: "Report progress, log points and the console's tail",
+      description:
+        "One call carries all that a box has to say. The first one opens attempt 1. After the end, what was missing is still taken without reopening anything.",
+      tag: "Runs",
+      answer: {
+        schema: z.object({
+          status: z.enum(statuses),
+          attempt: z.int(),
+          cancel_requested: z.boolean(),
+          heartbeat_interval_sec: z.number(),
+        }),
+        description: "How the task stands, and when to report next.",
+        example: {
+          status: "running",
+          attempt: 1,
+          cancel_requested: false,
+          heartbeat_interval_sec: 30,
+        },
+      },
+      errors: {
+        404: "No such task that is yours.",
+        409: "`superseded`: a later attempt has taken over.",
+        413: "Over 1 MB.",
+        422: "Something in it is not valid; nothing was stored.",
+      },
+    }),
+    allow("tasks:write", { box: true }),
+    limitBody(1_000_000),
+    validate("param", id),
+    validate("json", heartbeatBody),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const body = c.req.valid("json");
+      const { db, auth, config } = c.var;
+      requireAttempt(auth, body.attempt);
+      const segment = toSegment(body.logs ?? []);
+      if (segment.metrics.length > MAX_METRICS)
+        throw notValid([
+          { path: "logs", message: `name more than ${MAX_METRICS} different metrics` },
+        ]);
+      const append = prepareAppend(segment);
+      const progress = body.progress ? JSON.stringify(body.progress) : null;
+      const tail = body.tail ? tailKept(body.tail) : null;
+      const newest = sql`${body.seq} > coalesce((select last_seq from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${current}), 0)`;
+      const seen = {
+        heartbeatAt: now,
+        progress: progress
+          ? sql`case when ${newest} then ${progress} else progress end`
+          : undefined,
+      };
+      const answer = {
+        status: trainingTask.status,
+        attempt: trainingTask.attempt,
+        cancelRequested: trainingTask.cancelRequested,
+      };
+      const mine = meant(taskId, auth, body.attempt);
+      const attempt = body.attempt ?? sql`(select attempt from training_task where id = ${taskId})`;
+      const accepted = sql`(${body.seq} > last_seq or exists (select 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1))`;
+      const [[begun], [beaten]] = await db.batch([
+        // Only a change of state touches the index on it; the statement behind is for all other calls.
+        db
+          .update(trainingTask)
+          .set({
+            ...seen,
+            attempt: current,
+            status: "running",
+            startedAt: sql`coalesce(started_at, ${now})`,
+            finishedAt: null,
+            failureReason: null,
+            errorMessage: null,
+            updatedAt: now,
+          })
+          .where(and(mine, sql`status <> 'running'`, alive))
+          .returning(answer),
+        db
+          .update(trainingTask)
+          .set({
+            ...seen,
+            heartbeatAt: sql`case when status = 'running' then ${now} else heartbeat_at end`,
+            // Points that come after the end change the figures drawn from them.
+            settleAt: append
+              ? sql`case when status = 'running' then settle_at else ${now} end`
+              : undefined,
+          })
+          .where(and(mine, sql`changes() = 0`))
+          .returning(answer),
+        db.run(sql`
+          insert into task_attempt (task_id, attempt, key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info,
+            last_seq, gaps, received, open_chunk, open_count, open_size, points, bytes, first_step, last_step, summary, tail)
+          select id, attempt, ${auth.keyId}, ${now}, gpu_info, cuda_version, hourly_price, node_info,
+            ${body.seq}, ${body.seq > 1 ? JSON.stringify([[1, body.seq - 1]]) : "[]"}, 1,
+            ${append ? 1 : 0}, ${append?.count ?? 0}, ${append?.size ?? 0}, ${append?.count ?? 0}, ${append?.size ?? 0},
+            ${append?.firstStep ?? null}, ${append?.lastStep ?? null}, ${append?.summaryJson ?? "{}"}, ${tail}
+          from training_task where ${mine}
+          on conflict (task_id, attempt) do update set
+            heartbeat_at = excluded.heartbeat_at,
+            status = case when status = 'failed' and failure_reason = 'lost' then 'running' else status end,
+            failure_reason = case when failure_reason = 'lost' then null else failure_reason end,
+            received = received + 1,
+            tail = case when ${body.seq} > last_seq then coalesce(excluded.tail, tail) else tail end,
+            gaps = case
+              when ${body.seq} = last_seq + 1 then gaps
+              when ${body.seq} > last_seq then json_insert(gaps, '$[#]', json_array(last_seq + 1, ${body.seq - 1}))
+              else (select json_group_array(json_array(lo, hi)) from (
+                select value ->> 0 as lo, case when ${body.seq} between value ->> 0 and value ->> 1 then ${body.seq - 1} else value ->> 1 end as hi
+                  from json_each(gaps)
+                union all
+                select ${body.seq + 1}, value ->> 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1
+                order by 1) where lo <= hi) end,
+            last_seq = max(last_seq, ${body.seq})
+            ${append ? attemptAssignments(append) : sql``}
+          where ${accepted}`),
+        ...(append ? [db.run(appendPoints(append, taskId, sql`${attempt}`, body.seq))] : []),
+      ]);
+      const task = begun ?? beaten;
+      if (!task) return explain(db, taskId, auth, body.attempt);
+      return c.json({
+        status: task.status,
+        attempt: task.attempt,
+        cancel_requested: task.cancelRequested,
+        heartbeat_interval_sec: config.HEARTBEAT_INTERVAL_SEC,
+      });
+    },
+  )
+  .post(
+    "/:id/finish",
+    describe({
+      summary: "Set how a run ended",
+      description:
+        "A final_loss that is not given is the mean of the last tenth (at most 100 points) of `loss`. `missing` names the ranges of seq that never came; they are still accepted.",
+      tag: "Runs",
+      answer: {
+        schema: z.object({
+          task: taskAnswer,
+          missing: z.array(z.object({ from: z.int(), to: z.int() })),
+        }),
+        description: "The task as it ended.",
+      },
+      errors: {
+        404: "No such task that is yours.",
+        409: "`superseded`, or the task has ended otherwise.",
+      },
+    }),
+    allow("tasks:write", { box: true }),
+    validate("param", id),
+    validate("json", finishBody),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const body = c.req.valid("json");
+      const { db, auth } = c.var;
+      requireAttempt(auth, body.attempt);
+      const read = await readForSettling(db, meant(taskId, auth, body.attempt), taskId);
+      if (!read) return explain(db, taskId, auth, body.attempt);
+      const figures = settle(read);
+      const { status } = body;
+      const reason = status === "failed" ? (body.failure_reason ?? "error") : null;
+      const errorMessage = body.error_message
+        ? redactText(body.error_message, "error_message").text
+        : null;
+      // A loss that is no finite number has no place in a REAL column; the points keep it.
+      const finalLoss =
+        typeof body.final_loss === "string" ? null : (body.final_loss ?? figures.finalLoss);
+      const attempt = Math.max(read.attempt, 1);
+      const open = and(meant(taskId, auth, attempt), alive);
+      const [, ended, , , , [task], [numbers]] = await db.batch([
+        // A run that ends before its first heartbeat, or came back from the dead, passes `running`.
+        db
+          .update(trainingTask)
+          .set({
+            attempt: current,
+            status: "running",
+            startedAt: sql`coalesce(started_at, ${now})`,
+            failureReason: null,
+          })
+          .where(and(open, sql`status <> 'running'`)),
+        db
+          .update(trainingTask)
+          .set({
+            status,
+            failureReason: reason,
+            errorMessage,
+            exitCode: body.exit_code ?? null,
+            finalLoss,
+            finalLossReported: body.final_loss !== undefined && body.final_loss !== null,
+            convergenceStep: figures.convergenceStep,
+            finishedAt: now,
+            heartbeatAt: now,
+            updatedAt: now,
+            settleAt: figures.complete ? null : now,
+          })
+          .where(and(open, sql`status = 'running'`))
+          .returning({ id: trainingTask.id }),
+        db.run(sql`
+          insert into task_attempt (task_id, attempt, key_id, status, heartbeat_at, finished_at, duration_sec, exit_code, failure_reason, error_message, gpu_info, cuda_version, hourly_price, node_info)
+          select id, attempt, ${auth.keyId}, ${status}, ${now}, ${now}, 0, ${body.exit_code ?? null}, ${reason}, ${errorMessage}, gpu_info, cuda_version, hourly_price, node_info
+          from training_task where id = ${taskId} and changes() = 1
+          on conflict (task_id, attempt) do update set
+            status = excluded.status, finished_at = excluded.finished_at, exit_code = excluded.exit_code,
+            failure_reason = excluded.failure_reason, error_message = excluded.error_message,
+            duration_sec = ${closed.durationSec}, cost = ${closed.cost}`),
+        db.update(trainingTask).set(totals(taskId)).where(sql`id = ${taskId} and changes() = 1`),
+        figures.summaryStatement(db, taskId, sql`changes() = 1`),
+        db
+          .select(taskColumns)
+          .from(trainingTask)
+          .where(meant(taskId, auth, attempt)),
+        db
+          .select({ gaps: taskAttempt.gaps, lastSeq: taskAttempt.lastSeq })
+          .from(taskAttempt)
+          .where(and(eq(taskAttempt.taskId, taskId), eq(taskAttempt.attempt, attempt))),
+      ]);
+      if (!task) return explain(db, taskId, auth, attempt);
+      if (!ended[0] && task.status !== status)
+        throw new ApiError(
+          409,
+          "already-finished",
+          `Task ${taskId} has ended as ${task.status} already, so it cannot end as ${status}. To try again, open a new attempt.`,
+          { extra: { current_status: task.status, current_attempt: task.attempt } },
+        );
+      return c.json({
+        task: toWire(task),
+        missing: missingRanges(numbers?.gaps ?? "[]", numbers?.lastSeq ?? 0, body.last_seq),
+      });
+    },
+  );

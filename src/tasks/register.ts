@@ -1,0 +1,234 @@
+import { type SQL, sql } from "drizzle-orm";
+import { z } from "zod";
+import type { Auth } from "../auth/keys.ts";
+import { readable } from "../auth/middleware.ts";
+import { datasetFacts, recordDatasets } from "../datasets/facts.ts";
+import { batchAround, type Statement } from "../db/batch.ts";
+import type { Db } from "../db/client.ts";
+import { type JsonValue, trainingTask } from "../db/schema.ts";
+import { sha256Hex } from "../http/hash.ts";
+import { ApiError } from "../http/problem.ts";
+import { faultsOf, notValid } from "../http/validate.ts";
+import { fromWire } from "../http/wire.ts";
+import { redactCommand, redactJson } from "../secrets/redact.ts";
+import { type ReadConfig, readConfigFile, type Warning } from "./config.ts";
+import { importSchema, optionalFields, reservedFields } from "./fields.ts";
+import { taskColumns } from "./queries.ts";
+
+const configInput = z
+  .strictObject({
+    text: z.string().optional(),
+    base64: z.base64().optional().describe("Instead of text, for files that are not UTF-8."),
+    format: z.enum(["toml", "yaml", "json", "text"]).optional(),
+    path: z.string().max(2000).optional(),
+  })
+  .refine(
+    (c) => (c.text === undefined) !== (c.base64 === undefined),
+    "needs either text or base64",
+  );
+
+/** Forms 1 and 2 of registering: fields by name, and the trainer's file as text. */
+export const registration = z.looseObject({
+  ...optionalFields,
+  config: configInput.nullish(),
+  config_snapshot: z.json().nullish().describe("Settings that the client has already parsed."),
+  datasets: z.array(datasetFacts).max(50).nullish(),
+  import: importSchema.nullish(),
+});
+type Registration = z.infer<typeof registration>;
+
+/** `?filename=&task_name=&experiment_group=` beside a file sent as the body. */
+export const fileQuery = z.strictObject({
+  filename: z.string().max(500).optional(),
+  task_name: z.string().max(300).optional(),
+  experiment_group: z.string().max(200).optional(),
+});
+
+export type NewTask = { fields: Registration; file: ReadConfig | null; hash: string };
+
+const fromBase64 = (text: string): Uint8Array<ArrayBuffer> => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+
+/** Reads forms 1 and 2. `hash` stands for the whole request, for Idempotency-Key. */
+export async function readRegistration(value: unknown, text: string): Promise<NewTask> {
+  const taken =
+    value && typeof value === "object" && !Array.isArray(value)
+      ? reservedFields.filter((name) => name in value && name !== "config_snapshot")
+      : [];
+  if (taken.length)
+    throw notValid(
+      taken.map((path) => ({ path, message: "is kept by the server and cannot be set" })),
+      "The registration",
+    );
+  const parsed = registration.safeParse(value);
+  if (!parsed.success) throw notValid(faultsOf(parsed.error), "The registration");
+  const fields = parsed.data;
+  const { config } = fields;
+  const file = config
+    ? await readConfigFile(
+        config.text !== undefined
+          ? new Uint8Array(new TextEncoder().encode(config.text))
+          : fromBase64(config.base64 ?? ""),
+        { format: config.format, path: config.path, command: fields.command ?? undefined },
+      )
+    : null;
+  return { fields, file, hash: await sha256Hex(text) };
+}
+
+/** Reads form 3: the file itself is the body, whatever its content type says. */
+export async function readFileRegistration(
+  bytes: Uint8Array<ArrayBuffer>,
+  query: z.infer<typeof fileQuery>,
+  contentType: string,
+): Promise<NewTask> {
+  if (bytes.length === 0)
+    throw notValid(
+      [{ path: "", message: "is empty: send the trainer's file or JSON" }],
+      "The body",
+    );
+  const format = contentType.includes("toml")
+    ? ("toml" as const)
+    : contentType.includes("yaml")
+      ? ("yaml" as const)
+      : undefined;
+  const file = await readConfigFile(bytes, { format, path: query.filename });
+  return {
+    fields: {
+      ...(query.task_name && { task_name: query.task_name }),
+      ...(query.experiment_group && { experiment_group: query.experiment_group }),
+    },
+    file,
+    hash: await sha256Hex(`${JSON.stringify(query)}\n${await sha256Hex(bytes)}`),
+  };
+}
+
+const stem = (path: string) => path.replace(/^.*[/\\]/, "").replace(/\.[^.]*$/, "");
+
+/** Splits what the client sent into columns, the rest (additional_args), and what to tell it. */
+function toRow({ fields, file }: NewTask) {
+  const warnings: Warning[] = [...(file?.warnings ?? [])];
+  const { config, config_snapshot, datasets, import: imported, ...rest } = fields;
+  const explicit: Record<string, unknown> = {};
+  const additional: Record<string, JsonValue> = {};
+  for (const [name, value] of Object.entries(rest)) {
+    if (name in optionalFields) {
+      if (value !== null && value !== undefined) explicit[name] = value;
+    } else additional[name] = value as JsonValue; // z.looseObject keeps what JSON.parse made.
+  }
+  const redact = <T>(result: { value: T; redactions: { where: string }[] }): T => {
+    for (const { where } of result.redactions)
+      warnings.push({
+        code: "secret-redacted",
+        message: `A secret was replaced by [redacted]: ${where}.`,
+        path: where,
+      });
+    return result.value;
+  };
+  const read = file?.recognition.fields ?? {};
+  const columns: Record<string, unknown> = { ...read, ...explicit };
+  if (fields.command) {
+    const { command, redactions } = redactCommand(fields.command);
+    columns.command = redact({ value: command, redactions });
+  }
+  if (fields.node_info) columns.node_info = redact(redactJson(fields.node_info, "node_info"));
+  if (file && file.recognition.trainer !== "unknown" && !explicit.trainer)
+    columns.trainer = file.recognition.trainer;
+  if (file && !columns.trainer) columns.trainer = "unknown";
+  columns.task_name ??= config?.path ? stem(config.path) : undefined;
+  columns.task_name ||= "untitled";
+  if (Object.keys(additional).length)
+    columns.additional_args = redact(redactJson(additional, "additional_args"));
+  const defaulted = (file?.recognition.defaults ?? []).filter((name) => !(name in explicit));
+  if (defaulted.length) columns.defaulted_fields = defaulted;
+  if (imported) {
+    const { source, ...ended } = imported;
+    Object.assign(columns, ended, { import_source: source });
+    if (ended.started_at && ended.finished_at)
+      columns.total_duration_sec = Math.max(
+        0,
+        (Date.parse(ended.finished_at) - Date.parse(ended.started_at)) / 1000,
+      );
+  }
+  return {
+    columns,
+    warnings,
+    datasets: datasets ?? [],
+    snapshot:
+      file?.recognition.config ??
+      (config_snapshot ? redact(redactJson(config_snapshot, "config_snapshot")) : null),
+    path: config?.path ?? null,
+  };
+}
+
+/**
+ * Stores a task in one round trip. The same `idempotencyKey` of the same user with the same
+ * request finds the first task again for 30 days; with another request it is refused (422).
+ */
+export async function registerTask(
+  db: Db,
+  auth: Auth,
+  input: NewTask,
+  idempotencyKey: string | undefined,
+  filename?: string,
+) {
+  const { columns, warnings, datasets, snapshot, path } = toRow(input);
+  const registrationKey = idempotencyKey
+    ? `${auth.userId}:${idempotencyKey}`
+    : `made:${crypto.randomUUID()}`;
+  if (filename && columns.task_name === "untitled")
+    columns.task_name = stem(filename) || "untitled";
+  const parent = columns.parent_task_id;
+  const insert = db
+    .insert(trainingTask)
+    .values({
+      ...fromWire<Partial<typeof trainingTask.$inferInsert>>(columns),
+      taskName: String(columns.task_name).slice(0, 300),
+      userId: auth.userId,
+      keyId: auth.keyId,
+      registrationKey,
+      registrationHash: input.hash,
+      parentTaskId: parent
+        ? sql`(select id from training_task where id = ${parent} and ${readable(auth)})`
+        : null,
+    })
+    .onConflictDoNothing({ target: trainingTask.registrationKey });
+  const mine: SQL = sql`(select id from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash})`;
+  const statements: Statement[] = [];
+  if (input.file || snapshot !== null)
+    statements.push(
+      db.run(sql`
+        insert into task_config (task_id, format, path, sha256, snapshot, original)
+        select id, ${input.file?.recognition.format ?? "json"}, ${path ?? filename ?? null},
+          ${input.file?.sha256 ?? ""}, ${snapshot === null ? null : JSON.stringify(snapshot)},
+          ${input.file?.bytes ?? new Uint8Array()}
+        from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash}
+        on conflict do nothing`),
+    );
+  statements.push(...(await recordDatasets(db, mine, datasets)));
+  const found = db
+    .select({ ...taskColumns, registrationHash: trainingTask.registrationHash })
+    .from(trainingTask)
+    .where(sql`registration_key = ${registrationKey}`);
+  // A key older than 30 days is free again; only a client's own key can be that old.
+  const expire = db.run(sql`
+    update training_task set registration_key = registration_key || ':until:' || id
+    where registration_key = ${registrationKey} and created_at < strftime('%Y-%m-%dT%H:%M:%fZ','now','-30 days')`);
+  const [, [row]] = idempotencyKey
+    ? await batchAround(db, expire, [insert, ...statements], found)
+    : await batchAround(db, insert, statements, found);
+  if (!row) throw new Error("the task's row did not come back");
+  const { registrationHash, ...task } = row;
+  if (parent && task.parentTaskId === null)
+    warnings.push({
+      code: "parent-unknown",
+      message: `There is no task ${parent} that this key can read, so the run was recorded without a parent.`,
+      path: "parent_task_id",
+    });
+  if (registrationHash !== input.hash)
+    throw new ApiError(
+      422,
+      "idempotency-key-reused",
+      "This Idempotency-Key was used for another registration within the last 30 days. Send a new key for a new run.",
+      { errors: [{ path: "Idempotency-Key", message: "belongs to another registration" }] },
+    );
+  return { task, warnings };
+}

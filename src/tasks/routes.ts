@@ -1,0 +1,478 @@
+import { and, desc, eq, isNotNull, isNull, lt, sql } from "drizzle-orm";
+import { type Context, Hono } from "hono";
+import { describeRoute, resolver } from "hono-openapi";
+import { z } from "zod";
+import { type App, allow, readable, writable } from "../auth/middleware.ts";
+import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
+import { datasetAnswer, datasetsOf } from "../datasets/routes.ts";
+import { now, statuses, taskAttempt, taskConfig, trainingTask } from "../db/schema.ts";
+import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { ApiError, notFound } from "../http/problem.ts";
+import { describe, notValid, parseJson, validate } from "../http/validate.ts";
+import { fromWire, toWire } from "../http/wire.ts";
+import { hasRedacted, redactCommand, redactJson } from "../secrets/redact.ts";
+import { optionalFields, taskAnswer, writableFields } from "./fields.ts";
+import { taskColumns } from "./queries.ts";
+import {
+  fileQuery,
+  readFileRegistration,
+  readRegistration,
+  registerTask,
+  registration,
+} from "./register.ts";
+
+const id = z.object({ id: z.coerce.number().int().positive() });
+
+const attemptAnswer = z
+  .object({
+    attempt: z.int(),
+    status: z.enum(statuses),
+    started_at: z.string(),
+    heartbeat_at: z.string().nullable(),
+    finished_at: z.string().nullable(),
+    duration_sec: z.number().nullable(),
+    cost: z.number().nullable(),
+    from_step: z.int().nullable(),
+    gpu_info: z.string().nullable(),
+    cuda_version: z.string().nullable(),
+    hourly_price: z.number().nullable(),
+    exit_code: z.int().nullable(),
+    failure_reason: z.string().nullable(),
+    error_message: z.string().nullable(),
+    points: z.int(),
+    first_step: z.int().nullable(),
+    last_step: z.int().nullable(),
+    node_info: z.json(),
+    tail: z.string().nullable().describe("The last lines of its console."),
+  })
+  .meta({ id: "Attempt" });
+
+const attemptColumns = {
+  attempt: taskAttempt.attempt,
+  status: taskAttempt.status,
+  startedAt: taskAttempt.startedAt,
+  heartbeatAt: taskAttempt.heartbeatAt,
+  finishedAt: taskAttempt.finishedAt,
+  durationSec: taskAttempt.durationSec,
+  cost: taskAttempt.cost,
+  fromStep: taskAttempt.fromStep,
+  gpuInfo: taskAttempt.gpuInfo,
+  cudaVersion: taskAttempt.cudaVersion,
+  hourlyPrice: taskAttempt.hourlyPrice,
+  exitCode: taskAttempt.exitCode,
+  failureReason: taskAttempt.failureReason,
+  errorMessage: taskAttempt.errorMessage,
+  points: taskAttempt.points,
+  firstStep: taskAttempt.firstStep,
+  lastStep: taskAttempt.lastStep,
+  nodeInfo: taskAttempt.nodeInfo,
+  tail: taskAttempt.tail,
+};
+
+const oneTaskAnswer = taskAnswer.extend({
+  config_snapshot: z.json().describe("The trainer's file as it was read."),
+  attempts: z.array(attemptAnswer).describe("The latest five, newest first."),
+});
+
+const example = {
+  task_name: "aki_v1",
+  model_type: "stable-diffusion",
+  base_model_path: "./sd-models/sd_xl_base_1.0.safetensors",
+  lora_rank: 32,
+  lora_alpha: 16,
+  learning_rate: 0.0001,
+  experiment_group: "aki",
+};
+
+/** Registers from a body in any of the three forms. */
+async function register(c: Context<App>) {
+  const contentType = (c.req.header("Content-Type") ?? "").toLowerCase();
+  const idempotencyKey = c.req.header("Idempotency-Key");
+  if (idempotencyKey !== undefined && !/^[\x21-\x7e]{1,200}$/.test(idempotencyKey))
+    throw notValid([
+      { path: "Idempotency-Key", message: "must be 1 to 200 printable ASCII characters" },
+    ]);
+  const parsedQuery = fileQuery.safeParse(c.req.query());
+  if (!parsedQuery.success)
+    throw notValid([{ path: "query", message: "takes filename, task_name and experiment_group" }]);
+  const query = parsedQuery.data;
+  const { db, auth } = c.var;
+  if (/\bapplication\/(?:[\w.-]+\+)?json\b/.test(contentType) && !query.filename) {
+    const text = await c.req.text();
+    const input = await readRegistration(parseJson(text), text);
+    return registerTask(db, auth, input, idempotencyKey);
+  }
+  if (contentType.startsWith("multipart/"))
+    throw new ApiError(
+      415,
+      "unsupported-content-type",
+      "Send the file itself as the body: curl --data-binary @config.toml, not -F.",
+    );
+  const bytes = new Uint8Array(await c.req.arrayBuffer());
+  const input = await readFileRegistration(bytes, query, contentType);
+  return registerTask(db, auth, input, idempotencyKey, query.filename);
+}
+
+const listQuery = z.strictObject({
+  ...pageQuery,
+  status: z.enum(statuses).optional(),
+  user: z.string().max(100).optional().describe("A user's name, or `me`."),
+  deleted: z.stringbool().default(false).describe("true: the trash instead of what is live."),
+});
+
+export const tasks = new Hono<App>()
+  .post(
+    "/",
+    describe({
+      summary: "Register a run",
+      description:
+        "Takes fields by name, the trainer's own file within JSON, or the raw file as the body (TOML, YAML, anything else; JSON files by ?filename=x.json). A repeated Idempotency-Key finds the first task again.",
+      tag: "Tasks",
+      answer: {
+        schema: z.object({
+          task_id: z.int(),
+          task: taskAnswer,
+          warnings: z.array(
+            z.object({ code: z.string(), message: z.string(), path: z.string().optional() }),
+          ),
+        }),
+        description: "The task, and what to know about how the file was read.",
+      },
+      errors: {
+        400: "The body is not valid JSON.",
+        413: "Over 4 MB.",
+        422: "Something in it is not valid; nothing was stored.",
+      },
+    }),
+    describeRoute({
+      requestBody: {
+        required: true,
+        content: {
+          "application/json": { schema: resolver(registration), example },
+          "application/toml": { schema: { type: "string", format: "binary" } },
+          "application/yaml": { schema: { type: "string", format: "binary" } },
+          "application/octet-stream": { schema: { type: "string", format: "binary" } },
+        },
+      },
+    }),
+    allow("tasks:write", { box: true }),
+    async (c) => {
+      const { task, warnings } = await register(c);
+      return c.json({ task_id: task.id, task: toWire(task), warnings });
+    },
+  )
+  .get(
+    "/",
+    describe({
+      summary: "List tasks",
+      description: "Newest first; pages stay stable while tasks are added.",
+      tag: "Tasks",
+      answer: {
+        schema: z.object({ items: z.array(taskAnswer), next_cursor: z.string().nullable() }),
+        description: "A page.",
+      },
+      errors: { 422: "A parameter is not valid." },
+    }),
+    allow("tasks:read"),
+    validate("query", listQuery),
+    async (c) => {
+      const { limit, cursor, status, user, deleted } = c.req.valid("query");
+      const { auth, db } = c.var;
+      const list = `tasks ${status ?? ""} ${user ?? ""} ${deleted}`;
+      const before = cursor ? decodeCursor(list, cursor, z.tuple([z.int()]))[0] : undefined;
+      const rows = await db
+        .select(taskColumns)
+        .from(trainingTask)
+        .where(
+          and(
+            deleted ? isNotNull(trainingTask.deletedAt) : isNull(trainingTask.deletedAt),
+            status && eq(trainingTask.status, status),
+            user === "me"
+              ? eq(trainingTask.userId, auth.userId)
+              : user !== undefined
+                ? sql`${trainingTask.userId} = (select id from user where name = ${user})`
+                : undefined,
+            before === undefined ? undefined : lt(trainingTask.id, before),
+          ),
+        )
+        .orderBy(desc(trainingTask.id))
+        .limit(limit + 1);
+      return c.json(page(rows.map(toWire), limit, (last) => encodeCursor(list, [last.id])));
+    },
+  )
+  .get(
+    "/:id",
+    describe({
+      summary: "One task",
+      tag: "Tasks",
+      answer: {
+        schema: oneTaskAnswer,
+        description:
+          "The task, its settings as read, and its latest attempts. `ETag` is its version.",
+      },
+      errors: { 404: "No such task." },
+    }),
+    allow("tasks:read", { box: true }),
+    validate("param", id),
+    validate(
+      "query",
+      z.strictObject({
+        deleted: z.stringbool().default(false).describe("true: also when it is in the trash."),
+      }),
+    ),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const live = c.req.valid("query").deleted ? undefined : isNull(trainingTask.deletedAt);
+      const { db, auth } = c.var;
+      const [[row], attempts] = await db.batch([
+        db
+          .select({ task: taskColumns, snapshot: taskConfig.snapshot })
+          .from(trainingTask)
+          .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
+          .where(and(eq(trainingTask.id, taskId), live, readable(auth))),
+        db
+          .select(attemptColumns)
+          .from(taskAttempt)
+          .where(eq(taskAttempt.taskId, taskId))
+          .orderBy(desc(taskAttempt.attempt))
+          .limit(5),
+      ]);
+      if (!row) throw notFound(`task ${taskId}`);
+      c.header("ETag", `"${row.task.version}"`);
+      return c.json({
+        ...toWire(row.task),
+        config_snapshot: row.snapshot,
+        attempts: attempts.map(toWire),
+      });
+    },
+  )
+  .patch(
+    "/:id",
+    describe({
+      summary: "Change a task",
+      description:
+        "Any of the fields a client may write; null empties one. Box keys may change notes only. With If-Match: the row's ETag, a change made meanwhile by someone else answers 412.",
+      tag: "Tasks",
+      answer: { schema: taskAnswer, description: "The task." },
+      errors: {
+        404: "No such task that is yours.",
+        412: "Changed by someone else since it was read.",
+        422: "A field is not known, not valid or kept by the server.",
+      },
+    }),
+    allow("tasks:write", { box: true }),
+    validate("param", id),
+    validate(
+      "json",
+      z.strictObject({ ...optionalFields, task_name: writableFields.task_name.optional() }),
+    ),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const body = c.req.valid("json");
+      const { db, auth } = c.var;
+      const beyond = auth.box ? Object.keys(body).filter((name) => name !== "notes") : [];
+      if (beyond.length)
+        throw new ApiError(
+          403,
+          "not-allowed",
+          `A box key changes notes only, not ${beyond.join(", ")}.`,
+        );
+      const version = ifMatch(c.req.header("If-Match"));
+      if (body.command) body.command = redactCommand(body.command).command;
+      if (body.node_info) body.node_info = redactJson(body.node_info, "node_info").value;
+      const [[changed], [current]] = await db.batch([
+        db
+          .update(trainingTask)
+          .set({
+            ...fromWire<Partial<typeof trainingTask.$inferInsert>>(body),
+            version: sql`version + 1`,
+            updatedAt: now,
+          })
+          .where(
+            and(
+              eq(trainingTask.id, taskId),
+              isNull(trainingTask.deletedAt),
+              writable(auth),
+              version === null ? undefined : eq(trainingTask.version, version),
+            ),
+          )
+          .returning(taskColumns),
+        db
+          .select({ version: trainingTask.version })
+          .from(trainingTask)
+          .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth))),
+      ]);
+      if (!current) throw notFound(`task ${taskId} of yours`);
+      if (!changed) throw changedMeanwhile(current.version);
+      c.header("ETag", `"${changed.version}"`);
+      return c.json(toWire(changed));
+    },
+  )
+  .delete(
+    "/:id",
+    describe({
+      summary: "Put a task into the trash",
+      description: "It can be restored. A running one has to end or be cancelled first.",
+      tag: "Tasks",
+      errors: { 404: "No such task that is yours.", 409: "It is running." },
+    }),
+    allow("tasks:write"),
+    validate("param", id),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
+      const [[gone], [current]] = await db.batch([
+        db
+          .update(trainingTask)
+          .set({ deletedAt: now, updatedAt: now, version: sql`version + 1` })
+          .where(and(mine, sql`status <> 'running'`))
+          .returning({ id: trainingTask.id }),
+        db.select({ status: trainingTask.status }).from(trainingTask).where(mine),
+      ]);
+      if (current)
+        throw new ApiError(
+          409,
+          "task-running",
+          `Task ${taskId} is ${current.status}: let it end or finish it before you delete it.`,
+          { extra: { current_status: current.status } },
+        );
+      if (!gone) throw notFound(`task ${taskId} of yours`);
+      return c.body(null, 204);
+    },
+  )
+  .post(
+    "/:id/restore",
+    describe({
+      summary: "Take a task out of the trash",
+      tag: "Tasks",
+      answer: { schema: taskAnswer, description: "The task, live again." },
+      errors: { 404: "No such task of yours in the trash." },
+    }),
+    allow("tasks:write"),
+    validate("param", id),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const [row] = await db
+        .update(trainingTask)
+        .set({ deletedAt: null, updatedAt: now, version: sql`version + 1` })
+        .where(and(eq(trainingTask.id, taskId), isNotNull(trainingTask.deletedAt), writable(auth)))
+        .returning(taskColumns);
+      if (!row) throw notFound(`task ${taskId} of yours in the trash`);
+      return c.json(toWire(row));
+    },
+  )
+  .get(
+    "/:id/config",
+    describe({
+      summary: "The trainer's own file",
+      description: "Byte for byte as it was registered, but for secrets.",
+      tag: "Tasks",
+      answer: { description: "The file.", content: "application/octet-stream" },
+      errors: { 404: "No such task, or it has no file." },
+    }),
+    allow("tasks:read", { box: true }),
+    validate("param", id),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const [row] = await db
+        .select({
+          original: taskConfig.original,
+          format: taskConfig.format,
+          path: taskConfig.path,
+          sha256: taskConfig.sha256,
+        })
+        .from(taskConfig)
+        .innerJoin(trainingTask, eq(trainingTask.id, taskConfig.taskId))
+        .where(
+          and(
+            eq(taskConfig.taskId, taskId),
+            isNull(trainingTask.deletedAt),
+            readable(auth),
+            sql`${taskConfig.sha256} <> ''`,
+          ),
+        );
+      if (!row) throw notFound(`configuration file of a task ${taskId}`);
+      return c.body(new Uint8Array(row.original), 200, {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": `attachment; filename="config.${row.format === "text" ? "txt" : row.format}"`,
+        "Content-Security-Policy": "sandbox",
+        ETag: `"${row.sha256}"`,
+      });
+    },
+  )
+  .get(
+    "/:id/reproduce",
+    describe({
+      summary: "All that a repeat needs",
+      tag: "Tasks",
+      answer: {
+        schema: z.object({
+          task_id: z.int(),
+          config: z
+            .object({
+              format: z.string(),
+              path: z.string().nullable(),
+              sha256: z.string(),
+              base64: z.string(),
+            })
+            .nullable(),
+          command: z.array(z.string()).nullable(),
+          git_commit: z.string().nullable(),
+          software: z.json(),
+          gpu_info: z.string().nullable(),
+          cuda_version: z.string().nullable(),
+          base_model: z.string().nullable(),
+          datasets: z.array(datasetAnswer),
+          redacted: z
+            .array(z.string())
+            .describe("Where a secret is missing; a repeat needs it from its environment."),
+        }),
+        description: "Configuration, command, commit, software, data facts and base model.",
+      },
+      errors: { 404: "No such task." },
+    }),
+    allow("tasks:read", { box: true }),
+    validate("param", id),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const [[row], facts] = await db.batch([
+        db
+          .select({ task: taskColumns, config: taskConfig })
+          .from(trainingTask)
+          .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
+          .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
+        datasetsOf(db, taskId),
+      ]);
+      if (!row) throw notFound(`task ${taskId}`);
+      const { task, config } = row;
+      const bytes = config?.sha256 ? new Uint8Array(config.original) : null;
+      const text = bytes ? Array.from(bytes, (byte) => String.fromCharCode(byte)).join("") : "";
+      return c.json({
+        task_id: task.id,
+        config:
+          config && bytes
+            ? {
+                format: config.format,
+                path: config.path,
+                sha256: config.sha256,
+                base64: btoa(text),
+              }
+            : null,
+        command: task.command,
+        git_commit: task.gitCommit,
+        software: task.nodeInfo,
+        gpu_info: task.gpuInfo,
+        cuda_version: task.cudaVersion,
+        base_model: task.baseModelPath,
+        datasets: facts,
+        redacted: [
+          ...(hasRedacted(text) ? ["config"] : []),
+          ...(hasRedacted(JSON.stringify(task.command ?? [])) ? ["command"] : []),
+        ],
+      });
+    },
+  );
