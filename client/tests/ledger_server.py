@@ -177,6 +177,7 @@ class Server:
     def open_attempt(self, task, from_step=None):
         task["attempt"] += 1
         task["status"] = "running"
+        task["finish"] = None
         task["attempts"][task["attempt"]] = {"beats": {}, "from_step": from_step, "tail": None}
 
     def check_attempt(self, task, value):

@@ -1,6 +1,7 @@
 """The command `lora-ledger`."""
 
 import argparse
+import os
 import sys
 
 from . import __version__, say, settings
@@ -10,6 +11,7 @@ environment:
   LEDGER_URL     address of the ledger, such as https://ledger.example.workers.dev   (flag: --url)
   LEDGER_KEY     your key; never passed on to the trainer                              (flag: --key)
   LEDGER_SPOOL   where unsent records wait (default: ~/.cache/lora-ledger/spool)       (flag: --spool)
+  LEDGER_FLUSH_TIMEOUT, LEDGER_HOURLY_PRICE              (flags: --flush-timeout, --hourly-price)
   LEDGER_DEBUG   1 shows the details of what went wrong inside the client
 """
 
@@ -53,7 +55,7 @@ def _common(parser):
     group.add_argument("--key", metavar="KEY", help="your key (LEDGER_KEY is safer: other users of a machine can see flags)")
     group.add_argument("--spool", metavar="DIR", help="where unsent records wait")
     group.add_argument(
-        "--flush-timeout", metavar="SECONDS", type=float, default=120.0,
+        "--flush-timeout", metavar="SECONDS", type=float,
         help="at the end, give up sending after so long without progress (default: 120)",
     )
     group.add_argument("--quiet", action="store_true", help="show warnings only")
@@ -134,6 +136,11 @@ def main(argv=None):
 
 def _dispatch(parser, options, found, trailing):
     if options.command_name == "run":
+        if options.hourly_price is None and os.environ.get("LEDGER_HOURLY_PRICE"):
+            try:
+                options.hourly_price = float(os.environ["LEDGER_HOURLY_PRICE"])
+            except ValueError:
+                say.warn("LEDGER_HOURLY_PRICE is no number and is left out")
         from .run import RunCommand
 
         command = trailing if trailing is not None else options.command

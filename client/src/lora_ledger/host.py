@@ -12,7 +12,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from .follow.gpu import nvidia_smi, read_gpus
+from .follow import gpu
 
 PACKAGES = [
     "torch", "accelerate", "diffusers", "transformers", "peft", "safetensors", "xformers", "bitsandbytes", "lycoris-lora",
@@ -52,7 +52,7 @@ def cuda_version(versions):
     built = re.search(r"\+cu(\d+)(\d)$", versions.get("torch", ""))
     if built:
         return f"{built[1]}.{built[2]}"
-    shown = re.search(r"CUDA Version:\s*([\d.]+)", nvidia_smi([]) or "")
+    shown = re.search(r"CUDA Version:\s*([\d.]+)", gpu.nvidia_smi([]) or "")
     return shown[1] if shown else None
 
 
@@ -134,7 +134,7 @@ def git_state(folder):
 
 def facts(command, cwd):
     """gpu_info, node_info, cuda_version and git_commit, as registering takes them; what is unknown is left out."""
-    gpus = read_gpus()
+    gpus = gpu.read_gpus()
     found = versions(command)
     commit, dirty = git_state(script_folder(command, cwd))
     node = {

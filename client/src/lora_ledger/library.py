@@ -84,7 +84,7 @@ class track:
     lora_rank, …). `url`, `key` and `spool` default to LEDGER_URL, LEDGER_KEY and LEDGER_SPOOL.
     """
 
-    def __init__(self, config=None, *, url=None, key=None, spool=None, flush_timeout=120.0, **fields):
+    def __init__(self, config=None, *, url=None, key=None, spool=None, flush_timeout=None, **fields):
         self._config = config
         self._fields = fields
         self._settings = dict(url=url, key=key, spool=spool, flush_timeout=flush_timeout)

@@ -8,7 +8,8 @@ from .spool import FINISH, MESSAGES, UPLOADS
 from .transport import Denied, Later, Refused, Superseded, backoff
 from .uploads import Upload
 
-# A finish waits for uploads as long as they move, so that `success` means that the weights are safe.
+# A finish waits for uploads as long as they move, so that `success` means that the weights are safe: so many seconds
+# without a new byte, or half the time after which the client gives up, end that.
 UPLOAD_STALL = 30.0
 # The pause after 401 and 403, which only a person can mend.
 DENIED_PAUSE = 60.0
@@ -22,6 +23,7 @@ class Sender:
         self.ledger = ledger
         self.events = events or Events()
         self.interval = 15.0
+        self.upload_stall = UPLOAD_STALL
         self.denied = None
         self.trouble = None
         self.moved = time.monotonic()
@@ -32,7 +34,7 @@ class Sender:
         self._stop = threading.Event()
         self._threads = []
         self._last_beat = time.monotonic()
-        self._pausing = set()
+        self._furthest = {}
 
     def start(self):
         """Starts sending in the background."""
@@ -65,7 +67,8 @@ class Sender:
 
         True when all is sent.
         """
-        self.moved = time.monotonic()
+        self.moved = self.upload_moved = time.monotonic()
+        self.upload_stall = min(UPLOAD_STALL, still / 2)
         while self.spool.pending():
             if self.ledger is None or self.denied or stop_waiting():
                 return False
@@ -75,14 +78,12 @@ class Sender:
                 self._wake.wait(0.2)
         return True
 
-    def _pause(self, seconds, who):
+    def _pause(self, seconds):
         """Waits for the time out; a new item does not shorten a back-off."""
         end = time.monotonic() + seconds
         with self._wake:
-            self._pausing.add(who)
             while not self._stop.is_set() and time.monotonic() < end:
                 self._wake.wait(min(1.0, max(0.01, end - time.monotonic())))
-            self._pausing.discard(who)
 
     def _idle(self, seconds):
         with self._wake:
@@ -112,7 +113,9 @@ class Sender:
                 getattr(self, f"_send_{kind}")(body)
                 self.spool.done(lane, n)
                 tries = 0
-                self._advanced()
+                # A heartbeat that only keeps the run alive brings the end no nearer.
+                if kind != "heartbeat" or body["logs"] or not self.spool.size(FINISH):
+                    self._advanced()
             except Superseded as error:
                 self._lose_task(error)
             except Refused as error:
@@ -120,9 +123,9 @@ class Sender:
                 tries = 0
             except Denied as error:
                 self._deny(error)
-                self._pause(DENIED_PAUSE, "messages")
+                self._pause(DENIED_PAUSE)
             except Later as error:
-                self._postpone(error, tries, "messages")
+                self._postpone(error, tries)
                 tries += 1
             except Exception as error:
                 say.trouble(error)
@@ -150,24 +153,24 @@ class Sender:
                 tries = 0
             except Denied as error:
                 self._deny(error)
-                self._pause(DENIED_PAUSE, "uploads")
+                self._pause(DENIED_PAUSE)
             except Later as error:
                 if self.upload_moved > before:
                     tries = 0
                 self.spool.rotate(UPLOADS)
-                self._postpone(error, tries, "uploads")
+                self._postpone(error, tries)
                 tries += 1
             except Exception as error:
                 say.trouble(error)
                 self._set_aside(UPLOADS, n, kind, body, error)
 
-    def _postpone(self, error, tries, who):
+    def _postpone(self, error, tries):
         self.trouble = str(error)
         if say.debugging():
             say.warn(f"will try again: {error}")
         if tries == 3:
             say.warn_once("away", f"the ledger cannot be reached ({error}); training goes on and the record is kept in {self.spool.folder}")
-        self._pause(error.delay if error.delay is not None else backoff(tries), who)
+        self._pause(error.delay if error.delay is not None else backoff(tries))
 
     def _deny(self, error):
         self.denied = str(error)
@@ -293,7 +296,7 @@ class Sender:
         item = self.spool.peek(FINISH)
         if item and item[2].get("urgent"):
             return True
-        return time.monotonic() - self.upload_moved > UPLOAD_STALL
+        return time.monotonic() - self.upload_moved > self.upload_stall
 
     def _keep_alive(self):
         """Heartbeats while only uploads are left, so that the run does not count as lost meanwhile."""
@@ -326,13 +329,15 @@ class Sender:
 
         def report(sent, total):
             nonlocal bar
-            self.moved = self.upload_moved = time.monotonic()
+            # Only bytes beyond the furthest so far count: sending the same part again and again gets nowhere.
+            if sent > self._furthest.get(n, 0):
+                self._furthest[n] = sent
+                self.moved = self.upload_moved = time.monotonic()
             self.uploading = (body["filename"], sent, total)
             if self.show_progress:
                 bar = bar or say.Progress(f"uploading {body['filename']}", total)
                 bar.show(sent)
 
-        self.upload_moved = time.monotonic()
         upload = Upload(
             self.ledger, self.spool.state["task_id"], self.spool.state["attempt"], body, memo, self.spool.save, report, self._stop.is_set
         )

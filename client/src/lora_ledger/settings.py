@@ -7,6 +7,8 @@ from typing import Optional
 
 from . import say
 
+FLUSH_TIMEOUT = 120.0
+
 
 @dataclass
 class Settings:
@@ -15,7 +17,7 @@ class Settings:
     url: Optional[str]
     key: Optional[str]
     spool: Path
-    flush_timeout: float = 120.0
+    flush_timeout: float = FLUSH_TIMEOUT
 
 
 def default_spool():
@@ -27,8 +29,14 @@ def default_spool():
     return Path(cache).expanduser() / "lora-ledger" / "spool"
 
 
-def resolve(url=None, key=None, spool=None, flush_timeout=120.0, quiet=False):
-    """Settings from flags, with LEDGER_URL, LEDGER_KEY and LEDGER_SPOOL behind them."""
+def resolve(url=None, key=None, spool=None, flush_timeout=None, quiet=False):
+    """Settings from flags, with LEDGER_URL, LEDGER_KEY, LEDGER_SPOOL and LEDGER_FLUSH_TIMEOUT behind them."""
+    if flush_timeout is None:
+        try:
+            flush_timeout = float(os.environ.get("LEDGER_FLUSH_TIMEOUT") or FLUSH_TIMEOUT)
+        except ValueError:
+            say.warn_once("flush-timeout", f"LEDGER_FLUSH_TIMEOUT is no number of seconds; {FLUSH_TIMEOUT:.0f} is taken")
+            flush_timeout = FLUSH_TIMEOUT
     url = (url or os.environ.get("LEDGER_URL") or "").strip().rstrip("/") or None
     if url and "://" not in url:
         url = ("http://" if url.startswith(("localhost", "127.")) else "https://") + url

@@ -58,7 +58,11 @@ class Spool:
             if fresh:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = open(folder / "lock", "a+b")
-            _lock_file(self._lock)
+            try:
+                _lock_file(self._lock)
+            except Busy:
+                self._lock.close()
+                raise
             if not fresh:
                 self._load()
             self._journal = open(folder / "journal.jsonl", "a+b")

@@ -184,7 +184,7 @@ def _find(folder, depth=4):
     for entry in entries:
         try:
             if entry.is_dir(follow_symlinks=False):
-                if depth and not re.match(r"^\d{9,}(\.\d+)?$", entry.name):
+                if depth and not re.match(r"^\d{9,11}\.\d+$", entry.name):
                     found += _find(entry.path, depth - 1)
             elif "tfevents" in entry.name:
                 found.append(entry.path)
