@@ -1,0 +1,156 @@
+import type { JsonValue } from "../db/schema.ts";
+import { type Dialect, isOn, toNumber, toText } from "./dialect.ts";
+import { at, isObject, type JsonObject, lookUp } from "./json.ts";
+
+const processOf = (root: JsonObject): JsonObject => {
+  const process = at(root, "config.process.0");
+  return isObject(process) ? process : {};
+};
+
+/** Its architecture names that are spelled otherwise here; a tag behind a colon is dropped. */
+const archs: Record<string, string> = {
+  sd1: "sd15",
+  ssd: "sdxl",
+  vega: "sdxl",
+  flex1: "flux",
+  flex2: "flux",
+  flux_kontext: "flux",
+  zimage: "z-image",
+  lumina: "lumina2",
+};
+
+function archOf(model: JsonObject): string {
+  const named = toText(model.arch)?.toLowerCase().replace(/:.*/, "");
+  if (named) {
+    const known = lookUp(archs, named) ?? named;
+    if (known.startsWith("wan")) return "wan";
+    if (known.startsWith("qwen_image")) return "qwen-image";
+    return known.replaceAll("_", "-");
+  }
+  const flag = ["xl", "flux", "v3", "v2", "lumina2", "auraflow", "pixart", "ssd", "vega"].find(
+    (name) => isOn(model[`is_${name}`]),
+  );
+  const flags: Record<string, string> = {
+    xl: "sdxl",
+    v3: "sd3",
+    v2: "sd2",
+    ssd: "sdxl",
+    vega: "sdxl",
+  };
+  return flag === undefined ? "sd15" : (flags[flag] ?? flag);
+}
+
+/** Models with a U-Net keep `linear_alpha`; for every other one alpha is the rank, whatever it says. */
+const keepsAlpha = new Set(["sd15", "sd2", "sdxl"]);
+
+/** `[name]` in any value stands for the job's name. */
+const withName = (value: JsonValue | undefined, name: string) =>
+  toText(value)?.replaceAll("[name]", name);
+
+/** ostris/ai-toolkit: `job` and `config.process[]`, of which the first process is the training. */
+export const aiToolkit: Dialect = {
+  trainer: "ai-toolkit",
+  recognise: ({ root }) => {
+    if (root.job === undefined || !Array.isArray(at(root, "config.process"))) return null;
+    const process = processOf(root);
+    if (!isObject(process.train)) return "unknown";
+    return isObject(process.network) ? "run" : "full-fine-tune";
+  },
+  source: ({ root }) => processOf(root),
+  table: {
+    task_name: { keys: [] },
+    model_type: { keys: [], otherwise: "stable-diffusion" },
+    base_model_path: { keys: ["model.name_or_path"] },
+    lora_rank: { keys: ["network.rank", "network.linear"], otherwise: 4 },
+    lora_alpha: { keys: ["network.linear_alpha", "network.alpha"], otherwise: 1 },
+    dropout: { keys: ["network.dropout"], otherwise: 0 },
+    conv_lora_rank: { keys: ["network.conv"] },
+    conv_alpha: { keys: ["network.conv_alpha"] },
+    batch_size: { keys: ["train.batch_size"], otherwise: 1 },
+    gradient_accumulation_steps: { keys: [], otherwise: 1 },
+    max_steps: { keys: ["train.steps"], otherwise: 1000 },
+    learning_rate: { keys: ["train.lr"], otherwise: 1e-6 },
+    optimizer: { keys: ["train.optimizer"], otherwise: "adamw" },
+    scheduler: { keys: ["train.lr_scheduler"], otherwise: "constant" },
+    mixed_precision: { keys: [], otherwise: "no" },
+    data_dir: { keys: [] },
+    metadata_path: { keys: [] },
+    output_dir: { keys: [] },
+    log_dir: { keys: ["log_dir"] },
+    sample_prompts: { keys: [] },
+    base_arch: { keys: [] },
+    network_algo: { keys: ["network.type"], otherwise: "lora" },
+    seed: { keys: ["training_seed"] },
+    resolution: { keys: [] },
+  },
+  refine: (draft, { root, command }) => {
+    const process = processOf(root);
+    const name = toText(command?.options.name) ?? toText(at(root, "config.name")) ?? "";
+    draft.set("task_name", name || undefined);
+    const folder = withName(process.training_folder, name);
+    if (folder !== undefined)
+      draft.set("output_dir", name ? `${folder.replace(/\/$/, "")}/${name}` : folder);
+    draft.set("log_dir", withName(process.log_dir, name));
+
+    const arch = archOf(isObject(process.model) ? process.model : {});
+    draft.set("base_arch", arch);
+    if (isOn(at(process, "network.lokr_full_rank"))) {
+      draft.drop("lora_rank");
+      draft.noDefault("lora_rank");
+      draft.warn(
+        "full-rank",
+        "lokr_full_rank trains the full matrix, which is no rank; lora_rank is left empty.",
+      );
+    } else if (!keepsAlpha.has(arch)) {
+      const rank = draft.fields.lora_rank ?? 4;
+      const alpha = draft.fields.lora_alpha;
+      if (alpha !== undefined && alpha !== rank)
+        draft.warn(
+          "alpha-is-rank",
+          `ai-toolkit trains ${arch} with an alpha as large as the rank (${rank}), whatever linear_alpha says.`,
+          "network.linear_alpha",
+        );
+      if (alpha === undefined) draft.otherwise("lora_alpha", rank);
+      else draft.set("lora_alpha", rank);
+    }
+    if (draft.has("conv_lora_rank")) draft.otherwise("conv_alpha", draft.fields.conv_lora_rank);
+
+    const steps =
+      at(process, "train.gradient_accumulation") ??
+      at(process, "train.gradient_accumulation_steps");
+    if (toNumber(steps) === -1) {
+      draft.noDefault("gradient_accumulation_steps");
+      draft.warn(
+        "accumulates-an-epoch",
+        "gradient_accumulation = -1 accumulates over a whole epoch; the column is left empty.",
+      );
+    } else draft.read("gradient_accumulation_steps", steps, "train.gradient_accumulation");
+
+    const dtype = at(process, "train.dtype");
+    if (dtype !== undefined && dtype !== null)
+      draft.precision(dtype, "train.dtype", { fp32: "no", float32: "no", float: "no" });
+
+    const sets = (Array.isArray(process.datasets) ? process.datasets : []).filter(isObject);
+    const paths = sets.map((set) => toText(set.folder_path) ?? toText(set.dataset_path));
+    draft.read(
+      "data_dir",
+      paths.filter((path) => path !== undefined),
+      "datasets",
+    );
+    draft.set(
+      "metadata_path",
+      paths.find((path) => path?.endsWith(".json")),
+    );
+    const resolution = sets.map((set) => set.resolution).find((value) => value !== undefined);
+    draft.read("resolution", resolution, "datasets.resolution");
+
+    const samples = at(process, "sample.samples");
+    const prompts = Array.isArray(samples)
+      ? samples.map((sample) => (isObject(sample) ? toText(sample.prompt) : undefined))
+      : at(process, "sample.prompts");
+    const texts = Array.isArray(prompts)
+      ? prompts.filter((prompt) => prompt !== undefined)
+      : prompts;
+    draft.read("sample_prompts", texts, "sample.prompts");
+  },
+};

@@ -1,0 +1,33 @@
+import type { JsonValue } from "../db/schema.ts";
+
+export type JsonObject = { [key: string]: JsonValue };
+
+export const isObject = (value: unknown): value is JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** Own keys only, so that `__proto__` and `constructor` are names like any other. */
+export const lookUp = <T>(table: { [key: string]: T }, key: string): T | undefined =>
+  Object.hasOwn(table, key) ? table[key] : undefined;
+
+/** Sets a key as JSON.parse does: `__proto__` becomes an own property. */
+export function setKey(object: JsonObject, key: string, value: JsonValue) {
+  if (key === "__proto__")
+    Object.defineProperty(object, key, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+  else object[key] = value;
+}
+
+/** The value at `a.b.0.c`; undefined where the path leads nowhere. */
+export function at(value: JsonValue | undefined, path: string): JsonValue | undefined {
+  let node = value;
+  for (const part of path.split(".")) {
+    if (Array.isArray(node)) node = node[Number(part)];
+    else if (isObject(node)) node = lookUp(node, part);
+    else return undefined;
+  }
+  return node;
+}

@@ -1,0 +1,124 @@
+import { basename, type Dialect, type Draft, isOn, toNumber, toText } from "./dialect.ts";
+import { at, isObject, type JsonObject } from "./json.ts";
+
+function precisionOf(draft: Draft, flat: JsonObject) {
+  if (isOn(flat.bf16) || isOn(flat.pure_bf16)) draft.set("mixed_precision", "bf16");
+  else if (isOn(flat.fp16)) draft.set("mixed_precision", "fp16");
+}
+
+/** LLaMA-Factory's YAML, JSON or arguments; `key=value` arguments override the file. */
+export const llamaFactory: Dialect = {
+  trainer: "llama-factory",
+  recognise: ({ flat }) => {
+    if (flat.model_name_or_path === undefined) return null;
+    if (flat.finetuning_type === undefined && flat.stage === undefined) return null;
+    if (flat.export_dir !== undefined || (flat.dataset === undefined && !isOn(flat.do_train)))
+      return "unknown";
+    return /^(?:full|freeze)$/.test(toText(flat.finetuning_type) ?? "lora")
+      ? "full-fine-tune"
+      : "run";
+  },
+  table: {
+    task_name: { keys: ["run_name"] },
+    model_type: { keys: [], otherwise: "llm" },
+    base_model_path: { keys: ["model_name_or_path"] },
+    lora_rank: { keys: ["lora_rank"], otherwise: 8 },
+    lora_alpha: { keys: ["lora_alpha"] },
+    dropout: { keys: ["lora_dropout"], otherwise: 0 },
+    batch_size: { keys: ["per_device_train_batch_size"], otherwise: 8 },
+    gradient_accumulation_steps: { keys: ["gradient_accumulation_steps"], otherwise: 1 },
+    epochs: { keys: ["num_train_epochs"], otherwise: 3 },
+    max_steps: { keys: [] },
+    learning_rate: { keys: ["learning_rate"], otherwise: 5e-5 },
+    optimizer: { keys: ["optim"], otherwise: "adamw_torch" },
+    scheduler: { keys: ["lr_scheduler_type"], otherwise: "linear" },
+    mixed_precision: { keys: [], otherwise: "no" },
+    data_dir: { keys: [] },
+    metadata_path: { keys: [] },
+    output_dir: { keys: ["output_dir"] },
+    log_dir: { keys: ["logging_dir"] },
+    save_every_n_epochs: { keys: [] },
+    base_arch: { keys: [], otherwise: "llm" },
+    network_algo: { keys: [] },
+    seed: { keys: ["seed"], otherwise: 42 },
+  },
+  refine: (draft, { flat }) => {
+    const out = draft.fields.output_dir;
+    if (!draft.has("task_name")) draft.set("task_name", out && basename(out));
+    draft.otherwise("lora_alpha", 2 * (draft.fields.lora_rank ?? 8));
+    // -1 means as many steps as the epochs have.
+    if (toNumber(flat.max_steps) !== -1) draft.read("max_steps", flat.max_steps, "max_steps");
+    precisionOf(draft, flat);
+
+    const type = toText(flat.finetuning_type);
+    const quantised = (toNumber(flat.quantization_bit) ?? 0) > 0 && (type ?? "lora") === "lora";
+    const algo = isOn(flat.use_dora) ? "dora" : quantised ? "qlora" : undefined;
+    if (algo ?? type) draft.set("network_algo", algo ?? type);
+    else draft.otherwise("network_algo", "lora");
+
+    const dir = toText(flat.dataset_dir) ?? "data";
+    const names = (toText(flat.dataset, ",") ?? "").split(",").map((name) => name.trim());
+    const paths = names.filter(Boolean).map((name) => `${dir}/${name}`);
+    draft.read("data_dir", paths, "dataset");
+    if (paths.length > 0) {
+      if (toText(flat.dataset_dir)) draft.set("metadata_path", `${dir}/dataset_info.json`);
+      else draft.otherwise("metadata_path", `${dir}/dataset_info.json`);
+    }
+    if (flat.save_strategy === "epoch") draft.set("save_every_n_epochs", 1);
+  },
+};
+
+/** The v1 form: `model`, `peft_config` and `train_dataset`. */
+export const llamaFactoryV1: Dialect = {
+  trainer: "llama-factory",
+  recognise: ({ root }) => {
+    if (toText(root.model) === undefined) return null;
+    if (isObject(root.peft_config))
+      return root.peft_config.name === "full" || root.peft_config.name === "freeze"
+        ? "full-fine-tune"
+        : "run";
+    return root.train_dataset !== undefined && root.model_class !== undefined
+      ? "full-fine-tune"
+      : null;
+  },
+  source: ({ root, command }) => (command ? { ...root, ...command.options } : root),
+  table: {
+    task_name: { keys: ["run_name"] },
+    model_type: { keys: [], otherwise: "llm" },
+    base_model_path: { keys: ["model"] },
+    lora_rank: { keys: ["peft_config.r"], otherwise: 8 },
+    lora_alpha: { keys: ["peft_config.lora_alpha"], otherwise: 16 },
+    dropout: { keys: ["peft_config.lora_dropout"], otherwise: 0.05 },
+    batch_size: { keys: ["micro_batch_size"], otherwise: 1 },
+    gradient_accumulation_steps: { keys: ["gradient_accumulation_steps"] },
+    epochs: { keys: ["num_train_epochs"] },
+    max_steps: { keys: ["max_steps"] },
+    learning_rate: { keys: ["learning_rate"] },
+    optimizer: { keys: ["optim_config.name"] },
+    scheduler: { keys: ["lr_scheduler_config.name"] },
+    mixed_precision: { keys: [] },
+    data_dir: { keys: ["train_dataset"] },
+    output_dir: { keys: ["output_dir"] },
+    log_dir: { keys: ["logging_dir"] },
+    base_arch: { keys: [], otherwise: "llm" },
+    network_algo: { keys: ["peft_config.name"] },
+    seed: { keys: ["seed"] },
+  },
+  refine: (draft, { root }) => {
+    const out = draft.fields.output_dir;
+    if (!draft.has("task_name")) draft.set("task_name", out && basename(out));
+    precisionOf(draft, root);
+  },
+};
+
+/** `dataset_info.json`: what each dataset's name stands for. */
+export const llamaFactoryDataset: Dialect = {
+  trainer: "llama-factory",
+  recognise: ({ root }) => {
+    const first = Object.values(root)[0];
+    const marks = ["file_name", "hf_hub_url", "ms_hub_url", "script_url"];
+    return isObject(first) && marks.some((key) => at(first, key) !== undefined) ? "dataset" : null;
+  },
+  table: {},
+  refine: (draft) => draft.set("model_type", "llm"),
+};
