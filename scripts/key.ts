@@ -32,7 +32,8 @@ function readArguments(args: string[]): Wanted & { remote: boolean } {
   try {
     parsed = parse(args);
   } catch (error) {
-    throw new Trouble(`${error instanceof Error ? error.message : error}\n${usage}`);
+    const reason = error instanceof Error ? error.message.split(". ")[0] : error;
+    throw new Trouble(`${reason}.\n${usage}`);
   }
   const { values, positionals } = parsed;
   const name = positionals[0]?.trim() ?? "";
@@ -45,7 +46,7 @@ function readArguments(args: string[]): Wanted & { remote: boolean } {
   const unknown = words?.filter((word) => !isScope(word)) ?? [];
   if (unknown.length || words?.length === 0)
     throw new Trouble(
-      `There is no scope ${unknown.join(", ") || '""'}. Scopes: ${keyScopes.join(", ")}.`,
+      `There is no scope ${unknown.join(", ") || "without a name"}. Scopes: ${keyScopes.join(", ")}.`,
     );
   const scopes = words && [...new Set(words.filter(isScope))];
   if (scopes?.includes("box") && scopes.length > 1)

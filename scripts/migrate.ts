@@ -2,12 +2,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { sql } from "drizzle-orm";
+import { LibsqlError } from "@libsql/client/http";
 import { migrate as apply } from "drizzle-orm/libsql/migrator";
+import { readMigrationFiles } from "drizzle-orm/migrator";
 import { z } from "zod";
 import { openDatabase } from "./local/database.ts";
 import { withLocalDatabase } from "./local/home.ts";
-import { root } from "./local/processes.ts";
+import { root, Trouble } from "./local/processes.ts";
 import { remoteSettings } from "./local/remote.ts";
 import { isMain, main } from "./local/say.ts";
 
@@ -15,25 +16,39 @@ const folder = join(root, "migrations");
 const journal = z.object({ entries: z.array(z.object({ tag: z.string(), when: z.number() })) });
 
 /**
- * Applies the migrations that a database lacks, in one transaction, and returns their names. Meant
- * for one caller at a time a database.
+ * Applies the migrations that a database lacks, all or none, and returns their names. Meant for one
+ * caller at a time a database. Throws Trouble when one fails, or was changed after it was applied.
  */
 export async function migrate(url: string, authToken?: string): Promise<string[]> {
+  const { entries } = journal.parse(
+    JSON.parse(readFileSync(join(folder, "meta/_journal.json"), "utf8")),
+  );
+  const hashes = new Map(
+    readMigrationFiles({ migrationsFolder: folder }).map((file) => [file.folderMillis, file.hash]),
+  );
   const db = openDatabase({ url, authToken });
   try {
-    const table = await db.values(
-      sql`select 1 from sqlite_master where name = '__drizzle_migrations'`,
+    const { rows: made } = await db.$client.execute(
+      "select 1 from sqlite_master where name = '__drizzle_migrations'",
     );
-    const rows = table.length
-      ? await db.values(sql`select max(created_at) from __drizzle_migrations`)
-      : [];
-    const last = Number(rows[0]?.[0] ?? 0);
-    const { entries } = journal.parse(
-      JSON.parse(readFileSync(join(folder, "meta/_journal.json"), "utf8")),
-    );
+    const { rows } = made.length
+      ? await db.$client.execute("select created_at, hash from __drizzle_migrations")
+      : { rows: [] };
+    const applied = new Map(rows.map((row) => [Number(row.created_at), row.hash]));
+    for (const { tag, when } of entries)
+      if (applied.has(when) && applied.get(when) !== hashes.get(when))
+        throw new Trouble(
+          `migrations/${tag}.sql was changed after this database had it; changes need a migration of their own.`,
+        );
+    const last = Math.max(0, ...applied.keys());
     const missing = entries.filter(({ when }) => when > last).map(({ tag }) => tag);
     if (missing.length) await apply(db, { migrationsFolder: folder });
     return missing;
+  } catch (error) {
+    if (!(error instanceof LibsqlError)) throw error;
+    throw new Trouble(
+      `The database could not be brought up to date, and was not changed: ${error.message}`,
+    );
   } finally {
     db.$client.close();
   }
