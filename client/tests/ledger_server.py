@@ -172,7 +172,7 @@ class Server:
         return {"task_id": task_id, "task": {"id": task_id}, "warnings": []}
 
     def get_show(self, task, _value, _request):
-        return {"id": task["id"], "status": task["status"], "attempt": task["attempt"]}
+        return {"id": task["id"], "status": task["status"], "attempt": task["attempt"], "attempts": []}
 
     def open_attempt(self, task, from_step=None):
         task["attempt"] += 1
@@ -238,7 +238,7 @@ class Server:
             raise Problem(409, f"The task is {task['status']}", "conflict")
         task["finish"] = task["finish"] or value
         task["status"] = value["status"]
-        missing = [[n, n] for n in range(1, (value.get("last_seq") or 0) + 1) if n not in attempt["beats"]]
+        missing = [{"from": n, "to": n} for n in range(1, (value.get("last_seq") or 0) + 1) if n not in attempt["beats"]]
         return {"task": {"id": task["id"]}, "missing": missing}
 
     def put_datasets(self, task, value, _request):

@@ -323,8 +323,8 @@ class ConfigTest(TemporaryCase):
         text = (EXAMPLE / "my_lora.toml").read_text()
         trainer = recognise(["accelerate", "launch", "train_network.py", "--output_name=mine"], text, "/box")
         self.assertEqual(trainer.name, "kohya")
-        self.assertEqual(trainer.output_folder(), Path("/box/output"))
-        self.assertEqual(trainer.log_folder(), Path("/box/logs"))
+        self.assertEqual(trainer.output_folder(), Path("/box/examples/first-run/output"))
+        self.assertEqual(trainer.log_folder(), Path("/box/examples/first-run/logs"))
         for name, kind, epoch, step in (
             ("mine.safetensors", "final", None, None), ("mine-000004.safetensors", "checkpoint", 4, None),
             ("mine-step00000250.safetensors", "checkpoint", None, 250),

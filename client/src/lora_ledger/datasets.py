@@ -7,6 +7,7 @@ from collections import Counter
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl"}
 MAX_TAGS = 1000
+MAX_TAG = 200
 MAX_FILES = 200_000
 MAX_SECONDS = 120.0
 MAX_CAPTION = 65_536
@@ -47,7 +48,7 @@ def folder_facts(folder, repeats, name, extension, deadline):
                 pass
         digest.update(f"{image}\0{images[image]}\0".encode("utf-8", "surrogateescape") + text + b"\0")
         first = (text.decode("utf-8-sig", "replace").strip().splitlines() or [""])[0]
-        tags.update(tag for tag in (part.strip().lower() for part in first.split(",")) if tag)
+        tags.update(tag[:MAX_TAG] for tag in (part.strip().lower() for part in first.split(",")) if tag)
     return {
         "name": name,
         "source_path": str(folder),

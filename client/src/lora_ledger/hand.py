@@ -47,7 +47,7 @@ def log_point(settings, task_id, step, epoch, metrics):
     sender = Sender(spool, ledger_of(settings))
     refused = spool.refused
     sender.start()
-    sent = sender.wait_empty(WAIT_SECONDS)
+    sent = sender.wait_empty(min(WAIT_SECONDS, settings.flush_timeout))
     sender.stop()
     spool.close()
     if not sent and sender.ledger is not None and not sender.denied:

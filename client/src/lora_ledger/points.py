@@ -37,6 +37,12 @@ class Points:
     """
 
     LIMIT = 50_000
+    # A heartbeat stays well below the ledger's limit of 1 MB.
+    VALUES = 10_000
+
+    def waiting(self):
+        """How many rows can be taken now."""
+        return len(self._rows)
 
     def __init__(self, loss_tag="loss/current", hold=0.0, clock=time.monotonic):
         self.loss_tag = loss_tag
@@ -106,7 +112,11 @@ class Points:
                     del self._bar[step]
                     self._set(step, {"loss": value}, when, epoch)
             entries = []
+            values = 0
             for step in sorted(self._rows)[:limit]:
+                values += len(self._rows[step][2])
+                if entries and values > self.VALUES:
+                    break
                 epoch, when, metrics = self._rows.pop(step)
                 entry = {"step": step, "time": iso(when), "metrics": {k: number(v) for k, v in metrics.items()}}
                 if epoch is not None:

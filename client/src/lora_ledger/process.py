@@ -78,7 +78,7 @@ class Process:
             return None
         return self.returncode
 
-    def finish_reading(self, seconds=5.0):
+    def finish_reading(self, seconds=3.0):
         """Waits for the output's end, but not for long: a process that the trainer left behind may hold the pipes."""
         deadline = time.monotonic() + seconds
         for pump in self._pumps:

@@ -87,7 +87,7 @@ class Recorder(Events):
                 body["tail"] = tail
             self.spool.append("heartbeat", body)
             self.sender.wake()
-            if len(entries) < 1000:
+            if not self.points.waiting():
                 return
 
     def add_file(self, item):
@@ -124,8 +124,10 @@ class Recorder(Events):
             told = False
 
             def waiting():
-                nonlocal told
-                if not told and time.monotonic() - started > 3.0 and not self.sender.uploading:
+                nonlocal told, started
+                if self.sender.uploading:
+                    started = time.monotonic()
+                if not told and time.monotonic() - started > 3.0:
                     told = True
                     say.notice(
                         f"sending what is left ({self._left()}); gives up after {self.settings.flush_timeout:.0f} s without "

@@ -45,7 +45,7 @@ class Sender:
             thread.start()
             self._threads.append(thread)
 
-    def stop(self, timeout=5.0):
+    def stop(self, timeout=2.0):
         """Ends both threads; what is unsent stays in the spool."""
         self._stop.set()
         self.wake()
@@ -140,7 +140,7 @@ class Sender:
                 self._idle(1.0)
                 continue
             n, kind, body = item
-            before = self.upload_moved
+            before = self._reached(n)
             try:
                 self._upload(n, body)
                 self.spool.done(UPLOADS, n)
@@ -155,7 +155,7 @@ class Sender:
                 self._deny(error)
                 self._pause(DENIED_PAUSE)
             except Later as error:
-                if self.upload_moved > before:
+                if self._reached(n) > before:
                     tries = 0
                 self.spool.rotate(UPLOADS)
                 self._postpone(error, tries)
@@ -163,6 +163,11 @@ class Sender:
             except Exception as error:
                 say.trouble(error)
                 self._set_aside(UPLOADS, n, kind, body, error)
+
+    def _reached(self, n):
+        """How far an upload has come: more of it means that trying again at once is worth it."""
+        memo = self.spool.state.get("uploads", {}).get(str(n), {})
+        return len(memo) + len(memo.get("parts", ()))
 
     def _postpone(self, error, tries):
         self.trouble = str(error)
@@ -278,7 +283,8 @@ class Sender:
             task = self.ledger.ask("GET", f"/api/tasks/{task_id}")
             task = task.get("task", task)
             attempt = task.get("attempt") or 1
-            seq = 1 + max(state.get("seqs", {}).get(str(attempt), 0), task.get("last_seq") or 0)
+            now = next((a for a in task.get("attempts") or [] if a.get("attempt") == attempt), {})
+            seq = 1 + max(state.get("seqs", {}).get(str(attempt), 0), now.get("last_seq") or 0)
             pending = state["point"] = {"id": body["id"], "attempt": attempt, "seq": seq}
             self.spool.save()
         send = {"attempt": pending["attempt"], "seq": pending["seq"], "progress": {}, "logs": [body["entry"]]}
@@ -316,7 +322,7 @@ class Sender:
             self.spool.state["revived"] = True
             self.spool.append("heartbeat", {"progress": {}, "logs": []})
             raise Later(str(error), 0.0) from error
-        missing = [tuple(r) for r in answer.get("missing") or [] if isinstance(r, list) and len(r) == 2]
+        missing = [(r["from"], r["to"]) for r in answer.get("missing") or []]
         for beat in self.spool.find_heartbeats(missing) if missing else ():
             self._send_heartbeat(beat)
         self.events.finished(answer)
