@@ -227,6 +227,7 @@ CREATE TABLE `training_task` (
 CREATE UNIQUE INDEX `training_task_registration` ON `training_task` (`registration_key`);--> statement-breakpoint
 CREATE INDEX `training_task_status` ON `training_task` (`status`) WHERE deleted_at is null;--> statement-breakpoint
 CREATE INDEX `training_task_user` ON `training_task` (`user_id`) WHERE deleted_at is null;--> statement-breakpoint
+CREATE INDEX `training_task_trash` ON `training_task` (`id`) WHERE deleted_at is not null;--> statement-breakpoint
 CREATE INDEX `training_task_settle` ON `training_task` (`settle_at`) WHERE settle_at is not null;--> statement-breakpoint
 CREATE TABLE `upload_part` (
 	`object_id` integer NOT NULL,

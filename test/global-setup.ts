@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
+import { build } from "../scripts/build.ts";
 import { startSqld } from "../scripts/local/sqld.ts";
 import { migrate } from "../scripts/migrate.ts";
 
@@ -18,6 +19,7 @@ declare module "vitest" {
  * server still wants one named after the Host header.
  */
 export default async function setup(project: TestProject) {
+  await build();
   const dataDir = await mkdtemp(join(tmpdir(), "lora-ledger-test-"));
   const sqld = await startSqld({ dataDir, namespaces: true });
   const adminUrl = sqld.adminUrl ?? "";

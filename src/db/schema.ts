@@ -174,6 +174,7 @@ export const trainingTask = sqliteTable(
     uniqueIndex("training_task_registration").on(t.registrationKey),
     index("training_task_status").on(t.status).where(sql`deleted_at is null`),
     index("training_task_user").on(t.userId).where(sql`deleted_at is null`),
+    index("training_task_trash").on(t.id).where(sql`deleted_at is not null`),
     index("training_task_settle").on(t.settleAt).where(sql`settle_at is not null`),
     check("task_status", oneOf(t.status, statuses)),
     check("task_model_type", oneOf(t.modelType, modelTypes)),

@@ -1,0 +1,147 @@
+// The contract's budget table, held at 1,000 and at 100,000 tasks: round trips, rows read and rows
+// written, as the database itself counts them.
+import { sql } from "drizzle-orm";
+import { beforeAll, describe, expect, it } from "vitest";
+import { costOf, freshLedger, type Ledger, type Sent } from "./harness.ts";
+
+/** Tasks of a few users in all states, each with settings and an attempt; every row as in real use. */
+async function seed(ledger: Ledger, tasks: number, userIds: number[]) {
+  const users = sql.join(
+    userIds.map((id, n) => sql`when ${n} then ${id}`),
+    sql` `,
+  );
+  await ledger.db.run(sql`
+    with recursive n(i) as (select 1 union all select i + 1 from n where i < ${tasks})
+    insert into training_task (user_id, task_name, status, attempt, experiment_group, lora_rank, learning_rate,
+      batch_size, epochs, model_type, started_at, heartbeat_at, registration_key, registration_hash)
+    select case i % ${userIds.length} ${users} end, 'task ' || i,
+      case i % 5 when 0 then 'pending' when 1 then 'running' when 2 then 'success' when 3 then 'failed' else 'cancelled' end,
+      1, 'group ' || (i % 50), 1 << (2 + i % 6), 1e-4, 1 + i % 8, 10, 'stable-diffusion',
+      '2026-01-01T00:00:00.000Z', '2026-01-01T00:10:00.000Z', 'seed:' || i, 'h'
+    from n`);
+  await ledger.db.run(sql`
+    insert into task_attempt (task_id, attempt, heartbeat_at) select id, 1, heartbeat_at from training_task`);
+  await ledger.db.run(sql`
+    insert into task_config (task_id, format, sha256, snapshot, original)
+    select id, 'toml', 'x', '{"network_dim":32}', x'6e6574776f726b5f64696d203d203332' from training_task`);
+}
+
+const steps = (from: number, count: number) =>
+  Array.from({ length: count }, (_, i) => ({
+    step: from + i,
+    epoch: 1,
+    time: "2026-05-01T10:00:00Z",
+    metrics: {
+      loss: 1 / (from + i),
+      "loss/average": 0.5,
+      lr: 1e-4,
+      "gpu.0.util": 97,
+      "gpu.0.mem_mb": 20_000,
+    },
+  }));
+
+describe.each([1_000, 100_000])("with %i tasks", (tasks) => {
+  let ledger: Ledger;
+  let key: string;
+  let user: string;
+  let id: number;
+
+  beforeAll(async () => {
+    ledger = await freshLedger();
+    const made = await ledger.key();
+    const others = [await ledger.key(), await ledger.key()];
+    ({ key, userName: user } = made);
+    await seed(ledger, tasks, [made.userId, ...others.map((other) => other.userId)]);
+    id = (await ledger.call("/api/tasks", { key, json: { task_name: "measured" } })).task_id;
+  }, 120_000);
+
+  const cost = async (path: string, sent: Sent = {}) => {
+    const response = await ledger.request(path, { key, ...sent });
+    const text = await response.text();
+    expect(text, path).not.toContain('"status":5');
+    expect(response.status, text).toBe(200);
+    return costOf(response);
+  };
+
+  const within = (
+    spent: { trips: number; read: number; written: number },
+    most: { trips: number; read: number; written: number },
+  ) => {
+    expect(spent.trips, "round trips").toBeLessThanOrEqual(most.trips);
+    expect(spent.read, "rows read").toBeLessThanOrEqual(most.read);
+    expect(spent.written, "rows written").toBeLessThanOrEqual(most.written);
+  };
+
+  it("register", async () => {
+    const json = {
+      config: {
+        text: 'network_module = "networks.lora"\nnetwork_dim = 8\npretrained_model_name_or_path = "m"\n',
+      },
+      tags: { a: "b" },
+    };
+    within(await cost("/api/tasks", { json }), { trips: 1, read: 10, written: 12 });
+    within(await cost("/api/tasks", { json, headers: { "Idempotency-Key": `k${tasks}` } }), {
+      trips: 1,
+      read: 10,
+      written: 12,
+    });
+  });
+
+  it("heartbeat of 60 steps", async () => {
+    for (let seq = 1; seq <= 40; seq++)
+      within(
+        await cost(`/api/tasks/${id}/heartbeat`, {
+          json: {
+            attempt: 1,
+            seq,
+            progress: { step: seq * 60 },
+            logs: steps(seq * 60, 60),
+            tail: "x",
+          },
+        }),
+        { trips: 1, read: 10, written: 5 },
+      );
+  });
+
+  it("finish", async () => {
+    within(
+      await cost(`/api/tasks/${id}/finish`, {
+        json: { attempt: 1, status: "success", last_seq: 40 },
+      }),
+      { trips: 2, read: 200, written: 60 },
+    );
+  });
+
+  it("list 50, newest first, by status, by user, and the next page", async () => {
+    for (const query of [
+      "",
+      "status=running",
+      "status=success",
+      `user=${user}`,
+      "user=me",
+      "deleted=true",
+    ]) {
+      const response = await ledger.request(`/api/tasks?${query}`, { key });
+      within(costOf(response), { trips: 1, read: 160, written: 0 });
+      const { items, next_cursor } = (await response.json()) as {
+        items: unknown[];
+        next_cursor: string | null;
+      };
+      expect(items.length).toBe(query === "deleted=true" ? 0 : 50);
+      if (next_cursor)
+        within(await cost(`/api/tasks?${query}&cursor=${next_cursor}`), {
+          trips: 1,
+          read: 160,
+          written: 0,
+        });
+    }
+  });
+
+  it("one task", async () => {
+    within(await cost(`/api/tasks/${id}`), { trips: 1, read: 10, written: 0 });
+  });
+
+  it("its curve", async () => {
+    within(await cost(`/api/tasks/${id}/logs`), { trips: 1, read: 60, written: 0 });
+  });
+});
