@@ -7,7 +7,7 @@ import { sha256Hex } from "../http/hash.ts";
 import { signUrl } from "./sign.ts";
 import { sweepUploads } from "./sweep.ts";
 
-const bytesOf = (text: string) => new TextEncoder().encode(text);
+const bytesOf = (text: string) => new Uint8Array(new TextEncoder().encode(text));
 const textOf = async (response: Response) => new TextDecoder().decode(await response.arrayBuffer());
 
 /** A small LoRA: rank 4, alpha 2, SDXL. `salt` makes it another file. */
@@ -419,6 +419,29 @@ describe("large files", () => {
     expect((await range.arrayBuffer()).byteLength).toBe(MiB);
   });
 
+  it("are one upload when announced twice at once, and begin anew when the bucket lost it", async () => {
+    const s = await setup();
+    const announce = () =>
+      s.ledger.call(`/api/tasks/${s.task}/weights`, { key: s.key, json: file() });
+    const [a, b] = await Promise.all([announce(), announce()]);
+    const idOf = (url: string) => new URL(url).searchParams.get("upload") ?? "";
+    const uploadId = idOf(a.upload.parts[0].url);
+    expect(b.weight_id).toBe(a.weight_id);
+    expect(idOf(b.upload.parts[5].url)).toBe(uploadId);
+    expect((await s.put(a.upload.parts[5], partOf(6))).status).toBe(200);
+
+    const { objectKey } = await objectOf(s, a.weight_id);
+    await env.BUCKET.resumeMultipartUpload(objectKey, uploadId).abort();
+    expect(await problemOf(await s.put(a.upload.parts[0], partOf(1)))).toEqual([
+      410,
+      "upload-closed",
+    ]);
+    const again = await announce();
+    expect(again).toMatchObject({ weight_id: a.weight_id, upload: { remaining: 6 } });
+    expect(idOf(again.upload.parts[0].url)).not.toBe(uploadId);
+    expect((await s.put(again.upload.parts[0], partOf(1))).status).toBe(200);
+  });
+
   it("are checked by the MD5s of their parts where hashing the whole costs too much", async () => {
     const s = await setup();
     const upload = async () => {
@@ -806,7 +829,7 @@ describe("deleting and sweeping", () => {
     const kept = await s.send(lora());
     const open = await s.announce(lora(), { filename: "open" });
     const file = lora();
-    const old = [];
+    const old: number[] = [];
     for (let i = 0; i < 7; i++) {
       const announced = await s.announce(file, { filename: `old-${i}` });
       if (i === 0) await s.put(announced.upload, file);
@@ -821,7 +844,7 @@ describe("deleting and sweeping", () => {
       Promise.all(
         old.map(async (id) => (await s.ledger.call(`/api/weights/${id}`, { key: s.key })).state),
       );
-    const { objectKey } = await objectOf(s, old[0]);
+    const { objectKey } = await objectOf(s, old[0] ?? 0);
     await sweep(s);
     expect((await states()).filter((state) => state === "aborted")).toHaveLength(5);
     expect(await env.BUCKET.head(objectKey)).toBeNull();

@@ -22,6 +22,7 @@ import {
   baseUrl,
   DOWNLOAD_URL_SEC,
   discard,
+  forgetUpload,
   keepUploadId,
   openStore,
   partCount,
@@ -289,10 +290,15 @@ async function uploadOf(
       expires_at,
     };
 
-  const uploadId = object.uploadId ?? (await startUpload(c, store, row));
-  const target = { ...object, uploadId };
+  let uploadId = object.uploadId;
+  let arrived = uploadId && !fresh ? await store.listParts({ ...object, uploadId }) : [];
+  if (uploadId && arrived === null) {
+    await forgetUpload(c.var.db, object.id, uploadId);
+    uploadId = null;
+  }
+  arrived ??= [];
+  const target = { ...object, uploadId: uploadId ?? (await startUpload(c, store, row)) };
   const count = partCount(size, object.partSize);
-  const arrived = fresh ? [] : ((await store.listParts(target)) ?? []);
   const there = new Set(goodParts(arrived, size, object.partSize).map((part) => part.number));
   const missing = [];
   for (let number = from; number <= count; number++) if (!there.has(number)) missing.push(number);
@@ -609,7 +615,8 @@ export const weights = new Hono<App>()
 
       const store = storeOf(c);
       const { object } = row;
-      const head = (await store.head(object.objectKey)) ?? (await joinParts(store, row, claimed));
+      const head =
+        (await store.head(object.objectKey)) ?? (await joinParts(db, store, row, claimed));
       let found: Awaited<ReturnType<typeof inspect>>;
       try {
         found = await inspect(store, row, head, claimed, { stream: config.VERIFY_BY_STREAMING });
@@ -753,52 +760,47 @@ type ClaimedPart = { number: number; etag?: string | null; md5?: string | null }
 
 /** Joins the parts of an upload whose object is not there yet. Throws ApiError 409. */
 async function joinParts(
+  db: Db,
   store: Store,
-  { object, size, filename }: WeightRow,
+  { id: weightId, object, size, filename }: WeightRow,
   claimed: ClaimedPart[],
 ) {
   const { uploadId, partSize } = object;
-  const nothing = new ApiError(
-    409,
-    "not-uploaded",
-    `No bytes of ${filename} have arrived. PUT them to the signed URLs first.`,
-  );
-  if (partSize === null || uploadId === null) throw nothing;
-  const arrived = await store.listParts({ ...object, uploadId });
-  const parts = new Map(
-    goodParts(arrived ?? [], size, partSize).map((part) => [part.number, part]),
-  );
-  for (const { number, etag, md5 } of claimed) {
-    const part = parts.get(number);
-    // Something else arrived as this part than what was sent: it has to come again.
-    if (
-      part &&
-      ((etag && bareEtag(etag) !== part.etag) ||
-        (md5 && store.md5Etags && md5.toLowerCase() !== part.etag))
-    )
-      parts.delete(number);
-  }
-  const missing = Array.from({ length: partCount(size, partSize) }, (_, i) => i + 1).filter(
-    (number) => !parts.has(number),
-  );
-  if (arrived && missing.length)
+  if (partSize === null)
     throw new ApiError(
+      409,
+      "not-uploaded",
+      `No bytes of ${filename} have arrived. PUT them to the signed URL first.`,
+    );
+  const numbers = Array.from({ length: partCount(size, partSize) }, (_, i) => i + 1);
+  const lacks = (missing: number[]) =>
+    new ApiError(
       409,
       "parts-missing",
-      `${missing.length} parts of ${filename} have not arrived whole. GET /api/weights/ID/upload gives URLs for them.`,
+      `${missing.length} of ${numbers.length} parts of ${filename} have not arrived whole. GET /api/weights/${weightId}/upload gives URLs for them.`,
       { extra: { missing: missing.slice(0, 100) } },
     );
+  if (uploadId === null) throw lacks(numbers);
+  const arrived = await store.listParts({ ...object, uploadId });
+  const parts = new Map(goodParts(arrived ?? [], size, partSize).map((p) => [p.number, p]));
+  for (const { number, etag, md5 } of claimed) {
+    const part = parts.get(number);
+    if (!part) continue;
+    // Something else arrived as this part than what was sent: it has to come again.
+    const other = etag && bareEtag(etag) !== part.etag;
+    if (other || (md5 && store.md5Etags && md5.toLowerCase() !== part.etag)) parts.delete(number);
+  }
+  const missing = numbers.filter((number) => !parts.has(number));
+  if (arrived && missing.length) throw lacks(missing);
   const ordered = [...parts.values()].sort((a, b) => a.number - b.number);
-  if (arrived) await store.completeUpload({ objectKey: object.objectKey, uploadId }, ordered);
+  const joined =
+    arrived !== null &&
+    (await store.completeUpload({ objectKey: object.objectKey, uploadId }, ordered));
   // Another request may have joined them meanwhile: the object itself tells.
   const head = await store.head(object.objectKey);
-  if (!head)
-    throw new ApiError(
-      409,
-      "upload-lost",
-      `The storage does not know the upload of ${filename} any more. Delete this weight and announce the file again.`,
-    );
-  return head;
+  if (head) return head;
+  if (!joined) await forgetUpload(db, object.id, uploadId);
+  throw lacks(numbers);
 }
 
 /** Gives up an upload whose bytes are wrong, and takes them away. */

@@ -138,7 +138,7 @@ export function s3Client(s3: S3Settings) {
       }));
     },
 
-    /** Joins the parts; false when the storage refuses them or knows no such upload. */
+    /** Joins the parts; false when the storage does not know the upload or these parts any more. */
     async completeUpload(key: string, uploadId: string, parts: { number: number; etag: string }[]) {
       const list = parts
         .map((p) => `<Part><PartNumber>${p.number}</PartNumber><ETag>"${p.etag}"</ETag></Part>`)
@@ -151,7 +151,9 @@ export function s3Client(s3: S3Settings) {
       });
       // S3 sends 200 before it knows: the body tells.
       const xml = await response.text();
-      return response.ok && !xml.includes("<Error>");
+      if (response.ok && !xml.includes("<Error>")) return true;
+      if (["NoSuchUpload", "InvalidPart"].includes(element(xml, "Code") ?? "")) return false;
+      throw unavailable("join the parts", response.status);
     },
 
     /** Gives an unfinished upload up; one that is gone already is no error. */

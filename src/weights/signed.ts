@@ -6,7 +6,7 @@ import { storedObject, uploadPart } from "../db/schema.ts";
 import { ApiError } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { type SignedMethod, verifyUrl } from "./sign.ts";
-import { contentDisposition } from "./store.ts";
+import { contentDisposition, forgetUpload, isUploadLost } from "./store.ts";
 
 const objectKey = z.object({ key: z.string().max(300) });
 
@@ -97,10 +97,18 @@ async function putPart(
 ) {
   const upload = await openUpload(c, key);
   if (upload.uploadId !== uploadId) throw closed();
-  const part = await c.env.BUCKET.resumeMultipartUpload(key, uploadId).uploadPart(
-    number,
-    bodyOf(c, size),
-  );
+  let part: R2UploadedPart;
+  try {
+    part = await c.env.BUCKET.resumeMultipartUpload(key, uploadId).uploadPart(
+      number,
+      bodyOf(c, size),
+    );
+  } catch (error) {
+    if (!isUploadLost(error)) throw error;
+    // R2 drops uploads after a week: the next look for URLs starts a new one.
+    await forgetUpload(c.var.db, upload.id, uploadId);
+    throw closed();
+  }
   const { rowsAffected } = await c.var.db.run(sql`
     insert into ${uploadPart} (object_id, number, etag, size)
     select id, ${number}, ${part.etag}, ${size} from stored_object where id = ${upload.id} and state = 'uploading'

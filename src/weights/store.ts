@@ -60,7 +60,7 @@ export type Store = {
   createUpload(objectKey: string): Promise<string>;
   /** The parts that arrived; null when the bucket knows no such upload any more. */
   listParts(upload: Upload & { id: number }): Promise<Part[] | null>;
-  /** False when the bucket refuses the parts or knows no such upload. */
+  /** False when the bucket does not know the upload or these parts any more. */
   completeUpload(upload: Upload, parts: { number: number; etag: string }[]): Promise<boolean>;
   abortUpload(upload: Upload): Promise<void>;
   head(objectKey: string): Promise<Head | null>;
@@ -147,9 +147,9 @@ function bindingStore({ db, env, config, base }: Origin): Store {
           .resumeMultipartUpload(objectKey, uploadId)
           .complete(parts.map((p) => ({ partNumber: p.number, etag: p.etag })));
         return true;
-      } catch {
-        // The binding's errors have no codes; whether the object is there tells what happened.
-        return false;
+      } catch (error) {
+        if (isUploadLost(error)) return false;
+        throw error;
       }
     },
     async abortUpload({ objectKey, uploadId }) {
@@ -176,6 +176,14 @@ function bindingStore({ db, env, config, base }: Origin): Store {
     remove: (objectKeys) => bucket.delete(objectKeys),
   };
 }
+
+/**
+ * Whether R2 does not know a multipart upload (10024) or one of its parts (10025) any more. The
+ * binding's errors carry their code in the message alone.
+ */
+export const isUploadLost = (error: unknown) =>
+  error instanceof Error &&
+  /1002[45]|multipart upload does not exist|parts could not be found/.test(error.message);
 
 const describeObject = (object: R2Object): Head => ({
   size: object.size,
@@ -283,3 +291,20 @@ export const keepUploadId = (db: Db, objectId: number, uploadId: string) =>
       ),
     )
     .returning({ uploadId: storedObject.uploadId });
+
+/** Lets an upload that the bucket has lost begin anew, from its first part. */
+export const forgetUpload = (db: Db, objectId: number, uploadId: string) =>
+  db.batch([
+    db
+      .delete(uploadPart)
+      .where(
+        and(
+          eq(uploadPart.objectId, objectId),
+          sql`exists (select 1 from stored_object where id = ${objectId} and upload_id = ${uploadId})`,
+        ),
+      ),
+    db
+      .update(storedObject)
+      .set({ uploadId: null })
+      .where(and(eq(storedObject.id, objectId), eq(storedObject.uploadId, uploadId))),
+  ]);
