@@ -10,6 +10,8 @@ export type Command = {
   positionals: string[];
   /** Options with `-` as `_`; a flag alone is true, several values are a list. */
   options: JsonObject;
+  /** The options of what starts the script, such as `accelerate launch --mixed_precision bf16`. */
+  launcher: JsonObject;
 };
 
 const programs = new Set(["llamafactory-cli", "lmf", "axolotl"]);
@@ -23,9 +25,9 @@ export function parseCommand(argv: readonly string[]): Command | null {
     const name = basename(word).replace(/\.(?:exe|cmd)$/i, "");
     const next = argv[i + 1] ?? "";
     if (word === "-m" && /^[\w.]+$/.test(next) && !launchers.test(next))
-      return readArguments(lastPart(next), argv.slice(i + 2));
-    if (/\.py$/i.test(name)) return readArguments(name.slice(0, -3), argv.slice(i + 1));
-    if (programs.has(name)) return readArguments(name, argv.slice(i + 1));
+      return made(lastPart(next), argv.slice(0, i), argv.slice(i + 2));
+    if (/\.py$/i.test(name)) return made(name.slice(0, -3), argv.slice(0, i), argv.slice(i + 1));
+    if (programs.has(name)) return made(name, argv.slice(0, i), argv.slice(i + 1));
   }
   return null;
 }
@@ -37,7 +39,13 @@ const lastPart = (module: string) =>
 /** A negative number is a value, everything else with a dash an option. */
 const isOption = (word: string) => /^--?[A-Za-z_]/.test(word);
 
-function readArguments(script: string, words: readonly string[]): Command {
+const made = (script: string, before: readonly string[], words: readonly string[]): Command => ({
+  script,
+  ...readArguments(words),
+  launcher: readArguments(before).options,
+});
+
+function readArguments(words: readonly string[]) {
   const options: JsonObject = {};
   const positionals: string[] = [];
   for (let i = 0; i < words.length; i++) {
@@ -56,7 +64,7 @@ function readArguments(script: string, words: readonly string[]): Command {
     const value: JsonValue = values.length > 1 ? values : (values[0] ?? true);
     setKey(options, name.replaceAll("-", "_"), value);
   }
-  return { script, positionals, options };
+  return { positionals, options };
 }
 
 /** `key=value` words, which LLaMA-Factory takes as overrides. */

@@ -60,7 +60,9 @@ export type Column = keyof TaskFields;
 export type Input = {
   /** The parsed file; empty when there is only a command. */
   root: JsonObject;
-  /** The file as its trainer sees it: sections flattened one level, arguments over the file. */
+  /** The file with the command's arguments over it. */
+  top: JsonObject;
+  /** The file as sd-scripts and its kin see it: sections flattened one level, arguments over the file. */
   flat: JsonObject;
   command: Command | null;
   /** The client's name for the file, a hint only. */

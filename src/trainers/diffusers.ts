@@ -31,7 +31,7 @@ export const diffusers: Dialect = {
     gradient_accumulation_steps: { keys: ["gradient_accumulation_steps"], otherwise: 1 },
     epochs: { keys: ["num_train_epochs"] },
     max_steps: { keys: ["max_train_steps"] },
-    learning_rate: { keys: ["learning_rate"], otherwise: 1e-4 },
+    learning_rate: { keys: ["learning_rate"] },
     optimizer: { keys: ["optimizer"], otherwise: "AdamW" },
     scheduler: { keys: ["lr_scheduler"], otherwise: "constant" },
     mixed_precision: { keys: ["mixed_precision"] },
@@ -42,7 +42,7 @@ export const diffusers: Dialect = {
     base_arch: { keys: [] },
     network_algo: { keys: [], otherwise: "lora" },
     seed: { keys: ["seed"] },
-    resolution: { keys: ["resolution"], otherwise: "512" },
+    resolution: { keys: ["resolution"] },
   },
   refine: (draft, { flat, command }) => {
     const name = command?.script ?? "";
@@ -55,6 +55,8 @@ export const diffusers: Dialect = {
     );
     const isDreambooth = name.includes("dreambooth");
     draft.otherwise("batch_size", isDreambooth ? 4 : 16);
+    draft.otherwise("learning_rate", isDreambooth && variant === "" ? 5e-4 : 1e-4);
+    draft.otherwise("resolution", /^sd_?xl/.test(variant) ? "1024" : "512");
     // Steps win over epochs where both are there.
     if (draft.has("max_steps")) draft.drop("epochs");
     else draft.otherwise("epochs", isDreambooth ? 1 : 100);
@@ -62,6 +64,12 @@ export const diffusers: Dialect = {
     const knowsAlpha =
       isDreambooth && /^(?:flux|sd3|sana|lumina2|hidream|qwen|z_image)/.test(variant);
     draft.otherwise("lora_alpha", knowsAlpha ? 4 : (draft.fields.lora_rank ?? 4));
+    if (!draft.has("mixed_precision"))
+      draft.read(
+        "mixed_precision",
+        command?.launcher.mixed_precision,
+        "accelerate's mixed_precision",
+      );
     if (isOn(flat.use_8bit_adam)) draft.set("optimizer", "AdamW8bit");
     if (isOn(flat.use_dora)) draft.set("network_algo", "dora");
     const out = draft.fields.output_dir;

@@ -1,23 +1,24 @@
 import { basename, type Dialect, type Draft, isOn, toNumber, toText } from "./dialect.ts";
 import { at, isObject, type JsonObject } from "./json.ts";
 
-function precisionOf(draft: Draft, flat: JsonObject) {
-  if (isOn(flat.bf16) || isOn(flat.pure_bf16)) draft.set("mixed_precision", "bf16");
-  else if (isOn(flat.fp16)) draft.set("mixed_precision", "fp16");
+function precisionOf(draft: Draft, top: JsonObject) {
+  if (isOn(top.bf16) || isOn(top.pure_bf16)) draft.set("mixed_precision", "bf16");
+  else if (isOn(top.fp16)) draft.set("mixed_precision", "fp16");
 }
 
 /** LLaMA-Factory's YAML, JSON or arguments; `key=value` arguments override the file. */
 export const llamaFactory: Dialect = {
   trainer: "llama-factory",
-  recognise: ({ flat }) => {
-    if (flat.model_name_or_path === undefined) return null;
-    if (flat.finetuning_type === undefined && flat.stage === undefined) return null;
-    if (flat.export_dir !== undefined || (flat.dataset === undefined && !isOn(flat.do_train)))
+  recognise: ({ top }) => {
+    if (top.model_name_or_path === undefined) return null;
+    if (top.finetuning_type === undefined && top.stage === undefined) return null;
+    if (top.export_dir !== undefined || (top.dataset === undefined && !isOn(top.do_train)))
       return "unknown";
-    return /^(?:full|freeze)$/.test(toText(flat.finetuning_type) ?? "lora")
+    return /^(?:full|freeze)$/.test(toText(top.finetuning_type) ?? "lora")
       ? "full-fine-tune"
       : "run";
   },
+  source: ({ top }) => top,
   table: {
     task_name: { keys: ["run_name"] },
     model_type: { keys: [], otherwise: "llm" },
@@ -42,29 +43,29 @@ export const llamaFactory: Dialect = {
     network_algo: { keys: [] },
     seed: { keys: ["seed"], otherwise: 42 },
   },
-  refine: (draft, { flat }) => {
+  refine: (draft, { top }) => {
     const out = draft.fields.output_dir;
     if (!draft.has("task_name")) draft.set("task_name", out && basename(out));
     draft.otherwise("lora_alpha", 2 * (draft.fields.lora_rank ?? 8));
     // -1 means as many steps as the epochs have.
-    if (toNumber(flat.max_steps) !== -1) draft.read("max_steps", flat.max_steps, "max_steps");
-    precisionOf(draft, flat);
+    if (toNumber(top.max_steps) !== -1) draft.read("max_steps", top.max_steps, "max_steps");
+    precisionOf(draft, top);
 
-    const type = toText(flat.finetuning_type);
-    const quantised = (toNumber(flat.quantization_bit) ?? 0) > 0 && (type ?? "lora") === "lora";
-    const algo = isOn(flat.use_dora) ? "dora" : quantised ? "qlora" : undefined;
+    const type = toText(top.finetuning_type);
+    const quantised = (toNumber(top.quantization_bit) ?? 0) > 0 && (type ?? "lora") === "lora";
+    const algo = isOn(top.use_dora) ? "dora" : quantised ? "qlora" : undefined;
     if (algo ?? type) draft.set("network_algo", algo ?? type);
     else draft.otherwise("network_algo", "lora");
 
-    const dir = toText(flat.dataset_dir) ?? "data";
-    const names = (toText(flat.dataset, ",") ?? "").split(",").map((name) => name.trim());
+    const dir = toText(top.dataset_dir) ?? "data";
+    const names = (toText(top.dataset, ",") ?? "").split(",").map((name) => name.trim());
     const paths = names.filter(Boolean).map((name) => `${dir}/${name}`);
     draft.read("data_dir", paths, "dataset");
     if (paths.length > 0) {
-      if (toText(flat.dataset_dir)) draft.set("metadata_path", `${dir}/dataset_info.json`);
+      if (toText(top.dataset_dir)) draft.set("metadata_path", `${dir}/dataset_info.json`);
       else draft.otherwise("metadata_path", `${dir}/dataset_info.json`);
     }
-    if (flat.save_strategy === "epoch") draft.set("save_every_n_epochs", 1);
+    if (top.save_strategy === "epoch") draft.set("save_every_n_epochs", 1);
   },
 };
 
@@ -81,7 +82,7 @@ export const llamaFactoryV1: Dialect = {
       ? "full-fine-tune"
       : null;
   },
-  source: ({ root, command }) => (command ? { ...root, ...command.options } : root),
+  source: ({ top }) => top,
   table: {
     task_name: { keys: ["run_name"] },
     model_type: { keys: [], otherwise: "llm" },
@@ -104,10 +105,10 @@ export const llamaFactoryV1: Dialect = {
     network_algo: { keys: ["peft_config.name"] },
     seed: { keys: ["seed"] },
   },
-  refine: (draft, { root }) => {
+  refine: (draft, { top }) => {
     const out = draft.fields.output_dir;
     if (!draft.has("task_name")) draft.set("task_name", out && basename(out));
-    precisionOf(draft, root);
+    precisionOf(draft, top);
   },
 };
 

@@ -87,7 +87,7 @@ describe("values", () => {
     expect(
       parse(
         "lr: 1e-4\nquoted: '1e-4'\nyes_: yes\noff_: Off\nn: no\nbig: 12345678901234567890\nd: 2024-01-02\n" +
-          "on: 1\nempty:\nbase: &b {x: 1, y: 2}\nderived:\n  <<: *b\n  y: 3\ncopy: *b\nhidden: [redacted]\n",
+          "on: 1\nempty:\nbase: &b {x: 1, y: 2}\nderived:\n  <<: *b\n  y: 3\ncopy: *b\nhidden: [redacted]\nurl: {u: x, v: https://[redacted]@h/}\ncmd: [redacted] --x\n",
         "a.yaml",
       ).value,
     ).toEqual({
@@ -104,6 +104,8 @@ describe("values", () => {
       derived: { x: 1, y: 3 },
       copy: { x: 1, y: 2 },
       hidden: "[redacted]",
+      url: { u: "x", v: "https://[redacted]@h/" },
+      cmd: "[redacted] --x",
     });
   });
 

@@ -227,7 +227,13 @@ function flowTooDeepAt(text: string): number {
   return -1;
 }
 
-function parseYaml(text: string): JsonValue {
+/** Of the same length, so that positions stay; private characters, so that nobody writes it. */
+const MASK = "\uE000redacted\uE000";
+const unmask = (text: string) => text.replaceAll(MASK, "[redacted]");
+
+function parseYaml(source: string): JsonValue {
+  // What redaction leaves of an unquoted value would be a list, or no YAML at all.
+  const text = source.replaceAll("[redacted]", MASK);
   const deep = flowTooDeepAt(text);
   if (deep !== -1) throw errorAt("YAML", tooDeep, text, deep);
   const lines = new LineCounter();
@@ -295,16 +301,14 @@ function yamlValue(
     if (isScalar(node)) return scalar(node);
     if (isSeq(node)) {
       spend(2, node);
-      const items = node.items.map((item) => convert(item, depth + 1));
-      // What redaction leaves of an unquoted value: `[redacted]` is a list in YAML's eyes.
-      return node.flow && items.length === 1 && items[0] === "redacted" ? "[redacted]" : items;
+      return node.items.map((item) => convert(item, depth + 1));
     }
     if (!isMap(node)) return null;
     const object: JsonObject = {};
     const merged: JsonObject = {};
     for (const { key, value } of node.items) {
       if (!isScalar(key)) throw fault(node, "a key must be plain text");
-      const name = typeof key.source === "string" ? key.source : String(key.value);
+      const name = unmask(typeof key.source === "string" ? key.source : String(key.value));
       spend(name.length + 4, node);
       const item = convert(value, depth + 1);
       if (name === "<<") {
@@ -333,6 +337,7 @@ function yamlValue(
       if (yes.has(value)) return true;
       if (no.has(value)) return false;
     }
+    if (typeof value === "string") return unmask(value);
     if (typeof value === "number" && Number.isInteger(value) && !Number.isSafeInteger(value))
       return source;
     return plain(value, "YAML");

@@ -105,9 +105,16 @@ export function recognise(input: {
 
   const root = isObject(value) ? value : isEmpty ? {} : null;
   if (root !== null || Array.isArray(value)) {
-    const top = root ?? {};
-    const flat = command ? { ...flatten(top), ...argumentsOf(command) } : flatten(top);
-    const seen: Input = { root: top, flat, command, path: input.path ?? "", format };
+    const file = root ?? {};
+    const args = command ? argumentsOf(command) : {};
+    const seen: Input = {
+      root: file,
+      top: { ...file, ...args },
+      flat: { ...flatten(file), ...args },
+      command,
+      path: input.path ?? "",
+      format,
+    };
     const list = Array.isArray(value) ? value : null;
     for (const dialect of dialects) {
       const kind = list ? (dialect.recogniseList?.(list) ?? null) : dialect.recognise(seen);
