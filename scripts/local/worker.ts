@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { delimiter, join, resolve } from "node:path";
 import { parse, type TomlTable } from "smol-toml";
 import {
@@ -67,6 +67,8 @@ export async function startWorker(options: {
 }): Promise<Worker> {
   const { databaseUrl, jwtSecret, vars, logFile } = options;
   const persistDir = resolve(options.persistDir);
+  if (!existsSync(join(root, "dist")))
+    throw new Trouble("The static files (dist/) are missing. Make them: npm run build");
   const port = options.port ?? (await freePort());
   mkdirSync(persistDir, { recursive: true });
   const secrets = { DATABASE_URL: databaseUrl, JWT_SECRET: jwtSecret, ...vars };

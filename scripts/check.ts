@@ -1,0 +1,110 @@
+/** `npm run check`: format, lint, types, the lock file, migrations and the API's description. */
+import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { z } from "zod";
+import { describeExit, root, startProcess, Trouble } from "./local/processes.ts";
+import { isMain, main } from "./local/say.ts";
+import { describeApi } from "./openapi.ts";
+
+const names = z.record(z.string(), z.string()).optional();
+const lockSchema = z.object({
+  packages: z.record(
+    z.string(),
+    z.object({ resolved: z.string().optional(), optionalDependencies: names }),
+  ),
+});
+
+/**
+ * What is wrong with a lock file: optional packages that some entry wants and no entry is, because
+ * `npm ci` refuses such a file on the machines they are for; and addresses of the registry that it
+ * was made with, which others may not reach.
+ */
+export function lockFaults(text: string): string[] {
+  const { packages } = lockSchema.parse(JSON.parse(text));
+  const missing = Object.entries(packages).flatMap(([path, entry]) =>
+    Object.keys(entry.optionalDependencies ?? {})
+      .filter((name) => !isLocked(packages, path, name))
+      .map((name) => `${name}, wanted by ${path || "package.json"}, is missing`),
+  );
+  const hosts = Object.entries(packages)
+    .filter(([, { resolved }]) => resolved && /^\w+:/.test(resolved))
+    .map(([path]) => `${path} names the address it came from`);
+  return [...missing, ...hosts];
+}
+
+/** Whether a package is found from another's folder: beside it, or in a folder above. */
+function isLocked(packages: Record<string, unknown>, from: string, name: string): boolean {
+  for (let dir = from; ; dir = dir.slice(0, Math.max(0, dir.lastIndexOf("node_modules/") - 1))) {
+    if (packages[`${dir ? `${dir}/` : ""}node_modules/${name}`]) return true;
+    if (!dir) return false;
+  }
+}
+
+/** Runs a tool of node_modules. Throws Trouble with all that it said when it fails. */
+async function tool(name: string, args: string[], cwd = root): Promise<string> {
+  const lines: string[] = [];
+  const run = startProcess({
+    command: join(root, "node_modules/.bin", name),
+    args,
+    cwd,
+    env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined },
+    onLine: (line) => lines.push(line),
+  });
+  const exit = await run.exited;
+  if (exit.code !== 0)
+    throw new Trouble(lines.join("\n").trim() || `${name} ended with ${describeExit(exit)}`);
+  return lines.join("\n");
+}
+
+/** Lets drizzle-kit make the next migration into a copy: there must be none to make. */
+async function migrationsMatch() {
+  const copy = mkdtempSync(join(tmpdir(), "migrations-"));
+  try {
+    cpSync(join(root, "migrations"), join(copy, "migrations"), { recursive: true });
+    // It takes no absolute path for `out`, and reports a failure of its own by its words alone.
+    const options = ["--dialect", "sqlite", "--casing", "snake_case", "--out", "migrations"];
+    const schema = join(root, "src/db/schema.ts");
+    const said = await tool("drizzle-kit", ["generate", ...options, "--schema", schema], copy);
+    if (said.includes("No schema changes")) return;
+    throw new Trouble(
+      `migrations/ does not give what src/db/schema.ts says: run \`npm run generate\`.\n${said}`,
+    );
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+}
+
+const checks: Record<string, () => Promise<unknown>> = {
+  "format and lint": () => tool("biome", ["check", "--max-diagnostics=50", "."]),
+  types: () => tool("tsc", ["--noEmit"]),
+  "lock file": async () => {
+    const faults = lockFaults(readFileSync(join(root, "package-lock.json"), "utf8"));
+    if (faults.length) throw new Trouble(faults.join("\n"));
+  },
+  migrations: async () => {
+    await tool("drizzle-kit", ["check"]);
+    await migrationsMatch();
+  },
+  "API description": () => describeApi(),
+};
+
+if (isMain(import.meta.url))
+  await main(async () => {
+    const failed: [string, unknown][] = [];
+    await Promise.all(
+      Object.entries(checks).map(async ([name, run]) => {
+        const from = performance.now();
+        const failure = await run().then(
+          () => undefined,
+          (error: unknown) => ({ error }),
+        );
+        const seconds = ((performance.now() - from) / 1000).toFixed(1);
+        console.log(`${failure ? "FAILED" : "ok    "}  ${name} (${seconds} s)`);
+        if (failure) failed.push([name, failure.error]);
+      }),
+    );
+    for (const [name, error] of failed)
+      console.log(`\n== ${name}\n${error instanceof Trouble ? error.message : error}`);
+    process.exitCode = failed.length ? 1 : 0;
+  });
