@@ -193,14 +193,20 @@ class PointsTest(TemporaryCase):
         points = Points("loss/current", hold=100)
         for value in (0.1, 0.3):
             points.add("loss/current", 1, value, 0.0, 1)
+        points.add("lr/unet", 1, 0.5, 0.0, 1)
         points.bar(1, 0.5, 0.0)
         points.bar(2, 0.6, 0.0)
         points.add("loss/current", 2, 0.4, 0.0, 1)
-        self.assertEqual(
-            points.drain(), [{"step": 1, "epoch": 1, "time": "1970-01-01T00:00:00.000Z", "metrics": {"loss/current": 0.2, "loss": 0.2}}]
-        )
-        points.bar(3, 0.7, 0.0)
-        self.assertEqual([e["metrics"] for e in points.drain(final=True)], [{"loss/current": 0.4, "loss": 0.4}, {"loss": 0.7}])
+        self.assertEqual(points.drain(), [])
+        points.add("lr/unet", 2, 0.25, 0.0, 1)
+        points.add("loss/current", 3, 0.7, 0.0, 1)
+        self.assertEqual(points.drain(), [
+            {"step": 1, "epoch": 1, "time": "1970-01-01T00:00:00.000Z", "metrics": {"loss/current": 0.2, "loss": 0.2, "lr/unet": 0.5}},
+        ])
+        points.bar(4, 0.8, 0.0)
+        self.assertEqual([e["metrics"] for e in points.drain(final=True)], [
+            {"loss/current": 0.4, "loss": 0.4, "lr/unet": 0.25}, {"loss/current": 0.7, "loss": 0.7}, {"loss": 0.8},
+        ])
 
     def test_the_bar_speaks_when_tensorboard_stays_silent(self):
         now = [0.0]
@@ -209,6 +215,13 @@ class PointsTest(TemporaryCase):
         self.assertEqual(points.drain(), [])
         now[0] = 151
         self.assertEqual([e["metrics"] for e in points.drain()], [{"loss": 0.5}])
+
+    def test_a_series_by_epoch_holds_nothing_up(self):
+        points = Points("loss/current")
+        points.add("loss/epoch_average", 10, 0.5, 0.0)
+        for step in range(10, 14):
+            points.add("loss/current", step, 0.1, 0.0)
+        self.assertEqual([(e["step"], len(e["metrics"])) for e in points.drain()], [(10, 3), (11, 2)])
 
     def test_numbers_and_times(self):
         self.assertEqual([number(v) for v in (1, 0.5, math.nan, math.inf, -math.inf, True)], [1, 0.5, "NaN", "Infinity", "-Infinity", 1])

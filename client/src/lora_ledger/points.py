@@ -5,6 +5,8 @@ import threading
 import time
 from datetime import datetime, timezone
 
+from . import say
+
 
 def iso(seconds):
     """A Unix time as ISO 8601 UTC with milliseconds."""
@@ -13,6 +15,15 @@ def iso(seconds):
     except (OverflowError, OSError, ValueError):
         moment = datetime.now(timezone.utc)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
+
+
+def age(text):
+    """Seconds since an ISO 8601 UTC time by this machine's clock; infinite for what is none."""
+    try:
+        then = datetime.strptime(str(text)[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return math.inf
+    return (datetime.now(timezone.utc) - then).total_seconds()
 
 
 def number(value):
@@ -41,7 +52,7 @@ class Points:
     VALUES = 10_000
 
     def waiting(self):
-        """How many rows can be taken now."""
+        """How many rows have come together."""
         return len(self._rows)
 
     def __init__(self, loss_tag="loss/current", hold=0.0, clock=time.monotonic):
@@ -53,6 +64,8 @@ class Points:
         self._open = {}
         self._bar = {}
         self._covered = -1
+        self._newest = -1
+        self._before = -1
 
     def put(self, step, metrics, when=None, epoch=None):
         """Adds values to the step's row as they are."""
@@ -63,6 +76,7 @@ class Points:
         row = self._rows.get(step)
         if row is None:
             if len(self._rows) >= self.LIMIT:
+                say.warn_once("points", "metrics come faster than they can be kept; some are left out")
                 return
             row = self._rows[step] = [epoch, when if when is not None else time.time(), {}]
         elif row[0] is None:
@@ -70,8 +84,15 @@ class Points:
         row[2].update(metrics)
 
     def add(self, series, step, value, when, epoch=None):
-        """Adds one value of a series; the step's mean becomes known with the series' next step."""
+        """Adds one value of a series.
+
+        A step's row is given out once two newer steps have shown, so that all its series are in one row.
+        """
         with self._guard:
+            if step > self._newest:
+                self._before, self._newest = self._newest, step
+                for name in [n for n, current in self._open.items() if current[0] < self._before]:
+                    self._close(name)
             current = self._open.get(series)
             if current and current[0] != step:
                 self._close(series)
@@ -113,7 +134,8 @@ class Points:
                     self._set(step, {"loss": value}, when, epoch)
             entries = []
             values = 0
-            for step in sorted(self._rows)[:limit]:
+            ready = sorted(step for step in self._rows if final or self._newest < 0 or step < self._before)
+            for step in ready[:limit]:
                 values += len(self._rows[step][2])
                 if entries and values > self.VALUES:
                     break

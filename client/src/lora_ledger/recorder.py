@@ -10,6 +10,9 @@ from .sender import Events, Sender
 from .spool import Spool
 from .transport import Ledger
 
+# So many rows are written to the spool before the next heartbeat is due, to keep memory small.
+MANY_POINTS = 4000
+
 
 def ledger_of(settings):
     """The ledger that the settings name, or None with a warning about what is missing."""
@@ -70,7 +73,7 @@ class Recorder(Events):
         last = float("-inf")
         while not self._stop.wait(0.1):
             # Asked anew each time: the answer to any heartbeat may change the interval.
-            if time.monotonic() - last < self.sender.interval:
+            if time.monotonic() - last < self.sender.interval and self.points.waiting() < MANY_POINTS:
                 continue
             last = time.monotonic()
             try:
@@ -87,7 +90,7 @@ class Recorder(Events):
                 body["tail"] = tail
             self.spool.append("heartbeat", body)
             self.sender.wake()
-            if not self.points.waiting():
+            if not entries or not self.points.waiting():
                 return
 
     def add_file(self, item):

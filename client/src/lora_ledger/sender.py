@@ -1,9 +1,11 @@
 """Brings a spool's items to the ledger: messages in order, files beside them, the finish after both."""
 
+import random
 import threading
 import time
 
 from . import say
+from .points import age
 from .spool import FINISH, MESSAGES, UPLOADS
 from .transport import Denied, Later, Refused, Superseded, backoff
 from .uploads import Upload
@@ -11,6 +13,9 @@ from .uploads import Upload
 # A finish waits for uploads as long as they move, so that `success` means that the weights are safe: so many seconds
 # without a new byte, or half the time after which the client gives up, end that.
 UPLOAD_STALL = 30.0
+# A point by hand goes into an attempt that others report on only after they were quiet for so many seconds.
+HAND_QUIET = 300.0
+FAR = 400_000_000
 # The pause after 401 and 403, which only a person can mend.
 DENIED_PAUSE = 60.0
 
@@ -281,10 +286,14 @@ class Sender:
         pending = state.get("point")
         if not pending or pending["id"] != body["id"]:
             task = self.ledger.ask("GET", f"/api/tasks/{task_id}")
-            task = task.get("task", task)
             attempt = task.get("attempt") or 1
-            now = next((a for a in task.get("attempts") or [] if a.get("attempt") == attempt), {})
-            seq = 1 + max(state.get("seqs", {}).get(str(attempt), 0), now.get("last_seq") or 0)
+            seq = 1 + state.get("seqs", {}).get(str(attempt), 0)
+            others = next((a for a in task.get("attempts") or [] if a.get("attempt") == attempt), None)
+            if seq == 1 and others:
+                if others.get("status") == "running" and age(others.get("heartbeat_at")) < HAND_QUIET:
+                    raise Refused(f"a running client reports on task {task_id}; log from there, or wait until it has ended")
+                # Numbers that are taken would be ignored: without knowing the last one, start far above.
+                seq = others["last_seq"] + 1 if others.get("last_seq") is not None else random.randrange(FAR, 2 * FAR)
             pending = state["point"] = {"id": body["id"], "attempt": attempt, "seq": seq}
             self.spool.save()
         send = {"attempt": pending["attempt"], "seq": pending["seq"], "progress": {}, "logs": [body["entry"]]}
