@@ -1,6 +1,8 @@
 /** The API's description (OpenAPI 3.1), made from the schemas that validate. Alone: prints it. */
-import { generateSpecs } from "hono-openapi";
+import { findTargetHandler } from "hono/utils/handler";
+import { generateSpecs, resolver, uniqueSymbol } from "hono-openapi";
 import { app } from "../src/app.ts";
+import { type Described, type Documented, documented } from "../src/http/described.ts";
 import { Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 
@@ -56,6 +58,65 @@ const problem = (description: string) => ({
   content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
 });
 
+/** A route's description in OpenAPI's own terms. */
+function operationOf({ summary, description, tag, answer, body, errors, open }: Described) {
+  const problems = { ...(open ? {} : { 401: "No key, or one that is not valid." }), ...errors };
+  const bytes = { type: "string", format: "binary" } as const;
+  return {
+    summary,
+    description,
+    tags: [tag],
+    ...(open && { security: [] }),
+    ...(body && {
+      requestBody: {
+        required: true,
+        content: Object.fromEntries(
+          Object.entries(body).map(([type, { schema, example }]) => [
+            type,
+            {
+              schema: schema ? resolver(schema) : bytes,
+              ...(example !== undefined && { example }),
+            },
+          ]),
+        ),
+      },
+    }),
+    responses: {
+      ...(answer
+        ? {
+            200: {
+              description: answer.description,
+              content: {
+                [answer.content ?? "application/json"]: {
+                  ...(answer.schema && { schema: resolver(answer.schema) }),
+                  ...(answer.example !== undefined && { example: answer.example }),
+                },
+              },
+            },
+          }
+        : { 204: { description: "Done." } }),
+      ...Object.fromEntries(
+        Object.entries(problems).map(([status, why]) => [
+          status,
+          Number(status) >= 400 ? problem(why) : { description: why },
+        ]),
+      ),
+    },
+  };
+}
+
+/** Gives the generator, on the route's handlers, what our middlewares say of themselves. */
+function translate(handler: object & { [documented]?: Documented }) {
+  const said = handler[documented];
+  if (said)
+    Object.assign(handler, {
+      [uniqueSymbol]:
+        "description" in said
+          ? { spec: operationOf(said.description) }
+          : { target: said.target, ...resolver(said.schema) },
+    });
+}
+
 /** A static file, which the platform serves before the Worker is asked. */
 const file = (operationId: string, summary: string, type: string) => ({
   get: {
@@ -69,6 +130,7 @@ const file = (operationId: string, summary: string, type: string) => ({
 
 /** The document. Throws Trouble naming every route of the app that is not described. */
 export async function describeApi() {
+  for (const route of app.routes) translate(findTargetHandler(route.handler));
   const document = await generateSpecs(app, {
     defaultValidationErrorResponse: false,
     excludeStaticFile: false,

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** A number in a variable, which wrangler hands over as text. */
 const number = (fallback: number, min: number, max: number) =>

@@ -1,6 +1,6 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
 import { errors, jwtVerify, SignJWT } from "jose";
-import { z } from "zod";
+import * as z from "zod";
 import type { Db } from "../db/client.ts";
 import { apiKey, now, user } from "../db/schema.ts";
 import { ApiError } from "../http/problem.ts";

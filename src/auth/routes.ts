@@ -1,6 +1,6 @@
 import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import { apiKey, now, roles, user } from "../db/schema.ts";
 import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
 import { ApiError, notFound } from "../http/problem.ts";

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** A metric's value on the wire; what JSON cannot say is a word. */
 const wireValue = z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"])], {

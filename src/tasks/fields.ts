@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { failureReasons, type JsonValue, modelTypes, precisions, statuses } from "../db/schema.ts";
 
 const text = (max: number) => z.string().max(max);

@@ -1,6 +1,6 @@
 import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import type { Auth } from "../auth/keys.ts";
 import { type App, allow, writable } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";

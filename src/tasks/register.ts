@@ -1,5 +1,5 @@
 import { type SQL, sql } from "drizzle-orm";
-import { z } from "zod";
+import * as z from "zod";
 import type { Auth } from "../auth/keys.ts";
 import { readable } from "../auth/middleware.ts";
 import { datasetFacts, recordDatasets } from "../datasets/facts.ts";
@@ -46,7 +46,8 @@ export const fileQuery = z.strictObject({
 
 export type NewTask = { fields: Registration; file: ReadConfig | null; hash: string };
 
-const fromBase64 = (text: string): Uint8Array<ArrayBuffer> => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+const fromBase64 = (text: string): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
 
 /** Reads forms 1 and 2. `hash` stands for the whole request, for Idempotency-Key. */
 export async function readRegistration(value: unknown, text: string): Promise<NewTask> {

@@ -1,7 +1,6 @@
 import { and, desc, eq, isNotNull, isNull, lt, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
-import { describeRoute, resolver } from "hono-openapi";
-import { z } from "zod";
+import * as z from "zod";
 import { type App, allow, readable, writable } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import { datasetAnswer, datasetsOf } from "../datasets/routes.ts";
@@ -127,6 +126,12 @@ export const tasks = new Hono<App>()
       summary: "Register a run",
       description:
         "Takes fields by name, the trainer's own file within JSON, or the raw file as the body (TOML, YAML, anything else; JSON files by ?filename=x.json). A repeated Idempotency-Key finds the first task again.",
+      body: {
+        "application/json": { schema: registration, example },
+        "application/toml": { schema: null },
+        "application/yaml": { schema: null },
+        "application/octet-stream": { schema: null },
+      },
       tag: "Tasks",
       answer: {
         schema: z.object({
@@ -141,18 +146,8 @@ export const tasks = new Hono<App>()
       errors: {
         400: "The body is not valid JSON.",
         413: "Over 4 MB.",
+        415: "A form: send the file itself.",
         422: "Something in it is not valid; nothing was stored.",
-      },
-    }),
-    describeRoute({
-      requestBody: {
-        required: true,
-        content: {
-          "application/json": { schema: resolver(registration), example },
-          "application/toml": { schema: { type: "string", format: "binary" } },
-          "application/yaml": { schema: { type: "string", format: "binary" } },
-          "application/octet-stream": { schema: { type: "string", format: "binary" } },
-        },
       },
     }),
     allow("tasks:write", { box: true }),

@@ -1,0 +1,30 @@
+import type { ValidationTargets } from "hono";
+import type * as z from "zod";
+
+/**
+ * Where a route's middlewares keep what OpenAPI says of them. scripts/openapi.ts makes the document
+ * from it when the static files are built: the Worker carries neither its maker nor its cost.
+ */
+export const documented = Symbol.for("lora-ledger.documented");
+
+/** What a person should know of a route. */
+export type Described = {
+  summary: string;
+  description?: string;
+  tag: string;
+  /** Schema and meaning of the 200 answer; none means 204. */
+  answer?: { schema?: z.ZodType; description: string; content?: string; example?: unknown };
+  /** A body that no validate() describes: its schema by content type, null where it is bytes. */
+  body?: Record<string, { schema: z.ZodType | null; example?: unknown }>;
+  /** Statuses besides 200 or 204 that a caller should expect, with why. */
+  errors?: Partial<
+    Record<302 | 400 | 403 | 404 | 409 | 410 | 412 | 413 | 415 | 416 | 422 | 503, string>
+  >;
+  /** Routes that take no key. */
+  open?: boolean;
+};
+
+/** What a middleware carries under `documented`. */
+export type Documented =
+  | { description: Described }
+  | { target: keyof ValidationTargets; schema: z.ZodType };

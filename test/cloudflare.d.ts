@@ -1,0 +1,7 @@
+// What wrangler.toml binds, as `env` of cloudflare:workers has it in tests.
+declare namespace Cloudflare {
+  interface Env {
+    BUCKET: R2Bucket;
+    ASSETS: Fetcher;
+  }
+}
