@@ -1,6 +1,6 @@
 import type { JsonValue } from "../db/schema.ts";
 import { isSecretValue, secretKey } from "./keys.ts";
-import { type Span, scan, type Units } from "./scan.ts";
+import { type Found, scan, type Units } from "./scan.ts";
 
 /** Where something was replaced, e.g. `wandb_api_key (line 12)`, `command[7]`, `error_message`. */
 export type Redaction = { where: string };
@@ -11,26 +11,37 @@ const MARK = "[redacted]";
 export const hasRedacted = (text: string) => text.includes(MARK);
 
 /** A bare number under a secret key becomes a string, or TOML and JSON would no longer parse. */
-const markFor = (span: Span) => (span.quoted ? `"${MARK}"` : MARK);
+const markOf = (quoted: number | undefined) => (quoted === 1 ? `"${MARK}"` : MARK);
 
-/** The units with each span replaced; everything else is copied as it is. */
-function replaceSpans<U extends Units>(units: U, spans: Span[], make: (length: number) => U): U {
+/** The units with each secret replaced; everything else is copied as it is. */
+function replaceUnits<U extends Units>(
+  units: U,
+  { places }: Found,
+  make: (length: number) => U,
+): U {
   let length = units.length;
-  for (const span of spans) length += markFor(span).length - (span.to - span.from);
+  for (let i = 0; i < places.length; i += 3)
+    length += markOf(places[i + 2]).length - (places[i + 1] ?? 0) + (places[i] ?? 0);
   const out = make(length);
   let read = 0;
   let write = 0;
-  for (const span of spans) {
-    while (read < span.from) out[write++] = units[read++] ?? 0;
-    const mark = markFor(span);
-    for (let i = 0; i < mark.length; i++) out[write++] = mark.charCodeAt(i);
-    read = span.to;
+  for (let i = 0; i < places.length; i += 3) {
+    const from = places[i] ?? 0;
+    while (read < from) out[write++] = units[read++] ?? 0;
+    const mark = markOf(places[i + 2]);
+    for (let j = 0; j < mark.length; j++) out[write++] = mark.charCodeAt(j);
+    read = places[i + 1] ?? read;
   }
   out.set(units.subarray(read), write);
   return out;
 }
 
-const whereOf = (span: Span): Redaction => ({ where: `${span.key} (line ${span.line})` });
+/** Where the first ones were, and how many more there are. */
+function redactionsOf({ names, places }: Found): Redaction[] {
+  const redactions = names.map(({ key, line }) => ({ where: `${key} (line ${line})` }));
+  const more = places.length / 3 - names.length;
+  return more > 0 ? [...redactions, { where: `and ${more} more places` }] : redactions;
+}
 
 /** UTF-16 bytes as code units; the byte order mark is a unit like any other. */
 function toUnits(bytes: Uint8Array, littleEndian: boolean): Uint16Array {
@@ -57,41 +68,39 @@ export function redactConfig(bytes: Uint8Array): { bytes: Uint8Array; redactions
   const littleEndian = bytes[0] === 0xff && bytes[1] === 0xfe;
   if (littleEndian || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
     const units = toUnits(bytes, littleEndian);
-    const spans = scan(units, { anywhere: false });
-    if (spans.length === 0) return { bytes, redactions: [] };
-    const replaced = replaceSpans(units, spans, (length) => new Uint16Array(length));
+    const found = scan(units, { anywhere: false });
+    if (found.places.length === 0) return { bytes, redactions: [] };
+    const replaced = replaceUnits(units, found, (length) => new Uint16Array(length));
     const tail = bytes.subarray(units.length * 2);
-    return { bytes: fromUnits(replaced, littleEndian, tail), redactions: spans.map(whereOf) };
+    return { bytes: fromUnits(replaced, littleEndian, tail), redactions: redactionsOf(found) };
   }
-  const spans = scan(bytes, { anywhere: false });
-  if (spans.length === 0) return { bytes, redactions: [] };
+  const found = scan(bytes, { anywhere: false });
+  if (found.places.length === 0) return { bytes, redactions: [] };
   return {
-    bytes: replaceSpans(bytes, spans, (length) => new Uint8Array(length)),
-    redactions: spans.map(whereOf),
+    bytes: replaceUnits(bytes, found, (length) => new Uint8Array(length)),
+    redactions: redactionsOf(found),
   };
 }
 
-function spansOf(text: string): Span[] {
+/** The text with its secrets replaced; the same text when there are none. */
+function replaceInText(text: string): string {
   const units = new Uint16Array(text.length);
   for (let i = 0; i < text.length; i++) units[i] = text.charCodeAt(i);
-  return scan(units, { anywhere: true });
-}
-
-function replaceInText(text: string, spans: Span[]): string {
-  let out = "";
+  const { places } = scan(units, { anywhere: true });
+  if (places.length === 0) return text;
+  const parts: string[] = [];
   let read = 0;
-  for (const span of spans) {
-    out += text.slice(read, span.from) + markFor(span);
-    read = span.to;
+  for (let i = 0; i < places.length; i += 3) {
+    parts.push(text.slice(read, places[i]), markOf(places[i + 2]));
+    read = places[i + 1] ?? read;
   }
-  return out + text.slice(read);
+  return parts.join("") + text.slice(read);
 }
 
 /** An error message or a log tail with its secrets replaced; `where` names the text itself. */
 export function redactText(text: string, where: string): { text: string; redactions: Redaction[] } {
-  const spans = spansOf(text);
-  if (spans.length === 0) return { text, redactions: [] };
-  return { text: replaceInText(text, spans), redactions: [{ where }] };
+  const replaced = replaceInText(text);
+  return { text: replaced, redactions: replaced === text ? [] : [{ where }] };
 }
 
 /** The name of an option or assignment: `--hf-token=x` and `HF_TOKEN=x` give `hf-token`, `HF_TOKEN`. */
@@ -119,7 +128,7 @@ function redactArgument(arg: string, previous: string, beforeThat: string): stri
   const [, name = "", value = ""] = assignment.exec(arg) ?? [];
   const key = secretKey(name.slice(name.lastIndexOf(".") + 1));
   if (key) return isSecretValue(value, key) ? arg.slice(0, arg.length - value.length) + MARK : arg;
-  return redactText(arg, "").text;
+  return replaceInText(arg);
 }
 
 /**
@@ -142,10 +151,9 @@ export function redactJson(
         return MARK;
       }
       if (typeof node === "number") return node;
-      const spans = spansOf(node);
-      if (spans.length === 0) return node;
-      redactions.push({ where: path });
-      return replaceInText(node, spans);
+      const text = replaceInText(node);
+      if (text !== node) redactions.push({ where: path });
+      return text;
     }
     if (Array.isArray(node)) {
       // A command kept as a list of arguments has its values behind their options.

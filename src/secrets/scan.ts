@@ -3,8 +3,16 @@ import { isSecretValue, longestKey, type SecretKey, secretKeyAt } from "./keys.t
 /** Code units: the bytes of a text in any ASCII-compatible encoding, or UTF-16 units. */
 export type Units = Uint8Array | Uint16Array;
 
-/** A secret at [from, to). `key` is what it stood under, or the kind of token it looks like. */
-export type Span = { from: number; to: number; key: string; line: number; quoted: boolean };
+/** What was found, kept flat: a hostile text may hold a million secrets. */
+export type Found = {
+  /** Three numbers a secret, in order: from, to, and 1 where its mark needs quotes of its own. */
+  places: number[];
+  /** What the first ones stood under, or the kind of token they look like, and their lines from 1. */
+  names: { key: string; line: number }[];
+};
+
+/** More than anyone reads; the others are counted. */
+const MAX_NAMES = 100;
 
 const code = (char: string) => char.charCodeAt(0);
 const [TAB, LF, CR, SPACE, QUOTE, APOSTROPHE, BACKSLASH] = [9, 10, 13, 32, 34, 39, 92] as const;
@@ -107,9 +115,10 @@ kinds[code("e")] = JWT;
  * `anywhere` is for logs and messages, where a key may stand in the middle of a line; in a
  * config a key stands where keys stand, so that comments in prose stay as they are.
  */
-export function scan(units: Units, { anywhere }: { anywhere: boolean }): Span[] {
+export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   const n = units.length;
-  const spans: Span[] = [];
+  const places: number[] = [];
+  const names: Found["names"] = [];
   const at = (i: number) => (i < n ? (units[i] ?? -1) : -1);
   const isSpace = (unit: number) => unit === SPACE || unit === TAB || unit === LF || unit === CR;
   const lineEnds = (unit: number) => unit === LF || unit === CR || unit === -1;
@@ -134,9 +143,11 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Span[] 
 
   let line = 1;
   let counted = 0;
-  const add = (from: number, to: number, key: string, quoted = false) => {
+  const add = (from: number, to: number, name: string, quoted = false) => {
+    places.push(from, to, quoted ? 1 : 0);
+    if (names.length >= MAX_NAMES) return;
     for (; counted < from; counted++) if (units[counted] === LF) line++;
-    spans.push({ from, to, key, line, quoted });
+    names.push({ key: name || textOf(keyFrom, keyTo), line });
   };
   /** The key being looked at: what is found in its value is reported under it. */
   let key: SecretKey = { name: "", prose: false };
@@ -145,7 +156,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Span[] 
   const addIfSecret = (from: number, to: number, quoted = false) => {
     // Long values are judged by their beginning.
     if (to > from && isSecretValue(textOf(from, Math.min(to, from + 256)), key))
-      add(from, to, textOf(keyFrom, keyTo), quoted);
+      add(from, to, "", quoted);
   };
 
   /** End of a quoted value whose opening quote is before `from`; -1 when it is never closed. */
@@ -498,7 +509,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Span[] 
       i = shape(i);
     }
   }
-  return spans;
+  return { places, names };
 }
 
 /** Letters and digits mixed, and long: a token rather than a word of a sentence. */
