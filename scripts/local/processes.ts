@@ -34,7 +34,13 @@ const guard = `
 exec 3<&0
 trap : TERM INT HUP
 "$@" </dev/null 3<&- & child=$!
-{ trap "" TERM INT HUP; cat >/dev/null; kill -s TERM -- -$$; sleep 3; kill -s KILL -- -$$; } <&3 >/dev/null 2>&1 &
+{
+  trap "" TERM INT HUP
+  cat
+  kill -s TERM -- -$$
+  n=0; while kill -0 $child && [ $n -lt 30 ]; do sleep 0.1; n=$((n + 1)); done
+  kill -s KILL -- -$$
+} <&3 >/dev/null 2>&1 &
 exec 3<&-
 while wait $child; code=$?; kill -0 $child 2>/dev/null; do :; done
 exit $code
