@@ -42,14 +42,23 @@ class ClientCase(TemporaryCase):
         clean = {k: v for k, v in os.environ.items() if not k.startswith("LEDGER_")}
         url = self.server.url if self.server else "http://127.0.0.1:9"
         return {
-            **clean, "LEDGER_URL": url, "LEDGER_KEY": KEY, "LEDGER_SPOOL": str(self.spool), "PYTHONPATH": str(SOURCE), **extra,
+            **clean,
+            "LEDGER_URL": url,
+            "LEDGER_KEY": KEY,
+            "LEDGER_SPOOL": str(self.spool),
+            "PYTHONPATH": str(SOURCE),
+            **extra,
         }
 
     def client(self, *arguments, cwd=None, env=None, **options):
         """A started client process with its output piped."""
         process = subprocess.Popen(
-            [sys.executable, "-m", "lora_ledger", *map(str, arguments)], cwd=cwd or self.folder,
-            env={**self.environment(), **(env or {})}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+            [sys.executable, "-m", "lora_ledger", *map(str, arguments)],
+            cwd=cwd or self.folder,
+            env={**self.environment(), **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **options,
         )
         self.addCleanup(self.end, process)
         return process
@@ -69,9 +78,22 @@ class ClientCase(TemporaryCase):
     def trainer(self, *more, steps=20, sleep=0.005, logs=True):
         """The example trainer's command, with its output in the test's folder."""
         command = [
-            sys.executable, str(EXAMPLE / "train_network.py"), "--config_file", str(EXAMPLE / "my_lora.toml"),
-            "--train_data_dir", str(EXAMPLE / "dataset"), "--output_dir", str(self.folder / "out"), "--network_dim", "2",
-            "--sleep", str(sleep), "--max_train_epochs", "0", "--max_train_steps", str(steps),
+            sys.executable,
+            str(EXAMPLE / "train_network.py"),
+            "--config_file",
+            str(EXAMPLE / "my_lora.toml"),
+            "--train_data_dir",
+            str(EXAMPLE / "dataset"),
+            "--output_dir",
+            str(self.folder / "out"),
+            "--network_dim",
+            "2",
+            "--sleep",
+            str(sleep),
+            "--max_train_epochs",
+            "0",
+            "--max_train_steps",
+            str(steps),
         ]
         command += ["--logging_dir", str(self.folder / "logs") if logs else ""]
         return [*command, *map(str, more)]

@@ -14,8 +14,20 @@ from urllib.parse import parse_qs, urlsplit
 
 KEY = "test-key-0123456789"
 TASK_FIELDS = {
-    "task_name", "config", "command", "datasets", "gpu_info", "node_info", "cuda_version", "git_commit", "hourly_price",
-    "tags", "notes", "experiment_group", "output_dir", "lora_rank",
+    "task_name",
+    "config",
+    "command",
+    "datasets",
+    "gpu_info",
+    "node_info",
+    "cuda_version",
+    "git_commit",
+    "hourly_price",
+    "tags",
+    "notes",
+    "experiment_group",
+    "output_dir",
+    "lora_rank",
 }
 SERVER_FIELDS = {"id", "status", "attempt", "user_id", "cost", "created_at"}
 
@@ -161,13 +173,21 @@ class Server:
         if key in self.keys:
             task_id, earlier = self.keys[key]
             if earlier != digest:
-                raise Problem(422, "This Idempotency-Key was used for another registration", "idempotency-key-reused")
+                raise Problem(
+                    422, "This Idempotency-Key was used for another registration", "idempotency-key-reused"
+                )
         else:
             task_id = len(self.tasks) + 1
             self.keys[key] = (task_id, digest)
             self.tasks[task_id] = {
-                "id": task_id, "status": "pending", "attempt": 0, "fields": value, "attempts": {}, "datasets": [],
-                "cancel": False, "finish": None,
+                "id": task_id,
+                "status": "pending",
+                "attempt": 0,
+                "fields": value,
+                "attempts": {},
+                "datasets": [],
+                "cancel": False,
+                "finish": None,
             }
         return {"task_id": task_id, "task": {"id": task_id}, "warnings": []}
 
@@ -200,7 +220,10 @@ class Server:
 
     def post_heartbeat(self, task, value, _request):
         strict(value, {"attempt", "seq", "progress", "logs", "tail"}, ("attempt", "seq"))
-        strict(value.get("progress") or {}, {"epoch", "total_epochs", "step", "total_steps", "percent", "eta_sec"})
+        strict(
+            value.get("progress") or {},
+            {"epoch", "total_epochs", "step", "total_steps", "percent", "eta_sec"},
+        )
         logs = value.get("logs") or []
         if len(logs) > 1000:
             raise Problem(413, "More than 1,000 log entries", "too-large")
@@ -220,13 +243,16 @@ class Server:
         if task["status"] == "pending":
             task["status"] = "running"
         return {
-            "status": task["status"], "attempt": task["attempt"], "cancel_requested": task["cancel"],
+            "status": task["status"],
+            "attempt": task["attempt"],
+            "cancel_requested": task["cancel"],
             "heartbeat_interval_sec": self.interval,
         }
 
     def post_finish(self, task, value, _request):
         strict(
-            value, {"attempt", "status", "last_seq", "error_message", "exit_code", "failure_reason", "final_loss"},
+            value,
+            {"attempt", "status", "last_seq", "error_message", "exit_code", "failure_reason", "final_loss"},
             ("attempt", "status"),
         )
         if value["status"] not in ("success", "failed", "cancelled"):
@@ -238,28 +264,49 @@ class Server:
             raise Problem(409, f"The task is {task['status']}", "conflict")
         task["finish"] = task["finish"] or value
         task["status"] = value["status"]
-        missing = [{"from": n, "to": n} for n in range(1, (value.get("last_seq") or 0) + 1) if n not in attempt["beats"]]
+        missing = [
+            {"from": n, "to": n}
+            for n in range(1, (value.get("last_seq") or 0) + 1)
+            if n not in attempt["beats"]
+        ]
         return {"task": {"id": task["id"]}, "missing": missing}
 
     def put_datasets(self, task, value, _request):
         strict(value, {"datasets"}, ("datasets",))
         for fact in value["datasets"]:
-            strict(fact, {"name", "source_path", "image_count", "repeats", "tag_distribution", "content_hash"}, ("name",))
+            strict(
+                fact,
+                {"name", "source_path", "image_count", "repeats", "tag_distribution", "content_hash"},
+                ("name",),
+            )
         task["datasets"] = value["datasets"]
         return {"datasets": value["datasets"]}
 
     def post_weights(self, task, value, _request):
         strict(
-            value, {"attempt", "filename", "size", "sha256", "kind", "epoch", "step", "prompt", "seed", "group"},
+            value,
+            {"attempt", "filename", "size", "sha256", "kind", "epoch", "step", "prompt", "seed", "group"},
             ("filename", "size", "sha256", "kind"),
         )
-        if value["kind"] not in ("final", "checkpoint", "state", "sample", "config") or "/" in value["filename"]:
+        if (
+            value["kind"] not in ("final", "checkpoint", "state", "sample", "config")
+            or "/" in value["filename"]
+        ):
             raise Problem(422, "kind or filename", "not-valid")
         self.check_attempt(task, value)
         weight_id = len(self.weights) + 1
-        weight = {**value, "id": weight_id, "task_id": task["id"], "state": "uploading", "parts": {}, "verified": None}
+        weight = {
+            **value,
+            "id": weight_id,
+            "task_id": task["id"],
+            "state": "uploading",
+            "parts": {},
+            "verified": None,
+        }
         self.weights[weight_id] = weight
-        held = [w for w in self.weights.values() if w["state"] == "complete" and w["sha256"] == value["sha256"]]
+        held = [
+            w for w in self.weights.values() if w["state"] == "complete" and w["sha256"] == value["sha256"]
+        ]
         if held:
             weight.update(state="complete", verified="sha256")
             self.objects[weight_id] = self.objects[held[0]["id"]]
@@ -270,14 +317,24 @@ class Server:
         base = f"{self.url}/signed/{weight['id']}"
         if weight["size"] <= self.single_limit:
             return {
-                "method": "PUT", "url": f"{base}?sig=x", "expires_at": "2099-01-01T00:00:00.000Z",
+                "method": "PUT",
+                "url": f"{base}?sig=x",
+                "expires_at": "2099-01-01T00:00:00.000Z",
                 "headers": {"If-None-Match": "*", "x-test-signed": "yes"},
             }
         count = -(-weight["size"] // self.part_size)
         numbers = [n for n in range(start, count + 1) if n not in weight["parts"]][:limit]
         return {
-            "part_size": self.part_size, "expires_at": "2099-01-01T00:00:00.000Z",
-            "parts": [{"number": n, "url": f"{base}?part={n}&sig={time.time()}", "headers": {"x-test-signed": "yes"}} for n in numbers],
+            "part_size": self.part_size,
+            "expires_at": "2099-01-01T00:00:00.000Z",
+            "parts": [
+                {
+                    "number": n,
+                    "url": f"{base}?part={n}&sig={time.time()}",
+                    "headers": {"x-test-signed": "yes"},
+                }
+                for n in numbers
+            ],
         }
 
     def put_object(self, request, url, body):
@@ -331,4 +388,8 @@ class Server:
 
     def held(self, task_id):
         """{filename: bytes} of complete files."""
-        return {w["filename"]: self.objects[w["id"]] for w in self.weights.values() if w["task_id"] == task_id and w["state"] == "complete"}
+        return {
+            w["filename"]: self.objects[w["id"]]
+            for w in self.weights.values()
+            if w["task_id"] == task_id and w["state"] == "complete"
+        }

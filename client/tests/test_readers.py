@@ -2,10 +2,11 @@ import math
 import struct
 import time
 from pathlib import Path
+from unittest import mock
 
 from tests.helpers import EXAMPLE, TemporaryCase
 
-from lora_ledger import safetensors, toml_reader
+from lora_ledger import safetensors, say, toml_reader
 from lora_ledger.console import Console, Failure, Lines
 from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.tensorboard import EventFile, EventFolder, masked_crc32c
@@ -24,21 +25,46 @@ class BarTest(TemporaryCase):
 
     def test_other_trainers_lines(self):
         for line, desc, values in (
-            ("my_lora_v1:  12%|#2  | 250/2000 [05:00<35:00,  1.20s/it, lr: 1.0e-04 loss: 3.412e-01]", "my_lora_v1", {"lr": 1e-4, "loss": 0.3412}),
-            ("step:  13%|#3  | 20/150 [00:24<02:36,  1.20s/it, loss=0.0512, smooth loss=0.0613]", "step", {"loss": 0.0512, "smooth loss": 0.0613}),
-            ("Steps:  10%|#  | 100/1000 [02:00<18:00,  1.20s/it, loss=0.412, lr=0.0001]", "Steps", {"loss": 0.412, "lr": 1e-4}),
+            (
+                "my_lora_v1:  12%|#2  | 250/2000 [05:00<35:00,  1.20s/it, lr: 1.0e-04 loss: 3.412e-01]",
+                "my_lora_v1",
+                {"lr": 1e-4, "loss": 0.3412},
+            ),
+            (
+                "step:  13%|#3  | 20/150 [00:24<02:36,  1.20s/it, loss=0.0512, smooth loss=0.0613]",
+                "step",
+                {"loss": 0.0512, "smooth loss": 0.0613},
+            ),
+            (
+                "Steps:  10%|#  | 100/1000 [02:00<18:00,  1.20s/it, loss=0.412, lr=0.0001]",
+                "Steps",
+                {"loss": 0.412, "lr": 1e-4},
+            ),
             ("steps:   0%|          | 0/300 [00:00<?, ?it/s]", "steps", {}),
         ):
             bar = read_bar(line)
             self.assertEqual((bar.desc, bar.values), (desc, values))
 
     def test_no_bar(self):
-        for line in ("", "epoch 1/10", "100%", "steps: 120 loss: 0.0713 iter time (s): 2.105", "a|b|c 1/2 [x]"):
+        for line in (
+            "",
+            "epoch 1/10",
+            "100%",
+            "steps: 120 loss: 0.0713 iter time (s): 2.105",
+            "a|b|c 1/2 [x]",
+        ):
             self.assertIsNone(read_bar(line))
 
     def test_nan_and_infinity(self):
-        self.assertTrue(math.isnan(read_bar("steps: 1%|  | 1/100 [00:01<00:99, 1.0it/s, avr_loss=nan]").values["avr_loss"]))
-        self.assertEqual(read_bar("steps: 1%|  | 1/100 [00:01<00:99, 1.0it/s, avr_loss=-inf]").values["avr_loss"], -math.inf)
+        self.assertTrue(
+            math.isnan(
+                read_bar("steps: 1%|  | 1/100 [00:01<00:99, 1.0it/s, avr_loss=nan]").values["avr_loss"]
+            )
+        )
+        self.assertEqual(
+            read_bar("steps: 1%|  | 1/100 [00:01<00:99, 1.0it/s, avr_loss=-inf]").values["avr_loss"],
+            -math.inf,
+        )
 
 
 class LinesTest(TemporaryCase):
@@ -74,8 +100,14 @@ class ConsoleTest(TemporaryCase):
         for n in range(100):
             console.feed("stdout", f"line {n}\n".encode())
         console.feed("stderr", b"\rsteps:  50%|#####     | 1/2 [00:01<00:01,  1.00it/s, avr_loss=0.1]")
-        console.feed("stderr", b"\nTraceback (most recent call last):\n  File \"x\", line 1\ntorch.OutOfMemoryError: CUDA out of memory. Tried\n")
-        console.feed("stderr", b"Traceback (most recent call last):\n  File \"accelerate\"\nsubprocess.CalledProcessError: Command died\n")
+        console.feed(
+            "stderr",
+            b'\nTraceback (most recent call last):\n  File "x", line 1\ntorch.OutOfMemoryError: CUDA out of memory. Tried\n',
+        )
+        console.feed(
+            "stderr",
+            b'Traceback (most recent call last):\n  File "accelerate"\nsubprocess.CalledProcessError: Command died\n',
+        )
         path = console.close()
         tail = console.tail().split("\n")
         self.assertLessEqual(len(tail), 40)
@@ -106,7 +138,11 @@ class ConsoleTest(TemporaryCase):
 
     def test_exception_of_one_word(self):
         failure = Failure()
-        for line in ("Traceback (most recent call last):", '  File "x.py", line 1, in <module>', "AssertionError"):
+        for line in (
+            "Traceback (most recent call last):",
+            '  File "x.py", line 1, in <module>',
+            "AssertionError",
+        ):
             failure.line(line)
         self.assertEqual(failure.message, "AssertionError")
 
@@ -120,7 +156,16 @@ def event(step, tag, value, when=1700000000.5):
     while step > 127:
         steps.append(step & 127 | 128)
         step >>= 7
-    data = b"\x09" + struct.pack("<d", when) + b"\x10" + bytes(steps) + bytes([step]) + b"\x2a" + bytes([len(summary)]) + summary
+    data = (
+        b"\x09"
+        + struct.pack("<d", when)
+        + b"\x10"
+        + bytes(steps)
+        + bytes([step])
+        + b"\x2a"
+        + bytes([len(summary)])
+        + summary
+    )
     return record(data)
 
 
@@ -154,7 +199,13 @@ class TensorBoardTest(TemporaryCase):
         path = self.folder / "events.out.tfevents.1.h.1.0"
         bad = bytearray(event(2, "a", 2.0))
         bad[20] ^= 1
-        path.write_bytes(event(1, "a", 1.0) + bytes(bad) + record(b"\x2a" + b"x" * 3_000_000) + event(3, "a", 3.0) + b"\0" * 64)
+        path.write_bytes(
+            event(1, "a", 1.0)
+            + bytes(bad)
+            + record(b"\x2a" + b"x" * 3_000_000)
+            + event(3, "a", 3.0)
+            + b"\0" * 64
+        )
         file = EventFile(path)
         got = list(file.read()) + list(file.read())
         self.assertEqual([s for _, s, _, _ in got], [1, 3])
@@ -175,7 +226,9 @@ class TensorBoardTest(TemporaryCase):
         def write(folder, pid, value):
             path = self.folder / folder / "network_train"
             path.mkdir(parents=True, exist_ok=True)
-            (path / f"events.out.tfevents.1700000000.my.host.{pid}.0").write_bytes(event(1, "loss/current", value))
+            (path / f"events.out.tfevents.1700000000.my.host.{pid}.0").write_bytes(
+                event(1, "loss/current", value)
+            )
 
         write("20240101000000", 1, 1.0)
         folder = EventFolder(self.folder, {2: True, 3: False}.get)
@@ -200,13 +253,26 @@ class PointsTest(TemporaryCase):
         self.assertEqual(points.drain(), [])
         points.add("lr/unet", 2, 0.25, 0.0, 1)
         points.add("loss/current", 3, 0.7, 0.0, 1)
-        self.assertEqual(points.drain(), [
-            {"step": 1, "epoch": 1, "time": "1970-01-01T00:00:00.000Z", "metrics": {"loss/current": 0.2, "loss": 0.2, "lr/unet": 0.5}},
-        ])
+        self.assertEqual(
+            points.drain(),
+            [
+                {
+                    "step": 1,
+                    "epoch": 1,
+                    "time": "1970-01-01T00:00:00.000Z",
+                    "metrics": {"loss/current": 0.2, "loss": 0.2, "lr/unet": 0.5},
+                },
+            ],
+        )
         points.bar(4, 0.8, 0.0)
-        self.assertEqual([e["metrics"] for e in points.drain(final=True)], [
-            {"loss/current": 0.4, "loss": 0.4, "lr/unet": 0.25}, {"loss/current": 0.7, "loss": 0.7}, {"loss": 0.8},
-        ])
+        self.assertEqual(
+            [e["metrics"] for e in points.drain(final=True)],
+            [
+                {"loss/current": 0.4, "loss": 0.4, "lr/unet": 0.25},
+                {"loss/current": 0.7, "loss": 0.7},
+                {"loss": 0.8},
+            ],
+        )
 
     def test_the_bar_speaks_when_tensorboard_stays_silent(self):
         now = [0.0]
@@ -224,7 +290,10 @@ class PointsTest(TemporaryCase):
         self.assertEqual([(e["step"], len(e["metrics"])) for e in points.drain()], [(10, 3), (11, 2)])
 
     def test_numbers_and_times(self):
-        self.assertEqual([number(v) for v in (1, 0.5, math.nan, math.inf, -math.inf, True)], [1, 0.5, "NaN", "Infinity", "-Infinity", 1])
+        self.assertEqual(
+            [number(v) for v in (1, 0.5, math.nan, math.inf, -math.inf, True)],
+            [1, 0.5, "NaN", "Infinity", "-Infinity", 1],
+        )
         self.assertEqual(iso(1700000000.5), "2023-11-14T22:13:20.500Z")
         self.assertRegex(iso(1e300), r"^\d{4}-")
 
@@ -257,8 +326,14 @@ class OffsetTest(TemporaryCase):
         ):
             follower.line(line)
         follower.end()
-        self.assertEqual([(e["step"], e["epoch"], e["metrics"]["loss"]) for e in points.drain(final=True)], [(101, 3, 0.9), (102, 3, 0.8)])
-        self.assertEqual(progress, {"epoch": 3, "total_epochs": 4, "step": 102, "total_steps": 150, "percent": 68.0, "eta_sec": 48})
+        self.assertEqual(
+            [(e["step"], e["epoch"], e["metrics"]["loss"]) for e in points.drain(final=True)],
+            [(101, 3, 0.9), (102, 3, 0.8)],
+        )
+        self.assertEqual(
+            progress,
+            {"epoch": 3, "total_epochs": 4, "step": 102, "total_steps": 150, "percent": 68.0, "eta_sec": 48},
+        )
         self.assertTrue(follower.saw_marker)
 
 
@@ -296,14 +371,31 @@ resolution = 512
     def test_subset_reads_what_trainers_write(self):
         document = toml_reader.read_subset(self.TEXT)
         self.assertEqual(document["top"], "x")
-        self.assertEqual(document["model_arguments"], {
-            "path": "C:\\models\\a.safetensors", "text": 'tab\té "quoted" # no comment', "quoted key": 1000,
-        })
-        self.assertEqual(document["numbers"], {
-            "a": 1e-4, "b": -3, "c": 16, "d": 0.5, "yes": True, "args": ["conv_dim=4", "algo=lokr", "factor=8"],
-            "nested": [[1, 2], []], "inline": {"x": 1, "y": "z"}, "long": "first\nsecond",
-        })
-        self.assertEqual(document["datasets"], [{"keep_tokens": 1, "subsets": [{"image_dir": "a"}, {"image_dir": "b"}]}])
+        self.assertEqual(
+            document["model_arguments"],
+            {
+                "path": "C:\\models\\a.safetensors",
+                "text": 'tab\té "quoted" # no comment',
+                "quoted key": 1000,
+            },
+        )
+        self.assertEqual(
+            document["numbers"],
+            {
+                "a": 1e-4,
+                "b": -3,
+                "c": 16,
+                "d": 0.5,
+                "yes": True,
+                "args": ["conv_dim=4", "algo=lokr", "factor=8"],
+                "nested": [[1, 2], []],
+                "inline": {"x": 1, "y": "z"},
+                "long": "first\nsecond",
+            },
+        )
+        self.assertEqual(
+            document["datasets"], [{"keep_tokens": 1, "subsets": [{"image_dir": "a"}, {"image_dir": "b"}]}]
+        )
         if toml_reader.tomllib:
             self.assertEqual(document, toml_reader.tomllib.loads(self.TEXT))
 
@@ -313,7 +405,17 @@ resolution = 512
         self.assertEqual(toml_reader.read_subset(text.replace("\n", "\r\n")), toml_reader.read_toml(text))
 
     def test_what_is_no_toml(self):
-        for text in ("a = ", "a = [1, 2", "just words", "[a", 'a = "x', "a = 1 2", "a: 1", "a = " + "[" * 100_000, 'a = "\\q"'):
+        for text in (
+            "a = ",
+            "a = [1, 2",
+            "just words",
+            "[a",
+            'a = "x',
+            "a = 1 2",
+            "a: 1",
+            "a = " + "[" * 100_000,
+            'a = "\\q"',
+        ):
             with self.assertRaises(toml_reader.Unreadable, msg=text[:20]):
                 toml_reader.read_subset(text)
 
@@ -330,7 +432,9 @@ class ConfigTest(TemporaryCase):
         self.assertEqual(text, 'output_name = "测试"')
         path.write_bytes(b"\xef\xbb\xbfa = 1\r\n")
         self.assertEqual(read_config(path)[0]["text"], "\ufeffa = 1\r\n")
-        self.assertEqual(read_config(self.folder / "absent"), (None, None))
+        with mock.patch.object(say, "warn") as warned:
+            self.assertEqual(read_config(self.folder / "absent"), (None, None))
+        self.assertIn("cannot be read (No such file", warned.call_args[0][0])
 
     def test_kohya_files_and_arguments(self):
         text = (EXAMPLE / "my_lora.toml").read_text()
@@ -339,7 +443,8 @@ class ConfigTest(TemporaryCase):
         self.assertEqual(trainer.output_folder(), Path("/box/examples/first-run/output"))
         self.assertEqual(trainer.log_folder(), Path("/box/examples/first-run/logs"))
         for name, kind, epoch, step in (
-            ("mine.safetensors", "final", None, None), ("mine-000004.safetensors", "checkpoint", 4, None),
+            ("mine.safetensors", "final", None, None),
+            ("mine-000004.safetensors", "checkpoint", 4, None),
             ("mine-step00000250.safetensors", "checkpoint", None, 250),
         ):
             saved = trainer.classify(name)
@@ -371,13 +476,38 @@ class ConfigTest(TemporaryCase):
 class RedactTest(TemporaryCase):
     def test_secrets_of_a_command(self):
         command = [
-            "t.py", "--wandb_api_key", "abc123", "--huggingface-token=xyz", "--max_token_length", "225", "--class_tokens", "aki",
-            "hf_abcdefghijklmnopqrstuvwxyz", "--api_key", "--flag", "--password", "",
+            "t.py",
+            "--wandb_api_key",
+            "abc123",
+            "--huggingface-token=xyz",
+            "--max_token_length",
+            "225",
+            "--class_tokens",
+            "aki",
+            "hf_abcdefghijklmnopqrstuvwxyz",
+            "--api_key",
+            "--flag",
+            "--password",
+            "",
         ]
-        self.assertEqual(redact_command(command), [
-            "t.py", "--wandb_api_key", "[redacted]", "--huggingface-token=[redacted]", "--max_token_length", "225", "--class_tokens",
-            "aki", "[redacted]", "--api_key", "--flag", "--password", "",
-        ])
+        self.assertEqual(
+            redact_command(command),
+            [
+                "t.py",
+                "--wandb_api_key",
+                "[redacted]",
+                "--huggingface-token=[redacted]",
+                "--max_token_length",
+                "225",
+                "--class_tokens",
+                "aki",
+                "[redacted]",
+                "--api_key",
+                "--flag",
+                "--password",
+                "",
+            ],
+        )
         self.assertEqual(redact_text("key sk-abcdefghijklmnopqrstuvwx!"), "key [redacted]!")
 
 
@@ -392,7 +522,11 @@ class SafetensorsTest(TemporaryCase):
                 safetensors.read_header(path)
         path.write_bytes(whole)
         self.assertEqual(safetensors.read_metadata(path), {"ss_steps": "7"})
-        for bad in (struct.pack("<Q", 1 << 63) + b"x" * 20, struct.pack("<Q", 2) + b"[]", struct.pack("<Q", 4) + b"{{{{"):
+        for bad in (
+            struct.pack("<Q", 1 << 63) + b"x" * 20,
+            struct.pack("<Q", 2) + b"[]",
+            struct.pack("<Q", 4) + b"{{{{",
+        ):
             path.write_bytes(bad)
             with self.assertRaises(safetensors.Incomplete):
                 safetensors.read_header(path)

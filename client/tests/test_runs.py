@@ -29,12 +29,23 @@ class RunTest(ClientCase):
         server = self.serve()
         config = EXAMPLE / "my_lora.toml"
         code, out, err = self.run_client(
-            "run", "--group", "g", "--tag", "kind=style", "--hourly-price", "0.5", "--", *self.trainer("--save_every_n_steps", 8, steps=20)
+            "run",
+            "--group",
+            "g",
+            "--tag",
+            "kind=style",
+            "--hourly-price",
+            "0.5",
+            "--",
+            *self.trainer("--save_every_n_steps", 8, steps=20),
         )
         self.assertEqual(code, 0, err)
         task = server.tasks[1]
         self.assertEqual(task["fields"]["config"]["text"].encode(), config.read_bytes())
-        self.assertEqual((task["fields"]["experiment_group"], task["fields"]["tags"], task["fields"]["hourly_price"]), ("g", {"kind": "style"}, 0.5))
+        self.assertEqual(
+            (task["fields"]["experiment_group"], task["fields"]["tags"], task["fields"]["hourly_price"]),
+            ("g", {"kind": "style"}, 0.5),
+        )
         self.assertIn("hostname", task["fields"]["node_info"])
         self.assertEqual((task["status"], task["finish"]["exit_code"]), ("success", 0))
         for metric in ("loss", "loss/current", "loss/average", "lr/unet"):
@@ -46,7 +57,15 @@ class RunTest(ClientCase):
         self.assertEqual(beats[max(beats)]["progress"]["percent"], 100)
         self.assertIn("model saved.", task["attempts"][1]["tail"])
         held = server.held(1)
-        self.assertEqual(set(held), {"aki.safetensors", "aki-step00000008.safetensors", "aki-step00000016.safetensors", "console.log.gz"})
+        self.assertEqual(
+            set(held),
+            {
+                "aki.safetensors",
+                "aki-step00000008.safetensors",
+                "aki-step00000016.safetensors",
+                "console.log.gz",
+            },
+        )
         self.assertEqual(held["aki.safetensors"], (self.folder / "out" / "aki.safetensors").read_bytes())
         self.assertIn(b"avr_loss=", gzip.decompress(held["console.log.gz"]))
         kinds = {w["filename"]: (w["kind"], w.get("step")) for w in server.weights.values()}
@@ -55,8 +74,10 @@ class RunTest(ClientCase):
         self.assertEqual(task["datasets"][0]["image_count"], 6)
         self.assertIn(b"saving checkpoint: ", out)
         self.assertEqual(list(self.spool.iterdir()), [])
-        header = json.loads(held["aki.safetensors"][8:8 + int.from_bytes(held["aki.safetensors"][:8], "little")])
-        data = held["aki.safetensors"][8 + int.from_bytes(held["aki.safetensors"][:8], "little"):]
+        header = json.loads(
+            held["aki.safetensors"][8 : 8 + int.from_bytes(held["aki.safetensors"][:8], "little")]
+        )
+        data = held["aki.safetensors"][8 + int.from_bytes(held["aki.safetensors"][:8], "little") :]
         self.assertEqual(header["__metadata__"]["sshs_model_hash"], hashlib.sha256(data).hexdigest())
 
     def test_output_environment_and_exit_code_are_the_trainers_own(self):
@@ -67,7 +88,10 @@ class RunTest(ClientCase):
         self.assertEqual(without_notices(err).count("\r"), 2)
         task = server.tasks[1]
         self.assertEqual(task["fields"]["task_name"], "trainer")
-        self.assertEqual((task["finish"]["status"], task["finish"]["failure_reason"], task["finish"]["exit_code"]), ("failed", "error", 7))
+        self.assertEqual(
+            (task["finish"]["status"], task["finish"]["failure_reason"], task["finish"]["exit_code"]),
+            ("failed", "error", 7),
+        )
         self.assertEqual(server.points(1, "loss"), {1: 0.5, 2: 0.25})
 
     def test_failures_are_recognised(self):
@@ -76,13 +100,21 @@ class RunTest(ClientCase):
             (("--oom_at_step", 3), 1, "oom", "torch.OutOfMemoryError: CUDA out of memory."),
             (("--fail_at_step", 3), 1, "error", "RuntimeError: the run was told to fail at step 3"),
         ):
-            self.assertEqual(self.run_client("run", "--", *self.trainer(*arguments, steps=5, logs=False))[0], code)
+            self.assertEqual(
+                self.run_client("run", "--", *self.trainer(*arguments, steps=5, logs=False))[0], code
+            )
             finish = server.tasks[len(server.tasks)]["finish"]
-            self.assertEqual((finish["status"], finish["failure_reason"], finish["exit_code"]), ("failed", reason, code))
+            self.assertEqual(
+                (finish["status"], finish["failure_reason"], finish["exit_code"]), ("failed", reason, code)
+            )
             self.assertTrue(finish["error_message"].startswith(message), finish)
-        self.assertEqual(self.run_client("run", "--", *self.script("import os\nos.kill(os.getpid(), 9)"))[0], 137)
+        self.assertEqual(
+            self.run_client("run", "--", *self.script("import os\nos.kill(os.getpid(), 9)"))[0], 137
+        )
         self.assertEqual(server.tasks[3]["finish"]["failure_reason"], "oom")
-        code, _, _ = self.run_client("run", "--output-dir", "out", "--", *self.script("print('nothing written')"))
+        code, _, _ = self.run_client(
+            "run", "--output-dir", "out", "--", *self.script("print('nothing written')")
+        )
         self.assertEqual((code, server.tasks[4]["finish"]["status"]), (0, "failed"))
         code, _, err = self.run_client("run", "--", "/no/such/trainer")
         self.assertEqual((code, len(server.tasks)), (127, 4))
@@ -98,14 +130,18 @@ class RunTest(ClientCase):
         (self.folder / "broken.toml").write_bytes(b"[[[ \xff no toml")
         code, _, err = self.run_client("run", "--config", "broken.toml", "--", *self.script("print(1)"))
         self.assertEqual((code, set(server.tasks[1]["fields"]["config"])), (0, {"base64", "path"}))
-        code, _, err = self.run_client("run", "--config", "absent.toml", "--name", "n", "--", *self.script("print(1)"))
+        code, _, err = self.run_client(
+            "run", "--config", "absent.toml", "--name", "n", "--", *self.script("print(1)")
+        )
         self.assertEqual((code, server.tasks[2]["fields"]["task_name"]), (0, "n"))
         self.assertIn("absent.toml cannot be read", err)
 
     def test_a_trainer_that_leaves_a_child_behind(self):
         server = self.serve()
         start = time.monotonic()
-        code, _, _ = self.run_client("run", "--", *self.script("import subprocess\nsubprocess.Popen(['sleep', '9'])\nprint('gone')"))
+        code, _, _ = self.run_client(
+            "run", "--", *self.script("import subprocess\nsubprocess.Popen(['sleep', '9'])\nprint('gone')")
+        )
         self.assertEqual((code, server.tasks[1]["status"]), (0, "success"))
         self.assertLess(time.monotonic() - start, 9)
 
@@ -113,8 +149,12 @@ class RunTest(ClientCase):
 class SignalTest(ClientCase):
     def started(self, *arguments, trainer=None):
         self.serve()
-        process = self.client("run", *arguments, "--", *(trainer or self.trainer(steps=5000, sleep=0.02, logs=False)))
-        self.wait_for(lambda: 1 in self.server.tasks and self.server.tasks[1]["attempts"], what="the first heartbeat")
+        process = self.client(
+            "run", *arguments, "--", *(trainer or self.trainer(steps=5000, sleep=0.02, logs=False))
+        )
+        self.wait_for(
+            lambda: 1 in self.server.tasks and self.server.tasks[1]["attempts"], what="the first heartbeat"
+        )
         time.sleep(0.3)
         return process
 
@@ -129,7 +169,9 @@ class SignalTest(ClientCase):
         self.assertEqual((code, finish["status"]), (130, "cancelled"))
 
     def test_second_ctrl_c_kills(self):
-        process = self.started(trainer=self.script("import signal, time\nsignal.signal(2, signal.SIG_IGN)\ntime.sleep(60)"))
+        process = self.started(
+            trainer=self.script("import signal, time\nsignal.signal(2, signal.SIG_IGN)\ntime.sleep(60)")
+        )
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
@@ -166,16 +208,22 @@ class ResumeTest(ClientCase):
         first = self.trainer("--save_state", "--save_every_n_steps", 10, "--fail_at_step", 15, steps=30)
         self.assertEqual(self.run_client("run", "--", *first)[0], 1)
         state = self.folder / "out" / "aki-step00000010-state"
-        self.assertEqual(self.run_client("run", "--resume-task", 1, "--", *self.trainer("--resume", state, steps=30))[0], 0)
+        self.assertEqual(
+            self.run_client("run", "--resume-task", 1, "--", *self.trainer("--resume", state, steps=30))[0], 0
+        )
         task = server.tasks[1]
-        self.assertEqual((task["status"], task["attempt"], task["attempts"][2]["from_step"]), ("success", 2, 10))
+        self.assertEqual(
+            (task["status"], task["attempt"], task["attempts"][2]["from_step"]), ("success", 2, 10)
+        )
         self.assertEqual(sorted(server.points(1, "loss", 1)), list(range(1, 15)))
         self.assertEqual(sorted(server.points(1, "loss", 2)), list(range(11, 31)))
         self.assertEqual(len(server.tasks), 1)
         more = self.trainer("--resume", state, "--skip_until_initial_step", steps=30)
         self.assertEqual(self.run_client("run", "--resume-task", 1, "--", *more)[0], 0)
         self.assertEqual(sorted(server.points(1, "loss", 3)), list(range(11, 31)))
-        self.assertEqual(task["attempts"][3]["beats"][max(task["attempts"][3]["beats"])]["progress"]["total_steps"], 30)
+        self.assertEqual(
+            task["attempts"][3]["beats"][max(task["attempts"][3]["beats"])]["progress"]["total_steps"], 30
+        )
 
     def test_a_task_that_is_not_there(self):
         server = self.serve()
@@ -190,7 +238,9 @@ class FaultTest(ClientCase):
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         url = f"http://127.0.0.1:{port}"
-        code, _, err = self.run_client("run", "--flush-timeout", 1, "--", *self.trainer(steps=15), env={"LEDGER_URL": url})
+        code, _, err = self.run_client(
+            "run", "--flush-timeout", 1, "--", *self.trainer(steps=15), env={"LEDGER_URL": url}
+        )
         self.assertEqual(code, 0)
         self.assertIn("`lora-ledger sync` sends it", err)
         self.assertNotIn("Traceback", err)
@@ -200,12 +250,39 @@ class FaultTest(ClientCase):
         self.assertEqual(code, 0, err)
         self.assertIn("sent as task 1", err)
         self.assertEqual(sorted(self.server.points(1, "loss")), list(range(1, 16)))
-        self.assertEqual((self.server.tasks[1]["status"], set(self.server.held(1))), ("success", {"aki.safetensors", "console.log.gz"}))
+        self.assertEqual(
+            (self.server.tasks[1]["status"], set(self.server.held(1))),
+            ("success", {"aki.safetensors", "console.log.gz"}),
+        )
         self.assertEqual(self.run_client("sync")[0], 0)
         self.assertEqual(len(self.server.tasks), 1)
 
+    def test_the_ledger_dies_and_returns_in_the_middle(self):
+        first = self.serve()
+        process = self.client("run", "--", *self.trainer("--save_every_n_steps", 30, steps=90, sleep=0.05))
+        self.wait_for(
+            lambda: (
+                1 in first.tasks and len(first.tasks[1]["attempts"][1]["beats"]) > 2
+                if first.tasks.get(1, {}).get("attempts")
+                else False
+            )
+        )
+        first.close()
+        time.sleep(1.5)
+        second = Server(port=first.port)
+        self.addCleanup(second.close)
+        for name in ("tasks", "weights", "objects", "keys"):
+            setattr(second, name, getattr(first, name))
+        _, err = process.communicate(timeout=40)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(sorted(second.points(1, "loss")), list(range(1, 91)))
+        self.assertEqual(sum(len(b["logs"]) for b in second.tasks[1]["attempts"][1]["beats"].values()), 90)
+        self.assertEqual((second.tasks[1]["status"], len(second.held(1))), ("success", 5), err)
+
     def test_no_address_at_all(self):
-        code, _, err = self.run_client("run", "--", *self.script("print(1)"), env={"LEDGER_URL": "", "LEDGER_KEY": ""})
+        code, _, err = self.run_client(
+            "run", "--", *self.script("print(1)"), env={"LEDGER_URL": "", "LEDGER_KEY": ""}
+        )
         self.assertEqual(code, 0)
         self.assertIn("LEDGER_URL and LEDGER_KEY are not set", err)
         server = self.serve()
@@ -213,7 +290,7 @@ class FaultTest(ClientCase):
         self.assertEqual(server.tasks[1]["status"], "success")
 
     def test_every_answer_lost_once_and_errors_between(self):
-        server = self.serve(single_limit=2000, part_size=1500)
+        server = self.serve(single_limit=2000, part_size=4000)
         seen = set()
         chance = random.Random(5)
 
@@ -223,7 +300,9 @@ class FaultTest(ClientCase):
                 route = (method, path.split("&sig")[0])
             if route not in seen:
                 seen.add(route)
-                return chance.choice(["lose", "lose", "drop", Problem(503, "database", headers={"Retry-After": "0"})])
+                return chance.choice(
+                    ["lose", "lose", "drop", Problem(503, "database", headers={"Retry-After": "0"})]
+                )
             return None
 
         server.faults.append(fault)
@@ -234,7 +313,15 @@ class FaultTest(ClientCase):
         self.assertEqual(task["status"], "success", err)
         self.assertEqual(sorted(server.points(1, "loss")), list(range(1, 21)))
         self.assertEqual(sum(len(b["logs"]) for b in task["attempts"][1]["beats"].values()), 20)
-        self.assertEqual(set(server.held(1)), {"aki.safetensors", "aki-step00000010.safetensors", "aki-step00000020.safetensors", "console.log.gz"})
+        self.assertEqual(
+            set(server.held(1)),
+            {
+                "aki.safetensors",
+                "aki-step00000010.safetensors",
+                "aki-step00000020.safetensors",
+                "console.log.gz",
+            },
+        )
         complete = [w["filename"] for w in server.weights.values() if w["state"] == "complete"]
         self.assertEqual(len(complete), len(set(complete)))
 
@@ -269,14 +356,24 @@ class FaultTest(ClientCase):
                 path.write_bytes(b"B" * 9000)
 
         server.faults.append(overwrite)
-        code, _, err = self.run_client("run", "--output-dir", "out", "--", *self.script("open('out/final.pt', 'wb').write(b'A' * 20000)"))
+        code, _, err = self.run_client(
+            "run", "--output-dir", "out", "--", *self.script("open('out/final.pt', 'wb').write(b'A' * 20000)")
+        )
         self.assertEqual((code, server.held(1)["final.pt"]), (0, b"B" * 9000), err)
 
     def test_a_file_that_is_gone_blocks_nothing(self):
         server = self.serve()
         (self.folder / "out").mkdir()
         server.faults.append(lambda method, path, body: "drop" if path.endswith("weights") else None)
-        code, _, _ = self.run_client("run", "--flush-timeout", 1, "--output-dir", "out", "--", *self.script("open('out/a.pt', 'wb').write(b'A')"))
+        code, _, _ = self.run_client(
+            "run",
+            "--flush-timeout",
+            1,
+            "--output-dir",
+            "out",
+            "--",
+            *self.script("open('out/a.pt', 'wb').write(b'A')"),
+        )
         self.assertEqual(code, 0)
         (self.folder / "out" / "a.pt").unlink()
         server.faults.clear()
@@ -301,26 +398,39 @@ class FaultTest(ClientCase):
         self.assertNotIn("notes", server.tasks[1]["fields"])
         self.assertIn("without notes", err)
         self.assertEqual(len(server.points(1, "loss")), 5)
-        kept = [json.loads(line) for f in self.spool.glob("*/refused.jsonl") for line in f.read_text().splitlines()]
+        kept = [
+            json.loads(line)
+            for f in self.spool.glob("*/refused.jsonl")
+            for line in f.read_text().splitlines()
+        ]
         self.assertEqual([k["kind"] for k in kept], ["datasets"])
 
     def test_a_bad_key_is_said_once_and_never_shown(self):
         self.serve()
-        code, _, err = self.run_client("run", "--", *self.script("print(1)"), env={"LEDGER_KEY": "wrong-key-123"})
+        code, _, err = self.run_client(
+            "run", "--", *self.script("print(1)"), env={"LEDGER_KEY": "wrong-key-123"}
+        )
         self.assertEqual(code, 0)
         self.assertEqual(err.count("does not accept the key"), 1)
         self.assertNotIn("wrong-key-123", err)
         self.assertEqual(self.run_client("sync")[0], 0)
         self.assertEqual(self.server.tasks[1]["status"], "success")
-        self.assertFalse(any(b"wrong-key-123" in f.read_bytes() for f in Path(self.spool).rglob("*") if f.is_file()))
+        self.assertFalse(
+            any(b"wrong-key-123" in f.read_bytes() for f in Path(self.spool).rglob("*") if f.is_file())
+        )
 
     def test_no_room_for_the_spool(self):
         server = self.serve()
         (self.folder / "file").write_text("")
-        code, _, err = self.run_client("run", "--spool", self.folder / "file" / "spool", "--", *self.trainer(steps=10))
+        code, _, err = self.run_client(
+            "run", "--spool", self.folder / "file" / "spool", "--", *self.trainer(steps=10)
+        )
         self.assertEqual(code, 0)
         self.assertEqual(err.count("cannot be written"), 1)
-        self.assertEqual((server.tasks[1]["status"], len(server.points(1, "loss")), set(server.held(1))), ("success", 10, {"aki.safetensors"}))
+        self.assertEqual(
+            (server.tasks[1]["status"], len(server.points(1, "loss")), set(server.held(1))),
+            ("success", 10, {"aki.safetensors"}),
+        )
 
     def test_a_ledger_that_never_answers_delays_no_training(self):
         with socket.socket() as deaf:
@@ -328,7 +438,11 @@ class FaultTest(ClientCase):
             deaf.listen(8)
             start = time.monotonic()
             code, out, _ = self.run_client(
-                "run", "--flush-timeout", "0.5", "--", *self.script("import time\nprint(time.time())"),
+                "run",
+                "--flush-timeout",
+                "0.5",
+                "--",
+                *self.script("import time\nprint(time.time())"),
                 env={"LEDGER_URL": f"http://127.0.0.1:{deaf.getsockname()[1]}"},
             )
         self.assertEqual(code, 0)
@@ -349,7 +463,13 @@ with lora_ledger.track(task_name="loop", lora_rank=8) as run:
     def run_program(self, last, **environment):
         path = self.folder / "loop.py"
         path.write_text(self.PROGRAM.replace("{last}", last))
-        return subprocess.run([sys.executable, str(path)], env=self.environment(**environment), cwd=self.folder, capture_output=True, timeout=40)
+        return subprocess.run(
+            [sys.executable, str(path)],
+            env=self.environment(**environment),
+            cwd=self.folder,
+            capture_output=True,
+            timeout=40,
+        )
 
     def test_nobody_there(self):
         done = self.run_program("pass", LEDGER_FLUSH_TIMEOUT="0.5")
@@ -364,7 +484,10 @@ with lora_ledger.track(task_name="loop", lora_rank=8) as run:
         self.assertEqual(server.held(1), {"w.pt": b"weights"})
         failed = self.run_program("raise ValueError('bad')")
         self.assertEqual(failed.returncode, 1)
-        self.assertEqual((server.tasks[2]["finish"]["status"], server.tasks[2]["finish"]["error_message"]), ("failed", "ValueError: bad"))
+        self.assertEqual(
+            (server.tasks[2]["finish"]["status"], server.tasks[2]["finish"]["error_message"]),
+            ("failed", "ValueError: bad"),
+        )
         self.run_program("raise KeyboardInterrupt")
         self.assertEqual(server.tasks[3]["finish"]["status"], "cancelled")
 

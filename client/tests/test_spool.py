@@ -69,7 +69,10 @@ class SpoolTest(TemporaryCase):
     def test_full_disk_keeps_everything_in_memory_and_order(self):
         spool = Spool.create(self.folder)
         spool.append("heartbeat", {"logs": [1]})
-        with mock.patch("os.write", side_effect=OSError(errno.ENOSPC, "No space left on device")), mock.patch.object(say, "warn_once") as warned:
+        with (
+            mock.patch("os.write", side_effect=OSError(errno.ENOSPC, "No space left on device")),
+            mock.patch.object(say, "warn_once") as warned,
+        ):
             spool.append("heartbeat", {"logs": [2]})
             self.assertIsNone(spool.append("heartbeat", {"logs": ["x" * 17_000_000]}))
         self.assertIn("No space left", warned.call_args[0][1])
@@ -149,13 +152,21 @@ class DatasetTest(TemporaryCase):
             (data / "10_aki" / f"{n}.png").write_bytes(b"x" * n)
             if caption is not None:
                 (data / "10_aki" / f"{n}.txt").write_text(caption)
-        facts = collect(Kohya([], self.folder, {"train_data_dir": "data", "caption_extension": ".txt"}).dataset_folders())
-        self.assertEqual([(f["name"], f["repeats"], f["image_count"]) for f in facts], [("10_aki", 10, 3), ("2_style", 2, 0)])
+        facts = collect(
+            Kohya([], self.folder, {"train_data_dir": "data", "caption_extension": ".txt"}).dataset_folders()
+        )
+        self.assertEqual(
+            [(f["name"], f["repeats"], f["image_count"]) for f in facts],
+            [("10_aki", 10, 3), ("2_style", 2, 0)],
+        )
         self.assertEqual(facts[0]["tag_distribution"], {"aki": 2, "1girl": 1, "solo": 1})
         again = folder_facts(data / "10_aki", 10, "10_aki", ".txt", time.monotonic() + 9)
         self.assertEqual(again["content_hash"], facts[0]["content_hash"])
         (data / "10_aki" / "1.txt").write_text("aki, changed")
-        self.assertNotEqual(folder_facts(data / "10_aki", 10, "10_aki", ".txt", time.monotonic() + 9)["content_hash"], facts[0]["content_hash"])
+        self.assertNotEqual(
+            folder_facts(data / "10_aki", 10, "10_aki", ".txt", time.monotonic() + 9)["content_hash"],
+            facts[0]["content_hash"],
+        )
 
     def test_a_separate_dataset_file_wins(self):
         (self.folder / "img").mkdir()
@@ -163,7 +174,9 @@ class DatasetTest(TemporaryCase):
         (self.folder / "d.toml").write_text(
             '[general]\ncaption_extension = ".cap"\n[[datasets]]\n[[datasets.subsets]]\nimage_dir = "img"\nnum_repeats = 3\n'
         )
-        folders = Kohya([], self.folder, {"train_data_dir": "gone", "dataset_config": "d.toml"}).dataset_folders()
+        folders = Kohya(
+            [], self.folder, {"train_data_dir": "gone", "dataset_config": "d.toml"}
+        ).dataset_folders()
         self.assertEqual(folders, [(self.folder / "img", 3, "img", ".cap")])
 
     def test_bounds(self):
@@ -213,12 +226,20 @@ class HostTest(TemporaryCase):
         tool.chmod(0o755)
         with mock.patch.dict(os.environ, {"PATH": f"{self.folder}:{os.environ['PATH']}"}):
             facts = host.facts(["./train"], self.folder)
-            self.assertEqual(host.gpu.sample(), {
-                "gpu.0.util": 97.0, "gpu.0.mem_mb": 20100.0, "gpu.0.power_w": 391.5, "gpu.1.mem_mb": 3.0,
-            })
+            self.assertEqual(
+                host.gpu.sample(),
+                {
+                    "gpu.0.util": 97.0,
+                    "gpu.0.mem_mb": 20100.0,
+                    "gpu.0.power_w": 391.5,
+                    "gpu.1.mem_mb": 3.0,
+                },
+            )
             with mock.patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": "1"}):
                 self.assertEqual(list(host.gpu.sample()), ["gpu.1.mem_mb"])
-        self.assertEqual((facts["gpu_info"], facts["cuda_version"]), ("NVIDIA GeForce RTX 4090 24GB x2", "12.4"))
+        self.assertEqual(
+            (facts["gpu_info"], facts["cuda_version"]), ("NVIDIA GeForce RTX 4090 24GB x2", "12.4")
+        )
         self.assertEqual(facts["node_info"]["driver"], "550.54")
 
     def test_cuda_from_torch_comes_first(self):

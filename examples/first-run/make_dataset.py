@@ -1,6 +1,6 @@
 """Draws the training images of this example: small PNGs, each with a caption file.
 
-    python3 make_dataset.py [FOLDER]
+python3 make_dataset.py [FOLDER]
 """
 
 import struct
@@ -32,7 +32,9 @@ def draw(number):
         row = bytearray(b"\0")
         for x in range(SIZE):
             inside = (x - middle_x) ** 2 + (y - middle_y) ** 2 < radius**2
-            row += bytes((200, 40 + 8 * number, 50) if inside else (60 + 2 * y, 90 + 20 * number, 220 - 2 * x))
+            row += bytes(
+                (200, 40 + 8 * number, 50) if inside else (60 + 2 * y, 90 + 20 * number, 220 - 2 * x)
+            )
         rows.append(bytes(row))
     return b"".join(rows)
 
@@ -40,7 +42,12 @@ def draw(number):
 def png(pixels):
     """An RGB PNG file of SIZE × SIZE pixels."""
     header = struct.pack(">IIBBBBB", SIZE, SIZE, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels, 9)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(pixels, 9))
+        + chunk(b"IEND", b"")
+    )
 
 
 def main():

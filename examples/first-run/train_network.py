@@ -73,14 +73,33 @@ def build_parser():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     text = dict(type=str, default=None)
     for name in (
-        "config_file", "pretrained_model_name_or_path", "train_data_dir", "output_dir", "output_name", "logging_dir",
-        "log_prefix", "network_module", "optimizer_type", "lr_scheduler", "mixed_precision", "save_precision", "resolution",
-        "resume", "caption_extension", "training_comment",
+        "config_file",
+        "pretrained_model_name_or_path",
+        "train_data_dir",
+        "output_dir",
+        "output_name",
+        "logging_dir",
+        "log_prefix",
+        "network_module",
+        "optimizer_type",
+        "lr_scheduler",
+        "mixed_precision",
+        "save_precision",
+        "resolution",
+        "resume",
+        "caption_extension",
+        "training_comment",
     ):
         parser.add_argument(f"--{name}", **text)
     for name in (
-        "max_train_epochs", "max_train_steps", "train_batch_size", "network_dim", "seed", "save_every_n_epochs",
-        "save_every_n_steps", "gradient_accumulation_steps",
+        "max_train_epochs",
+        "max_train_steps",
+        "train_batch_size",
+        "network_dim",
+        "seed",
+        "save_every_n_epochs",
+        "save_every_n_steps",
+        "gradient_accumulation_steps",
     ):
         parser.add_argument(f"--{name}", type=int, default=None)
     for name in ("learning_rate", "unet_lr", "network_alpha"):
@@ -88,7 +107,9 @@ def build_parser():
     for name in ("save_state", "skip_until_initial_step"):
         parser.add_argument(f"--{name}", action="store_true", default=None)
     parser.add_argument("--network_args", nargs="*", default=None)
-    parser.add_argument("--sleep", type=float, default=0.05, help="seconds each step takes besides the arithmetic")
+    parser.add_argument(
+        "--sleep", type=float, default=0.05, help="seconds each step takes besides the arithmetic"
+    )
     parser.add_argument("--fail_at_step", type=int, help="raise an exception at this step")
     parser.add_argument("--oom_at_step", type=int, help="fail as torch does without memory at this step")
     parser.add_argument("--nan_at_step", type=int, help="from this step on the loss is not a number")
@@ -96,9 +117,18 @@ def build_parser():
 
 
 DEFAULTS = {
-    "output_dir": ".", "train_batch_size": 1, "max_train_steps": 1600, "network_alpha": 1.0, "learning_rate": 2e-6,
-    "optimizer_type": "AdamW", "lr_scheduler": "constant", "mixed_precision": "no", "resolution": "512,512",
-    "caption_extension": ".caption", "log_prefix": "", "gradient_accumulation_steps": 1,
+    "output_dir": ".",
+    "train_batch_size": 1,
+    "max_train_steps": 1600,
+    "network_alpha": 1.0,
+    "learning_rate": 2e-6,
+    "optimizer_type": "AdamW",
+    "lr_scheduler": "constant",
+    "mixed_precision": "no",
+    "resolution": "512,512",
+    "caption_extension": ".caption",
+    "log_prefix": "",
+    "gradient_accumulation_steps": 1,
 }
 
 
@@ -146,7 +176,9 @@ def read_dataset(options):
         folders.append({"name": folder.name, "repeats": int(number), "images": images, "tags": tags})
         print(f"found directory {folder} contains {len(images)} image files")
     if not any(f["images"] for f in folders):
-        print("No data found. Please verify arguments (train_data_dir must be the parent of folders with images)")
+        print(
+            "No data found. Please verify arguments (train_data_dir must be the parent of folders with images)"
+        )
         sys.exit(1)
     return folders
 
@@ -182,7 +214,8 @@ class Adapter:
         """Adds the gradients of one input's mean squared error; returns that error."""
         hidden = [dot(row, x) for row in self.down]
         error = [
-            self.scale * dot(up, hidden) - dot(target, x) - e for up, target, e in zip(self.up, self.target, noise)
+            self.scale * dot(up, hidden) - dot(target, x) - e
+            for up, target, e in zip(self.up, self.target, noise)
         ]
         factor = 2 * self.scale * share / WIDTH
         for row, e in zip(self.grad_up, error):
@@ -248,7 +281,7 @@ def read_safetensors(path):
     """{name: values} of a file that `write_safetensors` wrote."""
     data = Path(path).read_bytes()
     length = struct.unpack_from("<Q", data)[0]
-    header = json.loads(data[8:8 + length])
+    header = json.loads(data[8 : 8 + length])
     tensors = {}
     for name, tensor in header.items():
         if name != "__metadata__":
@@ -305,7 +338,13 @@ class EventWriter:
         inner = b"\x0a" + self.varint(len(name)) + name + b"\x15" + struct.pack("<f", value)
         summary = b"\x0a" + self.varint(len(inner)) + inner
         self.record(
-            b"\x09" + struct.pack("<d", time.time()) + b"\x10" + self.varint(step) + b"\x2a" + self.varint(len(summary)) + summary
+            b"\x09"
+            + struct.pack("<d", time.time())
+            + b"\x10"
+            + self.varint(step)
+            + b"\x2a"
+            + self.varint(len(summary))
+            + summary
         )
 
 
@@ -412,24 +451,49 @@ class Training:
     def metadata(self, step, epoch):
         o = self.options
         text = {
-            "session_id": self.seed, "training_started_at": self.started, "training_finished_at": time.time(),
-            "output_name": o.output_name, "learning_rate": o.learning_rate, "text_encoder_lr": None,
-            "unet_lr": getattr(o, "unet_lr", None), "num_train_images": len(self.images), "num_reg_images": 0,
-            "num_batches_per_epoch": self.per_epoch, "num_epochs": self.epochs, "gradient_checkpointing": False,
-            "gradient_accumulation_steps": o.gradient_accumulation_steps, "max_train_steps": o.max_train_steps,
-            "lr_warmup_steps": getattr(o, "lr_warmup_steps", 0), "lr_scheduler": o.lr_scheduler,
-            "network_module": o.network_module or "networks.lora", "network_dim": o.network_dim,
-            "network_alpha": float(o.network_alpha), "network_dropout": getattr(o, "network_dropout", None),
-            "mixed_precision": o.mixed_precision, "full_fp16": False, "v2": bool(getattr(o, "v2", False)),
-            "base_model_version": "sd_v2" if getattr(o, "v2", False) else "sd_v1", "clip_skip": getattr(o, "clip_skip", None),
-            "max_token_length": getattr(o, "max_token_length", None), "cache_latents": bool(getattr(o, "cache_latents", False)),
-            "seed": self.seed, "lowram": False, "noise_offset": getattr(o, "noise_offset", None),
-            "training_comment": o.training_comment, "sd_scripts_commit_hash": None, "max_grad_norm": 1.0,
-            "optimizer": f"torch.optim.adamw.{o.optimizer_type}", "min_snr_gamma": getattr(o, "min_snr_gamma", None),
-            "sd_model_name": os.path.basename(o.pretrained_model_name_or_path or "") or None, "steps": step, "epoch": epoch,
-            "batch_size_per_device": o.train_batch_size, "total_batch_size": o.train_batch_size,
+            "session_id": self.seed,
+            "training_started_at": self.started,
+            "training_finished_at": time.time(),
+            "output_name": o.output_name,
+            "learning_rate": o.learning_rate,
+            "text_encoder_lr": None,
+            "unet_lr": getattr(o, "unet_lr", None),
+            "num_train_images": len(self.images),
+            "num_reg_images": 0,
+            "num_batches_per_epoch": self.per_epoch,
+            "num_epochs": self.epochs,
+            "gradient_checkpointing": False,
+            "gradient_accumulation_steps": o.gradient_accumulation_steps,
+            "max_train_steps": o.max_train_steps,
+            "lr_warmup_steps": getattr(o, "lr_warmup_steps", 0),
+            "lr_scheduler": o.lr_scheduler,
+            "network_module": o.network_module or "networks.lora",
+            "network_dim": o.network_dim,
+            "network_alpha": float(o.network_alpha),
+            "network_dropout": getattr(o, "network_dropout", None),
+            "mixed_precision": o.mixed_precision,
+            "full_fp16": False,
+            "v2": bool(getattr(o, "v2", False)),
+            "base_model_version": "sd_v2" if getattr(o, "v2", False) else "sd_v1",
+            "clip_skip": getattr(o, "clip_skip", None),
+            "max_token_length": getattr(o, "max_token_length", None),
+            "cache_latents": bool(getattr(o, "cache_latents", False)),
+            "seed": self.seed,
+            "lowram": False,
+            "noise_offset": getattr(o, "noise_offset", None),
+            "training_comment": o.training_comment,
+            "sd_scripts_commit_hash": None,
+            "max_grad_norm": 1.0,
+            "optimizer": f"torch.optim.adamw.{o.optimizer_type}",
+            "min_snr_gamma": getattr(o, "min_snr_gamma", None),
+            "sd_model_name": os.path.basename(o.pretrained_model_name_or_path or "") or None,
+            "steps": step,
+            "epoch": epoch,
+            "batch_size_per_device": o.train_batch_size,
+            "total_batch_size": o.train_batch_size,
             "resolution": tuple(int(n) for n in str(o.resolution).split(",")),
-            "shuffle_caption": bool(getattr(o, "shuffle_caption", False)), "keep_tokens": getattr(o, "keep_tokens", 0),
+            "shuffle_caption": bool(getattr(o, "shuffle_caption", False)),
+            "keep_tokens": getattr(o, "keep_tokens", 0),
         }
         values = {f"ss_{name}": str(value) for name, value in text.items()}
         arguments = dict(a.split("=", 1) for a in o.network_args or [])
@@ -439,12 +503,16 @@ class Training:
             {f["name"]: {"n_repeats": f["repeats"], "img_count": len(f["images"])} for f in self.folders}
         )
         values["ss_reg_dataset_dirs"] = json.dumps({})
-        values.update({
-            "modelspec.sai_model_spec": "1.0.0", "modelspec.architecture": "stable-diffusion-v1/lora",
-            "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
-            "modelspec.title": o.output_name or "LoRA", "modelspec.resolution": "512x512",
-            "modelspec.date": time.strftime("%Y-%m-%dT%H:%M:%S"),
-        })
+        values.update(
+            {
+                "modelspec.sai_model_spec": "1.0.0",
+                "modelspec.architecture": "stable-diffusion-v1/lora",
+                "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
+                "modelspec.title": o.output_name or "LoRA",
+                "modelspec.resolution": "512x512",
+                "modelspec.date": time.strftime("%Y-%m-%dT%H:%M:%S"),
+            }
+        )
         return values
 
     def save(self, file_name, step, epoch):
@@ -456,7 +524,9 @@ class Training:
         folder = self.output / f"{stem}-state"
         print(f"\nsaving state at {folder}")
         folder.mkdir(parents=True, exist_ok=True)
-        write_safetensors(folder / "model.safetensors", self.tensors(moments=True), {"updates": str(self.updates)}, "float")
+        write_safetensors(
+            folder / "model.safetensors", self.tensors(moments=True), {"updates": str(self.updates)}, "float"
+        )
         (folder / "train_state.json").write_text(json.dumps({"current_epoch": epoch, "current_step": step}))
 
     def resume(self):
@@ -467,8 +537,8 @@ class Training:
         state = json.loads((folder / "train_state.json").read_text())
         for name, a in self.network.items():
             down, up = tensors[f"{name}.lora_down.weight"], tensors[f"{name}.lora_up.weight"]
-            a.down = [list(down[i * WIDTH:(i + 1) * WIDTH]) for i in range(a.rank)]
-            a.up = [list(up[i * a.rank:(i + 1) * a.rank]) for i in range(WIDTH)]
+            a.down = [list(down[i * WIDTH : (i + 1) * WIDTH]) for i in range(a.rank)]
+            a.up = [list(up[i * a.rank : (i + 1) * a.rank]) for i in range(WIDTH)]
             moments = tensors[f"{name}.moments"]
             a.moments = [[m, v] for m, v in zip(moments[0::2], moments[1::2])]
         self.updates = state["current_step"]
@@ -524,7 +594,7 @@ class Training:
                     )
                 if o.fail_at_step == step:
                     raise RuntimeError(f"the run was told to fail at step {step}")
-                batch = order[number * o.train_batch_size:(number + 1) * o.train_batch_size]
+                batch = order[number * o.train_batch_size : (number + 1) * o.train_batch_size]
                 loss = self.batch_loss(batch, self.updates)
                 self.updates += 1
                 rate = learning_rate(o, self.updates - 1, o.max_train_steps)

@@ -52,10 +52,14 @@ def _tag(text):
 def _common(parser):
     group = parser.add_argument_group("the ledger")
     group.add_argument("--url", metavar="URL", help="address of the ledger")
-    group.add_argument("--key", metavar="KEY", help="your key (LEDGER_KEY is safer: other users of a machine can see flags)")
+    group.add_argument(
+        "--key", metavar="KEY", help="your key (LEDGER_KEY is safer: other users of a machine can see flags)"
+    )
     group.add_argument("--spool", metavar="DIR", help="where unsent records wait")
     group.add_argument(
-        "--flush-timeout", metavar="SECONDS", type=float,
+        "--flush-timeout",
+        metavar="SECONDS",
+        type=float,
         help="at the end, give up sending after so long without progress (default: 120)",
     )
     group.add_argument("--quiet", action="store_true", help="show warnings only")
@@ -65,35 +69,63 @@ def build_parser():
     """The command line of every command."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
-        prog="lora-ledger", formatter_class=form, epilog=TOP,
+        prog="lora-ledger",
+        formatter_class=form,
+        epilog=TOP,
         description="Records LoRA training runs in a LoRA Ledger: settings, data facts, loss, hardware, weights.",
     )
     parser.add_argument("--version", action="version", version=f"lora-ledger {__version__}")
     commands = parser.add_subparsers(dest="command_name", metavar="COMMAND", required=True)
 
     run = commands.add_parser(
-        "run", formatter_class=form, epilog=RUN_EXAMPLES, help="run a trainer and record it",
+        "run",
+        formatter_class=form,
+        epilog=RUN_EXAMPLES,
+        help="run a trainer and record it",
         usage="lora-ledger run [options] -- COMMAND…",
         description="Starts the trainer unchanged, passes its output through, and records the run in the background.",
     )
-    run.add_argument("--config", metavar="FILE", help="the trainer's configuration (default: the command's --config_file or --config)")
+    run.add_argument(
+        "--config",
+        metavar="FILE",
+        help="the trainer's configuration (default: the command's --config_file or --config)",
+    )
     run.add_argument("--name", metavar="NAME", help="the task's name (default: from the configuration)")
     run.add_argument("--group", metavar="GROUP", help="the experiment group")
-    run.add_argument("--tag", metavar="K=V", type=_tag, action="append", default=[], help="a tag; may be repeated")
+    run.add_argument(
+        "--tag", metavar="K=V", type=_tag, action="append", default=[], help="a tag; may be repeated"
+    )
     run.add_argument("--notes", metavar="TEXT", help="notes for people")
-    run.add_argument("--output-dir", metavar="DIR", help="where the weights will appear (default: from the configuration)")
+    run.add_argument(
+        "--output-dir", metavar="DIR", help="where the weights will appear (default: from the configuration)"
+    )
     run.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
     run.add_argument("--resume-task", metavar="ID", type=int, help="record as the next attempt of this task")
-    run.add_argument("--from-step", metavar="N", type=int, help="the step that a resumed run goes on from (default: found from --resume)")
     run.add_argument(
-        "--stop-grace", metavar="SECONDS", type=float, default=30.0,
+        "--from-step",
+        metavar="N",
+        type=int,
+        help="the step that a resumed run goes on from (default: found from --resume)",
+    )
+    run.add_argument(
+        "--stop-grace",
+        metavar="SECONDS",
+        type=float,
+        default=30.0,
         help="between SIGINT, SIGTERM and SIGKILL when the run has to stop (default: 30)",
     )
     _common(run)
-    run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="the trainer's command, as you would type it")
+    run.add_argument(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="-- COMMAND…",
+        help="the trainer's command, as you would type it",
+    )
 
     log = commands.add_parser(
-        "log", formatter_class=form, help="record one point of a task by hand",
+        "log",
+        formatter_class=form,
+        help="record one point of a task by hand",
         epilog="example:\n  lora-ledger log 42 --step 100 loss=0.093 lr=1e-4\n" + ENVIRONMENT,
         description="Adds metrics at one step to the current attempt of a task that no running client reports on.",
     )
@@ -104,7 +136,10 @@ def build_parser():
     _common(log)
 
     sync = commands.add_parser(
-        "sync", formatter_class=form, help="send what could not be sent before", epilog=ENVIRONMENT,
+        "sync",
+        formatter_class=form,
+        help="send what could not be sent before",
+        epilog=ENVIRONMENT,
         description="Sends the records of all runs that are still in the spool. Nothing is ever recorded twice.",
     )
     _common(sync)
@@ -117,7 +152,7 @@ def main(argv=None):
     trailing = None
     if argv[:1] == ["run"] and "--" in argv:
         at = argv.index("--")
-        argv, trailing = argv[:at], argv[at + 1:]
+        argv, trailing = argv[:at], argv[at + 1 :]
     parser = build_parser()
     options = parser.parse_args(argv)
     found = settings.resolve(options.url, options.key, options.spool, options.flush_timeout, options.quiet)
@@ -130,7 +165,9 @@ def main(argv=None):
     except Exception as error:
         if say.debugging():
             raise
-        say.warn(f"this should not have happened: {type(error).__name__}: {error}; LEDGER_DEBUG=1 shows where")
+        say.warn(
+            f"this should not have happened: {type(error).__name__}: {error}; LEDGER_DEBUG=1 shows where"
+        )
         return 1
 
 
@@ -156,7 +193,13 @@ def _dispatch(parser, options, found, trailing):
         except ValueError as error:
             parser.error(str(error))
         epoch = options.epoch
-        return log_point(found, options.task, options.step, int(epoch) if epoch is not None and epoch == int(epoch) else epoch, metrics)
+        return log_point(
+            found,
+            options.task,
+            options.step,
+            int(epoch) if epoch is not None and epoch == int(epoch) else epoch,
+            metrics,
+        )
     from .sync import sync
 
     return sync(found)

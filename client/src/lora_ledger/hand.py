@@ -51,5 +51,7 @@ def log_point(settings, task_id, step, epoch, metrics):
     sender.stop()
     spool.close()
     if not sent and sender.ledger is not None and not sender.denied:
-        say.warn(f"the point is kept in {folder} ({sender.trouble or 'the ledger did not answer'}); `lora-ledger sync` sends it")
+        say.warn(
+            f"the point is kept in {folder} ({sender.trouble or 'the ledger did not answer'}); `lora-ledger sync` sends it"
+        )
     return 1 if spool.refused > refused else 0

@@ -15,8 +15,21 @@ from pathlib import Path
 from .follow import gpu
 
 PACKAGES = [
-    "torch", "accelerate", "diffusers", "transformers", "peft", "safetensors", "xformers", "bitsandbytes", "lycoris-lora",
-    "numpy", "tensorboard", "library", "llamafactory", "axolotl", "deepspeed",
+    "torch",
+    "accelerate",
+    "diffusers",
+    "transformers",
+    "peft",
+    "safetensors",
+    "xformers",
+    "bitsandbytes",
+    "lycoris-lora",
+    "numpy",
+    "tensorboard",
+    "library",
+    "llamafactory",
+    "axolotl",
+    "deepspeed",
 ]
 _VERSIONS = (
     "import importlib.metadata as m, json, platform\n"
@@ -32,7 +45,12 @@ def _run(command, timeout=10.0, cwd=None):
     """Standard output of a command, or None on any failure."""
     try:
         done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=timeout, cwd=cwd
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=timeout,
+            cwd=cwd,
         )
     except (OSError, subprocess.SubprocessError, ValueError):
         return None

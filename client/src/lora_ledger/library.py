@@ -58,7 +58,9 @@ class Run:
         if not self._recorder:
             return
         progress = self._recorder.progress
-        given = dict(step=step, total_steps=total_steps, epoch=epoch, total_epochs=total_epochs, eta_sec=eta_sec)
+        given = dict(
+            step=step, total_steps=total_steps, epoch=epoch, total_epochs=total_epochs, eta_sec=eta_sec
+        )
         progress.update({k: v for k, v in given.items() if v is not None})
         if progress.get("step") is not None and progress.get("total_steps"):
             progress["percent"] = round(100 * progress["step"] / progress["total_steps"], 2)
@@ -106,7 +108,11 @@ class track:
     def _describe(self, config):
         import os
 
-        fields = {"command": redact_command([sys.executable, *sys.argv]), **host.facts(sys.argv[:1], os.getcwd()), **self._fields}
+        fields = {
+            "command": redact_command([sys.executable, *sys.argv]),
+            **host.facts(sys.argv[:1], os.getcwd()),
+            **self._fields,
+        }
         if config:
             fields["config"] = config
         elif "task_name" not in fields:
@@ -135,9 +141,13 @@ class track:
             else:
                 message = redact_text(f"{kind.__name__}: {error}")[:2000]
                 oom = kind is MemoryError or "OutOfMemory" in kind.__name__ or "out of memory" in message
-                self._recorder.finish("failed", error_message=message, failure_reason="oom" if oom else "error", exit_code=1)
+                self._recorder.finish(
+                    "failed", error_message=message, failure_reason="oom" if oom else "error", exit_code=1
+                )
             self._recorder.flush()
         except Exception as fault:
             say.trouble(fault)
-            say.warn(f"the end of this run could not be recorded: {fault}; `lora-ledger sync` sends what is kept")
+            say.warn(
+                f"the end of this run could not be recorded: {fault}; `lora-ledger sync` sends what is kept"
+            )
         return False

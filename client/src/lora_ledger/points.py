@@ -140,7 +140,11 @@ class Points:
                 if entries and values > self.VALUES:
                     break
                 epoch, when, metrics = self._rows.pop(step)
-                entry = {"step": step, "time": iso(when), "metrics": {k: number(v) for k, v in metrics.items()}}
+                entry = {
+                    "step": step,
+                    "time": iso(when),
+                    "metrics": {k: number(v) for k, v in metrics.items()},
+                }
                 if epoch is not None:
                     entry["epoch"] = epoch
                 entries.append(entry)

@@ -26,14 +26,26 @@ class Process:
         self.feed = feed
         self.returncode = None
         self._escalating = False
-        options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
+        options = (
+            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
+        )
         self._process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, env=trainer_environment(), **options
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=trainer_environment(),
+            **options,
         )
         self.pid = self._process.pid
         self._pumps = [
-            threading.Thread(target=self._pump, args=(name, stream, target), name=f"ledger-{name}", daemon=True)
-            for name, stream, target in (("stdout", self._process.stdout, 1), ("stderr", self._process.stderr, 2))
+            threading.Thread(
+                target=self._pump, args=(name, stream, target), name=f"ledger-{name}", daemon=True
+            )
+            for name, stream, target in (
+                ("stdout", self._process.stdout, 1),
+                ("stderr", self._process.stderr, 2),
+            )
         ]
 
     def start_reading(self):
@@ -65,7 +77,7 @@ class Process:
         view = memoryview(data)
         try:
             while view:
-                view = view[os.write(target, view):]
+                view = view[os.write(target, view) :]
         except OSError:
             return False
         return True

@@ -16,7 +16,9 @@ MANY_POINTS = 4000
 
 def ledger_of(settings):
     """The ledger that the settings name, or None with a warning about what is missing."""
-    missing = [name for name, value in (("LEDGER_URL", settings.url), ("LEDGER_KEY", settings.key)) if not value]
+    missing = [
+        name for name, value in (("LEDGER_URL", settings.url), ("LEDGER_KEY", settings.key)) if not value
+    ]
     if missing:
         say.warn_once(
             "unset",
@@ -51,7 +53,9 @@ class Recorder(Events):
 
         `resume` is {"task_id", "body"} when this is the next attempt of a task.
         """
-        threading.Thread(target=self._describe, args=(describe, resume), name="ledger-describe", daemon=True).start()
+        threading.Thread(
+            target=self._describe, args=(describe, resume), name="ledger-describe", daemon=True
+        ).start()
         self.sender.start()
         self._beats.start()
 
@@ -141,9 +145,13 @@ class Recorder(Events):
             self.sender.wait_empty(self.settings.flush_timeout, waiting)
         left = self.spool.pending()
         if left:
-            say.warn(f"not everything reached the ledger: {self._left()} left in {self.spool.folder}; `lora-ledger sync` sends it")
+            say.warn(
+                f"not everything reached the ledger: {self._left()} left in {self.spool.folder}; `lora-ledger sync` sends it"
+            )
         if self.spool.dropped:
-            say.warn(f"{self.spool.dropped} heartbeats were lost, since neither the ledger nor the disk could take them")
+            say.warn(
+                f"{self.spool.dropped} heartbeats were lost, since neither the ledger nor the disk could take them"
+            )
         self.sender.stop()
         self.spool.close()
         return left == 0

@@ -5,9 +5,25 @@ import re
 MARK = "[redacted]"
 
 _SECRET_OPTIONS = {
-    "hf_token", "huggingface_token", "hub_token", "wandb_api_key", "api_key", "apikey", "api_token", "access_token",
-    "auth_token", "token", "password", "passwd", "secret", "secret_key", "client_secret", "ledger_key", "civitai_api_key",
-    "aws_secret_access_key", "comet_api_key",
+    "hf_token",
+    "huggingface_token",
+    "hub_token",
+    "wandb_api_key",
+    "api_key",
+    "apikey",
+    "api_token",
+    "access_token",
+    "auth_token",
+    "token",
+    "password",
+    "passwd",
+    "secret",
+    "secret_key",
+    "client_secret",
+    "ledger_key",
+    "civitai_api_key",
+    "aws_secret_access_key",
+    "comet_api_key",
 }
 
 TOKEN_SHAPES = re.compile(

@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 from . import datasets, host, say
 from .console import Console
@@ -32,7 +31,7 @@ def find_config(command):
             if argument == option and index + 1 < len(command):
                 return command[index + 1]
             if argument.startswith(option + "="):
-                return argument[len(option) + 1:]
+                return argument[len(option) + 1 :]
     return None
 
 
@@ -44,7 +43,9 @@ def read_config(path):
         with open(path, "rb") as file:
             data = file.read(CONFIG_LIMIT + 1)
     except OSError as error:
-        say.warn(f"the configuration {path} cannot be read ({error.strerror}); the run is recorded without it")
+        say.warn(
+            f"the configuration {path} cannot be read ({error.strerror}); the run is recorded without it"
+        )
         return None, None
     if len(data) > CONFIG_LIMIT:
         say.warn(f"the configuration {path} is larger than 4 MB; the run is recorded without it")
@@ -53,7 +54,9 @@ def read_config(path):
         text = data.decode("utf-8")
         return {"text": text, "path": str(path)}, text
     except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode(), "path": str(path)}, data.decode("gb18030", "replace")
+        return {"base64": base64.b64encode(data).decode(), "path": str(path)}, data.decode(
+            "gb18030", "replace"
+        )
 
 
 class Offset:
@@ -106,10 +109,17 @@ class Follower:
         if loss is None and (self.trainer.bar_desc is None or bar.step == 0):
             return
         self.started.set()
-        step = self._bar_offset.step(bar.step) if loss is not None or self._bar_offset.value is not None else bar.step
+        step = (
+            self._bar_offset.step(bar.step)
+            if loss is not None or self._bar_offset.value is not None
+            else bar.step
+        )
         total = bar.total + (self._bar_offset.value or 0)
         self.progress.update(
-            step=step, total_steps=total, percent=round(100 * step / total, 2) if total else None, eta_sec=bar.eta
+            step=step,
+            total_steps=total,
+            percent=round(100 * step / total, 2) if total else None,
+            eta_sec=bar.eta,
         )
         if loss is None:
             return
@@ -196,12 +206,21 @@ class RunCommand:
         self.process.start_reading()
         resume = None
         if self.options.resume_task:
-            resume = {"task_id": self.options.resume_task, "body": {"from_step": from_step} if from_step else {}}
+            resume = {
+                "task_id": self.options.resume_task,
+                "body": {"from_step": from_step} if from_step else {},
+            }
         self.recorder.begin(lambda: self._describe(config), resume)
         for path in self.trainer.extra_configs():
             if path.is_file():
-                self.recorder.add_file({"path": str(path.absolute()), "filename": path.name, "kind": "config"})
-        for work in (lambda: self._follow(follower, watch), self._sample_gpu, lambda: self._collect_datasets(follower)):
+                self.recorder.add_file(
+                    {"path": str(path.absolute()), "filename": path.name, "kind": "config"}
+                )
+        for work in (
+            lambda: self._follow(follower, watch),
+            self._sample_gpu,
+            lambda: self._collect_datasets(follower),
+        ):
             thread = threading.Thread(target=work, name="ledger-follow", daemon=True)
             thread.start()
             waiting.append(thread)
@@ -216,14 +235,18 @@ class RunCommand:
         for item in watch.poll(ended=True):
             self._add_weight(item, follower)
         if kept:
-            self.recorder.add_file({"path": str(kept), "filename": "console.log.gz", "kind": "state", "group": "console"})
+            self.recorder.add_file(
+                {"path": str(kept), "filename": "console.log.gz", "kind": "state", "group": "console"}
+            )
         outcome = self._outcome(console, follower, watch)
         if not self.superseded:
             self.recorder.finish(**outcome)
         self.recorder.flush(lambda: self._stop_waiting)
         if not self.superseded and self.recorder.task_id:
-            say.notice(f"task {self.recorder.task_id}: {outcome['status']}"
-                       + (f" ({outcome['failure_reason']})" if outcome.get("failure_reason") else ""))
+            say.notice(
+                f"task {self.recorder.task_id}: {outcome['status']}"
+                + (f" ({outcome['failure_reason']})" if outcome.get("failure_reason") else "")
+            )
         return shell_code(self.process.returncode)
 
     def _from_step(self):
@@ -235,7 +258,9 @@ class RunCommand:
         if step:
             say.notice(f"the curve goes on from step {step} ({source})")
         elif step == 0:
-            say.notice("the command resumes from no saved state, so the curve starts at step 0 again; --from-step says otherwise")
+            say.notice(
+                "the command resumes from no saved state, so the curve starts at step 0 again; --from-step says otherwise"
+            )
         else:
             say.notice("where the trainer goes on is not known; --from-step N says it")
         return step
@@ -309,23 +334,36 @@ class RunCommand:
             return {**result, "status": "cancelled", "error_message": self.cancelled}
         if self.preempted:
             return {
-                **result, "status": "failed", "failure_reason": "preempted", "urgent": True,
+                **result,
+                "status": "failed",
+                "failure_reason": "preempted",
+                "urgent": True,
                 "error_message": "the box was reclaimed (SIGTERM)",
             }
         if code == 0:
             if watch.found_final or follower.saw_marker or self.trainer.output_folder() is None:
                 return {**result, "status": "success"}
             return {
-                **result, "status": "failed", "failure_reason": "error",
+                **result,
+                "status": "failed",
+                "failure_reason": "error",
                 "error_message": "the trainer ended with exit code 0 but wrote no final weights",
             }
         message = console.last_exception()
         if console.out_of_memory():
-            return {**result, "status": "failed", "failure_reason": "oom", "error_message": message or "out of memory"}
+            return {
+                **result,
+                "status": "failed",
+                "failure_reason": "oom",
+                "error_message": message or "out of memory",
+            }
         if code in (-9, 137):
             return {
-                **result, "status": "failed", "failure_reason": "oom",
-                "error_message": message or "the trainer was killed (SIGKILL), mostly for using too much memory",
+                **result,
+                "status": "failed",
+                "failure_reason": "oom",
+                "error_message": message
+                or "the trainer was killed (SIGKILL), mostly for using too much memory",
             }
         if not message:
             message = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -349,7 +387,9 @@ class RunCommand:
             self._stop_waiting = self.process is not None
             return
         self.cancelled = "interrupted by Ctrl-C"
-        self.process.send(signal.SIGINT if self._interrupts == 1 else getattr(signal, "SIGKILL", signal.SIGTERM))
+        self.process.send(
+            signal.SIGINT if self._interrupts == 1 else getattr(signal, "SIGKILL", signal.SIGTERM)
+        )
 
     def _on_terminate(self, *_):
         if not self._running():
@@ -357,7 +397,9 @@ class RunCommand:
             return
         if not self.cancelled:
             self.preempted = True
-        self.process.stop([signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)], self.options.stop_grace)
+        self.process.stop(
+            [signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)], self.options.stop_grace
+        )
 
     def _on_hangup(self, *_):
         if self._running():

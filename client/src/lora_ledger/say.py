@@ -43,7 +43,7 @@ def write_stderr(data):
         try:
             view = memoryview(data)
             while view:
-                view = view[os.write(2, view):]
+                view = view[os.write(2, view) :]
         except OSError:
             return False
         if data:

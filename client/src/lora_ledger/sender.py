@@ -179,7 +179,10 @@ class Sender:
         if say.debugging():
             say.warn(f"will try again: {error}")
         if tries == 3:
-            say.warn_once("away", f"the ledger cannot be reached ({error}); training goes on and the record is kept in {self.spool.folder}")
+            say.warn_once(
+                "away",
+                f"the ledger cannot be reached ({error}); the record waits in {self.spool.folder} until it is back",
+            )
         self._pause(error.delay if error.delay is not None else backoff(tries))
 
     def _deny(self, error):
@@ -195,9 +198,13 @@ class Sender:
         reason = str(error) or type(error).__name__
         self.spool.refuse(lane, n, kind, body, reason)
         what = f"the file {body['filename']}" if kind == "weight" else f"a {kind}"
-        text = f"the ledger refused {what}: {reason}; it is set aside in {self.spool.folder / 'refused.jsonl'}"
+        text = (
+            f"the ledger refused {what}: {reason}; it is set aside in {self.spool.folder / 'refused.jsonl'}"
+        )
         if kind == "open":
-            say.warn(f"this run cannot be recorded: {reason}; what it has to say is kept in {self.spool.folder / 'refused.jsonl'}")
+            say.warn(
+                f"this run cannot be recorded: {reason}; what it has to say is kept in {self.spool.folder / 'refused.jsonl'}"
+            )
             self.spool.drop_all("the run could not be registered")
         elif kind == "weight":
             say.warn(text)
@@ -209,7 +216,9 @@ class Sender:
         if not self.superseded:
             self.spool.state["superseded"] = True
             self.spool.save()
-            say.warn(f"another attempt has taken over task {self.spool.state.get('task_id')}; this one stops and records nothing more")
+            say.warn(
+                f"another attempt has taken over task {self.spool.state.get('task_id')}; this one stops and records nothing more"
+            )
             self.events.superseded()
         self.spool.drop_all(str(error))
         self._advanced()
@@ -229,12 +238,19 @@ class Sender:
         if resume:
             try:
                 answer = self.ledger.ask(
-                    "POST", f"/api/tasks/{resume['task_id']}/attempts", resume["body"], {"Idempotency-Key": body["key"]}
+                    "POST",
+                    f"/api/tasks/{resume['task_id']}/attempts",
+                    resume["body"],
+                    {"Idempotency-Key": body["key"]},
                 )
                 self._opened(resume["task_id"], answer["attempt"], answer)
                 return
             except (Refused, KeyError) as error:
-                say.warn(f"task {resume['task_id']} cannot be resumed ({error}); this run is recorded as a new task")
+                say.warn(
+                    f"task {resume['task_id']} cannot be resumed ({error}); this run is recorded as a new task"
+                )
+                if getattr(error, "status", None) == 409:
+                    body = {**body, "register": {**body["register"], "parent_task_id": resume["task_id"]}}
         self._register(body)
 
     def _register(self, body):
@@ -243,22 +259,37 @@ class Sender:
         key = body["key"]
         for retry in range(3):
             try:
-                answer = self.ledger.ask("POST", "/api/tasks", register, {"Idempotency-Key": key if not retry else f"{key}-{retry}"})
+                answer = self.ledger.ask(
+                    "POST",
+                    "/api/tasks",
+                    register,
+                    {"Idempotency-Key": key if not retry else f"{key}-{retry}"},
+                )
                 break
             except Refused as error:
                 if retry == 2 or error.status not in (400, 413, 422):
                     raise
-                named = {str(e.get("path", "")).split(".")[0].split("[")[0] for e in error.body.get("errors", []) if isinstance(e, dict)}
+                named = {
+                    str(e.get("path", "")).split(".")[0].split("[")[0]
+                    for e in error.body.get("errors", [])
+                    if isinstance(e, dict)
+                }
                 named &= set(register)
                 kept = {k: v for k, v in register.items() if k not in named} if named and not retry else {}
                 if not kept:
-                    kept = {"task_name": register.get("task_name") or "unnamed run", "command": register.get("command") or []}
-                say.warn(f"the ledger refused part of this run's description ({error}); it is recorded without {', '.join(sorted(set(register) - set(kept))) or 'it'}")
+                    kept = {
+                        "task_name": register.get("task_name") or "unnamed run",
+                        "command": register.get("command") or [],
+                    }
+                left_out = ", ".join(sorted(set(register) - set(kept))) or "it"
+                say.warn(f"the ledger refused part of this run ({error}); it is recorded without {left_out}")
                 register = kept
         if "task_id" not in answer:
             raise Later("the answer names no task_id")
         for text in answer.get("warnings") or []:
-            say.notice(f"note on the settings: {text if isinstance(text, str) else text.get('message', text)}")
+            say.notice(
+                f"note on the settings: {text if isinstance(text, str) else text.get('message', text)}"
+            )
         self._opened(answer["task_id"], 1, answer)
 
     def _opened(self, task_id, attempt, answer):
@@ -273,7 +304,9 @@ class Sender:
             self.interval = min(300.0, max(0.2, float(value)))
 
     def _send_heartbeat(self, body):
-        answer = self.ledger.ask("POST", f"{self._task}/heartbeat", {"attempt": self.spool.state["attempt"], **body})
+        answer = self.ledger.ask(
+            "POST", f"{self._task}/heartbeat", {"attempt": self.spool.state["attempt"], **body}
+        )
         self._last_beat = time.monotonic()
         self._take_interval(answer)
         if answer.get("cancel_requested"):
@@ -291,9 +324,15 @@ class Sender:
             others = next((a for a in task.get("attempts") or [] if a.get("attempt") == attempt), None)
             if seq == 1 and others:
                 if others.get("status") == "running" and age(others.get("heartbeat_at")) < HAND_QUIET:
-                    raise Refused(f"a running client reports on task {task_id}; log from there, or wait until it has ended")
+                    raise Refused(
+                        f"a running client reports on task {task_id}; log from there, or wait until it has ended"
+                    )
                 # Numbers that are taken would be ignored: without knowing the last one, start far above.
-                seq = others["last_seq"] + 1 if others.get("last_seq") is not None else random.randrange(FAR, 2 * FAR)
+                seq = (
+                    others["last_seq"] + 1
+                    if others.get("last_seq") is not None
+                    else random.randrange(FAR, 2 * FAR)
+                )
             pending = state["point"] = {"id": body["id"], "attempt": attempt, "seq": seq}
             self.spool.save()
         send = {"attempt": pending["attempt"], "seq": pending["seq"], "progress": {}, "logs": [body["entry"]]}
@@ -321,7 +360,10 @@ class Sender:
 
     def _send_finish(self, body):
         send = {k: v for k, v in body.items() if k != "urgent" and v is not None}
-        send.update(attempt=self.spool.state["attempt"] if "task_id" in self.spool.state else 1, last_seq=self.spool.last_seq)
+        send.update(
+            attempt=self.spool.state["attempt"] if "task_id" in self.spool.state else 1,
+            last_seq=self.spool.last_seq,
+        )
         try:
             answer = self.ledger.ask("POST", f"{self._task}/finish", send)
         except Refused as error:
@@ -354,7 +396,14 @@ class Sender:
                 bar.show(sent)
 
         upload = Upload(
-            self.ledger, self.spool.state["task_id"], self.spool.state["attempt"], body, memo, self.spool.save, report, self._stop.is_set
+            self.ledger,
+            self.spool.state["task_id"],
+            self.spool.state["attempt"],
+            body,
+            memo,
+            self.spool.save,
+            report,
+            self._stop.is_set,
         )
         verified = upload.run()
         size = memo["fingerprint"][0]

@@ -35,7 +35,9 @@ def resolve(url=None, key=None, spool=None, flush_timeout=None, quiet=False):
         try:
             flush_timeout = float(os.environ.get("LEDGER_FLUSH_TIMEOUT") or FLUSH_TIMEOUT)
         except ValueError:
-            say.warn_once("flush-timeout", f"LEDGER_FLUSH_TIMEOUT is no number of seconds; {FLUSH_TIMEOUT:.0f} is taken")
+            say.warn_once(
+                "flush-timeout", f"LEDGER_FLUSH_TIMEOUT is no number of seconds; {FLUSH_TIMEOUT:.0f} is taken"
+            )
             flush_timeout = FLUSH_TIMEOUT
     url = (url or os.environ.get("LEDGER_URL") or "").strip().rstrip("/") or None
     if url and "://" not in url:

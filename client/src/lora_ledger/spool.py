@@ -174,7 +174,7 @@ class Spool:
             # Unbuffered, so that a full disk shows here and leaves nothing in a buffer to fail later.
             view = memoryview(line)
             while view:
-                view = view[os.write(self._journal.fileno(), view):]
+                view = view[os.write(self._journal.fileno(), view) :]
             os.fsync(self._journal.fileno())
         except OSError:
             try:
@@ -200,7 +200,10 @@ class Spool:
                 except (OSError, ValueError, KeyError) as error:
                     self._lanes[lane].popleft()
                     say.trouble(error)
-                    say.warn_once("spool-read", f"an item of the spool in {self.folder} cannot be read back and is skipped")
+                    say.warn_once(
+                        "spool-read",
+                        f"an item of the spool in {self.folder} cannot be read back and is skipped",
+                    )
             return None
 
     def _read(self, start, length):

@@ -1,12 +1,14 @@
 """`lora-ledger sync`: sends what earlier runs could not."""
 
 import threading
+import time
 
 from . import say
 from .hand import BY_HAND
 from .recorder import ledger_of
 from .sender import Events, Sender
 from .spool import Busy, Spool
+from .transport import Denied, Later, Refused, backoff
 
 
 class _Opened(Events):
@@ -33,12 +35,17 @@ def sync_one(settings, ledger, folder):
         return "left"
     if not spool.pending():
         if spool.refused:
-            say.notice(f"{folder.name}: {spool.refused} refused items kept in {folder / 'refused.jsonl'}; delete the folder when you have read it")
+            aside = folder / "refused.jsonl"
+            say.notice(
+                f"{folder.name}: {spool.refused} refused items in {aside}; delete the folder when you have read it"
+            )
         spool.close()
         return "empty"
     known = spool.state.get("url")
     if known and known != ledger.url:
-        say.warn(f"{folder.name}: belongs to the ledger at {known}, not {ledger.url}; set LEDGER_URL to that one")
+        say.warn(
+            f"{folder.name}: belongs to the ledger at {known}, not {ledger.url}; set LEDGER_URL to that one"
+        )
         spool.close()
         return "left"
     say.notice(f"{folder.name}: sending {_left(spool)}")
@@ -55,12 +62,31 @@ def sync_one(settings, ledger, folder):
     task = spool.state.get("task_id") or events.task_id
     if sent:
         aside = f", {spool.refused} items refused (see {folder / 'refused.jsonl'})" if spool.refused else ""
-        say.notice(f"{folder.name}: sent as task {task}{aside}" if task else f"{folder.name}: nothing could be recorded{aside}")
+        say.notice(
+            f"{folder.name}: sent as task {task}{aside}"
+            if task
+            else f"{folder.name}: nothing could be recorded{aside}"
+        )
     else:
         why = sender.denied or sender.trouble or "interrupted"
         say.warn(f"{folder.name}: {_left(spool)} left ({why}); run `lora-ledger sync` again later")
     spool.close()
     return "sent" if sent else "left"
+
+
+def unreachable(ledger):
+    """Why the ledger does not answer at all, after a few tries; None when it does."""
+    reason = None
+    for tries in range(3):
+        try:
+            ledger.ask("GET", "/healthz", timeout=10.0)
+            return None
+        except (Refused, Denied):
+            return None
+        except Later as error:
+            reason = str(error)
+            time.sleep(backoff(tries))
+    return reason
 
 
 def sync(settings):
@@ -74,6 +100,12 @@ def sync(settings):
         return 0
     ledger = ledger_of(settings)
     if ledger is None:
+        return 1
+    trouble = unreachable(ledger)
+    if trouble:
+        say.warn(
+            f"the ledger at {ledger.url} cannot be reached ({trouble}); {len(folders)} runs wait in {settings.spool}"
+        )
         return 1
     folders.sort(key=lambda f: f.stat().st_mtime)
     results = [sync_one(settings, ledger, folder) for folder in folders]

@@ -11,7 +11,9 @@ except ImportError:
     tomllib = None
 
 _TABLE = re.compile(r"^\[(\[)?\s*([^\[\]]+?)\s*\](\])?\s*(?:#.*)?$")
-_KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_.-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=\s*(.*)$""", re.S)
+_KEY = re.compile(
+    r"""^\s*((?:[A-Za-z0-9_.-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=\s*(.*)$""", re.S
+)
 _ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\", "e": "\x1b"}
 
 
@@ -121,7 +123,7 @@ def _value(text, at):
             end = text.find(quote, at + 3)
             if end < 0:
                 raise EOFError
-            inner = text[at + 3:end]
+            inner = text[at + 3 : end]
             inner = inner[1:] if inner.startswith("\n") else inner
             return (_unescape(inner) if quote == '"""' else inner), end + 3
     if text[at] == '"':
@@ -133,7 +135,7 @@ def _value(text, at):
         end = text.find("'", at + 1)
         if end < 0:
             raise Unreadable("a string without an end")
-        return text[at + 1:end], end + 1
+        return text[at + 1 : end], end + 1
     if text[at] == "[":
         values = []
         at = _skip(text, at + 1)

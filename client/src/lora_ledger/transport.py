@@ -188,7 +188,9 @@ class Ledger:
         if status in (401, 403):
             raise Denied(answer.reason())
         if 300 <= status < 400:
-            raise Later(f"the address redirects to {answer.headers.get('location')}: name that one in LEDGER_URL")
+            raise Later(
+                f"the address redirects to {answer.headers.get('location')}: name that one in LEDGER_URL"
+            )
         if status == 409 and "superseded" in json.dumps(answer.json()):
             raise Superseded(answer.reason())
         raise Refused(answer.reason(), status, answer.json())

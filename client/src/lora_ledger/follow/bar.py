@@ -11,7 +11,10 @@ _LINE = re.compile(
     r"^(?P<desc>[^|]*?):?\s*(?P<percent>\d+)%\|[^|]*\|\s*(?P<step>\d+)/(?P<total>\d+)\s*"
     r"\[(?P<elapsed>[\d:]+)<(?P<left>[\d:?]+(?: day[s]?, [\d:]+)?),\s*(?P<rate>[^,\]]*)(?:,\s*(?P<postfix>[^\]]*))?\]"
 )
-_VALUE = re.compile(r"([A-Za-z_][\w./ ]*?)\s*[=:]\s*([-+]?(?:nan|inf(?:inity)?|\d[\d.]*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?))(?=[,\s]|$)", re.I)
+_VALUE = re.compile(
+    r"([A-Za-z_][\w./ ]*?)\s*[=:]\s*([-+]?(?:nan|inf(?:inity)?|\d[\d.]*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?))(?=[,\s]|$)",
+    re.I,
+)
 
 
 class Bar:
@@ -46,4 +49,6 @@ def read_bar(line):
     values = {}
     for name, value in _VALUE.findall(match["postfix"] or ""):
         values[name.strip()] = float(value)
-    return Bar(match["desc"].strip(), int(match["step"]), int(match["total"]), _seconds(match["left"]), values)
+    return Bar(
+        match["desc"].strip(), int(match["step"]), int(match["total"]), _seconds(match["left"]), values
+    )

@@ -14,7 +14,11 @@ def nvidia_smi(arguments, timeout=10.0):
         return None
     try:
         done = subprocess.run(
-            [tool, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=timeout
+            [tool, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=timeout,
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -44,10 +48,17 @@ def read_gpus():
         cells = [cell.strip() for cell in line.split(",")]
         if len(cells) != len(_FIELDS) or not cells[0].isdigit() or not visible(cells[0]):
             continue
-        gpus.append({
-            "index": int(cells[0]), "name": cells[1], "memory_mb": _number(cells[2]), "driver": cells[3],
-            "util": _number(cells[4]), "mem_mb": _number(cells[5]), "power_w": _number(cells[6]),
-        })
+        gpus.append(
+            {
+                "index": int(cells[0]),
+                "name": cells[1],
+                "memory_mb": _number(cells[2]),
+                "driver": cells[3],
+                "util": _number(cells[4]),
+                "mem_mb": _number(cells[5]),
+                "power_w": _number(cells[6]),
+            }
+        )
     return gpus
 
 

@@ -55,12 +55,12 @@ def _fields(data):
         if wire == 0:
             value, at = _varint(data, at)
         elif wire == 1:
-            value, at = data[at:at + 8], at + 8
+            value, at = data[at : at + 8], at + 8
         elif wire == 2:
             length, at = _varint(data, at)
-            value, at = data[at:at + length], at + length
+            value, at = data[at : at + length], at + length
         elif wire == 5:
-            value, at = data[at:at + 4], at + 4
+            value, at = data[at : at + 4], at + 4
         else:
             raise ValueError(f"wire type {wire}")
         if at > end:
@@ -141,7 +141,7 @@ class EventFile:
                 buffer = file.read(self.CHUNK)
                 used = 0
                 while len(buffer) - used >= 12:
-                    head = buffer[used:used + 8]
+                    head = buffer[used : used + 8]
                     length = struct.unpack("<Q", head)[0]
                     if struct.unpack_from("<I", buffer, used + 8)[0] != masked_crc32c(head):
                         # Zeros at the end are a block that a network disk has not filled yet.
@@ -155,7 +155,7 @@ class EventFile:
                         break
                     if len(buffer) - used < whole:
                         break
-                    data = buffer[used + 12:used + 12 + length]
+                    data = buffer[used + 12 : used + 12 + length]
                     crc = struct.unpack_from("<I", buffer, used + 12 + length)[0]
                     used += whole
                     if crc != masked_crc32c(data):

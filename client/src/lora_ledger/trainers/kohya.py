@@ -13,7 +13,14 @@ from .generic import SAVED, Generic, Saved
 _EPOCH = re.compile(r"^epoch (\d+)/(\d+)\s*$")
 _FOLDER = re.compile(r"^(\d+)_(.+)$")
 _SCRIPTS = re.compile(r"(?:^|[/\\])\w*train_network\w*\.py$")
-_KEYS = ("network_module", "network_dim", "train_data_dir", "pretrained_model_name_or_path", "dataset_config", "dit")
+_KEYS = (
+    "network_module",
+    "network_dim",
+    "train_data_dir",
+    "pretrained_model_name_or_path",
+    "dataset_config",
+    "dit",
+)
 _FLAGS = {"save_state", "skip_until_initial_step", "save_state_on_train_end"}
 
 
@@ -94,7 +101,7 @@ class Kohya(Generic):
         named = self._output_name()
         if stem == (named or "last"):
             return Saved("final")
-        rest = stem[len(named) + 1:] if named and stem.startswith(f"{named}-") else stem if not named else ""
+        rest = stem[len(named) + 1 :] if named and stem.startswith(f"{named}-") else stem if not named else ""
         epoch = re.fullmatch(r"(?:epoch-)?(\d{6})", rest)
         if epoch:
             return Saved("checkpoint", epoch=int(epoch[1]))
@@ -163,7 +170,9 @@ class Kohya(Generic):
                 if not isinstance(subset, dict):
                     continue
                 layers = {**general, **dataset, **subset}
-                named = layers.get("image_dir") or layers.get("image_directory") or layers.get("video_directory")
+                named = (
+                    layers.get("image_dir") or layers.get("image_directory") or layers.get("video_directory")
+                )
                 if named:
                     folder = self.path(named)
                     repeats = layers.get("num_repeats", 1)
