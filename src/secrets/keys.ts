@@ -104,8 +104,7 @@ export function isSecretValue(value: string, key: SecretKey): boolean {
   if (!/[a-z0-9\u0080-\uffff]/i.test(text)) return false;
   if (text.length <= 9 && nothing.has(text.toLowerCase())) return false;
   if ("[${%<yYxX*".includes(text.charAt(0))) {
-    if (text.startsWith("[redacted") || (text.length < 200 && placeholder.test(text)))
-      return false;
+    if (text.startsWith("[redacted") || (text.length < 200 && placeholder.test(text))) return false;
   }
   // A count of tokens is a number, a password of digits is a password.
   return !(key.prose && text.length <= 12 && /^[-+\d._e]*$/i.test(text));

@@ -270,8 +270,9 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   };
 
   /** `["a", "b"]` under a secret key. */
-  const listValue = (i: number) => {
+  const listValue = (i: number, oneLine: boolean) => {
     for (i++; i < n && at(i) !== CLOSE_BRACKET; ) {
+      if (oneLine && lineEnds(at(i))) return i;
       if (at(i) === QUOTE || at(i) === APOSTROPHE) i = quotedValue(i);
       else if (isSpace(at(i)) || at(i) === COMMA) i++;
       else {
@@ -354,8 +355,8 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
         from = scheme + 1;
     }
     if (next === OPEN_BRACE) return from;
-    if (next === OPEN_BRACKET && !startsWith(from, "[redacted]") && !comment)
-      return anywhere ? from : listValue(from);
+    if (next === OPEN_BRACKET && !startsWith(from, "[redacted]"))
+      return anywhere && key.prose ? from : listValue(from, comment || anywhere);
     const asWord = anywhere || (tight && !(before < 0 || lineEnds(at(before))));
     if (asWord || comment) {
       const to = wordEnd(from);
@@ -449,6 +450,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   /** `://user:password@`, and webhooks, from the colon on. */
   const url = (i: number): number => {
     const host = i + 3;
+    if (startsWith(host, "[redacted]@")) return host + 11;
     let colon = -1;
     let userEnd = -1;
     let j = host;

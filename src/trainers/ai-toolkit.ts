@@ -143,6 +143,7 @@ export const aiToolkit: Dialect = {
     );
     const resolution = sets.map((set) => set.resolution).find((value) => value !== undefined);
     draft.read("resolution", resolution, "datasets.resolution");
+    if (sets.length > 0) draft.otherwise("resolution", "512");
 
     const samples = at(process, "sample.samples");
     const prompts = Array.isArray(samples)

@@ -265,7 +265,23 @@ export function fill(draft: Draft, dialect: Dialect, input: Input) {
     for (const key of dialect.table[column]?.keys ?? [])
       if (draft.read(column, at(source, key), key)) break;
   dialect.refine?.(draft, input);
+  dropFalseRank(draft);
   for (const column of columnsOf(dialect.table)) fallBack(draft, dialect.table, column);
+}
+
+/** Algorithms that have no rank, although their files hold a number where one would stand. */
+const rankless = new Set(["full", "native fine-tuning", "oft", "diag-oft", "boft", "ia3"]);
+
+function dropFalseRank(draft: Draft) {
+  const { network_algo: algo, lora_rank: rank } = draft.fields;
+  if (algo === undefined || !rankless.has(algo)) return;
+  draft.drop("lora_rank", "conv_lora_rank", "conv_alpha");
+  draft.noDefault("lora_rank");
+  if (rank !== undefined)
+    draft.warn(
+      "no-rank",
+      `${algo} has no rank; the ${rank} that stands for one stays in the config.`,
+    );
 }
 
 function fallBack<C extends Column>(draft: Draft, table: Table, column: C) {

@@ -154,6 +154,10 @@ describe("kohya", () => {
     expect(silent.fields).toMatchObject({ conv_lora_rank: 16, conv_alpha: 8 });
     expect(silent.defaults).toEqual(expect.arrayContaining(["conv_lora_rank", "conv_alpha"]));
 
+    expect(lycoris('"algo=full"').fields).not.toHaveProperty("lora_rank");
+    expect(codes(lycoris('"algo=diag-oft"').warnings)).toEqual(["no-rank"]);
+    expect(lycoris('"algo=diag-oft"').fields.network_algo).toBe("oft");
+
     const full = lycoris('"algo=lokr", "factor=8",', "100000");
     expect(full.fields.lora_rank).toBeUndefined();
     expect(full.fields.conv_lora_rank).toBeUndefined();
@@ -245,6 +249,7 @@ describe("kohya from a command line", () => {
         ...["accelerate", "launch", "--num_processes", "2", "/x/train_network.py"],
         ...["--config_file=mika.toml", "--network_dim", "8", "--learning_rate=5e-5"],
         ...["--network_args", "algo=lokr", "conv_dim=2", "--output_name", "other"],
+        "--max_train_epoch=9",
       ],
     });
     expect(fields).toMatchObject({

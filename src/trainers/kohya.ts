@@ -12,7 +12,10 @@ import {
 } from "./dialect.ts";
 import { at, isObject, type JsonObject, lookUp, setKey } from "./json.ts";
 
-/** Arguments of sd-scripts (`library/train_util.py`, `train_network.py`) and their defaults. */
+/**
+ * Arguments of sd-scripts (`library/train_util.py`, `train_network.py`) and their defaults. Python's
+ * argparse takes abbreviations, and people do write `--max_train_epoch`.
+ */
 export const kohyaTable: Table = {
   task_name: { keys: ["output_name"] },
   model_type: { keys: [], otherwise: "stable-diffusion" },
@@ -24,8 +27,8 @@ export const kohyaTable: Table = {
   conv_alpha: { keys: [] },
   batch_size: { keys: ["train_batch_size"], otherwise: 1 },
   gradient_accumulation_steps: { keys: ["gradient_accumulation_steps"], otherwise: 1 },
-  epochs: { keys: ["max_train_epochs"] },
-  max_steps: { keys: ["max_train_steps"] },
+  epochs: { keys: ["max_train_epochs", "max_train_epoch"] },
+  max_steps: { keys: ["max_train_steps", "max_train_step"] },
   learning_rate: { keys: ["learning_rate", "unet_lr"], otherwise: 2e-6 },
   optimizer: { keys: ["optimizer_type"], otherwise: "AdamW" },
   scheduler: { keys: ["lr_scheduler_type", "lr_scheduler"], otherwise: "constant" },
@@ -35,7 +38,7 @@ export const kohyaTable: Table = {
   output_dir: { keys: ["output_dir"] },
   log_dir: { keys: ["logging_dir"] },
   sample_prompts: { keys: ["sample_prompts"] },
-  save_every_n_epochs: { keys: ["save_every_n_epochs"] },
+  save_every_n_epochs: { keys: ["save_every_n_epochs", "save_every_n_epoch"] },
   caption_tag_delim: { keys: ["caption_separator"], otherwise: "," },
   base_arch: { keys: [] },
   network_algo: { keys: [] },
@@ -67,7 +70,6 @@ export function refineNetwork(draft: Draft, { flat }: Input) {
   const variant = /(?:^|\.)(dylora|lora_fa|oft|loha|lokr)/.exec(module)?.[1]?.replace("_", "-");
 
   // LyCORIS gives convolutions the network's own rank unless told otherwise; LoRA leaves them out.
-  const silent = isLycoris ? [flat.network_dim, flat.network_alpha] : [undefined, undefined];
   draft.read("conv_lora_rank", args.conv_dim ?? flat.conv_dim, "network_args conv_dim");
   if (draft.has("conv_lora_rank") || isLycoris)
     draft.read("conv_alpha", args.conv_alpha ?? flat.conv_alpha, "network_args conv_alpha");
@@ -99,10 +101,9 @@ export function refineNetwork(draft: Draft, { flat }: Input) {
     draft.noDefault("lora_rank");
   }
   if (isLycoris) {
-    const [dim, alpha] = silent.map(toNumber);
-    if (!draft.has("conv_lora_rank") && dim !== undefined && dim < FULL_RANK)
-      draft.otherwise("conv_lora_rank", dim);
-    if (!draft.has("conv_alpha")) draft.otherwise("conv_alpha", alpha ?? 1);
+    const dim = rank ?? 4;
+    if (dim > 0 && dim < FULL_RANK) draft.otherwise("conv_lora_rank", dim);
+    draft.otherwise("conv_alpha", toNumber(flat.network_alpha) ?? 1);
   } else if (conv) draft.otherwise("conv_alpha", 1);
   if ((draft.fields.conv_lora_rank ?? 0) >= FULL_RANK) draft.drop("conv_lora_rank");
 

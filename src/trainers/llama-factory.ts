@@ -94,7 +94,7 @@ export const llamaFactoryV1: Dialect = {
     gradient_accumulation_steps: { keys: ["gradient_accumulation_steps"] },
     epochs: { keys: ["num_train_epochs"] },
     max_steps: { keys: ["max_steps"] },
-    learning_rate: { keys: ["learning_rate"] },
+    learning_rate: { keys: ["learning_rate"], otherwise: 1e-4 },
     optimizer: { keys: ["optim_config.name"] },
     scheduler: { keys: ["lr_scheduler_config.name"] },
     mixed_precision: { keys: [] },
@@ -108,6 +108,7 @@ export const llamaFactoryV1: Dialect = {
   refine: (draft, { top }) => {
     const out = draft.fields.output_dir;
     if (!draft.has("task_name")) draft.set("task_name", out && basename(out));
+    if (isOn(at(top, "peft_config.use_dora"))) draft.set("network_algo", "dora");
     precisionOf(draft, top);
   },
 };

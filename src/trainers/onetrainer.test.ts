@@ -103,6 +103,7 @@ describe("OneTrainer", () => {
     ]);
     expect(read({ lora_decompose: true }).fields.network_algo).toBe("dora");
     expect(read({ peft_type: "OFT_2" }).fields.network_algo).toBe("oft");
+    expect(read({ peft_type: "OFT_2" }).fields).not.toHaveProperty("lora_rank");
     expect(read({ save_every: 5, save_every_unit: "STEP" }).fields).not.toHaveProperty(
       "save_every_n_epochs",
     );
