@@ -1,10 +1,9 @@
 import { createClient } from "@libsql/client/http";
 import { drizzle } from "drizzle-orm/libsql/http";
 import type { Db } from "../../src/db/client.ts";
-import * as schema from "../../src/db/schema.ts";
 
 export type DatabaseAddress = { url: string; authToken?: string };
 
 /** The database for one command, over HTTP as the Worker has it. */
 export const openDatabase = ({ url, authToken }: DatabaseAddress): Db =>
-  drizzle(createClient({ url, authToken }), { schema, casing: "snake_case" });
+  drizzle(createClient({ url, authToken }), { casing: "snake_case" });

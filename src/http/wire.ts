@@ -7,9 +7,22 @@ type Snake<S extends string> = S extends `${infer Head}${infer Tail}`
 
 export type Wire<T> = { [K in keyof T as Snake<K & string>]: T[K] };
 
-const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-const camel = (name: string) =>
-  name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+/** Remembers what a name becomes: the names are the schema's few, the rows many. */
+const remembered = (convert: (name: string) => string) => {
+  const names = new Map<string, string>();
+  return (name: string) => {
+    const known = names.get(name);
+    if (known !== undefined) return known;
+    const made = convert(name);
+    if (names.size < 1000) names.set(name, made);
+    return made;
+  };
+};
+
+const snake = remembered((name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+const camel = remembered((name) =>
+  name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+);
 
 /** A row as it goes over the wire: its own keys in snake_case, values untouched. */
 export const toWire = <T extends object>(row: T): Wire<T> =>

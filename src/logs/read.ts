@@ -4,8 +4,8 @@ import { taskAttempt, trainingTask } from "../db/schema.ts";
 import type { Point, StoredSegment, Summary } from "./points.ts";
 
 /** Runs up to this size are read point by point; larger ones through their chunks' summaries. */
-const RAW_POINTS = 8000;
-const RAW_BYTES = 3_000_000;
+const RAW_POINTS = 5000;
+const RAW_BYTES = 1_000_000;
 
 /** What a metric is looked up by: the first of these names that an attempt has. */
 export type MetricNames = readonly [string, ...string[]];
