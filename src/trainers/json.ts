@@ -9,6 +9,12 @@ export const isObject = (value: unknown): value is JsonObject =>
 export const lookUp = <T>(table: { [key: string]: T }, key: string): T | undefined =>
   Object.hasOwn(table, key) ? table[key] : undefined;
 
+/** The first value of an object, without listing all of a large one. */
+export function firstValue(object: JsonObject): JsonValue | undefined {
+  for (const key in object) return object[key];
+  return undefined;
+}
+
 /** Sets a key as JSON.parse does: `__proto__` becomes an own property. */
 export function setKey(object: JsonObject, key: string, value: JsonValue) {
   if (key === "__proto__")

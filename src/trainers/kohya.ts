@@ -10,7 +10,7 @@ import {
   toNumber,
   toText,
 } from "./dialect.ts";
-import { at, isObject, type JsonObject, lookUp, setKey } from "./json.ts";
+import { at, firstValue, isObject, type JsonObject, lookUp, setKey } from "./json.ts";
 
 /**
  * Arguments of sd-scripts (`library/train_util.py`, `train_network.py`) and their defaults. Python's
@@ -145,7 +145,7 @@ export function refineTraining(draft: Draft, { flat }: Input) {
 }
 
 /** Scripts of sd-scripts that train a network, and the architecture each is for. */
-const networkScripts: Record<string, string> = {
+export const networkScripts: Record<string, string> = {
   train_network: "sd15",
   sdxl_train_network: "sdxl",
   sd3_train_network: "sd3",
@@ -238,8 +238,8 @@ export const loraScripts: Dialect = {
 export const loraScriptsPreset: Dialect = {
   trainer: "lora-scripts",
   recognise: ({ root }) => {
-    const keys = Object.keys(root).sort().join();
-    return keys === "data,metadata" && isObject(root.data) ? "preset" : null;
+    const both = isObject(root.metadata) && isObject(root.data);
+    return both && Object.keys(root).length === 2 ? "preset" : null;
   },
   source: ({ root }) => root.data,
   table: Object.fromEntries(
@@ -282,7 +282,7 @@ export const kohyaDataset: Dialect = {
   recognise: ({ root }): Kind | null => {
     if (isObject(at(root, "datasets.0")) && Array.isArray(at(root, "datasets.0.subsets")))
       return "dataset";
-    const first = Object.values(root)[0];
+    const first = firstValue(root);
     return isObject(first) && ("caption" in first || "tags" in first) && !("type" in first)
       ? "dataset"
       : null;

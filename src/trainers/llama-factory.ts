@@ -1,5 +1,5 @@
 import { basename, type Dialect, type Draft, isOn, toNumber, toText } from "./dialect.ts";
-import { at, isObject, type JsonObject } from "./json.ts";
+import { at, firstValue, isObject, type JsonObject } from "./json.ts";
 
 function precisionOf(draft: Draft, top: JsonObject) {
   if (isOn(top.bf16) || isOn(top.pure_bf16)) draft.set("mixed_precision", "bf16");
@@ -117,7 +117,7 @@ export const llamaFactoryV1: Dialect = {
 export const llamaFactoryDataset: Dialect = {
   trainer: "llama-factory",
   recognise: ({ root }) => {
-    const first = Object.values(root)[0];
+    const first = firstValue(root);
     const marks = ["file_name", "hf_hub_url", "ms_hub_url", "script_url"];
     return isObject(first) && marks.some((key) => at(first, key) !== undefined) ? "dataset" : null;
   },

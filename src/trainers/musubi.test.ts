@@ -78,6 +78,7 @@ describe("musubi-tuner", () => {
     expect(arch("wan_train_network")).toBe("wan");
     expect(arch("flux_kontext_train_network")).toBe("flux");
     expect(arch("zimage_train_network")).toBe("z-image");
+    expect(arch("some_new_train_network")).toBe("some-new");
     const module = (name: string) =>
       recognise({ text: `dit = "m"\nnetwork_module = "networks.${name}"\n` }).fields.base_arch;
     expect(module("lora_qwen_image")).toBe("qwen-image");

@@ -1,7 +1,13 @@
 import { archOfName } from "./arch.ts";
 import { type Dialect, type Input, toText } from "./dialect.ts";
 import { at, isObject, lookUp } from "./json.ts";
-import { kohyaTable, readDatasets, refineNetwork, refineTraining } from "./kohya.ts";
+import {
+  kohyaTable,
+  networkScripts,
+  readDatasets,
+  refineNetwork,
+  refineTraining,
+} from "./kohya.ts";
 
 /** What script and network module names begin with, and the architecture it means. */
 const archs: Record<string, string> = {
@@ -14,19 +20,21 @@ const archs: Record<string, string> = {
   flux_kontext: "flux",
   flux_2: "flux2",
   qwen_image: "qwen-image",
+  qwen_image_21: "qwen-image",
   zimage: "z-image",
   kandinsky5: "kandinsky5",
   kandinsky: "kandinsky5",
 };
 
-const networkScript =
-  /^(hv|hv_1_5|wan|fpack|flux_kontext|flux_2|qwen_image|zimage|kandinsky5)_train_network$/;
+/** The architecture's part of `wan_train_network`; sd-scripts has scripts of that form as well. */
+const networkScript = (script: string): string | undefined =>
+  lookUp(networkScripts, script) ? undefined : /^(\w+)_train_network$/.exec(script)?.[1];
 
 function archOf({ flat, command }: Input): string | undefined {
-  const script = networkScript.exec(command?.script ?? "")?.[1];
+  const script = networkScript(command?.script ?? "");
   const module = /(?:^|\.)(?:lora|loha|lokr)_(\w+)$/.exec(toText(flat.network_module) ?? "")?.[1];
   const known = lookUp(archs, script ?? module ?? "");
-  if (known) return known;
+  if (known ?? script) return known ?? script?.replaceAll("_", "-");
   if (/^(?:t2v|i2v|t2i|flf2v|vace)-/.test(toText(flat.task) ?? "")) return "wan";
   return archOfName(toText(flat.model_version)) ?? archOfName(toText(flat.dit));
 }
@@ -36,9 +44,9 @@ export const musubi: Dialect = {
   trainer: "musubi-tuner",
   recognise: ({ flat, command }) => {
     const script = command?.script ?? "";
-    if (networkScript.test(script)) return "run";
-    if (/^(?:hv|qwen_image|flux_2|flux_kontext)_train$/.test(script)) return "full-fine-tune";
+    if (networkScript(script) && flat.pretrained_model_name_or_path === undefined) return "run";
     if (toText(flat.dit) === undefined) return null;
+    if (/_train$/.test(script)) return "full-fine-tune";
     if (flat.network_module !== undefined) return "run";
     return command === null && (flat.dataset_config !== undefined || flat.vae !== undefined)
       ? "full-fine-tune"

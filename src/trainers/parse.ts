@@ -100,9 +100,15 @@ const parseWithSource = JSON.parse as (
   reviver: (key: string, value: unknown, context: { source?: string }) => unknown,
 ) => unknown;
 
+/** What JSON.parse gives is JSON by its nature, which its type does not say. */
+const asJson = (value: unknown) => value as JsonValue;
+
 function parseJson(text: string): JsonValue {
   const deep = tooDeepAt(text);
   if (deep !== -1) throw errorAt("JSON", tooDeep, text, deep);
+  // Nothing but a huge exponent makes of JSON what JSON cannot hold again.
+  const finish = (value: unknown): JsonValue =>
+    /\d[eE]\+?\d{3}/.test(text) ? plain(value, "JSON") : asJson(value);
   const exact = (source: string): unknown =>
     // Integers that a double cannot hold stay as their digits.
     /\d{16}/.test(source)
@@ -113,7 +119,7 @@ function parseJson(text: string): JsonValue {
         )
       : JSON.parse(source);
   try {
-    return plain(exact(text), "JSON");
+    return finish(exact(text));
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     // Python writes these bare, and reads them again.
@@ -122,7 +128,7 @@ function parseJson(text: string): JsonValue {
     );
     if (quoted !== text) {
       try {
-        return plain(exact(quoted), "JSON");
+        return finish(exact(quoted));
       } catch (second) {
         if (!(second instanceof SyntaxError)) throw second;
       }

@@ -106,11 +106,11 @@ export function recognise(input: {
   const root = isObject(value) ? value : isEmpty ? {} : null;
   if (root !== null || Array.isArray(value)) {
     const file = root ?? {};
-    const args = command ? argumentsOf(command) : {};
+    const args = command ? argumentsOf(command) : null;
     const seen: Input = {
       root: file,
-      top: { ...file, ...args },
-      flat: { ...flatten(file), ...args },
+      top: withArguments(file, args),
+      flat: withArguments(flatten(file), args),
       command,
       path: input.path ?? "",
       format,
@@ -149,6 +149,7 @@ export function recognise(input: {
 
 /** Sections count for nothing to sd-scripts and its kin: their keys come up one level, last wins. */
 function flatten(root: JsonObject): JsonObject {
+  if (!Object.values(root).some(isObject)) return root;
   const flat: JsonObject = {};
   for (const [key, value] of Object.entries(root)) {
     if (!isObject(value)) setKey(flat, key, value);
@@ -156,6 +157,10 @@ function flatten(root: JsonObject): JsonObject {
   }
   return flat;
 }
+
+/** A large file is copied only where there is something to put over it. */
+const withArguments = (file: JsonObject, args: JsonObject | null): JsonObject =>
+  args ? { ...file, ...args } : file;
 
 const argumentsOf = (command: Command): JsonObject => ({
   ...assignments(command.positionals),
