@@ -40,9 +40,8 @@ if (process.features.typescript) {
       LEDGER_RELAUNCHED: "1",
     },
   });
-  // A terminal's Ctrl-C reaches the child by itself; it is the child that decides when it ends.
-  process.on("SIGINT", () => {});
-  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  // It is the child that decides when both end.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   child.on("exit", (code, signal) => {
     if (signal) process.removeAllListeners(signal);
     if (signal) process.kill(process.pid, signal);

@@ -46,7 +46,9 @@ async function adminKey(databaseUrl: string, secret: string): Promise<string> {
     if (existsSync(file)) {
       const kept = readFileSync(file, "utf8").trim();
       try {
-        await authenticate(db, secrets, kept, (work) => void work.catch(() => {}));
+        const later: Promise<unknown>[] = [];
+        await authenticate(db, secrets, kept, (work) => later.push(work));
+        await Promise.all(later);
         return kept;
       } catch (error) {
         if (!(error instanceof ApiError)) throw error;
@@ -108,6 +110,19 @@ function newLog(name: string): string {
   return file;
 }
 
+/** Who started this process: its parent, and the parent's where that is only npm's `sh -c`. */
+function callers(): string {
+  const parent = process.ppid;
+  try {
+    const [, option] = readFileSync(`/proc/${parent}/cmdline`, "utf8").split("\0");
+    if (option !== "-c") return `${parent}`;
+    const status = readFileSync(`/proc/${parent}/status`, "utf8");
+    return `${parent} ${status.match(/^PPid:\s*(\d+)/m)?.[1]}`;
+  } catch {
+    return `${parent}`;
+  }
+}
+
 async function start() {
   const mine = await claim();
   process.on("exit", mine.release);
@@ -130,9 +145,9 @@ async function start() {
   }
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, asked);
   if (process.env.npm_lifecycle_event || process.env.LEDGER_RELAUNCHED) {
-    // Whoever kills npm itself means this too.
-    const parent = process.ppid;
-    setInterval(() => process.ppid !== parent && void end(1), 1_000).unref();
+    // npm passes signals on to its shell alone, and nothing when it is killed.
+    const before = callers();
+    setInterval(() => callers() !== before && void end(1), 1_000).unref();
   }
   function add<T extends Omit<Part, "name" | "log">>(name: string, log: string, part: T): T {
     parts.push({ ...part, name, log });
