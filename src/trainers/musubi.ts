@@ -45,7 +45,7 @@ export const musubi: Dialect = {
   recognise: ({ flat, command }) => {
     const script = command?.script ?? "";
     if (networkScript(script) && flat.pretrained_model_name_or_path === undefined) return "run";
-    if (toText(flat.dit) === undefined) return null;
+    if (toText(flat.dit) === undefined || lookUp(networkScripts, script)) return null;
     if (/_train$/.test(script)) return "full-fine-tune";
     if (flat.network_module !== undefined) return "run";
     return command === null && (flat.dataset_config !== undefined || flat.vae !== undefined)
