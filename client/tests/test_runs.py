@@ -306,7 +306,7 @@ class FaultTest(ClientCase):
             return None
 
         server.faults.append(fault)
-        code, _, err = self.run_client("run", "--", *self.trainer("--save_every_n_steps", 10, steps=20))
+        code, _, err = self.run_client("run", "--", *self.trainer(steps=20))
         self.assertEqual(code, 0, err)
         self.assertEqual(len(server.tasks), 1)
         task = server.tasks[1]
@@ -315,12 +315,7 @@ class FaultTest(ClientCase):
         self.assertEqual(sum(len(b["logs"]) for b in task["attempts"][1]["beats"].values()), 20)
         self.assertEqual(
             set(server.held(1)),
-            {
-                "aki.safetensors",
-                "aki-step00000010.safetensors",
-                "aki-step00000020.safetensors",
-                "console.log.gz",
-            },
+            {"aki.safetensors", "console.log.gz"},
         )
         complete = [w["filename"] for w in server.weights.values() if w["state"] == "complete"]
         self.assertEqual(len(complete), len(set(complete)))

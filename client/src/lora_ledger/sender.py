@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from collections import Counter
 
 from . import say
 from .points import age
@@ -40,6 +41,7 @@ class Sender:
         self._threads = []
         self._last_beat = time.monotonic()
         self._furthest = {}
+        self._hurried = 0.0
 
     def start(self):
         """Starts sending in the background."""
@@ -72,7 +74,8 @@ class Sender:
 
         True when all is sent.
         """
-        self.moved = self.upload_moved = time.monotonic()
+        self.moved = self.upload_moved = self._hurried = time.monotonic()
+        self.wake()
         self.upload_stall = min(UPLOAD_STALL, still / 2)
         while self.spool.pending():
             if self.ledger is None or self.denied or stop_waiting():
@@ -84,10 +87,11 @@ class Sender:
         return True
 
     def _pause(self, seconds):
-        """Waits for the time out; a new item does not shorten a back-off."""
-        end = time.monotonic() + seconds
+        """Waits for the time out. A new item does not shorten a back-off; that the run has ended does."""
+        start = time.monotonic()
+        end = start + seconds
         with self._wake:
-            while not self._stop.is_set() and time.monotonic() < end:
+            while not self._stop.is_set() and time.monotonic() < end and self._hurried < start:
                 self._wake.wait(min(1.0, max(0.01, end - time.monotonic())))
 
     def _idle(self, seconds):
@@ -137,7 +141,7 @@ class Sender:
                 self._set_aside(lane, n, kind, body, error)
 
     def _uploads(self):
-        tries = 0
+        tries = Counter()
         while not self._stop.is_set():
             item = self.spool.peek(UPLOADS) if "task_id" in self.spool.state else None
             if item is None:
@@ -149,22 +153,20 @@ class Sender:
             try:
                 self._upload(n, body)
                 self.spool.done(UPLOADS, n)
-                tries = 0
                 self._advanced()
             except Superseded as error:
                 self._lose_task(error)
             except Refused as error:
                 self._set_aside(UPLOADS, n, kind, body, error)
-                tries = 0
             except Denied as error:
                 self._deny(error)
                 self._pause(DENIED_PAUSE)
             except Later as error:
                 if self._reached(n) > before:
-                    tries = 0
+                    tries[n] = 0
                 self.spool.rotate(UPLOADS)
-                self._postpone(error, tries)
-                tries += 1
+                self._postpone(error, tries[n])
+                tries[n] += 1
             except Exception as error:
                 say.trouble(error)
                 self._set_aside(UPLOADS, n, kind, body, error)
@@ -340,7 +342,13 @@ class Sender:
         state.setdefault("seqs", {})[str(pending["attempt"])] = pending["seq"]
 
     def _send_datasets(self, body):
-        self.ledger.ask("PUT", f"{self._task}/datasets", body)
+        try:
+            self.ledger.ask("PUT", f"{self._task}/datasets", body)
+        except Denied as error:
+            if error.status == 403:
+                # A key that may do all but this must not hold up the run's end.
+                raise Refused(str(error), 403) from error
+            raise
 
     def _finish_due(self):
         if not self.spool.size(FINISH) or self.spool.size(MESSAGES):

@@ -32,6 +32,10 @@ class Later(Exception):
 class Denied(Exception):
     """401 or 403: the key is missing, expired, revoked, or may not do this."""
 
+    def __init__(self, reason, status):
+        super().__init__(reason)
+        self.status = status
+
 
 class Refused(Exception):
     """The ledger will never take this as it is. `status` and `body` are its answer, where there was one."""
@@ -186,7 +190,7 @@ class Ledger:
         if status in (408, 425, 429) or status >= 500:
             raise Later(answer.reason(), retry_after(answer.headers))
         if status in (401, 403):
-            raise Denied(answer.reason())
+            raise Denied(answer.reason(), status)
         if 300 <= status < 400:
             raise Later(
                 f"the address redirects to {answer.headers.get('location')}: name that one in LEDGER_URL"
