@@ -349,7 +349,8 @@ describe("uploading a file", () => {
   });
 });
 
-describe("large files", () => {
+// These move 91 MiB each, which takes its time on a busy machine.
+describe("large files", { timeout: 120_000 }, () => {
   const MiB = 1024 * 1024;
   const size = 91 * MiB;
   const block = new Uint8Array(16 * MiB);
@@ -539,6 +540,20 @@ describe("one file twice", () => {
     await s.complete(theft.weight_id, 200, {}, box);
     const copy = await s.announce(file, { task, attempt: 1, filename: "again.safetensors" }, box);
     expect(copy.upload).toBeNull();
+  });
+
+  it("is a box key's no more once it was deleted from its task, though another holds it", async () => {
+    const s = await setup();
+    const file = lora();
+    await s.send(file);
+    const box = (await s.ledger.key({ scopes: ["box"] })).key;
+    const admin = (await s.ledger.key({ role: "admin" })).key;
+    const task = await s.newTask(box);
+    const given = await s.announce(file, { task, filename: "given.safetensors" }, admin);
+    expect(given.upload).toBeNull();
+    const ask = () => s.announce(file, { task, attempt: 1, filename: "asked.safetensors" }, box);
+    await s.ledger.call(`/api/weights/${given.weight_id}`, { key: admin, method: "DELETE" }, 204);
+    expect((await ask()).upload).not.toBeNull();
   });
 
   it("does not serve keys that may not read, nor files of deleted tasks", async () => {

@@ -1,6 +1,6 @@
 import { and, desc, eq, isNull, lt, ne, type SQL, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import { type App, allow, readable, writable } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
 import {
@@ -404,7 +404,8 @@ export const taskWeights = new Hono<App>().post(
         and w.filename = ${body.filename} and w.sha256 = ${body.sha256} and w.size = ${body.size}
         and w.deleted_at is null and w.state <> 'aborted')`;
     // Only a hash that the ledger checked itself counts, and only where the caller may read the
-    // file anyhow: knowing a hash gives nobody a file, and claiming one spoils nobody's.
+    // file anyhow: knowing a hash gives nobody a file, and claiming one spoils nobody's. CROSS JOIN
+    // keeps the order of the loops, which begin at the hash and not at a task's thousands of files.
     const reach = auth.box
       ? sql`h.task_id = ${trainingTask.id}`
       : auth.scopes.has("weights:read")
@@ -412,8 +413,8 @@ export const taskWeights = new Hono<App>().post(
         : sql`false`;
     const held = sql`(
       select o.id from stored_object o
-        join weight h on h.object_id = o.id and h.state = 'complete' and h.deleted_at is null
-        join training_task ht on ht.id = h.task_id and ht.deleted_at is null
+        cross join weight h on h.object_id = o.id and h.state = 'complete' and h.deleted_at is null
+        cross join training_task ht on ht.id = h.task_id and ht.deleted_at is null
       where o.sha256 = ${body.sha256} and o.size = ${body.size} and o.state = 'complete'
         and o.verified = 'sha256' and ${reach} limit 1)`;
     const [, , , [row], [seen]] = await db.batch([

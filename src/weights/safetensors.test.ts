@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   compareWithTask,
@@ -170,6 +171,43 @@ describe("safetensors", () => {
     expect(facts.tensorCount).toBe(1);
     expect(facts.warnings.join()).toMatch(
       /4 entries .* malformed.*cut off.*16 bytes.*4 are there/s,
+    );
+  });
+
+  it("never throws, and never reads beyond the file, whatever the bytes are", async () => {
+    const entry = fc.oneof(
+      fc.json().map((text) => JSON.parse(text)),
+      fc.record({
+        dtype: fc.constantFrom("F16", "BF16", "F32", "I8"),
+        shape: fc.array(fc.integer({ min: -1, max: 9 }), { maxLength: 5 }),
+        data_offsets: fc.array(fc.integer({ min: -1, max: 60 }), { maxLength: 3 }),
+      }),
+    );
+    const name = fc.constantFrom(
+      "x.alpha",
+      "x.lora_down.weight",
+      "x.lora_up.weight",
+      "__proto__",
+      "__metadata__",
+      "x.lokr_w1_b",
+    );
+    const headers = fc.dictionary(name, entry).map((header) => JSON.stringify(header));
+    const files = fc.oneof(
+      fc.uint8Array({ maxLength: 64 }),
+      fc
+        .tuple(
+          headers,
+          fc.uint8Array({ maxLength: 32 }),
+          fc.option(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })),
+        )
+        .map(([header, data, length]) => frame(header, data, length ?? undefined)),
+    );
+    await fc.assert(
+      fc.asyncProperty(files, async (file) => {
+        const facts = await read(file);
+        expect(facts.tensorCount === null || facts.tensorCount >= 0).toBe(true);
+      }),
+      { numRuns: 500 },
     );
   });
 

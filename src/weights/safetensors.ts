@@ -87,7 +87,7 @@ export async function readSafetensors(
     alpha:
       shapes.rank === null
         ? null
-        : await readAlpha(read, 8 + length, tensors, shapes.linear, metadata),
+        : await readAlpha(read, { from: 8 + length, to: size }, tensors, shapes.linear, metadata),
     baseArch: baseArchOf(metadata),
     tensorCount: tensors.length,
     dtype: mode(tensors.filter((t) => t.shape.length > 0).map((t) => t.dtype)),
@@ -237,25 +237,21 @@ const moduleOf = (name: string) =>
  */
 async function readAlpha(
   read: ReadRange,
-  data: number,
+  data: { from: number; to: number },
   tensors: Tensor[],
   linear: string | null,
   metadata: Record<string, string> | null,
 ): Promise<number | null> {
   if (metadata?.software?.includes("ai-toolkit")) return null;
   const stated = Number.parseFloat(metadata?.ss_network_alpha ?? "");
-  const scalars = tensors.filter((t) => t.name.endsWith(".alpha") && t.end - t.begin <= 8);
+  const scalars = tensors.filter(
+    (t) => t.name.endsWith(".alpha") && t.end - t.begin <= 8 && data.from + t.end <= data.to,
+  );
   const scalar = scalars.find((t) => linear !== null && moduleOf(t.name) === linear) ?? scalars[0];
   const size = scalar && scalarSizes[scalar.dtype];
   if (!scalar || !size || scalar.end - scalar.begin !== size)
     return Number.isFinite(stated) ? stated : null;
-  let bytes: Uint8Array;
-  try {
-    bytes = await read(data + scalar.begin, size);
-  } catch {
-    return null;
-  }
-  const value = bytes.length === size ? decodeScalar(bytes, scalar.dtype) : null;
+  const value = decodeScalar(await read(data.from + scalar.begin, size), scalar.dtype);
   if (value === null || !Number.isFinite(value)) return null;
   return about(value, stated) ? stated : value;
 }

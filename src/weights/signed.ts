@@ -1,6 +1,6 @@
 import { and, eq, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
-import { z } from "zod";
+import * as z from "zod";
 import type { App } from "../auth/middleware.ts";
 import { storedObject, uploadPart } from "../db/schema.ts";
 import { ApiError } from "../http/problem.ts";
