@@ -13,7 +13,12 @@ it("the Worker's bundle stays below 250 kB gzipped", () => {
     execFileSync(process.execPath, [wrangler, "deploy", "--dry-run", "--outdir", out], {
       cwd: root,
       stdio: "pipe",
-      env: { ...process.env, WRANGLER_SEND_METRICS: "false", WRANGLER_HIDE_BANNER: "true", WRANGLER_LOG_PATH: out },
+      env: {
+        ...process.env,
+        WRANGLER_SEND_METRICS: "false",
+        WRANGLER_HIDE_BANNER: "true",
+        WRANGLER_LOG_PATH: out,
+      },
     });
     expect(gzipSync(readFileSync(join(out, "index.js"))).length).toBeLessThanOrEqual(250_000);
   } finally {

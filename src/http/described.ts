@@ -18,7 +18,7 @@ export type Described = {
   body?: Record<string, { schema: z.ZodType | null; example?: unknown }>;
   /** Statuses besides 200 or 204 that a caller should expect, with why. */
   errors?: Partial<
-    Record<302 | 400 | 403 | 404 | 409 | 410 | 412 | 413 | 415 | 416 | 422 | 503, string>
+    Record<302 | 400 | 403 | 404 | 409 | 410 | 411 | 412 | 413 | 415 | 416 | 422 | 503, string>
   >;
   /** Routes that take no key. */
   open?: boolean;

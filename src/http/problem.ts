@@ -14,6 +14,7 @@ const titles: Record<number, string> = {
   405: "Method not allowed",
   409: "Conflict",
   410: "Gone",
+  411: "Length required",
   412: "Changed meanwhile",
   413: "Too large",
   415: "Unsupported content type",

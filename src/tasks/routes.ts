@@ -41,6 +41,7 @@ const attemptAnswer = z
     points: z.int(),
     first_step: z.int().nullable(),
     last_step: z.int().nullable(),
+    last_seq: z.int().describe("The highest heartbeat number received."),
     node_info: z.json(),
     tail: z.string().nullable().describe("The last lines of its console."),
   })
@@ -64,6 +65,7 @@ const attemptColumns = {
   points: taskAttempt.points,
   firstStep: taskAttempt.firstStep,
   lastStep: taskAttempt.lastStep,
+  lastSeq: taskAttempt.lastSeq,
   nodeInfo: taskAttempt.nodeInfo,
   tail: taskAttempt.tail,
 };

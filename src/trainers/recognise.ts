@@ -134,7 +134,7 @@ export function recognise(input: {
     "not-recognised",
     value === null && input.text.length > MAX_YAML && format !== "json"
       ? `The file is larger than ${MAX_YAML} characters and no TOML or JSON; it was not parsed and is kept as it is.`
-      : "The config was not recognised; it is kept as it is.",
+      : "Not recognised, kept as it is: this ledger knows no trainer that writes such a file, so no setting was read from it.",
   );
   return {
     trainer: "unknown",
