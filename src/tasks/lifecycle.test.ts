@@ -397,6 +397,27 @@ describe("finish", () => {
   });
 });
 
+describe("cancel", () => {
+  const cancel = (id: number, status = 200, key = member.key) =>
+    ledger.call(`/api/tasks/${id}/cancel`, { key, method: "POST" }, status);
+
+  it("ends a pending task, and reaches a running box at its next heartbeat", async () => {
+    const waiting = await register();
+    expect(await cancel(waiting)).toMatchObject({ status: "cancelled", cancel_requested: false });
+    expect(await cancel(waiting)).toMatchObject({ status: "cancelled" });
+    const id = await register();
+    expect((await beat(id, { seq: 1 })).cancel_requested).toBe(false);
+    expect(await cancel(id)).toMatchObject({ status: "running", cancel_requested: true });
+    expect((await beat(id, { seq: 2 })).cancel_requested).toBe(true);
+    const { task: ended } = await finish(id, { status: "cancelled" });
+    expect(ended).toMatchObject({ status: "cancelled", cancel_requested: false });
+    const done = await register();
+    await finish(done, { status: "success" });
+    await cancel(done, 409);
+    await cancel(id, 404, (await ledger.key()).key);
+  });
+});
+
 describe("who may report", () => {
   it("another member, a viewer and another box may not, an admin may", async () => {
     const id = await register();

@@ -344,6 +344,49 @@ export const lifecycle = new Hono<App>()
     },
   )
   .post(
+    "/:id/cancel",
+    describe({
+      summary: "Cancel a run",
+      description:
+        "A pending task is cancelled at once. A running one is told at its next heartbeat, and its box ends it as `cancelled`.",
+      tag: "Runs",
+      answer: {
+        schema: taskAnswer,
+        description: "The task; `cancel_requested` while its box has yet to stop.",
+      },
+      errors: { 404: "No such task that is yours.", 409: "It has ended already." },
+    }),
+    allow("tasks:write"),
+    validate("param", id),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const mine = meant(taskId, auth, undefined);
+      const [[changed], [task]] = await db.batch([
+        db
+          .update(trainingTask)
+          .set({
+            status: sql`case when status = 'pending' then 'cancelled' else status end`,
+            finishedAt: sql`case when status = 'pending' then ${now} else finished_at end`,
+            cancelRequested: sql`status = 'running'`,
+            updatedAt: now,
+          })
+          .where(and(mine, sql`status in ('pending', 'running')`))
+          .returning({ id: trainingTask.id }),
+        db.select(taskColumns).from(trainingTask).where(mine),
+      ]);
+      if (!task) throw notFound(`task ${taskId} of yours`);
+      if (!changed && task.status !== "cancelled")
+        throw new ApiError(
+          409,
+          "already-finished",
+          `Task ${taskId} has ended as ${task.status} already, so there is nothing to cancel.`,
+          { extra: { current_status: task.status } },
+        );
+      return c.json(toWire(task));
+    },
+  )
+  .post(
     "/:id/finish",
     describe({
       summary: "Set how a run ended",
@@ -404,6 +447,7 @@ export const lifecycle = new Hono<App>()
             finalLoss,
             finalLossReported: body.final_loss !== undefined && body.final_loss !== null,
             convergenceStep: figures.convergenceStep,
+            cancelRequested: false,
             finishedAt: now,
             heartbeatAt: now,
             updatedAt: now,
