@@ -137,6 +137,33 @@ describe.each([1_000, 100_000])("with %i tasks", (tasks) => {
     }
   });
 
+  it("a filter that no index serves looks at 50,000 tasks a call at most, and goes on", async () => {
+    const filter = encodeURIComponent("lora_rank = 7");
+    let path = `/api/tasks?filter=${filter}`;
+    let scanned = 0;
+    for (let pages = 0; pages < 5; pages++) {
+      const response = await ledger.request(path, { key });
+      // Each candidate is drawn from the index and looked at; where none fits they are counted too.
+      within(costOf(response), { trips: 2, read: 150_010, written: 0 });
+      const answer = (await response.json()) as {
+        items: unknown[];
+        scanned: number;
+        next_cursor: string | null;
+      };
+      expect(answer.items).toEqual([]);
+      scanned += answer.scanned;
+      if (!answer.next_cursor) break;
+      path = `/api/tasks?filter=${filter}&cursor=${answer.next_cursor}`;
+    }
+    expect(scanned).toBeGreaterThanOrEqual(tasks);
+    // One that fits soon stops soon.
+    within(await cost(`/api/tasks?limit=20&filter=${encodeURIComponent("lora_rank = 64")}`), {
+      trips: 1,
+      read: 600,
+      written: 0,
+    });
+  });
+
   it("one task", async () => {
     within(await cost(`/api/tasks/${id}`), { trips: 1, read: 10, written: 0 });
   });

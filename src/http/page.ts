@@ -12,14 +12,19 @@ export const pageQuery = {
     .describe("How many items at most."),
   cursor: z
     .string()
-    .max(500)
+    .max(4000)
     .optional()
     .describe("`next_cursor` of the page before; opaque, good only for the same list."),
 };
 
 /** Makes an opaque cursor for one list out of the last row's place. */
-export const encodeCursor = (list: string, place: (string | number | null)[]) =>
-  btoa(JSON.stringify([list, ...place]))
+export const encodeCursor = (list: string, place: readonly (string | number | null)[]) =>
+  btoa(
+    JSON.stringify([list, ...place]).replace(
+      /[\u0080-\uffff]/g,
+      (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    ),
+  )
     .replaceAll("+", "-")
     .replaceAll("/", "_")
     .replaceAll("=", "");
