@@ -290,7 +290,9 @@ class Server:
         )
         if (
             value["kind"] not in ("final", "checkpoint", "state", "sample", "config")
-            or "/" in value["filename"]
+            or any(part in ("", ".", "..") for part in value["filename"].split("/"))
+            or len(value["filename"]) > 255
+            or "\\" in value["filename"]
         ):
             raise Problem(422, "kind or filename", "not-valid")
         self.check_attempt(task, value)

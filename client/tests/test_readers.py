@@ -12,9 +12,11 @@ from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.tensorboard import EventFile, EventFolder, masked_crc32c
 from lora_ledger.points import Points, iso, number
 from lora_ledger.redact import redact_command, redact_text
-from lora_ledger.run import Follower, Offset, find_config, read_config
+from lora_ledger.follow.follower import Follower, Offset
+from lora_ledger.run import read_config
 from lora_ledger.trainers import recognise
 from lora_ledger.trainers.kohya import Kohya
+from lora_ledger.trainers.launch import find_config
 
 
 class BarTest(TemporaryCase):
@@ -247,8 +249,8 @@ class PointsTest(TemporaryCase):
         for value in (0.1, 0.3):
             points.add("loss/current", 1, value, 0.0, 1)
         points.add("lr/unet", 1, 0.5, 0.0, 1)
-        points.bar(1, 0.5, 0.0)
-        points.bar(2, 0.6, 0.0)
+        points.loss(1, 0.5, 0.0)
+        points.loss(2, 0.6, 0.0)
         points.add("loss/current", 2, 0.4, 0.0, 1)
         self.assertEqual(points.drain(), [])
         points.add("lr/unet", 2, 0.25, 0.0, 1)
@@ -264,7 +266,7 @@ class PointsTest(TemporaryCase):
                 },
             ],
         )
-        points.bar(4, 0.8, 0.0)
+        points.loss(4, 0.8, 0.0)
         self.assertEqual(
             [e["metrics"] for e in points.drain(final=True)],
             [
@@ -277,7 +279,7 @@ class PointsTest(TemporaryCase):
     def test_the_bar_speaks_when_tensorboard_stays_silent(self):
         now = [0.0]
         points = Points("loss/current", hold=150, clock=lambda: now[0])
-        points.bar(1, 0.5, 0.0)
+        points.loss(1, 0.5, 0.0)
         self.assertEqual(points.drain(), [])
         now[0] = 151
         self.assertEqual([e["metrics"] for e in points.drain()], [{"loss": 0.5}])
@@ -314,7 +316,7 @@ class OffsetTest(TemporaryCase):
     def test_follower_keeps_the_last_state_of_a_step(self):
         points = Points("loss/current")
         progress = {}
-        follower = Follower(Kohya([], ".", {}), points, progress, 100, None)
+        follower = Follower(Kohya([], ".", {}), points, progress, 100)
         for line in (
             "caching latents: 50%|##  | 1/2 [00:01<00:01, 1.00it/s, loss=9.0]",
             "steps:   0%|          | 0/50 [00:00<?, ?it/s]",
@@ -334,7 +336,7 @@ class OffsetTest(TemporaryCase):
             progress,
             {"epoch": 3, "total_epochs": 4, "step": 102, "total_steps": 150, "percent": 68.0, "eta_sec": 48},
         )
-        self.assertTrue(follower.saw_marker)
+        self.assertTrue(follower.seen.marker)
 
 
 class TomlTest(TemporaryCase):

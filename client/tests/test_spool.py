@@ -7,7 +7,7 @@ from unittest import mock
 from tests.helpers import TemporaryCase
 
 from lora_ledger import host, say
-from lora_ledger.datasets import collect, folder_facts
+from lora_ledger.datasets import Source, collect, folder_facts
 from lora_ledger.process import shell_code
 from lora_ledger.sender import Sender
 from lora_ledger.spool import FINISH, MESSAGES, UPLOADS, Busy, Spool
@@ -153,18 +153,19 @@ class DatasetTest(TemporaryCase):
             if caption is not None:
                 (data / "10_aki" / f"{n}.txt").write_text(caption)
         facts = collect(
-            Kohya([], self.folder, {"train_data_dir": "data", "caption_extension": ".txt"}).dataset_folders()
+            Kohya([], self.folder, {"train_data_dir": "data", "caption_extension": ".txt"}).datasets()
         )
         self.assertEqual(
             [(f["name"], f["repeats"], f["image_count"]) for f in facts],
             [("10_aki", 10, 3), ("2_style", 2, 0)],
         )
-        self.assertEqual(facts[0]["tag_distribution"], {"aki": 2, "1girl": 1, "solo": 1})
-        again = folder_facts(data / "10_aki", 10, "10_aki", ".txt", time.monotonic() + 9)
+        self.assertEqual(facts[0]["tag_distribution"], {"aki": 3, "1girl": 1, "solo": 1})
+        source = Source(data / "10_aki", 10)
+        again = folder_facts(source, time.monotonic() + 9)
         self.assertEqual(again["content_hash"], facts[0]["content_hash"])
         (data / "10_aki" / "1.txt").write_text("aki, changed")
         self.assertNotEqual(
-            folder_facts(data / "10_aki", 10, "10_aki", ".txt", time.monotonic() + 9)["content_hash"],
+            folder_facts(source, time.monotonic() + 9)["content_hash"],
             facts[0]["content_hash"],
         )
 
@@ -176,8 +177,10 @@ class DatasetTest(TemporaryCase):
         )
         folders = Kohya(
             [], self.folder, {"train_data_dir": "gone", "dataset_config": "d.toml"}
-        ).dataset_folders()
-        self.assertEqual(folders, [(self.folder / "img", 3, "img", ".cap")])
+        ).datasets()
+        self.assertEqual(
+            [(s.path, s.repeats, s.name, s.extension) for s in folders], [(self.folder / "img", 3, "img", ".cap")]
+        )
 
     def test_bounds(self):
         folder = self.folder / "1_many"
@@ -185,10 +188,10 @@ class DatasetTest(TemporaryCase):
         for n in range(1200):
             (folder / f"{n}.png").touch()
             (folder / f"{n}.txt").write_text(f"tag {n}")
-        fact = folder_facts(folder, 1, "1_many", ".txt", time.monotonic() + 9)
+        fact = folder_facts(Source(folder, 1), time.monotonic() + 9)
         self.assertEqual((fact["image_count"], len(fact["tag_distribution"])), (1200, 1000))
-        self.assertIsNone(folder_facts(folder, 1, "1_many", ".txt", time.monotonic() - 1))
-        self.assertIsNone(folder_facts(self.folder / "gone", 1, "gone", ".txt", time.monotonic() + 9))
+        self.assertIsNone(folder_facts(Source(folder, 1), time.monotonic() - 1))
+        self.assertIsNone(folder_facts(Source(self.folder / "gone", 1), time.monotonic() + 9))
 
 
 class WatchTest(TemporaryCase):

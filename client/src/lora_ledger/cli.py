@@ -99,6 +99,11 @@ def build_parser():
     run.add_argument(
         "--output-dir", metavar="DIR", help="where the weights will appear (default: from the configuration)"
     )
+    run.add_argument(
+        "--upload-state",
+        action="store_true",
+        help="upload the folders that training can be resumed from, too (large)",
+    )
     run.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
     run.add_argument("--resume-task", metavar="ID", type=int, help="record as the next attempt of this task")
     run.add_argument(

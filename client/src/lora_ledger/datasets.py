@@ -1,66 +1,220 @@
 """Facts about training data, computed from names, sizes and captions: no image is ever read."""
 
 import hashlib
+import json
 import os
 import time
 from collections import Counter
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl"}
+VIDEOS = {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".gif", ".mpg", ".mpeg", ".wmv"}
 MAX_TAGS = 1000
 MAX_TAG = 200
 MAX_FILES = 200_000
 MAX_SECONDS = 120.0
 MAX_CAPTION = 65_536
+# A file of captions or rows beyond this is known by its name and size alone.
+MAX_ROWS_FILE = 64 * 1024 * 1024
+# The ledger takes so many datasets of one task.
+MAX_SOURCES = 50
 
 
-def folder_facts(folder, repeats, name, extension, deadline):
+class OutOfBounds(Exception):
+    """The data cannot be read within the bounds on time and files."""
+
+
+class Source:
+    """Where training data lie, and how the trainer reads them.
+
+    `path` is a folder of images, or a file of captions or rows (`is_file`). `extension` is the captions' (with its
+    dot); `recursive` looks into folders below; `skip(stem)` leaves out images by their name without its ending;
+    `fallback` is the caption of an image that has none; `every_line` takes each line of a caption file as a caption
+    of its own, else only the first counts; `captions_file` names one JSON file with all captions of the folder.
+    """
+
+    def __init__(
+        self,
+        path,
+        repeats=None,
+        name=None,
+        extension=".txt",
+        recursive=False,
+        skip=None,
+        fallback=None,
+        every_line=False,
+        captions_file=None,
+        is_file=False,
+    ):
+        self.path = path
+        self.repeats = _whole(repeats)
+        self.name = name or path.name or str(path)
+        self.extension = extension if not extension or extension.startswith(".") else f".{extension}"
+        self.recursive = recursive
+        self.skip = skip
+        self.fallback = fallback
+        self.every_line = every_line
+        self.captions_file = captions_file
+        self.is_file = is_file
+
+
+def _whole(value):
+    """A count of repeats as the ledger takes it: whole and not negative, else None."""
+    try:
+        number = float(value)
+        return int(number) if number >= 0 and number == int(number) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _walk(source, deadline):
+    """({relative name: size}, {relative stem: path of its caption}) of the images and videos."""
+    images, captions = {}, {}
+    folders = [(source.path, "")]
+    seen = 0
+    while folders:
+        folder, prefix = folders.pop()
+        with os.scandir(folder) as found:
+            for entry in found:
+                seen += 1
+                if seen > MAX_FILES or time.monotonic() > deadline:
+                    raise OutOfBounds
+                stem, ending = os.path.splitext(entry.name)
+                if source.recursive and entry.is_dir(follow_symlinks=False):
+                    # ai-toolkit and others keep what is no training image in hidden and `_controls` folders.
+                    if not entry.name.startswith(".") and entry.name != "_controls":
+                        folders.append((entry.path, f"{prefix}{entry.name}/"))
+                elif ending.lower() in IMAGES or ending.lower() in VIDEOS:
+                    if not (source.skip and source.skip(stem)):
+                        images[prefix + entry.name] = entry.stat().st_size
+                elif ending == source.extension:
+                    captions[prefix + stem] = entry.path
+    return images, captions
+
+
+def _tags(counter, caption):
+    """Counts a caption's tags as sd-scripts does: split at commas, lower case."""
+    counter.update(tag[:MAX_TAG] for tag in (part.strip().lower() for part in caption.split(",")) if tag)
+
+
+def folder_facts(source, deadline):
     """One folder's facts as the ledger takes them, or None when it cannot be read within the bounds.
 
-    Tags are counted as sd-scripts does: the caption's first line, split at commas, lower case, not multiplied by
-    repeats. The hash covers sorted names, sizes and the captions' text.
+    Tags are not multiplied by repeats. The hash covers sorted names, sizes and the captions' text.
     """
-    images = {}
-    captions = {}
-    try:
-        with os.scandir(folder) as entries:
-            for count, entry in enumerate(entries):
-                if count > MAX_FILES or time.monotonic() > deadline:
-                    return None
-                stem, ending = os.path.splitext(entry.name)
-                if ending.lower() in IMAGES:
-                    images[entry.name] = entry.stat().st_size
-                elif ending == extension:
-                    captions[stem] = entry.path
-    except OSError:
-        return None
     digest = hashlib.sha256()
     tags = Counter()
-    for image in sorted(images):
-        stem = os.path.splitext(image)[0]
-        text = b""
-        if stem in captions:
+    try:
+        images, captions = _walk(source, deadline)
+        common = _captions_of(source.captions_file) if source.captions_file else {}
+        for image in sorted(images):
+            stem = os.path.splitext(image)[0]
+            text = b""
             if time.monotonic() > deadline:
                 return None
-            try:
-                with open(captions[stem], "rb") as file:
-                    text = file.read(MAX_CAPTION)
-            except OSError:
-                pass
-        digest.update(f"{image}\0{images[image]}\0".encode("utf-8", "surrogateescape") + text + b"\0")
-        first = (text.decode("utf-8-sig", "replace").strip().splitlines() or [""])[0]
-        tags.update(tag[:MAX_TAG] for tag in (part.strip().lower() for part in first.split(",")) if tag)
+            if stem in captions:
+                try:
+                    with open(captions[stem], "rb") as file:
+                        text = file.read(MAX_CAPTION)
+                except OSError:
+                    pass
+            elif common:
+                text = common.get(image, common.get(stem, "")).encode("utf-8", "replace")
+            digest.update(f"{image}\0{images[image]}\0".encode("utf-8", "surrogateescape") + text + b"\0")
+            lines = text.decode("utf-8-sig", "replace").strip().splitlines() or [source.fallback or ""]
+            for line in lines if source.every_line else lines[:1]:
+                _tags(tags, line)
+    except (OSError, OutOfBounds):
+        return None
     return {
-        "name": name,
-        "source_path": str(folder),
+        "name": source.name,
+        "source_path": str(source.path),
         "image_count": len(images),
-        "repeats": repeats,
+        "repeats": source.repeats,
         "tag_distribution": dict(tags.most_common(MAX_TAGS)),
         "content_hash": digest.hexdigest(),
     }
 
 
-def collect(folders, seconds=MAX_SECONDS):
-    """Facts of all folders that can be read in the given time."""
+def _caption_text(value):
+    """A caption out of the forms that metadata files have: text, a list of texts, {caption, tags}."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return _caption_text(value[0]) if value else ""
+    if isinstance(value, dict):
+        parts = [_caption_text(value.get(key)) for key in ("caption", "caption_content", "text", "tags")]
+        return ", ".join(part for part in parts if part)
+    return ""
+
+
+def _captions_of(path):
+    """{name: caption} of a JSON file such as diffusion-pipe's captions.json."""
+    try:
+        with open(path, "rb") as file:
+            document = json.loads(file.read(MAX_ROWS_FILE))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {str(k): _caption_text(v) for k, v in document.items()} if isinstance(document, dict) else {}
+
+
+def file_facts(source, deadline):
+    """Facts of one file of rows: JSON (a list, or a mapping by path), JSON lines, CSV or text, one row a line.
+
+    What is larger than 64 MB or cannot be read as text is told by name and size, without a count.
+    """
+    digest = hashlib.sha256()
+    tags = Counter()
+    count = None
+    try:
+        size = os.path.getsize(source.path)
+        if size > MAX_ROWS_FILE or source.path.suffix in (".parquet", ".arrow"):
+            digest.update(f"{source.path.name}\0{size}".encode("utf-8", "surrogateescape"))
+        else:
+            data = source.path.read_bytes()
+            digest.update(data)
+            rows = _rows(data.decode("utf-8-sig", "replace"), source.path.suffix)
+            count = len(rows)
+            for row in rows:
+                if time.monotonic() > deadline:
+                    return None
+                if isinstance(row, dict) and ("caption" in row or "tags" in row):
+                    _tags(tags, _caption_text(row))
+    except OSError:
+        return None
+    return {
+        "name": source.name,
+        "source_path": str(source.path),
+        "image_count": count,
+        "repeats": source.repeats,
+        "tag_distribution": dict(tags.most_common(MAX_TAGS)),
+        "content_hash": digest.hexdigest(),
+    }
+
+
+def _rows(text, ending):
+    if ending == ".json":
+        try:
+            document = json.loads(text)
+            return list(document.values()) if isinstance(document, dict) else document
+        except (ValueError, RecursionError):
+            # Some trainers' .json files are JSON lines.
+            pass
+    lines = [line for line in text.splitlines() if line.strip()]
+    if ending == ".csv":
+        return lines[1:]
+    if ending not in (".json", ".jsonl"):
+        return lines
+    rows = []
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except (ValueError, RecursionError):
+            continue
+    return rows
+
+
+def collect(sources, seconds=MAX_SECONDS):
+    """Facts of all sources that can be read in the given time."""
     deadline = time.monotonic() + seconds
-    facts = (folder_facts(*folder, deadline) for folder in folders)
+    facts = ((file_facts if s.is_file else folder_facts)(s, deadline) for s in sources[:MAX_SOURCES])
     return [fact for fact in facts if fact]

@@ -43,27 +43,34 @@ def number(value):
 class Points:
     """Rows by step. Values of one series at one step are averaged, as they come with gradient accumulation.
 
-    `loss` itself is `loss_tag` where TensorBoard gives that series, else the progress bar's mean, which is held back
-    for `hold` seconds first while TensorBoard may still bring the better value.
+    `loss` itself is the best series of `loss_tag` (a series' name, or {name: rank} with 0 the best) that has the step;
+    where none has, the value that lines and bars tell, which is held back for `hold` seconds first while a better
+    source may still bring it.
     """
 
     LIMIT = 50_000
     # A heartbeat stays well below the ledger's limit of 1 MB.
     VALUES = 10_000
+    # What a progress bar shows ranks behind what a line says, and both behind files.
+    LINE, BAR = 8, 9
+    # A row waits so long for further series of its step, where their files have fallen silent.
+    SILENCE = 60.0
 
     def waiting(self):
         """How many rows have come together."""
         return len(self._rows)
 
     def __init__(self, loss_tag="loss/current", hold=0.0, clock=time.monotonic):
-        self.loss_tag = loss_tag
+        self.loss_tags = loss_tag if isinstance(loss_tag, dict) else {loss_tag: 0}
         self.hold = hold
+        self.held_any = False
         self._clock = clock
         self._guard = threading.Lock()
         self._rows = {}
         self._open = {}
-        self._bar = {}
-        self._covered = -1
+        self._held = {}
+        # By rank, the furthest step that has its loss from there.
+        self._covered = [-1] * (self.BAR + 1)
         self._newest = -1
         self._before = -1
 
@@ -78,7 +85,7 @@ class Points:
             if len(self._rows) >= self.LIMIT:
                 say.warn_once("points", "metrics come faster than they can be kept; some are left out")
                 return
-            row = self._rows[step] = [epoch, when if when is not None else time.time(), {}]
+            row = self._rows[step] = [epoch, when if when is not None else time.time(), {}, self._clock()]
         elif row[0] is None:
             row[0] = epoch
         row[2].update(metrics)
@@ -106,17 +113,27 @@ class Points:
     def _close(self, series):
         step, total, count, when, epoch = self._open.pop(series)
         mean = total / count
+        rank = self.loss_tags.get(series)
         metrics = {series: mean}
-        if series == self.loss_tag:
-            self._covered = max(self._covered, step)
-            metrics["loss"] = mean
+        if rank is not None:
+            self.held_any = True
+            if self._is_covered(step, rank):
+                if series == "loss":
+                    return
+            else:
+                metrics["loss"] = mean
+            self._covered[rank] = max(self._covered[rank], step)
         self._set(step, metrics, when, epoch)
 
-    def bar(self, step, value, when, epoch=None):
-        """The loss on the progress bar after the given step."""
+    def _is_covered(self, step, rank):
+        return any(covered >= step for covered in self._covered[:rank])
+
+    def loss(self, step, value, when, epoch=None, rank=BAR):
+        """The loss that a line (rank LINE) or the progress bar (rank BAR) shows after the given step."""
         with self._guard:
-            if step > self._covered and len(self._bar) < self.LIMIT:
-                self._bar[step] = (value, when, epoch, self._clock())
+            self.held_any = True
+            if not self._is_covered(step, rank) and len(self._held) < self.LIMIT:
+                self._held[step, rank] = (value, when, epoch, self._clock())
 
     def drain(self, limit=1000, final=False):
         """At most `limit` log entries in order of step; `final` also gives what is still open or held back."""
@@ -125,21 +142,28 @@ class Points:
                 for series in list(self._open):
                     self._close(series)
             now = self._clock()
-            for step in sorted(self._bar):
-                value, when, epoch, since = self._bar[step]
-                if step <= self._covered:
-                    del self._bar[step]
+            for step, rank in sorted(self._held):
+                value, when, epoch, since = self._held[step, rank]
+                if self._is_covered(step, rank):
+                    del self._held[step, rank]
                 elif final or now - since >= self.hold:
-                    del self._bar[step]
+                    del self._held[step, rank]
+                    if rank == self.LINE:
+                        self._covered[rank] = max(self._covered[rank], step)
                     self._set(step, {"loss": value}, when, epoch)
             entries = []
             values = 0
-            ready = sorted(step for step in self._rows if final or self._newest < 0 or step < self._before)
+            patience = max(self.hold, self.SILENCE)
+            ready = sorted(
+                step
+                for step, row in self._rows.items()
+                if final or self._newest < 0 or step < self._before or now - row[3] >= patience
+            )
             for step in ready[:limit]:
                 values += len(self._rows[step][2])
                 if entries and values > self.VALUES:
                     break
-                epoch, when, metrics = self._rows.pop(step)
+                epoch, when, metrics, _ = self._rows.pop(step)
                 entry = {
                     "step": step,
                     "time": iso(when),

@@ -25,7 +25,9 @@ class Process:
     def __init__(self, command, feed):
         self.feed = feed
         self.returncode = None
+        self.outlasting = False
         self._escalating = False
+        self._heard = time.monotonic()
         options = (
             {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
         )
@@ -65,6 +67,7 @@ class Process:
                 return
             if not data:
                 return
+            self._heard = time.monotonic()
             if open_target:
                 open_target = say.write_stderr(data) if target == 2 else self._write(target, data)
             try:
@@ -96,6 +99,22 @@ class Process:
         for pump in self._pumps:
             pump.join(max(0.1, deadline - time.monotonic()))
 
+    def quiet_seconds(self):
+        """Seconds since the last output."""
+        return time.monotonic() - self._heard
+
+    def left_behind(self):
+        """Whether processes of the trainer's group live on, or hold its output open."""
+        if any(pump.is_alive() for pump in self._pumps):
+            return True
+        if WINDOWS:
+            return False
+        try:
+            os.killpg(self.pid, 0)
+        except OSError:
+            return False
+        return True
+
     def send(self, number):
         """Sends a signal to the trainer's whole group."""
         try:
@@ -109,6 +128,9 @@ class Process:
         except (OSError, ValueError):
             pass
 
+    def _gone(self):
+        return self._process.poll() is not None and not (self.outlasting and self.left_behind())
+
     def stop(self, signals, grace):
         """Sends the signals one after another, `grace` seconds apart, until the trainer has ended. Returns at once."""
         if self._escalating:
@@ -117,11 +139,11 @@ class Process:
 
         def escalate():
             for number in signals:
-                if self._process.poll() is not None:
+                if self._gone():
                     return
                 self.send(number)
                 deadline = time.monotonic() + grace
-                while time.monotonic() < deadline and self._process.poll() is None:
+                while time.monotonic() < deadline and not self._gone():
                     time.sleep(0.1)
 
         threading.Thread(target=escalate, name="ledger-stop", daemon=True).start()

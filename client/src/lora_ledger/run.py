@@ -9,30 +9,23 @@ import time
 from . import datasets, host, say
 from .console import Console
 from .follow import gpu
-from .follow.bar import read_bar
+from .follow.follower import FIRST_FILE, Follower, ranks
+from .follow.state_json import read_history
 from .follow.tensorboard import EventFolder
 from .points import Points
 from .process import Process, shell_code
 from .recorder import Recorder
-from .redact import redact_command
+from .redact import redact_command, redact_text
 from .trainers import recognise
+from .trainers.launch import find_config
 from .watch import Watch
 
 CONFIG_LIMIT = 4 * 1024 * 1024
-# torch's SummaryWriter flushes every 120 seconds: so long the bar's loss waits for the exact one.
-TENSORBOARD_DELAY = 150.0
 GPU_SECONDS = 15.0
-
-
-def find_config(command):
-    """The configuration file that a trainer's command names, or None."""
-    for index, argument in enumerate(command):
-        for option in ("--config_file", "--config"):
-            if argument == option and index + 1 < len(command):
-                return command[index + 1]
-            if argument.startswith(option + "="):
-                return argument[len(option) + 1 :]
-    return None
+# Between two looks for new event files.
+LOOK_SECONDS = 1.0
+# A trainer that forked and exited is followed until its processes end, or were silent for so long.
+FORK_SILENCE = 300.0
 
 
 def read_config(path):
@@ -59,106 +52,6 @@ def read_config(path):
         )
 
 
-class Offset:
-    """Where one source's own step count stands in the task's: after a resume it may begin anew or go on."""
-
-    def __init__(self, from_step):
-        self.from_step = from_step or 0
-        self.value = None
-
-    def step(self, own):
-        """The task's step for the source's own; its first step decides."""
-        if self.value is None:
-            self.value = 0 if own > self.from_step else self.from_step
-        return own + self.value
-
-
-class Follower:
-    """Turns a trainer's lines and event files into points and progress."""
-
-    def __init__(self, trainer, points, progress, from_step, events):
-        self.trainer = trainer
-        self.points = points
-        self.progress = progress
-        self.events = events
-        self.started = threading.Event()
-        self.saw_marker = False
-        self._bar_offset = Offset(from_step)
-        self._event_offset = Offset(from_step)
-        self._bar_point = None
-        self._epochs = []
-
-    def line(self, line):
-        """Takes a line or a state of a bar."""
-        bar = read_bar(line)
-        if bar is not None:
-            self._bar(bar)
-            return
-        if self.trainer.success_marker and self.trainer.success_marker in line:
-            self.saw_marker = True
-        epoch = self.trainer.epoch_line(line.strip())
-        if epoch:
-            step = self.progress.get("step") or 0
-            self._epochs.append((step, epoch[0]))
-            self.progress["epoch"], self.progress["total_epochs"] = epoch
-
-    def _bar(self, bar):
-        if self.trainer.bar_desc is not None and bar.desc != self.trainer.bar_desc:
-            return
-        loss = next((bar.values[name] for name in self.trainer.bar_loss if name in bar.values), None)
-        if loss is None and (self.trainer.bar_desc is None or bar.step == 0):
-            return
-        self.started.set()
-        step = (
-            self._bar_offset.step(bar.step)
-            if loss is not None or self._bar_offset.value is not None
-            else bar.step
-        )
-        total = bar.total + (self._bar_offset.value or 0)
-        self.progress.update(
-            step=step,
-            total_steps=total,
-            percent=round(100 * step / total, 2) if total else None,
-            eta_sec=bar.eta,
-        )
-        if loss is None:
-            return
-        if self._bar_point and self._bar_point[0] != step:
-            self.points.bar(*self._bar_point)
-        # tqdm shows a new step with the old loss first: only the last state of a step counts.
-        self._bar_point = (step, loss, time.time(), self.progress.get("epoch"))
-
-    def poll(self):
-        """Reads what the event files have got since the last call."""
-        if self.events is None:
-            return
-        for when, step, tag, value in self.events.read():
-            if tag.startswith("hparam") or tag.startswith("_hparams_"):
-                continue
-            step = self._event_offset.step(step) if step > 0 or self._event_offset.value is not None else step
-            if not tag.startswith("loss/epoch"):
-                self.progress["step"] = max(self.progress.get("step") or 0, step)
-            self.points.add(tag, step, value, when or time.time(), self._epoch_of(step))
-
-    def _epoch_of(self, step):
-        for start, epoch in reversed(self._epochs):
-            if step > start:
-                return epoch
-        return self._epochs[0][1] if self._epochs else None
-
-    def end(self):
-        """The last reading, after the trainer ended."""
-        self.poll()
-        if self._bar_point:
-            self.points.bar(*self._bar_point)
-            self._bar_point = None
-
-    @property
-    def offset(self):
-        """How far the trainer's own steps lie behind the task's."""
-        return self._bar_offset.value or self._event_offset.value or 0
-
-
 class RunCommand:
     """One run from launch to exit code. `options` are the command line's (see cli)."""
 
@@ -181,9 +74,9 @@ class RunCommand:
         self.config_path = self.options.config or find_config(self.command)
         config, text = read_config(self.config_path)
         self.trainer = recognise(self.command, text, self.cwd, self.options.output_dir)
-        watch = Watch(self.trainer)
-        logs = self.trainer.log_folder()
-        events = EventFolder(logs, lambda pid: self.process.owns(pid)) if logs else None
+        watch = Watch(self.trainer, self.options.upload_state)
+        readers = self._readers()
+        resumed_at = self.trainer.resume_step()[0] or 0
         from_step = self._from_step()
         # Signals that come while the trainer is being started wait for it.
         self._catch_signals()
@@ -196,9 +89,9 @@ class RunCommand:
         except OSError as error:
             say.warn(f"{self.command[0]} cannot be started: {error.strerror}")
             return 126
-        points = Points(self.trainer.loss_tag, TENSORBOARD_DELAY if events else 0.0)
+        points = Points(ranks(readers), FIRST_FILE if readers else 0.0)
         self.recorder = Recorder(self.settings, points)
-        follower = Follower(self.trainer, points, self.recorder.progress, from_step, events)
+        follower = Follower(self.trainer, points, self.recorder.progress, from_step, readers)
         console = Console(self.recorder.spool.folder / "console.log.gz", follower.line)
         self.recorder.tail = console.tail
         self.recorder.on_cancel = self._cancel
@@ -227,6 +120,7 @@ class RunCommand:
         while self.process.wait(0.2) is None:
             pass
         self.process.finish_reading()
+        self._outlast(follower, watch)
         self._ended.set()
         for thread in waiting:
             thread.join(15.0)
@@ -234,11 +128,17 @@ class RunCommand:
         follower.end()
         for item in watch.poll(ended=True):
             self._add_weight(item, follower)
+        follower.seen.final = watch.found_final
+        if not points.held_any:
+            self._read_history(follower, watch, resumed_at)
         if kept:
             self.recorder.add_file(
                 {"path": str(kept), "filename": "console.log.gz", "kind": "state", "group": "console"}
             )
-        outcome = self._outcome(console, follower, watch)
+        outcome = self._outcome(console, follower.seen)
+        if outcome["status"] == "success" and self.trainer.last_is_final and not watch.found_final:
+            for item in watch.promote():
+                self._add_weight(item, follower)
         if not self.superseded:
             self.recorder.finish(**outcome)
         self.recorder.flush(lambda: self._stop_waiting)
@@ -248,6 +148,46 @@ class RunCommand:
                 + (f" ({outcome['failure_reason']})" if outcome.get("failure_reason") else "")
             )
         return shell_code(self.process.returncode)
+
+    def _readers(self):
+        """What reads the loss from files, best first; made before the start, so that older runs' files are known."""
+        readers = self.trainer.readers()
+        logs = self.trainer.log_folder()
+        if logs:
+            readers.append(
+                EventFolder(
+                    logs, lambda pid: self.process.owns(pid), LOOK_SECONDS, loss_tags=self.trainer.loss_tags
+                )
+            )
+        return readers
+
+    def _outlast(self, follower, watch):
+        """Goes on following the processes of a trainer that forked and exited without having come to its end."""
+        if self.process.returncode != 0 or self.cancelled or self.preempted or not self.process.left_behind():
+            return
+        busy = self.process.quiet_seconds() < 3.0 and self.recorder.progress.get("step")
+        if not busy and (watch.found_final or self.trainer.fault(follower.seen) is None):
+            return
+        say.notice("the command has ended, but processes that it started go on; following them until they end")
+        self.process.outlasting = True
+        while self.process.left_behind() and not (self.cancelled or self.preempted):
+            if self.process.quiet_seconds() > FORK_SILENCE:
+                say.warn("the processes left behind say nothing any more; the record ends here")
+                break
+            self._ended.wait(0.2)
+        self.process.outlasting = False
+        self.process.finish_reading()
+
+    def _read_history(self, follower, watch, resumed_at):
+        """The loss of a run that told it nowhere else, from the newest checkpoint's trainer_state.json."""
+        states = [
+            (saved.step or 0, path)
+            for path, saved in self.trainer.scan()
+            if path.name == "trainer_state.json" and watch.is_new(path)
+        ]
+        if states:
+            rows = read_history(max(states)[1])
+            follower.history([row for row in rows if row[0] > resumed_at])
 
     def _from_step(self):
         if not self.options.resume_task:
@@ -323,11 +263,11 @@ class RunCommand:
         while not follower.started.wait(0.2) and time.monotonic() < deadline and not self._ended.is_set():
             pass
         try:
-            self.recorder.add_datasets(datasets.collect(self.trainer.dataset_folders()))
+            self.recorder.add_datasets(datasets.collect(self.trainer.datasets()))
         except Exception as error:
             say.trouble(error)
 
-    def _outcome(self, console, follower, watch):
+    def _outcome(self, console, seen):
         code = self.process.returncode
         result = {"exit_code": shell_code(code)}
         if self.cancelled:
@@ -341,14 +281,13 @@ class RunCommand:
                 "error_message": "the box was reclaimed (SIGTERM)",
             }
         if code == 0:
-            if watch.found_final or follower.saw_marker or self.trainer.output_folder() is None:
+            fault = self.trainer.fault(seen)
+            if fault is None:
                 return {**result, "status": "success"}
-            return {
-                **result,
-                "status": "failed",
-                "failure_reason": "error",
-                "error_message": "the trainer ended with exit code 0 but wrote no final weights",
-            }
+            message = console.last_exception()
+            if message:
+                fault += f" ({message})"
+            return {**result, "status": "failed", "failure_reason": "error", "error_message": redact_text(fault)}
         message = console.last_exception()
         if console.out_of_memory():
             return {
@@ -379,7 +318,7 @@ class RunCommand:
             signal.signal(hangup, self._on_hangup)
 
     def _running(self):
-        return self.process is not None and self.process.returncode is None
+        return self.process is not None and (self.process.returncode is None or self.process.outlasting)
 
     def _on_interrupt(self, *_):
         self._interrupts += 1

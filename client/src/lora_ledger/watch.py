@@ -1,4 +1,4 @@
-"""Notices weight files that this run wrote, each once it is complete on disk."""
+"""Notices files that this run wrote (weights, samples, training state), each once it is complete on disk."""
 
 import os
 import time
@@ -10,13 +10,19 @@ STABLE_SECONDS = 3.0
 
 
 class Watch:
-    """Polls a trainer's output folder. Make it before the trainer starts: what is there then is an older run's."""
+    """Polls a trainer's output folder. Make it before the trainer starts: what is there then is an older run's.
 
-    def __init__(self, trainer, clock=time.monotonic):
+    Training state is given only with `upload_state`, since it is large and of use to none but the same trainer.
+    """
+
+    def __init__(self, trainer, upload_state=False, clock=time.monotonic):
         self.trainer = trainer
         self.found_final = False
+        self.newest_checkpoint = []
+        self._upload_state = upload_state
         self._clock = clock
-        self._given = {path: self._state(path) for path, _ in trainer.scan()}
+        self._before = {path: self._state(path) for path, _ in trainer.scan()}
+        self._given = dict(self._before)
         self._seen = {}
 
     @staticmethod
@@ -31,6 +37,8 @@ class Watch:
         """The weight items that became complete since the last call. `ended` says that no trainer writes any more."""
         items = []
         for path, saved in self.trainer.scan():
+            if saved.kind == "state" and not self._upload_state:
+                continue
             state = self._state(path)
             if state is None or state == self._given.get(path):
                 continue
@@ -47,6 +55,9 @@ class Watch:
             self._given[path] = state
             if saved.kind == "final":
                 self.found_final = True
+            elif saved.kind == "checkpoint":
+                same = [i for i in self.newest_checkpoint if saved.group and i.get("group") == saved.group]
+                self.newest_checkpoint = [*same, item]
             items.append(item)
         return items
 
@@ -62,8 +73,9 @@ class Watch:
                 return None
             except OSError:
                 return None
-        item = {"path": str(path.absolute()), "filename": path.name, "kind": saved.kind}
-        for name, value in (("epoch", saved.epoch), ("step", saved.step), ("group", saved.group)):
+        item = {"path": str(path.absolute()), "filename": saved.filename or path.name, "kind": saved.kind}
+        for name in ("epoch", "step", "group", "prompt", "seed"):
+            value = getattr(saved, name)
             if value is not None:
                 item[name] = value
         for name in ("epoch", "step"):
@@ -71,3 +83,12 @@ class Watch:
             if name not in item and isinstance(value, str) and value.isdigit():
                 item[name] = int(value)
         return item
+
+    def is_new(self, path):
+        """Whether this run wrote the file."""
+        return self._state(path) != self._before.get(path)
+
+    def promote(self):
+        """The newest checkpoint's files as final weights, for trainers whose last checkpoint that is."""
+        self.found_final = bool(self.newest_checkpoint)
+        return [{**item, "kind": "final"} for item in self.newest_checkpoint]

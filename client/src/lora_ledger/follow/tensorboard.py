@@ -7,6 +7,7 @@ tensorflow/core/lib/io/record_writer.h), each an Event message (tensorflow/core/
 import os
 import re
 import struct
+import time
 from pathlib import Path
 
 _CRC = []
@@ -197,10 +198,14 @@ class EventFolder:
     """Follows the event files that one trainer writes below a logging folder, and no other run's.
 
     `owned(pid)` says whether a process belongs to the trainer: True, False, or None when nobody can tell any more.
-    Make it before the trainer starts: files that exist then are an older run's.
+    Make it before the trainer starts: files that exist then are an older run's. `pause` seconds lie between two looks
+    for new files.
     """
 
-    def __init__(self, folder, owned=lambda pid: None):
+    def __init__(self, folder, owned=lambda pid: None, pause=0.0, loss_tags=()):
+        self.loss_tags = loss_tags
+        self.pause = pause
+        self._looked = None
         self.folder = Path(folder)
         self.owned = owned
         self.old = set(_find(self.folder))
@@ -223,8 +228,11 @@ class EventFolder:
             self.run_folder = self.run_folder or parent
             self.files[path] = EventFile(path)
 
-    def read(self):
-        """Yields (time, step, tag, value) of everything new."""
-        self._look()
+    def read(self, final=False):
+        """Yields (time, step, tag, value) of everything new; `final` looks for new files whatever the pause."""
+        now = time.monotonic()
+        if final or self._looked is None or now - self._looked >= self.pause:
+            self._looked = now
+            self._look()
         for file in list(self.files.values()):
             yield from file.read()

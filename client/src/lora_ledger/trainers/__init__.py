@@ -1,20 +1,26 @@
-"""What the client knows of each trainer: one module a trainer, the first that recognises the run is taken.
+"""What the client knows of each trainer: one module a trainer, the first that recognises the launch is taken.
 
-A trainer has: `name`; `bar_desc` (the progress bar's description, None for any) and `bar_loss` (names in its
-postfix, best first); `loss_tag` (the TensorBoard series that is the loss); `log_folder()`; `output_folder()`;
-`classify(path)`; `success_marker`; `epoch_line(line)`; `resume_step()`; `dataset_folders()`; `extra_configs()`.
+`generic.Generic` is the base of all and says what a trainer answers: its bar and lines, its readers and event files,
+its weights, samples and state, when its exit code 0 is no success, and where its training data lie.
 """
 
+from .ai_toolkit import AiToolkit
+from .diffusers import Diffusers
+from .diffusion_pipe import DiffusionPipe
 from .generic import Generic
 from .kohya import Kohya
+from .launch import Launch
+from .onetrainer import OneTrainer
+from .transformers import Axolotl, LlamaFactory
 
-ALL = [Kohya]
+ALL = [AiToolkit, OneTrainer, DiffusionPipe, Axolotl, LlamaFactory, Diffusers, Kohya]
 
 
 def recognise(command, config_text, cwd, output_dir=None):
     """The trainer behind a command and its configuration file's text (None without a file)."""
+    launch = Launch(command, config_text, cwd, output_dir)
     for trainer in ALL:
-        found = trainer.recognise(command, config_text, cwd, output_dir)
+        found = trainer.recognise(launch)
         if found:
             return found
-    return Generic(command, cwd, output_dir)
+    return Generic(launch.command, launch.cwd, output_dir, launch)

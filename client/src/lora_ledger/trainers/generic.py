@@ -1,58 +1,83 @@
-"""A trainer nobody here knows: only what is plainly visible is recorded."""
+"""A trainer nobody here knows: only what is plainly visible is recorded.
+
+Also the base of all trainers: what the client asks of each, with answers that hold for most.
+"""
 
 import re
 from pathlib import Path
 
-SAVED = (".safetensors", ".ckpt", ".pt")
+from . import files
+from .files import SAVED, Saved
+from .launch import Launch
 
-
-class Saved:
-    """What a file in the output folder is: kind (final, checkpoint, state, sample), and where in training it belongs."""
-
-    def __init__(self, kind, epoch=None, step=None, group=None):
-        self.kind = kind
-        self.epoch = epoch
-        self.step = step
-        self.group = group
+__all__ = ["Generic", "SAVED", "Saved"]
 
 
 class Generic:
-    """Knows the output folder only where the command line names it."""
+    """Knows the output folder where the command line or the client's `--output-dir` names it."""
 
     name = None
+    # The progress bar's description (None: any) and the names of the loss in its postfix, best first.
     bar_desc = None
     bar_loss = ("avr_loss", "loss", "train_loss", "step_loss")
-    loss_tag = None
-    success_marker = None
+    # A bar around the steps' bar that counts epochs.
+    outer_bar = None
+    # Series of event files that are the loss, best first.
+    loss_tags = ("loss/current", "train/loss", "loss/train_step", "train_loss", "loss", "loss/average")
+    # Lines that say that the run came to its end; that it was stopped or failed, whatever the exit code.
+    success_markers = ()
+    stop_markers = ()
+    # Whether an interrupted run saves to the final file and ends with exit code 0: then a final file proves nothing.
+    saves_when_interrupted = False
+    # Whether the newest checkpoint of a complete run is its final weights.
+    last_is_final = False
 
-    def __init__(self, command, cwd, output_dir=None):
+    def __init__(self, command, cwd, output_dir=None, launch=None):
+        self.launch = launch or Launch(command, None, cwd, output_dir)
         self.command = command
         self.cwd = Path(cwd)
-        self._output = output_dir
+        self.expects_weights = bool(output_dir)
+        self._output = output_dir or self.launch.options.get("output_dir") or self.launch.document.get("output_dir")
 
     def path(self, value):
         """A path as the trainer would see it from its working folder."""
         return self.cwd / Path(str(value)).expanduser()
 
+    def setting(self, name):
+        """A setting of the command line, else of the file's top level."""
+        for source in (self.launch.options, self.launch.assignments, self.launch.document):
+            if source.get(name) not in (None, ""):
+                return source[name]
+        return None
+
     def output_folder(self):
         """Where weights will appear, or None."""
-        return self.path(self._output) if self._output else None
+        return self.path(self._output) if isinstance(self._output, str) and self._output else None
 
     def log_folder(self):
         """Where TensorBoard event files will appear, or None."""
-        return None
+        value = self.setting("logging_dir")
+        if isinstance(value, str):
+            return self.path(value)
+        return self.output_folder()
+
+    def readers(self):
+        """Readers of the loss that are better than event files, best first; made before the trainer starts."""
+        return []
 
     def scan(self):
-        """(path, Saved) of each weight file in the output folder now."""
+        """[(path, Saved), …] of each file in the output folder that belongs to the record, as it is now."""
         folder = self.output_folder()
-        try:
-            names = sorted(folder.iterdir()) if folder else []
-        except OSError:
+        if not folder:
             return []
+        return list({**dict(self.scan_flat(folder)), **dict(files.adapter_folders(folder))}.items())
+
+    def scan_flat(self, folder):
+        """The weight files that lie in the folder itself."""
         found = []
-        for path in names:
+        for path in files.entries(folder):
             saved = self.classify(path.name) if path.suffix in SAVED else None
-            if saved:
+            if saved and not (saved.kind == "final" and path.name in files.TRAINING_STATE):
                 found.append((path, saved))
         return found
 
@@ -74,8 +99,34 @@ class Generic:
         """(step, source) that the trainer goes on from; (None, None) when that cannot be known."""
         return None, None
 
-    def dataset_folders(self):
-        """[(folder, repeats, name, caption extension), …] of the training data."""
+    def total_steps(self):
+        """The steps that the settings ask for, or None."""
+        return None
+
+    def logging_steps(self):
+        """After how many steps the trainer prints a line with the loss; None when unknown."""
+        value = self.setting("logging_steps")
+        try:
+            steps = float(value)
+        except (TypeError, ValueError):
+            return None
+        return int(steps) if steps >= 1 else None
+
+    def fault(self, seen):
+        """Why a run that ended with exit code 0 is no success, or None when it is one. `seen` is a run's Seen."""
+        if seen.stopped:
+            return f"the trainer ended with exit code 0, but said: {seen.stopped}"
+        if seen.marker:
+            return None
+        complete = seen.total and seen.step is not None and seen.step >= seen.total
+        if self.saves_when_interrupted and seen.total and seen.step is not None and not complete:
+            return f"the trainer ended with exit code 0 at step {seen.step} of {seen.total}"
+        if seen.final or complete or not self.expects_weights:
+            return None
+        return "the trainer ended with exit code 0 but wrote no final weights"
+
+    def datasets(self):
+        """The training data's folders and files, as `datasets.Source`."""
         return []
 
     def extra_configs(self):

@@ -1,18 +1,23 @@
 """kohya's sd-scripts, lora-scripts that drive them, and musubi-tuner, which share files and output.
 
-Sources: sd-scripts library/train_util.py (file names, arguments) and train_network.py (progress line, log tags).
+Sources: sd-scripts library/train_util.py (file names, arguments, samples) and train_network.py (progress line, log tags).
 """
 
 import json
 import re
 
+from ..datasets import Source
 from ..safetensors import read_metadata
-from ..toml_reader import Unreadable, read_toml
-from .generic import SAVED, Generic, Saved
+from ..toml_reader import read_toml
+from . import files
+from .files import SAVED, Saved
+from .generic import Generic
 
 _EPOCH = re.compile(r"^epoch (\d+)/(\d+)\s*$")
 _FOLDER = re.compile(r"^(\d+)_(.+)$")
-_SCRIPTS = re.compile(r"(?:^|[/\\])\w*train_network\w*\.py$")
+_SCRIPTS = re.compile(r"(?:^|/)\w*train_network\w*\.py$")
+_SAMPLE = re.compile(r"(?:(?P<name>.+)_)?(?:e(?P<epoch>\d{6})|(?P<step>\d{6}))_(?P<index>\d{2,})_\d{14}(?:_(?P<seed>\d+))?$")
+_PROMPT_OPTION = re.compile(r"\s--[a-z]{1,3}\s", re.I)
 _KEYS = (
     "network_module",
     "network_dim",
@@ -21,7 +26,7 @@ _KEYS = (
     "dataset_config",
     "dit",
 )
-_FLAGS = {"save_state", "skip_until_initial_step", "save_state_on_train_end"}
+PROMPTS_LIMIT = 1_000_000
 
 
 def _flatten(document):
@@ -35,21 +40,26 @@ def _flatten(document):
     return flat
 
 
-def _arguments(command):
-    """Options of the command line: `--name value`, `--name=value`, `--flag`."""
-    options = {}
-    name = None
-    for argument in command:
-        if argument.startswith("--"):
-            name, equals, value = argument[2:].partition("=")
-            name = name.replace("-", "_")
-            options[name] = value if equals else True
-            if equals:
-                name = None
-        elif name:
-            options[name] = argument
-            name = None
-    return options
+def read_prompts(path):
+    """The prompts of a `sample_prompts` file in order, without their options; [] where it cannot be read.
+
+    A text file has one prompt a line, a TOML file `[[prompt.subset]]`, a JSON file a list of `{"prompt": …}`.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            text = file.read(PROMPTS_LIMIT)
+        if path.suffix == ".toml":
+            common = read_toml(text).get("prompt")
+            common = common if isinstance(common, dict) else {}
+            rows = [{**common, **row} for row in common.get("subset") or []]
+        elif path.suffix == ".json":
+            rows = json.loads(text)
+        else:
+            lines = (line.strip() for line in text.splitlines())
+            return [_PROMPT_OPTION.split(line, maxsplit=1)[0].strip() for line in lines if line and line[0] != "#"]
+    except (OSError, ValueError, RecursionError, TypeError):
+        return []
+    return [str(row.get("prompt") or "") if isinstance(row, dict) else str(row) for row in rows]
 
 
 class Kohya(Generic):
@@ -58,27 +68,23 @@ class Kohya(Generic):
     name = "kohya"
     bar_desc = "steps"
     bar_loss = ("avr_loss", "loss")
-    loss_tag = "loss/current"
-    success_marker = "model saved."
+    loss_tags = ("loss/current", "loss/average")
+    success_markers = ("model saved.",)
 
-    def __init__(self, command, cwd, options, output_dir=None):
-        super().__init__(command, cwd, output_dir or options.get("output_dir") or None)
+    def __init__(self, command, cwd, options, output_dir=None, launch=None):
+        super().__init__(command, cwd, output_dir or options.get("output_dir") or None, launch)
         self.options = options
 
     @classmethod
-    def recognise(cls, command, config_text, cwd, output_dir=None):
-        """A Kohya for the run, or None when it is no sd-scripts run."""
-        document = {}
-        if config_text is not None:
-            try:
-                document = _flatten(read_toml(config_text.lstrip("\ufeff")))
-            except Unreadable:
-                document = {}
-        script = any(_SCRIPTS.search(argument) for argument in command)
+    def recognise(cls, launch):
+        """A Kohya for the launch, or None when it is no sd-scripts run."""
+        document = _flatten(launch.document)
         keys = sum(key in document for key in _KEYS)
-        if not script and keys < 2:
+        if not _SCRIPTS.search(launch.program) and keys < 2:
             return None
-        return cls(command, cwd, {**document, **_arguments(command)}, output_dir)
+        # `--output_name=x` and the like win over the file; a flag that a launcher set does not count.
+        options = {**document, **launch.options}
+        return cls(launch.command, launch.cwd, options, launch.output_dir, launch)
 
     def _text(self, name):
         value = self.options.get(name)
@@ -93,6 +99,49 @@ class Kohya(Generic):
 
     def task_name(self):
         return self._output_name() or super().task_name()
+
+    def total_steps(self):
+        # With epochs the steps depend on the data; the bar tells them.
+        value = None if self.options.get("max_train_epochs") else self.options.get("max_train_steps")
+        return int(value) if str(value or "").isdigit() else None
+
+    def scan(self):
+        """Weights, samples in `sample/`, and the folders that `--save_state` leaves."""
+        folder = self.output_folder()
+        if not folder:
+            return []
+        found = self.scan_flat(folder)
+        named = self._output_name()
+        for path in files.entries(folder):
+            match = re.fullmatch(r"(?:(.+)-)?(?:(\d{6})|step(\d{8}))-state|(.+)-state", path.name)
+            if match and (match[1] or match[4] or "last") in (named, "epoch", "at", "last") and path.is_dir():
+                epoch, step = (int(part) if part else None for part in match.group(2, 3))
+                found += files.state_folder(path, folder, epoch, step)
+        prompts = None
+        for path in files.entries(folder / "sample"):
+            match = _SAMPLE.match(path.stem)
+            if not match or path.suffix not in files.IMAGES or (match["name"] or None) != named:
+                continue
+            prompts = self._prompts() if prompts is None else prompts
+            index = int(match["index"])
+            found.append(
+                (
+                    path,
+                    Saved(
+                        "sample",
+                        int(match["epoch"]) if match["epoch"] else None,
+                        int(match["step"]) if match["step"] else None,
+                        filename=files.relative(path, folder),
+                        prompt=prompts[index] if index < len(prompts) else None,
+                        seed=int(match["seed"]) if match["seed"] else None,
+                    ),
+                )
+            )
+        return found
+
+    def _prompts(self):
+        value = self._text("sample_prompts")
+        return read_prompts(self.path(value)) if value else []
 
     def classify(self, name):
         stem, dot, ending = name.rpartition(".")
@@ -136,22 +185,21 @@ class Kohya(Generic):
         value = self._text("dataset_config")
         return [self.path(value)] if value else []
 
-    def dataset_folders(self):
-        extension = self._text("caption_extension") or ".caption"
+    def datasets(self):
+        extension = self._text("caption_extension") or self._text("caption_extention") or ".caption"
         configs = self.extra_configs()
         if configs:
             return self._dataset_config(configs[0], extension)
         found = []
+        metadata = self._text("in_json")
+        if metadata and self._text("train_data_dir"):
+            return [Source(self.path(metadata), repeats=self.options.get("dataset_repeats", 1), is_file=True)]
         for key in ("train_data_dir", "reg_data_dir"):
             root = self._text(key)
-            try:
-                folders = sorted(self.path(root).iterdir()) if root else []
-            except OSError:
-                continue
-            for folder in folders:
+            for folder in files.entries(self.path(root)) if root else []:
                 match = _FOLDER.match(folder.name)
                 if match and folder.is_dir():
-                    found.append((folder, int(match[1]), folder.name, extension))
+                    found.append(Source(folder, int(match[1]), extension=extension, fallback=match[2]))
         return found
 
     def _dataset_config(self, path, extension):
@@ -170,11 +218,19 @@ class Kohya(Generic):
                 if not isinstance(subset, dict):
                     continue
                 layers = {**general, **dataset, **subset}
-                named = (
-                    layers.get("image_dir") or layers.get("image_directory") or layers.get("video_directory")
+                repeats = layers.get("num_repeats", 1)
+                rows = next(
+                    (layers[key] for key in ("metadata_file", "image_jsonl_file", "video_jsonl_file") if layers.get(key)),
+                    None,
                 )
-                if named:
-                    folder = self.path(named)
-                    repeats = layers.get("num_repeats", 1)
-                    found.append((folder, repeats, folder.name, layers.get("caption_extension", extension)))
+                named = layers.get("image_dir") or layers.get("image_directory") or layers.get("video_directory")
+                if rows:
+                    found.append(Source(self.path(rows), repeats, is_file=True))
+                elif named:
+                    # musubi-tuner's folders are called `…_directory`, and its captions end in .txt.
+                    usual = extension if layers.get("image_dir") else ".txt"
+                    given = layers.get("caption_extension", usual)
+                    tokens = layers.get("class_tokens")
+                    fallback = tokens if isinstance(tokens, str) else None
+                    found.append(Source(self.path(named), repeats, extension=str(given), fallback=fallback))
         return found

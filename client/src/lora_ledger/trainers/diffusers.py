@@ -1,0 +1,64 @@
+"""diffusers' example scripts. Source: examples/*/train_*_lora*.py."""
+
+import re
+
+from ..datasets import Source
+from . import files
+from .generic import Generic
+
+_SCRIPT = re.compile(
+    r"(?:^|/)train_(?:dreambooth|text_to_image|control|custom|lcm|instruct|unconditional|kandinsky|wuerstchen|cogvideox)\w*\.py$"
+)
+
+
+class Diffusers(Generic):
+    """One example script: settings are command-line arguments alone."""
+
+    name = "diffusers"
+    bar_desc = "Steps"
+    bar_loss = ("loss", "step_loss")
+    loss_tags = ("train_loss", "loss")
+
+    def __init__(self, launch):
+        super().__init__(launch.command, launch.cwd, launch.output_dir, launch)
+        self.expects_weights = True
+
+    @classmethod
+    def recognise(cls, launch):
+        """A Diffusers for the launch, or None."""
+        return cls(launch) if _SCRIPT.search(launch.program) and "network_module" not in launch.document else None
+
+    def log_folder(self):
+        folder = self.output_folder()
+        return folder / str(self.setting("logging_dir") or "logs") if folder else None
+
+    def scan(self):
+        folder = self.output_folder()
+        return files.adapter_folders(folder) if folder else []
+
+    def total_steps(self):
+        value = str(self.setting("max_train_steps") or "")
+        return int(value) if value.isdigit() else None
+
+    def resume_step(self):
+        value = self.setting("resume_from_checkpoint")
+        steps = [saved.step for _, saved in self.scan() if saved.step is not None]
+        if not value:
+            return 0, None
+        named = re.search(r"checkpoint-(\d+)", str(value))
+        if named:
+            return int(named[1]), str(value)
+        return (max(steps), f"checkpoint-{max(steps)}") if steps else (0, None)
+
+    def datasets(self):
+        for key in ("instance_data_dir", "train_data_dir"):
+            value = self.setting(key)
+            if isinstance(value, str):
+                folder = self.path(value)
+                prompt = self.setting("instance_prompt")
+                fallback = prompt if isinstance(prompt, str) else None
+                rows = folder / "metadata.jsonl"
+                if rows.is_file():
+                    return [Source(rows, name=folder.name, repeats=self.setting("repeats") or 1, is_file=True)]
+                return [Source(folder, repeats=self.setting("repeats") or 1, extension="", fallback=fallback)]
+        return []

@@ -1,0 +1,80 @@
+"""tdrussell's diffusion-pipe. Sources: train.py (run folder, DeepSpeed's lines), utils/saver.py, utils/dataset.py."""
+
+import re
+
+from ..datasets import Source
+from . import files
+from .generic import Generic
+from .launch import read_document
+
+_RUN = re.compile(r"\d{8}_\d\d-\d\d-\d\d$")
+_SAVE = re.compile(r"(epoch|step)(\d+)$")
+TEXT_LIMIT = 1_000_000
+
+
+class DiffusionPipe(Generic):
+    """Makes a folder named by the UTC time in its output folder; the last epochN or stepN in it is the final adapter."""
+
+    name = "diffusion-pipe"
+    bar_desc = "Steps"
+    bar_loss = ("loss",)
+    loss_tags = ("train/loss",)
+    success_markers = ("TRAINING COMPLETE!",)
+    # Touching `save_quit` in the run's folder ends it early with exit code 0.
+    last_is_final = True
+
+    def __init__(self, launch):
+        super().__init__(launch.command, launch.cwd, launch.output_dir, launch)
+        self.expects_weights = True
+
+    @classmethod
+    def recognise(cls, launch):
+        """A DiffusionPipe for the launch, or None."""
+        document = launch.document
+        if isinstance(document.get("model"), dict) and "type" in document["model"] and "dataset" in document:
+            return cls(launch)
+        return None
+
+    def scan(self):
+        folder = self.output_folder()
+        found = []
+        for run in files.entries(folder) if folder else []:
+            if not (_RUN.match(run.name) and run.is_dir()):
+                continue
+            for path in files.entries(run):
+                match = _SAVE.match(path.name)
+                if match and path.is_dir():
+                    place = {match[1]: int(match[2])}
+                    found += files.adapter_files(path, folder, "checkpoint", group=f"{run.name}/{path.name}", **place)
+                elif path.name.startswith("global_step") and path.is_dir():
+                    found += files.state_folder(path, folder)
+        return found
+
+    def fault(self, seen):
+        if seen.marker:
+            return None
+        return "the trainer ended with exit code 0 without `TRAINING COMPLETE!`: it was stopped before its end"
+
+    def task_name(self):
+        folder = self.output_folder()
+        return folder.name if folder else super().task_name()
+
+    def extra_configs(self):
+        value = self.launch.document.get("dataset")
+        return [self.path(value)] if isinstance(value, str) and value else []
+
+    def datasets(self):
+        found = []
+        for path in self.extra_configs():
+            try:
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    document = read_document(file.read(TEXT_LIMIT))
+            except OSError:
+                continue
+            for directory in document.get("directory") or []:
+                value = directory.get("path") if isinstance(directory, dict) else None
+                if isinstance(value, str):
+                    folder = self.path(value)
+                    repeats = directory.get("num_repeats", document.get("num_repeats", 1))
+                    found.append(Source(folder, repeats=repeats, captions_file=folder / "captions.json"))
+        return found

@@ -1,0 +1,93 @@
+"""What lies in an output folder: weights, the files of a checkpoint's folder, samples, training state."""
+
+import os
+import re
+from pathlib import Path
+
+SAVED = (".safetensors", ".ckpt", ".pt")
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".mp4", ".gif")
+ADAPTER = re.compile(r"(?:adapter_model|pytorch_lora_weights|lora)\.(?:safetensors|bin)$")
+# Files that training scripts leave beside the weights and that are none.
+TRAINING_STATE = {"optimizer.pt", "scheduler.pt", "rng_state.pt", "training_args.pt", "scaler.pt"}
+MOST_ENTRIES = 20_000
+LONGEST_NAME = 255
+
+
+class Saved:
+    """What a file is: kind (final, checkpoint, state, sample, config), and where in training it belongs.
+
+    `filename` is the name it is recorded by where that is not its own; `prompt` and `seed` are a sample's.
+    """
+
+    def __init__(self, kind, epoch=None, step=None, group=None, filename=None, prompt=None, seed=None):
+        self.kind = kind
+        self.epoch = epoch
+        self.step = step
+        self.group = group
+        self.filename = filename
+        self.prompt = prompt
+        self.seed = seed
+
+
+def entries(folder):
+    """The folder's entries as sorted paths; empty where it cannot be read."""
+    try:
+        with os.scandir(folder) as found:
+            names = [entry.name for _, entry in zip(range(MOST_ENTRIES), found)]
+    except OSError:
+        return []
+    return [Path(folder) / name for name in sorted(names)]
+
+
+def below(folder, depth=3):
+    """All files below the folder."""
+    found = []
+    for path in entries(folder):
+        if path.is_dir():
+            if depth and not path.is_symlink():
+                found += below(path, depth - 1)
+        else:
+            found.append(path)
+    return found
+
+
+def relative(path, root):
+    """The path below the root with forward slashes, as the ledger takes file names; the bare name where it cannot."""
+    try:
+        name = Path(path).relative_to(root).as_posix()
+    except ValueError:
+        return Path(path).name
+    return name if len(name) <= LONGEST_NAME and "\\" not in name and name.isprintable() else Path(path).name
+
+
+def state_folder(folder, root, epoch=None, step=None):
+    """(path, Saved) of every file of a folder that training can be resumed from."""
+    return [
+        (path, Saved("state", epoch, step, folder.name[:200], relative(path, root))) for path in below(folder)
+    ]
+
+
+def adapter_files(folder, root, kind, epoch=None, step=None, group=None):
+    """(path, Saved) of the adapter's weights and configuration in one folder."""
+    found = []
+    for path in entries(folder):
+        if ADAPTER.match(path.name):
+            found.append((path, Saved(kind, epoch, step, group, relative(path, root))))
+        elif path.name == "adapter_config.json":
+            found.append((path, Saved("config", epoch, step, group, relative(path, root))))
+    return found
+
+
+def adapter_folders(folder):
+    """transformers' and diffusers' layout: `checkpoint-N/` with an adapter and training state, the final pair above."""
+    found = adapter_files(folder, folder, "final")
+    for path in entries(folder):
+        match = re.fullmatch(r"checkpoint-(\d+)", path.name)
+        if not match or not path.is_dir():
+            continue
+        step = int(match[1])
+        adapter = adapter_files(path, folder, "checkpoint", step=step, group=path.name)
+        taken = {item for item, _ in adapter}
+        found += adapter
+        found += [item for item in state_folder(path, folder, step=step) if item[0] not in taken]
+    return found

@@ -1,0 +1,98 @@
+"""How a run was started: its command line, and its configuration file as a document."""
+
+import json
+from pathlib import Path
+
+from ..toml_reader import Unreadable, read_toml
+from ..yaml_reader import read_yaml, scalar
+
+CONFIG_ENDINGS = (".yaml", ".yml", ".toml", ".json")
+CONFIG_OPTIONS = ("--config_file", "--config", "--config-path", "--config_path")
+LAUNCHERS = {"llamafactory-cli", "lmf", "axolotl", "lora-scripts"}
+
+
+def read_document(text):
+    """The text as JSON, TOML or YAML, whichever it is; {} for what is none of them or no mapping."""
+    if not text:
+        return {}
+    text = text.lstrip("\ufeff")
+    document = None
+    if text.lstrip()[:1] == "{":
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            document = None
+    else:
+        try:
+            document = read_toml(text)
+        except Unreadable:
+            document = read_yaml(text)
+    return document if isinstance(document, dict) else {}
+
+
+def program_index(command):
+    """Where the trainer's own script or module stands: what comes before it belongs to launchers."""
+    for index, argument in enumerate(command):
+        if argument == "-m" and index + 1 < len(command) and "accelerate" not in command[index + 1]:
+            return index + 1
+        if argument.endswith(".py") or Path(argument).name in LAUNCHERS:
+            return index
+    return 0
+
+
+def find_config(command):
+    """The configuration file that a trainer's command names, or None. A launcher's own `--config_file` is not meant."""
+    start = program_index(command)
+    own = command[start:]
+    for index, argument in enumerate(own):
+        for option in CONFIG_OPTIONS:
+            if argument == option and index + 1 < len(own):
+                return own[index + 1]
+            if argument.startswith(option + "="):
+                return argument[len(option) + 1 :]
+    for index in range(1, len(own)):
+        if own[index].endswith(CONFIG_ENDINGS) and not own[index].startswith("-") and not own[index - 1].startswith("--"):
+            return own[index]
+    return None
+
+
+def options_of(command):
+    """Options of the command line: `--name value`, `--name=value`, `--flag`, with `-` read as `_` in names."""
+    options = {}
+    name = None
+    for argument in command:
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            name = name.replace("-", "_")
+            options[name] = value if equals else True
+            if equals:
+                name = None
+        elif name:
+            options[name] = argument
+            name = None
+    return options
+
+
+def assignments_of(command):
+    """Trailing `key=value` arguments, as LLaMA-Factory takes them over its file."""
+    pairs = (argument.partition("=") for argument in command if not argument.startswith("-"))
+    return {name: scalar(value) for name, equals, value in pairs if equals and name.isidentifier()}
+
+
+class Launch:
+    """`command`, `cwd`, the client's own `output_dir` (or None), the file's `document` and `text`, the `options`."""
+
+    def __init__(self, command, config_text, cwd, output_dir=None):
+        self.command = [str(argument) for argument in command]
+        self.cwd = Path(cwd)
+        self.output_dir = output_dir
+        self.text = config_text
+        self.document = read_document(config_text)
+        own = self.command[program_index(self.command) :]
+        self.options = options_of(own)
+        self.assignments = assignments_of(own[1:])
+        self.program = own[0].replace("\\", "/") if own else ""
+
+    def names(self, *parts):
+        """Whether the program's name or module contains one of the parts."""
+        return any(part in self.program for part in parts)

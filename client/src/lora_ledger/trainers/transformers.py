@@ -1,0 +1,141 @@
+"""Trainers on transformers' Trainer: LLaMA-Factory, axolotl, and scripts that call it themselves.
+
+Sources: transformers trainer_callback.py (bars and dicts), trainer.py (`checkpoint-N/`), PEFT save_and_load.py (the pair
+adapter_model.safetensors and adapter_config.json).
+"""
+
+import json
+
+from ..datasets import Source
+from ..follow.jsonl import TrainerLog
+from . import files
+from .generic import Generic
+
+
+class Transformers(Generic):
+    """What these trainers share: `checkpoint-N/` folders, the final pair above them, dicts on standard output."""
+
+    # The bar has no description and no loss; evaluation's bars look the same but count other totals.
+    bar_desc = ""
+    bar_loss = ()
+    loss_tags = ("train/loss", "loss")
+    success_markers = ("'train_runtime':",)
+
+    def __init__(self, launch):
+        super().__init__(launch.command, launch.cwd, launch.output_dir, launch)
+        self._output = launch.output_dir or self.setting("output_dir") or self.default_output
+        self.expects_weights = True
+
+    default_output = None
+
+    def scan(self):
+        folder = self.output_folder()
+        return files.adapter_folders(folder) if folder else []
+
+    def total_steps(self):
+        value = self.setting("max_steps")
+        return value if isinstance(value, int) and value > 0 else None
+
+    def task_name(self):
+        folder = self.output_folder()
+        return folder.name if folder and folder.name else super().task_name()
+
+    def resume_step(self):
+        """The step of the checkpoint that the settings name, or of the newest one where they say `true`."""
+        value = self.setting("resume_from_checkpoint")
+        if not value or str(value).lower() in ("false", "null", "none"):
+            automatic = str(self.setting("auto_resume_from_checkpoints")).lower() == "true"
+            if not automatic:
+                return 0, None
+            value = True
+        if str(value).lower() == "true":
+            found = [saved.step for _, saved in self.scan() if saved.kind == "checkpoint"]
+            return (max(found), f"checkpoint-{max(found)}") if found else (0, None)
+        try:
+            state = json.loads((self.path(value) / "trainer_state.json").read_text("utf-8"))
+            return int(state["global_step"]), str(value)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None, None
+
+
+class LlamaFactory(Transformers):
+    """LLaMA-Factory: its own log file says everything; the settings are the file's, `key=value` arguments over them."""
+
+    name = "llama-factory"
+
+    @classmethod
+    def recognise(cls, launch):
+        """A LlamaFactory for the launch, or None."""
+        document = {**launch.document, **launch.assignments}
+        version_one = isinstance(document.get("peft_config"), dict) and "model" in document
+        if (
+            launch.names("llamafactory", "lmf", "llamafactory_cli", "LLaMA-Factory")
+            or ("model_name_or_path" in document and ("finetuning_type" in document or "stage" in document))
+            or version_one
+        ):
+            return cls(launch)
+        return None
+
+    def readers(self):
+        folder = self.output_folder()
+        return [TrainerLog(folder / "trainer_log.jsonl")] if folder else []
+
+    def datasets(self):
+        """Each name of `dataset` is looked up in dataset_info.json; only files on this machine can be counted."""
+        folder = self.path(self.setting("dataset_dir") or "data")
+        named = self.setting("dataset")
+        names = [part.strip() for part in named.split(",")] if isinstance(named, str) else named
+        try:
+            known = json.loads((folder / "dataset_info.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return []
+        found = []
+        for name in names if isinstance(names, list) else []:
+            entry = known.get(name) if isinstance(known, dict) else None
+            file = entry.get("file_name") if isinstance(entry, dict) else None
+            if not isinstance(file, str):
+                continue
+            path = folder / file
+            if path.is_dir():
+                found += [Source(p, name=f"{name}/{p.name}", is_file=True) for p in files.entries(path) if p.is_file()]
+            else:
+                found.append(Source(path, name=name, is_file=True))
+        return found
+
+    def extra_configs(self):
+        info = self.path(self.setting("dataset_dir") or "data") / "dataset_info.json"
+        return [info] if self.setting("dataset") else []
+
+
+class Axolotl(Transformers):
+    """axolotl: SIGINT makes it save the adapter and end with exit code 0, so a final file alone proves nothing."""
+
+    name = "axolotl"
+    success_markers = ("Model successfully saved to", "'train_runtime':")
+    saves_when_interrupted = True
+    default_output = "./model-out"
+
+    @classmethod
+    def recognise(cls, launch):
+        """An Axolotl for the launch, or None."""
+        document = launch.document
+        if launch.names("axolotl") or (
+            "base_model" in document and ("adapter" in document or "micro_batch_size" in document)
+        ):
+            return cls(launch)
+        return None
+
+    def logging_steps(self):
+        # transformers reads 0.05 as a part of all steps; axolotl writes a line each step unless told otherwise.
+        return super().logging_steps() if self.setting("logging_steps") is not None else None
+
+    def datasets(self):
+        found = []
+        for dataset in self.launch.document.get("datasets") or []:
+            value = dataset.get("path") if isinstance(dataset, dict) else None
+            path = self.path(value) if isinstance(value, str) else None
+            if path is not None and path.is_file():
+                found.append(Source(path, name=path.name, is_file=True))
+            elif path is not None and path.is_dir():
+                found += [Source(p, name=f"{path.name}/{p.name}", is_file=True) for p in files.entries(path) if p.is_file()]
+        return found
