@@ -5,12 +5,23 @@ import os
 import sys
 
 from . import __version__, say, settings
+from .commands import credentials, recorded
+from .commands.cancel import cancel
+from .commands.common import Plain
+from .commands.login import login
+from .commands.logs import logs
+from .commands.ls import ls
+from .commands.pull import pull
+from .commands.safe import safe
+from .commands.show import show
+from .commands.status import status
 
 ENVIRONMENT = """
 environment:
   LEDGER_URL     address of the ledger, such as https://ledger.example.workers.dev   (flag: --url)
   LEDGER_KEY     your key; never passed on to the trainer                              (flag: --key)
   LEDGER_SPOOL   where unsent records wait (default: ~/.cache/lora-ledger/spool)       (flag: --spool)
+  LEDGER_LOGIN   where `lora-ledger login` keeps URL and key (default: ~/.config/lora-ledger/login.json)
   LEDGER_FLUSH_TIMEOUT, LEDGER_HOURLY_PRICE              (flags: --flush-timeout, --hourly-price)
   LEDGER_DEBUG   1 shows the details of what went wrong inside the client
 """
@@ -35,8 +46,9 @@ how it ends:
 
 TOP = """
 A first run:
-  export LEDGER_URL=https://… LEDGER_KEY=…
+  lora-ledger login
   lora-ledger run -- accelerate launch train_network.py --config_file my_lora.toml
+  lora-ledger ls
 
 `lora-ledger COMMAND --help` explains each command.
 """ + ENVIRONMENT
@@ -47,6 +59,16 @@ def _tag(text):
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
     return name, value
+
+
+def _count(text):
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return value
 
 
 def _common(parser):
@@ -148,7 +170,160 @@ def build_parser():
         description="Sends the records of all runs that are still in the spool. Nothing is ever recorded twice.",
     )
     _common(sync)
+    _add_reading(commands, form)
+    _add_keeping(commands, form)
     return parser
+
+
+def _add(commands, form, name, short, description, examples):
+    """A sub-command with examples and the environment in its help."""
+    return commands.add_parser(
+        name,
+        formatter_class=form,
+        help=short,
+        description=description,
+        epilog=f"examples:\n{examples}\n{ENVIRONMENT}",
+    )
+
+
+def _add_reading(commands, form):
+    """The commands that look at the ledger."""
+    login = _add(
+        commands,
+        form,
+        "login",
+        "store the ledger's address and your key",
+        "Asks for the address and the key (or takes them from flags and environment), checks them, and stores them in a "
+        "file that only you can read. Flags go before the environment, which goes before what is stored.",
+        "  lora-ledger login\n  LEDGER_KEY=… lora-ledger login --url https://ledger.example.workers.dev",
+    )
+    _common(login)
+
+    status = _add(
+        commands,
+        form,
+        "status",
+        "the login, what runs now, and what waits on this machine",
+        "Shows the ledger and the user, the running tasks, and what has not been sent from this machine.",
+        "  lora-ledger status",
+    )
+    _common(status)
+
+    listing = _add(
+        commands,
+        form,
+        "ls",
+        "list runs",
+        "A table of runs, newest first. FILTER is the ledger's language: = != < <= > >= like in is null and or not ( ) on "
+        "columns, config.<path>, metrics.<name>, tags.<key>, user and dates. Quote it, so that the shell leaves < and > alone.",
+        "  lora-ledger ls\n"
+        "  lora-ledger ls 'lora_rank = 64 and final_loss < 0.3'\n"
+        "  lora-ledger ls \"optimizer in ('adamw', 'lion') or tags.kind = 'style'\" --order-by final_loss\n"
+        "  lora-ledger ls 'config.network_args[0] like \"%lokr%\"' --json",
+    )
+    listing.add_argument("filter", nargs="*", metavar="FILTER", help="which runs (default: all)")
+    listing.add_argument(
+        "--order-by", metavar="COLUMN", help="sort by a column, such as final_loss or 'created_at desc'"
+    )
+    listing.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (default: 50)")
+    listing.add_argument("--json", action="store_true", help="one JSON object a line, all columns")
+    _common(listing)
+
+    show = _add(
+        commands,
+        form,
+        "show",
+        "all about one run",
+        "Shows a run's state, settings, attempts, data and files.",
+        "  lora-ledger show 42\n  lora-ledger show 42 --json",
+    )
+    show.add_argument("task", type=int, metavar="ID")
+    show.add_argument("--json", action="store_true", help="everything as one JSON object")
+    _common(show)
+
+    logs = _add(
+        commands,
+        form,
+        "logs",
+        "a run's loss, or another metric",
+        "Prints a metric's curve as lines of step, epoch, time and value, separated by tabs. With -f it stays and prints "
+        "what is new until the run ends; when a later attempt takes over, a line beginning with # says from which step on.",
+        "  lora-ledger logs 42\n  lora-ledger logs 42 -f --metric lr/unet\n  lora-ledger logs 42 --csv > loss.csv",
+    )
+    logs.add_argument("task", type=int, metavar="ID")
+    logs.add_argument("-f", "--follow", action="store_true", help="stay and print what is new")
+    logs.add_argument("--metric", default="loss", metavar="NAME", help="which metric (default: loss)")
+    logs.add_argument("--csv", action="store_true", help="as CSV; without -f every point there is")
+    logs.add_argument(
+        "--max-points",
+        type=_count,
+        default=1000,
+        metavar="N",
+        help="thin the curve to so many points, peaks kept (default: 1000)",
+    )
+    logs.add_argument(
+        "--interval", type=float, default=10.0, metavar="SECONDS", help="with -f: ask so often (default: 10)"
+    )
+    _common(logs)
+
+    pull = _add(
+        commands,
+        form,
+        "pull",
+        "download a run's files",
+        "Downloads the files of a run into a folder and checks each one's SHA-256. What is there already is left alone, "
+        "and a download that was cut off goes on where it stopped.",
+        "  lora-ledger pull 42\n  lora-ledger pull 42 --kind final -o ~/loras",
+    )
+    pull.add_argument("task", type=int, metavar="ID")
+    pull.add_argument(
+        "--kind", choices=("final", "checkpoint", "state", "sample", "config"), help="only files of this kind"
+    )
+    pull.add_argument("-o", "--output", metavar="DIR", help="where to (default: task-ID)")
+    _common(pull)
+
+    cancel = _add(
+        commands,
+        form,
+        "cancel",
+        "end a run",
+        "A waiting run is cancelled at once; a running one is told at its next heartbeat and stops its trainer.",
+        "  lora-ledger cancel 42",
+    )
+    cancel.add_argument("task", type=int, metavar="ID")
+    _common(cancel)
+
+
+def _add_keeping(commands, form):
+    """The commands about what this machine has."""
+    safe = _add(
+        commands,
+        form,
+        "safe",
+        "may this box be destroyed?",
+        "Answers whether all that this box produced is stored and checked: no run still going, nothing unsent or refused, "
+        "every heartbeat there, and every weight and sample in the output folders held by the ledger with the same hash. "
+        "Exit code 0 with one line, or 1 with what is missing. When the ledger cannot be asked, the answer is no.",
+        "  lora-ledger safe && shutdown-the-box\n"
+        "  lora-ledger safe ~/output --task 42      (also check this folder and this run)",
+    )
+    safe.add_argument("folders", nargs="*", metavar="FOLDER", help="more folders whose files have to be stored")
+    safe.add_argument(
+        "--task", type=int, action="append", metavar="ID", help="a run to check besides; may be repeated"
+    )
+    _common(safe)
+
+
+_COMMANDS = {
+    "login": lambda found, options: login(options),
+    "status": status,
+    "ls": ls,
+    "show": show,
+    "logs": logs,
+    "pull": pull,
+    "cancel": cancel,
+    "safe": safe,
+}
 
 
 def main(argv=None):
@@ -160,12 +335,23 @@ def main(argv=None):
         argv, trailing = argv[:at], argv[at + 1 :]
     parser = build_parser()
     options = parser.parse_args(argv)
-    found = settings.resolve(options.url, options.key, options.spool, options.flush_timeout, options.quiet)
+    url, key = credentials.complete(options.url, options.key)
+    found = settings.resolve(url, key, options.spool, options.flush_timeout, options.quiet)
     try:
-        return _dispatch(parser, options, found, trailing)
+        code = _dispatch(parser, options, found, trailing)
+        sys.stdout.flush()
+        return code
+    except Plain as error:
+        say.warn(error)
+        return error.code
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
+        # Nobody reads our output any more (`| head`): Python must not complain about it at its end either.
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        except OSError:
+            pass
         return 141
     except Exception as error:
         if say.debugging():
@@ -183,13 +369,11 @@ def _dispatch(parser, options, found, trailing):
                 options.hourly_price = float(os.environ["LEDGER_HOURLY_PRICE"])
             except ValueError:
                 say.warn("LEDGER_HOURLY_PRICE is no number and is left out")
-        from .run import RunCommand
-
         command = trailing if trailing is not None else options.command
         if not command:
             parser.error("run needs the trainer's command: lora-ledger run [options] -- COMMAND…")
         options.tags = dict(options.tag)
-        return RunCommand(found, options, command).run()
+        return recorded.run(found, options, command)
     if options.command_name == "log":
         from .hand import log_point, read_metrics
 
@@ -205,9 +389,9 @@ def _dispatch(parser, options, found, trailing):
             int(epoch) if epoch is not None and epoch == int(epoch) else epoch,
             metrics,
         )
-    from .sync import sync
-
-    return sync(found)
+    if options.command_name == "sync":
+        return recorded.sync(found)
+    return _COMMANDS[options.command_name](found, options)
 
 
 if __name__ == "__main__":

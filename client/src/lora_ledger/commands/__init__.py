@@ -1,0 +1,1 @@
+"""The commands beside `run`, `log` and `sync`: one module a command, and what several of them need."""

@@ -1,0 +1,120 @@
+"""`lora-ledger pull`: downloads a run's files, goes on with what is half there, and checks each hash."""
+
+import http.client
+import os
+import ssl
+import time
+from pathlib import Path
+
+from .. import say
+from ..transport import USER_AGENT, Later, _connect, backoff
+from ..uploads import sha256_of
+from .common import Api, Plain, put
+
+BLOCK = 256 * 1024
+TRIES = 5
+RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
+
+
+def local_path(folder, name):
+    """Where a file of the given name goes: always inside the folder. Raises Plain for a name that leads out."""
+    parts = str(name).replace("\\", "/").split("/")
+    if any(part in ("", ".", "..") or ":" in part or "\0" in part for part in parts):
+        raise Plain(f"the ledger names a file {name!r}, which leads out of the folder; it is not written")
+    if os.name == "nt":
+        parts = [f"_{p}" if p.split(".")[0].lower() in RESERVED else p for p in parts]
+    return folder.joinpath(*parts)
+
+
+def pull(settings, options):
+    """Downloads all complete files of a task, or of one kind. The exit code: 1 when one could not be had whole."""
+    api = Api(settings)
+    weights = list(api.pages("/api/weights", task_id=options.task, kind=options.kind, state="complete"))
+    if not weights:
+        api.get(f"/api/tasks/{options.task}")
+        raise Plain(f"task {options.task} has no {options.kind + ' ' if options.kind else ''}files in the ledger")
+    folder = Path(options.output or f"task-{options.task}").expanduser()
+    newest = {}
+    for weight in sorted(weights, key=lambda w: w["id"]):
+        newest[weight["filename"]] = weight
+    failed = 0
+    for weight in newest.values():
+        try:
+            target = local_path(folder, weight["filename"])
+            put(f"{target}: {fetch(api, weight, target)}")
+        except Plain as error:
+            say.warn(f"{weight['filename']}: {error}")
+            failed += 1
+        except OSError as error:
+            say.warn(f"{weight['filename']}: cannot be written ({error.strerror or error})")
+            failed += 1
+    return 1 if failed else 0
+
+
+def fetch(api, weight, target):
+    """Brings one file; returns what was done, in words. Raises Plain or OSError."""
+    size, sha256 = weight["size"], weight["sha256"]
+    if target.is_file() and target.stat().st_size == size and sha256_of(target) == sha256:
+        return "already here, hash checked"
+    if target.exists():
+        raise Plain(f"{target} is there already with other content; move it away, or choose another folder with -o")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Named after the hash, so that a half file of another version is never gone on with.
+    partial = target.with_name(f"{target.name}.{sha256[:12]}.part")
+    bar = say.Progress(f"pulling {target.name}", size)
+    reason = None
+    furthest, tries = -1, 0
+    while tries < TRIES:
+        try:
+            link = api.get(f"/api/weights/{weight['id']}/download", redirect="false")
+            _go_on(link["url"], partial, size, bar)
+            break
+        except (OSError, http.client.HTTPException, ssl.SSLError, Later) as error:
+            if isinstance(error, OSError) and error.errno in (28, 13, 30, 122):
+                raise
+            reason = error
+            reached = partial.stat().st_size if partial.exists() else 0
+            tries = 0 if reached > furthest else tries + 1
+            furthest = max(furthest, reached)
+            time.sleep(backoff(tries, 8.0))
+    else:
+        raise Plain(f"stopped half way ({reason}); the same command goes on from there")
+    digest = sha256_of(partial)
+    if digest != sha256 or partial.stat().st_size != size:
+        os.unlink(partial)
+        raise Plain("what arrived has another hash than the ledger says; it was removed, pull again")
+    os.replace(partial, target)
+    bar.end(f"{target.name}: {say.size_text(size)}, hash checked")
+    return "pulled, hash checked"
+
+
+def _go_on(url, partial, size, bar):
+    """Appends what is missing of the file. Signed URLs get no key. Raises Later, OSError or HTTPException."""
+    have = partial.stat().st_size if partial.exists() else 0
+    if have > size:
+        os.unlink(partial)
+        have = 0
+    if have == size and have:
+        return
+    connection, target = _connect(url, 60.0)
+    try:
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        connection.request("GET", target, headers=headers)
+        response = connection.getresponse()
+        if response.status not in (200, 206):
+            raise Later(f"storage answered {response.status}")
+        if response.status == 206 and not (response.getheader("Content-Range") or "").startswith(f"bytes {have}-"):
+            raise Later("storage answered with another part than was asked for")
+        with open(partial, "ab" if response.status == 206 else "wb") as file:
+            at = file.tell() if response.status == 206 else 0
+            while at < size:
+                block = response.read(min(BLOCK, size - at))
+                if not block:
+                    raise Later(f"the connection ended after {at} of {size} bytes")
+                file.write(block)
+                at += len(block)
+                bar.show(at)
+    finally:
+        connection.close()

@@ -1,0 +1,47 @@
+"""`run` and `sync` with what `safe` needs to know afterwards: which runs this box had, and where they wrote."""
+
+import os
+
+from .. import say, sync as sending
+from ..redact import redact_command
+from ..run import RunCommand, find_config
+from ..trainers import recognise
+from . import safe
+from .records import Record
+
+
+def output_folder(command, config, output_dir):
+    """The folder that a command will write to, as its trainer's module finds it; None when nobody can tell."""
+    try:
+        path = config or find_config(command)
+        text = None
+        if path:
+            with open(path, "rb") as file:
+                text = file.read(4 * 1024 * 1024).decode("utf-8", "replace")
+        return recognise(command, text, os.getcwd(), output_dir).output_folder()
+    except Exception as error:
+        # Without it every file found later counts as this run's, which errs on the safe side.
+        say.trouble(error)
+        return None
+
+
+def run(settings, options, command):
+    """Runs a trainer and records it; returns the trainer's exit code. Says at the end whether the box may go."""
+    runner = RunCommand(settings, options, command)
+    record = Record(settings.spool, redact_command(command), output_folder(command, options.config, options.output_dir))
+    record.begin(runner)
+    try:
+        return runner.run()
+    finally:
+        record.end(runner)
+        # A box that is being reclaimed has no time left for questions.
+        if not (runner.preempted or runner.superseded):
+            safe.tell_at_end(settings, runner)
+
+
+def sync(settings):
+    """Sends all spooled runs and notes the tasks of those that were registered by it. Returns the exit code."""
+    waiting = safe.unregistered(settings)
+    code = sending.sync(settings)
+    safe.learn(settings, waiting)
+    return code

@@ -1,0 +1,286 @@
+"""`lora-ledger safe`: may this box be destroyed? Yes only when the ledger itself confirms every part of every run.
+
+Three witnesses are heard and have to agree: the spool (nothing unsent), the ledger (runs ended, every heartbeat there,
+files complete and checked), and the disk (every result file has the hash of a file that the ledger holds). Whatever
+cannot be told counts as missing.
+"""
+
+import time
+from pathlib import Path
+
+from .. import say
+from ..uploads import sha256_of
+from . import records, spools
+from .common import Api, Plain, length, put
+
+ENDED = {"success", "failed", "cancelled"}
+CHECKED = {"sha256", "parts"}
+# A file changed so few seconds ago may still be written to.
+SETTLED = 2.0
+
+
+class Check:
+    """One answer in the making: `missing` has a sentence for each thing that is not known to be safe."""
+
+    def __init__(self, settings, folders=(), tasks=()):
+        self.settings = settings
+        self.named = [Path(f).expanduser().absolute() for f in folders]
+        self.tasks = {task: None for task in tasks}
+        self.missing = []
+        self.states = 0
+        self.files = 0
+        self.runs = 0
+        self._folders = {}
+        self._known = set()
+        self._api = None
+
+    def run(self):
+        """Hears all witnesses; True when nothing is missing."""
+        try:
+            found = [spools.read(folder) for folder in spools.folders(self.settings.spool)]
+            kept = records.all_of(self.settings.spool)
+        except OSError as error:
+            self.missing.append(f"{error.filename} cannot be read ({error.strerror}); look into it by hand")
+            return False
+        for spool in found:
+            self.missing += [f"{spools.name_of(spool)}: {problem}" for problem in spool.problems]
+            self._hear_spool(spool)
+        for path, record in kept:
+            self._hear_record(path, record, {spool.name: spool for spool in found})
+        for folder in self.named:
+            self._folders.setdefault(folder, []).append({})
+        self.runs = len(self.tasks)
+        if not self.tasks:
+            if not self.missing:
+                self.missing.append(
+                    f"no run is recorded in {self.settings.spool}: name the spool that was used (--spool), or the runs (--task ID)"
+                )
+            return False
+        try:
+            self._api = Api(self.settings, timeout=20.0)
+            for task, attempt in sorted(self.tasks.items()):
+                self._ask(task, attempt)
+        except Plain as error:
+            self.missing.append(f"the ledger could not be asked: {error}")
+            return False
+        for folder, before in self._folders.items():
+            self._look(folder, before)
+        return not self.missing
+
+    def _hear_spool(self, spool):
+        if spool.task_id is None:
+            return
+        url = spool.state.get("url")
+        if url and self.settings.url and url != self.settings.url:
+            self.missing.append(f"{spools.name_of(spool)}: belongs to the ledger at {url}; set LEDGER_URL to that one")
+            return
+        self.tasks.setdefault(spool.task_id, None)
+        for item in spool.files:
+            path = Path(str(item.get("path")))
+            # What lies in the spool itself, such as the console, goes with it.
+            if spool.folder not in path.parents and path.parent.is_dir() and item.get("kind") in ("final", "checkpoint", "sample"):
+                self._folders.setdefault(path.parent, []).append(None)
+
+    def _hear_record(self, path, record, by_name):
+        if record is None:
+            self.missing.append(f"the record {path} is damaged, so one run is not known; look for its files by hand")
+            return
+        name = f"task {record['task_id']}" if record.get("task_id") else "a run"
+        name += f" begun {length(time.time() - record['started'])} ago in {record.get('cwd')}"
+        try:
+            running = spools.is_locked(path.with_suffix(".lock"))
+        except OSError:
+            running = record.get("ended") is None
+        spool = by_name.get(record.get("spool"))
+        if running:
+            self.missing.append(f"{name}: is still going; wait for its end")
+        elif record.get("ended") is None and not (spool and spool.problems):
+            self.missing.append(f"{name}: its client was killed before its end; look at its files by hand, then delete {path}")
+        if record.get("lost"):
+            self.missing.append(f"{name}: {record['lost']} heartbeats were lost to a full disk; delete {path} when you know")
+        task = record.get("task_id") or (spool.task_id if spool else None)
+        if record.get("url") and self.settings.url and record["url"] != self.settings.url:
+            self.missing.append(f"{name}: belongs to the ledger at {record['url']}; set LEDGER_URL to that one")
+            return
+        if task is None:
+            if not (spool and spool.problems):
+                self.missing.append(f"{name}: was never registered, and its spool is gone; look at its files, then delete {path}")
+        else:
+            self.tasks[task] = max(self.tasks.get(task) or (0, 0), (record.get("attempt") or 1, record.get("last_seq") or 0))
+        if record.get("folder"):
+            self._folders.setdefault(Path(record["folder"]), []).append(record.get("before") or {})
+        elif not self.named:
+            self.missing.append(
+                f"{name}: where it wrote its files is not known; name the folder: lora-ledger safe FOLDER"
+            )
+
+    def _ask(self, task, expected):
+        """What the ledger says of one task."""
+        try:
+            answer = self._api.get(f"/api/tasks/{task}")
+            weights = list(self._api.pages("/api/weights", task_id=task))
+        except Plain as error:
+            if getattr(error, "status", None) in (403, 404):
+                self.missing.append(f"task {task}: the ledger does not show it ({error})")
+                return
+            raise
+        if expected and (answer.get("attempt") or 0) > expected[0]:
+            # Another box has taken the task over; only what this one's attempt left behind counts.
+            pass
+        elif answer.get("status") not in ENDED:
+            self.missing.append(f"task {task}: is {answer.get('status')} in the ledger; its end has not arrived")
+        elif answer.get("failure_reason") == "lost":
+            self.missing.append(f"task {task}: the ledger lost it; its end has not arrived")
+        if expected:
+            self._ask_points(task, answer, *expected)
+        whole = {}
+        for weight in sorted(weights, key=lambda w: w.get("id") or 0):
+            name = weight.get("filename")
+            if weight.get("state") == "complete" and weight.get("verified") in CHECKED:
+                whole[name] = weight
+                self._known.add((weight.get("sha256"), weight.get("size")))
+            else:
+                whole.setdefault(name, None)
+                if weight.get("state") == "complete":
+                    whole[name] = weight
+                elif whole[name] and whole[name].get("sha256") != weight.get("sha256"):
+                    whole[name] = None
+        for name, weight in whole.items():
+            if weight is None:
+                self.missing.append(f"task {task}: {name} has not arrived whole; `lora-ledger sync` goes on with it")
+            elif weight.get("verified") not in CHECKED:
+                self.missing.append(f"task {task}: of {name} the ledger checked only the {weight.get('verified')}; pull it and compare")
+
+    def _ask_points(self, task, answer, attempt, last_seq):
+        """Whether every heartbeat of the attempt is there. The repeated finish changes nothing and names the gaps."""
+        shown = next((a for a in answer.get("attempts") or [] if a.get("attempt") == attempt), None)
+        if shown is None:
+            if (answer.get("attempt") or 0) < attempt:
+                self.missing.append(f"task {task}: the ledger does not know attempt {attempt}")
+            return
+        if shown.get("status") not in ENDED:
+            self.missing.append(f"task {task}: attempt {attempt} is {shown.get('status')} in the ledger; its end has not arrived")
+            return
+        if isinstance(shown.get("last_seq"), int) and shown["last_seq"] < last_seq:
+            self.missing.append(f"task {task}: log points are missing in the ledger ({shown['last_seq']} of {last_seq} heartbeats)")
+            return
+        if answer.get("attempt") != attempt or answer.get("status") not in ENDED or answer.get("failure_reason") == "lost":
+            return
+        body = {"attempt": attempt, "status": answer["status"], "last_seq": last_seq}
+        gaps = self._api.ask("POST", f"/api/tasks/{task}/finish", body).get("missing") or []
+        if gaps:
+            spans = ", ".join(f"{g.get('from')} to {g.get('to')}" for g in gaps[:5])
+            self.missing.append(f"task {task}: heartbeats {spans} never reached the ledger")
+
+    def _look(self, folder, before):
+        """Every result file below the folder has to be one that the ledger holds; `before` are older runs' files."""
+        if not spools.exists(folder):
+            if folder in self.named:
+                self.missing.append(f"{folder}: there is no such folder")
+            return
+        try:
+            paths, states = records.produced(folder) if folder.is_dir() else ([folder], 0)
+        except OSError as error:
+            self.missing.append(f"{folder} cannot be looked through ({error.strerror or error})")
+            return
+        self.states += states
+        # A file is an older one only when every run that wrote here found it there, unchanged until now.
+        lists = [seen for seen in before if seen is not None]
+        for path in paths:
+            state = records.state_of(path)
+            if state is None:
+                continue
+            if lists and all(seen.get(str(path)) == state for seen in lists):
+                continue
+            self.files += 1
+            self._compare(path, state)
+
+    def _compare(self, path, state):
+        if abs(time.time() - state[1] / 1e9) < SETTLED:
+            time.sleep(SETTLED)
+            if records.state_of(path) != state:
+                self.missing.append(f"{path}: is still being written")
+                return
+        try:
+            digest = sha256_of(path)
+        except OSError as error:
+            self.missing.append(f"{path}: cannot be read ({error.strerror}), so it cannot be compared")
+            return
+        if records.state_of(path) != state:
+            self.missing.append(f"{path}: is still being written")
+        elif (digest, state[0]) not in self._known:
+            self.missing.append(
+                f"{path}: the ledger does not hold this file as it is now; `lora-ledger sync`, or copy it away by hand"
+            )
+
+
+def safe(settings, options):
+    """Prints one line and returns 0 when this box may be destroyed; else 1 and what is missing, a line each."""
+    check = Check(settings, options.folders, options.task or ())
+    try:
+        good = check.run()
+    except Exception as error:
+        # Whatever went wrong, the answer is no.
+        say.trouble(error)
+        check.missing.append(f"the check itself failed ({type(error).__name__}: {error})")
+        good = False
+    if good and not check.missing:
+        runs = f"{check.runs} run{'s' if check.runs != 1 else ''}"
+        put(f"SAFE: {runs} and {check.files} file{'s' if check.files != 1 else ''} are stored and checked at {settings.url}")
+        if check.states:
+            say.notice(f"{check.states} files that only serve to resume training (optimizer states) are not kept by the ledger")
+        return 0
+    put(f"NOT SAFE: {len(check.missing)} thing{'s' if len(check.missing) != 1 else ''} missing")
+    for text in check.missing:
+        put(f"  - {text}")
+    return 1
+
+
+def tell_at_end(settings, runner):
+    """What `run` says at its end: whether this box may go now. Asks the ledger only when nothing is left unsent."""
+    recorder = getattr(runner, "recorder", None)
+    if recorder is None:
+        return
+    left = spools.exists(recorder.spool.folder)
+    if left:
+        say.notice(f"NOT safe to destroy this box yet: {recorder.spool.folder} holds what was not sent; `lora-ledger sync`, then `lora-ledger safe`")
+        return
+    try:
+        check = Check(settings)
+        good = check.run()
+    except Exception as error:
+        say.trouble(error)
+        return
+    if good:
+        say.notice(f"safe to destroy this box: {check.runs} runs and {check.files} files are stored and checked")
+    else:
+        say.notice(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
+
+
+def unregistered(settings):
+    """[(path, record, the run's `open` item)] of runs that no ledger has registered yet: `learn` asks for them later."""
+    try:
+        opens = {f.name: spools.read(f).open for f in spools.folders(settings.spool)}
+        kept = records.all_of(settings.spool)
+    except OSError:
+        return []
+    return [
+        (path, record, opens[record["spool"]])
+        for path, record in kept
+        if record and not record.get("task_id") and opens.get(record.get("spool"))
+    ]
+
+
+def learn(settings, waiting):
+    """After `sync`: notes the tasks of runs that it registered. The same registration finds its task again."""
+    for path, record, body in waiting:
+        if spools.exists(settings.spool / record["spool"]) or body.get("resume"):
+            continue
+        try:
+            answer = Api(settings).ask("POST", "/api/tasks", body["register"], {"Idempotency-Key": body["key"]})
+        except (Plain, KeyError) as error:
+            say.trouble(error)
+            continue
+        if answer.get("task_id"):
+            record.update(task_id=answer["task_id"], attempt=1, url=settings.url)
+            records.save(path, record)

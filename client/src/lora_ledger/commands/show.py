@@ -1,0 +1,71 @@
+"""`lora-ledger show`: one run on one screen."""
+
+import json
+
+from .. import say
+from .common import Api, figure, length, moment, printable, put
+
+FIELDS = (
+    "experiment_group", "trainer", "base_arch", "base_model_path", "network_algo", "lora_rank", "lora_alpha",
+    "conv_lora_rank", "conv_alpha", "dropout", "learning_rate", "optimizer", "scheduler", "batch_size",
+    "gradient_accumulation_steps", "epochs", "max_steps", "mixed_precision", "resolution", "seed", "data_dir",
+    "output_dir", "gpu_info", "cuda_version", "git_commit", "parent_task_id", "import_source", "cost", "notes",
+)  # fmt: skip
+
+
+def show(settings, options):
+    """Prints a run's state, settings, attempts, datasets and files; with --json all of it as one object."""
+    api = Api(settings)
+    task = api.get(f"/api/tasks/{options.task}")
+    datasets = api.get(f"/api/tasks/{options.task}/datasets").get("datasets") or []
+    weights = list(api.pages("/api/weights", task_id=options.task))
+    if options.json:
+        put(json.dumps({"task": task, "datasets": datasets, "weights": weights}, ensure_ascii=False, indent=2))
+        return 0
+    put(f"task {task.get('id')}: {printable(task.get('task_name'))}")
+    put(f"  {_state(task)}")
+    defaults = set(task.get("defaulted_fields") or [])
+    for name in FIELDS:
+        if task.get(name) not in (None, "", [], {}):
+            put(f"  {name:<28}{figure(task[name])}{'   (the default)' if name in defaults else ''}")
+    if task.get("tags"):
+        put(f"  {'tags':<28}{printable(', '.join(f'{k}={v}' for k, v in task['tags'].items()))}")
+    if task.get("command"):
+        put(f"  {'command':<28}{printable(' '.join(map(str, task['command'])))}")
+    if task.get("error_message"):
+        put(f"  {'error':<28}{printable(task['error_message'])}")
+    for attempt in task.get("attempts") or []:
+        put(
+            f"  attempt {attempt.get('attempt')}: {attempt.get('status')}, {moment(attempt.get('started_at'))}, "
+            f"{length(attempt.get('duration_sec'))}, {figure(attempt.get('points'))} points, "
+            f"{printable(attempt.get('gpu_info') or 'no GPU known')}"
+        )
+    for fact in datasets:
+        put(
+            f"  data {printable(fact.get('name'))}: {figure(fact.get('image_count'))} images, repeats "
+            f"{figure(fact.get('repeats'))}, hash {printable((fact.get('content_hash') or '-')[:12])}"
+        )
+    for weight in weights:
+        where = ", ".join(f"{k} {figure(weight[k])}" for k in ("epoch", "step", "rank") if weight.get(k) is not None)
+        put(
+            f"  file {weight.get('id')}: {printable(weight.get('filename'))} ({weight.get('kind')}, "
+            f"{say.size_text(weight.get('size') or 0)}, {weight.get('state')}{', ' + where if where else ''})"
+        )
+    return 0
+
+
+def _state(task):
+    parts = [str(task.get("status"))]
+    if task.get("failure_reason"):
+        parts[0] += f" ({task['failure_reason']})"
+    if task.get("cancel_requested"):
+        parts.append("asked to cancel")
+    progress = task.get("progress") if isinstance(task.get("progress"), dict) else {}
+    if progress.get("step") is not None:
+        parts.append(f"step {progress['step']}" + (f" of {progress['total_steps']}" if progress.get("total_steps") else ""))
+    if task.get("final_loss") is not None:
+        parts.append(f"final loss {figure(task['final_loss'])}")
+    if task.get("total_duration_sec") is not None:
+        parts.append(f"took {length(task['total_duration_sec'])}")
+    parts.append(f"begun {moment(task.get('started_at') or task.get('created_at'))}")
+    return ", ".join(parts)

@@ -1,0 +1,43 @@
+"""`lora-ledger status`: who asks which ledger, what runs now, and what waits in this machine's spool."""
+
+from ..transport import Denied, Later, Ledger, Refused
+from . import spools
+from .common import Api, Plain, put, table
+from .ls import HEADS, row_of
+
+
+def status(settings, _options):
+    """Prints the state of ledger, login and spool. The exit code: 1 when the ledger or the key does not answer."""
+    put(f"ledger: {settings.url or 'not set (LEDGER_URL, or `lora-ledger login`)'}")
+    code = 0 if settings.url and settings.key else 1
+    if code:
+        put(f"key: {'given' if settings.key else 'not set (LEDGER_KEY, or `lora-ledger login`)'}")
+    else:
+        try:
+            me = Ledger(settings.url, settings.key).ask("GET", "/api/me")
+            user = me.get("user") if isinstance(me.get("user"), dict) else me
+            put(f"user: {user.get('name')}" + (f" ({user['role']})" if user.get("role") else ""))
+            _running(Api(settings))
+        except Denied as error:
+            if error.status == 403:
+                put("user: a box key")
+            else:
+                put(f"key: not accepted ({error})")
+                code = 1
+        except (Later, Refused, Plain) as error:
+            put(f"no answer: {error}")
+            code = 1
+    found = [spools.read(folder) for folder in spools.folders(settings.spool)]
+    waiting = [spool for spool in found if spool.running or spool.problems]
+    if not waiting:
+        put(f"spool: nothing waits in {settings.spool}")
+    for spool in waiting:
+        put(f"spool: {spool.name}: " + ("being sent by a running process" if spool.running else spool.problems[0]))
+    return code
+
+
+def _running(api):
+    rows = [row_of(task) for task in api.pages("/api/tasks", 50, status="running")]
+    put(f"running: {len(rows) if len(rows) < 50 else '50 or more'}")
+    for line in table(HEADS, rows) if rows else ():
+        put("  " + line)
