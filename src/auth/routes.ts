@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { apiKey, now, roles, user } from "../db/schema.ts";
 import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
@@ -10,7 +11,6 @@ import { forgetKeys, makeKey, revokeKey, signKey } from "./keys.ts";
 import { type App, allow } from "./middleware.ts";
 import { type KeyScope, keyScopes, roleScopes } from "./scopes.ts";
 
-const id = z.object({ id: z.coerce.number().int().positive() });
 const name = z.string().trim().min(1).max(100).describe("Shown to others; unique among users.");
 
 const userAnswer = z
@@ -116,7 +116,7 @@ export const users = new Hono<App>()
       },
     }),
     allow("admin"),
-    validate("param", id),
+    validate("param", idParam),
     validate(
       "json",
       z.strictObject({
@@ -325,7 +325,7 @@ export const keys = new Hono<App>()
       },
     }),
     allow(null),
-    validate("param", id),
+    validate("param", idParam),
     async (c) => {
       const { auth, db, config } = c.var;
       const { id } = c.req.valid("param");
@@ -361,7 +361,7 @@ export const keys = new Hono<App>()
       errors: { 404: "No such key that is yours, or it is revoked already." },
     }),
     allow(null),
-    validate("param", id),
+    validate("param", idParam),
     async (c) => {
       const { id } = c.req.valid("param");
       const { auth, db } = c.var;

@@ -5,6 +5,7 @@ import { type App, allow, readable, writable } from "../auth/middleware.ts";
 import { batchAround } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { dataset, now, taskDataset, trainingTask } from "../db/schema.ts";
+import { idParam } from "../http/params.ts";
 import { notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { datasetFacts, recordDatasets } from "./facts.ts";
@@ -14,7 +15,6 @@ export const datasetAnswer = datasetFacts
   .meta({ id: "Dataset" });
 
 const answer = z.object({ datasets: z.array(datasetAnswer) });
-const id = z.object({ id: z.coerce.number().int().positive() });
 
 /** The datasets of a task, by their names on the wire. */
 export const datasetsOf = (db: Db, taskId: number) =>
@@ -44,7 +44,7 @@ export const datasets = new Hono<App>()
       errors: { 404: "No such task." },
     }),
     allow("tasks:read", { box: true }),
-    validate("param", id),
+    validate("param", idParam),
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
@@ -70,7 +70,7 @@ export const datasets = new Hono<App>()
       errors: { 404: "No such task that is yours.", 422: "The facts are not valid." },
     }),
     allow("tasks:write", { box: true }),
-    validate("param", id),
+    validate("param", idParam),
     validate("json", z.strictObject({ datasets: z.array(datasetFacts).min(1).max(50) })),
     async (c) => {
       const taskId = c.req.valid("param").id;

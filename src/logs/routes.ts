@@ -4,6 +4,7 @@ import * as z from "zod";
 import { type App, allow, readable } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
 import { trainingTask } from "../db/schema.ts";
+import { idParam } from "../http/params.ts";
 import { notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { curveOf } from "./curve.ts";
@@ -19,7 +20,6 @@ import {
   toAttempts,
 } from "./read.ts";
 
-const id = z.object({ id: z.coerce.number().int().positive() });
 /** Chunks whose summaries one curve reads: 2,000,000 points' worth. */
 const MOST_CHUNKS = 2000;
 
@@ -150,7 +150,7 @@ export const logs = new Hono<App>().get(
     summary: "A metric's curve",
     description:
       "Thinned to max_points so that peaks survive. `since` gives only what is new; `format=csv` streams all of it. Where attempts overlap, the later one holds from its first step on.",
-    tag: "Runs",
+    tag: "Logs",
     answer: {
       schema: curveAnswer,
       description: "The curve.",
@@ -167,7 +167,7 @@ export const logs = new Hono<App>().get(
     errors: { 404: "No such task.", 422: "A parameter is not valid." },
   }),
   allow("tasks:read", { box: true }),
-  validate("param", id),
+  validate("param", idParam),
   validate("query", logsQuery),
   async (c) => {
     const taskId = c.req.valid("param").id;

@@ -5,6 +5,7 @@ import type { Auth } from "../auth/keys.ts";
 import { type App, allow, writable } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
 import { failureReasons, now, statuses, taskAttempt, trainingTask } from "../db/schema.ts";
+import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
@@ -15,7 +16,6 @@ import { redactJson, redactText } from "../secrets/redact.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
 import { taskColumns } from "./queries.ts";
 
-const id = z.object({ id: z.coerce.number().int().positive() });
 const attemptNumber = z.int().min(1);
 const seq = z.int().min(1).max(1_000_000_000);
 
@@ -145,7 +145,7 @@ export const lifecycle = new Hono<App>()
       errors: { 404: "No such task that is yours.", 409: "The task has ended in success." },
     }),
     allow("tasks:write", { box: true }),
-    validate("param", id),
+    validate("param", idParam),
     validate("json", z.strictObject({ from_step: z.int().min(0).nullish(), ...hardware })),
     async (c) => {
       const taskId = c.req.valid("param").id;
@@ -247,7 +247,7 @@ export const lifecycle = new Hono<App>()
     }),
     allow("tasks:write", { box: true }),
     limitBody(1_000_000),
-    validate("param", id),
+    validate("param", idParam),
     validate("json", heartbeatBody),
     async (c) => {
       const taskId = c.req.valid("param").id;
@@ -357,7 +357,7 @@ export const lifecycle = new Hono<App>()
       errors: { 404: "No such task that is yours.", 409: "It has ended already." },
     }),
     allow("tasks:write"),
-    validate("param", id),
+    validate("param", idParam),
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
@@ -406,7 +406,7 @@ export const lifecycle = new Hono<App>()
       },
     }),
     allow("tasks:write", { box: true }),
-    validate("param", id),
+    validate("param", idParam),
     validate("json", finishBody),
     async (c) => {
       const taskId = c.req.valid("param").id;

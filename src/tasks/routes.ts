@@ -9,6 +9,7 @@ import { filterToSql, parseOrder } from "../filter/compile.ts";
 import { FilterError } from "../filter/parse.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, parseJson, validate } from "../http/validate.ts";
 import { fromWire, toWire } from "../http/wire.ts";
@@ -22,8 +23,6 @@ import {
   registerTask,
   registration,
 } from "./register.ts";
-
-const id = z.object({ id: z.coerce.number().int().positive() });
 
 const attemptAnswer = z
   .object({
@@ -262,7 +261,7 @@ export const tasks = new Hono<App>()
       errors: { 404: "No such task." },
     }),
     allow("tasks:read", { box: true }),
-    validate("param", id),
+    validate("param", idParam),
     validate(
       "query",
       z.strictObject({
@@ -310,7 +309,7 @@ export const tasks = new Hono<App>()
       },
     }),
     allow("tasks:write", { box: true }),
-    validate("param", id),
+    validate("param", idParam),
     validate(
       "json",
       z.strictObject({ ...optionalFields, task_name: writableFields.task_name.optional() }),
@@ -366,7 +365,7 @@ export const tasks = new Hono<App>()
       errors: { 404: "No such task that is yours.", 409: "It is running." },
     }),
     allow("tasks:write"),
-    validate("param", id),
+    validate("param", idParam),
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
@@ -399,7 +398,7 @@ export const tasks = new Hono<App>()
       errors: { 404: "No such task of yours in the trash." },
     }),
     allow("tasks:write"),
-    validate("param", id),
+    validate("param", idParam),
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
@@ -422,7 +421,7 @@ export const tasks = new Hono<App>()
       errors: { 404: "No such task, or it has no file." },
     }),
     allow("tasks:read", { box: true }),
-    validate("param", id),
+    validate("param", idParam),
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
@@ -484,7 +483,7 @@ export const tasks = new Hono<App>()
       errors: { 404: "No such task." },
     }),
     allow("tasks:read", { box: true }),
-    validate("param", id),
+    validate("param", idParam),
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;

@@ -14,6 +14,7 @@ import {
   weightStates,
 } from "../db/schema.ts";
 import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../http/validate.ts";
 import { bareEtag } from "./s3.ts";
@@ -35,8 +36,6 @@ import {
   URLS_AT_ONCE,
 } from "./store.ts";
 import { FileDiffers, inspect } from "./verify.ts";
-
-const id = z.object({ id: z.coerce.number().int().positive() });
 
 /** A relative path below the run's output folder, with forward slashes. */
 const filename = z
@@ -373,7 +372,7 @@ export const taskWeights = new Hono<App>().post(
   }),
   allow("weights:write", { box: true }),
   limitBody(200_000),
-  validate("param", id),
+  validate("param", idParam),
   validate("json", announcement),
   async (c) => {
     const taskId = c.req.valid("param").id;
@@ -527,7 +526,7 @@ export const weights = new Hono<App>()
       errors: { 404: "No such weight." },
     }),
     allow("weights:read", { box: true }),
-    validate("param", id),
+    validate("param", idParam),
     async (c) => {
       const weightId = c.req.valid("param").id;
       const [row] = await selectWeight(
@@ -549,7 +548,7 @@ export const weights = new Hono<App>()
       errors: { 404: "No such weight of yours.", 409: "The upload was given up." },
     }),
     allow("weights:write", { box: true }),
-    validate("param", id),
+    validate("param", idParam),
     validate(
       "query",
       z.strictObject({
@@ -585,7 +584,7 @@ export const weights = new Hono<App>()
     }),
     allow("weights:write", { box: true }),
     limitBody(1_000_000),
-    validate("param", id),
+    validate("param", idParam),
     validate(
       "json",
       z.strictObject({
@@ -661,7 +660,7 @@ export const weights = new Hono<App>()
       errors: { 403: "Box keys delete nothing.", 404: "No such weight of yours." },
     }),
     allow("weights:write"),
-    validate("param", id),
+    validate("param", idParam),
     async (c) => {
       const weightId = c.req.valid("param").id;
       const { db, auth, later } = c.var;
@@ -728,7 +727,7 @@ export const weights = new Hono<App>()
       },
     }),
     allow("weights:read", { box: true }),
-    validate("param", id),
+    validate("param", idParam),
     validate("query", z.strictObject({ redirect: z.stringbool().default(true) })),
     async (c) => {
       const weightId = c.req.valid("param").id;
