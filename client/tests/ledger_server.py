@@ -66,6 +66,7 @@ class Server:
         self.keys = {}
         self.requests = []
         self.faults = []
+        self.box_key = False
         self.guard = threading.RLock()
         server = self
 
@@ -117,7 +118,7 @@ class Server:
             request.close_connection = True
             request.connection.close()
             return
-        data = b"" if answer is None else json.dumps(answer).encode()
+        data = answer if isinstance(answer, bytes) else b"" if answer is None else json.dumps(answer).encode()
         try:
             request.send_response(status)
             for name, value in headers.items():
@@ -132,12 +133,20 @@ class Server:
     def route(self, request, url, body):
         method, path = request.command, url.path
         if path.startswith("/signed/"):
-            return self.put_object(request, url, body)
+            return self.put_object(request, url, body) if method == "PUT" else self.get_object(request, url)
         if request.headers.get("Authorization") != f"Bearer {KEY}":
             raise Problem(401, "The key is not valid", "bad-key")
         value = json.loads(body) if body else {}
         if (method, path) == ("POST", "/api/tasks"):
             return 200, self.register(request, value, body), {}
+        if (method, path) == ("GET", "/api/tasks"):
+            return 200, self.list_tasks(parse_qs(url.query)), {}
+        if (method, path) == ("GET", "/api/weights"):
+            return 200, self.list_weights(parse_qs(url.query)), {}
+        if (method, path) == ("GET", "/api/me"):
+            if self.box_key:
+                raise Problem(403, "A box key may not do that", "not-allowed")
+            return 200, {"id": 1, "name": "anna", "role": "member"}, {}
         match = re.fullmatch(r"/api/tasks/(\d+)(?:/(\w+))?", path)
         if match:
             task = self.tasks.get(int(match[1]))
@@ -158,6 +167,13 @@ class Server:
                     raise Problem(409, "The upload has ended", "conflict")
                 query = parse_qs(url.query)
                 return 200, self.upload_of(weight, int(query["from"][0]), int(query["limit"][0])), {}
+            if match[2] == "download":
+                if parse_qs(url.query).get("redirect") != ["false"]:
+                    return 302, None, {"Location": f"{self.url}/signed/{weight['id']}?sig=get"}
+                if weight["state"] != "complete":
+                    raise Problem(409, "The file is not complete", "not-complete")
+                link = {"url": f"{self.url}/signed/{weight['id']}?sig=get", "expires_at": "2099-01-01T00:00:00.000Z"}
+                return 200, {**link, "sha256": weight["sha256"], "size": weight["size"]}, {}
             return 200, {k: v for k, v in weight.items() if k != "parts"}, {}
         raise Problem(404, "There is no such route", "not-found")
 
@@ -192,7 +208,107 @@ class Server:
         return {"task_id": task_id, "task": {"id": task_id}, "warnings": []}
 
     def get_show(self, task, _value, _request):
-        return {"id": task["id"], "status": task["status"], "attempt": task["attempt"], "attempts": []}
+        return self.task_of(task)
+
+    def task_of(self, task):
+        """The task as the ledger shows it, with its latest attempts."""
+        attempts = [
+            {
+                "attempt": number,
+                "status": attempt.get("ended") or (task["status"] if number == task["attempt"] else "failed"),
+                "last_seq": max(attempt["beats"], default=0),
+                "points": sum(len(b.get("logs") or []) for b in attempt["beats"].values()),
+            }
+            for number, attempt in sorted(task["attempts"].items(), reverse=True)
+        ]
+        fields = {k: v for k, v in task["fields"].items() if k not in ("config", "datasets", "import")}
+        return {
+            "task_name": "untitled",
+            "created_at": "2026-05-01T10:00:00.000Z",
+            "failure_reason": task.get("failure_reason"),
+            "cancel_requested": task["cancel"],
+            **fields,
+            "id": task["id"],
+            "status": task["status"],
+            "attempt": task["attempt"],
+            "attempts": attempts[:5],
+        }
+
+    def list_page(self, items, query):
+        """A page of a list; the cursor is the number of items before it."""
+        limit, start = int(query.get("limit", ["50"])[0]), int(query.get("cursor", ["0"])[0])
+        if not 1 <= limit <= 200:
+            raise Problem(422, "limit", "not-valid")
+        more = len(items) > start + limit
+        return {"items": items[start : start + limit], "next_cursor": str(start + limit) if more else None}
+
+    def list_tasks(self, query):
+        strict(query, {"filter", "order_by", "limit", "cursor", "status", "user", "deleted"})
+        wanted = query.get("filter", [None])[0]
+        if wanted and not wanted.startswith("lora_rank = "):
+            raise Problem(422, "The filter is not valid", "not-valid", [{"path": "filter", "message": "at 1"}])
+        items = [self.task_of(self.tasks[n]) for n in sorted(self.tasks, reverse=True)]
+        if wanted:
+            items = [t for t in items if str(t.get("lora_rank")) == wanted.split("= ")[1]]
+        if "status" in query:
+            items = [t for t in items if t["status"] == query["status"][0]]
+        return self.list_page(items, query)
+
+    def list_weights(self, query):
+        strict(query, {"task_id", "attempt", "kind", "state", "limit", "cursor"})
+        items = [
+            {k: v for k, v in self.weights[n].items() if k != "parts"}
+            for n in sorted(self.weights, reverse=True)
+            if self.weights[n]["task_id"] == int(query["task_id"][0])
+        ]
+        for name in ("kind", "state"):
+            if name in query:
+                items = [w for w in items if w[name] == query[name][0]]
+        if "state" not in query:
+            items = [w for w in items if w["state"] != "aborted"]
+        return self.list_page(items, query)
+
+    def post_cancel(self, task, _value, _request):
+        if task["status"] not in ("pending", "running", "cancelled"):
+            raise Problem(409, f"Task {task['id']} has ended as {task['status']} already", "already-finished")
+        if task["status"] == "pending":
+            task["status"] = "cancelled"
+        task["cancel"] = task["status"] == "running"
+        return self.task_of(task)
+
+    def get_datasets(self, task, _value, _request):
+        return {"datasets": [{"id": n, **fact} for n, fact in enumerate(task["datasets"], 1)]}
+
+    def get_logs(self, task, _value, request):
+        """The curve by attempt and heartbeat; `since` is "attempt.seq" as an opaque word."""
+        query = parse_qs(urlsplit(request.path).query)
+        strict(query, {"metric", "max_points", "since", "format"})
+        metric = query.get("metric", ["loss"])[0]
+        since = query.get("since", [None])[0]
+        after = tuple(map(int, since.split("."))) if since else (0, 0)
+        points, first = {}, {}
+        for number, attempt in sorted(task["attempts"].items()):
+            for seq, beat in sorted(attempt["beats"].items()):
+                for entry in beat.get("logs") or []:
+                    if metric not in entry["metrics"]:
+                        continue
+                    first[number] = min(first.get(number, entry["step"]), entry["step"])
+                    if (number, seq) > after:
+                        row = [entry["step"], entry.get("epoch"), entry["time"], entry["metrics"][metric]]
+                        points[entry["step"]] = (number, row)
+        cut = min((step for number, step in first.items() if number > after[0]), default=None)
+        names = {m for a in task["attempts"].values() for b in a["beats"].values() for e in b.get("logs") or [] for m in e["metrics"]}
+        last = max(task["attempts"], default=0)
+        answer = {
+            "metric": metric,
+            "total": len(points),
+            "points": [points[step][1] for step in sorted(points)],
+            "metrics": sorted(names),
+            "next_since": f"{last}.{max(task['attempts'][last]['beats'], default=0) if last else 0}",
+        }
+        if since:
+            answer["replaces_from"] = cut if after[0] else None
+        return answer
 
     def open_attempt(self, task, from_step=None):
         task["attempt"] += 1
@@ -338,6 +454,18 @@ class Server:
                 for n in numbers
             ],
         }
+
+    def get_object(self, request, url):
+        if request.headers.get("Authorization"):
+            raise Problem(400, "Only one auth mechanism allowed", "bad-request")
+        data = self.objects[int(url.path.split("/")[2])]
+        match = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range") or "")
+        if not match:
+            return 200, data, {}
+        start = int(match[1])
+        if start >= len(data):
+            raise Problem(416, "InvalidRange", "range")
+        return 206, data[start:], {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
 
     def put_object(self, request, url, body):
         if request.headers.get("Authorization"):

@@ -22,8 +22,9 @@ SETTLED = 2.0
 class Check:
     """One answer in the making: `missing` has a sentence for each thing that is not known to be safe."""
 
-    def __init__(self, settings, folders=(), tasks=()):
+    def __init__(self, settings, folders=(), tasks=(), settled=None):
         self.settings = settings
+        self.settled = SETTLED if settled is None else settled
         self.named = [Path(f).expanduser().absolute() for f in folders]
         self.tasks = {task: None for task in tasks}
         self.missing = []
@@ -196,8 +197,9 @@ class Check:
             self._compare(path, state)
 
     def _compare(self, path, state):
-        if abs(time.time() - state[1] / 1e9) < SETTLED:
-            time.sleep(SETTLED)
+        age = abs(time.time() - state[1] / 1e9)
+        if age < self.settled:
+            time.sleep(self.settled - age)
             if records.state_of(path) != state:
                 self.missing.append(f"{path}: is still being written")
                 return
@@ -246,7 +248,8 @@ def tell_at_end(settings, runner):
         say.notice(f"NOT safe to destroy this box yet: {recorder.spool.folder} holds what was not sent; `lora-ledger sync`, then `lora-ledger safe`")
         return
     try:
-        check = Check(settings)
+        # The trainer has just ended, so its files need no time to settle.
+        check = Check(settings, settled=0.0)
         good = check.run()
     except Exception as error:
         say.trouble(error)
