@@ -91,7 +91,7 @@ class RunCommand:
             return 126
         points = Points(ranks(readers), FIRST_FILE if readers else 0.0)
         self.recorder = Recorder(self.settings, points)
-        follower = Follower(self.trainer, points, self.recorder.progress, from_step, readers)
+        follower = Follower(self.trainer, points, self.recorder.progress, from_step, readers, resumed_at)
         console = Console(self.recorder.spool.folder / "console.log.gz", follower.line)
         self.recorder.tail = console.tail
         self.recorder.on_cancel = self._cancel

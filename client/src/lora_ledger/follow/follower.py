@@ -12,6 +12,8 @@ FILES_DELAY = 150.0
 FIRST_FILE = 20.0
 # A line without a step of its own takes the step of the bar that is drawn after it, within so many seconds.
 BAR_FOLLOWS = 1.0
+# A bar that lies further from the counted step than this means that lines were missed.
+BAR_DRIFT = 50
 # Numbers in transformers' dicts that describe the machine's speed and no step.
 _SUMMARY = ("_runtime", "_per_second", "total_flos")
 
@@ -48,9 +50,14 @@ def ranks(readers):
 
 
 class Follower:
-    """Follows one trainer. `readers` read files, best first: each yields (time, step, series, value[, epoch])."""
+    """Follows one trainer. `readers` read files, best first: each yields (time, step, series, value[, epoch]).
 
-    def __init__(self, trainer, points, progress, from_step, readers=(), clock=time.monotonic):
+    `resumed_at` is the trainer's own step that it goes on from, `from_step` the task's.
+    """
+
+    def __init__(
+        self, trainer, points, progress, from_step, readers=(), resumed_at=0, clock=time.monotonic
+    ):
         self.trainer = trainer
         self.points = points
         self.progress = progress
@@ -70,7 +77,8 @@ class Follower:
         # The undescribed bar of transformers' Trainer: (step, total), and the dicts that wait for their step.
         self._plain = None
         self._waiting = []
-        self._last_dict = 0
+        self._last_line = None
+        self._last_dict = resumed_at
         self._guard = threading.Lock()
 
     def line(self, line):
@@ -80,7 +88,9 @@ class Follower:
             self._bar(bar)
         if bar is None or line.endswith("}"):
             values = read_dict(line)
-            if values is not None:
+            # A line is read once as it stands there without its end, and again with it.
+            if values is not None and line != self._last_line:
+                self._last_line = line
                 self._dict(values)
         if bar is not None:
             return
@@ -195,15 +205,15 @@ class Follower:
         drawn = self._plain[0] if self._plain else None
         if "loss" not in values:
             return drawn or self._last_dict
-        following = self._last_dict + (every or 1)
-        if drawn is None:
-            step = following
-        elif every is None or drawn == 1:
-            step = drawn
-        elif every == 1:
-            step = following if self._last_dict and abs(drawn - following) <= 3 else drawn
+        # The next multiple: the first line may have come at step 1 (logging_first_step).
+        following = (self._last_dict // (every or 1) + 1) * (every or 1)
+        if drawn is None or (every and abs(drawn - following) < max(2 * every, BAR_DRIFT)):
+            # Counting is exact; the bar comes through another pipe and may be read some steps early or late.
+            step = 1 if drawn == 1 and not self._last_dict else following
+        elif every:
+            step = max(following, round(drawn / every) * every)
         else:
-            step = max(every, round(drawn / every) * every)
+            step = max(self._last_dict + 1, drawn)
         self._last_dict = max(step, self._last_dict)
         return step
 
