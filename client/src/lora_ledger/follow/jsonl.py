@@ -37,6 +37,7 @@ class TrainerLog:
         """Yields (time, step, series, value, epoch) of complete new lines; half a line waits."""
         inode, size = self._stat()
         if inode is None:
+            self._inode, self._offset, self._rest = None, 0, b""
             return
         if size < self._offset or (self._inode is not None and inode != self._inode):
             self._offset, self._rest = 0, b""
