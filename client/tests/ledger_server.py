@@ -4,6 +4,7 @@ It is strict: unknown fields, gaps in numbering, wrong attempts, an Authorizatio
 or hashes are refused as the contract says. Faults can be put in the way: see `Server.faults`.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -275,6 +276,29 @@ class Server:
             task["status"] = "cancelled"
         task["cancel"] = task["status"] == "running"
         return self.task_of(task)
+
+    def get_reproduce(self, task, _value, _request):
+        fields = task["fields"]
+        config = fields.get("config")
+        text = (config.get("text") or "").encode() if config else b""
+        return {
+            "task_id": task["id"],
+            "config": config
+            and {
+                "format": "toml",
+                "path": config.get("path"),
+                "sha256": hashlib.sha256(text).hexdigest(),
+                "base64": base64.b64encode(text).decode(),
+            },
+            "command": fields.get("command"),
+            "git_commit": fields.get("git_commit"),
+            "software": fields.get("node_info"),
+            "gpu_info": fields.get("gpu_info"),
+            "cuda_version": fields.get("cuda_version"),
+            "base_model": fields.get("base_model_path"),
+            "datasets": task["datasets"],
+            "redacted": [],
+        }
 
     def get_datasets(self, task, _value, _request):
         return {"datasets": [{"id": n, **fact} for n, fact in enumerate(task["datasets"], 1)]}

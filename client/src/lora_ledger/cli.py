@@ -8,10 +8,14 @@ from . import __version__, say, settings
 from .commands import credentials, recorded
 from .commands.cancel import cancel
 from .commands.common import Plain
+from .commands.config_for import TRAINERS, config
+from .commands.diff import diff
+from .commands.import_runs import import_runs
 from .commands.login import login
 from .commands.logs import logs
 from .commands.ls import ls
 from .commands.pull import pull
+from .commands.reproduce import reproduce
 from .commands.safe import safe
 from .commands.show import show
 from .commands.status import status
@@ -52,6 +56,72 @@ A first run:
 
 `lora-ledger COMMAND --help` explains each command.
 """ + ENVIRONMENT
+
+
+def _add_repeating(commands, form):
+    """The commands that go from a run, or a file, to the next run."""
+    again = _add(
+        commands,
+        form,
+        "reproduce",
+        "a run's original configuration, and the run once more",
+        "Writes the original configuration byte for byte into a new folder and says what differs here: GPU, CUDA, torch, "
+        "the trainer's commit, the data, the base model. --run runs the recorded command with it, in this folder, as a child "
+        "of the run. Secrets are never kept: where [redacted] stands, the environment has to give the value, under the key's "
+        "name in capitals (wandb_api_key: WANDB_API_KEY) or LEDGER_SECRET_WANDB_API_KEY.",
+        "  lora-ledger reproduce 42 -o again\n  WANDB_API_KEY=… lora-ledger reproduce 42 --run",
+    )
+    again.add_argument("task", type=int, metavar="ID")
+    again.add_argument("-o", "--output", metavar="DIR", help="the new folder (default: task-ID-again)")
+    again.add_argument("--run", action="store_true", help="run it again")
+    again.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
+    _common(again)
+
+    diff = _add(
+        commands,
+        form,
+        "diff",
+        "what differs between two runs",
+        "Compares results, metrics, fields, the trainer's own settings, data, software and command of two runs.",
+        "  lora-ledger diff 42 57",
+    )
+    diff.add_argument("first", type=int, metavar="A")
+    diff.add_argument("second", type=int, metavar="B")
+    diff.add_argument("--json", action="store_true", help="as one JSON object")
+    _common(diff)
+
+    past = _add(
+        commands,
+        form,
+        "import",
+        "record past runs from their weight files",
+        "Reads what trainers write into safetensors files (sd-scripts, OneTrainer, ai-toolkit, diffusers, PEFT's "
+        "adapter_config.json) and the tensors' own rank and alpha, and records each file as an imported run. Only headers "
+        "are read. The same file again adds nothing.",
+        "  lora-ledger import *.safetensors --group old\n"
+        "  lora-ledger import aki.safetensors --upload --tensorboard logs/20260501",
+    )
+    past.add_argument("files", nargs="+", metavar="FILE", help="files, or folders to look through")
+    past.add_argument("--group", metavar="GROUP", help="the experiment group")
+    past.add_argument("--upload", action="store_true", help="also store the file as the run's final weight")
+    past.add_argument("--tensorboard", metavar="DIR", help="also bring the curve from these event files (one FILE only)")
+    _common(past)
+
+    made = _add(
+        commands,
+        form,
+        "config",
+        "make a configuration from a weight file or a run",
+        "Writes a runnable configuration for a trainer from a safetensors file's metadata and tensors, or from a recorded "
+        "run of another trainer. Each value says whether it was read, is the trainer's default, or has to be filled in "
+        "because nobody can know it.",
+        "  lora-ledger config aki.safetensors --for kohya -o aki.toml\n  lora-ledger config 42 --for onetrainer",
+    )
+    made.add_argument("source", metavar="FILE|ID", help="a .safetensors file, or a task's number")
+    made.add_argument("--for", dest="trainer", choices=TRAINERS, required=True, help="the trainer to write it for")
+    made.add_argument("-o", "--output", metavar="FILE", help="write it there (default: print it)")
+    made.add_argument("--force", action="store_true", help="write over a file that is there")
+    _common(made)
 
 
 def _tag(text):
@@ -172,6 +242,7 @@ def build_parser():
     _common(sync)
     _add_reading(commands, form)
     _add_keeping(commands, form)
+    _add_repeating(commands, form)
     return parser
 
 
@@ -323,6 +394,10 @@ _COMMANDS = {
     "pull": pull,
     "cancel": cancel,
     "safe": safe,
+    "reproduce": reproduce,
+    "diff": diff,
+    "import": import_runs,
+    "config": config,
 }
 
 
@@ -363,12 +438,12 @@ def main(argv=None):
 
 
 def _dispatch(parser, options, found, trailing):
+    if getattr(options, "hourly_price", 0) is None and os.environ.get("LEDGER_HOURLY_PRICE"):
+        try:
+            options.hourly_price = float(os.environ["LEDGER_HOURLY_PRICE"])
+        except ValueError:
+            say.warn("LEDGER_HOURLY_PRICE is no number and is left out")
     if options.command_name == "run":
-        if options.hourly_price is None and os.environ.get("LEDGER_HOURLY_PRICE"):
-            try:
-                options.hourly_price = float(os.environ["LEDGER_HOURLY_PRICE"])
-            except ValueError:
-                say.warn("LEDGER_HOURLY_PRICE is no number and is left out")
         command = trailing if trailing is not None else options.command
         if not command:
             parser.error("run needs the trainer's command: lora-ledger run [options] -- COMMAND…")

@@ -44,7 +44,7 @@ def load():
             stored = json.load(file)
         url, key = stored["url"], stored["key"]
         return (url, key) if isinstance(url, str) and isinstance(key, str) else (None, None)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None, None
 
 

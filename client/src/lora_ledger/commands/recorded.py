@@ -25,9 +25,9 @@ def output_folder(command, config, output_dir):
         return None
 
 
-def run(settings, options, command):
+def run(settings, options, command, kind=RunCommand):
     """Runs a trainer and records it; returns the trainer's exit code. Says at the end whether the box may go."""
-    runner = RunCommand(settings, options, command)
+    runner = kind(settings, options, command)
     record = Record(settings.spool, redact_command(command), output_folder(command, options.config, options.output_dir))
     record.begin(runner)
     try:
