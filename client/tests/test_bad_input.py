@@ -1,0 +1,212 @@
+"""Whole runs of trainers that end early, fork, shout, say nothing, or share their folders with other runs."""
+
+import resource
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.helpers import ClientCase
+from tests.test_readers import event
+
+AI_TOOLKIT = "job: extension\nconfig:\n  name: mine\n  process:\n    - training_folder: out\n      train:\n        steps: 3\n"
+AXOLOTL = "base_model: b\nadapter: lora\nmicro_batch_size: 1\noutput_dir: out\nmax_steps: 4\nlogging_steps: 1\n"
+KOHYA = '{logs}output_dir = "out"\noutput_name = "mine"\nnetwork_module = "networks.lora"\nnetwork_dim = 4\n'
+TENSORS = b"\x02\0\0\0\0\0\0\0{}"
+
+FORKS = """
+import os, sys, time
+if os.fork():
+    sys.exit(0)
+for n in range(1, 13):
+    sys.stderr.write(f"\\rtrain:  50%|#####     | {n}/12 [00:01<00:01,  1.00s/it, loss=0.{n:02d}]")
+    sys.stderr.flush()
+    time.sleep(0.4)
+"""
+
+SHOUTS = """
+import os, sys, time
+block = b"INFO some line of a very loud trainer, number after number \\xff\\xfe\\n" * 1000
+start = time.perf_counter()
+for n in range(300):
+    os.write(1, block)
+    time.sleep(max(0.0, start + (n + 1) * len(block) / 20e6 - time.perf_counter()))
+print("took", time.perf_counter() - start, "for", 300 * len(block))
+"""
+
+
+class BadInputCase(ClientCase):
+    def config(self, text, name="config.yaml"):
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def finish(self, number=1):
+        finish = self.server.tasks[number]["finish"]
+        return finish["status"], finish.get("failure_reason"), finish.get("error_message")
+
+
+class EndTest(BadInputCase):
+    def test_ai_toolkit_from_database_to_samples(self):
+        """Its database is the loss, an older run's rows are not, samples carry their prompt."""
+        server = self.serve()
+        out = self.folder / "out" / "mine"
+        out.mkdir(parents=True)
+        base = sqlite3.connect(out / "loss_log.db")
+        base.execute("create table metrics (step integer, key text, value_real real, value_text text, primary key (step, key))")
+        base.execute("insert into metrics values (1, 'loss/loss', 99, null)")
+        base.commit()
+        base.close()
+        (out / "mine_000000001.safetensors").write_bytes(TENSORS)
+        script = self.script(f"""
+import os, sqlite3, sys, time
+base = sqlite3.connect("out/mine/loss_log.db", isolation_level=None)
+base.execute("pragma journal_mode=wal")
+for step in (1, 2, 3):
+    for key, value in (("loss/loss", step / 8), ("learning_rate", 1e-4)):
+        base.execute("insert or replace into metrics values (?, ?, ?, null)", (step, key, value))
+    sys.stderr.write(f"\\rmine:  12%|#2  | {{step}}/3 [05:00<35:00,  1.20s/it, lr: 1.0e-04 loss: 3.412e-01]")
+    time.sleep(0.3)
+os.makedirs("out/mine/samples")
+open("out/mine/samples/1700000000000__000000003_0.jpg", "wb").write(b"jpg")
+open("out/mine/mine.safetensors", "wb").write({TENSORS!r})
+""")
+        text = AI_TOOLKIT + "      sample:\n        prompts:\n          - a horse\n"
+        code, _, err = self.run_client("run", "--config", self.config(text), "--", *script)
+        self.assertEqual((code, self.finish()[0]), (0, "success"), err)
+        self.assertEqual(server.points(1, "loss"), {1: 0.125, 2: 0.25, 3: 0.375})
+        self.assertEqual(server.points(1, "loss/loss"), server.points(1, "loss"))
+        self.assertEqual(sorted(server.points(1, "learning_rate")), [1, 2, 3])
+        kinds = {w["filename"]: (w["kind"], w.get("step"), w.get("prompt")) for w in server.weights.values()}
+        self.assertEqual(kinds["samples/1700000000000__000000003_0.jpg"], ("sample", 3, "a horse"))
+        self.assertEqual(kinds["mine.safetensors"], ("final", None, None))
+        self.assertNotIn("mine_000000001.safetensors", kinds)
+
+    def test_exit_code_0_that_is_no_success(self):
+        self.serve()
+        lines = (
+            "print('Job stopped')",
+            "print('Error running job: CUDA is unhappy')",
+        )
+        for number, line in enumerate(lines, 1):
+            code, _, _ = self.run_client("run", "--config", self.config(AI_TOOLKIT), "--", *self.script(line))
+            self.assertEqual((code, self.finish(number)[:2]), (0, ("failed", "error")))
+        self.assertIn("Error running job: CUDA is unhappy", self.finish(2)[2])
+        interrupted = f"""
+import os, sys
+os.makedirs("out", exist_ok=True)
+for n in (1, 2):
+    print("{{'loss': %s, 'grad_norm': 0.91, 'learning_rate': 9.8e-05, 'epoch': 0.1%d}}" % (n, n))
+    sys.stderr.write(f"\\r {{n}}0%|#  | {{n}}/4 [00:01<00:01,  1.00s/it]\\n")
+open("out/adapter_model.safetensors", "wb").write({TENSORS!r})
+"""
+        code, _, _ = self.run_client("run", "--config", self.config(AXOLOTL), "--", *self.script(interrupted))
+        self.assertEqual((code, self.finish(3)[:2]), (0, ("failed", "error")))
+        self.assertIn("at step 2 of 4", self.finish(3)[2])
+        self.assertEqual(self.server.points(3, "loss"), {1: 1, 2: 2})
+        complete = interrupted + "\nprint('Model successfully saved to out')"
+        (self.folder / "out" / "adapter_model.safetensors").unlink()
+        self.run_client("run", "--config", self.config(AXOLOTL), "--", *self.script(complete))
+        self.assertEqual(self.finish(4)[0], "success")
+
+    def test_a_trainer_that_forks_and_exits(self):
+        server = self.serve()
+        start = time.monotonic()
+        code, _, err = self.run_client("run", "--", *self.script(FORKS))
+        self.assertGreater(time.monotonic() - start, 4.5)
+        self.assertEqual((code, self.finish()[0]), (0, "success"), err)
+        self.assertEqual(sorted(server.points(1, "loss")), list(range(1, 13)))
+        self.assertIn("following them until they end", err)
+
+
+class OutputTest(BadInputCase):
+    def test_twenty_megabytes_a_second_hold_nothing_up(self):
+        server = self.serve(interval=1.0)
+        alone = subprocess.run(self.script(SHOUTS), stdout=subprocess.PIPE, check=True).stdout
+        with open(self.folder / "out.txt", "wb") as sink:
+            before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+            process = subprocess.Popen(
+                [sys.executable, "-m", "lora_ledger", "run", "--", *self.script(SHOUTS)],
+                env=self.environment(),
+                cwd=self.folder,
+                stdout=sink,
+                stderr=subprocess.DEVNULL,
+            )
+            self.assertEqual(process.wait(60), 0)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        recorded = (self.folder / "out.txt").read_bytes()
+        self.assertEqual(recorded.count(b"\n"), alone.count(b"\n"))
+        seconds = [float(text.rsplit(b"took ", 1)[1].split()[0]) for text in (alone, recorded)]
+        self.assertLess(seconds[1], seconds[0] * 1.5 + 1)
+        self.assertLess(max(before, after), 100_000, "kB of memory")
+        self.assertEqual(server.tasks[1]["status"], "success")
+
+    def test_silence_and_broken_text(self):
+        server = self.serve()
+        self.assertEqual(self.run_client("run", "--", *self.script("import time\ntime.sleep(0.5)"))[0], 0)
+        self.assertEqual((server.tasks[1]["status"], server.points(1, "loss")), ("success", {}))
+        text = "import sys\nsys.stdout.buffer.write(b'\\xff\\xfe{\\'loss\\': 1.0, \\'epoch\\': 1.0}\\n\\x00\\xc3\\n{\\'loss')"
+        code, out, _ = self.run_client("run", "--", *self.script(text))
+        self.assertEqual((code, server.tasks[2]["status"], server.points(2, "loss")), (0, "success", {1: 1.0}))
+        self.assertTrue(out.startswith(b"\xff\xfe{'loss'"))
+
+
+class SharedFolderTest(BadInputCase):
+    def test_other_runs_files_are_left_alone(self):
+        """Old and foreign event files, half-written ones, another run's weights in the same folder, an older file."""
+        server = self.serve()
+        logs, out = self.folder / "logs", self.folder / "out"
+        (logs / "20240101000000" / "network_train").mkdir(parents=True)
+        old = logs / "20240101000000" / "network_train" / "events.out.tfevents.1700000000.h.1.0"
+        old.write_bytes(event(1, "loss/current", 9.0))
+        out.mkdir()
+        (out / "mine-000001.safetensors").write_bytes(TENSORS)
+        (self.folder / "record").write_bytes(event(1, "loss/current", 0.5) + event(2, "loss/current", 0.25))
+        script = self.script(f"""
+import os, socket, time
+def write(stamp, pid, data):
+    os.makedirs(f"logs/{{stamp}}/network_train", exist_ok=True)
+    open(f"logs/{{stamp}}/network_train/events.out.tfevents.1700000000.h.{{pid}}.0", "ab").write(data)
+data = open("record", "rb").read()
+write("20250101000000", os.getpid(), data[:-9])
+# The client's own parent is a process of this machine, and none of the trainer's.
+write("20250101000001", os.getppid(), data.replace(b"current", b"average"))
+open("{old}", "ab").write(data)
+time.sleep(2.5)
+write("20250101000000", os.getpid(), data[-9:] + b"half a rec")
+open("out/other-000001.safetensors", "wb").write({TENSORS!r})
+open("out/other.safetensors", "wb").write({TENSORS!r})
+open("out/mine-000002.safetensors", "wb").write({TENSORS!r})
+open("out/mine.safetensors", "wb").write({TENSORS!r})
+""")
+        config = self.config(KOHYA.replace("{logs}", 'logging_dir = "logs"\n'), "config.toml")
+        code, _, err = self.run_client("run", "--config", config, "--", *script)
+        self.assertEqual((code, self.finish()[0]), (0, "success"), err)
+        self.assertEqual(server.points(1, "loss"), {1: 0.5, 2: 0.25})
+        self.assertEqual(server.points(1, "loss/average"), {})
+        self.assertEqual(set(server.held(1)), {"mine.safetensors", "mine-000002.safetensors", "console.log.gz"})
+
+    def test_state_is_uploaded_when_asked_for(self):
+        server = self.serve()
+        script = self.script(f"""
+import os
+os.makedirs("out/mine-000001-state")
+open("out/mine-000001-state/optimizer.bin", "wb").write(b"state")
+open("out/mine.safetensors", "wb").write({TENSORS!r})
+""")
+        config = self.config(KOHYA.replace("{logs}", ""), "config.toml")
+        self.assertEqual(self.run_client("run", "--upload-state", "--config", config, "--", *script)[0], 0)
+        self.assertEqual(server.held(1)["mine-000001-state/optimizer.bin"], b"state")
+        weight = next(w for w in server.weights.values() if "optimizer" in w["filename"])
+        self.assertEqual((weight["kind"], weight["epoch"], weight["group"]), ("state", 1, "mine-000001-state"))
+
+
+class ClockTest(BadInputCase):
+    def test_no_interval_is_measured_by_a_clock_that_people_set(self):
+        """`time.time()` may only stamp values; what waits or compares uses the monotonic clock."""
+        source = Path(__file__).parents[1] / "src" / "lora_ledger"
+        for name in ("run", "watch", "process", "console", "uploads", "points", "recorder", "sender", "datasets"):
+            for line in (source / f"{name}.py").read_text().splitlines():
+                if "time.time()" in line:
+                    self.assertNotRegex(line, r"time\.time\(\)\s*[-+<>]|[-+<>]\s*time\.time\(\)", (name, line))
