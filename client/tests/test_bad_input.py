@@ -19,8 +19,8 @@ FORKS = """
 import os, sys, time
 if os.fork():
     sys.exit(0)
-for n in range(1, 13):
-    sys.stderr.write(f"\\rtrain:  50%|#####     | {n}/12 [00:01<00:01,  1.00s/it, loss=0.{n:02d}]")
+for n in range(1, 10):
+    sys.stderr.write(f"\\rtrain:  50%|#####     | {n}/9 [00:01<00:01,  1.00s/it, loss=0.{n:02d}]")
     sys.stderr.flush()
     time.sleep(0.4)
 """
@@ -29,10 +29,10 @@ SHOUTS = """
 import os, sys, time
 block = b"INFO some line of a very loud trainer, number after number \\xff\\xfe\\n" * 1000
 start = time.perf_counter()
-for n in range(300):
+for n in range(150):
     os.write(1, block)
     time.sleep(max(0.0, start + (n + 1) * len(block) / 20e6 - time.perf_counter()))
-print("took", time.perf_counter() - start, "for", 300 * len(block))
+print("took", time.perf_counter() - start, "for", 150 * len(block))
 """
 
 
@@ -85,38 +85,44 @@ open("out/mine/mine.safetensors", "wb").write({TENSORS!r})
 
     def test_exit_code_0_that_is_no_success(self):
         self.serve()
-        lines = (
-            "print('Job stopped')",
-            "print('Error running job: CUDA is unhappy')",
-        )
-        for number, line in enumerate(lines, 1):
-            code, _, _ = self.run_client("run", "--config", self.config(AI_TOOLKIT), "--", *self.script(line))
-            self.assertEqual((code, self.finish(number)[:2]), (0, ("failed", "error")))
-        self.assertIn("Error running job: CUDA is unhappy", self.finish(2)[2])
         interrupted = f"""
 import os, sys
-os.makedirs("out", exist_ok=True)
+os.makedirs(sys.argv[1])
 for n in (1, 2):
     print("{{'loss': %s, 'grad_norm': 0.91, 'learning_rate': 9.8e-05, 'epoch': 0.1%d}}" % (n, n))
     sys.stderr.write(f"\\r {{n}}0%|#  | {{n}}/4 [00:01<00:01,  1.00s/it]\\n")
-open("out/adapter_model.safetensors", "wb").write({TENSORS!r})
+open(sys.argv[1] + "/adapter_model.safetensors", "wb").write({TENSORS!r})
 """
-        code, _, _ = self.run_client("run", "--config", self.config(AXOLOTL), "--", *self.script(interrupted))
-        self.assertEqual((code, self.finish(3)[:2]), (0, ("failed", "error")))
-        self.assertIn("at step 2 of 4", self.finish(3)[2])
-        self.assertEqual(self.server.points(3, "loss"), {1: 1, 2: 2})
-        complete = interrupted + "\nprint('Model successfully saved to out')"
-        (self.folder / "out" / "adapter_model.safetensors").unlink()
-        self.run_client("run", "--config", self.config(AXOLOTL), "--", *self.script(complete))
-        self.assertEqual(self.finish(4)[0], "success")
+        # name: settings, what the trainer does, what is recorded. All run beside each other.
+        cases = {
+            "stopped": (AI_TOOLKIT, "print('Job stopped')", ("failed", "error")),
+            "broken": (AI_TOOLKIT, "print('Error running job: CUDA is unhappy')", ("failed", "error")),
+            "interrupted": (AXOLOTL, interrupted, ("failed", "error")),
+            "complete": (AXOLOTL, interrupted + "print('Model successfully saved to out')", ("success", None)),
+        }
+        runs = []
+        for name, (config, text, _) in cases.items():
+            script = self.folder / f"{name}.py"
+            script.write_text(text)
+            config = self.config(config.replace("output_dir: out", f"output_dir: {name}"), f"{name}.yaml")
+            runs.append(self.client("run", "--name", name, "--config", config, "--", sys.executable, script, name))
+        for run in runs:
+            run.communicate(timeout=40)
+            self.assertEqual(run.returncode, 0)
+        ends = {task["fields"]["task_name"]: n for n, task in self.server.tasks.items()}
+        for name, (_, _, expected) in cases.items():
+            self.assertEqual(self.finish(ends[name])[:2], expected, name)
+        self.assertIn("Error running job: CUDA is unhappy", self.finish(ends["broken"])[2])
+        self.assertIn("at step 2 of 4", self.finish(ends["interrupted"])[2])
+        self.assertEqual(self.server.points(ends["interrupted"], "loss"), {1: 1, 2: 2})
 
     def test_a_trainer_that_forks_and_exits(self):
         server = self.serve()
         start = time.monotonic()
         code, _, err = self.run_client("run", "--", *self.script(FORKS))
-        self.assertGreater(time.monotonic() - start, 4.5)
+        self.assertGreater(time.monotonic() - start, 3.4)
         self.assertEqual((code, self.finish()[0]), (0, "success"), err)
-        self.assertEqual(sorted(server.points(1, "loss")), list(range(1, 13)))
+        self.assertEqual(sorted(server.points(1, "loss")), list(range(1, 10)))
         self.assertIn("following them until they end", err)
 
 
@@ -139,12 +145,13 @@ class OutputTest(BadInputCase):
         self.assertEqual(recorded.count(b"\n"), alone.count(b"\n"))
         seconds = [float(text.rsplit(b"took ", 1)[1].split()[0]) for text in (alone, recorded)]
         self.assertLess(seconds[1], seconds[0] * 1.5 + 1)
-        self.assertLess(max(before, after), 100_000, "kB of memory")
+        if sys.platform == "linux":
+            self.assertLess(max(before, after), 100_000, "kB of memory")
         self.assertEqual(server.tasks[1]["status"], "success")
 
     def test_silence_and_broken_text(self):
         server = self.serve()
-        self.assertEqual(self.run_client("run", "--", *self.script("import time\ntime.sleep(0.5)"))[0], 0)
+        self.assertEqual(self.run_client("run", "--", *self.script("import time\ntime.sleep(0.1)"))[0], 0)
         self.assertEqual((server.tasks[1]["status"], server.points(1, "loss")), ("success", {}))
         text = "import sys\nsys.stdout.buffer.write(b'\\xff\\xfe{\\'loss\\': 1.0, \\'epoch\\': 1.0}\\n\\x00\\xc3\\n{\\'loss')"
         code, out, _ = self.run_client("run", "--", *self.script(text))
@@ -173,7 +180,7 @@ write("20250101000000", os.getpid(), data[:-9])
 # The client's own parent is a process of this machine, and none of the trainer's.
 write("20250101000001", os.getppid(), data.replace(b"current", b"average"))
 open("{old}", "ab").write(data)
-time.sleep(2.5)
+time.sleep(1.2)
 write("20250101000000", os.getpid(), data[-9:] + b"half a rec")
 open("out/other-000001.safetensors", "wb").write({TENSORS!r})
 open("out/other.safetensors", "wb").write({TENSORS!r})

@@ -170,11 +170,17 @@ class RunCommand:
             return
         say.notice("the command has ended, but processes that it started go on; following them until they end")
         self.process.outlasting = True
-        while self.process.left_behind() and not (self.cancelled or self.preempted):
-            if self.process.quiet_seconds() > FORK_SILENCE:
+        stopping = None
+        while self.process.left_behind():
+            if self.cancelled or self.preempted or self.superseded:
+                # Until the last of the signals has had its time; what survives that is out of reach.
+                stopping = stopping or time.monotonic()
+                if time.monotonic() - stopping > 2 * self.options.stop_grace + 5.0:
+                    break
+            elif self.process.quiet_seconds() > FORK_SILENCE:
                 say.warn("the processes left behind say nothing any more; the record ends here")
                 break
-            self._ended.wait(0.2)
+            time.sleep(0.2)
         self.process.outlasting = False
         self.process.finish_reading()
 

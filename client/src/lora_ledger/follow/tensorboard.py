@@ -175,22 +175,30 @@ class EventFile:
 _NAME = re.compile(r"^events\.out\.tfevents\.\d+\.(?P<host>.+?)\.(?P<pid>\d+)\.\d+$")
 
 
-def _find(folder, depth=4):
+# So many entries are looked through at most: an output folder may be a whole disk.
+MOST_ENTRIES = 20_000
+
+
+def _find(folder, depth=4, seen=None):
     """Event files below the folder; add_hparams' folders, named by a Unix time, are left out."""
     found = []
+    seen = seen if seen is not None else [0]
     try:
-        entries = list(os.scandir(folder))
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                seen[0] += 1
+                if seen[0] > MOST_ENTRIES:
+                    break
+                try:
+                    if entry.is_dir(follow_symlinks=False):
+                        if depth and not re.match(r"^\d{9,11}\.\d+$", entry.name):
+                            found += _find(entry.path, depth - 1, seen)
+                    elif "tfevents" in entry.name:
+                        found.append(entry.path)
+                except OSError:
+                    continue
     except OSError:
         return found
-    for entry in entries:
-        try:
-            if entry.is_dir(follow_symlinks=False):
-                if depth and not re.match(r"^\d{9,11}\.\d+$", entry.name):
-                    found += _find(entry.path, depth - 1)
-            elif "tfevents" in entry.name:
-                found.append(entry.path)
-        except OSError:
-            continue
     return found
 
 
