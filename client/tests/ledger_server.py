@@ -195,10 +195,13 @@ class Server:
                 )
         else:
             task_id = len(self.tasks) + 1
+            imported = value.get("import")
+            if imported is not None:
+                strict(imported, {"source", "status", "started_at", "finished_at", "final_loss"}, ("source",))
             self.keys[key] = (task_id, digest)
             self.tasks[task_id] = {
                 "id": task_id,
-                "status": "pending",
+                "status": (imported or {"status": "pending"}).get("status", "success"),
                 "attempt": 0,
                 "fields": value,
                 "attempts": {},
@@ -246,6 +249,12 @@ class Server:
     def list_tasks(self, query):
         strict(query, {"filter", "order_by", "limit", "cursor", "status", "user", "deleted"})
         wanted = query.get("filter", [None])[0]
+        if self.box_key:
+            raise Problem(403, "A box key may not list", "not-allowed")
+        imported = re.fullmatch(r"import_source = '([^']*)'", wanted or "")
+        if imported:
+            found = [t for t in self.tasks.values() if (t["fields"].get("import") or {}).get("source") == imported[1]]
+            return self.list_page([self.task_of(t) for t in found], query)
         if wanted and not wanted.startswith("lora_rank = "):
             raise Problem(422, "The filter is not valid", "not-valid", [{"path": "filter", "message": "at 1"}])
         items = [self.task_of(self.tasks[n]) for n in sorted(self.tasks, reverse=True)]
@@ -336,7 +345,9 @@ class Server:
 
     def open_attempt(self, task, from_step=None):
         task["attempt"] += 1
-        task["status"] = "running"
+        # What comes for an imported run, which has ended long ago, does not reopen it.
+        if not task["fields"].get("import"):
+            task["status"] = "running"
         task["finish"] = None
         task["attempts"][task["attempt"]] = {"beats": {}, "from_step": from_step, "tail": None}
 

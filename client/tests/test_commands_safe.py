@@ -427,10 +427,13 @@ class WholeTest(ClientCase):
         code, _, err = self.run_client("run", "--", *self.trainer(steps=4, logs=False))
         self.assertEqual(code, 0, err)
         self.assertIn("safe to destroy this box: 1 runs and 1 files", err)
+        final = self.folder / "out" / "aki.safetensors"
+        os.utime(final, (1, 1))
         code, out = self.safe()
         self.assertEqual((code, out.splitlines()), (0, [f"SAFE: 1 run and 1 file are stored and checked at {server.url}"]))
-        with open(self.folder / "out" / "aki.safetensors", "ab") as file:
+        with open(final, "ab") as file:
             file.write(b"!")
+        os.utime(final, (1, 1))
         code, out = self.safe()
         self.assertEqual(code, 1)
         self.assertIn("NOT SAFE: 1 thing missing", out)

@@ -82,6 +82,10 @@ class Facts:
     def arch(self):
         return self.fields.get("base_arch")
 
+    def seen(self, name):
+        """Where a column was read."""
+        return self.where.get(name, "the file")
+
 
 def facts_of_file(path):
     """Facts of a weight file. Raises Plain."""
@@ -105,7 +109,9 @@ def facts_of_task(api, task):
     if trainer in ("kohya", "lora-scripts", "musubi-tuner") and isinstance(snapshot, dict):
         for name, value in snapshot.items():
             extra.update(value if isinstance(value, dict) else {name: value})
-    return Facts({k: v for k, v in row.items() if v not in (None, "")}, where, extra, datasets)
+    progress = row.get("progress") if isinstance(row.get("progress"), dict) else {}
+    fields = {k: v for k, v in row.items() if v not in (None, "")}
+    return Facts(fields, where, extra, datasets, progress.get("total_steps"))
 
 
 class Draft:
@@ -145,6 +151,11 @@ class Draft:
             self.set(path, f"FILL IN: path of {value}", FILL, f"{where} tells the file's name, not where you keep it")
         else:
             self.fill(path, what)
+
+
+def _of(facts):
+    """Where settings without a column were read."""
+    return f"task {facts.fields['id']}" if facts.fields.get("id") else "the metadata"
 
 
 def _plain(name):
@@ -200,13 +211,13 @@ def kohya(draft, scripts=False):
     algo = facts.fields.get("network_algo")
     own = facts.extra.get("network_module")
     if own:
-        draft.set("network_module", own, READ, "the metadata")
+        draft.set("network_module", own, READ, _of(facts))
     elif algo in ("loha", "lokr", "dora", "locon", "oft"):
-        draft.set("network_module", "lycoris.kohya", READ, f"the tensors are {algo}")
+        draft.set("network_module", "lycoris.kohya", READ, f"{facts.seen('network_algo')}: {algo}")
     else:
         draft.set("network_module", module, READ if facts.arch else DEFAULT, "follows from the architecture")
     if facts.fields.get("lora_rank") is None and algo == "lokr":
-        draft.set("network_dim", 100_000, READ, "the tensors hold the full matrix, which LyCORIS calls 100000")
+        draft.set("network_dim", 100_000, READ, f"{facts.seen('network_algo')}: the full matrix, which LyCORIS calls 100000")
     else:
         draft.take("network_dim", "lora_rank", 4)
     draft.take("network_alpha", "lora_alpha", 1)
@@ -218,7 +229,7 @@ def kohya(draft, scripts=False):
         args += [f"{k}={_short(facts.fields[n])}" for k, n in (("conv_dim", "conv_lora_rank"), ("conv_alpha", "conv_alpha")) if facts.fields.get(n)]
         args = ["algo=locon" if a == "algo=lora" and algo == "locon" else a for a in args]
     if args:
-        draft.set("network_args", args, READ, facts.where.get("network_algo", "the metadata"))
+        draft.set("network_args", args, READ, _of(facts) if facts.extra.get("network_args") else facts.seen("network_algo"))
     draft.take("learning_rate", "learning_rate", 2e-6)
     draft.take("optimizer_type", "optimizer", "AdamW", _optimizer(0))
     draft.take("lr_scheduler", "scheduler", "constant", lambda name: str(name).rpartition(".")[2].lower())
@@ -240,7 +251,7 @@ def kohya(draft, scripts=False):
     for name in KOHYA_EXTRAS:
         value = facts.extra.get(name)
         if value is not None and name not in {row[0][0] for row in draft.rows}:
-            draft.set(name, value, READ, "the metadata" if not facts.fields.get("id") else f"task {facts.fields['id']}")
+            draft.set(name, value, READ, _of(facts))
     launch = f"accelerate launch {script} --config_file THIS_FILE"
     return launch if not scripts else f"import it in the GUI, or: accelerate launch scripts/{'dev' if parts else 'stable'}/{script} --config_file THIS_FILE"
 
@@ -254,9 +265,9 @@ def onetrainer(draft):
     draft.set("model_type", _OT_TYPES[arch], READ if draft.facts.arch else FILL, "the architecture" if draft.facts.arch else "check it")
     draft.base("base_model_name")
     algo = draft.facts.fields.get("network_algo")
-    draft.set("peft_type", {"loha": "LOHA", "lokr": "LOKR", "oft": "OFT_2"}.get(algo, "LORA"), READ if algo else DEFAULT, "the tensors")
+    draft.set("peft_type", {"loha": "LOHA", "lokr": "LOKR", "oft": "OFT_2"}.get(algo, "LORA"), READ if algo else DEFAULT, draft.facts.seen("network_algo") if algo else "the trainer's own")
     if algo == "dora":
-        draft.set("lora_decompose", True, READ, "the tensors")
+        draft.set("lora_decompose", True, READ, draft.facts.seen("network_algo"))
     draft.take("lora_rank", "lora_rank", 16)
     draft.take("lora_alpha", "lora_alpha", 1.0, float)
     draft.take("dropout_probability", "dropout", 0.0, float)
@@ -292,9 +303,9 @@ def ai_toolkit(draft):
     algo = draft.facts.fields.get("network_algo")
     if algo not in (None, "lora", "locon", "lokr", "dora"):
         raise Plain(f"ai-toolkit trains no {algo}")
-    draft.set(p + "network/type", "lora" if algo in (None, "locon") else algo, READ if algo else DEFAULT, "the tensors" if algo else "the trainer's own")
+    draft.set(p + "network/type", "lora" if algo in (None, "locon") else algo, READ if algo else DEFAULT, draft.facts.seen("network_algo") if algo else "the trainer's own")
     if algo == "lokr" and draft.facts.fields.get("lora_rank") is None:
-        draft.set(p + "network/lokr_full_rank", True, READ, "the tensors hold the full matrix")
+        draft.set(p + "network/lokr_full_rank", True, READ, f"{draft.facts.seen('network_algo')}: the full matrix")
     draft.take(p + "network/linear", "lora_rank", 4)
     draft.take(p + "network/linear_alpha", "lora_alpha", 1)
     if arch in ("flux", "sd3", "lumina2", "chroma", "wan", "qwen-image"):
@@ -354,7 +365,7 @@ def diffusion_pipe(draft):
     draft.take("gradient_accumulation_steps", "gradient_accumulation_steps", 1)
     draft.take("lr_scheduler", "scheduler", "constant", _scheduler({"constant", "linear"}))
     warmup = draft.facts.extra.get("lr_warmup_steps")
-    draft.set("warmup_steps", warmup if isinstance(warmup, int) else 0, READ if isinstance(warmup, int) else DEFAULT, "the metadata" if isinstance(warmup, int) else "the trainer's own")
+    draft.set("warmup_steps", warmup if isinstance(warmup, int) else 0, READ if isinstance(warmup, int) else DEFAULT, _of(draft.facts) if isinstance(warmup, int) else "the trainer's own")
     draft.take("save_every_n_epochs", "save_every_n_epochs", 1, lambda v: v or None)
     draft.set("activation_checkpointing", True, DEFAULT, "as in its examples")
     kind, paths = _DP_TYPES.get(arch, (None, ("diffusers_path",)))
@@ -366,7 +377,7 @@ def diffusion_pipe(draft):
     for path in paths[1:]:
         draft.fill("model/" + path, f"the {path.replace('_', ' ')}")
     draft.take("model/dtype", "mixed_precision", "bfloat16", {"fp16": "float16", "bf16": "bfloat16", "no": "float32"}.get)
-    draft.set("adapter/type", algo or "lora", READ if algo else DEFAULT, "the tensors" if algo else "the usual one")
+    draft.set("adapter/type", algo or "lora", READ if algo else DEFAULT, draft.facts.seen("network_algo") if algo else "the usual one")
     draft.take("adapter/rank", "lora_rank", fill="a whole number, such as 32")
     alpha, rank = draft.facts.fields.get("lora_alpha"), draft.facts.fields.get("lora_rank")
     draft.set("#", "the trainer takes alpha = rank and forbids the key" + (f", which scales its updates otherwise than alpha {_short(alpha)} did" if alpha not in (None, rank) else ""), DEFAULT)

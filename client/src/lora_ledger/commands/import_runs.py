@@ -104,10 +104,10 @@ def import_one(api, path, options):
         if past.fields.get(name) is not None
     )
     put(f"{path}: task {task}{'' if fresh else ' (known already)'} {past.fields.get('network_algo') or ''} {said}".rstrip())
-    if points is not None:
-        _send_curve(api, task, points)
     if options.upload:
         _upload(api, task, path, past)
+    if points is not None:
+        _send_curve(api, task, points)
     return fresh
 
 
