@@ -413,3 +413,30 @@ export const weight = sqliteTable(
     check("weight_size", sql`${t.size} >= 0`),
   ],
 );
+
+/** What an audit entry is about. */
+export const auditSubjects = ["task", "weight", "user", "key", "model", "box", "webhook"] as const;
+
+/**
+ * Who did what to which row. Append-only: triggers refuse to change or delete an entry. No foreign
+ * keys: what it names may be purged, the entry stays.
+ */
+export const auditEntry = sqliteTable(
+  "audit_entry",
+  {
+    id: integer().primaryKey(),
+    at: createdAt(),
+    /** Null: the scheduled job. */
+    userId: integer(),
+    keyId: integer(),
+    address: text(),
+    action: text().notNull(),
+    subject: text({ enum: auditSubjects }).notNull(),
+    subjectId: integer(),
+    detail: json<JsonValue>(),
+  },
+  (t) => [
+    index("audit_entry_subject").on(t.subject, t.subjectId),
+    index("audit_entry_user").on(t.userId),
+  ],
+);
