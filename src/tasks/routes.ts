@@ -5,15 +5,13 @@ import { type App, allow, readable, writable } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import { datasetAnswer, datasetsOf } from "../datasets/routes.ts";
 import { now, statuses, taskAttempt, taskConfig, trainingTask } from "../db/schema.ts";
-import { filterToSql, parseOrder } from "../filter/compile.ts";
-import { FilterError } from "../filter/parse.ts";
-import { sha256Hex } from "../http/hash.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { encodeCursor, page, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, parseJson, validate } from "../http/validate.ts";
 import { fromWire, toWire } from "../http/wire.ts";
 import { hasRedacted, redactCommand, redactJson } from "../secrets/redact.ts";
+import { choiceName, chooseTasks, placeOf, taskChoice } from "./choice.ts";
 import { optionalFields, taskAnswer, writableFields } from "./fields.ts";
 import { listTasks, taskColumns } from "./queries.ts";
 import {
@@ -116,49 +114,7 @@ async function register(c: Context<App>) {
   return registerTask(db, auth, input, idempotencyKey, query.filename);
 }
 
-const listQuery = z.strictObject({
-  ...pageQuery,
-  filter: z
-    .string()
-    .max(20_000)
-    .optional()
-    .describe(
-      "Such as `lora_rank = 64 and final_loss < 0.3 and (optimizer in ('adamw', 'lion') or tags.kind = 'style')`: = != < <= > >= like in is null and or not ( ), over columns, user, config.…, metrics.…, tags.…",
-    ),
-  order_by: z
-    .string()
-    .max(1000)
-    .optional()
-    .describe(
-      "Up to three fields, `-` before one for descending order; missing values come last. Default: newest first.",
-    ),
-  status: z.enum(statuses).optional(),
-  user: z.string().max(100).optional().describe("A user's name, or `me`."),
-  deleted: z.stringbool().default(false).describe("true: the trash instead of what is live."),
-});
-
-const placeValue = z.union([z.string(), z.number(), z.null()]);
-
-/** The filter and order of a list; mistakes are 422 with their position. */
-function readFilter(filter: string | undefined, orderBy: string | undefined) {
-  const read = <T>(path: string, make: () => T): T => {
-    try {
-      return make();
-    } catch (error) {
-      if (!(error instanceof FilterError)) throw error;
-      throw new ApiError(
-        422,
-        "not-valid",
-        `The ${path} is not right at character ${error.position}: ${error.message}.`,
-        { errors: [{ path, message: error.message }], extra: { position: error.position } },
-      );
-    }
-  };
-  return {
-    condition: filter?.trim() ? read("filter", () => filterToSql(filter)) : undefined,
-    order: orderBy?.trim() ? read("order_by", () => parseOrder(orderBy)) : [],
-  };
-}
+const listQuery = z.strictObject({ ...pageQuery, ...taskChoice });
 
 export const tasks = new Hono<App>()
   .post(
@@ -219,23 +175,11 @@ export const tasks = new Hono<App>()
     allow("tasks:read"),
     validate("query", listQuery),
     async (c) => {
-      const { limit, cursor, filter, order_by, status, user, deleted } = c.req.valid("query");
+      const { limit, cursor, ...choice } = c.req.valid("query");
       const { auth, db } = c.var;
-      const { condition, order } = readFilter(filter, order_by);
-      const asked = JSON.stringify([status, user, deleted, filter, order_by]);
-      const list = `tasks ${(await sha256Hex(asked)).slice(0, 16)}`;
-      const place = cursor
-        ? decodeCursor(list, cursor, z.tuple([z.int(), ...order.map(() => placeValue)]))
-        : undefined;
-      const base = and(
-        deleted ? isNotNull(trainingTask.deletedAt) : isNull(trainingTask.deletedAt),
-        status && eq(trainingTask.status, status),
-        user === "me"
-          ? eq(trainingTask.userId, auth.userId)
-          : user !== undefined
-            ? sql`${trainingTask.userId} = (select id from user where name = ${user})`
-            : undefined,
-      );
+      const { base, condition, order } = chooseTasks(auth, choice);
+      const list = await choiceName("tasks", choice);
+      const place = placeOf(list, cursor, order);
       const query = { base, condition, order, place, limit };
       const { rows, scanned, resumeAt } = await listTasks(db, query);
       const { items, next_cursor } = page(rows, limit, ({ task, place: at }) =>
