@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { type App, requireKey } from "./auth/middleware.ts";
 import { keys, me, users } from "./auth/routes.ts";
+import { signIn } from "./auth/sign-in.ts";
 import { datasets } from "./datasets/routes.ts";
 import { openDb } from "./db/client.ts";
 import { noCost, serverTiming } from "./db/cost.ts";
@@ -33,6 +34,7 @@ export const app = new Hono<App>()
   })
   .route("/healthz", health)
   .route("/signed", signed)
+  .route("/session", signIn)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)
   .route("/api/me", me)

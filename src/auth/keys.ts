@@ -2,12 +2,13 @@ import { and, eq, isNull, sql } from "drizzle-orm";
 import { errors, jwtVerify, SignJWT } from "jose";
 import * as z from "zod";
 import type { Db } from "../db/client.ts";
-import { apiKey, now, user } from "../db/schema.ts";
+import { apiKey, now, session, user } from "../db/schema.ts";
 import { ApiError } from "../http/problem.ts";
 import { effectiveScopes, type KeyScope, type Role } from "./scopes.ts";
 
 const issuer = "lora-ledger";
-const audience = "api";
+/** What a token is for: a key for programs, a session for the pages. Neither passes for the other. */
+type Purpose = "api" | "session";
 
 export type Secrets = { JWT_SECRET: string; JWT_SECRET_PREVIOUS?: string };
 
@@ -21,6 +22,8 @@ export type Auth = {
   /** A rented machine's key, which reaches only tasks that it registered or claimed. */
   box: boolean;
   expiresAt: Date | null;
+  /** Set where a page's session calls rather than a key: its id, when its token was made (s), its end. */
+  session: { id: string; issuedAt: number; endsAt: string } | null;
 };
 
 const bytes = (secret: string) => new TextEncoder().encode(secret);
@@ -29,11 +32,12 @@ const bytes = (secret: string) => new TextEncoder().encode(secret);
 export function signKey(
   secrets: Secrets,
   key: { jti: string; userId: number; scopes: readonly string[]; expiresAt: Date | null },
+  purpose: Purpose = "api",
 ): Promise<string> {
   const jwt = new SignJWT({ scope: key.scopes.join(" ") })
     .setProtectedHeader({ alg: "HS256", typ: "JWT" })
     .setIssuer(issuer)
-    .setAudience(audience)
+    .setAudience(purpose)
     .setSubject(String(key.userId))
     .setJti(key.jti)
     .setIssuedAt();
@@ -46,38 +50,55 @@ const claimsSchema = z.object({
   jti: z.string().min(1).max(100),
   scope: z.string(),
   exp: z.number().optional(),
+  iat: z.number().optional(),
 });
 
-const unauthorized = (code: string, detail: string) =>
+export const unauthorized = (code: string, detail: string) =>
   new ApiError(401, code, detail, {
     headers: { "WWW-Authenticate": 'Bearer realm="lora-ledger"' },
   });
 
 /** Checks signature, issuer, audience and expiry, without the database. Throws ApiError 401. */
-async function verifyToken(token: string, secrets: Secrets) {
+export async function verifyToken(token: string, secrets: Secrets, purpose: Purpose) {
   const accepted = [secrets.JWT_SECRET, secrets.JWT_SECRET_PREVIOUS].filter((s) => s !== undefined);
   for (const secret of accepted) {
     try {
       const { payload } = await jwtVerify(token, bytes(secret), {
         algorithms: ["HS256"],
         issuer,
-        audience,
+        audience: purpose,
       });
       return claimsSchema.parse(payload);
     } catch (error) {
       if (error instanceof errors.JWTExpired)
-        throw unauthorized("key-expired", "This key has expired. Ask for a new one.");
+        throw unauthorized(
+          `${purpose === "api" ? "key" : purpose}-expired`,
+          purpose === "api"
+            ? "This key has expired. Ask for a new one."
+            : "This session has ended. Sign in again.",
+        );
       if (error instanceof errors.JWSSignatureVerificationFailed) continue;
       break;
     }
   }
-  throw unauthorized(
-    "key-not-valid",
-    "This key is not valid here. Send `Authorization: Bearer <key>`.",
-  );
+  throw purpose === "api"
+    ? unauthorized(
+        "key-not-valid",
+        "This key is not valid here. Send `Authorization: Bearer <key>`.",
+      )
+    : unauthorized("session-not-valid", "This session is not valid here. Sign in again.");
 }
 
-type Standing = { userId: number; userName: string; keyId: number; role: Role; live: boolean };
+type Standing = {
+  userId: number;
+  userName: string;
+  keyId: number;
+  role: Role;
+  keyExpiresAt: string | null;
+  /** When a session ends for good; null for keys. */
+  endsAt: string | null;
+  live: boolean;
+};
 type Known = Standing & { checkedAt: number };
 
 const CHECK_EVERY_MS = 30_000;
@@ -97,40 +118,74 @@ const remember = (jti: string, standing: Standing) => {
 /** Makes this isolate ask the database again; the others do within 30 seconds. */
 export const forgetKeys = () => known.clear();
 
+/** What every check of a key or session reads of its key and user. */
+const standingColumns = {
+  keyId: apiKey.id,
+  keyExpiresAt: apiKey.expiresAt,
+  revokedAt: apiKey.revokedAt,
+  userId: user.id,
+  userName: user.name,
+  role: user.role,
+  active: user.active,
+};
+
+const keyStanding = async (db: Db, jti: string, userId: number) => {
+  const [row] = await db
+    .select(standingColumns)
+    .from(apiKey)
+    .innerJoin(user, eq(user.id, apiKey.userId))
+    .where(and(eq(apiKey.jti, jti), eq(apiKey.userId, userId)));
+  return row && { ...row, endsAt: null, ended: false };
+};
+
+const sessionStanding = async (db: Db, id: string, userId: number) => {
+  const [row] = await db
+    .select({ ...standingColumns, endsAt: session.endsAt, endedAt: session.endedAt })
+    .from(session)
+    .innerJoin(apiKey, eq(apiKey.id, session.keyId))
+    .innerJoin(user, eq(user.id, apiKey.userId))
+    .where(and(eq(session.id, id), eq(apiKey.userId, userId)));
+  if (!row) return undefined;
+  const { endedAt, ...rest } = row;
+  // A key that has expired takes its sessions along; one that was renewed does not.
+  const past = (time: string | null) => time !== null && Date.parse(time) <= Date.now();
+  return { ...rest, ended: endedAt !== null || past(rest.endsAt) || past(rest.keyExpiresAt) };
+};
+
+const purposes = {
+  api: { what: "key", read: keyStanding },
+  session: { what: "session", read: sessionStanding },
+} as const;
+
 /**
- * The caller behind a bearer token. Between checks with the database, at most 30 seconds apart, a
- * key costs no round trip. `later` runs work after the answer. Throws ApiError 401.
+ * The caller behind a key or a session's token. Between checks with the database, at most 30 seconds
+ * apart, it costs no round trip. `later` runs work after the answer. Throws ApiError 401.
  */
 export async function authenticate(
   db: Db,
   secrets: Secrets,
   token: string,
   later: (work: Promise<unknown>) => void,
+  purpose: Purpose = "api",
 ): Promise<Auth> {
-  const claims = await verifyToken(token, secrets);
-  let standing = known.get(claims.jti);
+  const claims = await verifyToken(token, secrets, purpose);
+  const { what, read } = purposes[purpose];
+  const name = `${purpose} ${claims.jti}`;
+  let standing = known.get(name);
   if (!standing || Date.now() - standing.checkedAt >= CHECK_EVERY_MS) {
-    const [row] = await db
-      .select({
-        keyId: apiKey.id,
-        revokedAt: apiKey.revokedAt,
-        userId: user.id,
-        userName: user.name,
-        role: user.role,
-        active: user.active,
-      })
-      .from(apiKey)
-      .innerJoin(user, eq(user.id, apiKey.userId))
-      .where(and(eq(apiKey.jti, claims.jti), eq(apiKey.userId, Number(claims.sub))));
-    if (!row) throw unauthorized("key-unknown", "This key is not known to this ledger.");
-    const { revokedAt, active, ...rest } = row;
-    standing = { ...rest, live: revokedAt === null && active, checkedAt: Date.now() };
-    remember(claims.jti, standing);
+    const row = await read(db, claims.jti, Number(claims.sub));
+    if (!row) throw unauthorized(`${what}-unknown`, `This ${what} is not known to this ledger.`);
+    const { revokedAt, active, ended, ...rest } = row;
+    standing = { ...rest, live: revokedAt === null && active && !ended, checkedAt: Date.now() };
+    remember(name, standing);
     if (standing.live) later(noteUse(db, row.keyId));
   }
   if (!standing.live)
-    throw unauthorized("key-revoked", "This key was revoked, or its user is not active any more.");
+    throw purpose === "api"
+      ? unauthorized("key-revoked", "This key was revoked, or its user is not active any more.")
+      : unauthorized("session-ended", "This session has ended. Sign in again.");
   const granted = effectiveScopes(standing.role, claims.scope.split(" "));
+  const keyEnd = standing.keyExpiresAt === null ? null : new Date(standing.keyExpiresAt);
   return {
     userId: standing.userId,
     userName: standing.userName,
@@ -138,7 +193,11 @@ export async function authenticate(
     role: standing.role,
     scopes: granted,
     box: granted.has("box"),
-    expiresAt: claims.exp ? new Date(claims.exp * 1000) : null,
+    expiresAt: purpose === "session" ? keyEnd : claims.exp ? new Date(claims.exp * 1000) : null,
+    session:
+      purpose === "session"
+        ? { id: claims.jti, issuedAt: claims.iat ?? 0, endsAt: standing.endsAt ?? "" }
+        : null,
   };
 }
 

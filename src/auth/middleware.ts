@@ -7,6 +7,7 @@ import type { Bindings, Config } from "../env.ts";
 import { ApiError } from "../http/problem.ts";
 import { type Auth, authenticate } from "./keys.ts";
 import type { Scope } from "./scopes.ts";
+import { prolong, refuseCrossSite, sessionCookie } from "./session.ts";
 
 /** What every handler finds in its context. `auth` is there on all routes below /api. */
 export type App = {
@@ -23,17 +24,24 @@ export type App = {
 
 const WEEK_MS = 7 * 86_400_000;
 
-/** Asks for a key on everything behind it. */
+const challenge = { headers: { "WWW-Authenticate": 'Bearer realm="lora-ledger"' } };
+
+/** Asks for a key, or a page's session, on everything behind it. */
 export const requireKey = createMiddleware<App>(async (c, next) => {
-  const [, token] = c.req.header("Authorization")?.match(/^Bearer +(\S+)$/i) ?? [];
-  if (!token)
-    throw new ApiError(401, "no-key", "Send a key: `Authorization: Bearer <key>`.", {
-      headers: { "WWW-Authenticate": 'Bearer realm="lora-ledger"' },
-    });
-  const auth = await authenticate(c.var.db, c.var.config, token, c.var.later);
+  const { db, config, later } = c.var;
+  const header = c.req.header("Authorization");
+  const [, token] = header?.match(/^Bearer +(\S+)$/i) ?? [];
+  const cookie = header === undefined ? sessionCookie(c) : undefined;
+  if (!token && !cookie)
+    throw new ApiError(401, "no-key", "Send a key: `Authorization: Bearer <key>`.", challenge);
+  if (!token) refuseCrossSite(c);
+  const auth = token
+    ? await authenticate(db, config, token, later)
+    : await authenticate(db, config, cookie ?? "", later, "session");
   c.set("auth", auth);
   await next();
-  if (auth.expiresAt && auth.expiresAt.getTime() - Date.now() < WEEK_MS)
+  if (auth.session) await prolong(c, auth);
+  else if (auth.expiresAt && auth.expiresAt.getTime() - Date.now() < WEEK_MS)
     c.header("X-Key-Expires", auth.expiresAt.toISOString());
 });
 

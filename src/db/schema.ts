@@ -82,6 +82,24 @@ export const apiKey = sqliteTable(
 );
 
 /**
+ * A browser signed in with a key: the pages hold its token in a cookie no script can read. It gives
+ * what its key gives, and ends with it.
+ */
+export const session = sqliteTable(
+  "session",
+  {
+    id: text().primaryKey(),
+    keyId: integer()
+      .notNull()
+      .references(() => apiKey.id),
+    createdAt: createdAt(),
+    endsAt: text().notNull(),
+    endedAt: text(),
+  },
+  (t) => [index("session_key").on(t.keyId)],
+);
+
+/**
  * One training run: the founding document's table, and what it grew by. No table refers to it by a
  * foreign key: SQLite would then look for children at every insert, and read rows for it. Rows of
  * other tables are only made from a task's row within one statement.

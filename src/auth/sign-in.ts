@@ -1,0 +1,105 @@
+import { and, eq, isNull, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import * as z from "zod";
+import { audit } from "../audit/audit.ts";
+import { now, session } from "../db/schema.ts";
+import { ApiError } from "../http/problem.ts";
+import { describe, limitBody, validate } from "../http/validate.ts";
+import { authenticate, forgetKeys, verifyToken } from "./keys.ts";
+import type { App } from "./middleware.ts";
+import {
+  forgetCookie,
+  giveCookie,
+  refuseCrossSite,
+  SESSION_DAYS,
+  sessionCookie,
+} from "./session.ts";
+
+const address = (header: string | undefined) => header ?? null;
+
+/** Signing in and out of the pages: a key is pasted once, and a cookie takes its place. */
+export const signIn = new Hono<App>()
+  .post(
+    "/",
+    describe({
+      summary: "Sign a browser in with a key",
+      description:
+        "Exchanges a key for a session in a cookie that no script can read. It gives what the key gives and ends with it, after 12 hours without use, or after a week.",
+      tag: "Keys",
+      open: true,
+      answer: {
+        schema: z.object({ user_id: z.int(), name: z.string(), ends_at: z.string() }),
+        description: "Who is signed in, and until when at most. The session itself is the cookie.",
+      },
+      errors: { 403: "A box key, or another site's page asks." },
+    }),
+    limitBody(20_000),
+    validate("json", z.strictObject({ key: z.string().trim().min(1).max(10_000) })),
+    async (c) => {
+      const { db, config, later } = c.var;
+      // Programs send neither header and are no browser's cookie jar.
+      if (c.req.header("Sec-Fetch-Site") ?? c.req.header("Origin")) refuseCrossSite(c);
+      const auth = await authenticate(db, config, c.req.valid("json").key, later);
+      if (auth.box)
+        throw new ApiError(
+          403,
+          "not-allowed",
+          "A box key opens no session: it is for rented machines. Sign in with a key of your own.",
+        );
+      const id = crypto.randomUUID();
+      const ends = Date.now() + SESSION_DAYS * 86_400_000;
+      const endsAt = new Date(Math.min(ends, auth.expiresAt?.getTime() ?? ends)).toISOString();
+      const { userId, keyId } = auth;
+      const actor = { userId, keyId, address: address(c.req.header("CF-Connecting-IP")) };
+      await db.batch([
+        db.insert(session).values({ id, keyId, endsAt }),
+        audit(db, actor, "key.sign-in", sql`select ${keyId} as id where changes() = 1`),
+        // The key's own old sessions go as new ones come, so that they never pile up.
+        db.delete(session).where(and(eq(session.keyId, keyId), sql`ends_at < ${now}`)),
+      ]);
+      await giveCookie(c, { id, userId, scopes: [...auth.scopes], endsAt });
+      return c.json({ user_id: userId, name: auth.userName, ends_at: endsAt });
+    },
+  )
+  .delete(
+    "/",
+    describe({
+      summary: "Sign out",
+      description: "Ends the cookie's session on the server, within 30 seconds everywhere.",
+      tag: "Keys",
+      open: true,
+      errors: { 403: "Another site's page asks." },
+    }),
+    async (c) => {
+      const { db, config } = c.var;
+      const token = sessionCookie(c);
+      refuseCrossSite(c);
+      forgetCookie(c);
+      if (!token) return c.body(null, 204);
+      const claims = await verifyToken(token, config, "session").catch((error: unknown) => {
+        // A cookie that is worth nothing any more is signed out already.
+        if (error instanceof ApiError && error.status === 401) return null;
+        throw error;
+      });
+      if (!claims) return c.body(null, 204);
+      const actor = {
+        userId: Number(claims.sub),
+        keyId: null,
+        address: address(c.req.header("CF-Connecting-IP")),
+      };
+      await db.batch([
+        db
+          .update(session)
+          .set({ endedAt: now })
+          .where(and(eq(session.id, claims.jti), isNull(session.endedAt))),
+        audit(
+          db,
+          actor,
+          "key.sign-out",
+          sql`select key_id as id from session where id = ${claims.jti} and changes() = 1`,
+        ),
+      ]);
+      forgetKeys();
+      return c.body(null, 204);
+    },
+  );
