@@ -1,30 +1,8 @@
 // The contract's budget table, held at 1,000 and at 100,000 tasks: round trips, rows read and rows
 // written, as the database itself counts them.
-import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger, type Sent } from "./harness.ts";
-
-/** Tasks of a few users in all states, each with settings and an attempt; every row as in real use. */
-async function seed(ledger: Ledger, tasks: number, userIds: number[]) {
-  const users = sql.join(
-    userIds.map((id, n) => sql`when ${n} then ${id}`),
-    sql` `,
-  );
-  await ledger.db.run(sql`
-    with recursive n(i) as (select 1 union all select i + 1 from n where i < ${tasks})
-    insert into training_task (user_id, task_name, status, attempt, experiment_group, lora_rank, learning_rate,
-      batch_size, epochs, model_type, started_at, heartbeat_at, registration_key, registration_hash)
-    select case i % ${userIds.length} ${users} end, 'task ' || i,
-      case i % 5 when 0 then 'pending' when 1 then 'running' when 2 then 'success' when 3 then 'failed' else 'cancelled' end,
-      1, 'group ' || (i % 50), 1 << (2 + i % 6), 1e-4, 1 + i % 8, 10, 'stable-diffusion',
-      '2026-01-01T00:00:00.000Z', '2026-01-01T00:10:00.000Z', 'seed:' || i, 'h'
-    from n`);
-  await ledger.db.run(sql`
-    insert into task_attempt (task_id, attempt, heartbeat_at) select id, 1, heartbeat_at from training_task`);
-  await ledger.db.run(sql`
-    insert into task_config (task_id, format, sha256, snapshot, original)
-    select id, 'toml', 'x', '{"network_dim":32}', x'6e6574776f726b5f64696d203d203332' from training_task`);
-}
+import { seedTasks } from "./seed.ts";
 
 const steps = (from: number, count: number) =>
   Array.from({ length: count }, (_, i) => ({
@@ -51,7 +29,8 @@ describe.each([1_000, 100_000])("with %i tasks", (tasks) => {
     const made = await ledger.key();
     const others = [await ledger.key(), await ledger.key()];
     ({ key, userName: user } = made);
-    await seed(ledger, tasks, [made.userId, ...others.map((other) => other.userId)]);
+    const userIds = [made.userId, ...others.map((other) => other.userId)];
+    await seedTasks(ledger.db, { total: tasks, userIds });
     id = (await ledger.call("/api/tasks", { key, json: { task_name: "measured" } })).task_id;
   }, 120_000);
 
@@ -127,7 +106,7 @@ describe.each([1_000, 100_000])("with %i tasks", (tasks) => {
         items: unknown[];
         next_cursor: string | null;
       };
-      expect(items.length).toBe(query === "deleted=true" ? 0 : 50);
+      expect(items.length).toBe(50);
       if (next_cursor)
         within(await cost(`/api/tasks?${query}&cursor=${next_cursor}`), {
           trips: 1,
@@ -144,7 +123,8 @@ describe.each([1_000, 100_000])("with %i tasks", (tasks) => {
     for (let pages = 0; pages < 5; pages++) {
       const response = await ledger.request(path, { key });
       // Each candidate is drawn from the index and looked at; where none fits they are counted too.
-      within(costOf(response), { trips: 2, read: 150_010, written: 0 });
+      // One in twenty is in the trash, which drawing passes over.
+      within(costOf(response), { trips: 2, read: 160_000, written: 0 });
       const answer = (await response.json()) as {
         items: unknown[];
         scanned: number;
