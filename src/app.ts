@@ -11,6 +11,7 @@ import { health } from "./http/health.ts";
 import { ApiError, problem } from "./http/problem.ts";
 import { limitBody } from "./http/validate.ts";
 import { logs } from "./logs/routes.ts";
+import { table } from "./table/routes.ts";
 import { lifecycle } from "./tasks/lifecycle.ts";
 import { tasks } from "./tasks/routes.ts";
 import { taskWeights, weights } from "./weights/routes.ts";
@@ -44,7 +45,8 @@ export const app = new Hono<App>()
   .route("/api/tasks", logs)
   .route("/api/tasks", datasets)
   .route("/api/tasks", taskWeights)
-  .route("/api/weights", weights);
+  .route("/api/weights", weights)
+  .route("/api/table", table);
 
 app.notFound((c) =>
   problem(

@@ -39,7 +39,7 @@ export type ChunkOutline = {
 export type RawChunk = { attempt: number; segments: StoredSegment[] };
 
 /** SQL for a metric's part of a chunk's JSON column, under the first name that is there. */
-const partOf = (column: SQL, names: MetricNames) => {
+export const partOf = (column: SQL, names: MetricNames) => {
   const parts = names.map((name) => sql`json_extract(${column}, ${`$."${name}"`})`);
   return parts.length === 1 ? sql`${parts[0]}` : sql`coalesce(${sql.join(parts, sql`, `)})`;
 };

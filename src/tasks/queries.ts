@@ -20,22 +20,34 @@ type Place = readonly (string | number | null)[];
  * default order looks at MOST_SCANNED tasks at most: where it stopped before the page was full,
  * `scanned` says how many they were, and `resumeAt` the id to go on behind.
  */
-export async function listTasks(
+export async function listTasks<Columns extends Partial<typeof taskColumns>>(
   db: Db,
+  columns: Columns,
   query: {
     base: SQL | undefined;
     condition: SQL | undefined;
     order: Order[];
     place: Place | undefined;
     limit: number;
+    /** What a table asks besides, a row's `values`. */
+    fields?: SQL[];
   },
 ) {
-  const { base, condition, order, place, limit } = query;
+  const { base, condition, order, place, limit, fields = [] } = query;
   const [id, ...values] = place ?? [];
   const after = id === undefined ? undefined : behind(order, values, Number(id));
   const bounded = condition !== undefined && order.length === 0;
-  const places = Object.fromEntries(order.map((o, n) => [`at${n}`, o.column]));
-  const selected = { task: taskColumns, ...places };
+  const named = (prefix: string, columns: SQL[]) =>
+    Object.fromEntries(columns.map((column, n) => [`${prefix}${n}`, column.as(`${prefix}${n}`)]));
+  const selected = {
+    id: trainingTask.id,
+    task: columns,
+    ...named(
+      "at",
+      order.map((o) => o.column),
+    ),
+    ...named("field", fields),
+  };
   const candidates = db
     .select({ id: trainingTask.id })
     .from(trainingTask)
@@ -61,8 +73,13 @@ export async function listTasks(
         .orderBy(orderSql(order))
         .limit(limit + 1);
   const rows = found.map((row) => {
-    const values: Record<string, unknown> = row;
-    return { task: row.task, place: order.map((_, n) => placeValue(values[`at${n}`])) };
+    const cells: Record<string, unknown> = row;
+    return {
+      id: row.id,
+      task: row.task,
+      place: order.map((_, n) => cell(cells[`at${n}`])),
+      values: fields.map((_, n) => cell(cells[`field${n}`])),
+    };
   });
   if (!bounded || rows.length > limit) return { rows, scanned: null, resumeAt: null };
   const [looked] = await db.all<{ scanned: number; last: number | null }>(
@@ -72,6 +89,6 @@ export async function listTasks(
   return { rows, scanned, resumeAt: scanned < MOST_SCANNED ? null : (looked?.last ?? null) };
 }
 
-/** A value of an order as a cursor keeps it. */
-const placeValue = (value: unknown): string | number | null =>
+/** A value of an order as a cursor keeps it, or of a field as a table shows it. */
+const cell = (value: unknown): string | number | null =>
   typeof value === "string" || typeof value === "number" ? value : null;

@@ -181,7 +181,7 @@ export const tasks = new Hono<App>()
       const list = await choiceName("tasks", choice);
       const place = placeOf(list, cursor, order);
       const query = { base, condition, order, place, limit };
-      const { rows, scanned, resumeAt } = await listTasks(db, query);
+      const { rows, scanned, resumeAt } = await listTasks(db, taskColumns, query);
       const { items, next_cursor } = page(rows, limit, ({ task, place: at }) =>
         encodeCursor(list, [task.id, ...at]),
       );
