@@ -33,6 +33,10 @@ const variables = z.object({
   VERIFY_BY_STREAMING: z.stringbool().default(false),
   /** After how many hours an upload that was never completed is swept. */
   UPLOAD_TTL_HOURS: number(24, 0.001, 720),
+  /** A heartbeat's mean loss over so many times the mean before it is told as `loss_diverged`. */
+  LOSS_DIVERGED_MULTIPLE: number(5, 1.1, 1e6),
+  /** A run whose box lives but makes no step for so many minutes is told as `stalled`. */
+  STALLED_AFTER_MIN: number(30, 0.001, 10_080),
 });
 
 export type Config = z.infer<typeof variables>;

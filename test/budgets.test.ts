@@ -1,6 +1,6 @@
 // The contract's budget table, held at 1,000 and at 100,000 tasks: round trips, rows read and rows
 // written, as the database itself counts them.
-import { isNotNull } from "drizzle-orm";
+import { isNotNull, sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { trainingTask } from "../src/db/schema.ts";
 import { costOf, freshLedger, type Ledger, type Sent } from "./harness.ts";
@@ -84,6 +84,31 @@ describe.each([1_000, 100_000])("with %i tasks", (tasks) => {
         }),
         { trips: 1, read: 10, written: 5 },
       );
+  });
+
+  it("heartbeat that tells of a lost loss, and one that tells of a jump", async () => {
+    const run = async () =>
+      (await ledger.call("/api/tasks", { key, json: { task_name: "diverges" } })).task_id;
+    const beat = (task: number, seq: number, loss: number | string) =>
+      cost(`/api/tasks/${task}/heartbeat`, {
+        json: {
+          attempt: 1,
+          seq,
+          logs: steps(seq * 60, 60).map((entry) => ({ ...entry, metrics: { loss, lr: 1e-4 } })),
+          tail: "x",
+        },
+      });
+    const most = { trips: 1, read: 10, written: 5 };
+    const [odd, jumping, first] = [await run(), await run(), await run()];
+    for (const [task, losses] of [
+      [odd, [0.1, "NaN", "NaN"]],
+      [jumping, [0.1, 9, 9]],
+      [first, ["NaN", 0.1, "NaN"]],
+    ] as const) {
+      for (const [n, loss] of losses.entries()) within(await beat(task, n + 1, loss), most);
+      const events = await ledger.db.all(sql`select 1 from event where subject_id = ${task}`);
+      expect(events).toHaveLength(1);
+    }
   });
 
   it("finish", async () => {

@@ -177,6 +177,8 @@ export const trainingTask = sqliteTable(
     /** Set while work on the logs is left for the scheduled job. */
     settleAt: text(),
     progress: json<JsonValue>(),
+    /** What alerts go by while it runs: {attempt, seq, step, at, loss, points}; see alerts/runs.ts. */
+    watch: text(),
     tags: json<Record<string, string>>(),
     notes: text(),
     nodeInfo: json<JsonValue>(),
@@ -194,6 +196,12 @@ export const trainingTask = sqliteTable(
     index("training_task_user").on(t.userId).where(sql`deleted_at is null`),
     index("training_task_trash").on(t.id).where(sql`deleted_at is not null`),
     index("training_task_settle").on(t.settleAt).where(sql`settle_at is not null`),
+    // The best of a group; only finished runs stand in it, so registering and heartbeats cost nothing.
+    index("training_task_best")
+      .on(t.experimentGroup, t.finalLoss)
+      .where(
+        sql`status = 'success' and final_loss is not null and experiment_group is not null and deleted_at is null`,
+      ),
     check("task_status", oneOf(t.status, statuses)),
     check("task_model_type", oneOf(t.modelType, modelTypes)),
     check("task_mixed_precision", oneOf(t.mixedPrecision, precisions)),
@@ -456,5 +464,51 @@ export const auditEntry = sqliteTable(
   (t) => [
     index("audit_entry_subject").on(t.subject, t.subjectId),
     index("audit_entry_user").on(t.userId),
+  ],
+);
+
+/** What may be told to people outside. */
+export const eventKinds = [
+  "failed",
+  "lost",
+  "finished",
+  "loss_diverged",
+  "stalled",
+  "new_best",
+  "approval_requested",
+  "released",
+  "box_idle",
+] as const;
+
+/** What an event is about. */
+export const eventSubjects = ["task", "model", "box"] as const;
+
+/**
+ * A fact worth telling, written in the same batch as the change itself. Facts are told in the order
+ * of their ids: writers take turns, so none appears below one already seen.
+ */
+export const event = sqliteTable(
+  "event",
+  {
+    id: integer().primaryKey(),
+    /** What receivers know it by; the same in every request about it. */
+    uid: text().notNull().default(sql`(lower(hex(randomblob(16))))`),
+    kind: text({ enum: eventKinds }).notNull(),
+    subject: text({ enum: eventSubjects }).notNull(),
+    subjectId: integer().notNull(),
+    /** The task's attempt; 0 where the subject has none. */
+    attempt: integer().notNull().default(0),
+    /** Tells apart facts that may repeat, such as a model's versions; else empty. */
+    occasion: text().notNull().default(""),
+    /** Whose task, model or box it is, its group and its name, as they were. */
+    userId: integer(),
+    experimentGroup: text(),
+    name: text().notNull(),
+    detail: json<Record<string, JsonValue>>(),
+    createdAt: createdAt(),
+  },
+  (t) => [
+    // One fact is one event.
+    uniqueIndex("event_fact").on(t.subject, t.subjectId, t.attempt, t.kind, t.occasion),
   ],
 );

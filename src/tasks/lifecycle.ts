@@ -1,6 +1,7 @@
 import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
+import { endEvents, prepareWatch } from "../alerts/runs.ts";
 import type { Auth } from "../auth/keys.ts";
 import { type App, allow, writable } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
@@ -262,11 +263,12 @@ export const lifecycle = new Hono<App>()
       const append = prepareAppend(segment);
       const progress = body.progress ? JSON.stringify(body.progress) : null;
       const tail = body.tail ? tailKept(body.tail) : null;
-      const newest = sql`${body.seq} > coalesce((select last_seq from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${current}), 0)`;
+      const watch = prepareWatch(config, body.seq, segment, body.progress?.step);
       const seen = {
         heartbeatAt: now,
+        watch: watch.noted,
         progress: progress
-          ? sql`case when ${newest} then ${progress} else progress end`
+          ? sql`case when ${watch.newest} then ${progress} else progress end`
           : undefined,
       };
       const answer = {
@@ -277,7 +279,8 @@ export const lifecycle = new Hono<App>()
       const mine = meant(taskId, auth, body.attempt);
       const attempt = body.attempt ?? sql`(select attempt from training_task where id = ${taskId})`;
       const accepted = sql`(${body.seq} > last_seq or exists (select 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1))`;
-      const [[begun], [beaten]] = await db.batch([
+      const [, [begun], [beaten]] = await db.batch([
+        watch.event(db, mine),
         // Only a change of state touches the index on it; the statement behind is for all other calls.
         db
           .update(trainingTask)
@@ -473,6 +476,7 @@ export const lifecycle = new Hono<App>()
           .select({ gaps: taskAttempt.gaps, lastSeq: taskAttempt.lastSeq })
           .from(taskAttempt)
           .where(and(eq(taskAttempt.taskId, taskId), eq(taskAttempt.attempt, attempt))),
+        ...endEvents(db, taskId, attempt, status),
       ]);
       if (!task) return explain(db, taskId, auth, attempt);
       if (!ended[0] && task.status !== status)

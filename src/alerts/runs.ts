@@ -1,0 +1,123 @@
+import { type SQL, sql } from "drizzle-orm";
+import type { Db } from "../db/client.ts";
+import { now, type statuses } from "../db/schema.ts";
+import type { Config } from "../env.ts";
+import { pointsOf, type Segment } from "../logs/points.ts";
+import { lossNames } from "../logs/read.ts";
+import { recordEvent, taskEvent } from "./events.ts";
+
+/**
+ * Statements that record how an attempt ended, read off the task as it stands at the end of the
+ * batch; a run that was cancelled is told to nobody.
+ */
+export function endEvents(
+  db: Db,
+  taskId: number,
+  attempt: number,
+  status: (typeof statuses)[number],
+) {
+  if (status !== "success" && status !== "failed") return [];
+  const ended = sql`id = ${taskId} and attempt = ${attempt} and status = ${status} and deleted_at is null`;
+  const how = sql`json_object('final_loss', final_loss, 'total_duration_sec', total_duration_sec, 'cost', cost,
+    'failure_reason', failure_reason, 'exit_code', exit_code, 'error_message', substr(error_message, 1, 2000))`;
+  // A run too short for a second heartbeat has nobody else to tell of its lost loss.
+  const odd = (name: string) => sql`summary ->> ${`$."${name}".nonfinite_count`}`;
+  const lost = taskEvent(
+    db,
+    "loss_diverged",
+    sql`${ended} and (
+      select coalesce(${sql.join(lossNames.map(odd), sql`, `)}) from task_attempt where task_id = ${taskId} and attempt = ${attempt}
+    ) > 0`,
+  );
+  if (status === "failed") return [lost, taskEvent(db, "failed", ended, how)];
+  // The first run of a group is no news. The condition is that of the index training_task_best.
+  const best = sql`(
+    select o.final_loss from training_task o
+    where o.experiment_group = t.experiment_group and o.status = 'success' and o.final_loss is not null
+      and o.experiment_group is not null and o.deleted_at is null and o.id <> t.id
+    order by o.final_loss limit 1)`;
+  return [
+    lost,
+    taskEvent(db, "finished", ended, how),
+    recordEvent(
+      db,
+      "new_best",
+      "task",
+      sql`
+        select id, attempt, user_id, experiment_group, task_name,
+          json_object('final_loss', final_loss, 'best_before', best), ''
+        from (select t.*, ${best} as best from training_task t where ${ended})
+        where final_loss < best`,
+    ),
+  ];
+}
+
+/** Losses before a jump can be told from the noise of a beginning. */
+const POINTS_BEFORE = 20;
+/** Losses after which the level that a jump is measured by has all but forgotten older ones. */
+const MEMORY = 100;
+
+/**
+ * Watches a run by its heartbeats. `event` records, ahead of the statements that store the
+ * heartbeat, what it says against the state so far: that a run under way has lost its loss (NaN or
+ * infinity, or a mean over LOSS_DIVERGED_MULTIPLE times its level), or that a box in touch made no
+ * step for STALLED_AFTER_MIN. `noted` is the state with this heartbeat, for the task's `watch`, and
+ * `newest` whether none after it came first: all in the row that a heartbeat writes anyway.
+ */
+export function prepareWatch(
+  config: Config,
+  seq: number,
+  segment: Segment,
+  progress?: number | null,
+) {
+  const metric = lossNames.find((name) => segment.metrics.includes(name));
+  const losses = metric ? pointsOf(segment, metric) : [];
+  const values = losses.flatMap(([, , , value]) => (typeof value === "number" ? [value] : []));
+  const mean = values.length ? values.reduce((sum, v) => sum + v, 0) / values.length : null;
+  const odd = losses.find(([, , , value]) => typeof value !== "number");
+  const steps = [segment.rows.at(-1)?.[0], progress].filter((n) => typeof n === "number");
+  const step = steps.length ? Math.max(...steps) : null;
+
+  // Another attempt begins anew. The attempt is 0 until the first heartbeat has opened it.
+  const kept = (field: string) =>
+    sql`case when watch ->> 'attempt' = max(attempt, 1) then watch ->> ${field} end`;
+  const moved = step === null ? sql`false` : sql`${step} > coalesce(${kept("step")}, -1)`;
+  const newest = sql`${seq} > coalesce(${kept("seq")}, 0)`;
+  const share = 1 - 0.5 ** ((4 * values.length) / MEMORY);
+  const noted = sql<string>`json_object(
+    'attempt', max(attempt, 1),
+    'seq', max(coalesce(${kept("seq")}, 0), ${seq}),
+    'step', case when ${moved} then ${step} else ${kept("step")} end,
+    'at', case when ${moved} then ${now} else coalesce(${kept("at")}, ${now}) end,
+    'points', coalesce(${kept("points")}, 0) + ${values.length},
+    'loss', ${mean === null ? kept("loss") : sql`coalesce((1 - ${share}) * ${kept("loss")} + ${share} * ${mean}, ${mean})`})`;
+
+  function event(db: Db, mine: SQL | undefined) {
+    // A run not yet under way is told of by its next heartbeat or its end: opening it costs more rows.
+    const running = sql`${mine} and status = 'running'`;
+    if (odd)
+      return taskEvent(
+        db,
+        "loss_diverged",
+        running,
+        sql`json_object('metric', ${metric}, 'step', ${odd[0]}, 'value', ${odd[3]})`,
+      );
+    if (mean !== null)
+      return taskEvent(
+        db,
+        "loss_diverged",
+        sql`${running} and ${kept("points")} >= ${POINTS_BEFORE} and ${kept("loss")} > 0
+          and ${mean} > ${config.LOSS_DIVERGED_MULTIPLE} * ${kept("loss")}`,
+        sql`json_object('metric', ${metric}, 'step', ${losses.at(-1)?.[0]}, 'value', ${mean}, 'level_before', ${kept("loss")})`,
+      );
+    const minutesAgo = (minutes: number) =>
+      sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${minutes / 1440})`;
+    return taskEvent(
+      db,
+      "stalled",
+      sql`${running} and not (${moved}) and heartbeat_at > ${minutesAgo(2)} and ${kept("at")} < ${minutesAgo(config.STALLED_AFTER_MIN)}`,
+      sql`json_object('step', ${kept("step")}, 'since', ${kept("at")})`,
+    );
+  }
+  return { event, noted, newest };
+}
