@@ -17,6 +17,7 @@ KEY = "test-key-0123456789"
 TASK_FIELDS = {
     "task_name",
     "config",
+    "dataset_file",
     "command",
     "datasets",
     "gpu_info",
@@ -299,6 +300,7 @@ class Server:
                 "sha256": hashlib.sha256(text).hexdigest(),
                 "base64": base64.b64encode(text).decode(),
             },
+            "dataset_file": None,
             "command": fields.get("command"),
             "git_commit": fields.get("git_commit"),
             "software": fields.get("node_info"),

@@ -198,6 +198,33 @@ class FollowerTest(TemporaryCase):
         self.assertTrue(follower.seen.marker)
         self.assertEqual((follower.seen.step, follower.seen.total, self.progress["epoch"]), (12, 12, 0.75))
 
+    def test_bars_read_too_early_or_too_late_shift_no_step(self):
+        for steps, drawn in (
+            (range(1, 13), [2, 2, 3, 5, 6, 7, 7, 8, 10, 11, 12, 12]),
+            (range(10, 121, 10), [11, 20, 31, 40, 51, 60, 70, 82, 90, 100, 110, 120]),
+            ([1, *range(10, 101, 10)], [1, 10, 22, 30, 41, 50, 60, 70, 80, 91, 100]),
+            ([3, 4, 11, 30, 90, 120], [3, 4, 11, 30, 90, 120]),
+        ):
+            with self.subTest(drawn=drawn):
+                follower = self.follow("output_dir: o\nmodel_name_or_path: m\nstage: sft\n")
+                total = max(steps)
+                follower.line(f"  0%|          | 0/{total} [00:00<?, ?it/s]")
+                for n, bar in enumerate(drawn):
+                    follower.line("{'loss': %s, 'grad_norm': 0.1, 'epoch': 0.1}" % n)
+                    follower.line(f" 25%|##5       | {bar}/{total} [00:00<00:01, 43.03it/s]")
+                follower.end()
+                self.assertEqual(self.drained(), {step: float(n) for n, step in enumerate(steps)})
+
+    def test_the_first_lines_of_a_slow_trainer_do_not_wait_for_more(self):
+        follower = self.follow("output_dir: o\nmodel_name_or_path: m\nstage: sft\n")
+        follower.line("{'loss': 0.5, 'epoch': 0.1}")
+        follower.line("  1%|          | 10/1000 [00:00<?, ?it/s]")
+        follower.poll()
+        self.assertEqual(self.points.drain(final=False), [])
+        self.now[0] = 4.0
+        follower.poll()
+        self.assertEqual(self.drained(), {10: 0.5})
+
     def test_known_logging_steps_count_exactly_without_a_bar(self):
         follower = self.follow(HF)
         for n in range(1, 5):

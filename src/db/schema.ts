@@ -220,14 +220,18 @@ export const trainingTask = sqliteTable(
   ],
 );
 
-/** The trainer's own file, byte for byte but for secrets, and what was read from it. */
+/** The trainer's own files, byte for byte but for secrets, and what was read from them. */
 export const taskConfig = sqliteTable("task_config", {
   taskId: integer().primaryKey(),
   format: text().notNull(),
   path: text(),
   sha256: text().notNull(),
   snapshot: json<JsonValue>(),
+  /** Empty, as `sha256` is, when the run was started by a command alone. */
   original: blob({ mode: "buffer" }).notNull(),
+  /** The separate file that lists the data, as sd-scripts' `--dataset_config`. */
+  datasetPath: text(),
+  datasetOriginal: blob({ mode: "buffer" }),
 });
 
 /** One try at a task by one box. */

@@ -7,29 +7,55 @@ import { ConfigSyntaxError, recognise } from "../trainers/recognise.ts";
 
 export type Warning = { code: string; message: string; path?: string };
 
-/** What is kept of a trainer's file, and what was read from it. */
+/** A file as it came, and what its sender says of it. */
+export type SentFile = { bytes: Uint8Array; format?: ConfigFormat; path?: string };
+
+/** What is kept of a trainer's files, and what was read from them. */
 export type ReadConfig = {
-  bytes: Uint8Array<ArrayBuffer>;
+  /** The file with its secrets replaced; null: the run was started by a command alone. */
+  bytes: Uint8Array<ArrayBuffer> | null;
   sha256: string;
+  /** The separate file that lists the data, kept in the same way. */
+  dataset: { bytes: Uint8Array<ArrayBuffer>; path: string | null } | null;
   recognition: Recognition;
   warnings: Warning[];
 };
 
-/**
- * Reads a trainer's file: secrets are replaced in its bytes, the rest stays as it is; what it says
- * is recognised from what is left. Throws ApiError 422 with line and column when it is broken.
- */
-export async function readConfigFile(
-  original: Uint8Array<ArrayBuffer>,
-  hints: { format?: ConfigFormat; path?: string; command?: string[] },
-): Promise<ReadConfig> {
+/** One file's text without secrets. Throws ApiError 422 when it is no text. */
+function readText({ bytes: original }: SentFile, field: string) {
   const redacted = redactConfig(original);
   const decoded = decodeConfig(redacted.bytes);
   if (!decoded)
-    throw notValid([{ path: "config", message: "is not a text: it holds NUL bytes" }], "The file");
+    throw notValid([{ path: field, message: "is not a text: it holds NUL bytes" }], "The file");
+  const warnings: Warning[] = redacted.redactions.map(({ where }) => ({
+    code: "secret-redacted",
+    message: `A secret was replaced by [redacted]: ${where}.`,
+    path: where,
+  }));
+  if (decoded.warning) warnings.unshift({ code: "encoding", message: decoded.warning });
+  return { bytes: new Uint8Array(redacted.bytes), text: decoded.text, warnings };
+}
+
+/**
+ * Reads a trainer's files: secrets are replaced in their bytes, the rest stays as it is; what they
+ * say is recognised from what is left. Throws ApiError 422 with line and column when the trainer's
+ * own file is broken. `command` has its secrets replaced already.
+ */
+export async function readConfigFile(
+  file: SentFile | null,
+  command: string[] | undefined,
+  dataset: SentFile | null = null,
+): Promise<ReadConfig> {
+  const main = file && readText(file, "config");
+  const data = dataset && readText(dataset, "dataset_file");
   let recognition: Recognition;
   try {
-    recognition = recognise({ text: decoded.text, ...hints });
+    recognition = recognise({
+      text: main?.text ?? "",
+      ...(file && { format: file.format, path: file.path }),
+      command,
+      ...(data && { dataset: { text: data.text, format: dataset.format, path: dataset.path } }),
+    });
   } catch (error) {
     if (!(error instanceof ConfigSyntaxError)) throw error;
     throw notValid(
@@ -42,19 +68,11 @@ export async function readConfigFile(
       "The file",
     );
   }
-  const bytes = new Uint8Array(redacted.bytes);
   return {
-    bytes,
-    sha256: await sha256Hex(bytes),
+    bytes: main?.bytes ?? null,
+    sha256: main ? await sha256Hex(main.bytes) : "",
+    dataset: data && { bytes: data.bytes, path: dataset.path ?? null },
     recognition,
-    warnings: [
-      ...(decoded.warning ? [{ code: "encoding", message: decoded.warning }] : []),
-      ...redacted.redactions.map(({ where }) => ({
-        code: "secret-redacted",
-        message: `A secret was replaced by [redacted]: ${where}.`,
-        path: where,
-      })),
-      ...recognition.warnings,
-    ],
+    warnings: [...(main?.warnings ?? []), ...(data?.warnings ?? []), ...recognition.warnings],
   };
 }

@@ -11,15 +11,18 @@ import { ApiError } from "../http/problem.ts";
 import { faultsOf, notValid } from "../http/validate.ts";
 import { fromWire } from "../http/wire.ts";
 import { redactCommand, redactJson } from "../secrets/redact.ts";
-import { type ReadConfig, readConfigFile, type Warning } from "./config.ts";
+import { type ReadConfig, readConfigFile, type SentFile, type Warning } from "./config.ts";
 import { importSchema, optionalFields, reservedFields } from "./fields.ts";
 import { taskColumns } from "./queries.ts";
 
-const configInput = z
+const fileInput = z
   .strictObject({
     text: z.string().optional(),
     base64: z.base64().optional().describe("Instead of text, for files that are not UTF-8."),
-    format: z.enum(["toml", "yaml", "json", "text"]).optional(),
+    format: z
+      .enum(["toml", "yaml", "json", "text"])
+      .optional()
+      .describe("Default: found out. `text` is kept without being read."),
     path: z.string().max(2000).optional(),
   })
   .refine(
@@ -30,7 +33,12 @@ const configInput = z
 /** Forms 1 and 2 of registering: fields by name, and the trainer's file as text. */
 export const registration = z.looseObject({
   ...optionalFields,
-  config: configInput.nullish(),
+  config: fileInput.nullish(),
+  dataset_file: fileInput
+    .nullish()
+    .describe(
+      "The separate file that lists the data: sd-scripts' and musubi-tuner's dataset_config, diffusion-pipe's dataset, OneTrainer's concepts.",
+    ),
   config_snapshot: z.json().nullish().describe("Settings that the client has already parsed."),
   datasets: z.array(datasetFacts).max(50).nullish(),
   import: importSchema.nullish(),
@@ -49,6 +57,12 @@ export type NewTask = { fields: Registration; file: ReadConfig | null; hash: str
 const fromBase64 = (text: string): Uint8Array<ArrayBuffer> =>
   Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
 
+const sentFile = ({ text, base64, format, path }: z.infer<typeof fileInput>): SentFile => ({
+  bytes: text !== undefined ? new TextEncoder().encode(text) : fromBase64(base64 ?? ""),
+  format,
+  path,
+});
+
 /** Reads forms 1 and 2. `hash` stands for the whole request, for Idempotency-Key. */
 export async function readRegistration(value: unknown, text: string): Promise<NewTask> {
   const taken =
@@ -63,15 +77,16 @@ export async function readRegistration(value: unknown, text: string): Promise<Ne
   const parsed = registration.safeParse(value);
   if (!parsed.success) throw notValid(faultsOf(parsed.error), "The registration");
   const fields = parsed.data;
-  const { config } = fields;
-  const file = config
-    ? await readConfigFile(
-        config.text !== undefined
-          ? new Uint8Array(new TextEncoder().encode(config.text))
-          : fromBase64(config.base64 ?? ""),
-        { format: config.format, path: config.path, command: fields.command ?? undefined },
-      )
-    : null;
+  const { config, dataset_file: dataset } = fields;
+  const command = fields.command ? redactCommand(fields.command).command : undefined;
+  const file =
+    config || dataset || command
+      ? await readConfigFile(
+          config ? sentFile(config) : null,
+          command,
+          dataset && sentFile(dataset),
+        )
+      : null;
   return { fields, file, hash: await sha256Hex(text) };
 }
 
@@ -91,7 +106,7 @@ export async function readFileRegistration(
     : contentType.includes("yaml")
       ? ("yaml" as const)
       : undefined;
-  const file = await readConfigFile(bytes, { format, path: query.filename });
+  const file = await readConfigFile({ bytes, format, path: query.filename }, undefined);
   return {
     fields: {
       ...(query.task_name && { task_name: query.task_name }),
@@ -107,7 +122,7 @@ const stem = (path: string) => path.replace(/^.*[/\\]/, "").replace(/\.[^.]*$/, 
 /** Splits what the client sent into columns, the rest (additional_args), and what to tell it. */
 function toRow({ fields, file }: NewTask) {
   const warnings: Warning[] = [...(file?.warnings ?? [])];
-  const { config, config_snapshot, datasets, import: imported, ...rest } = fields;
+  const { config, dataset_file, config_snapshot, datasets, import: imported, ...rest } = fields;
   const explicit: Record<string, unknown> = {};
   const additional: Record<string, JsonValue> = {};
   for (const [name, value] of Object.entries(rest)) {
@@ -194,13 +209,16 @@ export async function registerTask(
     .onConflictDoNothing({ target: trainingTask.registrationKey });
   const mine: SQL = sql`(select id from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash})`;
   const statements: Statement[] = [];
-  if (input.file || snapshot !== null)
+  const { file } = input;
+  if (file?.bytes || file?.dataset || snapshot !== null)
     statements.push(
       db.run(sql`
-        insert into task_config (task_id, format, path, sha256, snapshot, original)
-        select id, ${input.file?.recognition.format ?? "json"}, ${path ?? filename ?? null},
-          ${input.file?.sha256 ?? ""}, ${snapshot === null ? null : JSON.stringify(snapshot)},
-          ${input.file?.bytes ?? new Uint8Array()}
+        insert into task_config
+          (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original)
+        select id, ${file?.recognition.format ?? "json"}, ${path ?? filename ?? null},
+          ${file?.sha256 ?? ""}, ${snapshot === null ? null : JSON.stringify(snapshot)},
+          ${file?.bytes ?? new Uint8Array()}, ${file?.dataset?.path ?? null},
+          ${file?.dataset?.bytes ?? null}
         from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash}
         on conflict do nothing`),
     );

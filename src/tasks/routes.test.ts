@@ -105,6 +105,66 @@ describe("registering", () => {
     expect(one.config_snapshot.training.output_name ?? one.config_snapshot.output_name).toBe("aki");
   });
 
+  it("reads a run that has no file from its command, without its secrets", async () => {
+    const token = "0123456789abcdef0123456789abcdef01234567";
+    const { task_id, task, warnings } = await call("/api/tasks", {
+      json: {
+        command: [
+          ...["accelerate", "launch", "train_text_to_image_lora.py", "--rank", "16"],
+          ...["--learning_rate=2e-4", "--output_dir", "/out/dog", "--hub_token", token],
+        ],
+      },
+    });
+    expect(task).toMatchObject({
+      task_name: "dog",
+      trainer: "diffusers",
+      lora_rank: 16,
+      learning_rate: 2e-4,
+      base_arch: "sd15",
+    });
+    expect(task.defaulted_fields).toContain("batch_size");
+    expect(warnings.map((w: { code: string }) => w.code)).toEqual(["secret-redacted"]);
+    const one = await call(`/api/tasks/${task_id}`);
+    expect(one.config_snapshot).toMatchObject({ rank: 16, hub_token: "[redacted]" });
+    const { items } = await call(
+      `/api/tasks?filter=${encodeURIComponent(`config.rank = 16 and id = ${task_id}`)}`,
+    );
+    expect(items).toHaveLength(1);
+    const none = await ledger.request(`/api/tasks/${task_id}/config`, { key: member.key });
+    expect(none.status).toBe(404);
+  });
+
+  it("keeps the separate dataset file beside the trainer's, and reads both", async () => {
+    const data =
+      '# mine\r\n[[datasets]]\r\nbatch_size = 4\r\n[[datasets.subsets]]\r\nimage_dir = "/data/aki"\r\n';
+    const { task_id, task } = await call("/api/tasks", {
+      json: {
+        config: { text: toml },
+        dataset_file: { text: `${data}hf_token = "hf_${"a1B2".repeat(9)}"\r\n`, path: "d.toml" },
+      },
+    });
+    expect(task).toMatchObject({ lora_rank: 32, batch_size: 4, data_dir: "/data/aki" });
+    const again = await call(`/api/tasks/${task_id}/reproduce`);
+    expect(atob(again.dataset_file.base64)).toBe(`${data}hf_token = "[redacted]"\r\n`);
+    expect(again).toMatchObject({ dataset_file: { path: "d.toml" } });
+    expect(again.redacted).toContain("dataset_file");
+    const filter = `config.dataset_file.datasets[0].subsets[0].image_dir = '/data/aki' and id = ${task_id}`;
+    const { items } = await call(`/api/tasks?filter=${encodeURIComponent(filter)}`);
+    expect(items).toHaveLength(1);
+
+    const unread = await call("/api/tasks", {
+      json: { config: { text: '[broken\nnetwork_dim = "1', format: "text", path: "my.toml" } },
+    });
+    expect(unread.task).toMatchObject({ task_name: "my", trainer: "unknown", lora_rank: null });
+
+    const alone = await call("/api/tasks", {
+      json: { task_name: "alone", dataset_file: { base64: btoa(data) } },
+    });
+    expect(alone.task.trainer).toBe("unknown");
+    const kept = await call(`/api/tasks/${alone.task_id}/reproduce`);
+    expect(kept).toMatchObject({ config: null, dataset_file: { base64: btoa(data), path: null } });
+  });
+
   it("takes the raw file with whatever content type, and gives it back byte for byte", async () => {
     const plain = `\ufeff${toml.replace(/wandb.*\r\n/, "")}`;
     const bytes = new TextEncoder().encode(plain);

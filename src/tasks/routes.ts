@@ -71,7 +71,11 @@ const attemptColumns = {
 };
 
 const oneTaskAnswer = taskAnswer.extend({
-  config_snapshot: z.json().describe("The trainer's file as it was read."),
+  config_snapshot: z
+    .json()
+    .describe(
+      "The trainer's file as it was read, with its command's arguments over it, and its dataset file as dataset_file.",
+    ),
   attempts: z.array(attemptAnswer).describe("The latest five, newest first."),
 });
 
@@ -113,6 +117,10 @@ async function register(c: Context<App>) {
   const input = await readFileRegistration(bytes, query, contentType);
   return registerTask(db, auth, input, idempotencyKey, query.filename);
 }
+
+/** Bytes as the characters that btoa takes. */
+const toLatin1 = (bytes: Uint8Array) =>
+  Array.from(new Uint8Array(bytes), (byte) => String.fromCharCode(byte)).join("");
 
 const listQuery = z.strictObject({ ...pageQuery, ...taskChoice });
 
@@ -411,6 +419,10 @@ export const tasks = new Hono<App>()
               base64: z.string(),
             })
             .nullable(),
+          dataset_file: z
+            .object({ path: z.string().nullable(), base64: z.string() })
+            .nullable()
+            .describe("The separate file that lists the data."),
           command: z.array(z.string()).nullable(),
           git_commit: z.string().nullable(),
           software: z.json(),
@@ -441,12 +453,12 @@ export const tasks = new Hono<App>()
       ]);
       if (!row) throw notFound(`task ${taskId}`);
       const { task, config } = row;
-      const bytes = config?.sha256 ? new Uint8Array(config.original) : null;
-      const text = bytes ? Array.from(bytes, (byte) => String.fromCharCode(byte)).join("") : "";
+      const text = config?.sha256 ? toLatin1(config.original) : null;
+      const data = config?.datasetOriginal ? toLatin1(config.datasetOriginal) : null;
       return c.json({
         task_id: task.id,
         config:
-          config && bytes
+          config && text !== null
             ? {
                 format: config.format,
                 path: config.path,
@@ -454,6 +466,8 @@ export const tasks = new Hono<App>()
                 base64: btoa(text),
               }
             : null,
+        dataset_file:
+          data === null ? null : { path: config?.datasetPath ?? null, base64: btoa(data) },
         command: task.command,
         git_commit: task.gitCommit,
         software: task.nodeInfo,
@@ -462,7 +476,8 @@ export const tasks = new Hono<App>()
         base_model: task.baseModelPath,
         datasets: facts,
         redacted: [
-          ...(hasRedacted(text) ? ["config"] : []),
+          ...(hasRedacted(text ?? "") ? ["config"] : []),
+          ...(hasRedacted(data ?? "") ? ["dataset_file"] : []),
           ...(hasRedacted(JSON.stringify(task.command ?? [])) ? ["command"] : []),
         ],
       });

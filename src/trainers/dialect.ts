@@ -65,6 +65,8 @@ export type Input = {
   /** The file as sd-scripts and its kin see it: sections flattened one level, arguments over the file. */
   flat: JsonObject;
   command: Command | null;
+  /** The file where it is a list; then the objects above are empty. */
+  list: JsonValue[] | null;
   /** The client's name for the file, a hint only. */
   path: string;
   format: string;
@@ -76,7 +78,7 @@ export type Table = { [C in Column]?: Rule<C> };
 
 export type Dialect = {
   trainer: Trainer;
-  /** What the file is in this dialect, or null when it is of another one. */
+  /** What the file is in this dialect, or null when it is of another one. Never asked of a list. */
   recognise: (input: Input) => Kind | null;
   /** The same for a file that is a list. */
   recogniseList?: (list: JsonValue[]) => Kind | null;
@@ -196,6 +198,11 @@ export class Draft {
       const known = this.defaults.indexOf(column);
       if (known !== -1) this.defaults.splice(known, 1);
     }
+  }
+
+  /** Takes over what another draft read of a column. */
+  take<C extends Column>(column: C, from: Draft) {
+    this.set(column, from.fields[column]);
   }
 
   /** Reads a value into a column as its type; false when the file leaves it unset. */

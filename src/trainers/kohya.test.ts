@@ -281,8 +281,8 @@ describe("kohya from a command line", () => {
     expect(read.config).toEqual({
       pretrained_model_name_or_path: "flux.sft",
       network_module: "networks.lora_flux",
-      network_dim: "16",
-      max_train_steps: "500",
+      network_dim: 16,
+      max_train_steps: 500,
       cache_latents: true,
     });
   });

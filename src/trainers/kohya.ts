@@ -291,12 +291,17 @@ export const kohyaDataset: Dialect = {
   refine: (draft, { root }) => {
     readDatasets(draft, root, (set) => subsetsOf(set).map((subset) => subset.image_dir));
     const sets = Array.isArray(root.datasets) ? root.datasets.filter(isObject) : [];
-    const metadata = sets.flatMap(subsetsOf).map((subset) => subset.metadata_file);
+    const subsets = sets.flatMap(subsetsOf);
+    const metadata = subsets.map((subset) => subset.metadata_file);
     draft.read(
       "metadata_path",
       metadata.filter((path) => typeof path === "string"),
       "metadata_file",
     );
+    const separators = [...subsets, ...sets, root.general].map((layer) =>
+      at(layer, "caption_separator"),
+    );
+    draft.read("caption_tag_delim", firstOf(separators), "caption_separator");
     draft.set("model_type", "stable-diffusion");
   },
 };

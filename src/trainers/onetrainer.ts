@@ -1,4 +1,5 @@
-import { type Dialect, isOn, type Kind, stem, toText } from "./dialect.ts";
+import type { JsonValue } from "../db/schema.ts";
+import { type Dialect, type Draft, isOn, type Kind, stem, toText } from "./dialect.ts";
 import { at, isObject, lookUp } from "./json.ts";
 
 /** OneTrainer's ModelType enumeration, by what its names begin with; the longer ones first. */
@@ -29,17 +30,36 @@ const methods: Record<string, Kind> = {
   FINE_TUNE_VAE: "full-fine-tune",
 };
 
+/** The folders of its concepts, and how their captions are split. */
+function readConcepts(draft: Draft, list: JsonValue[]) {
+  const concepts = list.filter(isObject);
+  draft.read("data_dir", concepts.map((concept) => concept.path ?? "").filter(Boolean), "concepts");
+  draft.read(
+    "caption_tag_delim",
+    at(concepts[0], "text.tag_delimiter"),
+    "concepts.0.text.tag_delimiter",
+  );
+}
+
+/** Its concepts file, which says where the images lie. */
+export const onetrainerConcepts: Dialect = {
+  trainer: "onetrainer",
+  recognise: () => null,
+  recogniseList: ([first]) =>
+    isObject(first) && "path" in first && ("image" in first || "text" in first) ? "dataset" : null,
+  table: {},
+  refine: (draft, { list }) => {
+    readConcepts(draft, list ?? []);
+    draft.set("model_type", "stable-diffusion");
+  },
+};
+
 /** OneTrainer's JSON: the keys that differ from its defaults. */
 export const onetrainer: Dialect = {
   trainer: "onetrainer",
   recognise: ({ root }) =>
     typeof root.training_method === "string" && root.base_model_name !== undefined
       ? (lookUp(methods, root.training_method) ?? "unknown")
-      : null,
-  // A concepts file, which says where the images lie.
-  recogniseList: (list) =>
-    isObject(list[0]) && "path" in list[0] && ("image" in list[0] || "text" in list[0])
-      ? "dataset"
       : null,
   source: ({ root }) => root,
   table: {
@@ -84,19 +104,10 @@ export const onetrainer: Dialect = {
     if (workspace) draft.set("log_dir", `${workspace}/tensorboard`);
     else draft.otherwise("log_dir", "workspace/run/tensorboard");
 
-    const concepts = (Array.isArray(root.concepts) ? root.concepts : []).filter(isObject);
-    draft.read(
-      "data_dir",
-      concepts.map((concept) => concept.path ?? "").filter(Boolean),
-      "concepts",
-    );
+    const concepts = Array.isArray(root.concepts) ? root.concepts : [];
+    readConcepts(draft, concepts);
     if (!draft.has("data_dir")) draft.read("data_dir", root.concept_file_name, "concept_file_name");
     if (concepts.length > 0) draft.noDefault("metadata_path");
-    draft.read(
-      "caption_tag_delim",
-      at(concepts[0], "text.tag_delimiter"),
-      "concepts.0.text.tag_delimiter",
-    );
 
     const samples = (Array.isArray(root.samples) ? root.samples : []).filter(isObject);
     draft.read(

@@ -374,15 +374,16 @@ const share = (lines: string[], pattern: RegExp) =>
 /**
  * Parses a text whose format is only hinted at, or not at all: by its file name, else by trying.
  * A text that is plainly TOML, YAML or JSON and broken is a ConfigSyntaxError; one that is none
- * of them has the format "text" and no value.
+ * of them, or is said to be just text, has the format "text" and no value.
  */
 export function parseConfig(
   text: string,
   format: ConfigFormat | undefined,
   path: string | undefined,
 ): { format: ConfigFormat; value: JsonValue } {
+  if (format === "text") return { format, value: null };
   const extension = /\.(\w+)$/.exec(path ?? "")?.[1]?.toLowerCase() ?? "";
-  const known = format && format !== "text" ? format : lookUp(extensions, extension);
+  const known = format ?? lookUp(extensions, extension);
   if (known === "yaml" && text.length > MAX_YAML) return { format: "yaml", value: null };
   if (known) return { format: known, value: parseAs(known, text) };
 

@@ -11,6 +11,7 @@ import {
   type Kind,
   type TaskFields,
   type Trainer,
+  toNumber,
   type Warning,
 } from "./dialect.ts";
 import { diffusers } from "./diffusers.ts";
@@ -21,7 +22,7 @@ import { kohya, kohyaDataset, loraScripts, loraScriptsPreset } from "./kohya.ts"
 import { kohyaGui } from "./kohya-gui.ts";
 import { llamaFactory, llamaFactoryDataset, llamaFactoryV1 } from "./llama-factory.ts";
 import { musubi, musubiDataset } from "./musubi.ts";
-import { onetrainer } from "./onetrainer.ts";
+import { onetrainer, onetrainerConcepts } from "./onetrainer.ts";
 import { type ConfigFormat, ConfigSyntaxError, MAX_YAML, parseConfig } from "./parse.ts";
 import { peft } from "./peft.ts";
 
@@ -37,7 +38,10 @@ export type Recognition = {
   fields: TaskFields;
   /** Which of `fields` are the trainer's own defaults, because the file is silent. */
   defaults: Column[];
-  /** The whole file as plain JSON; a command's arguments when there is no file; null when not parsed. */
+  /**
+   * The whole file as plain JSON with the command's arguments over it, and the separate dataset
+   * file under `dataset_file`; null when there is nothing that could be parsed.
+   */
   config: JsonValue | null;
   /** What a person should know, in plain words. */
   warnings: Warning[];
@@ -48,6 +52,7 @@ const dialects: Dialect[] = [
   aiToolkit,
   peft,
   onetrainer,
+  onetrainerConcepts,
   kohyaGui,
   loraScriptsPreset,
   kohyaDataset,
@@ -83,68 +88,109 @@ const ofAdapter: Column[] = [
   ] as const),
 ];
 
+export type Source = { text: string; format?: ConfigFormat; path?: string };
+
 /**
  * Recognises the trainer a config belongs to and reads the columns of a task from it.
  *
  * @param input.text the decoded file; may be empty when there is only a command
  * @param input.path the client's file name: its extension and folders are hints, nothing is opened
  * @param input.command the argv that starts the training; its arguments override the file
+ * @param input.dataset the separate file that lists the data; what it says goes before the rest
  * @throws ConfigSyntaxError when the file is plainly TOML, YAML or JSON and broken
  */
-export function recognise(input: {
-  text: string;
-  format?: ConfigFormat;
-  path?: string;
-  command?: string[];
-}): Recognition {
+export function recognise(input: Source & { command?: string[]; dataset?: Source }): Recognition {
   const { format, value } = parseConfig(input.text, input.format, input.path);
   const command = input.command ? parseCommand(input.command) : null;
-  const draft = new Draft();
   const isEmpty = input.text.trim() === "";
-  const config = value ?? (isEmpty && command ? argumentsOf(command) : null);
+  const path = input.path ?? "";
+  const found = identify(isEmpty ? {} : value, command, path, format);
+  const data = input.dataset ? readDataset(input.dataset, found.draft) : null;
 
-  const root = isObject(value) ? value : isEmpty ? {} : null;
-  if (root !== null || Array.isArray(value)) {
-    const file = root ?? {};
-    const args = command ? argumentsOf(command) : null;
+  const given = command && argumentsOf(command);
+  const args = given && Object.keys(given).length > 0 ? valuesOf(given) : null;
+  const config = isObject(value) ? withArguments(value, args) : isEmpty ? args : value;
+  const { trainer, kind, draft } = found;
+  if (trainer === "unknown" && !(isEmpty && command))
+    draft.warn(
+      "not-recognised",
+      value === null && input.text.length > MAX_YAML && format !== "json"
+        ? `The file is larger than ${MAX_YAML} characters and no TOML or JSON; it was not parsed and is kept as it is.`
+        : "Not recognised, kept as it is: this ledger knows no trainer that writes such a file, so no setting was read from it.",
+    );
+  const { fields, defaults, warnings } = draft;
+  return {
+    ...{ trainer, kind, format, fields, defaults, warnings },
+    config:
+      data === null
+        ? config
+        : isObject(config)
+          ? { ...config, dataset_file: data }
+          : (config ?? { dataset_file: data }),
+  };
+}
+
+/** Which dialect a parsed file is of, and what that reads from it. */
+function identify(
+  value: JsonValue | null,
+  command: Command | null,
+  path: string,
+  format: ConfigFormat,
+): { trainer: Trainer; kind: Kind; draft: Draft } {
+  const draft = new Draft();
+  const list = Array.isArray(value) ? value : null;
+  if (list || isObject(value)) {
+    const root = isObject(value) ? value : {};
+    const args = command && argumentsOf(command);
     const seen: Input = {
-      root: file,
-      top: withArguments(file, args),
-      flat: withArguments(flatten(file), args),
-      command,
-      path: input.path ?? "",
-      format,
+      ...{ root, list, command, path, format },
+      top: withArguments(root, args),
+      flat: withArguments(flatten(root), args),
     };
-    const list = Array.isArray(value) ? value : null;
     for (const dialect of dialects) {
       const kind = list ? (dialect.recogniseList?.(list) ?? null) : dialect.recognise(seen);
       if (kind === null) continue;
       fill(draft, dialect, seen);
-      if (kind === "full-fine-tune") draft.drop(...ofAdapter);
+      if (kind === "full-fine-tune" || kind === "unknown") draft.drop(...ofAdapter);
       if (kind !== "run")
         draft.warnings.unshift({
           code: kind === "unknown" ? "no-training" : kind,
           message: `This ${dialect.trainer} file ${kinds[kind]}.`,
         });
-      const { fields, defaults, warnings } = draft;
-      return { trainer: dialect.trainer, kind, format, fields, defaults, config, warnings };
+      return { trainer: dialect.trainer, kind, draft };
     }
   }
-  draft.warn(
-    "not-recognised",
-    value === null && input.text.length > MAX_YAML && format !== "json"
-      ? `The file is larger than ${MAX_YAML} characters and no TOML or JSON; it was not parsed and is kept as it is.`
-      : "Not recognised, kept as it is: this ledger knows no trainer that writes such a file, so no setting was read from it.",
+  return { trainer: "unknown", kind: "unknown", draft };
+}
+
+/** Columns that a dataset file settles: what the run's own file says of them is not used. */
+const ofDataset: Column[] = [
+  ...(["data_dir", "metadata_path", "batch_size", "resolution", "caption_tag_delim"] as const),
+];
+
+/** Reads the separate dataset file into a run's draft; its parsed form, null when it has none. */
+function readDataset(dataset: Source, run: Draft): JsonValue | null {
+  const name = dataset.path ?? "The dataset file";
+  let parsed: ReturnType<typeof parseConfig>;
+  try {
+    parsed = parseConfig(dataset.text, dataset.format, dataset.path);
+  } catch (error) {
+    if (!(error instanceof ConfigSyntaxError)) throw error;
+    run.warn("dataset-broken", `${name} could not be read, and is kept as it is. ${error.message}`);
+    return null;
+  }
+  const { kind, draft } = identify(parsed.value, null, dataset.path ?? "", parsed.format);
+  if (kind !== "dataset") {
+    run.warn("dataset-not-recognised", `${name} is no dataset file that this ledger knows.`);
+    return parsed.value;
+  }
+  run.warnings.splice(
+    0,
+    run.warnings.length,
+    ...run.warnings.filter(({ code }) => code !== "dataset-file"),
   );
-  return {
-    trainer: "unknown",
-    kind: "unknown",
-    format,
-    fields: {},
-    defaults: [],
-    config,
-    warnings: draft.warnings,
-  };
+  for (const column of ofDataset) run.take(column, draft);
+  return parsed.value;
 }
 
 /** Sections count for nothing to sd-scripts and its kin: their keys come up one level, last wins. */
@@ -166,3 +212,13 @@ const argumentsOf = (command: Command): JsonObject => ({
   ...assignments(command.positionals),
   ...command.options,
 });
+
+/** Arguments as a file would hold them, so that filters find numbers by value. */
+const valuesOf = (args: JsonObject): JsonObject => {
+  const values: JsonObject = {};
+  for (const [name, value] of Object.entries(args)) {
+    const number = typeof value === "string" ? toNumber(value) : undefined;
+    setKey(values, name, number !== undefined && Number.isFinite(number) ? number : value);
+  }
+  return values;
+};

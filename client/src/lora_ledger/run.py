@@ -21,6 +21,8 @@ from .trainers.launch import find_config
 from .watch import Watch
 
 CONFIG_LIMIT = 4 * 1024 * 1024
+# The ledger takes 4 MB for both files together; a larger list of data is uploaded like a weight.
+DATASET_LIMIT = 512 * 1024
 GPU_SECONDS = 15.0
 # Between two looks for new event files.
 LOOK_SECONDS = 1.0
@@ -103,9 +105,10 @@ class RunCommand:
                 "task_id": self.options.resume_task,
                 "body": {"from_step": from_step} if from_step else {},
             }
-        self.recorder.begin(lambda: self._describe(config), resume)
-        for path in self.trainer.extra_configs():
-            if path.is_file():
+        dataset_file, large = self._dataset_file()
+        self.recorder.begin(lambda: self._describe(config, dataset_file), resume)
+        for path in [*self.trainer.extra_configs(), large]:
+            if path and os.path.isfile(path):
                 self.recorder.add_file(
                     {"path": str(path.absolute()), "filename": path.name, "kind": "config"}
                 )
@@ -211,12 +214,26 @@ class RunCommand:
             say.notice("where the trainer goes on is not known; --from-step N says it")
         return step
 
-    def _describe(self, config):
+    def _dataset_file(self):
+        """(what registering takes of the separate dataset file, the path where it is too large for that)."""
+        path = self.trainer.dataset_file()
+        try:
+            if not path or not os.path.isfile(path):
+                return None, None
+            if os.path.getsize(path) > DATASET_LIMIT:
+                return None, path
+        except OSError:
+            return None, None
+        return read_config(path)[0], None
+
+    def _describe(self, config, dataset_file):
         facts = host.facts(self.command, self.cwd)
         more = {k: v for k, v in facts.items() if k in ("gpu_info", "node_info", "cuda_version")}
         fields = {"command": redact_command(self.command), **facts}
         if config:
             fields["config"] = config
+        if dataset_file:
+            fields["dataset_file"] = dataset_file
         for name, value in (
             ("task_name", self.options.name),
             ("experiment_group", self.options.group),

@@ -1,6 +1,7 @@
 """Brings a spool's items to the ledger: messages in order, files beside them, the finish after both."""
 
 import random
+import re
 import threading
 import time
 from collections import Counter
@@ -259,7 +260,7 @@ class Sender:
         """Registers with everything; where the ledger refuses a field, without it: a run is never lost for a detail."""
         register = dict(body["register"])
         key = body["key"]
-        for retry in range(3):
+        for retry in range(4):
             try:
                 answer = self.ledger.ask(
                     "POST",
@@ -269,15 +270,20 @@ class Sender:
                 )
                 break
             except Refused as error:
-                if retry == 2 or error.status not in (400, 413, 422):
+                if retry == 3 or error.status not in (400, 413, 422):
                     raise
                 named = {
-                    str(e.get("path", "")).split(".")[0].split("[")[0]
+                    re.split(r"\W", str(e.get("path", "")))[0]
                     for e in error.body.get("errors", [])
                     if isinstance(e, dict)
                 }
                 named &= set(register)
-                kept = {k: v for k, v in register.items() if k not in named} if named and not retry else {}
+                config = register.get("config") if named == {"config"} else None
+                if isinstance(config, dict) and config.get("format") != "text":
+                    say.warn(f"{error}; the configuration is kept as it is, and no setting was read from it")
+                    register = {**register, "config": {**config, "format": "text"}}
+                    continue
+                kept = {k: v for k, v in register.items() if k not in named} if named and retry < 2 else {}
                 if not kept:
                     kept = {
                         "task_name": register.get("task_name") or "unnamed run",

@@ -24,8 +24,8 @@ class ChildRun(RunCommand):
         super().__init__(settings, options, command)
         self.parent = parent
 
-    def _describe(self, config):
-        fields, more = super()._describe(config)
+    def _describe(self, config, dataset_file):
+        fields, more = super()._describe(config, dataset_file)
         return {**fields, "parent_task_id": self.parent}, more
 
 
@@ -35,24 +35,28 @@ def reproduce(settings, options):
     found = api.get(f"/api/tasks/{options.task}/reproduce")
     task = api.get(f"/api/tasks/{options.task}")
     command = [str(word) for word in found.get("command") or []]
-    config = found.get("config")
-    written, text = None, None
-    if config:
-        data = base64.b64decode(config["base64"])
-        folder = Path(options.output or f"task-{options.task}-again").expanduser()
-        written = _write_config(folder, config, data)
-        text = data.decode("utf-8", "replace")
-        put(f"wrote {written} ({len(data)} bytes, as they were)")
-    else:
+    folder = Path(options.output or f"task-{options.task}-again").expanduser()
+    kept = [Kept(role, found[role]) for role in ("config", "dataset_file") if found.get(role)]
+    if kept:
+        _make(folder)
+    for file in kept:
+        file.write(folder)
+        put(f"wrote {file.written} ({len(file.data)} bytes, as they were)")
+    main = next((file for file in kept if file.role == "config"), None)
+    if not main:
         put(f"task {options.task} has no configuration file; its command line is all there is")
-    again, replaced = with_config(command, (config or {}).get("path"), written)
+    again, unnamed = with_files(command, kept, task.get("trainer"))
     if command:
         put(f"command: {printable(' '.join(again))}")
-    differences = list(compare(api, found, task, command, text))
+    for file in unnamed:
+        if file.role == "dataset_file":
+            put(f"  the configuration itself names the dataset file: copy {file.written} to {printable(file.path)}")
+    text = main.data.decode("utf-8", "replace") if main else None
+    differences = list(compare(api, found, task, again, text))
     put("what differs here:" if differences else "nothing that was recorded differs here")
     for line in differences:
         put(f"  {printable(line)}")
-    secrets = list(dict.fromkeys([*missing_in_text(text or ""), *missing_in_command(again)]))
+    secrets = list(dict.fromkeys([*(name for file in kept for name in missing_in_text(file.text)), *missing_in_command(again)]))
     values = {name: _value_of(name) for name in secrets}
     lacking = [name for name in secrets if not values[name]]
     for name in lacking:
@@ -63,17 +67,48 @@ def reproduce(settings, options):
         raise Plain(f"not run: {', '.join(lacking)} must come from the environment, since no ledger keeps secrets")
     if not command:
         raise Plain("not run: the command was not recorded")
-    if written and not replaced:
-        raise Plain(f"not run: the command does not name the configuration; put {written} into it and use `lora-ledger run`")
-    if secrets:
-        # The trainer gets a copy with the secrets; what the ledger records of it is redacted again.
-        if written and MARK in text:
-            filled = written.with_name(f"{written.stem}-with-secrets{written.suffix}")
-            _write_private(filled, fill_text(data.decode("utf-8", "surrogateescape"), values).encode("utf-8", "surrogateescape"))
-            again = [word.replace(str(written), str(filled)) for word in again]
-            written = filled
-        again = fill_command(again, values)
-    return _run(settings, options, again, written, task)
+    if main in unnamed:
+        raise Plain(f"not run: the command does not name the configuration; put {main.written} into it and use `lora-ledger run`")
+    # The trainer gets copies with the secrets; what the ledger records of them is redacted again.
+    for file in kept:
+        if MARK in file.text:
+            before, after = file.written, file.fill(values)
+            again = [word.replace(str(before), str(after)) for word in again]
+    again = fill_command(again, values)
+    return _run(settings, options, again, main.written if main else None, task)
+
+
+class Kept:
+    """A file that the ledger kept of a run. `role` is config or dataset_file, `path` where the trainer looked for it."""
+
+    def __init__(self, role, answer):
+        self.role = role
+        self.path = answer.get("path") or ""
+        self.data = base64.b64decode(answer["base64"])
+        self.text = self.data.decode("utf-8", "replace")
+        name = re.split(r"[\\/]", self.path)[-1]
+        self.name = name if name not in ("", ".", "..") and "\0" not in name else f"{role}.{answer.get('format') or 'txt'}"
+        self.written = None
+
+    def write(self, folder):
+        """Writes it byte for byte into the new folder."""
+        path = folder / self.name
+        if path.exists():
+            path = folder / f"{self.role}-{self.name}"
+        try:
+            path.write_bytes(self.data)
+        except OSError as error:
+            raise Plain(f"{path} cannot be written ({error.strerror})") from error
+        self.written = path
+
+    def fill(self, values):
+        """Writes a copy with the secrets put in, for this user alone; returns its path."""
+        filled = self.written.with_name(f"{self.written.stem}-with-secrets{self.written.suffix}")
+        text = fill_text(self.data.decode("utf-8", "surrogateescape"), values)
+        with os.fdopen(os.open(filled, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
+        self.written = filled
+        return filled
 
 
 def _run(settings, options, command, written, task):
@@ -87,24 +122,29 @@ def _run(settings, options, command, written, task):
     return recorded.run(settings, runs, command, lambda *a: ChildRun(*a, options.task))
 
 
-def _write_config(folder, config, data):
-    name = re.split(r"[\\/]", config.get("path") or "")[-1]
-    if not name or name in (".", "..") or "\0" in name:
-        name = f"config.{config.get('format') or 'txt'}"
+def _make(folder):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise Plain(f"{folder} is not empty; choose a new folder with -o")
-        path = folder / name
-        path.write_bytes(data)
     except OSError as error:
         raise Plain(f"{folder} cannot be written ({error.strerror})") from error
-    return path
 
 
-def _write_private(path, data):
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
+# Trainers that take the dataset file from their command line as well, which goes before their configuration.
+_TAKE_DATASET = ("kohya", "lora-scripts", "musubi-tuner")
+
+
+def with_files(command, kept, trainer):
+    """(the command with each kept file's new path, the files that it could not be told of)."""
+    unnamed = []
+    for file in kept:
+        command, replaced = with_config(command, file.path, file.written)
+        if not replaced and file.role == "dataset_file" and trainer in _TAKE_DATASET and command:
+            command = [*command, "--dataset_config", str(file.written)]
+        elif not replaced:
+            unnamed.append(file)
+    return command, unnamed
 
 
 def with_config(command, before, after):

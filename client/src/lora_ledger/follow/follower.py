@@ -14,6 +14,10 @@ FIRST_FILE = 20.0
 BAR_FOLLOWS = 1.0
 # A bar that lies further from the counted step than this means that lines were missed.
 BAR_DRIFT = 50
+# Where nothing says after how many steps a line comes, so many first lines wait, or for so many seconds, until their
+# distance shows: a single bar may be read a step or two too early or too late, since it comes through another pipe.
+EARLY_LINES = 6
+EARLY_SECONDS = 3.0
 # Numbers in transformers' dicts that describe the machine's speed and no step.
 _SUMMARY = ("_runtime", "_per_second", "total_flos")
 
@@ -30,6 +34,26 @@ class Offset:
         if self.value is None:
             self.value = 0 if own > self.from_step else self.from_step
         return own + self.value
+
+
+def regular(bars, start):
+    """(the first line's step, the distance between two lines) that fit the bars drawn around the first lines of a run
+    that goes on from step `start`; (None, None) where the lines come at no regular distance.
+
+    The first line may come at step 1 (transformers' logging_first_step).
+    """
+    best = None
+    for first_apart in (False, True):
+        count = len(bars) - first_apart
+        if count < 1 or (first_apart and len(bars) < 3):
+            continue
+        distance = max(1, round((bars[-1] - start) / count))
+        steps = [start + distance * n for n in range(1, count + 1)]
+        steps = [start + 1, *steps] if first_apart else steps
+        error = max(abs(step - bar) for step, bar in zip(steps, bars))
+        if error <= max(2, distance // 4) and (best is None or error < best[0]):
+            best = error, steps[0], distance
+    return best[1:] if best else (None, None)
 
 
 class Seen:
@@ -78,7 +102,11 @@ class Follower:
         self._plain = None
         self._waiting = []
         self._last_line = None
-        self._last_dict = resumed_at
+        self._last_dict = self._start = resumed_at
+        self._every = trainer.logging_steps()
+        # First dicts that wait until the distance between two of them is known: (values, when, drawn step).
+        self._early = []
+        self._early_since = None
         self._guard = threading.Lock()
 
     def line(self, line):
@@ -181,10 +209,28 @@ class Follower:
         with self._guard:
             ready, self._waiting = self._waiting[: len(self._waiting) - keep], self._waiting[len(self._waiting) - keep :]
             for values, _, when in ready:
-                self._give(values, when)
+                drawn = self._plain[0] if self._plain else None
+                if self._every is None and drawn is not None:
+                    self._early.append((values, when, drawn))
+                    self._early_since = self._early_since or self._clock()
+                    if sum("loss" in values for values, *_ in self._early) >= EARLY_LINES:
+                        self._settle_early()
+                else:
+                    self._give(values, when, drawn)
 
-    def _give(self, values, when):
-        own = self._step_of_dict(values)
+    def _settle_early(self):
+        """Gives the first dicts their steps, once enough of them have come."""
+        early, self._early = self._early, []
+        bars = [drawn for values, _, drawn in early if "loss" in values]
+        first, every = regular(bars, self._start)
+        # 0: they come at no regular distance, so each has its bar's step.
+        self._every = every or 0
+        for values, when, drawn in early:
+            self._give(values, when, first if first is not None and "loss" in values else drawn)
+            first = None if "loss" in values else first
+
+    def _give(self, values, when, drawn):
+        own = self._step_of_dict(values, drawn)
         step = self._line_offset.step(own) if own else own
         epoch = values.pop("epoch", None)
         if epoch is not None:
@@ -199,10 +245,9 @@ class Follower:
         if self.seen.step is None or self._plain is None:
             self.seen.step = self.progress["step"]
 
-    def _step_of_dict(self, values):
+    def _step_of_dict(self, values, drawn):
         """The trainer's own step of a dict: the bar's, set right by the known distance between two dicts."""
-        every = self.trainer.logging_steps()
-        drawn = self._plain[0] if self._plain else None
+        every = self._every
         if "loss" not in values:
             return drawn or self._last_dict
         # The next multiple: the first line may have come at step 1 (logging_first_step).
@@ -214,6 +259,8 @@ class Follower:
             step = max(following, round(drawn / every) * every)
         else:
             step = max(self._last_dict + 1, drawn)
+        if self._plain and self._plain[1] > self._last_dict:
+            step = min(step, self._plain[1])
         self._last_dict = max(step, self._last_dict)
         return step
 
@@ -228,6 +275,9 @@ class Follower:
         """Reads what the files have got since the last call."""
         if self._waiting and (final or self._clock() - self._waiting[0][1] > BAR_FOLLOWS):
             self._settle()
+        if self._early and (final or self._clock() - self._early_since > EARLY_SECONDS):
+            with self._guard:
+                self._settle_early()
         for index, reader in enumerate(self.readers):
             offset = self._offsets[index]
             for when, step, tag, value, *epoch in reader.read(final):

@@ -28,6 +28,10 @@ class Diffusers(Generic):
         """A Diffusers for the launch, or None."""
         return cls(launch) if _SCRIPT.search(launch.program) and "network_module" not in launch.document else None
 
+    def task_name(self):
+        folder = self.output_folder()
+        return folder.name if folder and folder.name else super().task_name()
+
     def log_folder(self):
         folder = self.output_folder()
         return folder / str(self.setting("logging_dir") or "logs") if folder else None

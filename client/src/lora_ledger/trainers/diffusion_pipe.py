@@ -59,22 +59,22 @@ class DiffusionPipe(Generic):
         folder = self.output_folder()
         return folder.name if folder else super().task_name()
 
-    def extra_configs(self):
+    def dataset_file(self):
         value = self.launch.document.get("dataset")
-        return [self.path(value)] if isinstance(value, str) and value else []
+        return self.path(value) if isinstance(value, str) and value else None
 
     def datasets(self):
+        path = self.dataset_file()
+        try:
+            with open(path or "", encoding="utf-8", errors="replace") as file:
+                document = read_document(file.read(TEXT_LIMIT))
+        except OSError:
+            return []
         found = []
-        for path in self.extra_configs():
-            try:
-                with open(path, encoding="utf-8", errors="replace") as file:
-                    document = read_document(file.read(TEXT_LIMIT))
-            except OSError:
-                continue
-            for directory in document.get("directory") or []:
-                value = directory.get("path") if isinstance(directory, dict) else None
-                if isinstance(value, str):
-                    folder = self.path(value)
-                    repeats = directory.get("num_repeats", document.get("num_repeats", 1))
-                    found.append(Source(folder, repeats=repeats, captions_file=folder / "captions.json"))
+        for directory in document.get("directory") or []:
+            value = directory.get("path") if isinstance(directory, dict) else None
+            if isinstance(value, str):
+                folder = self.path(value)
+                repeats = directory.get("num_repeats", document.get("num_repeats", 1))
+                found.append(Source(folder, repeats=repeats, captions_file=folder / "captions.json"))
         return found

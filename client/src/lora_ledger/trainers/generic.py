@@ -129,8 +129,12 @@ class Generic:
         """The training data's folders and files, as `datasets.Source`."""
         return []
 
+    def dataset_file(self):
+        """The separate configuration file that lists the training data, or None."""
+        return None
+
     def extra_configs(self):
-        """Further configuration files that belong to the run."""
+        """Further files that the settings name and that a repeat needs, such as prompts."""
         return []
 
     def task_name(self):

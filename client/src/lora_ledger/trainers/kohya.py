@@ -15,7 +15,8 @@ from .generic import Generic
 
 _EPOCH = re.compile(r"^epoch (\d+)/(\d+)\s*$")
 _FOLDER = re.compile(r"^(\d+)_(.+)$")
-_SCRIPTS = re.compile(r"(?:^|/)\w*train_network\w*\.py$")
+# A file, or a module behind `-m` as musubi-tuner's are called.
+_SCRIPTS = re.compile(r"(?:^|[/.])\w*train_network(?:\.py)?$")
 _SAMPLE = re.compile(r"(?:(?P<name>.+)_)?(?:e(?P<epoch>\d{6})|(?P<step>\d{6}))_(?P<index>\d{2,})_\d{14}(?:_(?P<seed>\d+))?$")
 _PROMPT_OPTION = re.compile(r"\s--[a-z]{1,3}\s", re.I)
 _KEYS = (
@@ -181,15 +182,19 @@ class Kohya(Generic):
             return (int(steps), weights) if str(steps).isdigit() else (None, None)
         return 0, None
 
-    def extra_configs(self):
+    def dataset_file(self):
         value = self._text("dataset_config")
+        return self.path(value) if value else None
+
+    def extra_configs(self):
+        value = self._text("sample_prompts")
         return [self.path(value)] if value else []
 
     def datasets(self):
         extension = self._text("caption_extension") or self._text("caption_extention") or ".caption"
-        configs = self.extra_configs()
-        if configs:
-            return self._dataset_config(configs[0], extension)
+        listed = self.dataset_file()
+        if listed:
+            return self._dataset_config(listed, extension)
         found = []
         metadata = self._text("in_json")
         if metadata and self._text("train_data_dir"):

@@ -1,6 +1,7 @@
 """How a run was started: its command line, and its configuration file as a document."""
 
 import json
+import os
 from pathlib import Path
 
 from ..toml_reader import Unreadable, read_toml
@@ -47,13 +48,20 @@ def find_config(command):
     for index, argument in enumerate(own):
         for option in CONFIG_OPTIONS:
             if argument == option and index + 1 < len(own):
-                return own[index + 1]
+                return _existing(own[index + 1])
             if argument.startswith(option + "="):
-                return argument[len(option) + 1 :]
+                return _existing(argument[len(option) + 1 :])
     for index in range(1, len(own)):
         if own[index].endswith(CONFIG_ENDINGS) and not own[index].startswith("-") and not own[index - 1].startswith("--"):
             return own[index]
     return None
+
+
+def _existing(path):
+    """sd-scripts adds `.toml` to a name without it."""
+    if path and not os.path.exists(path) and os.path.isfile(path + ".toml"):
+        return path + ".toml"
+    return path
 
 
 def options_of(command):

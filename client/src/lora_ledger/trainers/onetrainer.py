@@ -12,6 +12,9 @@ _SAVE = re.compile(r"-save-(\d+)-(\d+)-(\d+)$")
 _SAMPLE = re.compile(r"-training-sample-(\d+)-(\d+)-(\d+)$")
 _FOLDER = re.compile(r"(\d+) - (.*)$")
 WEIGHTS = (".safetensors", ".ckpt", ".pt")
+# Lists that stand in the configuration, or in a file: their key, the key of the file's name, its default.
+_CONCEPTS = ("concepts", "concept_file_name", "training_concepts/concepts.json")
+_SAMPLES = ("samples", "sample_definition_file_name", "training_samples/samples.json")
 
 
 class OneTrainer(Generic):
@@ -89,11 +92,24 @@ class OneTrainer(Generic):
                 found += files.state_folder(folder, workspace)
         return found
 
+    def _file(self, key, file_key, default_file):
+        """The file that holds a list; None where the configuration itself holds it."""
+        if isinstance(self.launch.document.get(key), list):
+            return None
+        return self.path(self.launch.document.get(file_key) or default_file)
+
+    def dataset_file(self):
+        return self._file(*_CONCEPTS)
+
+    def extra_configs(self):
+        path = self._file(*_SAMPLES)
+        return [path] if path else []
+
     def _list(self, key, file_key, default_file):
         """A list that stands in the configuration, or in a file of its own."""
         found = self.launch.document.get(key)
-        if not isinstance(found, list):
-            path = self.path(self.launch.document.get(file_key) or default_file)
+        path = self._file(key, file_key, default_file)
+        if path:
             try:
                 found = json.loads(path.read_text("utf-8"))
             except (OSError, ValueError):
@@ -101,12 +117,12 @@ class OneTrainer(Generic):
         return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
     def _prompts(self):
-        samples = self._list("samples", "sample_definition_file_name", "training_samples/samples.json")
+        samples = self._list(*_SAMPLES)
         return {index: sample["prompt"] for index, sample in enumerate(samples) if isinstance(sample.get("prompt"), str)}
 
     def datasets(self):
         found = []
-        for concept in self._list("concepts", "concept_file_name", "training_concepts/concepts.json"):
+        for concept in self._list(*_CONCEPTS):
             value = concept.get("path")
             if not isinstance(value, str) or not value or concept.get("enabled") is False:
                 continue
