@@ -7,6 +7,7 @@ import { datasets } from "./datasets/routes.ts";
 import { openDb } from "./db/client.ts";
 import { noCost, serverTiming } from "./db/cost.ts";
 import { readConfig } from "./env.ts";
+import { taskExport } from "./export/routes.ts";
 import { health } from "./http/health.ts";
 import { ApiError, problem } from "./http/problem.ts";
 import { limitBody } from "./http/validate.ts";
@@ -40,6 +41,8 @@ export const app = new Hono<App>()
   .route("/api/users", users)
   .route("/api/me", me)
   .route("/api/keys", keys)
+  // Before the tasks, whose ids it would otherwise be taken for.
+  .route("/api/tasks", taskExport)
   .route("/api/tasks", tasks)
   .route("/api/tasks", lifecycle)
   .route("/api/tasks", logs)

@@ -12,8 +12,8 @@ import {
 
 /** What a field holds; `any` is what a trainer's file or a tag may hold. */
 type Type = "number" | "text" | "boolean" | "time" | "any";
-/** A field as SQL over `training_task` joined with `task_config`. */
-type Column = { sql: SQL; type: Type };
+/** A field as SQL over `training_task` joined with `task_config`; `json` is a document's part as JSON text. */
+type Column = { sql: SQL; type: Type; json?: SQL };
 
 const numbers =
   "id user_id attempt version lora_rank lora_alpha dropout conv_lora_rank conv_alpha batch_size gradient_accumulation_steps epochs max_steps learning_rate seed save_every_n_epochs hourly_price cost final_loss convergence_step total_duration_sec exit_code parent_task_id".split(
@@ -73,9 +73,11 @@ export function columnOf({ path, position }: Field): Column {
       };
   }
   const document = documents.get(name);
-  if (document && rest.length > 0)
+  if (document && rest.length > 0) {
     // A trainer's file that is flattened for its columns keeps its sections here.
-    return { sql: sql`(${document} ->> ${jsonPath(rest, position)})`, type: "any" };
+    const at = jsonPath(rest, position);
+    return { sql: sql`(${document} ->> ${at})`, type: "any", json: sql`(${document} -> ${at})` };
+  }
   if (name === "metrics" && rest.length > 0) {
     const last = rest.at(-1);
     const named = rest.length > 1 && typeof last === "string" && statistics.has(last);
@@ -211,6 +213,12 @@ function compile(expression: Expression): SQL {
 /** A filter as a condition with every value bound. Throws FilterError. */
 export const filterToSql = (source: string): SQL => compile(parseFilter(source));
 
+/** The fields of a list with commas between; a comma within quotes belongs to a name. */
+export const splitFields = (source: string): string[] =>
+  source.trim() === ""
+    ? []
+    : source.split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map((name) => name.trim());
+
 export type Order = { column: SQL; descending: boolean };
 
 /**
@@ -218,10 +226,10 @@ export type Order = { column: SQL; descending: boolean };
  * descending order. Nulls come last either way, and newer tasks first among equals. At most three.
  */
 export function parseOrder(source: string): Order[] {
-  const parts = source.split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/);
+  const parts = splitFields(source);
   if (parts.length > 3) throw new FilterError("orders by at most three fields", 1);
   return parts.map((part) => {
-    const found = part.trim().match(/^(-?)(.*?)(?:\s+(asc|desc))?$/is);
+    const found = part.match(/^(-?)(.*?)(?:\s+(asc|desc))?$/is);
     const [, minus, name = "", direction] = found ?? [];
     const { sql: column, type } = columnOf(parseField(name));
     return {

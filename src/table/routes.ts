@@ -4,7 +4,7 @@ import { etag } from "hono/etag";
 import * as z from "zod";
 import { type App, allow, readable } from "../auth/middleware.ts";
 import { auditEntry, statuses, trainingTask } from "../db/schema.ts";
-import { columnOf } from "../filter/compile.ts";
+import { columnOf, splitFields } from "../filter/compile.ts";
 import { FilterError, parseField } from "../filter/parse.ts";
 import { encodeCursor, page, pageQuery } from "../http/page.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
@@ -49,10 +49,6 @@ const standing = z.object({
   heartbeat_at: z.string().nullable(),
   progress: z.json(),
 });
-
-/** Splits at commas outside of "quoted names" and [brackets]. */
-const splitFields = (text: string) =>
-  text.trim() === "" ? [] : text.split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map((name) => name.trim());
 
 /** A field as a table shows it: texts are cut, for a prompt of 20,000 characters is no cell. */
 function fieldSql(name: string): SQL {

@@ -33,7 +33,7 @@ export const taskChoice = {
 export type TaskChoice = z.infer<z.ZodObject<typeof taskChoice>>;
 
 /** Runs a reader of the filter language; its mistakes are 422 with their position. */
-function read<T>(path: string, make: () => T): T {
+export function explained<T>(path: string, make: () => T): T {
   try {
     return make();
   } catch (error) {
@@ -59,8 +59,8 @@ export function chooseTasks(auth: Auth, { filter, order_by, status, user, delete
           ? sql`${trainingTask.userId} = (select id from user where name = ${user})`
           : undefined,
     ),
-    condition: filter?.trim() ? read("filter", () => filterToSql(filter)) : undefined,
-    order: order_by?.trim() ? read("order_by", () => parseOrder(order_by)) : [],
+    condition: filter?.trim() ? explained("filter", () => filterToSql(filter)) : undefined,
+    order: order_by?.trim() ? explained("order_by", () => parseOrder(order_by)) : [],
   };
 }
 

@@ -1,0 +1,66 @@
+import type { JsonValue } from "../db/schema.ts";
+import type { ExportColumn, Format } from "./columns.ts";
+import { parquetWriter } from "./parquet.ts";
+
+/** A boolean is 0 or 1; a document is what its JSON says. */
+export type Cell = JsonValue;
+
+/** Writes an export piece by piece; what each call returns goes out before the next one. */
+export type Writer = {
+  begin: () => Uint8Array;
+  rows: (rows: Cell[][]) => Uint8Array;
+  end: () => Uint8Array;
+};
+
+const encoder = new TextEncoder();
+const nothing = () => new Uint8Array();
+
+/**
+ * A cell of RFC 4180. What a spreadsheet would run as a formula gets an apostrophe before it
+ * (`lora-ledger import` takes it off again); numbers stay numbers, also negative ones.
+ */
+export function csvCell(value: Cell, kind: ExportColumn["kind"]): string {
+  if (value === null) return "";
+  if (kind === "boolean") return value ? "true" : "false";
+  if (typeof value === "number") return String(value);
+  const cell = typeof value === "string" && kind !== "json" ? value : JSON.stringify(value);
+  const text = /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell;
+  return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+const csvWriter = (columns: ExportColumn[]): Writer => ({
+  begin: () => encoder.encode(`${columns.map(({ name }) => csvCell(name, "text")).join(",")}\r\n`),
+  rows: (rows) =>
+    encoder.encode(
+      rows
+        .map(
+          (row) => `${columns.map(({ kind }, n) => csvCell(row[n] ?? null, kind)).join(",")}\r\n`,
+        )
+        .join(""),
+    ),
+  end: nothing,
+});
+
+const jsonWriter = (columns: ExportColumn[]): Writer => ({
+  begin: nothing,
+  rows: (rows) =>
+    encoder.encode(
+      rows
+        .map((row) => {
+          const values = columns.map(({ name, kind }, n) => [
+            name,
+            kind === "boolean" && row[n] !== null ? row[n] !== 0 : row[n],
+          ]);
+          return `${JSON.stringify(Object.fromEntries(values))}\n`;
+        })
+        .join(""),
+    ),
+  end: nothing,
+});
+
+/** Of each format: its media type and what writes it. */
+export const formats: Record<Format, { type: string; writer: (c: ExportColumn[]) => Writer }> = {
+  csv: { type: "text/csv; charset=utf-8", writer: csvWriter },
+  jsonl: { type: "application/jsonl", writer: jsonWriter },
+  parquet: { type: "application/vnd.apache.parquet", writer: parquetWriter },
+};
