@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { sql } from "drizzle-orm";
+import { commandLine } from "../src/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/auth/keys.ts";
 import { roleScopes } from "../src/auth/scopes.ts";
 import { seedLongRun, seedTasks } from "../test/seed.ts";
@@ -132,12 +133,12 @@ if (isMain(import.meta.url))
       const db = openDatabase({ url: sqld.url });
       ended.unshift(() => db.$client.close());
       const users = await Promise.all(
-        Array.from({ length: 20 }, (_, n) => ensureUser(db, `user ${n}`, "member")),
+        Array.from({ length: 20 }, (_, n) => ensureUser(db, commandLine, `user ${n}`, "member")),
       );
-      const admin = await ensureUser(db, "bench", "admin");
+      const admin = await ensureUser(db, commandLine, "bench", "admin");
       const call = caller(worker.url, async () => {
         const input = { userId: admin.id, name: "bench", scopes: roleScopes.admin, days: null };
-        return (await makeKey(db, { JWT_SECRET }, input)).key;
+        return (await makeKey(db, { JWT_SECRET }, commandLine, input)).key;
       });
       const register = async (): Promise<number> =>
         JSON.parse((await call("/api/tasks", "POST", { task_name: "measured" })).text).task_id;

@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { eq } from "drizzle-orm";
+import { commandLine } from "../src/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/auth/keys.ts";
 import { type KeyScope, keyScopes, type Role, roleScopes } from "../src/auth/scopes.ts";
 import { roles, user } from "../src/db/schema.ts";
@@ -87,17 +88,13 @@ export async function issueKey(at: DatabaseAddress, secret: string, wanted: Want
       throw new Trouble(
         `A ${role} cannot have ${beyond.join(", ")}. Scopes of a ${role}: ${most.join(", ")}.`,
       );
-    const owner = known ?? (await ensureUser(db, wanted.name, role));
-    const { key } = await makeKey(
-      db,
-      { JWT_SECRET: secret },
-      {
-        userId: owner.id,
-        name: "made on the command line",
-        scopes: wanted.scopes ?? roleScopes[role],
-        days: wanted.days,
-      },
-    );
+    const owner = known ?? (await ensureUser(db, commandLine, wanted.name, role));
+    const { key } = await makeKey(db, { JWT_SECRET: secret }, commandLine, {
+      userId: owner.id,
+      name: "made on the command line",
+      scopes: wanted.scopes ?? roleScopes[role],
+      days: wanted.days,
+    });
     return { key, role, isNew: !known };
   } finally {
     db.$client.close();

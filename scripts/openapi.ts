@@ -22,6 +22,7 @@ const tags: Record<string, string> = {
   "Signed URLs": "Addresses that carry their own permission, for bytes going up and down.",
   Users: "People, and what they may do.",
   Keys: "Keys for people and boxes.",
+  Audit: "Who did what to which row.",
   Service: "Health, the Python client, this description.",
 };
 

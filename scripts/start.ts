@@ -4,6 +4,7 @@
  */
 import { existsSync, readFileSync, renameSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { commandLine } from "../src/audit/audit.ts";
 import { authenticate, ensureUser, makeKey } from "../src/auth/keys.ts";
 import { roleScopes } from "../src/auth/scopes.ts";
 import { ApiError } from "../src/http/problem.ts";
@@ -54,9 +55,9 @@ async function adminKey(databaseUrl: string, secret: string): Promise<string> {
         if (!(error instanceof ApiError)) throw error;
       }
     }
-    const { id } = await ensureUser(db, "admin", "admin");
+    const { id } = await ensureUser(db, commandLine, "admin", "admin");
     const input = { userId: id, name: "made by npm start", scopes: roleScopes.admin, days: null };
-    const { key } = await makeKey(db, secrets, input);
+    const { key } = await makeKey(db, secrets, commandLine, input);
     writeFileSync(file, `${key}\n`, { mode: 0o600 });
     return key;
   } finally {

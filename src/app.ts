@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
+import { auditLog } from "./audit/routes.ts";
 import { type App, requireKey } from "./auth/middleware.ts";
 import { keys, me, users } from "./auth/routes.ts";
 import { signIn } from "./auth/sign-in.ts";
@@ -29,6 +30,7 @@ export const app = new Hono<App>()
     c.set("config", config);
     c.set("cost", cost);
     c.set("db", openDb(config, config.COST_REPORTING ? cost : undefined));
+    c.set("address", c.req.header("CF-Connecting-IP") ?? null);
     c.set("later", (work) => c.executionCtx.waitUntil(work));
     await next();
     c.header("X-Content-Type-Options", "nosniff");
@@ -43,6 +45,7 @@ export const app = new Hono<App>()
   .route("/api/keys", keys)
   // Before the tasks, whose ids it would otherwise be taken for.
   .route("/api/tasks", taskExport)
+  .route("/api/audit", auditLog)
   .route("/api/tasks", tasks)
   .route("/api/tasks", lifecycle)
   .route("/api/tasks", logs)

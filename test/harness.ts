@@ -5,6 +5,7 @@ import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test"
 import { env } from "cloudflare:workers";
 import { inject } from "vitest";
 import { app } from "../src/app.ts";
+import { commandLine } from "../src/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/auth/keys.ts";
 import { type Role, roleScopes } from "../src/auth/scopes.ts";
 import { openDb } from "../src/db/client.ts";
@@ -78,8 +79,8 @@ export async function freshLedger(vars: Record<string, string> = {}) {
     user?: string;
     days?: number | null;
   } = {}) {
-    const owner = await ensureUser(db, user, role);
-    const made = await makeKey(db, config, {
+    const owner = await ensureUser(db, commandLine, user, role);
+    const made = await makeKey(db, config, commandLine, {
       userId: owner.id,
       name: "test",
       scopes: scopes ?? roleScopes[role],

@@ -11,6 +11,7 @@ import { root } from "../scripts/local/processes.ts";
 import { startSqld } from "../scripts/local/sqld.ts";
 import { startWorker } from "../scripts/local/worker.ts";
 import { migrate } from "../scripts/migrate.ts";
+import { commandLine } from "../src/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/auth/keys.ts";
 import { type Role, roleScopes } from "../src/auth/scopes.ts";
 
@@ -120,13 +121,14 @@ export async function startStack(vars: Record<string, string> = {}) {
   ) {
     const db = openDatabase({ url: sqld.url });
     try {
-      const user = await ensureUser(db, name, role);
+      const user = await ensureUser(db, commandLine, name, role);
       return (
-        await makeKey(
-          db,
-          { JWT_SECRET: SECRET },
-          { userId: user.id, name: "test", scopes, days: null },
-        )
+        await makeKey(db, { JWT_SECRET: SECRET }, commandLine, {
+          userId: user.id,
+          name: "test",
+          scopes,
+          days: null,
+        })
       ).key;
     } finally {
       db.$client.close();

@@ -1,21 +1,15 @@
 import { type SQL, sql } from "drizzle-orm";
-import type { Context } from "hono";
-import type { App } from "../auth/middleware.ts";
 import type { Statement } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import type { auditSubjects, JsonValue } from "../db/schema.ts";
 
-/** Who acts: a caller, or the scheduled job where all three are null. */
+/** Who acts: a caller (`c.var.auth` is one), the scheduled job, or the command line. */
 export type Actor = { userId: number | null; keyId: number | null; address: string | null };
 
-export const scheduledJob: Actor = { userId: null, keyId: null, address: null };
+export const scheduledJob: Actor = { userId: null, keyId: null, address: "scheduled job" };
 
-/** The caller of a request, and the address that the platform says the request came from. */
-export const actorOf = (c: Context<App>): Actor => ({
-  userId: c.var.auth.userId,
-  keyId: c.var.auth.keyId,
-  address: c.req.header("CF-Connecting-IP") ?? null,
-});
+/** Whoever has the database itself at hand, such as by `npm run key`; no key stands behind it. */
+export const commandLine: Actor = { userId: null, keyId: null, address: "command line" };
 
 /**
  * A statement that notes an action, for the batch of the change it is about. `rows` selects what
@@ -35,3 +29,17 @@ export const audit = (
     select ${actor.userId}, ${actor.keyId}, ${actor.address}, ${action}, ${action.split(".")[0]}, changed.id,
       ${detail === undefined ? null : JSON.stringify(detail)}
     from (${rows}) as changed`);
+
+/** `rows` for audit() right behind a statement that changed the row of this id, or nothing. */
+export const ifChanged = (id: number): SQL => sql`select ${id} as id where changes() = 1`;
+
+const LONGEST = 300;
+
+/** A body as `detail`: long values are told by their length alone, since entries stay for good. */
+export const briefly = (body: object): JsonValue =>
+  Object.fromEntries(
+    Object.entries(body).map(([name, value]) => {
+      const text = JSON.stringify(value) ?? "null";
+      return [name, text.length > LONGEST ? `(${text.length} characters)` : JSON.parse(text)];
+    }),
+  );

@@ -2,6 +2,7 @@ import { SignJWT } from "jose";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { costOf, freshLedger, type Ledger, SECRET } from "../../test/harness.ts";
 import { app } from "../app.ts";
+import { commandLine } from "../audit/audit.ts";
 import { forgetKeys } from "./keys.ts";
 
 let ledger: Ledger;
@@ -84,7 +85,7 @@ describe("keys", () => {
       expect(costOf(await me(key)).trips).toBe(0);
       // As another isolate would do it: this one is not told.
       const { revokeKey } = await import("./keys.ts");
-      await revokeKey(ledger.db, keyId, null);
+      await revokeKey(ledger.db, commandLine, keyId, null);
       expect((await me(key)).status).toBe(200);
       vi.setSystemTime(Date.now() + 30_001);
       expect((await me(key)).status).toBe(401);

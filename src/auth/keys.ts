@@ -1,6 +1,7 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
 import { errors, jwtVerify, SignJWT } from "jose";
 import * as z from "zod";
+import { type Actor, audit, ifChanged } from "../audit/audit.ts";
 import type { Db } from "../db/client.ts";
 import { apiKey, now, session, user } from "../db/schema.ts";
 import { ApiError } from "../http/problem.ts";
@@ -12,14 +13,16 @@ type Purpose = "api" | "session";
 
 export type Secrets = { JWT_SECRET: string; JWT_SECRET_PREVIOUS?: string };
 
-/** Who calls, and what the key allows. */
-export type Auth = {
+/** Who calls, what the key allows, and where the platform says that the request came from. */
+export type Auth = Caller & { address: string | null };
+
+type Caller = {
   userId: number;
   userName: string;
   keyId: number;
   role: Role;
   scopes: ReadonlySet<KeyScope>;
-  /** A rented machine's key, which reaches only tasks that it registered or claimed. */
+  /** A rented machine's key, which reaches only tasks that it registered or claimed, if anything. */
   box: boolean;
   expiresAt: Date | null;
   /** Set where a page's session calls rather than a key: its id, when its token was made (s), its end. */
@@ -167,7 +170,7 @@ export async function authenticate(
   token: string,
   later: (work: Promise<unknown>) => void,
   purpose: Purpose = "api",
-): Promise<Auth> {
+): Promise<Caller> {
   const claims = await verifyToken(token, secrets, purpose);
   const { what, read } = purposes[purpose];
   const name = `${purpose} ${claims.jti}`;
@@ -184,15 +187,15 @@ export async function authenticate(
     throw purpose === "api"
       ? unauthorized("key-revoked", "This key was revoked, or its user is not active any more.")
       : unauthorized("session-ended", "This session has ended. Sign in again.");
-  const granted = effectiveScopes(standing.role, claims.scope.split(" "));
+  const granted = claims.scope.split(" ");
   const keyEnd = standing.keyExpiresAt === null ? null : new Date(standing.keyExpiresAt);
   return {
     userId: standing.userId,
     userName: standing.userName,
     keyId: standing.keyId,
     role: standing.role,
-    scopes: granted,
-    box: granted.has("box"),
+    scopes: effectiveScopes(standing.role, granted),
+    box: granted.includes("box"),
     expiresAt: purpose === "session" ? keyEnd : claims.exp ? new Date(claims.exp * 1000) : null,
     session:
       purpose === "session"
@@ -222,21 +225,31 @@ async function noteUse(db: Db, keyId: number) {
 export async function makeKey(
   db: Db,
   secrets: Secrets,
+  actor: Actor,
   input: { userId: number; name: string; scopes: readonly string[]; days: number | null },
 ) {
   const jti = crypto.randomUUID();
   const expiresAt = input.days === null ? null : new Date(Date.now() + input.days * 86_400_000);
-  const [row] = await db
-    .insert(apiKey)
-    .values({
-      jti,
-      userId: input.userId,
-      name: input.name,
-      scopes: [...input.scopes],
-      days: input.days,
-      expiresAt: expiresAt?.toISOString() ?? null,
-    })
-    .returning();
+  const [[row]] = await db.batch([
+    db
+      .insert(apiKey)
+      .values({
+        jti,
+        userId: input.userId,
+        name: input.name,
+        scopes: [...input.scopes],
+        days: input.days,
+        expiresAt: expiresAt?.toISOString() ?? null,
+      })
+      .returning(),
+    audit(
+      db,
+      actor,
+      "key.create",
+      sql`select id from api_key where jti = ${jti} and changes() = 1`,
+      { user_id: input.userId, name: input.name, scopes: [...input.scopes], days: input.days },
+    ),
+  ]);
   if (!row) throw new Error("the key's row did not come back");
   return {
     row,
@@ -245,22 +258,37 @@ export async function makeKey(
 }
 
 /** Finds a user by name or makes one; an existing user's role stays as it is. */
-export async function ensureUser(db: Db, name: string, role: Role) {
-  await db.insert(user).values({ name, role }).onConflictDoNothing();
-  const [row] = await db.select().from(user).where(eq(user.name, name));
+export async function ensureUser(db: Db, actor: Actor, name: string, role: Role) {
+  const [, , [row]] = await db.batch([
+    db.insert(user).values({ name, role }).onConflictDoNothing(),
+    audit(
+      db,
+      actor,
+      "user.create",
+      sql`select id from user where name = ${name} and changes() = 1`,
+      { name, role },
+    ),
+    db.select().from(user).where(eq(user.name, name)),
+  ]);
   if (!row) throw new Error("the user's row did not come back");
   return row;
 }
 
-export const revokeKey = (db: Db, id: number, ownerId: number | null) =>
-  db
-    .update(apiKey)
-    .set({ revokedAt: now })
-    .where(
-      and(
-        eq(apiKey.id, id),
-        isNull(apiKey.revokedAt),
-        ownerId === null ? undefined : eq(apiKey.userId, ownerId),
-      ),
-    )
-    .returning({ id: apiKey.id });
+/** Revokes a key, of that owner alone unless null; whether there was a live one. */
+export async function revokeKey(db: Db, actor: Actor, id: number, ownerId: number | null) {
+  const [revoked] = await db.batch([
+    db
+      .update(apiKey)
+      .set({ revokedAt: now })
+      .where(
+        and(
+          eq(apiKey.id, id),
+          isNull(apiKey.revokedAt),
+          ownerId === null ? undefined : eq(apiKey.userId, ownerId),
+        ),
+      )
+      .returning({ id: apiKey.id }),
+    audit(db, actor, "key.revoke", ifChanged(id)),
+  ]);
+  return revoked.length === 1;
+}

@@ -17,6 +17,8 @@ export type App = {
     db: Db;
     cost: Cost;
     auth: Auth;
+    /** Where the platform says the request came from. */
+    address: string | null;
     /** Runs work after the answer has gone out. */
     later: (work: Promise<unknown>) => void;
   };
@@ -28,16 +30,17 @@ const challenge = { headers: { "WWW-Authenticate": 'Bearer realm="lora-ledger"' 
 
 /** Asks for a key, or a page's session, on everything behind it. */
 export const requireKey = createMiddleware<App>(async (c, next) => {
-  const { db, config, later } = c.var;
+  const { db, config, later, address } = c.var;
   const header = c.req.header("Authorization");
   const [, token] = header?.match(/^Bearer +(\S+)$/i) ?? [];
   const cookie = header === undefined ? sessionCookie(c) : undefined;
   if (!token && !cookie)
     throw new ApiError(401, "no-key", "Send a key: `Authorization: Bearer <key>`.", challenge);
   if (!token) refuseCrossSite(c);
-  const auth = token
+  const caller = token
     ? await authenticate(db, config, token, later)
     : await authenticate(db, config, cookie ?? "", later, "session");
+  const auth = { ...caller, address };
   c.set("auth", auth);
   await next();
   if (auth.session) await prolong(c, auth);
@@ -52,7 +55,7 @@ export const requireKey = createMiddleware<App>(async (c, next) => {
 export const allow = (scope: Scope | null, { box = false } = {}) =>
   createMiddleware<App>(async (c, next) => {
     const { auth } = c.var;
-    if (auth.box ? !box : scope !== null && !auth.scopes.has(scope))
+    if (auth.box ? !(box && auth.scopes.has("box")) : scope !== null && !auth.scopes.has(scope))
       throw new ApiError(
         403,
         "not-allowed",

@@ -1,6 +1,7 @@
 import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
+import { audit, ifChanged } from "../audit/audit.ts";
 import { apiKey, now, roles, user } from "../db/schema.ts";
 import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
@@ -70,7 +71,17 @@ export const users = new Hono<App>()
     validate("json", z.strictObject({ name, role: z.enum(roles).default("member") })),
     async (c) => {
       const body = c.req.valid("json");
-      const [row] = await c.var.db.insert(user).values(body).onConflictDoNothing().returning();
+      const { db, auth } = c.var;
+      const [[row]] = await db.batch([
+        db.insert(user).values(body).onConflictDoNothing().returning(),
+        audit(
+          db,
+          auth,
+          "user.create",
+          sql`select id from user where name = ${body.name} and changes() = 1`,
+          body,
+        ),
+      ]);
       if (!row)
         throw new ApiError(409, "name-taken", `There is a user named ${body.name} already.`);
       return c.json(toWire(row));
@@ -131,9 +142,9 @@ export const users = new Hono<App>()
       const version = ifMatch(c.req.header("If-Match"));
       const losesAdmin =
         body.active === false || (body.role !== undefined && body.role !== "admin");
-      const { db } = c.var;
+      const { db, auth } = c.var;
       // One batch: the change with its conditions, then what the row is and whether they failed.
-      const [changed, [current], [other], [namesake]] = await db.batch([
+      const [changed, , [current], [other], [namesake]] = await db.batch([
         db
           .update(user)
           .set({ ...body, version: sql`version + 1`, updatedAt: now })
@@ -150,6 +161,7 @@ export const users = new Hono<App>()
             ),
           )
           .returning(),
+        audit(db, auth, "user.update", ifChanged(target), body),
         db.select().from(user).where(eq(user.id, target)),
         db
           .select({ id: user.id })
@@ -271,7 +283,7 @@ export const keys = new Hono<App>()
           "not-allowed",
           `A key with ${beyond.join(", ")} is more than this key and its user may do.`,
         );
-      const made = await makeKey(db, config, {
+      const made = await makeKey(db, config, auth, {
         userId: owner.id,
         name: body.name,
         scopes: wanted,
@@ -335,13 +347,16 @@ export const keys = new Hono<App>()
           "not-allowed",
           "A key is renewed with itself: send it as the bearer.",
         );
-      const [row] = await db
-        .update(apiKey)
-        .set({
-          expiresAt: sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${apiKey.days})`,
-        })
-        .where(and(eq(apiKey.id, id), sql`expires_at is not null and revoked_at is null`))
-        .returning();
+      const [[row]] = await db.batch([
+        db
+          .update(apiKey)
+          .set({
+            expiresAt: sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${apiKey.days})`,
+          })
+          .where(and(eq(apiKey.id, id), sql`expires_at is not null and revoked_at is null`))
+          .returning(),
+        audit(db, auth, "key.renew", ifChanged(id)),
+      ]);
       if (!row?.expiresAt) throw new ApiError(409, "no-expiry", "This key does not expire.");
       const key = await signKey(config, {
         jti: row.jti,
@@ -365,8 +380,8 @@ export const keys = new Hono<App>()
     async (c) => {
       const { id } = c.req.valid("param");
       const { auth, db } = c.var;
-      const [row] = await revokeKey(db, id, auth.scopes.has("admin") ? null : auth.userId);
-      if (!row) throw notFound(`live key ${id} of yours`);
+      const owner = auth.scopes.has("admin") ? null : auth.userId;
+      if (!(await revokeKey(db, auth, id, owner))) throw notFound(`live key ${id} of yours`);
       forgetKeys();
       return c.body(null, 204);
     },

@@ -1,7 +1,7 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
-import { audit } from "../audit/audit.ts";
+import { audit, ifChanged } from "../audit/audit.ts";
 import { now, session } from "../db/schema.ts";
 import { ApiError } from "../http/problem.ts";
 import { describe, limitBody, validate } from "../http/validate.ts";
@@ -14,8 +14,6 @@ import {
   SESSION_DAYS,
   sessionCookie,
 } from "./session.ts";
-
-const address = (header: string | undefined) => header ?? null;
 
 /** Signing in and out of the pages: a key is pasted once, and a cookie takes its place. */
 export const signIn = new Hono<App>()
@@ -36,7 +34,7 @@ export const signIn = new Hono<App>()
     limitBody(20_000),
     validate("json", z.strictObject({ key: z.string().trim().min(1).max(10_000) })),
     async (c) => {
-      const { db, config, later } = c.var;
+      const { db, config, later, address } = c.var;
       // Programs send neither header and are no browser's cookie jar.
       if (c.req.header("Sec-Fetch-Site") ?? c.req.header("Origin")) refuseCrossSite(c);
       const auth = await authenticate(db, config, c.req.valid("json").key, later);
@@ -50,10 +48,9 @@ export const signIn = new Hono<App>()
       const ends = Date.now() + SESSION_DAYS * 86_400_000;
       const endsAt = new Date(Math.min(ends, auth.expiresAt?.getTime() ?? ends)).toISOString();
       const { userId, keyId } = auth;
-      const actor = { userId, keyId, address: address(c.req.header("CF-Connecting-IP")) };
       await db.batch([
         db.insert(session).values({ id, keyId, endsAt }),
-        audit(db, actor, "key.sign-in", sql`select ${keyId} as id where changes() = 1`),
+        audit(db, { userId, keyId, address }, "key.sign-in", ifChanged(keyId)),
         // The key's own old sessions go as new ones come, so that they never pile up.
         db.delete(session).where(and(eq(session.keyId, keyId), sql`ends_at < ${now}`)),
       ]);
@@ -71,7 +68,7 @@ export const signIn = new Hono<App>()
       errors: { 403: "Another site's page asks." },
     }),
     async (c) => {
-      const { db, config } = c.var;
+      const { db, config, address } = c.var;
       const token = sessionCookie(c);
       refuseCrossSite(c);
       forgetCookie(c);
@@ -82,11 +79,7 @@ export const signIn = new Hono<App>()
         throw error;
       });
       if (!claims) return c.body(null, 204);
-      const actor = {
-        userId: Number(claims.sub),
-        keyId: null,
-        address: address(c.req.header("CF-Connecting-IP")),
-      };
+      const actor = { userId: Number(claims.sub), keyId: null, address };
       await db.batch([
         db
           .update(session)

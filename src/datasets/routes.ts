@@ -1,6 +1,7 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
+import { audit, ifChanged } from "../audit/audit.ts";
 import { type App, allow, readable, writable } from "../auth/middleware.ts";
 import { batchAround } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
@@ -75,11 +76,12 @@ export const datasets = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
+      const { datasets } = c.req.valid("json");
       const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
       const statements = await recordDatasets(
         db,
         sql`(select id from training_task where ${mine})`,
-        c.req.valid("json").datasets,
+        datasets,
       );
       const [[task], rows] = await batchAround(
         db,
@@ -88,7 +90,12 @@ export const datasets = new Hono<App>()
           .set({ updatedAt: now })
           .where(mine)
           .returning({ id: trainingTask.id }),
-        statements,
+        [
+          audit(db, auth, "task.datasets", ifChanged(taskId), {
+            names: datasets.map((facts) => facts.name),
+          }),
+          ...statements,
+        ],
         datasetsOf(db, taskId),
       );
       if (!task) throw notFound(`task ${taskId} of yours`);

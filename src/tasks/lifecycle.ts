@@ -2,6 +2,7 @@ import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { endEvents, prepareWatch } from "../alerts/runs.ts";
+import { audit, ifChanged } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
 import { type App, allow, writable } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
@@ -155,7 +156,7 @@ export const lifecycle = new Hono<App>()
       const openedWith = c.req.header("Idempotency-Key")?.slice(0, 200) ?? null;
       const nodeInfo = body.node_info ? redactJson(body.node_info, "node_info").value : null;
       const again = sql`exists (select 1 from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${trainingTask.attempt} and a.opened_with = ${openedWith})`;
-      const [, [opened], , [task]] = await db.batch([
+      const [, [opened], , , [task]] = await db.batch([
         // What the attempt before has used is counted up to its last sign of life.
         db
           .update(taskAttempt)
@@ -194,6 +195,7 @@ export const lifecycle = new Hono<App>()
           insert into task_attempt (task_id, attempt, key_id, heartbeat_at, from_step, gpu_info, cuda_version, hourly_price, node_info, opened_with)
           select id, attempt, ${auth.keyId}, ${now}, ${body.from_step ?? null}, gpu_info, cuda_version, hourly_price, node_info, ${openedWith}
           from training_task where id = ${taskId} and changes() = 1`),
+        audit(db, auth, "task.attempt", ifChanged(taskId)),
         db
           .select({
             attempt: trainingTask.attempt,
@@ -365,7 +367,7 @@ export const lifecycle = new Hono<App>()
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
       const mine = meant(taskId, auth, undefined);
-      const [[changed], [task]] = await db.batch([
+      const [[changed], , [task]] = await db.batch([
         db
           .update(trainingTask)
           .set({
@@ -376,6 +378,7 @@ export const lifecycle = new Hono<App>()
           })
           .where(and(mine, sql`status in ('pending', 'running')`))
           .returning({ id: trainingTask.id }),
+        audit(db, auth, "task.cancel", ifChanged(taskId)),
         db.select(taskColumns).from(trainingTask).where(mine),
       ]);
       if (!task) throw notFound(`task ${taskId} of yours`);
@@ -429,7 +432,7 @@ export const lifecycle = new Hono<App>()
         typeof body.final_loss === "string" ? null : (body.final_loss ?? figures.finalLoss);
       const attempt = Math.max(read.attempt, 1);
       const open = and(meant(taskId, auth, attempt), alive);
-      const [, ended, , , , [task], [numbers]] = await db.batch([
+      const [, ended, , , , , [task], [numbers]] = await db.batch([
         // A run that ends before its first heartbeat, or came back from the dead, passes `running`.
         db
           .update(trainingTask)
@@ -458,6 +461,7 @@ export const lifecycle = new Hono<App>()
           })
           .where(and(open, sql`status = 'running'`))
           .returning({ id: trainingTask.id }),
+        audit(db, auth, "task.finish", ifChanged(taskId), { attempt, status }),
         db.run(sql`
           insert into task_attempt (task_id, attempt, key_id, status, heartbeat_at, finished_at, duration_sec, exit_code, failure_reason, error_message, gpu_info, cuda_version, hourly_price, node_info)
           select id, attempt, ${auth.keyId}, ${status}, ${now}, ${now}, 0, ${body.exit_code ?? null}, ${reason}, ${errorMessage}, gpu_info, cuda_version, hourly_price, node_info

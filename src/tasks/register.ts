@@ -1,5 +1,6 @@
 import { type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
+import { audit } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
 import { readable } from "../auth/middleware.ts";
 import { datasetFacts, recordDatasets } from "../datasets/facts.ts";
@@ -208,7 +209,14 @@ export async function registerTask(
     })
     .onConflictDoNothing({ target: trainingTask.registrationKey });
   const mine: SQL = sql`(select id from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash})`;
-  const statements: Statement[] = [];
+  const statements: Statement[] = [
+    audit(
+      db,
+      auth,
+      "task.register",
+      sql`select id from training_task where registration_key = ${registrationKey} and changes() = 1`,
+    ),
+  ];
   const { file } = input;
   if (file?.bytes || file?.dataset || snapshot !== null)
     statements.push(

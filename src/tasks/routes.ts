@@ -1,6 +1,7 @@
 import { and, desc, eq, isNotNull, isNull, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
+import { audit, briefly, ifChanged } from "../audit/audit.ts";
 import { type App, allow, readable, writable } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import { datasetAnswer, datasetsOf } from "../datasets/routes.ts";
@@ -280,7 +281,7 @@ export const tasks = new Hono<App>()
       const version = ifMatch(c.req.header("If-Match"));
       if (body.command) body.command = redactCommand(body.command).command;
       if (body.node_info) body.node_info = redactJson(body.node_info, "node_info").value;
-      const [[changed], [current]] = await db.batch([
+      const [[changed], , [current]] = await db.batch([
         db
           .update(trainingTask)
           .set({
@@ -297,6 +298,7 @@ export const tasks = new Hono<App>()
             ),
           )
           .returning(taskColumns),
+        audit(db, auth, "task.update", ifChanged(taskId), briefly(body)),
         db
           .select({ version: trainingTask.version })
           .from(trainingTask)
@@ -322,12 +324,13 @@ export const tasks = new Hono<App>()
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
       const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
-      const [[gone], [current]] = await db.batch([
+      const [[gone], , [current]] = await db.batch([
         db
           .update(trainingTask)
           .set({ deletedAt: now, updatedAt: now, version: sql`version + 1` })
           .where(and(mine, sql`status <> 'running'`))
           .returning({ id: trainingTask.id }),
+        audit(db, auth, "task.delete", ifChanged(taskId)),
         db.select({ status: trainingTask.status }).from(trainingTask).where(mine),
       ]);
       if (current)
@@ -354,11 +357,16 @@ export const tasks = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
-      const [row] = await db
-        .update(trainingTask)
-        .set({ deletedAt: null, updatedAt: now, version: sql`version + 1` })
-        .where(and(eq(trainingTask.id, taskId), isNotNull(trainingTask.deletedAt), writable(auth)))
-        .returning(taskColumns);
+      const [[row]] = await db.batch([
+        db
+          .update(trainingTask)
+          .set({ deletedAt: null, updatedAt: now, version: sql`version + 1` })
+          .where(
+            and(eq(trainingTask.id, taskId), isNotNull(trainingTask.deletedAt), writable(auth)),
+          )
+          .returning(taskColumns),
+        audit(db, auth, "task.restore", ifChanged(taskId)),
+      ]);
       if (!row) throw notFound(`task ${taskId} of yours in the trash`);
       return c.json(toWire(row));
     },

@@ -1,6 +1,7 @@
 import { and, desc, eq, isNull, lt, ne, type SQL, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
+import { audit, ifChanged } from "../audit/audit.ts";
 import { type App, allow, readable, writable } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
 import {
@@ -398,10 +399,9 @@ export const taskWeights = new Hono<App>().post(
     );
     const objectKey = `w/${taskId}/${crypto.randomUUID()}`;
     const fresh = sql`(select id from stored_object where object_key = ${objectKey})`;
-    const announced = sql`exists (
-      select 1 from weight w where w.task_id = ${trainingTask.id} and w.attempt = ${current} and w.kind = ${body.kind}
-        and w.filename = ${body.filename} and w.sha256 = ${body.sha256} and w.size = ${body.size}
-        and w.deleted_at is null and w.state <> 'aborted')`;
+    const same = sql`w.attempt = ${current} and w.kind = ${body.kind} and w.filename = ${body.filename}
+      and w.sha256 = ${body.sha256} and w.size = ${body.size} and w.deleted_at is null and w.state <> 'aborted'`;
+    const announced = sql`exists (select 1 from weight w where w.task_id = ${trainingTask.id} and ${same})`;
     // Only a hash that the ledger checked itself counts, and only where the caller may read the
     // file anyhow: knowing a hash gives nobody a file, and claiming one spoils nobody's. CROSS JOIN
     // keeps the order of the loops, which begin at the hash and not at a task's thousands of files.
@@ -416,7 +416,7 @@ export const taskWeights = new Hono<App>().post(
         cross join training_task ht on ht.id = h.task_id and ht.deleted_at is null
       where o.sha256 = ${body.sha256} and o.size = ${body.size} and o.state = 'complete'
         and o.verified = 'sha256' and ${reach} limit 1)`;
-    const [, , , [row], [seen]] = await db.batch([
+    const [, , , , [row], [seen]] = await db.batch([
       db.run(sql`
         insert into stored_object (object_key, task_id, size, sha256, part_size)
         select ${objectKey}, id, ${body.size}, ${body.sha256}, ${partSizeFor(body.size)}
@@ -428,6 +428,14 @@ export const taskWeights = new Hono<App>().post(
           iif(${fresh} is null, 'complete', 'uploading'), iif(${fresh} is null, ${now}, null),
           ${body.epoch ?? null}, ${body.step ?? null}, ${body.prompt ?? null}, ${body.seed ?? null}, ${body.group ?? null}
         from training_task where ${mine} and not ${announced}`),
+      audit(
+        db,
+        auth,
+        "weight.announce",
+        sql`select w.id from training_task cross join weight w
+          where ${mine} and w.task_id = ${taskId} and ${same} and changes() = 1`,
+        { task_id: taskId },
+      ),
       pointAtFinal(
         db,
         sql`(select id from training_task where ${mine} and ${body.kind} = 'final' and ${announced})`,
@@ -622,11 +630,11 @@ export const weights = new Hono<App>()
         found = await inspect(store, row, head, claimed, { stream: config.VERIFY_BY_STREAMING });
       } catch (error) {
         if (!(error instanceof FileDiffers)) throw error;
-        await abort(c, store, row);
+        await abort(c, store, row, error.field);
         throw notValid([{ path: error.field, message: error.message }], "The uploaded file");
       }
       const { verified, mediaType, facts } = found;
-      const [, , , , [done]] = await db.batch([
+      const [, , , , , [done]] = await db.batch([
         db
           .update(storedObject)
           .set({ state: "complete", verified, mediaType, uploadId: null, ...facts })
@@ -641,6 +649,7 @@ export const weights = new Hono<App>()
               sql`(select state from stored_object where id = ${object.id}) = 'complete'`,
             ),
           ),
+        audit(db, auth, "weight.complete", ifChanged(weightId), { task_id: row.task_id }),
         db.delete(uploadPart).where(eq(uploadPart.objectId, object.id)),
         pointAtFinal(db, row.kind === "final" ? row.task_id : null),
         find(),
@@ -667,7 +676,7 @@ export const weights = new Hono<App>()
       const store = storeOf(c);
       const [row] = await byId(c, weightId, writable(auth));
       if (!row) throw notFound(`weight ${weightId} of yours`);
-      const [, , , [left]] = await db.batch([
+      const [, , , , [left]] = await db.batch([
         db
           .update(weight)
           .set({ deletedAt: now, state: sql`iif(state = 'uploading', 'aborted', state)` })
@@ -678,6 +687,13 @@ export const weights = new Hono<App>()
               sql`task_id in (select id from training_task where ${writable(auth)})`,
             ),
           ),
+        audit(
+          db,
+          auth,
+          row.state === "uploading" ? "weight.abort" : "weight.delete",
+          ifChanged(weightId),
+          { task_id: row.task_id, filename: row.filename },
+        ),
         db
           .update(storedObject)
           .set({
@@ -804,13 +820,15 @@ async function joinParts(
 }
 
 /** Gives up an upload whose bytes are wrong, and takes them away. */
-async function abort(c: Context<App>, store: Store, { id: weightId, object }: WeightRow) {
-  const { db, later } = c.var;
-  const [, gone] = await db.batch([
+async function abort(c: Context<App>, store: Store, row: WeightRow, differs: string) {
+  const { id: weightId, object } = row;
+  const { db, auth, later } = c.var;
+  const [, , gone] = await db.batch([
     db
       .update(weight)
       .set({ state: "aborted" })
       .where(and(eq(weight.id, weightId), eq(weight.state, "uploading"))),
+    audit(db, auth, "weight.abort", ifChanged(weightId), { task_id: row.task_id, differs }),
     db
       .update(storedObject)
       .set({ state: "aborted", sweepAt: sweepTime(store, true) })

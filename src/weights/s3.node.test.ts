@@ -6,6 +6,7 @@ import { eq } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { freePort, type Running, startProcess, waitFor } from "../../scripts/local/processes.ts";
 import { app } from "../app.ts";
+import { commandLine } from "../audit/audit.ts";
 import { ensureUser, makeKey } from "../auth/keys.ts";
 import { openDb } from "../db/client.ts";
 import { storedObject } from "../db/schema.ts";
@@ -85,9 +86,9 @@ describe.skipIf(!binary)("presigned URLs, against a server that verifies them", 
     expect(forked.ok).toBe(true);
     vars.DATABASE_URL = `${inject("sqldUrl")}/dev/${name}/`;
     const { db, config } = opened();
-    const owner = await ensureUser(db, "owner", "member");
+    const owner = await ensureUser(db, commandLine, "owner", "member");
     key = (
-      await makeKey(db, config, {
+      await makeKey(db, config, commandLine, {
         userId: owner.id,
         name: "k",
         scopes: ["tasks:write", "tasks:read", "weights:read", "weights:write"],

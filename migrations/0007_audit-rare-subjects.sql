@@ -1,0 +1,1 @@
+CREATE INDEX `audit_entry_rare` ON `audit_entry` (`subject`) WHERE subject <> 'task' and subject <> 'weight';

@@ -1,0 +1,142 @@
+// Every route × every role × every scope × own and other's rows, held against test/route-table.ts.
+import { sql } from "drizzle-orm";
+import { beforeAll, describe, expect, it } from "vitest";
+import { app } from "../src/app.ts";
+import { forgetKeys } from "../src/auth/keys.ts";
+import { type KeyScope, keyScopes, type Role, roleScopes } from "../src/auth/scopes.ts";
+import { roles, user } from "../src/db/schema.ts";
+import { freshLedger, type Ledger } from "./harness.ts";
+import {
+  type Asked,
+  type Owner,
+  openRoutes,
+  type RouteRights,
+  routeTable,
+  rowsOf,
+} from "./route-table.ts";
+
+const registered = [
+  ...new Set(
+    app.routes
+      .filter((route) => route.method !== "ALL" && !route.path.endsWith("*"))
+      .map((route) => `${route.method} ${route.path}`),
+  ),
+];
+
+type Caller = { key: string; owner: Owner; role: Role; scope: KeyScope };
+
+let ledger: Ledger;
+let callers: Caller[];
+/** Someone else's rows: a colleague's for people, and for a box those of its own user's other key. */
+let stranger: Owner;
+
+beforeAll(async () => {
+  ledger = await freshLedger();
+  callers = [];
+  for (const role of roles) {
+    const person = await ledger.key({ user: role });
+    for (const scope of keyScopes) {
+      const { key, userId, keyId } = await ledger.key({ user: role, scopes: [scope], days: 30 });
+      callers.push({ key, owner: { userId, keyId }, role, scope });
+    }
+    await ledger.db.update(user).set({ role }).where(sql`id = ${person.userId}`);
+  }
+  stranger = await ledger.key();
+  forgetKeys();
+});
+
+type Outcome = "done" | "hidden" | "forbidden";
+
+/** What the table says of a call. */
+function expected({ scope, box, reach }: RouteRights, caller: Caller, own: boolean): Outcome {
+  if (caller.scope === "box") {
+    if (!box || caller.role === "viewer") return "forbidden";
+    return reach === "none" || own ? "done" : "hidden";
+  }
+  const allowed: readonly KeyScope[] = roleScopes[caller.role];
+  const granted = allowed.includes(caller.scope) ? caller.scope : null;
+  if (scope !== null && granted !== scope) return "forbidden";
+  switch (reach) {
+    case "none":
+    case "read":
+      return "done";
+    case "write":
+      return own || caller.role === "admin" ? "done" : "hidden";
+    case "key":
+      return own || granted === "admin" ? "done" : "hidden";
+    case "self":
+      return own ? "done" : "forbidden";
+  }
+}
+
+/** What a call really came to. */
+async function outcome(route: RouteRights, caller: Caller, asked: Asked): Promise<string> {
+  const { path, shows, ...sent } = asked;
+  const response = await ledger.request(path, { ...sent, key: caller.key });
+  const { status } = response;
+  if (shows === undefined || status !== 200) {
+    const text = new TextDecoder().decode(await response.arrayBuffer());
+    if (status === 403) return "forbidden";
+    if (status === 404) return "hidden";
+    return status === (route.status ?? 200) ? "done" : `${status} ${text}`;
+  }
+  const { items }: { items: { id: number }[] } = await response.json();
+  return items.some((item) => item.id === shows) ? "done" : "hidden";
+}
+
+const entries = (condition = sql`true`) =>
+  ledger.db
+    .all<{ n: number }>(sql`select count(*) as n from audit_entry where ${condition}`)
+    .then(([row]) => row?.n ?? 0);
+
+describe("every route", () => {
+  it("stands in the table", () => {
+    const missing = registered.filter((r) => !(r in routeTable) && !openRoutes.includes(r));
+    expect(
+      missing,
+      "Add a line for each of these to test/route-table.ts: its scope, whose rows it reaches, a request, and for a write its audit action",
+    ).toEqual([]);
+    const gone = Object.keys(routeTable).filter((route) => !registered.includes(route));
+    expect(gone, "These lines of test/route-table.ts name no route any more").toEqual([]);
+    const unaudited = Object.entries(routeTable)
+      .filter(([name, { audit }]) => !name.startsWith("GET ") && !audit)
+      .map(([name]) => name);
+    expect(unaudited, "Say in test/route-table.ts which audit entry these writes leave").toEqual(
+      [],
+    );
+  });
+
+  it.each(Object.entries(routeTable))(
+    "%s lets through whom it should, and notes each change once",
+    async (name, route) => {
+      const before = await entries();
+      const wrong: string[] = [];
+      let done = 0;
+      // What is refused changes nothing, so all who are refused may ask about the same rows.
+      const refused = await route.ask(rowsOf(ledger, stranger));
+      for (const caller of callers)
+        for (const own of [true, false]) {
+          const sibling = caller.scope === "box" && callers.find((c) => c.role === caller.role);
+          const other = sibling ? sibling.owner : stranger;
+          const wanted = expected(route, caller, own);
+          const asked =
+            wanted === "forbidden"
+              ? refused
+              : await route.ask(rowsOf(ledger, own ? caller.owner : other));
+          const got = await outcome(route, caller, asked);
+          if (got === "done") done++;
+          if (got !== wanted)
+            wrong.push(
+              `${caller.role} with ${caller.scope}, ${own ? "own" : "other's"} row: ${got} instead of ${wanted}`,
+            );
+        }
+      expect(wrong, name).toEqual([]);
+      const { audit } = route;
+      const noted = await entries();
+      expect(noted - before, "audit entries").toBe(typeof audit === "string" ? done : 0);
+      if (typeof audit === "string")
+        expect(await entries(sql`action = ${audit} and user_id is not null`)).toBe(done);
+    },
+    120_000,
+  );
+});

@@ -1,0 +1,354 @@
+// Every route that takes a key: who may call it on whose rows, and which audit entry it leaves.
+// test/rights.test.ts asks each of them with every kind of key, and fails on a route without a line.
+import { sql } from "drizzle-orm";
+import type { Scope } from "../src/auth/scopes.ts";
+import { apiKey, storedObject, trainingTask, user, weight } from "../src/db/schema.ts";
+import { sha256Hex } from "../src/http/hash.ts";
+import { type Ledger, type Sent, unique } from "./harness.ts";
+
+/** Whose rows a request of the table is about: that user's, made by that key. */
+export type Owner = { userId: number; keyId: number };
+
+/** Makes rows of one owner as they would stand in the database. */
+export function rowsOf(ledger: Ledger, owner: Owner) {
+  const { db } = ledger;
+  const first = <T>([row]: T[]): T => {
+    if (!row) throw new Error("the row did not come back");
+    return row;
+  };
+  async function task(more: Partial<typeof trainingTask.$inferInsert> = {}) {
+    const made = await db
+      .insert(trainingTask)
+      .values({
+        userId: owner.userId,
+        keyId: owner.keyId,
+        taskName: "of the table",
+        registrationKey: unique("table:"),
+        registrationHash: "h",
+        ...more,
+      })
+      .returning({ id: trainingTask.id });
+    return first(made).id;
+  }
+  /** A file of five bytes that are really there; `state` as the weight and its object have it. */
+  async function file(state: "uploading" | "complete" = "complete") {
+    const taskId = await task({ status: "running", attempt: 1 });
+    const bytes = "bytes";
+    const facts = { size: bytes.length, sha256: await sha256Hex(bytes), state };
+    const objectKey = unique("w/table/");
+    await ledger.bindings.BUCKET.put(objectKey, bytes);
+    const object = first(
+      await db
+        .insert(storedObject)
+        .values({ objectKey, taskId, ...facts })
+        .returning(),
+    );
+    const made = await db
+      .insert(weight)
+      .values({
+        taskId,
+        attempt: 1,
+        objectId: object.id,
+        kind: "sample",
+        filename: "notes.bin",
+        ...facts,
+      })
+      .returning({ id: weight.id });
+    return { id: first(made).id, taskId };
+  }
+  return {
+    owner,
+    task,
+    file,
+    async key() {
+      const made = await db
+        .insert(apiKey)
+        .values({ jti: unique("jti"), userId: owner.userId, name: "k", scopes: ["tasks:read"] })
+        .returning({ id: apiKey.id });
+      return first(made).id;
+    },
+    async user() {
+      const made = await db
+        .insert(user)
+        .values({ name: unique("u") })
+        .returning();
+      return first(made).id;
+    },
+    async config(taskId: number) {
+      await db.run(sql`insert into task_config (task_id, format, sha256, original)
+        values (${taskId}, 'toml', 'x', x'61203d2031')`);
+      return taskId;
+    },
+  };
+}
+
+export type Rows = ReturnType<typeof rowsOf>;
+
+/** A request, and for lists the id of the row that its answer shows or hides. */
+export type Asked = Sent & { path: string; shows?: number };
+
+export type RouteRights = {
+  /** What allow() asks for; null: any key. */
+  scope: Scope | null;
+  /** Whether rented machines' keys may call it, on tasks that they registered or claimed. */
+  box?: true;
+  /**
+   * Whose rows it reaches. `none`: it is about no one's. `read`: people reach all. `write`: one's
+   * own, admins all. `key`: one's own, and all with the scope admin. `self`: the key that asks.
+   */
+  reach: "none" | "read" | "write" | "key" | "self";
+  /** A request that succeeds for whoever may; makes the rows it needs. */
+  ask: (rows: Rows) => Asked | Promise<Asked>;
+  /** Of the success; 200 unless said. */
+  status?: number;
+  /** Of writes: the action of the one audit entry that each success leaves, or why it leaves none. */
+  audit?: `${string}.${string}` | { none: string };
+};
+
+const post = (path: string, json: unknown = {}): Asked => ({ method: "POST", path, json });
+
+/** Routes that take no key at all. */
+export const openRoutes = [
+  "GET /healthz",
+  "PUT /signed/:key{.+}",
+  "GET /signed/:key{.+}",
+  "POST /session",
+  "DELETE /session",
+];
+
+/** `METHOD /path` as the app registers it → its rights. */
+export const routeTable: Record<string, RouteRights> = {
+  "POST /api/users": {
+    scope: "admin",
+    reach: "none",
+    ask: () => post("/api/users", { name: unique("new-") }),
+    audit: "user.create",
+  },
+  "GET /api/users": { scope: "tasks:read", reach: "none", ask: () => ({ path: "/api/users" }) },
+  "PATCH /api/users/:id": {
+    scope: "admin",
+    reach: "none",
+    ask: async (rows) => ({
+      method: "PATCH",
+      path: `/api/users/${await rows.user()}`,
+      json: { role: "viewer" },
+    }),
+    audit: "user.update",
+  },
+  "GET /api/me": { scope: null, reach: "none", ask: () => ({ path: "/api/me" }) },
+  "POST /api/keys": {
+    scope: null,
+    reach: "none",
+    ask: () => post("/api/keys", { name: "k" }),
+    audit: "key.create",
+  },
+  "GET /api/keys": {
+    scope: null,
+    reach: "key",
+    ask: async (rows) => ({ path: "/api/keys", shows: await rows.key() }),
+  },
+  "POST /api/keys/:id/renew": {
+    scope: null,
+    reach: "self",
+    ask: ({ owner }) => ({ method: "POST", path: `/api/keys/${owner.keyId}/renew` }),
+    audit: "key.renew",
+  },
+  "DELETE /api/keys/:id": {
+    scope: null,
+    reach: "key",
+    status: 204,
+    ask: async (rows) => ({ method: "DELETE", path: `/api/keys/${await rows.key()}` }),
+    audit: "key.revoke",
+  },
+  "GET /api/audit": { scope: "admin", reach: "none", ask: () => ({ path: "/api/audit" }) },
+
+  "POST /api/tasks": {
+    scope: "tasks:write",
+    box: true,
+    reach: "none",
+    ask: () => post("/api/tasks", { task_name: "new" }),
+    audit: "task.register",
+  },
+  "GET /api/tasks": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async (rows) => ({ path: "/api/tasks", shows: await rows.task() }),
+  },
+  "GET /api/tasks/export": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async (rows) => {
+      await rows.task();
+      return { path: "/api/tasks/export?format=csv" };
+    },
+  },
+  "GET /api/table": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async (rows) => ({ path: "/api/table?fields=lora_rank", shows: await rows.task() }),
+  },
+  "GET /api/table/sparklines": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/table/sparklines?ids=${await rows.task()}` }),
+  },
+  "GET /api/table/changes": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/table/changes?ids=${await rows.task()}` }),
+  },
+  "GET /api/tasks/:id": {
+    scope: "tasks:read",
+    box: true,
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/tasks/${await rows.task()}` }),
+  },
+  "PATCH /api/tasks/:id": {
+    scope: "tasks:write",
+    box: true,
+    reach: "write",
+    ask: async (rows) => ({
+      method: "PATCH",
+      path: `/api/tasks/${await rows.task()}`,
+      json: { notes: "n" },
+    }),
+    audit: "task.update",
+  },
+  "DELETE /api/tasks/:id": {
+    scope: "tasks:write",
+    reach: "write",
+    status: 204,
+    ask: async (rows) => ({ method: "DELETE", path: `/api/tasks/${await rows.task()}` }),
+    audit: "task.delete",
+  },
+  "POST /api/tasks/:id/restore": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => {
+      const id = await rows.task({ deletedAt: "2026-01-01T00:00:00.000Z" });
+      return { method: "POST", path: `/api/tasks/${id}/restore` };
+    },
+    audit: "task.restore",
+  },
+  "GET /api/tasks/:id/config": {
+    scope: "tasks:read",
+    box: true,
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/tasks/${await rows.config(await rows.task())}/config` }),
+  },
+  "GET /api/tasks/:id/reproduce": {
+    scope: "tasks:read",
+    box: true,
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/tasks/${await rows.task()}/reproduce` }),
+  },
+  "POST /api/tasks/:id/attempts": {
+    scope: "tasks:write",
+    box: true,
+    reach: "write",
+    ask: async (rows) => post(`/api/tasks/${await rows.task()}/attempts`),
+    audit: "task.attempt",
+  },
+  "POST /api/tasks/:id/heartbeat": {
+    scope: "tasks:write",
+    box: true,
+    reach: "write",
+    ask: async (rows) => post(`/api/tasks/${await rows.task()}/heartbeat`, { attempt: 1, seq: 1 }),
+    audit: { none: "A run says a thousand times that it is alive." },
+  },
+  "POST /api/tasks/:id/cancel": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => ({ method: "POST", path: `/api/tasks/${await rows.task()}/cancel` }),
+    audit: "task.cancel",
+  },
+  "POST /api/tasks/:id/finish": {
+    scope: "tasks:write",
+    box: true,
+    reach: "write",
+    ask: async (rows) =>
+      post(`/api/tasks/${await rows.task()}/finish`, { attempt: 1, status: "success" }),
+    audit: "task.finish",
+  },
+  "GET /api/tasks/:id/logs": {
+    scope: "tasks:read",
+    box: true,
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/tasks/${await rows.task()}/logs` }),
+  },
+  "GET /api/tasks/:id/datasets": {
+    scope: "tasks:read",
+    box: true,
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/tasks/${await rows.task()}/datasets` }),
+  },
+  "PUT /api/tasks/:id/datasets": {
+    scope: "tasks:write",
+    box: true,
+    reach: "write",
+    ask: async (rows) => ({
+      method: "PUT",
+      path: `/api/tasks/${await rows.task()}/datasets`,
+      json: { datasets: [{ name: "set" }] },
+    }),
+    audit: "task.datasets",
+  },
+
+  "POST /api/tasks/:id/weights": {
+    scope: "weights:write",
+    box: true,
+    reach: "write",
+    ask: async (rows) =>
+      post(`/api/tasks/${await rows.task()}/weights`, {
+        attempt: 1,
+        filename: "a.safetensors",
+        size: 5,
+        sha256: "0".repeat(64),
+        kind: "final",
+      }),
+    audit: "weight.announce",
+  },
+  "GET /api/weights": {
+    scope: "weights:read",
+    box: true,
+    reach: "read",
+    ask: async (rows) => {
+      const { id, taskId } = await rows.file();
+      return { path: `/api/weights?task_id=${taskId}`, shows: id };
+    },
+  },
+  "GET /api/weights/:id": {
+    scope: "weights:read",
+    box: true,
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/weights/${(await rows.file()).id}` }),
+  },
+  "GET /api/weights/:id/upload": {
+    scope: "weights:write",
+    box: true,
+    reach: "write",
+    ask: async (rows) => ({ path: `/api/weights/${(await rows.file("uploading")).id}/upload` }),
+  },
+  "POST /api/weights/:id/complete": {
+    scope: "weights:write",
+    box: true,
+    reach: "write",
+    ask: async (rows) => post(`/api/weights/${(await rows.file("uploading")).id}/complete`),
+    audit: "weight.complete",
+  },
+  "DELETE /api/weights/:id": {
+    scope: "weights:write",
+    reach: "write",
+    status: 204,
+    ask: async (rows) => ({ method: "DELETE", path: `/api/weights/${(await rows.file()).id}` }),
+    audit: "weight.delete",
+  },
+  "GET /api/weights/:id/download": {
+    scope: "weights:read",
+    box: true,
+    reach: "read",
+    ask: async (rows) => ({
+      path: `/api/weights/${(await rows.file()).id}/download?redirect=false`,
+    }),
+  },
+};
