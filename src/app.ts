@@ -14,6 +14,7 @@ import { ApiError, problem } from "./http/problem.ts";
 import { limitBody } from "./http/validate.ts";
 import { logs } from "./logs/routes.ts";
 import { table } from "./table/routes.ts";
+import { bulk } from "./tasks/bulk.ts";
 import { lifecycle } from "./tasks/lifecycle.ts";
 import { tasks } from "./tasks/routes.ts";
 import { taskWeights, weights } from "./weights/routes.ts";
@@ -47,6 +48,7 @@ export const app = new Hono<App>()
   .route("/api/tasks", taskExport)
   .route("/api/audit", auditLog)
   .route("/api/tasks", tasks)
+  .route("/api/tasks", bulk)
   .route("/api/tasks", lifecycle)
   .route("/api/tasks", logs)
   .route("/api/tasks", datasets)

@@ -101,6 +101,8 @@ export type RouteRights = {
   ask: (rows: Rows) => Asked | Promise<Asked>;
   /** Of the success; 200 unless said. */
   status?: number;
+  /** What a row that is out of reach is answered with; 404 unless said. */
+  hidden?: number;
   /** Of writes: the action of the one audit entry that each success leaves, or why it leaves none. */
   audit?: `${string}.${string}` | { none: string };
 };
@@ -181,6 +183,14 @@ export const routeTable: Record<string, RouteRights> = {
       await rows.task();
       return { path: "/api/tasks/export?format=csv" };
     },
+  },
+  "POST /api/tasks/bulk": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) =>
+      post("/api/tasks/bulk", { ids: [await rows.task()], action: "delete", expect: 1 }),
+    hidden: 409,
+    audit: "task.delete",
   },
   "GET /api/table": {
     scope: "tasks:read",

@@ -71,7 +71,11 @@ export const choiceName = async (list: string, choice: TaskChoice) =>
 const placeValue = z.union([z.string(), z.number(), z.null()]);
 
 /** The place a cursor of such a list stands for: the last row's id and its values of the order. */
-export const placeOf = (list: string, cursor: string | undefined, order: Order[]) =>
+export const placeOf = (
+  list: string,
+  cursor: string | undefined,
+  order: Order[],
+): readonly z.infer<typeof placeValue>[] | undefined =>
   cursor === undefined
     ? undefined
     : decodeCursor(list, cursor, z.tuple([z.int(), ...order.map(() => placeValue)]));

@@ -128,6 +128,14 @@ function missingRanges(gaps: string, lastSeq: number, announced: number | undefi
   return ranges.map(([from, to]) => ({ from, to }));
 }
 
+/** What cancelling sets: a waiting task has ended, a running one is told at its next heartbeat. */
+export const cancelling = {
+  status: sql`case when status = 'pending' then 'cancelled' else status end`,
+  finishedAt: sql`case when status = 'pending' then ${now} else finished_at end`,
+  cancelRequested: sql`status = 'running'`,
+  updatedAt: now,
+};
+
 const MAX_METRICS = 500;
 const tailKept = (tail: string) => redactText(tail, "tail").text.slice(-16_384);
 
@@ -370,12 +378,7 @@ export const lifecycle = new Hono<App>()
       const [[changed], , [task]] = await db.batch([
         db
           .update(trainingTask)
-          .set({
-            status: sql`case when status = 'pending' then 'cancelled' else status end`,
-            finishedAt: sql`case when status = 'pending' then ${now} else finished_at end`,
-            cancelRequested: sql`status = 'running'`,
-            updatedAt: now,
-          })
+          .set(cancelling)
           .where(and(mine, sql`status in ('pending', 'running')`))
           .returning({ id: trainingTask.id }),
         audit(db, auth, "task.cancel", ifChanged(taskId)),

@@ -10,7 +10,7 @@ const { keyId, registrationKey, registrationHash, settleAt, finalLossReported, w
 export const taskColumns = columns;
 
 /** Tasks that a filter without an index looks at in one call. */
-const MOST_SCANNED = 50_000;
+export const MOST_SCANNED = 50_000;
 
 type Place = readonly (string | number | null)[];
 
