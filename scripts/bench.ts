@@ -127,7 +127,7 @@ if (isMain(import.meta.url))
         databaseUrl: sqld.url,
         jwtSecret: JWT_SECRET,
         persistDir: join(home, "worker"),
-        vars: { COST_REPORTING: "true" },
+        vars: { COST_REPORTING: "true", RATE_LIMITS: "false" },
       });
       ended.unshift(() => worker.stop());
       const db = openDatabase({ url: sqld.url });

@@ -61,7 +61,11 @@ const problem = (description: string) => ({
 
 /** A route's description in OpenAPI's own terms. */
 function operationOf({ summary, description, tag, answer, body, errors, open }: Described) {
-  const problems = { ...(open ? {} : { 401: "No key, or one that is not valid." }), ...errors };
+  const always = {
+    401: "No key, or one that is not valid.",
+    429: "Too many requests; `Retry-After` says when to go on.",
+  };
+  const problems = { ...(open ? {} : always), ...errors };
   const bytes = { type: "string", format: "binary" } as const;
   return {
     summary,

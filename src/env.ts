@@ -29,6 +29,8 @@ const variables = z.object({
   HEARTBEAT_INTERVAL_SEC: number(30, 1, 45),
   /** Adds `Server-Timing` with round trips and rows to every answer. */
   COST_REPORTING: z.stringbool().default(false),
+  /** Refuses keys and addresses over the limits that wrangler.toml sets. */
+  RATE_LIMITS: z.stringbool().default(true),
   /** Hashes a whole upload in the Worker, which takes more CPU time than a free plan gives. */
   VERIFY_BY_STREAMING: z.stringbool().default(false),
   /** After how many hours an upload that was never completed is swept. */
@@ -42,7 +44,12 @@ const variables = z.object({
 export type Config = z.infer<typeof variables>;
 
 /** What wrangler.toml binds. */
-export type Bindings = { BUCKET: R2Bucket; ASSETS: Fetcher } & Record<string, unknown>;
+export type Bindings = {
+  BUCKET: R2Bucket;
+  ASSETS: Fetcher;
+  KEY_LIMIT: RateLimit;
+  FAILURE_LIMIT: RateLimit;
+} & Record<string, unknown>;
 
 /** Some settings are missing or wrong; the message names them and never shows a value. */
 export class ConfigError extends Error {}

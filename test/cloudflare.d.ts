@@ -3,5 +3,7 @@ declare namespace Cloudflare {
   interface Env {
     BUCKET: R2Bucket;
     ASSETS: Fetcher;
+    KEY_LIMIT: RateLimit;
+    FAILURE_LIMIT: RateLimit;
   }
 }

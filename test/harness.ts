@@ -41,6 +41,7 @@ export async function freshLedger(vars: Record<string, string> = {}) {
     JWT_SECRET: SECRET,
     COST_REPORTING: "true",
     PUBLIC_URL: "http://ledger.test",
+    RATE_LIMITS: "false",
     ...vars,
   };
   const config = readConfig(bindings);

@@ -106,6 +106,7 @@ export async function startStack(vars: Record<string, string> = {}) {
     persistDir: join(home, "worker"),
     vars: {
       COST_REPORTING: "true",
+      RATE_LIMITS: "false",
       HEARTBEAT_INTERVAL_SEC: "1",
       VERIFY_BY_STREAMING: "true",
       ...vars,

@@ -1,8 +1,10 @@
+import { eq } from "drizzle-orm";
 import { SignJWT } from "jose";
 import { beforeAll, describe, expect, it, vi } from "vitest";
 import { costOf, freshLedger, type Ledger, SECRET } from "../../test/harness.ts";
 import { app } from "../app.ts";
 import { commandLine } from "../audit/audit.ts";
+import { user } from "../db/schema.ts";
 import { forgetKeys } from "./keys.ts";
 
 let ledger: Ledger;
@@ -100,6 +102,40 @@ describe("keys", () => {
     } finally {
       vi.useRealTimers();
     }
+  });
+
+  it("stop within 30 seconds of their user being made inactive elsewhere", async () => {
+    vi.useFakeTimers({ toFake: ["Date"] });
+    try {
+      const { key, userId } = await ledger.key();
+      expect((await me(key)).status).toBe(200);
+      await ledger.db.update(user).set({ active: false }).where(eq(user.id, userId));
+      vi.setSystemTime(Date.now() + 30_001);
+      expect((await status(key))[1]).toMatch(/not active/);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("are all seen and revoked by admins, with when they were last used", async () => {
+    const admin = await ledger.key({ role: "admin" });
+    const { key, keyId, userId } = await ledger.key();
+    const seen = async () => {
+      const { items } = await ledger.call("/api/keys", { key: admin.key });
+      return items.find((item: { id: number }) => item.id === keyId);
+    };
+    expect(await seen()).toMatchObject({ user_id: userId, last_used_at: null });
+    forgetKeys();
+    // One trip checks the key; its use is noted after the answer.
+    expect(costOf(await me(key)).trips).toBe(1);
+    const { last_used_at } = await seen();
+    expect(Math.abs(Date.parse(last_used_at) - Date.now())).toBeLessThan(60_000);
+    forgetKeys();
+    await me(key);
+    expect((await seen()).last_used_at).toBe(last_used_at);
+    await ledger.call(`/api/keys/${keyId}`, { key: admin.key, method: "DELETE" }, 204);
+    expect((await me(key)).status).toBe(401);
+    expect((await seen()).revoked_at).not.toBeNull();
   });
 
   it("warn in their last week, and are renewed by their holder", async () => {
@@ -208,6 +244,39 @@ describe("users", () => {
     });
     await own.call("/api/users", { key: admin.key, json: { name: "x" } }, 403);
     await own.call("/api/users/999", { key: admin.key, method: "PATCH", json: {} }, 403);
+  });
+});
+
+describe("two admins at once", () => {
+  it("change a user one after the other: the second is told with 412", async () => {
+    const own = await freshLedger();
+    const [ada, bob] = [await own.key({ role: "admin" }), await own.key({ role: "admin" })];
+    const { id } = await own.call("/api/users", { key: ada.key, json: { name: "anna" } });
+    const change = (key: string, role: string) =>
+      own.request(`/api/users/${id}`, {
+        key,
+        method: "PATCH",
+        json: { role },
+        headers: { "If-Match": '"1"' },
+      });
+    const answers = await Promise.all([change(ada.key, "viewer"), change(bob.key, "admin")]);
+    expect(answers.map((answer) => answer.status).sort()).toEqual([200, 412]);
+    const told = answers.find((answer) => answer.status === 412);
+    expect(await told?.json()).toMatchObject({ version: 2 });
+    const noted = await own.call(`/api/audit?subject=user&subject_id=${id}`, { key: ada.key });
+    expect(noted.items.map((entry: { action: string }) => entry.action)).toEqual([
+      "user.update",
+      "user.create",
+    ]);
+  });
+
+  it("cannot both give up the last admin's role", async () => {
+    const own = await freshLedger();
+    const [ada, bob] = [await own.key({ role: "admin" }), await own.key({ role: "admin" })];
+    const leave = ({ key, userId }: { key: string; userId: number }) =>
+      own.request(`/api/users/${userId}`, { key, method: "PATCH", json: { role: "member" } });
+    const answers = await Promise.all([leave(ada), leave(bob)]);
+    expect(answers.map((answer) => answer.status).sort()).toEqual([200, 409]);
   });
 });
 

@@ -1,4 +1,5 @@
 import { eq, type SQL, sql } from "drizzle-orm";
+import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import type { Db } from "../db/client.ts";
 import type { Cost } from "../db/cost.ts";
@@ -6,6 +7,7 @@ import { trainingTask } from "../db/schema.ts";
 import type { Bindings, Config } from "../env.ts";
 import { ApiError } from "../http/problem.ts";
 import { type Auth, authenticate } from "./keys.ts";
+import { limitFailures, limitKey } from "./limits.ts";
 import type { Scope } from "./scopes.ts";
 import { prolong, refuseCrossSite, sessionCookie } from "./session.ts";
 
@@ -28,19 +30,25 @@ const WEEK_MS = 7 * 86_400_000;
 
 const challenge = { headers: { "WWW-Authenticate": 'Bearer realm="lora-ledger"' } };
 
-/** Asks for a key, or a page's session, on everything behind it. */
-export const requireKey = createMiddleware<App>(async (c, next) => {
-  const { db, config, later, address } = c.var;
+/** The caller by the key, or the page's session, that the request brings. Throws ApiError 401. */
+async function authenticateRequest(c: Context<App>) {
+  const { db, config, later } = c.var;
   const header = c.req.header("Authorization");
   const [, token] = header?.match(/^Bearer +(\S+)$/i) ?? [];
   const cookie = header === undefined ? sessionCookie(c) : undefined;
   if (!token && !cookie)
     throw new ApiError(401, "no-key", "Send a key: `Authorization: Bearer <key>`.", challenge);
   if (!token) refuseCrossSite(c);
-  const caller = token
-    ? await authenticate(db, config, token, later)
-    : await authenticate(db, config, cookie ?? "", later, "session");
-  const auth = { ...caller, address };
+  return token
+    ? authenticate(db, config, token, later)
+    : authenticate(db, config, cookie ?? "", later, "session");
+}
+
+/** Asks for a key, or a page's session, on everything behind it. */
+export const requireKey = createMiddleware<App>(async (c, next) => {
+  const caller = await limitFailures(c, () => authenticateRequest(c));
+  await limitKey(c, caller.keyId);
+  const auth = { ...caller, address: c.var.address };
   c.set("auth", auth);
   await next();
   if (auth.session) await prolong(c, auth);

@@ -6,6 +6,7 @@ import { now, session } from "../db/schema.ts";
 import { ApiError } from "../http/problem.ts";
 import { describe, limitBody, validate } from "../http/validate.ts";
 import { authenticate, forgetKeys, verifyToken } from "./keys.ts";
+import { limitFailures } from "./limits.ts";
 import type { App } from "./middleware.ts";
 import {
   forgetCookie,
@@ -37,7 +38,8 @@ export const signIn = new Hono<App>()
       const { db, config, later, address } = c.var;
       // Programs send neither header and are no browser's cookie jar.
       if (c.req.header("Sec-Fetch-Site") ?? c.req.header("Origin")) refuseCrossSite(c);
-      const auth = await authenticate(db, config, c.req.valid("json").key, later);
+      const { key } = c.req.valid("json");
+      const auth = await limitFailures(c, () => authenticate(db, config, key, later));
       if (auth.box)
         throw new ApiError(
           403,

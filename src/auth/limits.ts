@@ -1,0 +1,44 @@
+import type { Context } from "hono";
+import { ApiError } from "../http/problem.ts";
+import type { App } from "./middleware.ts";
+
+/** Periods as wrangler.toml sets them: the binding does not tell. */
+const KEY_PERIOD_SEC = 10;
+const FAILURE_PERIOD_SEC = 60;
+
+const tooMany = (detail: string, seconds: number) =>
+  new ApiError(429, "too-many-requests", `${detail} Try again in ${seconds} seconds.`, {
+    headers: { "Retry-After": String(seconds) },
+  });
+
+/** Whether `key` is still within a limit. Platform trouble lets everyone pass rather than nobody. */
+async function within(c: Context<App>, name: "KEY_LIMIT" | "FAILURE_LIMIT", key: string) {
+  if (!c.var.config.RATE_LIMITS) return true;
+  try {
+    return (await c.env[name].limit({ key })).success;
+  } catch (error) {
+    console.warn("a rate limit was not checked", error instanceof Error ? error.name : "");
+    return true;
+  }
+}
+
+/** Counts a request of a key, its sessions' among them. Throws ApiError 429. */
+export async function limitKey(c: Context<App>, keyId: number) {
+  if (!(await within(c, "KEY_LIMIT", String(keyId))))
+    throw tooMany("This key sends more requests than the ledger takes.", KEY_PERIOD_SEC);
+}
+
+/**
+ * Runs what authenticates; failures (401) count by address, and too many become 429. Keys that are
+ * good never wait for others' failures from the same address.
+ */
+export async function limitFailures<T>(c: Context<App>, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const failed = error instanceof ApiError && error.status === 401;
+    if (failed && !(await within(c, "FAILURE_LIMIT", c.var.address ?? "unknown")))
+      throw tooMany("Too many requests without a valid key came from here.", FAILURE_PERIOD_SEC);
+    throw error;
+  }
+}
