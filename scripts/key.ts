@@ -6,7 +6,13 @@ import { parseArgs } from "node:util";
 import { eq } from "drizzle-orm";
 import { commandLine } from "../src/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/auth/keys.ts";
-import { type KeyScope, keyScopes, type Role, roleScopes } from "../src/auth/scopes.ts";
+import {
+  type KeyScope,
+  keyScopes,
+  type Role,
+  roleScopes,
+  usualScopes,
+} from "../src/auth/scopes.ts";
 import { roles, user } from "../src/db/schema.ts";
 import { type DatabaseAddress, openDatabase } from "./local/database.ts";
 import { localSecret, withLocalDatabase } from "./local/home.ts";
@@ -18,7 +24,7 @@ import { migrate } from "./migrate.ts";
 const usage =
   "Usage: npm run key -- NAME [--role member] [--scopes a,b] [--days 30] [--remote]" +
   `\n  --role    for a new user: ${roles.join(", ")}; without it, member` +
-  `\n  --scopes  ${keyScopes.join(", ")}; without it, all that the role allows. box stands alone` +
+  `\n  --scopes  ${keyScopes.join(", ")}; without it, the usual ones of the role. box stands alone` +
   "\n  --days    the key's life in days; without it, the key does not expire" +
   "\n  --remote  the deployed ledger, by the settings in .env.production";
 
@@ -92,7 +98,7 @@ export async function issueKey(at: DatabaseAddress, secret: string, wanted: Want
     const { key } = await makeKey(db, { JWT_SECRET: secret }, commandLine, {
       userId: owner.id,
       name: "made on the command line",
-      scopes: wanted.scopes ?? roleScopes[role],
+      scopes: wanted.scopes ?? usualScopes[role],
       days: wanted.days,
     });
     return { key, role, isNew: !known };
@@ -125,7 +131,7 @@ if (isMain(import.meta.url))
         return issueKey(address, localSecret(), wanted);
       });
     const life = wanted.days === null ? "does not expire" : `expires in ${wanted.days} days`;
-    const scopes = (wanted.scopes ?? roleScopes[made.role]).join(" ");
+    const scopes = (wanted.scopes ?? usualScopes[made.role]).join(" ");
     console.error(
       `Key for ${wanted.name} (${made.isNew ? "new " : ""}${made.role}), scopes ${scopes}; it ${life} and is shown only now:`,
     );

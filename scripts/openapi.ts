@@ -19,6 +19,7 @@ const tags: Record<string, string> = {
   Logs: "Loss curves and other metrics.",
   Datasets: "Facts about training data, never the data.",
   Weights: "Files that runs produced: upload, check, download.",
+  Models: "From a folder of files to an approved model: versions, review, aliases, provenance.",
   "Signed URLs": "Addresses that carry their own permission, for bytes going up and down.",
   Users: "People, and what they may do.",
   Keys: "Keys for people and boxes.",

@@ -13,6 +13,9 @@ import { health } from "./http/health.ts";
 import { ApiError, problem } from "./http/problem.ts";
 import { limitBody } from "./http/validate.ts";
 import { logs } from "./logs/routes.ts";
+import { aliases } from "./models/aliases.ts";
+import { review, reviews } from "./models/review.ts";
+import { models } from "./models/routes.ts";
 import { table } from "./table/routes.ts";
 import { bulk } from "./tasks/bulk.ts";
 import { lifecycle } from "./tasks/lifecycle.ts";
@@ -54,6 +57,10 @@ export const app = new Hono<App>()
   .route("/api/tasks", datasets)
   .route("/api/tasks", taskWeights)
   .route("/api/weights", weights)
+  .route("/api/models", models)
+  .route("/api/models", review)
+  .route("/api/models", aliases)
+  .route("/api/reviews", reviews)
   .route("/api/table", table);
 
 app.notFound((c) =>

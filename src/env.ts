@@ -33,6 +33,8 @@ const variables = z.object({
   RATE_LIMITS: z.stringbool().default(true),
   /** Hashes a whole upload in the Worker, which takes more CPU time than a free plan gives. */
   VERIFY_BY_STREAMING: z.stringbool().default(false),
+  /** Lets people approve model versions that they submitted themselves: for one-person ledgers. */
+  ALLOW_SELF_APPROVAL: z.stringbool().default(false),
   /** After how many hours an upload that was never completed is swept. */
   UPLOAD_TTL_HOURS: number(24, 0.001, 720),
   /** A heartbeat's mean loss over so many times the mean before it is told as `loss_diverged`. */

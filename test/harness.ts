@@ -7,7 +7,7 @@ import { inject } from "vitest";
 import { app } from "../src/app.ts";
 import { commandLine } from "../src/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/auth/keys.ts";
-import { type Role, roleScopes } from "../src/auth/scopes.ts";
+import { type Role, usualScopes } from "../src/auth/scopes.ts";
 import { openDb } from "../src/db/client.ts";
 import { readConfig } from "../src/env.ts";
 
@@ -84,7 +84,7 @@ export async function freshLedger(vars: Record<string, string> = {}) {
     const made = await makeKey(db, config, commandLine, {
       userId: owner.id,
       name: "test",
-      scopes: scopes ?? roleScopes[role],
+      scopes: scopes ?? usualScopes[role],
       days,
     });
     return {

@@ -2,7 +2,15 @@
 // test/rights.test.ts asks each of them with every kind of key, and fails on a route without a line.
 import { sql } from "drizzle-orm";
 import type { Scope } from "../src/auth/scopes.ts";
-import { apiKey, storedObject, trainingTask, user, weight } from "../src/db/schema.ts";
+import {
+  apiKey,
+  model,
+  modelVersion,
+  storedObject,
+  trainingTask,
+  user,
+  weight,
+} from "../src/db/schema.ts";
 import { sha256Hex } from "../src/http/hash.ts";
 import { type Ledger, type Sent, unique } from "./harness.ts";
 
@@ -31,7 +39,10 @@ export function rowsOf(ledger: Ledger, owner: Owner) {
     return first(made).id;
   }
   /** A file of five bytes that are really there; `state` as the weight and its object have it. */
-  async function file(state: "uploading" | "complete" = "complete") {
+  async function file(
+    state: "uploading" | "complete" = "complete",
+    kind: "sample" | "final" = "sample",
+  ) {
     const taskId = await task({ status: "running", attempt: 1 });
     const bytes = "bytes";
     const facts = { size: bytes.length, sha256: await sha256Hex(bytes), state };
@@ -49,17 +60,61 @@ export function rowsOf(ledger: Ledger, owner: Owner) {
         taskId,
         attempt: 1,
         objectId: object.id,
-        kind: "sample",
+        kind,
         filename: "notes.bin",
         ...facts,
       })
       .returning({ id: weight.id });
-    return { id: first(made).id, taskId };
+    return { id: first(made).id, taskId, objectId: object.id, ...facts };
+  }
+  const checks = { verified: "size", min_samples: 0, task_success: false, metrics: [] } as const;
+  /** A model without checks; gives its name. */
+  async function newModel() {
+    const name = unique("model-");
+    const made = await db
+      .insert(model)
+      .values({
+        name,
+        nameKey: name,
+        checks: { ...checks, metrics: [] },
+        protectedAliases: [],
+        userId: owner.userId,
+      })
+      .returning();
+    return first(made);
+  }
+  /** Version 1 of a new model, in that state. */
+  async function version(state: "draft" | "in_review" | "approved" = "draft") {
+    const { id: modelId, name } = await newModel();
+    const { id: weightId, taskId, objectId, size, sha256 } = await file("complete", "final");
+    await db.update(storedObject).set({ verified: "sha256" }).where(sql`id = ${objectId}`);
+    const stood = { modelId, weightId, taskId, objectId, size, sha256, userId: owner.userId };
+    await db.insert(modelVersion).values({
+      ...stood,
+      number: 1,
+      filename: "notes.bin",
+      state,
+      approvedAt: state === "approved" ? "2026-01-01T00:00:00.000Z" : null,
+    });
+    return { name, path: `/api/models/${name}/versions/1` };
   }
   return {
     owner,
     task,
     file,
+    version,
+    model: async () => (await newModel()).name,
+    /** A model whose alias `trial` is, or was, on version 1; gives the alias's path. */
+    async alias({ removed = false } = {}) {
+      const { name } = await version();
+      const version1 = sql`from model_version where model_id = (select id from model where name = ${name})`;
+      await db.run(sql`
+        insert into model_alias_move (model_id, alias, version_id, user_id) select model_id, 'trial', id, user_id ${version1}`);
+      if (removed)
+        await db.run(sql`
+          insert into model_alias_move (model_id, alias, from_version_id, user_id) select model_id, 'trial', id, user_id ${version1}`);
+      return `/api/models/${name}/aliases/trial`;
+    },
     async key() {
       const made = await db
         .insert(apiKey)
@@ -95,8 +150,9 @@ export type RouteRights = {
   /**
    * Whose rows it reaches. `none`: it is about no one's. `read`: people reach all. `write`: one's
    * own, admins all. `key`: one's own, and all with the scope admin. `self`: the key that asks.
+   * `others`: all but one's own.
    */
-  reach: "none" | "read" | "write" | "key" | "self";
+  reach: "none" | "read" | "write" | "key" | "self" | "others";
   /** A request that succeeds for whoever may; makes the rows it needs. */
   ask: (rows: Rows) => Asked | Promise<Asked>;
   /** Of the success; 200 unless said. */
@@ -108,6 +164,12 @@ export type RouteRights = {
 };
 
 const post = (path: string, json: unknown = {}): Asked => ({ method: "POST", path, json });
+
+/** A step of a version in that state on its way. */
+const step =
+  (state: "draft" | "in_review" | "approved", action: string, json: unknown = {}) =>
+  async (rows: Rows) =>
+    post(`${(await rows.version(state)).path}/${action}`, json);
 
 /** Routes that take no key at all. */
 export const openRoutes = [
@@ -360,5 +422,138 @@ export const routeTable: Record<string, RouteRights> = {
     ask: async (rows) => ({
       path: `/api/weights/${(await rows.file()).id}/download?redirect=false`,
     }),
+  },
+
+  "POST /api/models": {
+    scope: "models:write",
+    reach: "none",
+    ask: () => post("/api/models", { name: unique("model-") }),
+    audit: "model.create",
+  },
+  "GET /api/models": { scope: "models:read", reach: "none", ask: () => ({ path: "/api/models" }) },
+  "GET /api/models/:name": {
+    scope: "models:read",
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/models/${await rows.model()}` }),
+  },
+  "PATCH /api/models/:name": {
+    scope: "models:write",
+    reach: "write",
+    ask: async (rows) => ({
+      method: "PATCH",
+      path: `/api/models/${await rows.model()}`,
+      json: { description: "d" },
+    }),
+    audit: "model.update",
+  },
+  "POST /api/models/:name/versions": {
+    scope: "models:write",
+    reach: "read",
+    ask: async (rows) =>
+      post(`/api/models/${await rows.model()}/versions`, {
+        weight_id: (await rows.file("complete", "final")).id,
+      }),
+    audit: "model.add_version",
+  },
+  "GET /api/models/:name/versions": {
+    scope: "models:read",
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/models/${await rows.model()}/versions` }),
+  },
+  "GET /api/models/:name/versions/:number": {
+    scope: "models:read",
+    reach: "read",
+    ask: async (rows) => ({ path: (await rows.version()).path }),
+  },
+  "PATCH /api/models/:name/versions/:number": {
+    scope: "models:write",
+    reach: "write",
+    ask: async (rows) => ({
+      method: "PATCH",
+      path: (await rows.version()).path,
+      json: { notes: "n" },
+    }),
+    audit: "model.update_version",
+  },
+  "DELETE /api/models/:name/versions/:number": {
+    scope: "models:write",
+    reach: "write",
+    status: 204,
+    ask: async (rows) => ({ method: "DELETE", path: (await rows.version()).path }),
+    audit: "model.discard",
+  },
+  "POST /api/models/:name/versions/:number/submit": {
+    scope: "models:write",
+    reach: "write",
+    ask: step("draft", "submit"),
+    audit: "model.submit",
+  },
+  "POST /api/models/:name/versions/:number/withdraw": {
+    scope: "models:write",
+    reach: "write",
+    ask: step("in_review", "withdraw"),
+    audit: "model.withdraw",
+  },
+  "POST /api/models/:name/versions/:number/approve": {
+    scope: "models:approve",
+    reach: "others",
+    ask: step("in_review", "approve"),
+    audit: "model.approve",
+  },
+  "POST /api/models/:name/versions/:number/reject": {
+    scope: "models:approve",
+    reach: "others",
+    ask: step("in_review", "reject", { reason: "r" }),
+    audit: "model.reject",
+  },
+  "POST /api/models/:name/versions/:number/release": {
+    scope: "models:release",
+    reach: "read",
+    ask: step("approved", "release"),
+    audit: "model.release",
+  },
+  "POST /api/models/:name/versions/:number/retire": {
+    scope: "models:release",
+    reach: "read",
+    ask: step("approved", "retire"),
+    audit: "model.retire",
+  },
+  "GET /api/models/:name/aliases": {
+    scope: "models:read",
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/models/${await rows.model()}/aliases` }),
+  },
+  "PUT /api/models/:name/aliases/:alias": {
+    scope: "models:write",
+    reach: "write",
+    ask: async (rows) => ({
+      method: "PUT",
+      path: `/api/models/${(await rows.version()).name}/aliases/trial`,
+      json: { version: 1 },
+    }),
+    audit: "model.move_alias",
+  },
+  "DELETE /api/models/:name/aliases/:alias": {
+    scope: "models:write",
+    reach: "write",
+    status: 204,
+    ask: async (rows) => ({ method: "DELETE", path: await rows.alias() }),
+    audit: "model.remove_alias",
+  },
+  "POST /api/models/:name/aliases/:alias/rollback": {
+    scope: "models:write",
+    reach: "write",
+    ask: async (rows) => post(`${await rows.alias({ removed: true })}/rollback`),
+    audit: "model.roll_back",
+  },
+  "GET /api/models/:name/aliases/:alias/history": {
+    scope: "models:read",
+    reach: "read",
+    ask: async (rows) => ({ path: `${await rows.alias()}/history` }),
+  },
+  "GET /api/reviews": {
+    scope: "models:read",
+    reach: "none",
+    ask: () => ({ path: "/api/reviews" }),
   },
 };

@@ -13,7 +13,7 @@ import { startWorker } from "../scripts/local/worker.ts";
 import { migrate } from "../scripts/migrate.ts";
 import { commandLine } from "../src/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/auth/keys.ts";
-import { type Role, roleScopes } from "../src/auth/scopes.ts";
+import { type Role, usualScopes } from "../src/auth/scopes.ts";
 
 const SECRET = "a secret for the whole stack under test";
 
@@ -118,7 +118,7 @@ export async function startStack(vars: Record<string, string> = {}) {
   async function key(
     name: string,
     role: Role = "member",
-    scopes: readonly string[] = roleScopes[role],
+    scopes: readonly string[] = usualScopes[role],
   ) {
     const db = openDatabase({ url: sqld.url });
     try {

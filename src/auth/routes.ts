@@ -10,7 +10,7 @@ import { describe, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 import { forgetKeys, makeKey, revokeKey, signKey } from "./keys.ts";
 import { type App, allow } from "./middleware.ts";
-import { type KeyScope, keyScopes, roleScopes } from "./scopes.ts";
+import { type KeyScope, keyScopes, roleScopes, usualScopes } from "./scopes.ts";
 
 const name = z.string().trim().min(1).max(100).describe("Shown to others; unique among users.");
 
@@ -228,7 +228,9 @@ const newKey = z.strictObject({
     .array(z.enum(keyScopes))
     .min(1)
     .optional()
-    .describe("Default: all that the user may do. `box` stands alone."),
+    .describe(
+      "Default: the usual ones of the user's role. `models:approve` and `models:release` are given to members by name, by an admin. `box` stands alone.",
+    ),
   days: z
     .number()
     .positive()
@@ -273,7 +275,8 @@ export const keys = new Hono<App>()
       );
       // A box key registers runs and uploads weights, so its maker must be able to do both.
       if (most.has("tasks:write") && most.has("weights:write")) most.add("box");
-      const wanted = body.scopes ?? [...most].filter((scope) => scope !== "box");
+      const usual: readonly KeyScope[] = usualScopes[owner.role];
+      const wanted = body.scopes ?? usual.filter((scope) => most.has(scope));
       if (wanted.includes("box") && wanted.length > 1)
         throw notValid([{ path: "scopes", message: "box stands alone" }]);
       const beyond = wanted.filter((scope) => !most.has(scope));

@@ -12,6 +12,7 @@ export const scopes = [
   "models:read",
   "models:write",
   "models:approve",
+  "models:release",
   "admin",
 ] as const;
 export type Scope = (typeof scopes)[number];
@@ -21,8 +22,14 @@ export type KeyScope = (typeof keyScopes)[number];
 const viewer: Scope[] = ["tasks:read", "weights:read", "models:read"];
 const member: Scope[] = [...viewer, "tasks:write", "weights:write", "queue:claim", "models:write"];
 
-/** The most that a role's keys can do. */
-export const roleScopes: Record<Role, readonly Scope[]> = { viewer, member, admin: scopes };
+/** What a role's keys can do when they are made without naming scopes. */
+export const usualScopes: Record<Role, readonly Scope[]> = { viewer, member, admin: scopes };
+
+/** The most that a role's keys can do: an admin may hand a member a key to approve or release with. */
+export const roleScopes: Record<Role, readonly Scope[]> = {
+  ...usualScopes,
+  member: [...member, "models:approve", "models:release"],
+};
 
 /** What a key really can do: never more than its user. */
 export const effectiveScopes = (role: Role, granted: readonly string[]): ReadonlySet<KeyScope> =>

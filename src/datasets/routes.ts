@@ -1,4 +1,4 @@
-import { and, eq, isNull, sql } from "drizzle-orm";
+import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { audit, ifChanged } from "../audit/audit.ts";
@@ -12,16 +12,21 @@ import { describe, validate } from "../http/validate.ts";
 import { datasetFacts, recordDatasets } from "./facts.ts";
 
 export const datasetAnswer = datasetFacts
-  .extend({ id: z.int(), created_at: z.string() })
+  .extend({
+    id: z.int(),
+    hash: z.string().describe("Equal facts have the same."),
+    created_at: z.string(),
+  })
   .meta({ id: "Dataset" });
 
 const answer = z.object({ datasets: z.array(datasetAnswer) });
 
 /** The datasets of a task, by their names on the wire. */
-export const datasetsOf = (db: Db, taskId: number) =>
+export const datasetsOf = (db: Db, taskId: number | SQL) =>
   db
     .select({
       id: dataset.id,
+      hash: dataset.hash,
       name: taskDataset.name,
       source_path: taskDataset.sourcePath,
       image_count: dataset.imageCount,

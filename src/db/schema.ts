@@ -36,6 +36,15 @@ export const weightKinds = ["final", "checkpoint", "state", "sample", "config"] 
 export const weightStates = ["uploading", "complete", "aborted"] as const;
 export const objectStates = [...weightStates, "removed"] as const;
 export const verifications = ["sha256", "parts", "size"] as const;
+export const versionStates = [
+  "draft",
+  "in_review",
+  "approved",
+  "rejected",
+  "released",
+  "retired",
+] as const;
+export const decisions = ["approved", "rejected"] as const;
 
 /**
  * A CHECK that a column is one of this file's own constants. Spelled with `or`, since SQLite makes
@@ -441,6 +450,153 @@ export const weight = sqliteTable(
     check("weight_kind", oneOf(t.kind, weightKinds)),
     check("weight_state", oneOf(t.state, weightStates)),
     check("weight_size", sql`${t.size} >= 0`),
+  ],
+);
+
+/** What must hold of a version before it is reviewed. */
+export type ModelChecks = {
+  /** How well the file must have been verified, at least. */
+  verified: (typeof verifications)[number];
+  min_samples: number;
+  task_success: boolean;
+  /** Bounds on figures of the run: its final_loss, or a metric's last, min or max. */
+  metrics: { metric: string; statistic: "last" | "min" | "max"; max?: number; min?: number }[];
+};
+
+/** A name under which people agree on what is used. */
+export const model = sqliteTable("model", {
+  id: integer().primaryKey(),
+  name: text().notNull(),
+  /** The name as it reads, in small letters: no two models read the same. */
+  nameKey: text().notNull().unique(),
+  description: text(),
+  taskType: text(),
+  license: text(),
+  tags: json<Record<string, string>>(),
+  checks: json<ModelChecks>().notNull(),
+  /** Aliases besides `production` that only approved versions carry. */
+  protectedAliases: json<string[]>().notNull(),
+  userId: integer()
+    .notNull()
+    .references(() => user.id),
+  version: integer().notNull().default(1),
+  createdAt: createdAt(),
+  updatedAt: createdAt(),
+});
+
+/**
+ * A weight as a model's version n. Triggers keep what it is, its states in order, and the rows that
+ * it stands on: the view `version_hold` names them. No foreign keys to those: they may go where a
+ * version was given up.
+ */
+export const modelVersion = sqliteTable(
+  "model_version",
+  {
+    id: integer().primaryKey(),
+    modelId: integer()
+      .notNull()
+      .references(() => model.id),
+    number: integer().notNull(),
+    state: text({ enum: versionStates }).notNull().default("draft"),
+    weightId: integer().notNull(),
+    taskId: integer().notNull(),
+    objectId: integer().notNull(),
+    filename: text().notNull(),
+    size: integer().notNull(),
+    sha256: text().notNull(),
+    notes: text(),
+    license: text(),
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    submittedBy: integer(),
+    submittedAt: text(),
+    approvedAt: text(),
+    /** When it first carried `production`. */
+    releasedAt: text(),
+    version: integer().notNull().default(1),
+    createdAt: createdAt(),
+    updatedAt: createdAt(),
+  },
+  (t) => [
+    uniqueIndex("model_version_number").on(t.modelId, t.number),
+    // A weight stands in a model once, unless that version was given up.
+    uniqueIndex("model_version_weight_once")
+      .on(t.modelId, t.weightId)
+      .where(sql`state <> 'rejected' and state <> 'retired'`),
+    index("model_version_weight").on(t.weightId),
+    index("model_version_task").on(t.taskId),
+    index("model_version_object").on(t.objectId),
+    index("model_version_review").on(t.id).where(sql`state = 'in_review'`),
+    check("model_version_state", oneOf(t.state, versionStates)),
+  ],
+);
+
+/** A decision on a version, with the evidence as it was. Append-only. */
+export const modelReview = sqliteTable(
+  "model_review",
+  {
+    versionId: integer()
+      .primaryKey()
+      .references(() => modelVersion.id),
+    decision: text({ enum: decisions }).notNull(),
+    userId: integer().notNull(),
+    keyId: integer().notNull(),
+    reason: text(),
+    evidence: json<JsonValue>().notNull(),
+    at: createdAt(),
+  },
+  (t) => [check("model_review_decision", oneOf(t.decision, decisions))],
+);
+
+/** Sample images that an approval was based on: kept as long as the version. */
+export const reviewSample = sqliteTable(
+  "review_sample",
+  {
+    versionId: integer().notNull(),
+    weightId: integer().notNull(),
+    objectId: integer().notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.versionId, t.weightId] }),
+    index("review_sample_weight").on(t.weightId),
+    index("review_sample_object").on(t.objectId),
+  ],
+);
+
+/**
+ * Every move of an alias; the only way to move one, since triggers keep `model_alias` by it.
+ * Append-only. `versionId` null: the alias was taken away.
+ */
+export const modelAliasMove = sqliteTable(
+  "model_alias_move",
+  {
+    id: integer().primaryKey(),
+    modelId: integer().notNull(),
+    alias: text().notNull(),
+    fromVersionId: integer(),
+    versionId: integer(),
+    rollback: bool().notNull().default(false),
+    userId: integer().notNull(),
+    reason: text(),
+    at: createdAt(),
+  },
+  (t) => [index("model_alias_move_alias").on(t.modelId, t.alias, t.id)],
+);
+
+/** Where each alias is now. */
+export const modelAlias = sqliteTable(
+  "model_alias",
+  {
+    modelId: integer().notNull(),
+    alias: text().notNull(),
+    versionId: integer().notNull(),
+    moveId: integer().notNull(),
+    movedAt: text().notNull(),
+  },
+  (t) => [
+    primaryKey({ columns: [t.modelId, t.alias] }),
+    index("model_alias_version").on(t.versionId),
   ],
 );
 

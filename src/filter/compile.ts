@@ -13,7 +13,9 @@ import {
 /** What a field holds; `any` is what a trainer's file or a tag may hold. */
 type Type = "number" | "text" | "boolean" | "time" | "any";
 /** A field as SQL over `training_task` joined with `task_config`; `json` is a document's part as JSON text. */
-type Column = { sql: SQL; type: Type; json?: SQL };
+export type Column = { sql: SQL; type: Type; json?: SQL };
+/** What a name stands for in a list. Throws FilterError when it is nothing there. */
+export type Fields = (field: Field) => Column;
 
 const numbers =
   "id user_id attempt version lora_rank lora_alpha dropout conv_lora_rank conv_alpha batch_size gradient_accumulation_steps epochs max_steps learning_rate seed save_every_n_epochs hourly_price cost final_loss convergence_step total_duration_sec exit_code parent_task_id".split(
@@ -50,7 +52,7 @@ export const fieldNames = [
 ];
 
 /** A SQLite JSON path; bound as a value, so only what ends a quoted key has to be refused. */
-function jsonPath(segments: Segment[], position: number): string {
+export function jsonPath(segments: Segment[], position: number): string {
   return segments.reduce<string>((path, segment) => {
     if (typeof segment === "number") return `${path}[${segment}]`;
     if (/["\\]/.test(segment))
@@ -165,8 +167,8 @@ function guarded(column: Column, operator: Operator, literal: Literal, condition
 
 const bound = ({ value }: Literal) => (typeof value === "boolean" ? Number(value) : value);
 
-function compare(field: Field, operator: Operator, literal: Literal): SQL {
-  const column = columnOf(field);
+function compare(fields: Fields, field: Field, operator: Operator, literal: Literal): SQL {
+  const column = fields(field);
   if (operator === "like") {
     if (typeof literal.value !== "string" || column.type === "number" || column.type === "boolean")
       throw new FilterError("like compares texts", literal.position);
@@ -182,21 +184,24 @@ function compare(field: Field, operator: Operator, literal: Literal): SQL {
   );
 }
 
-function compile(expression: Expression): SQL {
+function compile(expression: Expression, fields: Fields): SQL {
   switch (expression.kind) {
     case "and":
     case "or":
-      return sql`(${sql.join(expression.parts.map(compile), sql.raw(` ${expression.kind} `))})`;
+      return sql`(${sql.join(
+        expression.parts.map((part) => compile(part, fields)),
+        sql.raw(` ${expression.kind} `),
+      )})`;
     case "not":
       // A comparison with a missing value is false, so that its negation is true.
-      return sql`(not coalesce(${compile(expression.part)}, false))`;
+      return sql`(not coalesce(${compile(expression.part, fields)}, false))`;
     case "null":
-      return sql`(${columnOf(expression.field).sql} is null)`;
+      return sql`(${fields(expression.field).sql} is null)`;
     case "in": {
-      const column = columnOf(expression.field);
+      const column = fields(expression.field);
       if (column.type === "any" || column.type === "time")
         return sql`(${sql.join(
-          expression.literals.map((literal) => compare(expression.field, "=", literal)),
+          expression.literals.map((literal) => compare(fields, expression.field, "=", literal)),
           sql` or `,
         )})`;
       for (const literal of expression.literals) checkType(column, expression.field, literal);
@@ -206,12 +211,13 @@ function compile(expression: Expression): SQL {
       )})`;
     }
     case "compare":
-      return compare(expression.field, expression.operator, expression.literal);
+      return compare(fields, expression.field, expression.operator, expression.literal);
   }
 }
 
-/** A filter as a condition with every value bound. Throws FilterError. */
-export const filterToSql = (source: string): SQL => compile(parseFilter(source));
+/** A filter as a condition with every value bound, over tasks or other fields. Throws FilterError. */
+export const filterToSql = (source: string, fields: Fields = columnOf): SQL =>
+  compile(parseFilter(source), fields);
 
 /** The fields of a list with commas between; a comma within quotes belongs to a name. */
 export const splitFields = (source: string): string[] =>
@@ -225,13 +231,13 @@ export type Order = { column: SQL; descending: boolean };
  * `order_by`: fields separated by commas, each with `-` before it or `desc` behind it for
  * descending order. Nulls come last either way, and newer tasks first among equals. At most three.
  */
-export function parseOrder(source: string): Order[] {
+export function parseOrder(source: string, fields: Fields = columnOf): Order[] {
   const parts = splitFields(source);
   if (parts.length > 3) throw new FilterError("orders by at most three fields", 1);
   return parts.map((part) => {
     const found = part.match(/^(-?)(.*?)(?:\s+(asc|desc))?$/is);
     const [, minus, name = "", direction] = found ?? [];
-    const { sql: column, type } = columnOf(parseField(name));
+    const { sql: column, type } = fields(parseField(name));
     return {
       column: type === "text" || type === "any" ? beginning(column) : column,
       descending: minus === "-" || direction?.toLowerCase() === "desc",
@@ -243,25 +249,32 @@ export function parseOrder(source: string): Order[] {
 const beginning = (column: SQL): SQL =>
   sql`(case when typeof(${column}) = 'text' then substr(${column}, 1, 100) else ${column} end)`;
 
-/** ORDER BY of an order, ended by the id so that no two tasks stand in the same place. */
-export const orderSql = (order: Order[]): SQL =>
+const taskId = sql.raw("training_task.id");
+
+/** ORDER BY of an order, ended by the id so that no two rows stand in the same place. */
+export const orderSql = (order: Order[], id: SQL = taskId): SQL =>
   sql.join(
     [
       ...order.map(
         ({ column, descending }) =>
           sql`${column} is null, ${column} ${sql.raw(descending ? "desc" : "asc")}`,
       ),
-      sql`training_task.id desc`,
+      sql`${id} desc`,
     ],
     sql`, `,
   );
 
 /** The condition of standing behind a place: its values, one for each field, and its id. */
-export function behind(order: Order[], values: (string | number | null)[], id: number): SQL {
+export function behind(
+  order: Order[],
+  values: (string | number | null)[],
+  id: number,
+  idColumn: SQL = taskId,
+): SQL {
   const [first, ...rest] = order;
-  if (!first) return sql`training_task.id < ${id}`;
+  if (!first) return sql`${idColumn} < ${id}`;
   const [value = null, ...others] = values;
-  const deeper = behind(rest, others, id);
+  const deeper = behind(rest, others, id, idColumn);
   const { column, descending } = first;
   return value === null
     ? sql`(${column} is null and ${deeper})`

@@ -16,16 +16,18 @@ export const filterText = z
     "Such as `lora_rank = 64 and final_loss < 0.3 and (optimizer in ('adamw', 'lion') or tags.kind = 'style')`: = != < <= > >= like in is null and or not ( ), over columns, user, config.…, metrics.…, tags.…",
   );
 
+/** An order as a parameter. */
+export const orderText = z
+  .string()
+  .max(1000)
+  .describe(
+    "Up to three fields, `-` before one for descending order; missing values come last. Default: newest first.",
+  );
+
 /** How a request says which tasks it means, and in which order. */
 export const taskChoice = {
   filter: filterText.optional(),
-  order_by: z
-    .string()
-    .max(1000)
-    .optional()
-    .describe(
-      "Up to three fields, `-` before one for descending order; missing values come last. Default: newest first.",
-    ),
+  order_by: orderText.optional(),
   status: z.enum(statuses).optional(),
   user: z.string().max(100).optional().describe("A user's name, or `me`."),
   deleted: z.stringbool().default(false).describe("true: the trash instead of what is live."),

@@ -21,17 +21,16 @@ import { describe, limitBody, notValid, validate } from "../http/validate.ts";
 import { bareEtag } from "./s3.ts";
 import { compareWithTask } from "./safetensors.ts";
 import {
-  baseUrl,
   DOWNLOAD_URL_SEC,
   discard,
   forgetUpload,
   keepUploadId,
-  openStore,
   partCount,
   partLength,
   partSizeFor,
   type Store,
   sizeLimit,
+  storeOf,
   sweepTime,
   UPLOAD_URL_SEC,
   URLS_AT_ONCE,
@@ -246,14 +245,6 @@ const pointAtFinal = (db: Db, taskId: SQL | number | null, removed: string | nul
       where id = ${taskId} and weights_path is not ${last} and (${last} is not null or weights_path = ${removed})`,
   );
 };
-
-const storeOf = (c: Context<App>): Store =>
-  openStore({
-    db: c.var.db,
-    env: c.env,
-    config: c.var.config,
-    base: baseUrl(c.var.config, c.req.url),
-  });
 
 const superseded = (attempt: number, current: number) =>
   new ApiError(
@@ -706,6 +697,7 @@ export const weights = new Hono<App>()
               sql`state in ('uploading', 'complete')`,
               sql`not exists (select 1 from weight w where w.object_id = ${row.object.id}
                 and w.deleted_at is null and w.state <> 'aborted')`,
+              sql`not exists (select 1 from version_hold h where h.object_id = ${row.object.id})`,
             ),
           ),
         pointAtFinal(db, row.kind === "final" ? row.task_id : null, row.filename),

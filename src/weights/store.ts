@@ -1,4 +1,6 @@
 import { and, eq, sql } from "drizzle-orm";
+import type { Context } from "hono";
+import type { App } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
 import { storedObject, uploadPart } from "../db/schema.ts";
 import type { Bindings, Config } from "../env.ts";
@@ -84,6 +86,15 @@ export function openStore(origin: Origin): Store {
 /** Where clients reach the service: as configured, else the address of the request itself. */
 export const baseUrl = (config: Config, requestUrl: string) =>
   (config.PUBLIC_URL ?? new URL(requestUrl).origin).replace(/\/+$/, "");
+
+/** The store, for the handler of a request. */
+export const storeOf = (c: Context<App>): Store =>
+  openStore({
+    db: c.var.db,
+    env: c.env,
+    config: c.var.config,
+    base: baseUrl(c.var.config, c.req.url),
+  });
 
 /** RFC 6266 with RFC 8187's encoding; the plain name is for clients that know only that. */
 export function contentDisposition(kind: "attachment" | "inline", filename: string): string {

@@ -1,0 +1,63 @@
+import { type SQL, sql } from "drizzle-orm";
+import { type Column, type Fields, jsonPath } from "../filter/compile.ts";
+import { FilterError } from "../filter/parse.ts";
+
+/** The version that a model is known by: the one in production, else the newest. */
+const shown = sql`coalesce(
+  (select a.version_id from model_alias a where a.model_id = model.id and a.alias = 'production'),
+  (select v.id from model_version v where v.model_id = model.id order by v.number desc limit 1))`;
+
+const ofModel = (name: string): SQL => sql`model.${sql.identifier(name)}`;
+const ofVersion = (name: string): SQL =>
+  sql`(select v.${sql.identifier(name)} from model_version v where v.id = ${shown})`;
+const ofFile = (name: string): SQL =>
+  sql`(select o.${sql.identifier(name)} from model_version v join stored_object o on o.id = v.object_id where v.id = ${shown})`;
+
+const columns: Record<string, Column> = {
+  name: { sql: ofModel("name"), type: "text" },
+  description: { sql: ofModel("description"), type: "text" },
+  task_type: { sql: ofModel("task_type"), type: "text" },
+  license: { sql: ofModel("license"), type: "text" },
+  created_at: { sql: ofModel("created_at"), type: "time" },
+  updated_at: { sql: ofModel("updated_at"), type: "time" },
+  user: { sql: sql`(select name from user where user.id = model.user_id)`, type: "text" },
+  versions: {
+    sql: sql`(select count(*) from model_version v where v.model_id = model.id)`,
+    type: "number",
+  },
+  state: { sql: ofVersion("state"), type: "text" },
+  size: { sql: ofVersion("size"), type: "number" },
+  task_id: { sql: ofVersion("task_id"), type: "number" },
+  rank: { sql: ofFile("rank"), type: "number" },
+  alpha: { sql: ofFile("alpha"), type: "number" },
+  algorithm: { sql: ofFile("algorithm"), type: "text" },
+  base_arch: { sql: ofFile("base_arch"), type: "text" },
+  verified: { sql: ofFile("verified"), type: "text" },
+  final_loss: {
+    sql: sql`(select t.final_loss from model_version v join training_task t on t.id = v.task_id where v.id = ${shown})`,
+    type: "number",
+  },
+};
+
+/** What a filter over models can name. Throws FilterError for anything else. */
+export const modelFields: Fields = ({ path, position }) => {
+  const [first, ...rest] = path;
+  const column = Object.hasOwn(columns, String(first)) ? columns[String(first)] : undefined;
+  if (column && rest.length === 0) return column;
+  if (first === "tags" && rest.length > 0)
+    return { sql: sql`(${ofModel("tags")} ->> ${jsonPath(rest, position)})`, type: "any" };
+  if (first === "aliases" && rest.length > 0)
+    return {
+      sql: sql`(select v.number from model_alias a join model_version v on v.id = a.version_id where a.model_id = model.id and a.alias = ${rest.join(".")})`,
+      type: "number",
+    };
+  if (first === "metrics" && rest.length > 0)
+    return {
+      sql: sql`(select s.last from model_version v join metric_summary s on s.task_id = v.task_id where v.id = ${shown} and s.metric = ${rest.join(".")})`,
+      type: "number",
+    };
+  throw new FilterError(
+    `there is no field ${path.join(".")}; a model has ${Object.keys(columns).join(", ")}, tags.…, aliases.… and metrics.…`,
+    position,
+  );
+};

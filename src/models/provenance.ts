@@ -1,0 +1,191 @@
+import { desc, eq, type SQL, sql } from "drizzle-orm";
+import * as z from "zod";
+import { datasetAnswer, datasetsOf } from "../datasets/routes.ts";
+import type { Db } from "../db/client.ts";
+import {
+  decisions,
+  metricSummary,
+  model,
+  modelReview,
+  modelVersion,
+  storedObject,
+  taskConfig,
+  trainingTask,
+  weight,
+} from "../db/schema.ts";
+import { toWire } from "../http/wire.ts";
+import { taskAnswer } from "../tasks/fields.ts";
+import { taskColumns } from "../tasks/queries.ts";
+import { selectVersions, toVersion, versionAnswer } from "./queries.ts";
+
+const sampleAnswer = z.object({
+  weight_id: z.int(),
+  filename: z.string(),
+  sha256: z.string(),
+  prompt: z.string().nullable(),
+  seed: z.int().nullable(),
+  step: z.int().nullable(),
+  epoch: z.number().nullable(),
+});
+
+const figure = z.number().nullable();
+
+export const provenanceAnswer = versionAnswer.extend({
+  weight: z
+    .object({
+      attempt: z.int(),
+      kind: z.string(),
+      epoch: figure,
+      step: z.int().nullable(),
+      conv_rank: z.int().nullable(),
+      tensor_count: z.int().nullable(),
+      dtype: z.string().nullable(),
+    })
+    .nullable()
+    .describe("What else the file says; null where its row was purged."),
+  task: taskAnswer
+    .extend({
+      config: z
+        .object({ format: z.string(), path: z.string().nullable(), sha256: z.string() })
+        .nullable(),
+      config_snapshot: z.json(),
+      curve: z.string().describe("Where its loss curve is."),
+    })
+    .nullable()
+    .describe("The run; null where it was purged."),
+  metrics: z.record(z.string(), z.object({ last: figure, min: figure, max: figure })),
+  datasets: z.array(datasetAnswer),
+  samples: z.array(sampleAnswer).describe("The latest 50."),
+  review: z
+    .object({
+      decision: z.enum(decisions),
+      reviewer: z.string(),
+      reason: z.string().nullable(),
+      at: z.string(),
+      evidence: z.json().describe("What it was based on, as it was then."),
+    })
+    .nullable(),
+  cost: z
+    .object({
+      run: figure.describe("The version's own run."),
+      lineage: figure.describe("That run and all runs it goes on from, by parent_task_id."),
+    })
+    .describe("In the unit of the boxes' hourly prices; null where no price is known."),
+});
+
+/** The runs behind the version: its own, and those it goes on from. */
+const lineage = sql`
+  with recursive line (id, parent, cost, depth) as (
+    select t.id, t.parent_task_id, t.cost, 0 from training_task t where t.id = model_version.task_id
+    union
+    select t.id, t.parent_task_id, t.cost, depth + 1 from line join training_task t on t.id = line.parent where depth < 100)
+  select sum(cost) from (select distinct id, cost from line)`;
+
+/** A version with all that it comes from, in one round trip. */
+export async function readProvenance(db: Db, which: SQL | undefined) {
+  const of = <T extends SQL>(what: T) =>
+    sql`(select ${what} from ${modelVersion} join ${model} on ${model.id} = ${modelVersion.modelId} where ${which})`;
+  const taskId = of(sql`${modelVersion.taskId}`);
+  const [[row], [file], [run], metrics, datasets, samples, [review], [cost]] = await db.batch([
+    selectVersions(db, which),
+    db
+      .select({
+        attempt: weight.attempt,
+        kind: weight.kind,
+        epoch: weight.epoch,
+        step: weight.step,
+        conv_rank: storedObject.convRank,
+        tensor_count: storedObject.tensorCount,
+        dtype: storedObject.dtype,
+        metadata: storedObject.metadata,
+      })
+      .from(weight)
+      .innerJoin(storedObject, eq(storedObject.id, weight.objectId))
+      .where(eq(weight.id, of(sql`${modelVersion.weightId}`))),
+    db
+      .select({
+        task: taskColumns,
+        snapshot: taskConfig.snapshot,
+        config: {
+          format: taskConfig.format,
+          path: taskConfig.path,
+          sha256: taskConfig.sha256,
+        },
+      })
+      .from(trainingTask)
+      .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
+      .where(eq(trainingTask.id, taskId)),
+    db
+      .select({
+        metric: metricSummary.metric,
+        last: metricSummary.last,
+        min: metricSummary.min,
+        max: metricSummary.max,
+      })
+      .from(metricSummary)
+      .where(eq(metricSummary.taskId, taskId))
+      .limit(500),
+    datasetsOf(db, taskId),
+    db
+      .select({
+        weight_id: weight.id,
+        filename: weight.filename,
+        sha256: weight.sha256,
+        size: weight.size,
+        prompt: weight.prompt,
+        seed: weight.seed,
+        step: weight.step,
+        epoch: weight.epoch,
+        objectKey: storedObject.objectKey,
+        mediaType: storedObject.mediaType,
+      })
+      .from(weight)
+      .innerJoin(storedObject, eq(storedObject.id, weight.objectId))
+      .where(
+        sql`${weight.taskId} = ${taskId} and ${weight.kind} = 'sample' and ${storedObject.state} = 'complete' and (
+          (${weight.state} = 'complete' and ${weight.deletedAt} is null)
+          or exists (select 1 from review_sample r where r.weight_id = ${weight.id}))`,
+      )
+      .orderBy(desc(weight.step), desc(weight.id))
+      .limit(50),
+    db
+      .select({
+        decision: modelReview.decision,
+        reviewer: sql<string>`(select name from user where user.id = model_review.user_id)`,
+        reason: modelReview.reason,
+        at: modelReview.at,
+        evidence: modelReview.evidence,
+      })
+      .from(modelReview)
+      .where(eq(modelReview.versionId, of(sql`${modelVersion.id}`))),
+    db
+      .select({
+        run: sql<number | null>`(select cost from training_task where id = model_version.task_id)`,
+        lineage: sql<number | null>`(${lineage})`,
+      })
+      .from(modelVersion)
+      .where(eq(modelVersion.id, of(sql`${modelVersion.id}`))),
+  ]);
+  if (!row) return null;
+  const { metadata, ...facts } = file ?? { metadata: null };
+  const answer: z.infer<typeof provenanceAnswer> = {
+    ...toVersion(row),
+    weight: "kind" in facts ? facts : null,
+    task: run
+      ? {
+          ...toWire(run.task),
+          config: run.config?.sha256 ? run.config : null,
+          config_snapshot: run.snapshot,
+          curve: `/api/tasks/${run.task.id}/logs`,
+        }
+      : null,
+    metrics: Object.fromEntries(metrics.map(({ metric, ...figures }) => [metric, figures])),
+    datasets,
+    samples: samples.map(({ objectKey: _, mediaType: __, size: ___, ...sample }) => sample),
+    review: review ?? null,
+    cost: cost ?? { run: null, lineage: null },
+  };
+  return { row, answer, metadata, samples };
+}
+
+export type Provenance = NonNullable<Awaited<ReturnType<typeof readProvenance>>>;
