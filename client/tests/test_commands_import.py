@@ -128,8 +128,8 @@ class AdapterTest(TemporaryCase):
 
 
 class PastTest(TemporaryCase):
-    def past(self, metadata, tensors=None):
-        return past.Past(adapter.Adapter(weight_file(self.folder / "x.safetensors", metadata, tensors or linear(16, 8))))
+    def past(self, metadata, tensors=None, path="x.safetensors"):
+        return past.Past(adapter.Adapter(weight_file(self.folder / path, metadata, tensors or linear(16, 8))))
 
     def test_kohya(self):
         body = self.past(KOHYA).registration("here")
@@ -184,6 +184,16 @@ class PastTest(TemporaryCase):
         )
         found = self.past({"lora_adapter_metadata": json.dumps({"transformer.r": 8, "transformer.lora_alpha": 4})}, linear(8))
         self.assertEqual((found.fields["trainer"], found.fields["lora_alpha"]), ("diffusers", 4))
+
+    def test_a_file_called_like_every_other_is_named_after_its_folder(self):
+        for path, name in (
+            ("saves/qwen/adapter_model.safetensors", "qwen"),
+            ("saves/qwen/checkpoint-50/adapter_model.safetensors", "qwen"),
+            ("dog/pytorch_lora_weights.safetensors", "dog"),
+            ("dog/mine.safetensors", "mine"),
+        ):
+            (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
+            self.assertEqual(self.past({}, path=path).fields["task_name"], name)
 
     def test_optimizers(self):
         self.assertEqual(past.optimizer_of("Lion"), ("Lion", []))

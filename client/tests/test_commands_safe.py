@@ -371,6 +371,15 @@ class DiskTest(SafeCase):
         self.a_record(self.a_task(), before={str(first): records.state_of(first)})
         self.says_no("first.safetensors")
 
+    def test_a_whole_model_counts_unless_its_adapter_lies_beside_it(self):
+        task = self.whole()
+        self.write("checkpoint-5/model.safetensors", b"all of it")
+        self.says_no("checkpoint-5/model.safetensors: the ledger does not hold this file")
+        self.write("checkpoint-5/pytorch_lora_weights.safetensors", b"adapter")
+        self.says_no("checkpoint-5/pytorch_lora_weights.safetensors: the ledger does not hold this file")
+        self.store(task, "checkpoint-5/pytorch_lora_weights.safetensors", b"adapter", "checkpoint")
+        self.says_yes()
+
     def test_what_is_no_result(self):
         self.whole()
         self.write("aki-000002-state/optimizer.bin", b"state")
@@ -426,7 +435,7 @@ class WholeTest(ClientCase):
         server = self.serve()
         code, _, err = self.run_client("run", "--", *self.trainer(steps=4, logs=False))
         self.assertEqual(code, 0, err)
-        self.assertIn("safe to destroy this box: 1 runs and 1 files", err)
+        self.assertIn("safe to destroy this box: 1 run and 1 file", err)
         final = self.folder / "out" / "aki.safetensors"
         os.utime(final, (1, 1))
         code, out = self.safe()

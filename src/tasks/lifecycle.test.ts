@@ -185,6 +185,33 @@ describe("heartbeat", () => {
     await beat(id, { seq: 4, logs: [{ step: 1.5, metrics: { loss: 1 } }] }, 422);
   });
 
+  it("gives an imported run its curve, whose figures are then drawn from it", async () => {
+    const id = await register({
+      import: {
+        source: unique("file"),
+        started_at: "2026-05-01T10:00:00.000Z",
+        finished_at: "2026-05-01T11:00:00.000Z",
+      },
+    });
+    await beat(id, { attempt: 1, seq: 1, logs: entries(1, 20) });
+    const answer = await beat(id, { attempt: 1, seq: 2, logs: entries(21, 30) });
+    expect(answer).toMatchObject({ status: "success", attempt: 1 });
+    expect((await curve(id)).total).toBe(30);
+    const seen = await task(id);
+    expect(seen).toMatchObject({ status: "success", finished_at: "2026-05-01T11:00:00.000Z" });
+    expect(seen.attempts).toMatchObject([
+      { attempt: 1, status: "success", points: 30, started_at: "2026-05-01T10:00:00.000Z" },
+    ]);
+  });
+
+  it("tells a box whose run was cancelled while it waited", async () => {
+    const id = await register();
+    await ledger.call(`/api/tasks/${id}/cancel`, { key: member.key, json: {} });
+    const answer = await beat(id, { attempt: 1, seq: 1, logs: entries(1, 2) });
+    expect(answer).toMatchObject({ status: "cancelled", attempt: 1 });
+    expect((await task(id)).attempts).toMatchObject([{ status: "cancelled" }]);
+  });
+
   it("costs one round trip, at most 10 rows read and 5 written", async () => {
     const id = await register();
     for (let seq = 1; seq <= 20; seq++) {

@@ -283,11 +283,12 @@ export const lifecycle = new Hono<App>()
       };
       const answer = {
         status: trainingTask.status,
-        attempt: trainingTask.attempt,
+        attempt: sql<number>`${current}`,
         cancelRequested: trainingTask.cancelRequested,
       };
       const mine = meant(taskId, auth, body.attempt);
-      const attempt = body.attempt ?? sql`(select attempt from training_task where id = ${taskId})`;
+      const attempt =
+        body.attempt ?? sql`(select max(attempt, 1) from training_task where id = ${taskId})`;
       const accepted = sql`(${body.seq} > last_seq or exists (select 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1))`;
       const [, [begun], [beaten]] = await db.batch([
         watch.event(db, mine),
@@ -318,10 +319,13 @@ export const lifecycle = new Hono<App>()
           })
           .where(and(mine, sql`changes() = 0`))
           .returning(answer),
+        // A task that was imported, or cancelled while it waited, counts no attempt: this is its first.
         db.run(sql`
-          insert into task_attempt (task_id, attempt, key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info,
+          insert into task_attempt (task_id, attempt, status, started_at, finished_at,
+            key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info,
             last_seq, gaps, received, open_chunk, open_count, open_size, points, bytes, first_step, last_step, summary, tail)
-          select id, attempt, ${auth.keyId}, ${now}, gpu_info, cuda_version, hourly_price, node_info,
+          select id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at,
+            ${auth.keyId}, ${now}, gpu_info, cuda_version, hourly_price, node_info,
             ${body.seq}, ${body.seq > 1 ? JSON.stringify([[1, body.seq - 1]]) : "[]"}, 1,
             ${append ? 1 : 0}, ${append?.count ?? 0}, ${append?.size ?? 0}, ${append?.count ?? 0}, ${append?.size ?? 0},
             ${append?.firstStep ?? null}, ${append?.lastStep ?? null}, ${append?.summaryJson ?? "{}"}, ${tail}

@@ -1,14 +1,19 @@
-"""Real trainers, which nobody here wrote, on the CPU with tiny random models: run where torch is installed."""
+"""Real trainers, which nobody here wrote, on the CPU with tiny random models, recorded by the whole ledger.
+
+Run where torch is installed: `python3 -m unittest -v client.tests.real.test_real` from the repository's folder.
+"""
 
 import importlib.util
 import json
 import os
 import shutil
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
 from tests.helpers import ClientCase
+from tests.real.ledger import Ledger, lacking
 
 HERE = Path(__file__).resolve().parent
 OFFLINE = {
@@ -22,9 +27,9 @@ OFFLINE = {
 
 
 def missing(*modules):
-    """The modules that are not installed, as a reason to skip; empty when all are."""
+    """What is not installed, as a reason to skip; empty when all is."""
     absent = [name for name in modules if importlib.util.find_spec(name) is None]
-    return f"{', '.join(absent)} not installed" if absent else ""
+    return f"{', '.join(absent)} not installed" if absent else lacking()
 
 
 def exact(folder):
@@ -35,17 +40,40 @@ def exact(folder):
 
 
 class RealCase(ClientCase):
-    def record(self, *command, timeout=240):
-        """The strict server after the trainer ran in its own folder."""
-        server = self.serve(interval=1.0)
-        code, out, err = self.run_client("run", "--", *command, timeout=timeout, env=OFFLINE)
+    """Each class of tests has a whole ledger of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        home = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(home.cleanup)
+        cls.ledger = Ledger(Path(home.name))
+        cls.addClassCleanup(cls.ledger.close)
+
+    def environment(self, **extra):
+        return {**super().environment(), "LEDGER_URL": self.ledger.url, "LEDGER_KEY": self.ledger.key, **extra}
+
+    def record(self, *command, timeout=300):
+        """The recorded run, after the trainer ran in the test's folder and the box was found safe to destroy."""
+        code, _, err = self.run_client("run", "--", *command, timeout=timeout, env=OFFLINE)
         self.assertEqual(code, 0, err[-3000:])
-        return server
+        task = self.ledger.newest()
+        self.assertEqual((task["status"], task["exit_code"]), ("success", 0), err[-3000:])
+        self.assertIn("[ledger] safe to destroy this box: ", err)
+        self.assertEqual(self.run_client("safe")[0], 0)
+        return task
 
     def assert_close(self, got, expected):
         self.assertEqual(sorted(got), sorted(expected))
         for step, value in expected.items():
             self.assertAlmostEqual(got[step], value, delta=abs(value) * 2e-3)
+
+    def assert_held(self, task, folder, kinds):
+        """`kinds` is {file name: (kind, step)} of all that has to be there, but for the console."""
+        files = {name: file for name, file in self.ledger.files(task).items() if file["kind"] != "state"}
+        self.assertEqual({name: (file["kind"], file["step"]) for name, file in files.items()}, kinds)
+        for name, file in files.items():
+            self.assertTrue(self.ledger.holds(file, folder / name), name)
 
 
 @unittest.skipIf(missing("torch", "transformers", "peft"), missing("torch", "transformers", "peft"))
@@ -54,34 +82,31 @@ class TransformersTest(RealCase):
         return sys.executable, HERE / "train_peft.py", "--output_dir", "out", *more
 
     def test_loss_from_lines_weights_and_end(self):
-        for every in (1, 4):
-            with self.subTest(logging_steps=every):
-                server = self.record(*self.train("--logging_steps", every, "--max_steps", 16))
-                task = server.tasks[1]
-                self.assertEqual(task["status"], "success")
-                self.assert_close(server.points(1, "loss"), exact(self.folder / "out"))
-                self.assertEqual(sorted(server.points(1, "grad_norm")), sorted(exact(self.folder / "out")))
-                beats = task["attempts"][1]["beats"]
-                self.assertEqual(beats[max(beats)]["progress"]["total_steps"], 16)
-                held = server.held(1)
-                for name in ("adapter_model.safetensors", "checkpoint-5/adapter_model.safetensors"):
-                    self.assertEqual(held[name], (self.folder / "out" / name).read_bytes())
-                kinds = {w["filename"]: (w["kind"], w.get("step")) for w in server.weights.values()}
-                self.assertEqual(kinds["adapter_model.safetensors"], ("final", None))
-                self.assertEqual(kinds["checkpoint-5/adapter_model.safetensors"], ("checkpoint", 5))
-                self.assertEqual(kinds["checkpoint-5/adapter_config.json"], ("config", 5))
-                self.assertNotIn("checkpoint-5/optimizer.pt", kinds)
-                shutil.rmtree(self.folder / "out")
+        for more in (("--logging_steps", 1), ("--logging_steps", 4), ()):
+            with self.subTest(more=more):
+                task = self.record(*self.train("--max_steps", 16, *more))
+                out = self.folder / "out"
+                self.assert_close(self.ledger.points(task, "loss"), exact(out))
+                self.assertEqual(sorted(self.ledger.points(task, "grad_norm")), sorted(exact(out)))
+                self.assertEqual(task["progress"]["total_steps"], 16)
+                kinds = {"adapter_model.safetensors": ("final", None), "adapter_config.json": ("config", None)}
+                for step in (5, 10, 15, 16):
+                    kinds[f"checkpoint-{step}/adapter_model.safetensors"] = ("checkpoint", step)
+                    kinds[f"checkpoint-{step}/adapter_config.json"] = ("config", step)
+                self.assert_held(task, out, kinds)
+                final = self.ledger.files(task)["adapter_model.safetensors"]
+                self.assertEqual((final["rank"], final["algorithm"]), (4, "lora"))
+                shutil.rmtree(out)
 
     def test_a_trainer_that_prints_nothing(self):
-        server = self.record(*self.train("--quiet"))
-        self.assert_close(server.points(1, "loss"), exact(self.folder / "out"))
+        task = self.record(*self.train("--quiet"))
+        self.assert_close(self.ledger.points(task, "loss"), exact(self.folder / "out"))
 
     @unittest.skipIf(missing("tensorboard"), missing("tensorboard"))
     def test_tensorboard(self):
-        server = self.record(*self.train("--report_to", "tensorboard"))
-        self.assert_close(server.points(1, "train/loss"), exact(self.folder / "out"))
-        self.assertEqual(server.points(1, "loss"), server.points(1, "train/loss"))
+        task = self.record(*self.train("--report_to", "tensorboard"))
+        self.assert_close(self.ledger.points(task, "train/loss"), exact(self.folder / "out"))
+        self.assertEqual(self.ledger.points(task, "loss"), self.ledger.points(task, "train/loss"))
 
 
 @unittest.skipIf(missing("torch", "accelerate", "safetensors", "tqdm"), missing("torch", "accelerate", "safetensors", "tqdm"))
@@ -90,25 +115,25 @@ class AccelerateTest(RealCase):
         tracker = "none" if missing("tensorboard") else "tensorboard"
         launch = (sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1")
         script = (HERE / "train_accelerate.py", "--output_dir", "out", "--report_to", tracker)
-        server = self.record(*launch, *script)
-        self.assertEqual(server.tasks[1]["status"], "success")
-        self.assertEqual(sorted(server.points(1, "loss")), list(range(1, 13)))
+        task = self.record(*launch, *script)
+        self.assertEqual(sorted(self.ledger.points(task, "loss")), list(range(1, 13)))
         if tracker == "tensorboard":
-            self.assertEqual(sorted(server.points(1, "lr")), list(range(1, 13)))
-        kinds = {w["filename"]: w["kind"] for w in server.weights.values() if w["kind"] != "state"}
-        self.assertEqual(
-            kinds,
+            self.assertEqual(sorted(self.ledger.points(task, "lr")), list(range(1, 13)))
+        self.assert_held(
+            task,
+            self.folder / "out",
             {
-                "pytorch_lora_weights.safetensors": "final",
-                "checkpoint-5/pytorch_lora_weights.safetensors": "checkpoint",
-                "checkpoint-10/pytorch_lora_weights.safetensors": "checkpoint",
+                "pytorch_lora_weights.safetensors": ("final", None),
+                "checkpoint-5/pytorch_lora_weights.safetensors": ("checkpoint", 5),
+                "checkpoint-10/pytorch_lora_weights.safetensors": ("checkpoint", 10),
             },
         )
 
 
 @unittest.skipIf(missing("torch", "llamafactory"), missing("torch", "llamafactory"))
 class LlamaFactoryTest(RealCase):
-    def test_a_run_from_its_yaml_file(self):
+    def prepare(self):
+        """A tiny model, a dataset of 24 rows, and an older run's log in the output folder."""
         sys.path.insert(0, str(HERE))
         self.addCleanup(sys.path.remove, str(HERE))
         from tiny import WORDS, save_with_tokenizer
@@ -120,26 +145,71 @@ class LlamaFactoryTest(RealCase):
         rows = [{"instruction": words, "input": "", "output": words} for _ in range(24)]
         (data / "tiny.json").write_text(json.dumps(rows))
         (data / "dataset_info.json").write_text(json.dumps({"tiny": {"file_name": "tiny.json"}}))
-        (self.folder / "sft.yaml").write_text(
-            "### model\nmodel_name_or_path: model\nstage: sft\ndo_train: true\nfinetuning_type: lora\nlora_rank: 4\n"
-            "lora_target: q_proj,v_proj\ndataset: tiny\ndataset_dir: data\ntemplate: empty\ncutoff_len: 64\n"
-            "output_dir: saves/tiny\nlogging_steps: 2\nsave_steps: 6\nper_device_train_batch_size: 2\nmax_steps: 12\n"
-            "report_to: none\nlearning_rate: 1.0e-3\nuse_cpu: true\noverwrite_cache: true\n"
-        )
         saves = self.folder / "saves" / "tiny"
         saves.mkdir(parents=True)
         old = '{"current_steps": 2, "total_steps": 12, "loss": 99.0, "lr": 1.0, "epoch": 0.1}\n'
         (saves / "trainer_log.jsonl").write_text(old)
-        server = self.record(Path(sys.executable).with_name("llamafactory-cli"), "train", "sft.yaml")
-        task = server.tasks[1]
-        self.assertEqual(task["status"], "success")
-        self.assertIn("lora_rank: 4", task["fields"]["config"]["text"])
-        self.assert_close(server.points(1, "loss"), exact(saves))
-        self.assertEqual(sorted(server.points(1, "lr")), [2, 4, 6, 8, 10, 12])
-        self.assertEqual((task["datasets"][0]["name"], task["datasets"][0]["image_count"]), ("tiny", 24))
-        kinds = {w["filename"]: w["kind"] for w in server.weights.values()}
-        self.assertEqual(kinds["adapter_model.safetensors"], "final")
-        self.assertEqual(kinds["checkpoint-6/adapter_model.safetensors"], "checkpoint")
+        return saves
+
+    settings = {
+        "model_name_or_path": "model",
+        "stage": "sft",
+        "do_train": "true",
+        "finetuning_type": "lora",
+        "lora_rank": "4",
+        "lora_target": "q_proj,v_proj",
+        "dataset": "tiny",
+        "dataset_dir": "data",
+        "template": "empty",
+        "cutoff_len": "64",
+        "output_dir": "saves/tiny",
+        "logging_steps": "2",
+        "save_steps": "6",
+        "per_device_train_batch_size": "2",
+        "max_steps": "12",
+        "report_to": "none",
+        "learning_rate": "1.0e-3",
+        "use_cpu": "true",
+        "overwrite_cache": "true",
+    }
+    columns = {
+        "trainer": "llama-factory",
+        "task_name": "tiny",
+        "model_type": "llm",
+        "lora_rank": 4,
+        "lora_alpha": 8,
+        "batch_size": 2,
+        "max_steps": 12,
+        "data_dir": "data/tiny",
+        "network_algo": "lora",
+        "seed": 42,
+    }
+
+    def check(self, task, saves, rate):
+        self.assertEqual({name: task[name] for name in self.columns}, self.columns)
+        self.assertEqual(task["learning_rate"], rate)
+        self.assertIn("lora_alpha", task["defaulted_fields"])
+        self.assert_close(self.ledger.points(task, "loss"), exact(saves))
+        self.assertEqual(sorted(self.ledger.points(task, "lr")), [2, 4, 6, 8, 10, 12])
+        facts = self.ledger.get(f"/api/tasks/{task['id']}/datasets")["datasets"]
+        self.assertEqual([(fact["name"], fact["image_count"]) for fact in facts], [("tiny", 24)])
+        files = self.ledger.files(task)
+        for name, kind in (("adapter_model.safetensors", "final"), ("checkpoint-6/adapter_model.safetensors", "checkpoint")):
+            self.assertEqual(files[name]["kind"], kind)
+            self.assertTrue(self.ledger.holds(files[name], saves / name), name)
+
+    def test_a_run_from_its_yaml_file_with_an_argument_over_it(self):
+        saves = self.prepare()
+        text = "### model\n" + "".join(f"{name}: {value}\n" for name, value in self.settings.items())
+        (self.folder / "sft.yaml").write_text(text)
+        program = Path(sys.executable).with_name("llamafactory-cli")
+        self.check(self.record(program, "train", "sft.yaml", "learning_rate=2.0e-3"), saves, 0.002)
+
+    def test_a_run_from_arguments_alone(self):
+        saves = self.prepare()
+        words = [word for name, value in self.settings.items() for word in (f"--{name}", value)]
+        program = Path(sys.executable).with_name("llamafactory-cli")
+        self.check(self.record(program, "train", *words), saves, 0.001)
 
 
 if __name__ == "__main__":

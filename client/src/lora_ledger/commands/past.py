@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..points import iso
+from ..trainers.files import ADAPTER
 from .adapter import flag, loads, number, whole
 
 MAX_TAGS = 20_000
@@ -54,7 +55,7 @@ class Past:
         else:
             self._peft()
         self._modelspec(metadata)
-        self.fields.setdefault("task_name", Path(adapter.path).stem or "imported")
+        self.fields.setdefault("task_name", _name_of(Path(adapter.path).absolute()))
         self.fields.setdefault("model_type", "llm" if self.fields.get("base_arch") == "llm" else "stable-diffusion")
         if self.finished is None:
             self.finished = _mtime(adapter.path)
@@ -278,6 +279,14 @@ class Past:
         if self.datasets:
             body["datasets"] = self.datasets
         return body
+
+
+def _name_of(path):
+    """A run's name by its file; the folder's where every run's file is called the same."""
+    if not ADAPTER.match(path.name):
+        return path.stem or "imported"
+    folder = path.parent
+    return (folder.parent if re.fullmatch(r"checkpoint-\d+|epoch\d+|step\d+", folder.name) else folder).name or path.stem
 
 
 _LENGTHS = {"task_name": 300, "notes": 50_000, "base_arch": 100, "network_algo": 100}

@@ -5,6 +5,7 @@ One JSON file a run beside the spool folder, made before the trainer starts, wit
 
 import json
 import os
+import re
 import threading
 import time
 import uuid
@@ -12,10 +13,13 @@ from pathlib import Path
 
 from .. import say
 from ..spool import Busy, _lock_file
+from ..trainers.files import ADAPTER
 
 MOST_FILES = 50_000
 WEIGHTS = {".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf"}
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".webm"}
+# The whole model beside an adapter of the same checkpoint: accelerate's and transformers' state, no result.
+WHOLE_MODEL = re.compile(r"(?:pytorch_)?model(?:-\d+-of-\d+)?\.(?:safetensors|bin)$")
 # Training states (optimizer, random numbers) are for resuming; the ledger keeps results.
 STATES = ("optimizer", "scheduler", "random_states", "rng_state", "training_args", "scaler", "sampler")
 
@@ -49,6 +53,7 @@ def produced(top):
 
     # A folder that cannot be listed may hold the very file that is missing: that is an error, not an empty folder.
     for folder, _, names in os.walk(top, onerror=fail):
+        beside_adapter = any(ADAPTER.match(name) for name in names)
         for name in names:
             looked += 1
             if looked > MOST_FILES:
@@ -56,7 +61,7 @@ def produced(top):
             path = Path(folder) / name
             ending = path.suffix.lower()
             if ending in WEIGHTS or (ending in IMAGES and is_sample(path, top)):
-                if is_state(path, top):
+                if is_state(path, top) or (beside_adapter and WHOLE_MODEL.match(name)):
                     states += 1
                 else:
                     results.append(path)

@@ -68,6 +68,11 @@ class Check:
             self._look(folder, before)
         return not self.missing
 
+    def counted(self):
+        """What was found safe, in words."""
+        parts = ((self.runs, "run"), (self.files, "file"))
+        return " and ".join(f"{n} {word}{'s' if n != 1 else ''}" for n, word in parts)
+
     def _hear_spool(self, spool):
         if spool.task_id is None:
             return
@@ -132,7 +137,11 @@ class Check:
             self.missing.append(f"task {task}: is {answer.get('status')} in the ledger; its end has not arrived")
         elif answer.get("failure_reason") == "lost":
             self.missing.append(f"task {task}: the ledger lost it; its end has not arrived")
-        if expected:
+        if expected is None:
+            # A run that is only named here: at least the numbers that the ledger has seen must be without gaps.
+            newest = (answer.get("attempts") or [{}])[0]
+            expected = (newest.get("attempt") or 0, newest.get("last_seq") or 0)
+        if expected[0]:
             self._ask_points(task, answer, *expected)
         whole = {}
         for weight in sorted(weights, key=lambda w: w.get("id") or 0):
@@ -227,8 +236,7 @@ def safe(settings, options):
         check.missing.append(f"the check itself failed ({type(error).__name__}: {error})")
         good = False
     if good and not check.missing:
-        runs = f"{check.runs} run{'s' if check.runs != 1 else ''}"
-        put(f"SAFE: {runs} and {check.files} file{'s' if check.files != 1 else ''} are stored and checked at {settings.url}")
+        put(f"SAFE: {check.counted()} are stored and checked at {settings.url}")
         if check.states:
             say.notice(f"{check.states} files that only serve to resume training (optimizer states) are not kept by the ledger")
         return 0
@@ -255,7 +263,7 @@ def tell_at_end(settings, runner):
         say.trouble(error)
         return
     if good:
-        say.notice(f"safe to destroy this box: {check.runs} runs and {check.files} files are stored and checked")
+        say.notice(f"safe to destroy this box: {check.counted()} are stored and checked")
     else:
         say.notice(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
 
