@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
+import { archive } from "./archive/routes.ts";
 import { auditLog } from "./audit/routes.ts";
 import { type App, requireKey } from "./auth/middleware.ts";
 import { keys, me, users } from "./auth/routes.ts";
@@ -53,6 +54,7 @@ export const app = new Hono<App>()
   .route("/api/tasks", tasks)
   .route("/api/tasks", bulk)
   .route("/api/tasks", lifecycle)
+  .route("/api/tasks", archive)
   .route("/api/tasks", logs)
   .route("/api/tasks", datasets)
   .route("/api/tasks", taskWeights)

@@ -321,6 +321,23 @@ export const routeTable: Record<string, RouteRights> = {
     ask: async (rows) => post(`/api/tasks/${await rows.task()}/attempts`),
     audit: "task.attempt",
   },
+  "POST /api/tasks/:id/attempts/:attempt/logs": {
+    scope: "tasks:write",
+    box: true,
+    reach: "write",
+    ask: async (rows) =>
+      post(`/api/tasks/${await rows.task({ importSource: "x" })}/attempts/1/logs`, {
+        seq: 1,
+        logs: [{ step: 1, metrics: { loss: 1 } }],
+      }),
+    audit: { none: "A curve comes in many parts; the import itself is noted." },
+  },
+  "GET /api/tasks/:id/archive": {
+    scope: "tasks:read",
+    box: true,
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/tasks/${await rows.task()}/archive` }),
+  },
   "POST /api/tasks/:id/heartbeat": {
     scope: "tasks:write",
     box: true,

@@ -4,6 +4,7 @@ import * as z from "zod";
 import { type App, allow } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
 import { encodeCursor, pageQuery } from "../http/page.ts";
+import { streamOf } from "../http/stream.ts";
 import { describe, validate } from "../http/validate.ts";
 import { choiceName, chooseTasks, placeOf, taskChoice } from "../tasks/choice.ts";
 import { listTasks } from "../tasks/queries.ts";
@@ -58,10 +59,10 @@ function pagesOf<T extends { values: (string | number | null)[] }>(rows: T[]): T
 }
 
 /**
- * Reads a page when the client has taken the one before; one that is gone stops the reading. A page
- * comes as one JSON text, which costs a Worker a fraction of the driver's value for each cell.
+ * The pieces of an export. A page comes from the database as one JSON text, which costs a Worker a
+ * fraction of what the driver's value for each cell does.
  */
-function stream(
+async function* exported(
   db: Db,
   base: SQL | undefined,
   pages: number[][],
@@ -73,27 +74,17 @@ function stream(
     groups.push(
       sql`json_array(${sql.join(columns.slice(at, at + ARGUMENTS).map(jsonArgument), sql`, `)})`,
     );
-  const left = pages.values();
-  return new ReadableStream<Uint8Array>(
-    {
-      start: (controller) => controller.enqueue(writer.begin()),
-      async pull(controller) {
-        const { value: ids } = left.next();
-        if (!ids) {
-          controller.enqueue(writer.end());
-          return controller.close();
-        }
-        const [found] = await db.all<{ rows: string }>(sql`
-          select json_group_array(json_array(training_task.id, ${sql.join(groups, sql`, `)})) as rows
-          from training_task left join task_config on task_config.task_id = training_task.id
-          where ${and(base, sql`training_task.id in (select value from json_each(${JSON.stringify(ids)}))`)}`);
-        const rows: [number, ...Cell[][]][] = JSON.parse(found?.rows ?? "[]");
-        const byId = new Map(rows.map(([id, ...cells]) => [id, [cells.flat()]]));
-        controller.enqueue(writer.rows(ids.flatMap((id) => byId.get(id) ?? [])));
-      },
-    },
-    { highWaterMark: 0 },
-  );
+  yield writer.begin();
+  for (const ids of pages) {
+    const [found] = await db.all<{ rows: string }>(sql`
+      select json_group_array(json_array(training_task.id, ${sql.join(groups, sql`, `)})) as rows
+      from training_task left join task_config on task_config.task_id = training_task.id
+      where ${and(base, sql`training_task.id in (select value from json_each(${JSON.stringify(ids)}))`)}`);
+    const rows: [number, ...Cell[][]][] = JSON.parse(found?.rows ?? "[]");
+    const byId = new Map(rows.map(([id, ...cells]) => [id, [cells.flat()]]));
+    yield writer.rows(ids.flatMap((id) => byId.get(id) ?? []));
+  }
+  yield writer.end();
 }
 
 export const taskExport = new Hono<App>().get(
@@ -134,7 +125,7 @@ export const taskExport = new Hono<App>().get(
       c.header("Link", `<${url.pathname}${url.search}>; rel="next"`);
     }
     const ids = pages.map((page) => page.map(({ id }) => id));
-    return c.body(stream(db, base, ids, columns, writer(columns)), 200, {
+    return c.body(streamOf(exported(db, base, ids, columns, writer(columns))), 200, {
       "Content-Type": type,
       "Content-Disposition": `attachment; filename="tasks.${format}"`,
     });

@@ -175,3 +175,18 @@ export const isComplete = (attempts: AttemptLogs[], raw: RawChunk[]): boolean =>
   const read = raw.reduce((sum, c) => sum + c.segments.reduce((n, s) => n + s.p.length, 0), 0);
   return read >= points;
 };
+
+export type Place = { attempt: number; chunk: number };
+export type ChunkText = { attempt: number; chunk: number; points: string };
+
+/** The next chunks behind a place, at most about 3 MB of points, at least one. */
+export const nextChunks = (taskId: number, after: Place, attempt: number | undefined) => {
+  const behind = sql`task_id = ${taskId} and (attempt, chunk) > (${after.attempt}, ${after.chunk})
+    ${attempt === undefined ? sql`` : sql`and attempt = ${attempt}`}`;
+  return sql`
+    select c.attempt, c.chunk, c.points from (
+      select attempt, chunk, sum(size) over (order by attempt, chunk) as upto, row_number() over (order by attempt, chunk) as nth
+      from log_chunk where ${behind} order by attempt, chunk limit 48) n
+    join log_chunk c on c.task_id = ${taskId} and c.attempt = n.attempt and c.chunk = n.chunk
+    where n.upto <= 3000000 or n.nth = 1 order by c.attempt, c.chunk`;
+};

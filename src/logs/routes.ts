@@ -12,9 +12,12 @@ import { metricName, type Point, type StoredSegment, type Value } from "./points
 import {
   type AttemptLogs,
   attemptsQuery,
+  type ChunkText,
   cutoffOf,
   lossNames,
   metricOf,
+  nextChunks,
+  type Place,
   pointsOfSegments,
   readLogs,
   toAttempts,
@@ -73,21 +76,6 @@ const toWirePoint = ([step, epoch, ms, value]: Point): [
 const nextSince = (attempts: AttemptLogs[]) => {
   const last = attempts.at(-1);
   return `${last?.attempt ?? 0}.${last?.received ?? 0}`;
-};
-
-type Place = { attempt: number; chunk: number };
-type ChunkText = { attempt: number; chunk: number; points: string };
-
-/** The next chunks behind a place, at most about 3 MB of points, at least one. */
-const nextChunks = (taskId: number, after: Place, attempt: number | undefined) => {
-  const behind = sql`task_id = ${taskId} and (attempt, chunk) > (${after.attempt}, ${after.chunk})
-    ${attempt === undefined ? sql`` : sql`and attempt = ${attempt}`}`;
-  return sql`
-    select c.attempt, c.chunk, c.points from (
-      select attempt, chunk, sum(size) over (order by attempt, chunk) as upto, row_number() over (order by attempt, chunk) as nth
-      from log_chunk where ${behind} order by attempt, chunk limit 48) n
-    join log_chunk c on c.task_id = ${taskId} and c.attempt = n.attempt and c.chunk = n.chunk
-    where n.upto <= 3000000 or n.nth = 1 order by c.attempt, c.chunk`;
 };
 
 /** All points of a metric as CSV, a page of chunks at a time, so that memory stays bounded. */

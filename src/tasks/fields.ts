@@ -97,16 +97,54 @@ export const reservedFields: readonly string[] = [...serverFields, ...derivedFie
 
 const time = z.iso.datetime({ offset: true });
 
+/** How a run, or one attempt of it, ended; what only an import may state. */
+const pastEnd = {
+  finished_at: time.nullish(),
+  exit_code: z.int().nullish(),
+  failure_reason: z.enum(failureReasons).nullish(),
+  error_message: text(20_000).nullish(),
+  cost: z.number().min(0).nullish(),
+};
+
 /** What an import may state besides: a run of the past. */
 export const importSchema = z.strictObject({
   source: text(500)
     .min(1)
-    .describe("Where it comes from: a file's hash, another ledger's address, …"),
+    .describe(
+      "Where it comes from: a file's hash and row, another ledger's run, … A user's import from the same source finds the first one again, for good.",
+    ),
   status: z.enum(statuses).default("success"),
-  started_at: time.optional(),
-  finished_at: time.optional(),
-  final_loss: z.number().optional(),
+  created_at: time.nullish().describe("When it was recorded first."),
+  started_at: time.nullish(),
+  ...pastEnd,
+  final_loss: z.number().nullish(),
+  total_duration_sec: z.number().min(0).nullish().describe("Default: from start to end."),
+  convergence_step: z.int().min(0).nullish(),
+  weights_path: text(2000).nullish(),
+  progress: z.record(z.string(), jsonValue).nullish(),
+  defaulted_fields: z.array(text(100)).max(200).nullish(),
+  attempts: z
+    .array(
+      z.strictObject({
+        attempt: z.int().min(1).max(1000),
+        status: z.enum(statuses),
+        started_at: time,
+        ...pastEnd,
+        heartbeat_at: time.nullish(),
+        duration_sec: z.number().min(0).nullish(),
+        from_step: z.int().min(0).nullish(),
+        gpu_info: writableFields.gpu_info.nullish(),
+        cuda_version: writableFields.cuda_version.nullish(),
+        hourly_price: writableFields.hourly_price.nullish(),
+        node_info: jsonValue.nullish(),
+        tail: text(65_536).nullish(),
+      }),
+    )
+    .max(1000)
+    .nullish()
+    .describe("Its attempts, where they are known one by one."),
 });
+export type PastAttempts = NonNullable<z.infer<typeof importSchema>["attempts"]>;
 
 const taskShape = {
   ...Object.fromEntries(

@@ -136,7 +136,7 @@ export const cancelling = {
   updatedAt: now,
 };
 
-const MAX_METRICS = 500;
+export const MAX_METRICS = 500;
 const tailKept = (tail: string) => redactText(tail, "tail").text.slice(-16_384);
 
 export const lifecycle = new Hono<App>()

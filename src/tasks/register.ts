@@ -11,9 +11,9 @@ import { sha256Hex } from "../http/hash.ts";
 import { ApiError } from "../http/problem.ts";
 import { faultsOf, notValid } from "../http/validate.ts";
 import { fromWire } from "../http/wire.ts";
-import { redactCommand, redactJson } from "../secrets/redact.ts";
+import { redactCommand, redactJson, redactText } from "../secrets/redact.ts";
 import { type ReadConfig, readConfigFile, type SentFile, type Warning } from "./config.ts";
-import { importSchema, optionalFields, reservedFields } from "./fields.ts";
+import { importSchema, optionalFields, type PastAttempts, reservedFields } from "./fields.ts";
 import { taskColumns } from "./queries.ts";
 
 const fileInput = z
@@ -120,6 +120,52 @@ export async function readFileRegistration(
 
 const stem = (path: string) => path.replace(/^.*[/\\]/, "").replace(/\.[^.]*$/, "");
 
+/** The columns that an import states of a run that has ended elsewhere. */
+function pastColumns({
+  source,
+  attempts,
+  ...stated
+}: z.infer<typeof importSchema>): Record<string, unknown> {
+  const given = Object.entries(stated).filter(([, value]) => value !== null);
+  const { started_at: begun, finished_at: ended, error_message: error, final_loss } = stated;
+  return {
+    // What is not stated about the past keeps the default of a new row.
+    ...(begun &&
+      ended && {
+        total_duration_sec: Math.max(0, (Date.parse(ended) - Date.parse(begun)) / 1000),
+      }),
+    ...Object.fromEntries(given.filter(([, value]) => value !== undefined)),
+    ...(error && { error_message: redactText(error, "error_message").text }),
+    // Points that come later do not draw a stated loss anew.
+    final_loss_reported: typeof final_loss === "number",
+    import_source: source,
+    attempt: Math.max(0, ...(attempts ?? []).map(({ attempt }) => attempt)),
+  };
+}
+
+/** A statement that adds an imported run's attempts to the task that `taskId` selects. */
+function recordAttempts(db: Db, taskId: SQL, keyId: number, attempts: PastAttempts): Statement[] {
+  if (attempts.length === 0) return [];
+  const safe = attempts.map(({ node_info, tail, error_message, ...attempt }) => ({
+    ...attempt,
+    error_message: error_message && redactText(error_message, "error_message").text,
+    tail: tail && redactText(tail, "tail").text.slice(-16_384),
+    node_info: node_info && JSON.stringify(redactJson(node_info, "node_info").value),
+  }));
+  const names =
+    "attempt status started_at heartbeat_at finished_at duration_sec cost from_step gpu_info cuda_version hourly_price exit_code failure_reason error_message node_info tail".split(
+      " ",
+    );
+  const columns = sql.raw(names.join(", "));
+  const values = sql.raw(names.map((name) => `a.value ->> '${name}'`).join(", "));
+  return [
+    db.run(sql`
+      insert into task_attempt (task_id, key_id, ${columns})
+      select t.id, ${keyId}, ${values} from (select ${taskId} as id) t, json_each(${JSON.stringify(safe)}) a
+      where t.id is not null on conflict do nothing`),
+  ];
+}
+
 /** Splits what the client sent into columns, the rest (additional_args), and what to tell it. */
 function toRow({ fields, file }: NewTask) {
   const warnings: Warning[] = [...(file?.warnings ?? [])];
@@ -156,15 +202,7 @@ function toRow({ fields, file }: NewTask) {
     columns.additional_args = redact(redactJson(additional, "additional_args"));
   const defaulted = (file?.recognition.defaults ?? []).filter((name) => !(name in explicit));
   if (defaulted.length) columns.defaulted_fields = defaulted;
-  if (imported) {
-    const { source, ...ended } = imported;
-    Object.assign(columns, ended, { import_source: source });
-    if (ended.started_at && ended.finished_at)
-      columns.total_duration_sec = Math.max(
-        0,
-        (Date.parse(ended.finished_at) - Date.parse(ended.started_at)) / 1000,
-      );
-  }
+  if (imported) Object.assign(columns, pastColumns(imported));
   return {
     columns,
     warnings,
@@ -173,6 +211,8 @@ function toRow({ fields, file }: NewTask) {
       file?.recognition.config ??
       (config_snapshot ? redact(redactJson(config_snapshot, "config_snapshot")) : null),
     path: config?.path ?? null,
+    source: imported?.source,
+    attempts: imported?.attempts ?? [],
   };
 }
 
@@ -187,10 +227,12 @@ export async function registerTask(
   idempotencyKey: string | undefined,
   filename?: string,
 ) {
-  const { columns, warnings, datasets, snapshot, path } = toRow(input);
+  const { columns, warnings, datasets, snapshot, path, source, attempts } = toRow(input);
   const registrationKey = idempotencyKey
     ? `${auth.userId}:${idempotencyKey}`
-    : `made:${crypto.randomUUID()}`;
+    : source !== undefined
+      ? `import:${auth.userId}:${source}`
+      : `made:${crypto.randomUUID()}`;
   if (filename && columns.task_name === "untitled")
     columns.task_name = stem(filename) || "untitled";
   const parent = columns.parent_task_id;
@@ -231,6 +273,7 @@ export async function registerTask(
         on conflict do nothing`),
     );
   statements.push(...(await recordDatasets(db, mine, datasets)));
+  statements.push(...recordAttempts(db, mine, auth.keyId, attempts));
   const found = db
     .select({ ...taskColumns, registrationHash: trainingTask.registrationHash })
     .from(trainingTask)
@@ -239,9 +282,10 @@ export async function registerTask(
   const expire = db.run(sql`
     update training_task set registration_key = registration_key || ':until:' || id
     where registration_key = ${registrationKey} and created_at < strftime('%Y-%m-%dT%H:%M:%fZ','now','-30 days')`);
-  const [, [row]] = idempotencyKey
-    ? await batchAround(db, expire, [insert, ...statements], found)
-    : await batchAround(db, insert, statements, found);
+  const inserted = insert.returning({ id: trainingTask.id });
+  const [fresh, [row]] = idempotencyKey
+    ? await batchAround(db, expire, [inserted, ...statements], found)
+    : await batchAround(db, inserted, statements, found);
   if (!row) throw new Error("the task's row did not come back");
   const { registrationHash, ...task } = row;
   if (parent && task.parentTaskId === null)
@@ -250,6 +294,14 @@ export async function registerTask(
       message: `There is no task ${parent} that this key can read, so the run was recorded without a parent.`,
       path: "parent_task_id",
     });
+  if (!idempotencyKey && Array.isArray(fresh) && fresh.length === 0) {
+    warnings.push({
+      code: "already-imported",
+      message: `This was imported before, as task ${task.id}${task.deletedAt ? ", which is in the trash" : ""}; nothing was added.`,
+      path: "import.source",
+    });
+    return { task, warnings };
+  }
   if (registrationHash !== input.hash)
     throw new ApiError(
       422,

@@ -48,7 +48,7 @@ const attemptAnswer = z
   })
   .meta({ id: "Attempt" });
 
-const attemptColumns = {
+export const attemptColumns = {
   attempt: taskAttempt.attempt,
   status: taskAttempt.status,
   startedAt: taskAttempt.startedAt,
