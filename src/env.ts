@@ -37,6 +37,8 @@ const variables = z.object({
   ALLOW_SELF_APPROVAL: z.stringbool().default(false),
   /** After how many hours an upload that was never completed is swept. */
   UPLOAD_TTL_HOURS: number(24, 0.001, 720),
+  /** For how many days what is in the trash can be restored; then it is purged for good. */
+  TRASH_DAYS: number(30, 0.001, 36_500),
   /** A heartbeat's mean loss over so many times the mean before it is told as `loss_diverged`. */
   LOSS_DIVERGED_MULTIPLE: number(5, 1.1, 1e6),
   /** A run whose box lives but makes no step for so many minutes is told as `stalled`. */

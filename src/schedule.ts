@@ -1,6 +1,7 @@
 import { openDb } from "./db/client.ts";
 import { type Bindings, readConfig } from "./env.ts";
 import { settleLogs } from "./logs/settle.ts";
+import { emptyTrash } from "./trash/purge.ts";
 import { sweepUploads } from "./weights/sweep.ts";
 
 /** What the cron trigger does every minute: each job is bounded and goes on the next minute. */
@@ -9,6 +10,7 @@ export async function runSchedule(env: Bindings): Promise<void> {
   const db = openDb(config);
   const jobs = {
     settleLogs: () => settleLogs(db),
+    emptyTrash: () => emptyTrash(db, env, config),
     sweepUploads: () => sweepUploads(db, env, config),
   };
   for (const [name, job] of Object.entries(jobs)) {

@@ -129,6 +129,18 @@ export function rowsOf(ledger: Ledger, owner: Owner) {
         .returning();
       return first(made).id;
     },
+    /** One log point of the task's first attempt. */
+    async curve(taskId: number) {
+      await db.batch([
+        db.run(sql`update training_task set status = 'running', attempt = 1 where id = ${taskId}`),
+        db.run(
+          sql`insert into task_attempt (task_id, attempt, received, points) values (${taskId}, 1, 1, 1)`,
+        ),
+        db.run(sql`insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, summary, blocks, points)
+          values (${taskId}, 1, 1, 1, 1, 1, 1, 50, '{}', '{}', '[{"a":1,"q":1,"m":["loss"],"p":[[1,null,null,0.5]]}]')`),
+      ]);
+      return taskId;
+    },
     async config(taskId: number) {
       await db.run(sql`insert into task_config (task_id, format, sha256, original)
         values (${taskId}, 'toml', 'x', x'61203d2031')`);
@@ -159,6 +171,8 @@ export type RouteRights = {
   status?: number;
   /** What a row that is out of reach is answered with; 404 unless said. */
   hidden?: number;
+  /** Whether it reaches tasks in the trash; all others hide them. */
+  trash?: true;
   /** Of writes: the action of the one audit entry that each success leaves, or why it leaves none. */
   audit?: `${string}.${string}` | { none: string };
 };
@@ -241,10 +255,7 @@ export const routeTable: Record<string, RouteRights> = {
   "GET /api/tasks/export": {
     scope: "tasks:read",
     reach: "read",
-    ask: async (rows) => {
-      await rows.task();
-      return { path: "/api/tasks/export?format=csv" };
-    },
+    ask: async (rows) => ({ path: "/api/tasks/export?format=jsonl", shows: await rows.task() }),
   },
   "POST /api/tasks/bulk": {
     scope: "tasks:write",
@@ -262,12 +273,18 @@ export const routeTable: Record<string, RouteRights> = {
   "GET /api/table/sparklines": {
     scope: "tasks:read",
     reach: "read",
-    ask: async (rows) => ({ path: `/api/table/sparklines?ids=${await rows.task()}` }),
+    ask: async (rows) => {
+      const id = await rows.curve(await rows.task());
+      return { path: `/api/table/sparklines?ids=${id}`, shows: id };
+    },
   },
   "GET /api/table/changes": {
     scope: "tasks:read",
     reach: "read",
-    ask: async (rows) => ({ path: `/api/table/changes?ids=${await rows.task()}` }),
+    ask: async (rows) => {
+      const id = await rows.task();
+      return { path: `/api/table/changes?ids=${id}`, shows: id };
+    },
   },
   "GET /api/tasks/:id": {
     scope: "tasks:read",
@@ -296,6 +313,7 @@ export const routeTable: Record<string, RouteRights> = {
   "POST /api/tasks/:id/restore": {
     scope: "tasks:write",
     reach: "write",
+    trash: true,
     ask: async (rows) => {
       const id = await rows.task({ deletedAt: "2026-01-01T00:00:00.000Z" });
       return { method: "POST", path: `/api/tasks/${id}/restore` };

@@ -1,4 +1,4 @@
-import { type SQL, sql } from "drizzle-orm";
+import { is, SQL, sql } from "drizzle-orm";
 import type { Statement } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import type { auditSubjects, JsonValue } from "../db/schema.ts";
@@ -15,19 +15,20 @@ export const commandLine: Actor = { userId: null, keyId: null, address: "command
  * A statement that notes an action, for the batch of the change it is about. `rows` selects what
  * was changed as `id`, with the condition that it really was: behind the change itself that is
  * `changes() = 1`, which holds again for the statement behind this one. `detail` says what was
- * changed, in the wire's own names; never a secret.
+ * changed, in the wire's own names; never a secret. As SQL it is JSON made of columns of `changed`,
+ * which are those that `rows` selects.
  */
 export const audit = (
   db: Db,
   actor: Actor,
   action: `${(typeof auditSubjects)[number]}.${string}`,
   rows: SQL,
-  detail?: JsonValue,
+  detail?: JsonValue | SQL,
 ): Statement =>
   db.run(sql`
     insert into audit_entry (user_id, key_id, address, action, subject, subject_id, detail)
     select ${actor.userId}, ${actor.keyId}, ${actor.address}, ${action}, ${action.split(".")[0]}, changed.id,
-      ${detail === undefined ? null : JSON.stringify(detail)}
+      ${detail === undefined ? null : is(detail, SQL) ? detail : JSON.stringify(detail)}
     from (${rows}) as changed`);
 
 /** `rows` for audit() right behind a statement that changed the row of this id, or nothing. */

@@ -137,6 +137,8 @@ export const trainingTask = sqliteTable(
     finishedAt: text(),
     heartbeatAt: text(),
     deletedAt: text(),
+    /** Days in the trash count from here, where it is later: something still referred to the task. */
+    trashSince: text(),
     modelType: text({ enum: modelTypes }),
     baseArch: text(),
     trainer: text(),
@@ -204,6 +206,10 @@ export const trainingTask = sqliteTable(
     index("training_task_status").on(t.status).where(sql`deleted_at is null`),
     index("training_task_user").on(t.userId).where(sql`deleted_at is null`),
     index("training_task_trash").on(t.id).where(sql`deleted_at is not null`),
+    index("training_task_purge")
+      .on(sql`case when trash_since > deleted_at then trash_since else deleted_at end`)
+      .where(sql`deleted_at is not null`),
+    index("training_task_parent").on(t.parentTaskId).where(sql`parent_task_id is not null`),
     index("training_task_settle").on(t.settleAt).where(sql`settle_at is not null`),
     // The best of a group; only finished runs stand in it, so registering and heartbeats cost nothing.
     index("training_task_best")
@@ -228,6 +234,9 @@ export const trainingTask = sqliteTable(
     check("task_attempt", sql`${t.attempt} >= 0`),
   ],
 );
+
+/** Tasks that were purged, while rows of other tables are left to be taken away piece by piece. */
+export const purgedTask = sqliteTable("purged_task", { taskId: integer().primaryKey() });
 
 /** The trainer's own files, byte for byte but for secrets, and what was read from them. */
 export const taskConfig = sqliteTable("task_config", {

@@ -194,7 +194,9 @@ export const table = new Hono<App>()
             updatedAt: taskColumns.updatedAt,
           })
           .from(trainingTask)
-          .where(and(inArray(trainingTask.id, wanted), readable(auth))),
+          .where(
+            and(inArray(trainingTask.id, wanted), isNull(trainingTask.deletedAt), readable(auth)),
+          ),
       ]);
       return c.json({
         latest: (newest?.id ?? 0) + (noted?.id ?? 0),

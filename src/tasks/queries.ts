@@ -3,8 +3,16 @@ import type { Db } from "../db/client.ts";
 import { taskConfig, trainingTask } from "../db/schema.ts";
 import { behind, type Order, orderSql } from "../filter/compile.ts";
 
-const { keyId, registrationKey, registrationHash, settleAt, finalLossReported, watch, ...columns } =
-  getTableColumns(trainingTask);
+const {
+  keyId,
+  registrationKey,
+  registrationHash,
+  settleAt,
+  finalLossReported,
+  watch,
+  trashSince,
+  ...columns
+} = getTableColumns(trainingTask);
 
 /** A task's columns as answers give them. */
 export const taskColumns = columns;

@@ -246,7 +246,7 @@ export async function registerTask(
       registrationKey,
       registrationHash: input.hash,
       parentTaskId: parent
-        ? sql`(select id from training_task where id = ${parent} and ${readable(auth)})`
+        ? sql`(select id from training_task where id = ${parent} and deleted_at is null and ${readable(auth)})`
         : null,
     })
     .onConflictDoNothing({ target: trainingTask.registrationKey });

@@ -279,6 +279,9 @@ export const tasks = new Hono<App>()
           `A box key changes notes only, not ${beyond.join(", ")}.`,
         );
       const version = ifMatch(c.req.header("If-Match"));
+      const parent = body.parent_task_id;
+      const parentKnown = sql<number>`exists (
+        select 1 from training_task p where p.id = ${parent ?? null} and p.id <> ${taskId} and p.deleted_at is null)`;
       if (body.command) body.command = redactCommand(body.command).command;
       if (body.node_info) body.node_info = redactJson(body.node_info, "node_info").value;
       const [[changed], , [current]] = await db.batch([
@@ -295,16 +298,19 @@ export const tasks = new Hono<App>()
               isNull(trainingTask.deletedAt),
               writable(auth),
               version === null ? undefined : eq(trainingTask.version, version),
+              typeof parent === "number" ? parentKnown : undefined,
             ),
           )
           .returning(taskColumns),
         audit(db, auth, "task.update", ifChanged(taskId), briefly(body)),
         db
-          .select({ version: trainingTask.version })
+          .select({ version: trainingTask.version, parentKnown })
           .from(trainingTask)
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth))),
       ]);
       if (!current) throw notFound(`task ${taskId} of yours`);
+      if (!changed && (version === null || version === current.version) && !current.parentKnown)
+        throw notValid([{ path: "parent_task_id", message: "must be another task, not deleted" }]);
       if (!changed) throw changedMeanwhile(current.version);
       c.header("ETag", `"${changed.version}"`);
       return c.json(toWire(changed));

@@ -55,6 +55,15 @@ export async function sweepUploads(db: Db, env: Bindings, config: Config): Promi
       .set({ state: "removed", uploadId: null })
       .where(inArray(storedObject.id, done)),
     db.delete(uploadPart).where(inArray(uploadPart.objectId, done)),
+    // What no weight names any more, not even a deleted one, was a purged task's.
+    db
+      .delete(storedObject)
+      .where(
+        and(
+          inArray(storedObject.id, done),
+          sql`not exists (select 1 from weight w where w.object_id = ${storedObject.id})`,
+        ),
+      ),
   ]);
 }
 

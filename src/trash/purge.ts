@@ -1,0 +1,89 @@
+import { getTableName, type SQL, sql } from "drizzle-orm";
+import { audit, scheduledJob } from "../audit/audit.ts";
+import type { Db } from "../db/client.ts";
+import { logChunk, metricSummary, taskAttempt, taskDataset } from "../db/schema.ts";
+import type { Bindings, Config } from "../env.ts";
+import { openStore, sweepTime } from "../weights/store.ts";
+
+/**
+ * What may refer to the task `t`, each a condition that holds while it does. A child that is itself
+ * in the trash counts, since it can be restored.
+ */
+const references: SQL[] = [
+  sql`exists (select 1 from training_task c where c.parent_task_id = t.id)`,
+  sql`exists (select 1 from version_hold h where h.task_id = t.id)`,
+  // The samples that a decision was based on are of the version's own run.
+  sql`exists (select 1 from model_version v join review_sample s on s.version_id = v.id where v.task_id = t.id)`,
+];
+
+/** Whether nothing refers to the task `t`: only then may it be purged. */
+const unreferenced = sql`not (${sql.join(references, sql` or `)})`;
+
+/**
+ * Tables whose rows go with their task, by `task_id` and the rest of their key, and how many rows of
+ * each one call takes away.
+ */
+export const belongings = [
+  // A chunk holds up to 128 kB of points.
+  { table: logChunk, key: "attempt, chunk", most: 200 },
+  { table: metricSummary, key: "metric", most: 500 },
+  { table: taskAttempt, key: "attempt", most: 100 },
+  { table: taskDataset, key: "dataset_id, name", most: 200 },
+];
+
+const TASKS_AT_ONCE = 20;
+const WEIGHTS_AT_ONCE = 50;
+
+/**
+ * Purges what has been in the trash for TRASH_DAYS, unless something refers to it: that is looked
+ * at again a day later. A task and its settings go at once, noted in the audit, so that nobody can
+ * restore half a run; its other rows and its objects follow within bounds, call by call. Bytes that
+ * another task's weight shares stay. One round trip.
+ */
+export async function emptyTrash(db: Db, env: Bindings, config: Config): Promise<void> {
+  const store = openStore({ db, env, config, base: "" });
+  const longAgo = (days: number) => sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${days})`;
+  // As the index training_task_purge has it.
+  const since = sql`case when trash_since > deleted_at then trash_since else deleted_at end`;
+  const due = sql`(
+    select id from training_task where deleted_at is not null and (${since}) < ${longAgo(config.TRASH_DAYS)}
+    order by ${since} limit ${TASKS_AT_ONCE})`;
+  const purged = sql`select task_id from purged_task`;
+  const oldest = sql`(select min(task_id) from purged_task)`;
+  const files = sql`select id from weight where task_id = ${oldest} order by id limit ${WEIGHTS_AT_ONCE}`;
+  const left = [...belongings.map(({ table }) => getTableName(table)), "weight"].map(
+    (name) => sql`exists (select 1 from ${sql.identifier(name)} where task_id = ${oldest})`,
+  );
+  await db.batch([
+    db.run(sql`
+      insert into purged_task (task_id)
+      select t.id from training_task t where t.id in ${due} and ${unreferenced}`),
+    audit(
+      db,
+      scheduledJob,
+      "task.purge",
+      sql`select t.id, t.task_name, t.user_id, t.deleted_at from purged_task p join training_task t on t.id = p.task_id`,
+      sql`json_object('task_name', changed.task_name, 'user_id', changed.user_id, 'deleted_at', changed.deleted_at)`,
+    ),
+    db.run(sql`
+      update training_task set trash_since = ${longAgo(config.TRASH_DAYS - 1)}
+      where id in ${due} and id not in (${purged})`),
+    db.run(sql`delete from task_config where task_id in (${purged})`),
+    db.run(sql`delete from training_task where id in (${purged})`),
+    ...belongings.map(({ table, key, most }) =>
+      db.run(sql`
+        delete from ${table} where task_id = ${oldest} and (${sql.raw(key)}) in (
+          select ${sql.raw(key)} from ${table} where task_id = ${oldest} limit ${most})`),
+    ),
+    db.run(sql`
+      update stored_object set state = 'aborted',
+        sweep_at = iif(state = 'uploading', ${sweepTime(store, true)}, ${sweepTime(store, false)})
+      where state <> 'aborted' and id in (select object_id from weight where id in (${files}))
+        and not exists (select 1 from weight w where w.object_id = stored_object.id
+          and w.task_id <> ${oldest} and w.deleted_at is null and w.state <> 'aborted')
+        and not exists (select 1 from version_hold h where h.object_id = stored_object.id)`),
+    db.run(sql`delete from weight where id in (${files})`),
+    db.run(sql`
+      delete from purged_task where task_id = ${oldest} and not (${sql.join(left, sql` or `)})`),
+  ]);
+}
