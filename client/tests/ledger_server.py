@@ -30,6 +30,7 @@ TASK_FIELDS = {
     "experiment_group",
     "output_dir",
     "lora_rank",
+    "started_by",
 }
 SERVER_FIELDS = {"id", "status", "attempt", "user_id", "cost", "created_at"}
 

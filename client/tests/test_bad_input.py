@@ -1,5 +1,6 @@
 """Whole runs of trainers that end early, fork, shout, say nothing, or share their folders with other runs."""
 
+import os
 import resource
 import sqlite3
 import subprocess
@@ -207,6 +208,49 @@ open("out/mine.safetensors", "wb").write({TENSORS!r})
         self.assertEqual(server.held(1)["mine-000001-state/optimizer.bin"], b"state")
         weight = next(w for w in server.weights.values() if "optimizer" in w["filename"])
         self.assertEqual((weight["kind"], weight["epoch"], weight["group"]), ("state", 1, "mine-000001-state"))
+
+
+class WrapperTest(BadInputCase):
+    def test_a_shell_script_around_the_trainer(self):
+        """The trainer's own command, file, folder, loss and weights are recorded, as if it had been named."""
+        server = self.serve()
+        work = self.folder / "work"
+        (work / "out").mkdir(parents=True)
+        (work / "my.toml").write_text(KOHYA.format(logs=""))
+        (work / "out" / "mine-000009.safetensors").write_bytes(TENSORS)
+        os.utime(work / "out" / "mine-000009.safetensors", (1, 1))
+        (work / "train_network.py").write_text(f"""
+import sys, time
+for n in range(1, 7):
+    sys.stderr.write(f"\\rsteps:  10%|#  | {{n}}/6 [00:01<00:01,  1.00s/it, avr_loss=0.{{n}}]")
+    sys.stderr.flush()
+    time.sleep(0.3)
+open("out/mine-000001.safetensors", "wb").write({TENSORS!r})
+open("out/mine.safetensors", "wb").write({TENSORS!r})
+print("\\nmodel saved.")
+""")
+        script = self.folder / "train.sh"
+        script.write_text(f'#!/bin/sh\nsleep 1\ncd work\nCONFIG=my.toml\n"{sys.executable}" train_network.py --config_file "$CONFIG" --wandb_api_key=x\n')
+        script.chmod(0o755)
+        for number, command in enumerate((["sh", "train.sh"], [str(script)]), 1):
+            code, _, err = self.run_client("run", "--", *command)
+            self.assertEqual((code, self.finish(number)[0]), (0, "success"), err)
+            fields = server.tasks[number]["fields"]
+            self.assertEqual(fields["config"]["text"], KOHYA.format(logs=""))
+            self.assertEqual(fields["command"][1:], ["train_network.py", "--config_file", "my.toml", "--wandb_api_key=[redacted]"])
+            self.assertEqual(fields["started_by"], command)
+            self.assertEqual(sorted(server.points(number, "loss")), [1, 2, 3, 4, 5, 6])
+            kinds = {w["filename"]: w["kind"] for w in server.weights.values() if w["task_id"] == number}
+            self.assertEqual(
+                {name: kind for name, kind in kinds.items() if kind != "state"},
+                {"train.sh": "config", "mine.safetensors": "final", "mine-000001.safetensors": "checkpoint"},
+            )
+
+    def test_a_script_that_trains_nothing_known(self):
+        server = self.serve()
+        code, _, err = self.run_client("run", "--", "sh", "-c", "echo hello; exit 3")
+        self.assertEqual((code, self.finish()[0]), (3, "failed"), err)
+        self.assertEqual(server.tasks[1]["fields"]["command"], ["sh", "-c", "echo hello; exit 3"])
 
 
 class ClockTest(BadInputCase):

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 import random
 import signal
 import socket
@@ -119,6 +120,20 @@ class RunTest(ClientCase):
         code, _, err = self.run_client("run", "--", "/no/such/trainer")
         self.assertEqual((code, len(server.tasks)), (127, 4))
         self.assertIn("there is no such command", err)
+
+    def test_a_machine_that_is_slow_to_describe_itself(self):
+        """Whatever is known before the registration waits for it."""
+        server = self.serve()
+        tools = self.folder / "tools"
+        tools.mkdir()
+        (tools / "git").write_text("#!/bin/sh\nsleep 3\nexit 1\n")
+        (tools / "git").chmod(0o755)
+        path = f"{tools}{os.pathsep}{os.environ['PATH']}"
+        code, _, err = self.run_client("run", "--", *self.trainer(steps=4), env={"PATH": path})
+        self.assertEqual(code, 0, err)
+        self.assertNotIn("refused", err)
+        self.assertEqual([fact["name"] for fact in server.tasks[1]["datasets"]], ["10_aki"])
+        self.assertEqual(sorted(server.points(1, "loss")), [1, 2, 3, 4])
 
     def test_nan_is_kept(self):
         server = self.serve()

@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-import time
 from unittest import mock
 
 from tests.helpers import TemporaryCase
@@ -161,11 +160,11 @@ class DatasetTest(TemporaryCase):
         )
         self.assertEqual(facts[0]["tag_distribution"], {"aki": 3, "1girl": 1, "solo": 1})
         source = Source(data / "10_aki", 10)
-        again = folder_facts(source, time.monotonic() + 9)
+        again = folder_facts(source, lambda: False)
         self.assertEqual(again["content_hash"], facts[0]["content_hash"])
         (data / "10_aki" / "1.txt").write_text("aki, changed")
         self.assertNotEqual(
-            folder_facts(source, time.monotonic() + 9)["content_hash"],
+            folder_facts(source, lambda: False)["content_hash"],
             facts[0]["content_hash"],
         )
 
@@ -188,10 +187,13 @@ class DatasetTest(TemporaryCase):
         for n in range(1200):
             (folder / f"{n}.png").touch()
             (folder / f"{n}.txt").write_text(f"tag {n}")
-        fact = folder_facts(Source(folder, 1), time.monotonic() + 9)
+        fact = folder_facts(Source(folder, 1), lambda: False)
         self.assertEqual((fact["image_count"], len(fact["tag_distribution"])), (1200, 1000))
-        self.assertIsNone(folder_facts(Source(folder, 1), time.monotonic() - 1))
-        self.assertIsNone(folder_facts(Source(self.folder / "gone", 1), time.monotonic() + 9))
+        with mock.patch.object(say, "notice") as told:
+            fact = folder_facts(Source(folder, 1), lambda: True)
+        self.assertEqual(fact, {"name": "1_many", "source_path": str(folder), "repeats": 1})
+        self.assertIn("too many to be looked through", told.call_args[0][0])
+        self.assertIsNone(folder_facts(Source(self.folder / "gone", 1), lambda: False))
 
 
 class WatchTest(TemporaryCase):

@@ -282,7 +282,7 @@ class FaultTest(TrainerCase):
     def test_exit_code_0_is_not_enough(self):
         for command, text, good, bad in (
             ("x", AI_TOOLKIT, {"final": True}, {"final": True, "stopped": "Job stopped"}),
-            ("x", AI_TOOLKIT, {"step": 2000, "total": 2000}, {"step": 3, "total": 2000}),
+            ("x", AI_TOOLKIT, {"final": True, "step": 2000, "total": 2000}, {"step": 2000, "total": 2000}),
             ("x", json.dumps(ONETRAINER), {"final": True, "step": 9, "total": 9}, {"final": True, "step": 3, "total": 9}),
             ("x", PIPE, {"marker": True}, {"final": True}),
             ("x", AXOLOTL, {"marker": True, "step": 5, "total": 9}, {"final": True, "step": 5, "total": 9}),

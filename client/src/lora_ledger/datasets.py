@@ -6,12 +6,16 @@ import os
 import time
 from collections import Counter
 
+from . import say
+
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl"}
 VIDEOS = {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".gif", ".mpg", ".mpeg", ".wmv"}
 MAX_TAGS = 1000
 MAX_TAG = 200
 MAX_FILES = 200_000
 MAX_SECONDS = 120.0
+# A run that has ended waits no longer than this for them.
+END_SECONDS = 10.0
 MAX_CAPTION = 65_536
 # A file of captions or rows beyond this is known by its name and size alone.
 MAX_ROWS_FILE = 64 * 1024 * 1024
@@ -26,7 +30,7 @@ class OutOfBounds(Exception):
 class Source:
     """Where training data lie, and how the trainer reads them.
 
-    `path` is a folder of images, or a file of captions or rows (`is_file`). `extension` is the captions' (with its
+    `path` is a folder of images, or a file of captions or rows (`is_file`). `endings` are the images'. `extension` is the captions' (with its
     dot); `recursive` looks into folders below; `skip(stem)` leaves out images by their name without its ending;
     `fallback` is the caption of an image that has none; `every_line` takes each line of a caption file as a caption
     of its own, else only the first counts; `captions_file` names one JSON file with all captions of the folder.
@@ -44,6 +48,7 @@ class Source:
         every_line=False,
         captions_file=None,
         is_file=False,
+        endings=IMAGES | VIDEOS,
     ):
         self.path = path
         self.repeats = _whole(repeats)
@@ -55,6 +60,7 @@ class Source:
         self.every_line = every_line
         self.captions_file = captions_file
         self.is_file = is_file
+        self.endings = endings
 
 
 def _whole(value):
@@ -66,7 +72,7 @@ def _whole(value):
         return None
 
 
-def _walk(source, deadline):
+def _walk(source, late):
     """({relative name: size}, {relative stem: path of its caption}) of the images and videos."""
     images, captions = {}, {}
     folders = [(source.path, "")]
@@ -76,14 +82,14 @@ def _walk(source, deadline):
         with os.scandir(folder) as found:
             for entry in found:
                 seen += 1
-                if seen > MAX_FILES or time.monotonic() > deadline:
+                if seen > MAX_FILES or late():
                     raise OutOfBounds
                 stem, ending = os.path.splitext(entry.name)
                 if source.recursive and entry.is_dir(follow_symlinks=False):
                     # ai-toolkit and others keep what is no training image in hidden and `_controls` folders.
                     if not entry.name.startswith(".") and entry.name != "_controls":
                         folders.append((entry.path, f"{prefix}{entry.name}/"))
-                elif ending.lower() in IMAGES or ending.lower() in VIDEOS:
+                elif ending.lower() in source.endings:
                     if not (source.skip and source.skip(stem)):
                         images[prefix + entry.name] = entry.stat().st_size
                 elif ending == source.extension:
@@ -96,21 +102,22 @@ def _tags(counter, caption):
     counter.update(tag[:MAX_TAG] for tag in (part.strip().lower() for part in caption.split(",")) if tag)
 
 
-def folder_facts(source, deadline):
-    """One folder's facts as the ledger takes them, or None when it cannot be read within the bounds.
+def folder_facts(source, late):
+    """One folder's facts as the ledger takes them; None when it cannot be read, only its name when it is beyond the bounds,
+    which `late()` tells.
 
     Tags are not multiplied by repeats. The hash covers sorted names, sizes and the captions' text.
     """
     digest = hashlib.sha256()
     tags = Counter()
     try:
-        images, captions = _walk(source, deadline)
+        images, captions = _walk(source, late)
         common = _captions_of(source.captions_file) if source.captions_file else {}
         for image in sorted(images):
             stem = os.path.splitext(image)[0]
             text = b""
-            if time.monotonic() > deadline:
-                return None
+            if late():
+                raise OutOfBounds
             if stem in captions:
                 try:
                     with open(captions[stem], "rb") as file:
@@ -123,8 +130,10 @@ def folder_facts(source, deadline):
             lines = text.decode("utf-8-sig", "replace").strip().splitlines() or [source.fallback or ""]
             for line in lines if source.every_line else lines[:1]:
                 _tags(tags, line)
-    except (OSError, OutOfBounds):
+    except OSError:
         return None
+    except OutOfBounds:
+        return _named_only(source)
     return {
         "name": source.name,
         "source_path": str(source.path),
@@ -133,6 +142,11 @@ def folder_facts(source, deadline):
         "tag_distribution": dict(tags.most_common(MAX_TAGS)),
         "content_hash": digest.hexdigest(),
     }
+
+
+def _named_only(source):
+    say.notice(f"the data in {source.path} are too many to be looked through; they are recorded by their name alone")
+    return {"name": source.name, "source_path": str(source.path), "repeats": source.repeats}
 
 
 def _caption_text(value):
@@ -157,7 +171,7 @@ def _captions_of(path):
     return {str(k): _caption_text(v) for k, v in document.items()} if isinstance(document, dict) else {}
 
 
-def file_facts(source, deadline):
+def file_facts(source, late):
     """Facts of one file of rows: JSON (a list, or a mapping by path), JSON lines, CSV or text, one row a line.
 
     What is larger than 64 MB or cannot be read as text is told by name and size, without a count.
@@ -175,8 +189,8 @@ def file_facts(source, deadline):
             rows = _rows(data.decode("utf-8-sig", "replace"), source.path.suffix)
             count = len(rows)
             for row in rows:
-                if time.monotonic() > deadline:
-                    return None
+                if late():
+                    return _named_only(source)
                 if isinstance(row, dict) and ("caption" in row or "tags" in row):
                     _tags(tags, _caption_text(row))
     except OSError:
@@ -213,8 +227,17 @@ def _rows(text, ending):
     return rows
 
 
-def collect(sources, seconds=MAX_SECONDS):
-    """Facts of all sources that can be read in the given time."""
-    deadline = time.monotonic() + seconds
-    facts = ((file_facts if s.is_file else folder_facts)(s, deadline) for s in sources[:MAX_SOURCES])
+def collect(sources, seconds=MAX_SECONDS, ended=None):
+    """Facts of all sources that can be looked through in the given time; once `ended` (an Event) is set, in END_SECONDS."""
+    start = time.monotonic()
+    last = None
+
+    def late():
+        nonlocal last
+        now = time.monotonic()
+        if last is None and ended is not None and ended.is_set():
+            last = now + END_SECONDS
+        return now - start > seconds or (last is not None and now > last)
+
+    facts = ((file_facts if s.is_file else folder_facts)(s, late) for s in sources[:MAX_SOURCES])
     return [fact for fact in facts if fact]

@@ -12,6 +12,8 @@ from .transport import Ledger
 
 # So many rows are written to the spool before the next heartbeat is due, to keep memory small.
 MANY_POINTS = 4000
+# Everything else of a run goes behind its registration, which every look at this machine has to end for.
+DESCRIBE_SECONDS = 180.0
 
 
 def ledger_of(settings):
@@ -103,14 +105,14 @@ class Recorder(Events):
         self.sender.wake()
 
     def add_datasets(self, facts):
-        """Has dataset facts recorded."""
-        if facts:
+        """Has dataset facts recorded, behind the registration; call from a thread that may wait for that."""
+        if facts and self._described.wait(DESCRIBE_SECONDS):
             self.spool.append("datasets", {"datasets": facts})
             self.sender.wake()
 
     def finish(self, status, **details):
         """Ends the record; call once. Details: error_message, exit_code, failure_reason, urgent."""
-        self._described.wait(60.0)
+        self._described.wait(DESCRIBE_SECONDS)
         self._stop.set()
         if self._beats.ident:
             self._beats.join(10.0)

@@ -16,6 +16,7 @@ from .points import Points
 from .process import Process, shell_code
 from .recorder import Recorder
 from .redact import redact_command, redact_text
+from .scout import Scout, wraps
 from .trainers import recognise
 from .trainers.launch import find_config
 from .watch import Watch
@@ -24,6 +25,8 @@ CONFIG_LIMIT = 4 * 1024 * 1024
 # The ledger takes 4 MB for both files together; a larger list of data is uploaded like a weight.
 DATASET_LIMIT = 512 * 1024
 GPU_SECONDS = 15.0
+# So long is registering held back for a trainer that a wrapping script has yet to start.
+SCOUT_SECONDS = 60.0
 # Between two looks for new event files.
 LOOK_SECONDS = 1.0
 # A trainer that forked and exited is followed until its processes end, or were silent for so long.
@@ -67,16 +70,21 @@ class RunCommand:
         self.superseded = False
         self.process = None
         self.recorder = None
+        self.scout = None
+        # The typed command, where that only wraps the one that trains.
+        self.wrapper = None
+        # Set once the trainer is known, or nothing is left to wait for.
+        self._known = threading.Event()
         self._interrupts = 0
         self._ended = threading.Event()
         self._stop_waiting = False
 
     def run(self):
         """Runs the trainer and returns the exit code to end with."""
-        self.config_path = self.options.config or find_config(self.command)
-        config, text = read_config(self.config_path)
+        config_path = self.options.config or find_config(self.command)
+        self.config, text = read_config(config_path)
         self.trainer = recognise(self.command, text, self.cwd, self.options.output_dir)
-        watch = Watch(self.trainer, self.options.upload_state)
+        self.watch = Watch(self.trainer, self.options.upload_state)
         readers = self._readers()
         resumed_at = self.trainer.resume_step()[0] or 0
         from_step = self._from_step()
@@ -91,9 +99,11 @@ class RunCommand:
         except OSError as error:
             say.warn(f"{self.command[0]} cannot be started: {error.strerror}")
             return 126
+        self.begun = time.time()
         points = Points(ranks(readers), FIRST_FILE if readers else 0.0)
         self.recorder = Recorder(self.settings, points)
-        follower = Follower(self.trainer, points, self.recorder.progress, from_step, readers, resumed_at)
+        self.follower = Follower(self.trainer, points, self.recorder.progress, from_step, readers, resumed_at)
+        follower = self.follower
         console = Console(self.recorder.spool.folder / "console.log.gz", follower.line)
         self.recorder.tail = console.tail
         self.recorder.on_cancel = self._cancel
@@ -105,35 +115,32 @@ class RunCommand:
                 "task_id": self.options.resume_task,
                 "body": {"from_step": from_step} if from_step else {},
             }
-        dataset_file, large = self._dataset_file()
-        self.recorder.begin(lambda: self._describe(config, dataset_file), resume)
-        for path in [*self.trainer.extra_configs(), large]:
-            if path and os.path.isfile(path):
-                self.recorder.add_file(
-                    {"path": str(path.absolute()), "filename": path.name, "kind": "config"}
-                )
-        for work in (
-            lambda: self._follow(follower, watch),
-            self._sample_gpu,
-            lambda: self._collect_datasets(follower),
-        ):
+        if self.trainer.name is None and not self.config and wraps(self.command):
+            self.scout = Scout(self.process.pid, self.command, self.options.output_dir, lambda p: read_config(p)[1])
+        else:
+            self._known.set()
+        self.recorder.begin(self._describe, resume)
+        self._add_configs()
+        for work in (self._follow, self._sample_gpu, self._collect_datasets):
             thread = threading.Thread(target=work, name="ledger-follow", daemon=True)
             thread.start()
             waiting.append(thread)
         while self.process.wait(0.2) is None:
             pass
         self.process.finish_reading()
-        self._outlast(follower, watch)
+        self._outlast()
         self._ended.set()
+        self._known.set()
         for thread in waiting:
-            thread.join(15.0)
+            thread.join(20.0)
         kept = console.close()
         follower.end()
+        watch = self.watch
         for item in watch.poll(ended=True):
-            self._add_weight(item, follower)
+            self._add_weight(item)
         follower.seen.final = watch.found_final
         if not points.held_any:
-            self._read_history(follower, watch, resumed_at)
+            self._read_history()
         if kept:
             self.recorder.add_file(
                 {"path": str(kept), "filename": "console.log.gz", "kind": "state", "group": "console"}
@@ -141,7 +148,7 @@ class RunCommand:
         outcome = self._outcome(console, follower.seen)
         if outcome["status"] == "success" and self.trainer.last_is_final and not watch.found_final:
             for item in watch.promote():
-                self._add_weight(item, follower)
+                self._add_weight(item)
         if not self.superseded:
             self.recorder.finish(**outcome)
         self.recorder.flush(lambda: self._stop_waiting)
@@ -151,6 +158,29 @@ class RunCommand:
                 + (f" ({outcome['failure_reason']})" if outcome.get("failure_reason") else "")
             )
         return shell_code(self.process.returncode)
+
+    def _adopt(self, command, cwd, config_path, trainer):
+        """Takes over what the scout found: the trainer that a wrapping command has started."""
+        say.notice(f"the command has started {trainer.task_name()} ({trainer.name}); following that")
+        self.wrapper, self.command, self.cwd, self.trainer = self.command, command, cwd, trainer
+        self.config, _ = read_config(config_path)
+        self.watch = Watch(trainer, self.options.upload_state, since=self.begun)
+        readers = self._readers()
+        points = self.recorder.points
+        points.loss_tags = ranks(readers)
+        points.hold = FIRST_FILE if readers else 0.0
+        self.follower.follow(trainer, readers, self._from_step(), trainer.resume_step()[0] or 0)
+        self._known.set()
+        self._add_configs()
+
+    def _add_configs(self):
+        """Has the files stored that a repeat needs besides those that registering takes."""
+        scripts = [os.path.abspath(word) for word in self.wrapper or () if word.endswith((".sh", ".bash"))]
+        for path in [*map(str, self.trainer.extra_configs()), self._dataset_file()[1], *scripts]:
+            if path and os.path.isfile(path):
+                self.recorder.add_file(
+                    {"path": os.path.abspath(path), "filename": os.path.basename(path), "kind": "config"}
+                )
 
     def _readers(self):
         """What reads the loss from files, best first; made before the start, so that older runs' files are known."""
@@ -164,12 +194,12 @@ class RunCommand:
             )
         return readers
 
-    def _outlast(self, follower, watch):
+    def _outlast(self):
         """Goes on following the processes of a trainer that forked and exited without having come to its end."""
         if self.process.returncode != 0 or self.cancelled or self.preempted or not self.process.left_behind():
             return
         busy = self.process.quiet_seconds() < 3.0 and self.recorder.progress.get("step")
-        if not busy and (watch.found_final or self.trainer.fault(follower.seen) is None):
+        if not busy and (self.watch.found_final or self.trainer.fault(self.follower.seen) is None):
             return
         say.notice("the command has ended, but processes that it started go on; following them until they end")
         self.process.outlasting = True
@@ -187,16 +217,15 @@ class RunCommand:
         self.process.outlasting = False
         self.process.finish_reading()
 
-    def _read_history(self, follower, watch, resumed_at):
+    def _read_history(self):
         """The loss of a run that told it nowhere else, from the newest checkpoint's trainer_state.json."""
         states = [
             (saved.step or 0, path)
             for path, saved in self.trainer.scan()
-            if path.name == "trainer_state.json" and watch.is_new(path)
+            if path.name == "trainer_state.json" and self.watch.is_new(path)
         ]
         if states:
-            rows = read_history(max(states)[1])
-            follower.history([row for row in rows if row[0] > resumed_at])
+            self.follower.history(read_history(max(states)[1]))
 
     def _from_step(self):
         if not self.options.resume_task:
@@ -226,10 +255,14 @@ class RunCommand:
             return None, None
         return read_config(path)[0], None
 
-    def _describe(self, config, dataset_file):
+    def _describe(self):
+        self._known.wait(SCOUT_SECONDS)
+        config, dataset_file = self.config, self._dataset_file()[0]
         facts = host.facts(self.command, self.cwd)
         more = {k: v for k, v in facts.items() if k in ("gpu_info", "node_info", "cuda_version")}
         fields = {"command": redact_command(self.command), **facts}
+        if self.wrapper:
+            fields["started_by"] = redact_command(self.wrapper)
         if config:
             fields["config"] = config
         if dataset_file:
@@ -250,21 +283,33 @@ class RunCommand:
             more["hourly_price"] = self.options.hourly_price
         return fields, more
 
-    def _follow(self, follower, watch):
+    def _follow(self):
         next_look = 0.0
         while not self._ended.wait(0.5):
             try:
-                follower.poll()
+                self._look_for_trainer()
+                self.follower.poll()
                 if time.monotonic() >= next_look:
-                    for item in watch.poll():
-                        self._add_weight(item, follower)
+                    for item in self.watch.poll():
+                        self._add_weight(item)
                     next_look = time.monotonic() + 1.0
             except Exception as error:
                 say.trouble(error)
 
-    def _add_weight(self, item, follower):
+    def _look_for_trainer(self):
+        if not self.scout:
+            return
+        found = self.scout.look()
+        if found:
+            self._adopt(*found)
+        if found or self.follower.started.is_set():
+            # What trains without being known is followed by what it prints.
+            self.scout = None
+            self._known.set()
+
+    def _add_weight(self, item):
         if "step" in item:
-            item["step"] += follower.offset
+            item["step"] += self.follower.offset
         self.recorder.add_file(item)
 
     def _sample_gpu(self):
@@ -280,13 +325,14 @@ class RunCommand:
             self.recorder.points.put(progress.get("step") or 0, metrics, epoch=progress.get("epoch"))
             self._ended.wait(GPU_SECONDS)
 
-    def _collect_datasets(self, follower):
+    def _collect_datasets(self):
         """Once the first step shows: lora-scripts moves images into their folders at launch."""
+        self._known.wait(SCOUT_SECONDS)
         deadline = time.monotonic() + 30.0
-        while not follower.started.wait(0.2) and time.monotonic() < deadline and not self._ended.is_set():
+        while not self.follower.started.wait(0.2) and time.monotonic() < deadline and not self._ended.is_set():
             pass
         try:
-            self.recorder.add_datasets(datasets.collect(self.trainer.datasets()))
+            self.recorder.add_datasets(datasets.collect(self.trainer.datasets(), ended=self._ended))
         except Exception as error:
             say.trouble(error)
 

@@ -15,13 +15,16 @@ class Watch:
     Training state is given only with `upload_state`, since it is large and of use to none but the same trainer.
     """
 
-    def __init__(self, trainer, upload_state=False, clock=time.monotonic):
+    def __init__(self, trainer, upload_state=False, clock=time.monotonic, since=None):
         self.trainer = trainer
         self.found_final = False
         self.newest_checkpoint = []
         self._upload_state = upload_state
         self._clock = clock
         self._before = {path: self._state(path) for path, _ in trainer.scan()}
+        if since is not None:
+            # Made while the trainer runs already: what was written since (a Unix time) is its own.
+            self._before = {p: state for p, state in self._before.items() if state and state[1] < since * 1e9}
         self._given = dict(self._before)
         self._seen = {}
 

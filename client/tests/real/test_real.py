@@ -130,6 +130,51 @@ class AccelerateTest(RealCase):
         )
 
 
+@unittest.skipIf(missing("torch", "accelerate", "tensorboard"), missing("torch", "accelerate", "tensorboard"))
+class SdScriptsTest(RealCase):
+    def test_event_files_of_a_real_writer_samples_and_the_separate_dataset_file(self):
+        image = self.folder / "data" / "aki" / "1.png"
+        image.parent.mkdir(parents=True)
+        image.write_bytes(b"png")
+        image.with_suffix(".txt").write_text("aki, 1girl\nnot read")
+        (self.folder / "data.toml").write_text(
+            '[general]\ncaption_extension = ".txt"\n[[datasets]]\nbatch_size = 3\nresolution = 768\n'
+            '  [[datasets.subsets]]\n  image_dir = "data/aki"\n  num_repeats = 8\n'
+        )
+        (self.folder / "prompts.txt").write_text("# mine\n1girl, aki --w 512 --h 512\na horse --d 42\n")
+        (self.folder / "my.toml").write_text("pretrained_model_name_or_path = \"m\"\nnetwork_module = \"networks.lora\"\n")
+        # An older run's events in the same folder are none of this run's.
+        older = self.folder / "logs" / "20200101000000" / "network_train"
+        older.mkdir(parents=True)
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(older)) as writer:
+            writer.add_scalar("loss/current", 99.0, 1)
+        script = HERE / "sd_scripts" / "train_network.py"
+        arguments = "--config_file my.toml --dataset_config data.toml --output_dir out --output_name aki --logging_dir logs "
+        arguments += "--network_dim 4 --network_alpha 2 --max_train_epochs 3 --gradient_accumulation_steps 2 --sample_prompts prompts.txt"
+        launch = (sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1")
+        task = self.record(*launch, script, *arguments.split())
+        out = self.folder / "out"
+        logged = {int(step): loss for step, loss in json.loads((out / "exact.json").read_text()).items()}
+        self.assert_close(self.ledger.points(task, "loss/current"), logged)
+        self.assertEqual(self.ledger.points(task, "loss"), self.ledger.points(task, "loss/current"))
+        self.assertEqual(sorted(self.ledger.points(task, "lr/unet")), sorted(logged))
+        self.assertEqual(sorted(self.ledger.points(task, "loss/epoch_average")), [1, 2, 3])
+        columns = {"trainer": "kohya", "base_arch": "sd15", "task_name": "aki", "batch_size": 3, "resolution": "768"}
+        columns.update(data_dir="data/aki", lora_rank=4, lora_alpha=2, epochs=3, gradient_accumulation_steps=2)
+        self.assertEqual({name: task[name] for name in columns}, columns)
+        facts = self.ledger.get(f"/api/tasks/{task['id']}/datasets")["datasets"]
+        self.assertEqual([(f["name"], f["repeats"], f["tag_distribution"]) for f in facts], [("aki", 8, {"aki": 1, "1girl": 1})])
+        files = self.ledger.files(task)
+        self.assertEqual({name: files[name]["epoch"] for name in files if name.startswith("aki")}, {"aki-000001.safetensors": 1, "aki-000002.safetensors": 2, "aki.safetensors": 3})
+        samples = sorted((f for f in files.values() if f["kind"] == "sample"), key=lambda f: f["filename"])
+        self.assertEqual([(f["epoch"], f["prompt"], f["seed"]) for f in samples], [(n, p, 42) for n in (1, 2, 3) for p in ("1girl, aki", "a horse")])
+        self.assertEqual(files["prompts.txt"]["kind"], "config")
+        for file in (*samples, files["aki.safetensors"]):
+            self.assertTrue(self.ledger.holds(file, out / file["filename"]), file["filename"])
+
+
 @unittest.skipIf(missing("torch", "llamafactory"), missing("torch", "llamafactory"))
 class LlamaFactoryTest(RealCase):
     def prepare(self):

@@ -24,8 +24,8 @@ class ChildRun(RunCommand):
         super().__init__(settings, options, command)
         self.parent = parent
 
-    def _describe(self, config, dataset_file):
-        fields, more = super()._describe(config, dataset_file)
+    def _describe(self):
+        fields, more = super()._describe()
         return {**fields, "parent_task_id": self.parent}, more
 
 

@@ -82,18 +82,12 @@ class Follower:
     def __init__(
         self, trainer, points, progress, from_step, readers=(), resumed_at=0, clock=time.monotonic
     ):
-        self.trainer = trainer
         self.points = points
         self.progress = progress
-        self.readers = list(readers)
         self.started = threading.Event()
         self.seen = Seen()
         self._clock = clock
-        self._from_step = from_step
-        self._bar_offset = Offset(from_step)
-        self._offsets = [Offset(from_step) for _ in self.readers]
-        self._line_offset = Offset(from_step)
-        self._gave = [False for _ in self.readers]
+        self.follow(trainer, readers, from_step, resumed_at)
         self._bar_point = None
         self._epochs = []
         self._outer = None
@@ -102,12 +96,22 @@ class Follower:
         self._plain = None
         self._waiting = []
         self._last_line = None
-        self._last_dict = self._start = resumed_at
-        self._every = trainer.logging_steps()
         # First dicts that wait until the distance between two of them is known: (values, when, drawn step).
         self._early = []
         self._early_since = None
         self._guard = threading.Lock()
+
+    def follow(self, trainer, readers, from_step, resumed_at):
+        """Takes what is known of the trainer; once more where a wrapping command has only now started it."""
+        self.trainer = trainer
+        self.readers = list(readers)
+        self._from_step = from_step
+        self._bar_offset = Offset(from_step)
+        self._offsets = [Offset(from_step) for _ in self.readers]
+        self._line_offset = Offset(from_step)
+        self._gave = [False for _ in self.readers]
+        self._last_dict = self._start = resumed_at
+        self._every = trainer.logging_steps()
 
     def line(self, line):
         """Takes a line or a state of a bar."""
@@ -318,7 +322,7 @@ class Follower:
     def history(self, rows):
         """Takes what a checkpoint's file says of a run that told no loss otherwise: [(step, epoch, {name: value}), …]."""
         for step, epoch, values in rows:
-            if step > (self._from_step or 0):
+            if step > max(self._from_step or 0, self._start):
                 self.points.put(step, values, epoch=epoch)
 
     def end(self):

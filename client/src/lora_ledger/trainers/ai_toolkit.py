@@ -1,5 +1,6 @@
 """ostris' ai-toolkit. Sources: jobs/process/BaseSDTrainProcess.py (names, bar), toolkit/logging_aitk.py (the database)."""
 
+import os
 import re
 
 from ..datasets import Source
@@ -9,6 +10,17 @@ from .generic import Generic
 
 _STEP = re.compile(r"_(\d{9})$")
 _SAMPLE = re.compile(r"(\d+)__(\d{9})_(\d+)$")
+
+
+def _expanded(value):
+    """The settings with `${NAME}` taken from the environment, as ai-toolkit reads them (toolkit/config.py)."""
+    if isinstance(value, dict):
+        return {key: _expanded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_expanded(inner) for inner in value]
+    if isinstance(value, str) and "${" in value:
+        return re.sub(r"\$\{([^}]+)\}", lambda match: os.environ.get(match[1], match[0]), value)
+    return value
 
 
 class AiToolkit(Generic):
@@ -23,8 +35,8 @@ class AiToolkit(Generic):
         super().__init__(launch.command, launch.cwd, launch.output_dir, launch)
         config = launch.document["config"]
         process = config["process"][0]
-        self.process = process if isinstance(process, dict) else {}
-        name = config.get("name")
+        self.process = _expanded(process) if isinstance(process, dict) else {}
+        name = _expanded(config.get("name"))
         # `--name` fills the `[name]` of a template.
         given = launch.options.get("name") or launch.options.get("n")
         self.job = str(name).replace("[name]", given if isinstance(given, str) else "") if name else "job"

@@ -55,10 +55,11 @@ class Diffusers(Generic):
         return (max(steps), f"checkpoint-{max(steps)}") if steps else (0, None)
 
     def datasets(self):
-        for key in ("instance_data_dir", "train_data_dir"):
+        for key in ("instance_data_dir", "train_data_dir", "dataset_name"):
             value = self.setting(key)
-            if isinstance(value, str):
-                folder = self.path(value)
+            folder = self.path(value) if isinstance(value, str) else None
+            # A data set's name may be a folder here, or one of a hub, which cannot be looked into.
+            if folder and (key != "dataset_name" or folder.is_dir()):
                 prompt = self.setting("instance_prompt")
                 fallback = prompt if isinstance(prompt, str) else None
                 rows = folder / "metadata.jsonl"

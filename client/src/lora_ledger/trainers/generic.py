@@ -121,9 +121,11 @@ class Generic:
         complete = seen.total and seen.step is not None and seen.step >= seen.total
         if self.saves_when_interrupted and seen.total and seen.step is not None and not complete:
             return f"the trainer ended with exit code 0 at step {seen.step} of {seen.total}"
-        if seen.final or complete or not self.expects_weights:
+        # What an unknown trainer calls its last file is not known, so there all steps are enough.
+        if seen.final or not self.expects_weights or (complete and self.name is None):
             return None
-        return "the trainer ended with exit code 0 but wrote no final weights"
+        where = f" after all {seen.total} steps" if complete else ""
+        return f"the trainer ended with exit code 0{where} but wrote no final weights"
 
     def datasets(self):
         """The training data's folders and files, as `datasets.Source`."""

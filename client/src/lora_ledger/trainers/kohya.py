@@ -6,7 +6,7 @@ Sources: sd-scripts library/train_util.py (file names, arguments, samples) and t
 import json
 import re
 
-from ..datasets import Source
+from ..datasets import IMAGES, Source
 from ..safetensors import read_metadata
 from ..toml_reader import read_toml
 from . import files
@@ -204,7 +204,9 @@ class Kohya(Generic):
             for folder in files.entries(self.path(root)) if root else []:
                 match = _FOLDER.match(folder.name)
                 if match and folder.is_dir():
-                    found.append(Source(folder, int(match[1]), extension=extension, fallback=match[2]))
+                    found.append(
+                        Source(folder, int(match[1]), extension=extension, fallback=match[2], endings=IMAGES)
+                    )
         return found
 
     def _dataset_config(self, path, extension):
