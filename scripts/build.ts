@@ -1,6 +1,6 @@
 /**
- * `npm run build`: makes dist/, the static files that the platform serves: the Python client, the
- * API's description and the page that shows it. The same sources give the same bytes, and a file
+ * `npm run build`: makes dist/, the static files that the platform serves: the dashboard, the Python
+ * client, the API's description and the page that shows it. The same sources give the same bytes, and a file
  * that has not changed is not written, so that builds may run at the same time.
  */
 import {
@@ -15,13 +15,22 @@ import {
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
+import { build as bundle } from "vite";
+import { pageHeaders } from "../src/http/pages.ts";
 import { root } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 import { describeApi } from "./openapi.ts";
 
 const dist = join(root, "dist");
 
-const headers = `/docs/*
+const headers = `/
+${Object.entries(pageHeaders)
+  .map(([name, value]) => `  ${name}: ${value}`)
+  .join("\n")}
+/assets/*
+  Cache-Control: public, max-age=31536000, immutable
+  X-Content-Type-Options: nosniff
+/docs/*
   Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'
   X-Content-Type-Options: nosniff
   Referrer-Policy: no-referrer
@@ -67,6 +76,28 @@ async function bundledClient(): Promise<Buffer | undefined> {
   return readFileSync(join(root, "client/dist/ledger.py"));
 }
 
+/** The dashboard's files by their names in dist/. */
+async function dashboard(): Promise<[string, string | Buffer][]> {
+  const made = await bundle({
+    configFile: join(root, "dashboard/vite.config.ts"),
+    build: { write: false },
+  });
+  if (!("output" in made)) throw new Error("vite answered with something else than a bundle");
+  const files = made.output.map((file): [string, string | Buffer] => [
+    file.fileName,
+    file.type === "chunk"
+      ? file.code
+      : typeof file.source === "string"
+        ? file.source
+        : Buffer.from(file.source),
+  ]);
+  const own = join(root, "dashboard/public");
+  return [
+    ...files,
+    ...readdirSync(own).map((name): [string, Buffer] => [name, readFileSync(join(own, name))]),
+  ];
+}
+
 /** Makes dist/ what it should be, and returns how many of its files changed. */
 export async function build(): Promise<{ files: number; changed: number }> {
   const swagger = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
@@ -75,6 +106,7 @@ export async function build(): Promise<{ files: number; changed: number }> {
     ["openapi.json", JSON.stringify(await describeApi())],
     ["docs/index.html", page],
     ["docs/show.js", show],
+    ...(await dashboard()),
   ]);
   for (const name of ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", "LICENSE"])
     files.set(`docs/${name}`, readFileSync(join(swagger, name)));

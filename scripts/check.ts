@@ -78,6 +78,8 @@ async function migrationsMatch() {
 const checks: Record<string, () => Promise<unknown>> = {
   "format and lint": () => tool("biome", ["check", "--max-diagnostics=50", "."]),
   types: () => tool("tsc", ["--noEmit"]),
+  // The pages see browsers' types, and the Worker's only through what its routes answer.
+  "dashboard types": () => tool("tsc", ["-b", "dashboard"]),
   "lock file": async () => {
     const faults = lockFaults(readFileSync(join(root, "package-lock.json"), "utf8"));
     if (faults.length) throw new Trouble(faults.join("\n"));

@@ -11,6 +11,7 @@ import { noCost, serverTiming } from "./db/cost.ts";
 import { readConfig } from "./env.ts";
 import { taskExport } from "./export/routes.ts";
 import { health } from "./http/health.ts";
+import { isPage, pageHeaders } from "./http/pages.ts";
 import { ApiError, problem } from "./http/problem.ts";
 import { limitBody } from "./http/validate.ts";
 import { logs } from "./logs/routes.ts";
@@ -65,12 +66,20 @@ export const app = new Hono<App>()
   .route("/api/reviews", reviews)
   .route("/api/table", table);
 
-app.notFound((c) =>
-  problem(
+app.notFound(async (c) => {
+  if (isPage(c.req.method, c.req.path)) {
+    // The dashboard is one page that shows many addresses; the platform has it under `/` alone.
+    const page = await c.env.ASSETS.fetch(new URL("/", c.req.url));
+    return new Response(page.body, {
+      status: page.status,
+      headers: { ...pageHeaders, "Content-Type": "text/html; charset=utf-8" },
+    });
+  }
+  return problem(
     new ApiError(404, "no-route", `There is no ${c.req.method} ${c.req.path} here. See /docs.`),
     c,
-  ),
-);
+  );
+});
 
 app.onError((error, c) =>
   problem(

@@ -23,6 +23,27 @@ export function thin(points: Point[], max: number): Point[] {
   return [first, ...extremesByBlock(inner, Math.ceil(inner.length / blocks)), last];
 }
 
+/** One metric's curve between two steps, out of what readRange() brought. */
+export function curveWithin(
+  attempts: AttemptLogs[],
+  outlines: ChunkOutline[],
+  raw: RawChunk[],
+  metric: string,
+  [from, to]: readonly [number, number],
+  max: number,
+): { total: number; points: Point[] } {
+  const points = (
+    raw.length > 0
+      ? effectivePoints(attempts, raw, metric)
+      : outlines
+          .flatMap(({ attempt, blocks }) =>
+            (blocks ?? []).filter((point) => point[0] < cutoffOf(attempts, attempt)),
+          )
+          .sort((a, b) => a[0] - b[0])
+  ).filter(([step]) => step >= from && step <= to);
+  return { total: points.length, points: thin(points, max) };
+}
+
 /** One metric's curve out of what readLogs() brought: exact for runs that were read whole. */
 export function curveOf(
   attempts: AttemptLogs[],

@@ -163,6 +163,28 @@ describe("a run of 1,000,000 points", () => {
     expect(points.at(-1)?.[0]).toBe(1_000_000);
   });
 
+  it("shows a part in its detail: every point of a short one, peaks of a long one", async () => {
+    const part = async (query: string) => {
+      const response = await ledger.request(`/api/tasks/${id}/logs?${query}`, { key });
+      const cost = costOf(response);
+      expect(cost.trips).toBe(1);
+      expect(cost.read).toBeLessThanOrEqual(2100);
+      return (await response.json()) as { points: [number, number, string, number][] };
+    };
+    const short = await part("from_step=654000&to_step=655500&max_points=2000");
+    expect(short.points.map(([step]) => step)).toEqual(
+      Array.from({ length: 1501 }, (_, n) => 654_000 + n),
+    );
+    const long = await part("from_step=600000&to_step=900000&max_points=500");
+    expect(long.points.length).toBeGreaterThan(300);
+    expect(long.points.length).toBeLessThanOrEqual(500);
+    expect(long.points.find(([step]) => step === SPIKE)?.[3]).toBe(50);
+    expect(long.points.every(([step]) => step >= 600_000 && step <= 900_000)).toBe(true);
+    expect((await part("from_step=2000000")).points).toEqual([]);
+    await ledger.call(`/api/tasks/${id}/logs?from_step=x`, { key }, 422);
+    await ledger.call(`/api/tasks/${id}/logs?from_step=1&attempt=1`, { key }, 422);
+  });
+
   it("spreads out in the two SQL views, reading rows in proportion to the points", async () => {
     const [all] = await ledger.db.all(
       sql`select count(*) as n, min(step) as lo, max(step) as hi, max(loss) as top, count(distinct id) as ids from training_log where task_id = ${id}`,

@@ -49,6 +49,26 @@ const totalOf = (column: "points" | "bytes", taskId: number) =>
 
 const parse = <T>(text: string | null): T | null => (text === null ? null : JSON.parse(text));
 
+type OutlineRow = Pick<ChunkOutline, "attempt" | "chunk" | "firstStep" | "lastStep"> & {
+  summary: string | null;
+  blocks: string | null;
+};
+const toOutline = ({
+  attempt,
+  chunk,
+  firstStep,
+  lastStep,
+  summary,
+  blocks,
+}: OutlineRow): ChunkOutline => ({
+  attempt,
+  chunk,
+  firstStep,
+  lastStep,
+  summary: parse(summary),
+  blocks: parse(blocks),
+});
+
 /** Statements that read an attempt's figures, newest last. */
 export const attemptsQuery = (db: Db, taskId: number) =>
   db
@@ -87,14 +107,7 @@ export async function readLogs(
       .where(where),
     attemptsQuery(db, taskId),
     // Finer blocks for middling runs; of a very long one the chunks' extremes are enough.
-    db.all<
-      Record<string, string | null> & {
-        attempt: number;
-        chunk: number;
-        firstStep: number;
-        lastStep: number;
-      }
-    >(sql`
+    db.all<OutlineRow>(sql`
       select attempt, chunk, first_step as "firstStep", last_step as "lastStep",
         ${partOf(sql`summary`, names)} as summary,
         case when ${totalOf("points", taskId)} <= 300000 then ${partOf(sql`blocks`, names)} end as blocks
@@ -108,18 +121,40 @@ export async function readLogs(
   return {
     ...task,
     attempts: toAttempts(attempts),
-    outlines: outlines.map(
-      (row): ChunkOutline => ({
-        attempt: row.attempt,
-        chunk: row.chunk,
-        firstStep: row.firstStep,
-        lastStep: row.lastStep,
-        summary: parse(row.summary ?? null),
-        blocks: parse(row.blocks ?? null),
-      }),
-    ),
+    outlines: outlines.map(toOutline),
     /** The newest chunks' points, newest first: all there are for runs small enough. */
     raw: raw.map((row): RawChunk => ({ attempt: row.attempt, segments: JSON.parse(row.points) })),
+  };
+}
+
+/** One round trip for the part of a task's logs between two steps: point by point where that is little. */
+export async function readRange(
+  db: Db,
+  where: SQL | undefined,
+  taskId: number,
+  names: MetricNames,
+  [from, to]: readonly [number, number],
+  limit: number,
+) {
+  const [[task], attempts, rows] = await db.batch([
+    db.select({ id: trainingTask.id }).from(trainingTask).where(where),
+    attemptsQuery(db, taskId),
+    db.all<OutlineRow & { points: string | null }>(sql`
+      select attempt, chunk, first_step as "firstStep", last_step as "lastStep",
+        ${partOf(sql`summary`, names)} as summary,
+        case when total > ${RAW_BYTES} then ${partOf(sql`blocks`, names)} end as blocks,
+        case when total <= ${RAW_BYTES} then points end as points
+      from (select *, sum(size) over () as total from log_chunk
+        where task_id = ${taskId} and last_step >= ${from} and first_step <= ${to})
+      order by attempt, chunk limit ${limit}`),
+  ]);
+  if (!task) return null;
+  return {
+    attempts: toAttempts(attempts),
+    outlines: rows.map(toOutline),
+    raw: rows.flatMap(({ attempt, points }): RawChunk[] =>
+      points === null ? [] : [{ attempt, segments: JSON.parse(points) }],
+    ),
   };
 }
 

@@ -7,7 +7,7 @@ import { trainingTask } from "../db/schema.ts";
 import { idParam } from "../http/params.ts";
 import { notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
-import { curveOf } from "./curve.ts";
+import { curveOf, curveWithin } from "./curve.ts";
 import { metricName, type Point, type StoredSegment, type Value } from "./points.ts";
 import {
   type AttemptLogs,
@@ -20,11 +20,14 @@ import {
   type Place,
   pointsOfSegments,
   readLogs,
+  readRange,
   toAttempts,
 } from "./read.ts";
 
 /** Chunks whose summaries one curve reads: 2,000,000 points' worth. */
 const MOST_CHUNKS = 2000;
+
+const step = z.coerce.number().int().min(0).max(9_999_999_999);
 
 const logsQuery = z.strictObject({
   metric: metricName.default("loss"),
@@ -38,6 +41,8 @@ const logsQuery = z.strictObject({
     .regex(/^\d{1,9}\.\d{1,12}$/, "must be next_since of an answer")
     .optional()
     .describe("`next_since` of an earlier answer: gives only what is new."),
+  from_step: step.optional().describe("With `to_step`: only this part of the run, in its detail."),
+  to_step: step.optional(),
   format: z.enum(["json", "csv"]).default("json"),
 });
 
@@ -137,7 +142,7 @@ export const logs = new Hono<App>().get(
   describe({
     summary: "A metric's curve",
     description:
-      "Thinned to max_points so that peaks survive. `since` gives only what is new; `format=csv` streams all of it. Where attempts overlap, the later one holds from its first step on.",
+      "Thinned to max_points so that peaks survive. `since` gives only what is new, `from_step` and `to_step` a part in its detail; `format=csv` streams all of it. Where attempts overlap, the later one holds from its first step on.",
     tag: "Logs",
     answer: {
       schema: curveAnswer,
@@ -224,6 +229,26 @@ export const logs = new Hono<App>().get(
         next_since: next,
         replaces_from: attempt > 0 && Number.isFinite(cut) ? cut : null,
       });
+    }
+
+    if (query.from_step !== undefined || query.to_step !== undefined) {
+      if (query.attempt !== undefined)
+        throw notValid([{ path: "from_step", message: "goes without attempt" }]);
+      const range = [query.from_step ?? 0, query.to_step ?? 9_999_999_999] as const;
+      const part = await readRange(db, where, taskId, names, range, MOST_CHUNKS);
+      if (!part) throw notFound(`task ${taskId}`);
+      const { attempts, outlines, raw } = part;
+      const metric = metricOf(attempts, names);
+      const { total, points } = curveWithin(
+        attempts,
+        outlines,
+        raw,
+        metric,
+        range,
+        query.max_points,
+      );
+      const next_since = nextSince(attempts);
+      return c.json({ metric, total, points: points.map(toWirePoint), next_since });
     }
 
     const read = await readLogs(db, where, taskId, names, { limit: MOST_CHUNKS });

@@ -20,6 +20,19 @@ export function outline(points: [step: number, value: number][]): [number, numbe
   });
 }
 
+/** Between the lowest and the highest point of each block lies what it amounts to. */
+function middles(extremes: Point[]): Point[] {
+  const points: Point[] = [];
+  for (let n = 0; n < extremes.length; n += 2) {
+    const [one, two = one] = extremes.slice(n, n + 2);
+    if (!one || !two) continue;
+    const value =
+      typeof one[3] === "number" && typeof two[3] === "number" ? (one[3] + two[3]) / 2 : one[3];
+    points.push([two[0], two[1], two[2], value]);
+  }
+  return points;
+}
+
 /**
  * Small curves of the latest attempt of some tasks, in one round trip. Of each run the chunks at
  * CHUNKS places of its length are found by key, so that a very long one costs no more than a short.
@@ -53,9 +66,9 @@ export async function readSparklines(db: Db, ids: number[], names: MetricNames) 
     const metric = segments && names.find((name) => segments.some((s) => s.m.includes(name)));
     if (segments && metric) return pointsOfSegments(segments, metric);
     const summary = parse<Summary>(row.summary);
-    return (
+    return middles(
       parse<Point[]>(row.blocks) ??
-      [...new Set([summary?.min, summary?.max])].filter((p) => p !== null && p !== undefined)
+        [summary?.min, summary?.max].filter((p) => p !== null && p !== undefined),
     );
   };
   return ids.flatMap((id) => {

@@ -1,0 +1,90 @@
+import { hc } from "hono/client";
+import type { AppType } from "../../src/app.ts";
+
+/** The typed client of the public API; the session's cookie goes along by itself. */
+export const { api, session } = hc<AppType>("/", {
+  fetch: (input: RequestInfo | URL, init?: RequestInit) => fetch(input, init).catch(unreachable),
+});
+
+/** What the service answered instead of what was asked for: an RFC 9457 problem. */
+export class Problem extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly position: number | undefined;
+  constructor(status: number, detail: string, code = "", position?: number) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+    this.position = position;
+  }
+}
+
+function unreachable(error: unknown): never {
+  if (error instanceof DOMException && error.name === "AbortError") throw error;
+  throw new Problem(0, "The ledger cannot be reached.", "unreachable");
+}
+
+type Answer<T> = {
+  ok: boolean;
+  status: number;
+  statusText: string;
+  json(): Promise<T>;
+};
+
+async function toProblem(response: Pick<Response, "status" | "statusText" | "json">) {
+  const body: unknown = await response.json().catch(() => null);
+  const said = (name: string): unknown =>
+    typeof body === "object" && body !== null ? Reflect.get(body, name) : undefined;
+  const position = said("position");
+  return new Problem(
+    response.status,
+    String(said("detail") ?? (response.statusText || `Status ${response.status}`)),
+    String(said("type") ?? "")
+      .split(":")
+      .at(-1),
+    typeof position === "number" ? position : undefined,
+  );
+}
+
+/** Told when the session turns out to have ended; the app shows the sign-in page. */
+let signedOut = () => {};
+export const onSignedOut = (tell: () => void) => {
+  signedOut = tell;
+};
+
+/** Waits for an answer and reads it; anything but success is thrown as a Problem. */
+export async function read<T>(asked: Promise<Answer<T>>): Promise<T> {
+  const response = await asked;
+  if (response.ok) return response.json();
+  if (response.status === 401) signedOut();
+  throw await toProblem(response);
+}
+
+/** As read(), of an answer without a body. */
+export async function done(asked: Promise<Answer<unknown>>): Promise<void> {
+  const response = await asked;
+  if (response.ok) return;
+  if (response.status === 401) signedOut();
+  throw await toProblem(response);
+}
+
+/** The text of a file that the API gives. */
+export async function readText(path: string): Promise<string> {
+  const response = await fetch(path).catch(unreachable);
+  if (!response.ok) throw await toProblem(response);
+  return response.text();
+}
+
+/** Asks only for what changed since `etag`: null where nothing has. */
+export async function readChanged<T>(
+  ask: (headers: Record<string, string>) => Promise<Answer<T> & { headers: Headers }>,
+  etag: string,
+): Promise<{ body: T; etag: string } | null> {
+  const response = await ask(etag ? { "If-None-Match": etag } : {});
+  if (response.status === 304) return null;
+  if (!response.ok) {
+    if (response.status === 401) signedOut();
+    throw await toProblem(response);
+  }
+  return { body: await response.json(), etag: response.headers.get("ETag") ?? "" };
+}

@@ -1,0 +1,82 @@
+import { useQuery, useQueryClient } from "@tanstack/preact-query";
+import { lazy, Suspense } from "preact/compat";
+import { useEffect, useState } from "preact/hooks";
+import { Redirect, Route, Switch } from "wouter-preact";
+import { api, onSignedOut, Problem, read } from "./api.ts";
+import { t, useLanguage } from "./i18n.ts";
+import { Runs } from "./pages/runs/runs.tsx";
+import { Shell } from "./shell.tsx";
+import { Empty, Skeleton, Trouble } from "./ui/parts.tsx";
+import { Toasts } from "./ui/toast.tsx";
+import { WhoContext } from "./who.ts";
+
+const SignIn = lazy(() => import("./pages/sign-in.tsx").then((page) => page.SignIn));
+const Run = lazy(() => import("./pages/run/run.tsx").then((page) => page.Run));
+const Compare = lazy(() => import("./pages/compare/compare.tsx").then((page) => page.Compare));
+const Settings = lazy(() => import("./pages/settings/settings.tsx").then((page) => page.Settings));
+
+const waiting = (
+  <div class="page">
+    <Skeleton lines={6} />
+  </div>
+);
+
+export function App() {
+  useLanguage();
+  const client = useQueryClient();
+  const me = useQuery({
+    queryKey: ["me"],
+    queryFn: () => read(api.me.$get()),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const [signedOut, setSignedOut] = useState(false);
+  useEffect(() => onSignedOut(() => setSignedOut(true)), []);
+
+  if (signedOut || (me.error instanceof Problem && me.error.status === 401))
+    return (
+      <Suspense fallback={null}>
+        <SignIn
+          done={() => {
+            client.clear();
+            setSignedOut(false);
+          }}
+        />
+        <Toasts />
+      </Suspense>
+    );
+  if (me.error)
+    return (
+      <div class="page">
+        <Trouble error={me.error} again={() => void me.refetch()} />
+      </div>
+    );
+  if (!me.data) return null;
+  return (
+    <WhoContext.Provider value={me.data}>
+      <Shell>
+        <Suspense fallback={waiting}>
+          <Switch>
+            <Route path="/">
+              <Redirect to="/runs" replace />
+            </Route>
+            <Route path="/runs" component={Runs} />
+            <Route path="/runs/:id">{({ id }) => <Run key={id} id={Number(id)} />}</Route>
+            <Route path="/compare" component={Compare} />
+            <Route path="/settings/:part?">{({ part }) => <Settings part={part} />}</Route>
+            <Route path="/sign-in">
+              <Redirect to="/runs" replace />
+            </Route>
+            <Route>
+              <Empty icon="search" title={t("There is no such page")}>
+                <a class="button" href="/runs">
+                  {t("To the runs")}
+                </a>
+              </Empty>
+            </Route>
+          </Switch>
+        </Suspense>
+      </Shell>
+      <Toasts />
+    </WhoContext.Provider>
+  );
+}

@@ -1,0 +1,39 @@
+import { keepPreviousData } from "@tanstack/preact-query";
+import { api, read } from "../api.ts";
+import type { Curve } from "../types.ts";
+
+/** Points of a curve drawn large. */
+export const CURVE_POINTS = 1200;
+
+/** The route also answers CSV, so its types say nothing of which it is. */
+const isCurve = (answer: unknown): answer is Omit<Curve, "metrics"> & Partial<Curve> =>
+  typeof answer === "object" && answer !== null && "points" in answer;
+
+/** A metric's curve, the whole or between two steps, as a query that stays fresh while the run goes on. */
+export const curveQuery = (
+  id: number,
+  metric: string,
+  max: number,
+  range: readonly [number, number] | null = null,
+) => ({
+  queryKey: ["curve", id, metric, max, range],
+  meta: { live: range === null },
+  placeholderData: keepPreviousData,
+  queryFn: async (): Promise<Curve> => {
+    const answer: unknown = await read(
+      api.tasks[":id"].logs.$get({
+        param: { id: String(id) },
+        query: {
+          metric,
+          max_points: String(max),
+          ...(range && {
+            from_step: String(Math.max(0, Math.floor(range[0]))),
+            to_step: String(Math.ceil(range[1])),
+          }),
+        },
+      }),
+    );
+    if (!isCurve(answer)) throw new Error("something else than a curve was answered");
+    return { ...answer, metrics: answer.metrics ?? [] };
+  },
+});

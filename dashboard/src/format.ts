@@ -1,0 +1,117 @@
+import { currentLanguage, t } from "./i18n.ts";
+
+const formats = new Map<string, Intl.NumberFormat>();
+function format(options: Intl.NumberFormatOptions) {
+  const name = currentLanguage() + JSON.stringify(options);
+  const known = formats.get(name) ?? new Intl.NumberFormat(currentLanguage(), options);
+  formats.set(name, known);
+  return known;
+}
+
+export const whole = (n: number) => format({ maximumFractionDigits: 0 }).format(n);
+
+/** A measured value: four significant digits, as people read a loss. */
+export function measure(value: number | string | null | undefined): string {
+  if (value === null || value === undefined) return "";
+  if (typeof value === "string") return value;
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1e15 || size < 1e-3) return value.toExponential(2).replace("e", "e");
+  if (size >= 1000) return format({ maximumFractionDigits: 1 }).format(value);
+  return format({ minimumSignificantDigits: 4, maximumSignificantDigits: 4 }).format(value);
+}
+
+/** A number of a scale, as short as it can be. */
+export const short = (value: number) =>
+  value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)
+    ? value.toExponential(1).replace(".0e", "e")
+    : format({ maximumSignificantDigits: 4 }).format(value);
+
+/** A setting as its file has it: 1e-4 rather than 0.0001. */
+export function setting(value: unknown): string {
+  if (value === null || value === undefined) return "";
+  if (typeof value === "number") {
+    const size = Math.abs(value);
+    return size !== 0 && (size < 1e-3 || size >= 1e9)
+      ? value.toExponential().replace("e+", "e")
+      : String(value);
+  }
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+export function bytes(n: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB"];
+  let at = 0;
+  let size = n;
+  while (size >= 1000 && at < units.length - 1) {
+    size /= 1000;
+    at++;
+  }
+  return `${format({ maximumFractionDigits: size < 10 && at > 0 ? 1 : 0 }).format(size)} ${units[at]}`;
+}
+
+/** A span of time: 3h 12m, 45s. */
+export function duration(seconds: number | null | undefined): string {
+  if (seconds === null || seconds === undefined || !Number.isFinite(seconds)) return "";
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return `${s}s`;
+  const m = Math.floor(s / 60);
+  if (m < 60) return `${m}m ${String(s % 60).padStart(2, "0")}s`;
+  const h = Math.floor(m / 60);
+  if (h < 48) return `${h}h ${String(m % 60).padStart(2, "0")}m`;
+  return `${Math.floor(h / 24)}d ${h % 24}h`;
+}
+
+const steps: [Intl.RelativeTimeFormatUnit, number][] = [
+  ["day", 86_400],
+  ["hour", 3600],
+  ["minute", 60],
+];
+
+/** How long ago, in words. */
+export function ago(iso: string, now = Date.now()): string {
+  const seconds = (now - Date.parse(iso)) / 1000;
+  if (seconds < 45 && seconds > -45) return t("just now");
+  if (seconds > 14 * 86_400) return dateOnly(iso);
+  const relative = new Intl.RelativeTimeFormat(currentLanguage(), {
+    style: "narrow",
+    numeric: "auto",
+  });
+  const [unit, size] = steps.find(([, length]) => Math.abs(seconds) >= length) ?? ["minute", 60];
+  return relative.format(-Math.round(seconds / size) || -1, unit);
+}
+
+export const dateOnly = (iso: string) =>
+  new Intl.DateTimeFormat(currentLanguage(), { dateStyle: "medium" }).format(new Date(iso));
+export const dateTime = (iso: string) =>
+  new Intl.DateTimeFormat(currentLanguage(), { dateStyle: "medium", timeStyle: "medium" }).format(
+    new Date(iso),
+  );
+
+/** How far a run is: its share from 0 to 1 and what is left in seconds, where that can be said. */
+export function progressOf(run: {
+  status: string;
+  progress: unknown;
+  started_at: string | null;
+  heartbeat_at?: string | null;
+}): { share: number; step: number | null; total: number | null; left: number | null } | null {
+  const said = (name: string) => {
+    const value: unknown =
+      typeof run.progress === "object" && run.progress !== null
+        ? Reflect.get(run.progress, name)
+        : null;
+    return typeof value === "number" ? value : null;
+  };
+  const step = said("step");
+  const total = said("total_steps");
+  const epoch = said("epoch");
+  const epochs = said("total_epochs");
+  const share =
+    step !== null && total ? step / total : epoch !== null && epochs ? epoch / epochs : null;
+  if (share === null) return step === null ? null : { share: 0, step, total, left: null };
+  const at = run.heartbeat_at ? Date.parse(run.heartbeat_at) : Date.now();
+  const spent = run.started_at ? (at - Date.parse(run.started_at)) / 1000 : 0;
+  const guessed = share > 0.01 ? (spent / share) * (1 - share) : null;
+  const left = run.status === "running" && share < 1 ? (said("eta_sec") ?? guessed) : null;
+  return { share: Math.min(1, share), step, total, left };
+}

@@ -1,0 +1,42 @@
+import { useSyncExternalStore } from "preact/compat";
+import type { zh as chinese } from "./zh.ts";
+
+/** Texts are written in English where they are used; zh.ts has each of them, or it does not compile. */
+export type Text = keyof typeof chinese;
+export type Language = "en" | "zh";
+
+const KEY = "ledger.language";
+let translations: Record<Text, string> | null = null;
+let language: Language = "en";
+const listeners = new Set<() => void>();
+
+export const currentLanguage = () => language;
+
+/** Takes a language into use, and remembers it. */
+export async function speak(next: Language, remember = true) {
+  translations = next === "zh" ? (await import("./zh.ts")).zh : null;
+  language = next;
+  document.documentElement.lang = next === "zh" ? "zh-Hans" : "en";
+  if (remember) localStorage.setItem(KEY, next);
+  for (const tell of listeners) tell();
+}
+
+/** The language chosen before, or the browser's. */
+export function preferredLanguage(): Language {
+  const chosen = localStorage.getItem(KEY);
+  if (chosen === "en" || chosen === "zh") return chosen;
+  return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
+}
+
+/** Draws a component again when the language changes. */
+export const useLanguage = () =>
+  useSyncExternalStore((tell) => {
+    listeners.add(tell);
+    return () => listeners.delete(tell);
+  }, currentLanguage);
+
+/** A text in the language in use; `{name}` is replaced by its value. */
+export function t(text: Text, values: Record<string, string | number> = {}): string {
+  const said: string = translations?.[text] ?? text;
+  return said.replaceAll(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}

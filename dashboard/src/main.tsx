@@ -1,0 +1,31 @@
+import { QueryClient, QueryClientProvider } from "@tanstack/preact-query";
+import { render } from "preact";
+import { Problem } from "./api.ts";
+import { App } from "./app.tsx";
+import { preferredLanguage, speak } from "./i18n.ts";
+import { applyTheme, chosenTheme } from "./theme.ts";
+
+applyTheme(chosenTheme());
+
+const client = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 30_000,
+      gcTime: 5 * 60_000,
+      refetchOnWindowFocus: false,
+      // What the service refuses it refuses again; what did not reach it may.
+      retry: (count, error) =>
+        count < 2 && !(error instanceof Problem && error.status >= 400 && error.status < 500),
+    },
+  },
+});
+
+await speak(preferredLanguage(), false);
+const root = document.getElementById("app");
+if (root)
+  render(
+    <QueryClientProvider client={client}>
+      <App />
+    </QueryClientProvider>,
+    root,
+  );

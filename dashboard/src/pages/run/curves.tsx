@@ -1,0 +1,174 @@
+import { useQuery } from "@tanstack/preact-query";
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { Chart, type Line } from "../../chart/chart.tsx";
+import { onAxis, smooth, type XAxis } from "../../chart/curves.ts";
+import { CURVE_POINTS, curveQuery } from "../../chart/read.ts";
+import { measure, whole } from "../../format.ts";
+import { t } from "../../i18n.ts";
+import type { Task } from "../../types.ts";
+import { Icon } from "../../ui/icon.tsx";
+import { Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+
+/** Metrics drawn small below the loss, the most telling first. */
+const small = /^(?:lr|learning_rate|grad_norm|.*\/lr|gpu\.\d+\.(?:util|mem_mb)|loss\/.*|eval.*)$/;
+
+/** The run's curves: one large, as it is looked at, and the others small. */
+export function Curves({ task }: { task: Task }) {
+  const [metric, setMetric] = useState("loss");
+  const [axis, setAxis] = useState<XAxis>("step");
+  const [log, setLog] = useState(false);
+  const [smoothing, setSmoothing] = useState(0.9);
+  const [range, setRange] = useState<[number, number] | null>(null);
+  const entire = useQuery(curveQuery(task.id, metric, CURVE_POINTS));
+  // Detail is fetched by steps; over the other axes zooming shows what is there.
+  const detail = useQuery({
+    ...curveQuery(task.id, metric, CURVE_POINTS, axis === "step" ? range : null),
+    enabled: axis === "step" && range !== null,
+  });
+  const data = range && axis === "step" && detail.data ? detail.data : entire.data;
+  const all = entire.data?.metrics ?? [];
+  useEffect(() => setRange(null), [axis, metric]);
+  const points = useMemo(() => (data ? onAxis(data.points, axis) : []), [data, axis]);
+  const shown = entire.data?.metric ?? metric;
+  const lines: Line[] =
+    smoothing > 0
+      ? [
+          { label: shown, colour: 1, points, faint: true },
+          {
+            label: t("{metric}, smoothed", { metric: shown }),
+            colour: 1,
+            points: smooth(points, smoothing),
+          },
+        ]
+      : [{ label: shown, colour: 1, points }];
+  const numbers = points.flatMap(([, y]) => (y === null ? [] : [y]));
+  const summary = numbers.length
+    ? t("{metric}: {n} points, lowest {low}, last {last}", {
+        metric: shown,
+        n: numbers.length,
+        low: measure(Math.min(...numbers)),
+        last: measure(numbers.at(-1)),
+      })
+    : t("No points yet");
+  const others = all.filter((name) => name !== shown && small.test(name)).slice(0, 8);
+
+  if (entire.error) return <Trouble error={entire.error} again={() => void entire.refetch()} />;
+  if (entire.data && all.length === 0)
+    return (
+      <section class="panel">
+        <Empty icon="runs" title={t("No curve yet")}>
+          <p>
+            {task.status === "pending"
+              ? t("The first report of its box draws the first points.")
+              : t("This run reported no metrics.")}
+          </p>
+        </Empty>
+      </section>
+    );
+  return (
+    <>
+      <section class="panel curves" aria-label={t("Curves")}>
+        <header class="wrap">
+          <select
+            class="field small"
+            aria-label={t("Metric")}
+            value={metric}
+            onChange={(event) => setMetric(event.currentTarget.value)}
+          >
+            {(all.includes(metric) ? all : [metric, ...all]).map((name) => (
+              <option key={name} value={name}>
+                {name}
+              </option>
+            ))}
+          </select>
+          <Segments
+            label={t("Across")}
+            value={axis}
+            choose={setAxis}
+            options={[
+              ["step", t("Step")],
+              ["epoch", t("Epoch")],
+              ["time", t("Time")],
+            ]}
+          />
+          <label class="check muted">
+            <input
+              type="checkbox"
+              checked={log}
+              onChange={(event) => setLog(event.currentTarget.checked)}
+            />
+            {t("Log scale")}
+          </label>
+          <label class="check muted">
+            {t("Smoothing")}
+            <input
+              type="range"
+              min="0"
+              max="0.99"
+              step="0.01"
+              value={smoothing}
+              onInput={(event) => setSmoothing(Number(event.currentTarget.value))}
+            />
+          </label>
+          <span class="grow" />
+          {range && (
+            <button type="button" class="button small" onClick={() => setRange(null)}>
+              <Icon name="zoom" />
+              {t("Whole run")}
+            </button>
+          )}
+          <span class="faint">{data && t("{n} points", { n: whole(data.total) })}</span>
+        </header>
+        <div class="body">
+          {entire.data ? (
+            <Chart
+              lines={lines}
+              axis={axis}
+              log={log}
+              height={300}
+              summary={summary}
+              range={range}
+              zoomed={setRange}
+            />
+          ) : (
+            <Skeleton lines={8} />
+          )}
+        </div>
+      </section>
+      {others.length > 0 && (
+        <div class="small-curves">
+          {others.map((name) => (
+            <SmallCurve
+              key={name}
+              id={task.id}
+              metric={name}
+              axis={axis}
+              choose={() => setMetric(name)}
+            />
+          ))}
+        </div>
+      )}
+    </>
+  );
+}
+
+function SmallCurve(props: { id: number; metric: string; axis: XAxis; choose: () => void }) {
+  const { id, metric, axis } = props;
+  const { data } = useQuery(curveQuery(id, metric, 300));
+  const points = data ? onAxis(data.points, axis) : [];
+  return (
+    <section class="panel small-curve" aria-label={metric}>
+      <button type="button" class="head-sort" title={t("Draw it large")} onClick={props.choose}>
+        <span class="clip">{metric}</span>
+        <Icon name="zoom" />
+      </button>
+      <Chart
+        lines={[{ label: metric, colour: 6, points }]}
+        axis={axis}
+        log={false}
+        height={110}
+        summary={t("{n} points", { n: points.length })}
+      />
+    </section>
+  );
+}

@@ -1,0 +1,86 @@
+import { useQuery } from "@tanstack/preact-query";
+import { useState } from "preact/hooks";
+import { api, read } from "../../api.ts";
+import { whole } from "../../format.ts";
+import { t } from "../../i18n.ts";
+import type { Dataset, Task } from "../../types.ts";
+import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
+
+const SHOWN = 24;
+
+/** What the run was trained on: facts, never the data. */
+export function Data({ task }: { task: Task }) {
+  const { data, error, refetch } = useQuery({
+    queryKey: ["datasets", task.id],
+    queryFn: () => read(api.tasks[":id"].datasets.$get({ param: { id: String(task.id) } })),
+  });
+  if (error) return <Trouble error={error} again={() => void refetch()} />;
+  if (!data) return <Skeleton lines={8} />;
+  if (data.datasets.length === 0)
+    return (
+      <Empty icon="image" title={t("Nothing is known of its data")}>
+        <p>
+          {t("The client reads image counts and tags from the data folder where the run starts.")}
+        </p>
+      </Empty>
+    );
+  return (
+    <div class="stack">
+      {data.datasets.map((dataset) => (
+        <One key={`${dataset.id} ${dataset.name}`} dataset={dataset} />
+      ))}
+    </div>
+  );
+}
+
+function One({ dataset }: { dataset: Dataset }) {
+  const [all, setAll] = useState(false);
+  const tags = Object.entries(dataset.tag_distribution ?? {}).sort((a, b) => b[1] - a[1]);
+  const most = tags[0]?.[1] ?? 1;
+  const shown = all ? tags : tags.slice(0, SHOWN);
+  return (
+    <section class="panel">
+      <header class="wrap">
+        <h2>{dataset.name}</h2>
+        <span class="muted">
+          {dataset.image_count !== null && t("{n} images", { n: whole(dataset.image_count) })}
+          {dataset.repeats !== null && ` × ${dataset.repeats}`}
+        </span>
+        <span class="grow" />
+        <span class="faint clip mono">{dataset.source_path}</span>
+      </header>
+      <div class="body stack">
+        {tags.length > 0 ? (
+          <>
+            <h3>{t("{n} tags, the most frequent first", { n: whole(tags.length) })}</h3>
+            <ol class="bars">
+              {shown.map(([tag, count]) => (
+                <li key={tag}>
+                  <span class="clip">{tag}</span>
+                  <span class="bar" aria-hidden="true">
+                    <i style={{ width: `${(count / most) * 100}%` }} />
+                  </span>
+                  <span class="right">{whole(count)}</span>
+                </li>
+              ))}
+            </ol>
+            {tags.length > SHOWN && (
+              <p>
+                <button type="button" class="button small" onClick={() => setAll(!all)}>
+                  {all ? t("Fewer") : t("All {n}", { n: whole(tags.length) })}
+                </button>
+              </p>
+            )}
+          </>
+        ) : (
+          <p class="muted">{t("It has no captions with tags.")}</p>
+        )}
+        {dataset.content_hash && (
+          <p class="faint clip">
+            {t("Content hash")} <code>{dataset.content_hash}</code>
+          </p>
+        )}
+      </div>
+    </section>
+  );
+}

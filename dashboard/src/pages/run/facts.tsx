@@ -1,0 +1,273 @@
+import { useQuery, useQueryClient } from "@tanstack/preact-query";
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import { api, Problem, read } from "../../api.ts";
+import { CURVE_POINTS, curveQuery } from "../../chart/read.ts";
+import { dateTime, duration, measure, setting } from "../../format.ts";
+import { t } from "../../i18n.ts";
+import type { Task } from "../../types.ts";
+import { Icon } from "../../ui/icon.tsx";
+import { attempt, toast } from "../../ui/toast.tsx";
+import { mayWrite, useWho } from "../../who.ts";
+
+const Fact = ({ name, children }: { name: string; children: ComponentChildren }) =>
+  children === null || children === "" || children === undefined ? null : (
+    <div class="fact">
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+
+/** A value that a document of the run's machine holds, if it is a plain one. */
+export function said(document: unknown, name: string): string {
+  const value: unknown =
+    typeof document === "object" && document !== null ? Reflect.get(document, name) : undefined;
+  return typeof value === "string" || typeof value === "number" ? String(value) : "";
+}
+
+/** The figures one looks at first. */
+export function Facts({ task }: { task: Task }) {
+  const defaulted = new Set(task.defaulted_fields ?? []);
+  const given = (name: keyof Task) => {
+    const text = setting(task[name]);
+    return text && defaulted.has(name) ? (
+      <span title={t("The trainer's default: its file is silent.")}>
+        {text} <span class="faint">{t("default")}</span>
+      </span>
+    ) : (
+      text
+    );
+  };
+  // The same query as the curve's own, so it asks nothing more.
+  const { data } = useQuery(curveQuery(task.id, "loss", CURVE_POINTS));
+  const ends = (data?.points ?? [])
+    .slice(-30)
+    .flatMap(([, , , y]) => (typeof y === "number" ? [y] : []));
+  const lossNow = ends.length ? ends.reduce((sum, y) => sum + y, 0) / ends.length : null;
+  const runningFor =
+    task.status === "running" && task.started_at
+      ? (Date.now() - Date.parse(task.started_at)) / 1000
+      : null;
+  return (
+    <section class="panel" aria-label={t("Figures")}>
+      <dl class="figures">
+        {task.final_loss === null ? (
+          <div>
+            <dt>{t("Loss now")}</dt>
+            <dd>{measure(lossNow) || "–"}</dd>
+          </div>
+        ) : (
+          <div>
+            <dt>{t("Final loss")}</dt>
+            <dd>{measure(task.final_loss)}</dd>
+          </div>
+        )}
+        <div>
+          <dt>{t("Converged at")}</dt>
+          <dd>{setting(task.convergence_step) || "–"}</dd>
+        </div>
+        <div>
+          <dt>{t("Duration")}</dt>
+          <dd>{duration(task.total_duration_sec ?? runningFor) || "–"}</dd>
+        </div>
+        {task.cost !== null && (
+          <div>
+            <dt>{t("Cost")}</dt>
+            <dd>{task.cost.toFixed(2)}</dd>
+          </div>
+        )}
+      </dl>
+      <dl class="facts">
+        <Fact name={t("Base model")}>{given("base_model_path")}</Fact>
+        <Fact name={t("Architecture")}>{given("base_arch")}</Fact>
+        <Fact name={t("Algorithm")}>{given("network_algo")}</Fact>
+        <Fact name={t("Rank / alpha")}>
+          {task.lora_rank === null
+            ? null
+            : `${setting(task.lora_rank)} / ${setting(task.lora_alpha) || "–"}`}
+        </Fact>
+        <Fact name={t("Learning rate")}>{given("learning_rate")}</Fact>
+        <Fact name={t("Optimizer")}>{given("optimizer")}</Fact>
+        <Fact name={t("Scheduler")}>{given("scheduler")}</Fact>
+        <Fact name={t("Batch")}>{given("batch_size")}</Fact>
+        <Fact name={t("Epochs")}>{given("epochs")}</Fact>
+        <Fact name={t("Precision")}>{given("mixed_precision")}</Fact>
+        <Fact name={t("Seed")}>{given("seed")}</Fact>
+        <Fact name={t("Trainer")}>{given("trainer")}</Fact>
+      </dl>
+      <dl class="facts machine">
+        <Fact name={t("GPU")}>{given("gpu_info")}</Fact>
+        <Fact name={t("Box")}>{said(task.node_info, "hostname")}</Fact>
+        <Fact name="CUDA">{given("cuda_version")}</Fact>
+        <Fact name={t("Started")}>{task.started_at && dateTime(task.started_at)}</Fact>
+        <Fact name={t("Finished")}>{task.finished_at && dateTime(task.finished_at)}</Fact>
+        <Fact name={t("Commit")}>
+          {task.git_commit && <code>{task.git_commit.slice(0, 12)}</code>}
+        </Fact>
+      </dl>
+    </section>
+  );
+}
+
+/** Sends a change of a task as its reader saw it; where someone else was first, says so and reads anew. */
+function useEdit(task: Task) {
+  const client = useQueryClient();
+  return (json: { notes?: string; tags?: Record<string, string>; task_name?: string }) =>
+    attempt(async () => {
+      try {
+        await read(
+          api.tasks[":id"].$patch(
+            { param: { id: String(task.id) }, json },
+            { headers: { "If-Match": `"${task.version}"` } },
+          ),
+        );
+      } catch (error) {
+        if (!(error instanceof Problem && error.status === 412)) throw error;
+        toast(
+          t("Someone else changed this run meanwhile. Look at it again, then repeat your change."),
+          true,
+        );
+      }
+      await client.invalidateQueries({ queryKey: ["task", task.id] });
+    });
+}
+
+export function Notes({ task }: { task: Task }) {
+  const me = useWho();
+  const edit = useEdit(task);
+  const [draft, setDraft] = useState<string | null>(null);
+  const may = mayWrite(me, task.user_id);
+  return (
+    <section class="panel" aria-label={t("Notes")}>
+      <header>
+        <h2 class="grow">{t("Notes")}</h2>
+        {may && draft === null && (
+          <button
+            type="button"
+            class="button plain icon small"
+            aria-label={t("Edit the notes")}
+            onClick={() => setDraft(task.notes ?? "")}
+          >
+            <Icon name="edit" />
+          </button>
+        )}
+      </header>
+      <div class="body">
+        {draft === null ? (
+          task.notes ? (
+            <p class="notes">{task.notes}</p>
+          ) : (
+            <p class="faint">
+              {may ? t("What should be remembered of this run?") : t("No notes.")}
+            </p>
+          )
+        ) : (
+          <form
+            class="stack"
+            onSubmit={(event) => {
+              event.preventDefault();
+              void edit({ notes: draft }).then(() => setDraft(null));
+            }}
+          >
+            <textarea
+              class="field"
+              aria-label={t("Notes")}
+              rows={5}
+              maxLength={50_000}
+              // biome-ignore lint/a11y/noAutofocus: it takes the place of the button just pressed.
+              autoFocus
+              value={draft}
+              onInput={(event) => setDraft(event.currentTarget.value)}
+              onKeyDown={(event) => {
+                if (event.key === "Escape") setDraft(null);
+                if (event.key === "Enter" && (event.metaKey || event.ctrlKey))
+                  event.currentTarget.form?.requestSubmit();
+              }}
+            />
+            <div class="row">
+              <button type="submit" class="button primary small">
+                {t("Save")}
+              </button>
+              <button type="button" class="button plain small" onClick={() => setDraft(null)}>
+                {t("Back")}
+              </button>
+            </div>
+          </form>
+        )}
+      </div>
+    </section>
+  );
+}
+
+export function Tags({ task }: { task: Task }) {
+  const me = useWho();
+  const edit = useEdit(task);
+  const [draft, setDraft] = useState<string | null>(null);
+  const tags = Object.entries(task.tags ?? {});
+  const may = mayWrite(me, task.user_id);
+  const add = (text: string) => {
+    const [name = "", ...rest] = text.split("=");
+    if (name.trim()) void edit({ tags: { ...task.tags, [name.trim()]: rest.join("=").trim() } });
+    setDraft(null);
+  };
+  return (
+    <section class="panel" aria-label={t("Tags")}>
+      <header>
+        <h2 class="grow">{t("Tags")}</h2>
+        {may && (
+          <button
+            type="button"
+            class="button plain icon small"
+            aria-label={t("Add a tag")}
+            onClick={() => setDraft("")}
+          >
+            <Icon name="plus" />
+          </button>
+        )}
+      </header>
+      <div class="body row wrap">
+        {tags.map(([name, value]) => (
+          <span key={name} class="tag">
+            <span class="clip">
+              <span class="faint">{name}</span> {value}
+            </span>
+            {may && (
+              <button
+                type="button"
+                aria-label={t("Remove the tag {name}", { name })}
+                onClick={() =>
+                  void edit({ tags: Object.fromEntries(tags.filter(([other]) => other !== name)) })
+                }
+              >
+                <Icon name="close" />
+              </button>
+            )}
+          </span>
+        ))}
+        {tags.length === 0 && draft === null && <p class="faint">{t("No tags.")}</p>}
+        {draft !== null && (
+          <form
+            class="grow"
+            onSubmit={(event) => {
+              event.preventDefault();
+              add(draft);
+            }}
+          >
+            <input
+              class="field small"
+              aria-label={t("Tag")}
+              placeholder={t("kind = style")}
+              maxLength={1000}
+              // biome-ignore lint/a11y/noAutofocus: it appears by the button just pressed.
+              autoFocus
+              value={draft}
+              onInput={(event) => setDraft(event.currentTarget.value)}
+              onBlur={() => draft.trim() === "" && setDraft(null)}
+              onKeyDown={(event) => event.key === "Escape" && setDraft(null)}
+            />
+          </form>
+        )}
+      </div>
+    </section>
+  );
+}

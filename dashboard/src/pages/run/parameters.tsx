@@ -1,0 +1,117 @@
+import { useState } from "preact/hooks";
+import { setting } from "../../format.ts";
+import { t } from "../../i18n.ts";
+import type { Task } from "../../types.ts";
+import { Empty } from "../../ui/parts.tsx";
+
+/** All plain values of a document by their paths, as the filter language names them. */
+export function flatten(value: unknown, path = ""): [string, unknown][] {
+  if (typeof value !== "object" || value === null) return [[path, value]];
+  if (Array.isArray(value) && value.every((one) => typeof one !== "object" || one === null))
+    return [[path, value]];
+  const entries: [string, unknown][] = Array.isArray(value)
+    ? value.map((one, n) => [`${path}[${n}]`, one])
+    : Object.entries(value).map(([name, one]) => [path ? `${path}.${name}` : name, one]);
+  return entries.flatMap(([at, one]) => flatten(one, at));
+}
+
+/** Columns that are settings rather than what became of the run. */
+const settings = [
+  "model_type",
+  "base_arch",
+  "base_model_path",
+  "trainer",
+  "network_algo",
+  "lora_rank",
+  "lora_alpha",
+  "conv_lora_rank",
+  "conv_alpha",
+  "dropout",
+  "learning_rate",
+  "optimizer",
+  "scheduler",
+  "batch_size",
+  "gradient_accumulation_steps",
+  "epochs",
+  "max_steps",
+  "mixed_precision",
+  "resolution",
+  "seed",
+  "save_every_n_epochs",
+  "caption_tag_delim",
+  "data_dir",
+  "metadata_path",
+  "output_dir",
+  "log_dir",
+  "sample_prompts",
+] as const satisfies readonly (keyof Task)[];
+
+export function Parameters({ task }: { task: Task }) {
+  const [wanted, setWanted] = useState("");
+  const defaulted = new Set<string>(task.defaulted_fields ?? []);
+  const parts: [string, [string, unknown][]][] = [
+    [t("Settings"), settings.map((name): [string, unknown] => [name, task[name]])],
+    [t("In the trainer's file"), flatten(task.config_snapshot)],
+    [t("Further arguments"), flatten(task.additional_args)],
+    [t("Machine and software"), flatten(task.node_info)],
+  ];
+  const word = wanted.trim().toLowerCase();
+  const found = parts
+    .map(([title, entries]): [string, [string, unknown][]] => [
+      title,
+      entries.filter(
+        ([name, value]) =>
+          name !== "" &&
+          value !== null &&
+          value !== undefined &&
+          `${name} ${setting(value)}`.toLowerCase().includes(word),
+      ),
+    ])
+    .filter(([, entries]) => entries.length > 0);
+  return (
+    <div class="stack">
+      <input
+        class="field search"
+        type="search"
+        aria-label={t("Search the parameters")}
+        placeholder={t("Search the parameters")}
+        value={wanted}
+        onInput={(event) => setWanted(event.currentTarget.value)}
+      />
+      {found.length === 0 && (
+        <Empty icon="search" title={t("Nothing found")}>
+          <p>{t("No parameter has this in its name or value.")}</p>
+        </Empty>
+      )}
+      {task.command && !word && (
+        <section class="panel">
+          <header>
+            <h2>{t("Command")}</h2>
+          </header>
+          <pre class="code inline flush">{task.command.join(" ")}</pre>
+        </section>
+      )}
+      <div class="parameter-panels">
+        {found.map(([title, entries]) => (
+          <section key={title} class="panel">
+            <header>
+              <h2 class="grow">{title}</h2>
+              <span class="faint">{entries.length}</span>
+            </header>
+            <dl class="parameters">
+              {entries.map(([name, value]) => (
+                <div key={name}>
+                  <dt class="mono">{name}</dt>
+                  <dd class="mono">
+                    {setting(value)}
+                    {defaulted.has(name) && <span class="faint"> {t("default")}</span>}
+                  </dd>
+                </div>
+              ))}
+            </dl>
+          </section>
+        ))}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,91 @@
+import { useState } from "preact/hooks";
+import { t } from "../../i18n.ts";
+import { Icon } from "../../ui/icon.tsx";
+import { Menu } from "../../ui/parts.tsx";
+import { byLabel, type Column, columnLabel, knownColumns, readColumns } from "./columns.ts";
+
+/** Which columns there are, and in which order; any field of the filter language can be one. */
+export function ColumnChooser(props: { columns: Column[]; change: (columns: Column[]) => void }) {
+  const { columns, change } = props;
+  const [field, setField] = useState("");
+  const others = byLabel(
+    knownColumns.filter((name) => !columns.some((column) => column.name === name)),
+  );
+  const move = (at: number, by: number) => {
+    const next = [...columns];
+    const [moved] = next.splice(at, 1);
+    if (moved) next.splice(at + by, 0, moved);
+    change(next);
+  };
+  const add = (name: string) => change([...columns, ...readColumns(name)]);
+  return (
+    <Menu
+      keepOpen
+      label={
+        <>
+          <Icon name="columns" />
+          {t("Columns")}
+        </>
+      }
+    >
+      {columns.map((column, at) => (
+        <div key={column.name} class="item chooser-item">
+          <label class="check grow">
+            <input
+              type="checkbox"
+              checked
+              onChange={() => change(columns.filter(({ name }) => name !== column.name))}
+            />
+            <span class="clip">{column.label}</span>
+          </label>
+          <button
+            type="button"
+            class="button plain icon small"
+            disabled={at === 0}
+            aria-label={t("{name} further left", { name: column.label })}
+            onClick={() => move(at, -1)}
+          >
+            <Icon name="up" />
+          </button>
+          <button
+            type="button"
+            class="button plain icon small"
+            disabled={at === columns.length - 1}
+            aria-label={t("{name} further right", { name: column.label })}
+            onClick={() => move(at, 1)}
+          >
+            <Icon name="down" />
+          </button>
+        </div>
+      ))}
+      <hr />
+      <form
+        class="row chooser-add"
+        onSubmit={(event) => {
+          event.preventDefault();
+          const name = field.trim();
+          if (name && !columns.some((column) => column.name === name)) add(name);
+          setField("");
+        }}
+      >
+        <input
+          class="field small mono"
+          aria-label={t("Another field")}
+          placeholder="config.min_snr_gamma"
+          value={field}
+          onInput={(event) => setField(event.currentTarget.value)}
+        />
+        <button type="submit" class="button small" disabled={!field.trim()}>
+          {t("Add")}
+        </button>
+      </form>
+      <hr />
+      {others.map((name) => (
+        <label key={name} class="item check">
+          <input type="checkbox" checked={false} onChange={() => add(name)} />
+          {columnLabel(name)}
+        </label>
+      ))}
+    </Menu>
+  );
+}

@@ -1,0 +1,249 @@
+import { useQueries } from "@tanstack/preact-query";
+import { useCallback, useMemo } from "preact/hooks";
+import { useLocation } from "wouter-preact";
+import { api, Problem, read } from "../../api.ts";
+import { t } from "../../i18n.ts";
+import { useChanges } from "../../live.ts";
+import { useAddress } from "../../state.ts";
+import type { Row, Status } from "../../types.ts";
+import { Icon } from "../../ui/icon.tsx";
+import { Empty, Menu, Skeleton, statusText, Trouble } from "../../ui/parts.tsx";
+import { FirstRun } from "../settings/first-run.tsx";
+import { ColumnChooser } from "./chooser.tsx";
+import { columnLabel, defaultColumns, fieldsOf, readColumns, writeColumns } from "./columns.ts";
+import { FilterBox } from "./filter-box.tsx";
+import { Overlay } from "./overlay.tsx";
+import { useRows } from "./rows.ts";
+import { countText, type Group, RunTable } from "./table.tsx";
+
+const statuses: Status[] = ["running", "pending", "success", "failed", "cancelled"];
+const groupings = [
+  "experiment_group",
+  "user",
+  "base_arch",
+  "trainer",
+  "lora_rank",
+  "optimizer",
+  "status",
+];
+
+const idsOf = (text: string | null) =>
+  text
+    ? [...new Set(text.split(",").map(Number))].filter((id) => Number.isSafeInteger(id) && id > 0)
+    : [];
+
+/** Rows with a line before each that begins another group. */
+function grouped(rows: Row[], groupOf: (row: Row) => unknown): (Row | Group)[] {
+  let before: string | null = null;
+  return rows.flatMap((row): (Row | Group)[] => {
+    const group = String(groupOf(row) ?? "");
+    if (group === before) return [row];
+    before = group;
+    return [{ group }, row];
+  });
+}
+
+export function Runs() {
+  const { params, change } = useAddress();
+  const [, go] = useLocation();
+  const text = (name: string) => params.get(name) ?? "";
+  const columnsText = params.get("cols") ?? defaultColumns;
+  const columns = useMemo(() => readColumns(columnsText), [columnsText]);
+  const group = text("group");
+  const order = text("order");
+  const { fields: shown } = fieldsOf(columns);
+  const fields = (group && !shown.includes(group) ? [...shown, group] : shown).join(",");
+  const asked = {
+    filter: text("filter"),
+    q: text("q"),
+    status: text("status"),
+    user: text("user"),
+    order: group ? [group, order || "-id"].join(",") : order,
+    deleted: text("deleted") === "true",
+    fields,
+  };
+  const changes = useChanges();
+  const {
+    rows,
+    fields: loadedFields,
+    cursor,
+    loading,
+    error,
+    more,
+    again,
+  } = useRows(asked, changes.data);
+  const at = useMemo(
+    () => new Map(loadedFields.split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map((name, n) => [name, n])),
+    [loadedFields],
+  );
+  const items = useMemo(
+    () =>
+      group
+        ? grouped(rows, (row) =>
+            group === "status" ? row.status : row.values[at.get(group) ?? -1],
+          )
+        : rows,
+    [rows, group, at],
+  );
+
+  const selectedText = params.get("sel");
+  const selected = useMemo(() => new Set(idsOf(selectedText)), [selectedText]);
+  const select = useCallback(
+    (id: number, on: boolean) => {
+      const next = new Set(idsOf(new URLSearchParams(window.location.search).get("sel")));
+      if (on) next.add(id);
+      else next.delete(id);
+      change({ sel: [...next].join(",") });
+    },
+    [change],
+  );
+  const open = useCallback((id: number) => go(`/runs/${id}`), [go]);
+  // Runs that a shared link has selected may not be among the rows that are loaded.
+  const names = new Map(rows.map(({ id, task_name }) => [id, task_name]));
+  const unknown = [...selected].filter((id) => !names.has(id)).slice(0, 20);
+  for (const { data } of useQueries({
+    queries: unknown.map((id) => ({
+      queryKey: ["task", id],
+      queryFn: () => read(api.tasks[":id"].$get({ param: { id: String(id) }, query: {} })),
+    })),
+  }))
+    if (data) names.set(data.id, data.task_name);
+
+  const seen = useMemo(() => {
+    const list: Record<string, string[]> = {};
+    for (const [name, n] of at)
+      list[name] = [
+        ...new Set(
+          rows
+            .slice(0, 500)
+            .flatMap((row) => (typeof row.values[n] === "string" ? [String(row.values[n])] : [])),
+        ),
+      ].slice(0, 30);
+    return list;
+  }, [rows, at]);
+
+  const refused =
+    error instanceof Problem && error.status === 422
+      ? { message: error.message, position: error.position }
+      : null;
+  const narrowed = asked.filter || asked.status || asked.user || asked.deleted || asked.q;
+  const setColumns = (next: typeof columns) => {
+    const written = writeColumns(next);
+    change({ cols: written === defaultColumns ? null : written || "status" });
+  };
+
+  return (
+    <div class={`runs ${selected.size ? "with-overlay" : ""}`}>
+      <header class="runs-bar">
+        <h1 class="visually-hidden">{t("Runs")}</h1>
+        <FilterBox
+          value={asked.filter}
+          apply={(filter) => change({ filter }, { push: true })}
+          refused={refused}
+          seen={seen}
+        />
+        <div class="row wrap runs-tools">
+          <div class="chips" role="group" aria-label={t("Status")}>
+            <button
+              type="button"
+              aria-pressed={asked.status === ""}
+              onClick={() => change({ status: null })}
+            >
+              {t("All")}
+            </button>
+            {statuses.map((status) => (
+              <button
+                key={status}
+                type="button"
+                aria-pressed={asked.status === status}
+                onClick={() => change({ status: asked.status === status ? null : status })}
+              >
+                <span class={`dot ${status}`} />
+                {statusText(status)}
+              </button>
+            ))}
+          </div>
+          <span class="faint count-text" aria-live="polite">
+            {rows.length > 0 && countText(rows.length, cursor !== null)}
+          </span>
+          <span class="grow" />
+          <Menu
+            label={
+              <>
+                <Icon name="group" />
+                {group ? t("By {name}", { name: columnLabel(group) }) : t("Group")}
+              </>
+            }
+          >
+            <button type="button" class="item" onClick={() => change({ group: null })}>
+              <Icon name={group ? "group" : "check"} />
+              {t("Not grouped")}
+            </button>
+            {groupings.map((name) => (
+              <button key={name} type="button" class="item" onClick={() => change({ group: name })}>
+                <Icon name={group === name ? "check" : "group"} />
+                {columnLabel(name)}
+              </button>
+            ))}
+          </Menu>
+          <ColumnChooser columns={columns} change={setColumns} />
+        </div>
+      </header>
+      {error && !refused ? (
+        <div class="runs-note">
+          <Trouble error={error} again={again} />
+        </div>
+      ) : null}
+      {rows.length === 0 && loading ? (
+        <div class="runs-note">
+          <Skeleton lines={12} />
+        </div>
+      ) : rows.length === 0 && !cursor && !error ? (
+        narrowed ? (
+          <Empty icon="search" title={t("No run fits")}>
+            <p>{t("Nothing matches this filter. Loosen it, or look at all runs.")}</p>
+            <button
+              type="button"
+              class="button"
+              onClick={() =>
+                change({ filter: null, status: null, user: null, deleted: null, q: null })
+              }
+            >
+              {t("Show all runs")}
+            </button>
+          </Empty>
+        ) : (
+          <FirstRun />
+        )
+      ) : (
+        <div class="runs-main">
+          <RunTable
+            items={items}
+            columns={columns}
+            at={at}
+            order={order}
+            setOrder={(next) => change({ order: next })}
+            resize={(name, width) =>
+              setColumns(
+                columns.map((column) =>
+                  column.name === name
+                    ? { ...column, width: Math.round(Math.min(800, Math.max(48, width))) }
+                    : column,
+                ),
+              )
+            }
+            selected={selected}
+            select={select}
+            open={open}
+            more={more}
+            hasMore={cursor !== null}
+            loading={loading}
+          />
+          {selected.size > 0 && (
+            <Overlay ids={[...selected]} names={names} clear={() => change({ sel: null })} />
+          )}
+        </div>
+      )}
+    </div>
+  );
+}

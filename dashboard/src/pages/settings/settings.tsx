@@ -1,0 +1,42 @@
+import { Link } from "wouter-preact";
+import { type Text, t } from "../../i18n.ts";
+import { useWho } from "../../who.ts";
+import { FirstRun } from "./first-run.tsx";
+import { Keys } from "./keys.tsx";
+import { Users } from "./users.tsx";
+
+const parts = [
+  ["keys", "Keys"],
+  ["users", "Users"],
+  ["first-run", "First run"],
+] as const satisfies readonly (readonly [string, Text])[];
+
+export function Settings({ part = "keys" }: { part?: string }) {
+  const me = useWho();
+  return (
+    <div class="page">
+      <div class="page-head">
+        <h1>{t("Settings")}</h1>
+        <span class="muted">
+          {me.name} · {t(roleTexts[me.role])}
+        </span>
+      </div>
+      <nav class="tabs" aria-label={t("Settings")}>
+        {parts.map(([name, text]) => (
+          <Link
+            key={name}
+            href={`/settings/${name}`}
+            aria-current={part === name ? "page" : undefined}
+          >
+            {t(text)}
+          </Link>
+        ))}
+      </nav>
+      {part === "keys" && <Keys />}
+      {part === "users" && <Users />}
+      {part === "first-run" && <FirstRun />}
+    </div>
+  );
+}
+
+export const roleTexts = { admin: "Admin", member: "Member", viewer: "Viewer" } as const;

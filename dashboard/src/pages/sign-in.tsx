@@ -1,0 +1,93 @@
+import { useEffect, useState } from "preact/hooks";
+import { api, Problem, read, session } from "../api.ts";
+import { currentLanguage, speak, t } from "../i18n.ts";
+import { Icon } from "../ui/icon.tsx";
+import { Trouble } from "../ui/parts.tsx";
+
+/** Exchanges a pasted key for a session that no script can read. */
+export function SignIn({ done }: { done: () => void }) {
+  const [key, setKey] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  useEffect(() => {
+    document.title = "LoRA Ledger";
+  }, []);
+
+  async function submit(event: SubmitEvent) {
+    event.preventDefault();
+    setBusy(true);
+    setError(null);
+    try {
+      // A line as the terminal shows it may be pasted whole.
+      const json = { key: key.trim().replace(/^(?:export\s+)?(?:LEDGER_KEY=|Bearer\s+)/, "") };
+      const response = await session.$post({ json });
+      await read(Promise.resolve(response));
+      const me = await api.me.$get();
+      if (!me.ok)
+        throw new Problem(
+          me.status,
+          t(
+            "The browser did not keep the session: open this page over https, or at http://localhost.",
+          ),
+        );
+      done();
+    } catch (failure) {
+      setError(failure);
+      setBusy(false);
+    }
+  }
+
+  return (
+    <main class="sign-in">
+      <form onSubmit={submit}>
+        <img class="mark" src="/icon.svg" alt="" />
+        <div>
+          <h1>{t("Sign in")}</h1>
+          <p class="muted">
+            {t("Paste your key. It is exchanged for a session in this browser and kept nowhere.")}
+          </p>
+        </div>
+        <label class="labelled">
+          {t("Key")}
+          <textarea
+            class="field"
+            required
+            // biome-ignore lint/a11y/noAutofocus: the page is this one field.
+            autoFocus
+            autoComplete="off"
+            spellcheck={false}
+            value={key}
+            onInput={(event) => setKey(event.currentTarget.value)}
+            onKeyDown={(event) => {
+              if (event.key !== "Enter") return;
+              event.preventDefault();
+              event.currentTarget.form?.requestSubmit();
+            }}
+          />
+        </label>
+        {error !== null && <Trouble error={error} />}
+        <button type="submit" class="button primary" disabled={busy || key.trim() === ""}>
+          {busy ? t("One moment…") : t("Sign in")}
+        </button>
+        <details class="muted">
+          <summary>{t("Where do I get a key?")}</summary>
+          <p>
+            {t("On the machine that runs the ledger:")} <code>npm run key -- {t("YOUR-NAME")}</code>
+          </p>
+          <p>{t("npm start prints the first one, and keeps it in .local/key.")}</p>
+        </details>
+        <p class="row">
+          <button
+            type="button"
+            class="button plain small"
+            lang={currentLanguage() === "zh" ? "en" : "zh-Hans"}
+            onClick={() => void speak(currentLanguage() === "zh" ? "en" : "zh")}
+          >
+            <Icon name="info" />
+            {currentLanguage() === "zh" ? "English" : "简体中文"}
+          </button>
+        </p>
+      </form>
+    </main>
+  );
+}

@@ -1,0 +1,112 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { Link, useLocation } from "wouter-preact";
+import { done, session } from "./api.ts";
+import { currentLanguage, speak, type Text, t } from "./i18n.ts";
+import { useChanges } from "./live.ts";
+import { applyTheme, chosenTheme, type Theme } from "./theme.ts";
+import { Icon, type IconName } from "./ui/icon.tsx";
+import { Menu } from "./ui/parts.tsx";
+import { attempt } from "./ui/toast.tsx";
+import { useWho } from "./who.ts";
+
+const places: { path: string; icon: IconName; text: Text }[] = [
+  { path: "/runs", icon: "runs", text: "Runs" },
+  { path: "/compare", icon: "compare", text: "Compare" },
+  { path: "/settings", icon: "settings", text: "Settings" },
+];
+
+const themes: { theme: Theme; text: Text }[] = [
+  { theme: "system", text: "As the system" },
+  { theme: "light", text: "Light" },
+  { theme: "dark", text: "Dark" },
+];
+
+/** What stands around every page: the way to the others, and who is signed in. */
+export function Shell({ children }: { children: ComponentChildren }) {
+  const [path] = useLocation();
+  const me = useWho();
+  const main = useRef<HTMLElement>(null);
+  const running = useChanges().data?.running.length ?? 0;
+  const place = places.find((one) => path.startsWith(one.path));
+  const title = place ? t(place.text) : "";
+  useEffect(() => {
+    document.title = title ? `${title} · LoRA Ledger` : "LoRA Ledger";
+  }, [title]);
+
+  const signOut = () =>
+    attempt(async () => {
+      await done(session.$delete());
+      location.assign("/");
+    });
+
+  return (
+    <div class="app">
+      <a class="visually-hidden" href="#main" onClick={() => main.current?.focus()}>
+        {t("To the content")}
+      </a>
+      <div class="side">
+        <Link class="brand" href="/runs">
+          <img src="/icon.svg" alt="" />
+          LoRA Ledger
+        </Link>
+        <nav aria-label={t("Pages")}>
+          {places.map(({ path: to, icon, text }) => (
+            <Link key={to} href={to} aria-current={path.startsWith(to) ? "page" : undefined}>
+              <Icon name={icon} />
+              {t(text)}
+              {to === "/runs" && running > 0 && (
+                <span class="count" title={t("{n} running", { n: running })}>
+                  {running}
+                </span>
+              )}
+            </Link>
+          ))}
+        </nav>
+        <div class="foot">
+          <Menu
+            class="who"
+            name={t("{name}: language, theme, signing out", { name: me.name })}
+            label={
+              <>
+                <span class="initial" aria-hidden="true">
+                  {[...me.name][0]?.toUpperCase()}
+                </span>
+                <span class="grow clip">{me.name}</span>
+                <Icon name="up" />
+              </>
+            }
+          >
+            {themes.map(({ theme, text }) => (
+              <button key={theme} type="button" class="item" onClick={() => applyTheme(theme)}>
+                <Icon name={chosenTheme() === theme ? "check" : "sun"} />
+                {t(text)}
+              </button>
+            ))}
+            <hr />
+            <button type="button" class="item" lang="en" onClick={() => void speak("en")}>
+              <Icon name={currentLanguage() === "en" ? "check" : "info"} />
+              English
+            </button>
+            <button type="button" class="item" lang="zh-Hans" onClick={() => void speak("zh")}>
+              <Icon name={currentLanguage() === "zh" ? "check" : "info"} />
+              简体中文
+            </button>
+            <hr />
+            <a class="item" href="/docs/">
+              <Icon name="file" />
+              {t("The API")}
+            </a>
+            <button type="button" class="item" onClick={signOut}>
+              <Icon name="out" />
+              {t("Sign out")}
+            </button>
+          </Menu>
+        </div>
+      </div>
+      <main class="main" id="main" ref={main} tabIndex={-1}>
+        {children}
+      </main>
+    </div>
+  );
+}

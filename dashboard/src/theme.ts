@@ -1,0 +1,42 @@
+export type Theme = "system" | "light" | "dark";
+const KEY = "ledger.theme";
+
+export function chosenTheme(): Theme {
+  const kept = localStorage.getItem(KEY);
+  return kept === "light" || kept === "dark" ? kept : "system";
+}
+
+const listeners = new Set<() => void>();
+/** Told when colours change; charts on canvas have to be drawn again. */
+export function onTheme(tell: () => void) {
+  listeners.add(tell);
+  return () => void listeners.delete(tell);
+}
+
+export function applyTheme(theme: Theme) {
+  if (theme === "system") {
+    delete document.documentElement.dataset.theme;
+    localStorage.removeItem(KEY);
+  } else {
+    document.documentElement.dataset.theme = theme;
+    localStorage.setItem(KEY, theme);
+  }
+  for (const tell of listeners) tell();
+}
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const tell of listeners) tell();
+});
+
+/** A colour of the style sheet as the canvas needs it. */
+export function colour(name: string): string {
+  const probe = document.createElement("span");
+  probe.style.color = `var(--${name})`;
+  document.body.append(probe);
+  const { color } = getComputedStyle(probe);
+  probe.remove();
+  return color;
+}
+
+/** Colours of lines in a chart, told apart also by people who do not see red and green apart. */
+export const lineColours = 8;

@@ -1,0 +1,24 @@
+import type { InferResponseType } from "hono/client";
+import type { api } from "./api.ts";
+
+/** Shapes as the routes answer them. */
+export type Row = InferResponseType<typeof api.table.$get, 200>["items"][number];
+export type Task = InferResponseType<(typeof api.tasks)[":id"]["$get"], 200>;
+export type Attempt = Task["attempts"][number];
+export type CurvePoint = [
+  step: number,
+  epoch: number | null,
+  time: string | null,
+  value: number | string,
+];
+export type Curve = { metric: string; total: number; points: CurvePoint[]; metrics: string[] };
+export type Weight = InferResponseType<typeof api.weights.$get, 200>["items"][number];
+export type Dataset = InferResponseType<
+  (typeof api.tasks)[":id"]["datasets"]["$get"],
+  200
+>["datasets"][number];
+export type Sparkline = InferResponseType<typeof api.table.sparklines.$get, 200>["items"][number];
+export type Me = InferResponseType<typeof api.me.$get, 200>;
+export type User = InferResponseType<typeof api.users.$get, 200>["items"][number];
+export type Key = InferResponseType<typeof api.keys.$get, 200>["items"][number];
+export type Status = Row["status"];

@@ -1,0 +1,33 @@
+/**
+ * What a browser may do on the dashboard's pages: run and style by their own files alone, and talk to
+ * this service alone. Sample images come from the bucket where its own signed links are used.
+ */
+export const PAGES_CSP = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data: https://*.r2.cloudflarestorage.com",
+  "media-src 'self' https://*.r2.cloudflarestorage.com",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+].join("; ");
+
+/** Headers of every page of the dashboard. */
+export const pageHeaders = {
+  "Content-Security-Policy": PAGES_CSP,
+  "X-Content-Type-Options": "nosniff",
+  "Referrer-Policy": "no-referrer",
+  "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cache-Control": "no-cache",
+};
+
+/** Addresses that the dashboard's one page shows, beside `/` itself. */
+const shown = /^\/(?:runs|compare|board|leaderboard|models|alerts|settings|sign-in)(?:\/[^.]*)?$/;
+
+/** Whether a browser that goes to an address means a page of the dashboard. */
+export const isPage = (method: string, path: string) =>
+  (method === "GET" || method === "HEAD") && shown.test(path);
