@@ -36,7 +36,10 @@ export function launch() {
   });
 }
 
-export const desktop: BrowserContextOptions = { viewport: { width: 1440, height: 900 }, locale: "en" };
+export const desktop: BrowserContextOptions = {
+  viewport: { width: 1440, height: 900 },
+  locale: "en",
+};
 export const phone: BrowserContextOptions = {
   viewport: { width: 390, height: 844 },
   deviceScaleFactor: 2,

@@ -9,7 +9,7 @@ export const zh = {
   "{n} running": "{n} 个运行中",
   "{n} runs": "{n} 次训练",
   "{n} selected": "已选 {n} 个",
-  "{n} tags, the most frequent first": "{n} 个标签，按频次排列",
+  "Tags, the most frequent first ({n})": "标签，按频次排列（{n}）",
   "{n}+ runs": "{n}+ 次训练",
   "{name} further left": "{name} 左移",
   "{name} further right": "{name} 右移",

@@ -52,7 +52,7 @@ function One({ dataset }: { dataset: Dataset }) {
       <div class="body stack">
         {tags.length > 0 ? (
           <>
-            <h3>{t("{n} tags, the most frequent first", { n: whole(tags.length) })}</h3>
+            <h3>{t("Tags, the most frequent first ({n})", { n: whole(tags.length) })}</h3>
             <ol class="bars">
               {shown.map(([tag, count]) => (
                 <li key={tag}>

@@ -1,0 +1,332 @@
+// The pages in a real Chromium, over the real stack, with the small trainer really running.
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { root } from "../scripts/local/processes.ts";
+import { chromiumPath, desktop, launch, noBrowser, signIn } from "./browser.ts";
+import { type Stack, startStack, trainer, trainerFolder } from "./stack.ts";
+
+let stack: Stack;
+beforeAll(async () => {
+  stack = await startStack();
+}, 120_000);
+afterAll(() => stack.stop());
+
+if (!chromiumPath()) console.warn(noBrowser);
+
+describe("the pages' files", () => {
+  it("begin with at most 120 kB of JavaScript, gzipped, and nothing inline", () => {
+    const dist = join(root, "dist");
+    const html = readFileSync(join(dist, "index.html"), "utf8");
+    expect(html).not.toMatch(/<style|<script(?![^>]*\ssrc=)|\son\w+=|style=/i);
+    const wanted = new Set<string>();
+    const add = (path: string) => {
+      if (wanted.has(path)) return;
+      wanted.add(path);
+      const code = readFileSync(join(dist, path), "utf8");
+      // What a module imports statically comes along; `import()` is what comes later.
+      for (const [, name] of code.matchAll(/(?:from|import)\s*"\.\/([\w.-]+\.js)"/g))
+        add(`assets/${name}`);
+    };
+    for (const [, path = ""] of html.matchAll(/(?:src|href)="\/(assets\/[\w.-]+\.js)"/g)) add(path);
+    expect(wanted.size).toBeGreaterThan(0);
+    const bytes = [...wanted].reduce(
+      (sum, path) => sum + gzipSync(readFileSync(join(dist, path))).length,
+      0,
+    );
+    console.log(`initial JavaScript: ${bytes} bytes gzipped in ${wanted.size} files`);
+    expect(bytes).toBeLessThanOrEqual(120_000);
+  });
+
+  it("are served at every page's address with a strict policy, and nowhere else", async () => {
+    const get = (path: string, headers: Record<string, string> = {}) =>
+      fetch(`${stack.url}${path}`, { headers, redirect: "manual" });
+    for (const path of ["/", "/runs", "/runs/7", "/compare?ids=1,2", "/settings/keys"]) {
+      const response = await get(path);
+      expect([path, response.status]).toEqual([path, 200]);
+      expect(response.headers.get("Content-Type")).toContain("text/html");
+      expect(await response.text()).toContain('<div id="app">');
+      const policy = response.headers.get("Content-Security-Policy") ?? "";
+      expect(policy).toContain("script-src 'self';");
+      expect(policy).toContain("default-src 'none'");
+      expect(policy).not.toContain("unsafe");
+      expect(response.headers.get("X-Content-Type-Options")).toBe("nosniff");
+    }
+    const key = { Authorization: `Bearer ${stack.admin}` };
+    for (const path of ["/nowhere", "/runs.html", "/api/nowhere", "/settings/x.js"]) {
+      const response = await get(path, key);
+      expect([path, response.status]).toEqual([path, 404]);
+      expect(response.headers.get("Content-Type")).toContain("application/problem+json");
+      await response.body?.cancel();
+    }
+    for (const path of ["/docs/", "/client.py", "/openapi.json", "/icon.svg"]) {
+      const response = await get(path);
+      expect([path, response.status]).toEqual([path, 200]);
+      await response.body?.cancel();
+    }
+  });
+});
+
+describe.skipIf(!chromiumPath())("in a browser", () => {
+  let browser: Browser;
+  /** Chromium keeps a secure cookie at localhost, where nothing can listen in. */
+  let url: string;
+  beforeAll(async () => {
+    browser = await launch();
+    url = stack.url.replace("127.0.0.1", "localhost");
+  });
+  afterAll(() => browser.close());
+
+  const faults: string[] = [];
+  async function open(options: BrowserContextOptions = desktop): Promise<[BrowserContext, Page]> {
+    const context = await browser.newContext(options);
+    const page = await context.newPage();
+    page.on("pageerror", (error) => faults.push(error.message));
+    page.on("console", (message) => {
+      if (/Content Security Policy|TrustedHTML|TrustedScript/.test(message.text()))
+        faults.push(message.text());
+    });
+    return [context, page];
+  }
+  /** Runs with a signed-in page, and sees to it that nothing went wrong on it. */
+  async function signedIn<T>(
+    work: (page: Page, context: BrowserContext) => Promise<T>,
+    {
+      key = stack.admin,
+      options = desktop,
+    }: { key?: string; options?: BrowserContextOptions } = {},
+  ): Promise<T> {
+    const [context, page] = await open(options);
+    try {
+      await signIn(page, url, key);
+      const result = await work(page, context);
+      expect(faults).toEqual([]);
+      return result;
+    } finally {
+      faults.length = 0;
+      await context.close();
+    }
+  }
+  const record = (config: string, ...more: string[]) =>
+    stack.client([
+      ...["run", "--config", config, "--", "python3", trainer, "--config_file", config],
+      ...more,
+    ]);
+
+  it("signs in with a key that is kept nowhere, and out on the server", async () => {
+    const [context, page] = await open();
+    await page.goto(url);
+    await page.getByRole("textbox", { name: "Key" }).fill("not.a.key");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("alert").getByText("not valid").waitFor();
+    await page.getByRole("textbox", { name: "Key" }).fill(stack.admin);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("heading", { name: "Record your first run" }).waitFor();
+    const [cookie, ...others] = await context.cookies();
+    expect(others).toEqual([]);
+    expect(cookie).toMatchObject({
+      name: "__Host-session",
+      httpOnly: true,
+      secure: true,
+      sameSite: "Strict",
+    });
+    const kept = await page.evaluate<string>(
+      "JSON.stringify([document.cookie, { ...localStorage }, { ...sessionStorage }])",
+    );
+    expect(kept).not.toContain(stack.admin.slice(0, 20));
+    expect(kept).not.toContain("session=");
+
+    const asCookie = () =>
+      fetch(`${stack.url}/api/me`, { headers: { Cookie: `${cookie?.name}=${cookie?.value}` } });
+    expect((await asCookie()).status).toBe(200);
+    await page.getByRole("button", { name: /signing out/ }).click();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("heading", { name: "Sign in" }).waitFor();
+    expect((await asCookie()).status).toBe(401);
+    expect(await context.cookies()).toEqual([]);
+    await context.close();
+  });
+
+  it("watches a run live from its first report to success, without being loaded again", async () => {
+    const { config, output } = trainerFolder(stack.home, {
+      max_train_epochs: 24,
+      save_every_n_epochs: 8,
+      output_name: "live",
+    });
+    await signedIn(async (page) => {
+      await page.getByRole("heading", { name: "Record your first run" }).waitFor();
+      await page.evaluate("window.same = true");
+      const run = record(config);
+      const row = page.getByRole("row", { name: /live/ });
+      await row.waitFor({ timeout: 60_000 });
+      await row.getByText("Running").waitFor({ timeout: 60_000 });
+      await row.getByRole("link", { name: "live" }).click();
+      await page.getByRole("heading", { name: "live" }).waitFor();
+      const points = page.getByText(/^\d[\d,]* points$/).first();
+      await points.waitFor();
+      const first = Number((await points.textContent())?.replace(/\D/g, ""));
+      const ended = await run.ended;
+      expect(ended.code, ended.out).toBe(0);
+      await page.locator(".page-head .badge.success").waitFor({ timeout: 30_000 });
+      await expect
+        .poll(async () => Number((await points.textContent())?.replace(/\D/g, "")), {
+          timeout: 20_000,
+        })
+        .toBeGreaterThan(first);
+      expect(await page.evaluate("window.same")).toBe(true);
+
+      // A weight through the browser has the bytes of the file on the box's disk.
+      await page.getByRole("link", { name: "Files" }).click();
+      const name = "live.safetensors";
+      const [download] = await Promise.all([
+        page.waitForEvent("download"),
+        page.getByRole("link", { name: `Download ${name}`, exact: true }).click(),
+      ]);
+      const sha256 = (path: string) =>
+        createHash("sha256").update(readFileSync(path)).digest("hex");
+      const hash = sha256(await download.path());
+      expect(hash).toBe(sha256(join(output, name)));
+      expect(await page.getByTitle(hash).count()).toBe(1);
+
+      await page.getByRole("link", { name: "Config" }).click();
+      await page.getByText("# made for a test").waitFor();
+      await page.getByRole("link", { name: "Data", exact: true }).click();
+      await page.getByText("6 images").waitFor();
+    });
+  }, 240_000);
+
+  it("filters as one types, says where a mistake is, and keeps all of it in the address", async () => {
+    for (const [name, rank] of [
+      ["small", 4],
+      ["middle", 32],
+      ["large", 128],
+    ] as const)
+      await stack.api("/api/tasks", { task_name: name, lora_rank: rank, experiment_group: "g" });
+    await signedIn(async (page) => {
+      const filter = page.getByRole("combobox", { name: "Filter" });
+      await filter.click();
+      await filter.pressSequentially("lora_r");
+      await page.getByRole("option", { name: "lora_rank", exact: true }).waitFor();
+      await page.keyboard.press("Tab");
+      await page.getByRole("option", { name: ">=", exact: true }).waitFor();
+      await filter.pressSequentially(">= ");
+      await page.keyboard.press("Enter");
+      const fault = page.getByRole("alert").filter({ hasText: "Character 13" });
+      await fault.waitFor();
+      expect(await filter.getAttribute("aria-invalid")).toBe("true");
+      await filter.pressSequentially("32");
+      await page.keyboard.press("Enter");
+      await page.getByText("2 runs").waitFor();
+      await page.getByRole("link", { name: "large" }).waitFor();
+      expect(await page.getByRole("link", { name: "small" }).count()).toBe(0);
+      await filter.fill("no_such_field = 1");
+      await page.keyboard.press("Enter");
+      await page.getByText(/no field no_such_field/).waitFor();
+      await filter.fill("lora_rank >= 32");
+      await page.keyboard.press("Enter");
+
+      // Columns, their order and width, the order of the rows and the selection go along with a link.
+      await page.getByRole("button", { name: "Columns" }).click();
+      await page.getByRole("checkbox", { name: "Optimizer" }).uncheck();
+      await page.getByRole("textbox", { name: "Another field" }).fill("tags.kind");
+      await page.getByRole("button", { name: "Add", exact: true }).click();
+      await page.keyboard.press("Escape");
+      await page.getByRole("separator", { name: "Width of Rank" }).press("ArrowRight");
+      await page.getByRole("columnheader", { name: "Rank" }).getByRole("button").click();
+      await page.getByRole("checkbox", { name: "Select large" }).check();
+      await page.getByText("1 selected").waitFor();
+      const shared = page.url();
+      for (const part of [
+        "filter=",
+        "cols=",
+        "lora_rank:80",
+        "tags.kind",
+        "order=lora_rank",
+        "sel=",
+      ])
+        expect(decodeURIComponent(shared)).toContain(part);
+      await page.goto("about:blank");
+      await page.goto(shared);
+      await page.getByText("1 selected").waitFor();
+      await page.getByRole("columnheader", { name: "tags.kind" }).waitFor();
+      const names = await page.locator(".run-link").allTextContents();
+      expect(names).toEqual(["middle", "large"]);
+      await page.goto(`${url}/runs?filter=${encodeURIComponent("lora_rank = 77")}`);
+      await page.getByRole("button", { name: "Show all runs" }).click();
+      await page.getByRole("link", { name: "small" }).waitFor();
+      await page.goto(`${url}/runs?group=experiment_group`);
+      await page.getByText("g", { exact: true }).first().waitFor();
+    });
+  });
+
+  it("changes notes and tags in place, tells of another's change, and cancels a run", async () => {
+    const { task_id: id } = await stack.api("/api/tasks", { task_name: "edited" });
+    await signedIn(async (page) => {
+      await page.goto(`${url}/runs/${id}`);
+      await page.getByRole("button", { name: "Edit the notes" }).click();
+      await page.getByRole("textbox", { name: "Notes" }).fill("keep this one");
+      await page.getByRole("button", { name: "Save" }).click();
+      await page.getByText("keep this one").waitFor();
+      await page.getByRole("button", { name: "Add a tag" }).click();
+      await page.getByRole("textbox", { name: "Tag" }).fill("kind = style");
+      await page.keyboard.press("Enter");
+      await page.getByRole("button", { name: "Remove the tag kind" }).waitFor();
+      expect(await stack.api(`/api/tasks/${id}`)).toMatchObject({
+        notes: "keep this one",
+        tags: { kind: "style" },
+      });
+      await page.getByRole("button", { name: "Edit the notes" }).click();
+      await page.getByRole("textbox", { name: "Notes" }).fill("mine");
+      await fetch(`${stack.url}/api/tasks/${id}`, {
+        method: "PATCH",
+        headers: { Authorization: `Bearer ${stack.admin}`, "Content-Type": "application/json" },
+        body: JSON.stringify({ notes: "theirs" }),
+      });
+      await page.getByRole("button", { name: "Save" }).click();
+      await page.getByText("Someone else changed this run meanwhile").waitFor();
+      await page.getByText("theirs").waitFor();
+      await page.getByRole("button", { name: "Cancel run" }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Cancel run" }).click();
+      await page.locator(".page-head .badge.cancelled").waitFor();
+    });
+  });
+
+  it("makes a key that is shown once, and revokes it", async () => {
+    await signedIn(async (page) => {
+      await page.getByRole("link", { name: "Settings" }).click();
+      await page.getByRole("button", { name: "New key" }).click();
+      await page.getByRole("textbox", { name: "What is it for?" }).fill("a reader");
+      await page.getByRole("combobox", { name: "What may it do?" }).selectOption("read");
+      await page.getByRole("button", { name: "Make the key" }).click();
+      const key = (await page.getByTestId("new-key").textContent()) ?? "";
+      const asks = () =>
+        fetch(`${stack.url}/api/me`, { headers: { Authorization: `Bearer ${key}` } });
+      expect(await (await asks()).json()).toMatchObject({
+        scopes: ["tasks:read", "weights:read", "models:read"],
+      });
+      await page.getByRole("button", { name: "Done" }).click();
+      expect(await page.content()).not.toContain(key);
+      await page.getByRole("button", { name: "Revoke a reader" }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+      await page.getByText("Revoked").first().waitFor();
+      expect((await asks()).status).toBe(401);
+    });
+  });
+
+  it("shows who may only read no buttons that change anything", async () => {
+    const { task_id: id } = await stack.api("/api/tasks", { task_name: "for readers" });
+    const key = await stack.key("reader", "viewer");
+    await signedIn(
+      async (page) => {
+        await page.goto(`${url}/runs/${id}`);
+        await page.getByRole("heading", { name: "for readers" }).waitFor();
+        for (const name of ["Cancel run", "Edit the notes", "Add a tag"])
+          expect(await page.getByRole("button", { name }).count()).toBe(0);
+      },
+      { key },
+    );
+  });
+});
