@@ -66,7 +66,10 @@ function secrets(): Record<string, string> {
   return { ...settings, ...Object.fromEntries(more) };
 }
 
-const wranglerToml = z.object({ r2_buckets: z.array(z.object({ bucket_name: z.string() })) });
+const wranglerToml = z.object({
+  r2_buckets: z.array(z.object({ bucket_name: z.string() })),
+  queues: z.object({ consumers: z.array(z.object({ queue: z.string() })) }).optional(),
+});
 
 /** Throws Trouble naming what the Cloudflare account lacks. */
 function checkAccount() {
@@ -74,7 +77,7 @@ function checkAccount() {
     throw new Trouble(
       "wrangler is not logged in: `npx wrangler login`, or set CLOUDFLARE_API_TOKEN.",
     );
-  const { r2_buckets } = wranglerToml.parse(
+  const { r2_buckets, queues } = wranglerToml.parse(
     parse(readFileSync(join(root, "wrangler.toml"), "utf8")),
   );
   for (const { bucket_name } of r2_buckets) {
@@ -82,6 +85,13 @@ function checkAccount() {
     if (!ok)
       throw new Trouble(
         `The R2 bucket ${bucket_name} cannot be found. Make it: \`npx wrangler r2 bucket create ${bucket_name}\`. wrangler says:\n${said}`,
+      );
+  }
+  for (const { queue } of queues?.consumers ?? []) {
+    const { ok, said } = ask("queues", "info", queue);
+    if (!ok)
+      throw new Trouble(
+        `The queue ${queue} cannot be found. Make it: \`npx wrangler queues create ${queue}\`, or take the [[queues…]] blocks out of wrangler.toml: the scheduled job then delivers alerts alone. wrangler says:\n${said}`,
       );
   }
 }

@@ -21,6 +21,7 @@ const tags: Record<string, string> = {
   Weights: "Files that runs produced: upload, check, download.",
   Models: "From a folder of files to an approved model: versions, review, aliases, provenance.",
   "Signed URLs": "Addresses that carry their own permission, for bytes going up and down.",
+  Alerts: "Events worth telling, the webhooks they are sent to, and how that went.",
   Users: "People, and what they may do.",
   Keys: "Keys for people and boxes.",
   Audit: "Who did what to which row.",

@@ -195,7 +195,11 @@ async function start() {
           databaseUrl: sqld.url,
           jwtSecret: secret,
           persistDir: at("worker"),
-          vars: { COST_REPORTING: "true", VERIFY_BY_STREAMING: "true" },
+          vars: {
+            COST_REPORTING: "true",
+            VERIFY_BY_STREAMING: "true",
+            ALLOW_INSIDE_WEBHOOKS: "true",
+          },
           logFile: workerLog,
           onLine: troublesOnly((line) => console.error(line)),
         }),

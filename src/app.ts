@@ -1,5 +1,7 @@
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
+import { deliveries, events } from "./alerts/log.ts";
+import { webhooks } from "./alerts/routes.ts";
 import { archive } from "./archive/routes.ts";
 import { auditLog } from "./audit/routes.ts";
 import { type App, requireKey } from "./auth/middleware.ts";
@@ -64,6 +66,9 @@ export const app = new Hono<App>()
   .route("/api/models", review)
   .route("/api/models", aliases)
   .route("/api/reviews", reviews)
+  .route("/api/events", events)
+  .route("/api/webhooks", webhooks)
+  .route("/api/deliveries", deliveries)
   .route("/api/table", table);
 
 app.notFound(async (c) => {

@@ -43,6 +43,12 @@ const variables = z.object({
   LOSS_DIVERGED_MULTIPLE: number(5, 1.1, 1e6),
   /** A run whose box lives but makes no step for so many minutes is told as `stalled`. */
   STALLED_AFTER_MIN: number(30, 0.001, 10_080),
+  /** Lets webhooks point to this machine and private networks, for local use. */
+  ALLOW_INSIDE_WEBHOOKS: z.stringbool().default(false),
+  /** Seconds before a failed alert is tried again; each time twice as long, at most 15 minutes. */
+  ALERT_RETRY_SEC: number(10, 0.1, 900),
+  /** Tries before an alert is given up. 100 take about a day; wrangler.toml's max_retries goes with it. */
+  ALERT_TRIES: number(100, 1, 1000),
 });
 
 export type Config = z.infer<typeof variables>;
@@ -53,6 +59,8 @@ export type Bindings = {
   ASSETS: Fetcher;
   KEY_LIMIT: RateLimit;
   FAILURE_LIMIT: RateLimit;
+  /** Carries alerts. Without it the scheduled job delivers them alone. */
+  ALERTS?: Queue<{ delivery: number }>;
 } & Record<string, unknown>;
 
 /** Some settings are missing or wrong; the message names them and never shows a value. */

@@ -1,3 +1,4 @@
+import { retryDeliveries, tellWebhooks } from "./alerts/outbox.ts";
 import { openDb } from "./db/client.ts";
 import { type Bindings, readConfig } from "./env.ts";
 import { settleLogs } from "./logs/settle.ts";
@@ -9,6 +10,8 @@ export async function runSchedule(env: Bindings): Promise<void> {
   const config = readConfig(env);
   const db = openDb(config);
   const jobs = {
+    tellWebhooks: () => tellWebhooks({ db, env, config }),
+    retryDeliveries: () => retryDeliveries({ db, env, config }),
     settleLogs: () => settleLogs(db),
     emptyTrash: () => emptyTrash(db, env, config),
     sweepUploads: () => sweepUploads(db, env, config),

@@ -95,7 +95,11 @@ export function trainerFolder(home: string, more: Record<string, string | number
 
 export const trainer = join(root, "examples/first-run/train_network.py");
 
-export async function startStack(vars: Record<string, string> = {}) {
+/** `vars` are settings of the Worker, `config` replaces tables of wrangler.toml. */
+export async function startStack(
+  vars: Record<string, string> = {},
+  config?: Parameters<typeof startWorker>[0]["config"],
+) {
   const home = mkdtempSync(join(tmpdir(), "lora-ledger-stack-"));
   const dataDir = join(home, "sqld");
   let sqld = await startSqld({ dataDir });
@@ -104,6 +108,7 @@ export async function startStack(vars: Record<string, string> = {}) {
     databaseUrl: sqld.url,
     jwtSecret: SECRET,
     persistDir: join(home, "worker"),
+    config,
     vars: {
       COST_REPORTING: "true",
       RATE_LIMITS: "false",

@@ -33,7 +33,7 @@ function devVar(name: string, value: string): string {
  * secrets: there they stand in no process list and no log, and no .dev.vars or .env of the
  * repository changes them. Static files are built by the caller.
  */
-function writeConfig(dir: string, vars: Record<string, string>): string {
+function writeConfig(dir: string, vars: Record<string, string>, more: TomlTable = {}): string {
   const config: TomlTable = parse(readFileSync(join(root, "wrangler.toml"), "utf8"));
   // Crons never fire here; wrangler only warns of that at length.
   const { build: _build, assets, triggers: _crons, ...rest } = config;
@@ -41,6 +41,7 @@ function writeConfig(dir: string, vars: Record<string, string>): string {
   const { directory } = { directory: "dist", ...table(assets) };
   const local = {
     ...rest,
+    ...more,
     main: resolve(root, String(config.main)),
     assets: { ...table(assets), directory: resolve(root, directory) },
     send_metrics: false,
@@ -62,6 +63,8 @@ export async function startWorker(options: {
   jwtSecret: string;
   persistDir: string;
   vars?: Record<string, string>;
+  /** Replaces tables of wrangler.toml. */
+  config?: TomlTable;
   logFile?: string;
   onLine?: (line: string) => void;
 }): Promise<Worker> {
@@ -72,7 +75,7 @@ export async function startWorker(options: {
   const port = options.port ?? (await freePort());
   mkdirSync(persistDir, { recursive: true });
   const secrets = { DATABASE_URL: databaseUrl, JWT_SECRET: jwtSecret, ...vars };
-  const config = writeConfig(persistDir, secrets);
+  const config = writeConfig(persistDir, secrets, options.config);
   const env: NodeJS.ProcessEnv = {
     ...process.env,
     // The build command's `node` is the one that came with the packages, where there is one.

@@ -684,3 +684,80 @@ export const event = sqliteTable(
     uniqueIndex("event_fact").on(t.subject, t.subjectId, t.attempt, t.kind, t.occasion),
   ],
 );
+
+export const webhookTargets = [
+  "generic",
+  "slack",
+  "discord",
+  "feishu",
+  "dingtalk",
+  "wecom",
+] as const;
+
+/** Where events are sent. */
+export const webhook = sqliteTable(
+  "webhook",
+  {
+    id: integer().primaryKey(),
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    name: text().notNull(),
+    target: text({ enum: webhookTargets }).notNull(),
+    /** Chat services put their secret into the address, so it is as secret as `secret`. */
+    url: text().notNull(),
+    secret: text(),
+    /** What is sent; null: all. */
+    kinds: json<(typeof eventKinds)[number][]>(),
+    groups: json<string[]>(),
+    users: json<number[]>(),
+    /** Groups that are not told of, each until a time or for good. */
+    mutes: json<{ group: string; until: string | null }[]>().notNull().default([]),
+    active: bool().notNull().default(true),
+    version: integer().notNull().default(1),
+    createdAt: createdAt(),
+    updatedAt: createdAt(),
+    deletedAt: text(),
+  },
+  (t) => [
+    index("webhook_user").on(t.userId).where(sql`deleted_at is null`),
+    check("webhook_target", oneOf(t.target, webhookTargets)),
+  ],
+);
+
+export const deliveryStates = ["waiting", "delivered", "dead"] as const;
+
+/** One event on its way to one webhook, and how that went. */
+export const delivery = sqliteTable(
+  "delivery",
+  {
+    id: integer().primaryKey(),
+    eventId: integer()
+      .notNull()
+      .references(() => event.id),
+    webhookId: integer()
+      .notNull()
+      .references(() => webhook.id),
+    state: text({ enum: deliveryStates }).notNull().default("waiting"),
+    attempts: integer().notNull().default(0),
+    /** When it may be tried next; while one try is under way, when that one counts as lost. */
+    nextAt: text().notNull().default(now),
+    createdAt: createdAt(),
+    deliveredAt: text(),
+    /** HTTP status of the last answer, and what was wrong with it in words. */
+    status: integer(),
+    error: text(),
+  },
+  (t) => [
+    uniqueIndex("delivery_once").on(t.eventId, t.webhookId),
+    index("delivery_webhook").on(t.webhookId),
+    index("delivery_due").on(t.nextAt).where(sql`state = 'waiting'`),
+    check("delivery_state", oneOf(t.state, deliveryStates)),
+  ],
+);
+
+/** The last event that was given to webhooks: one row. */
+export const alertCursor = sqliteTable("alert_cursor", {
+  id: integer().primaryKey(),
+  eventId: integer().notNull(),
+});

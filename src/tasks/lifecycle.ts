@@ -1,6 +1,7 @@
 import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
+import { tellLater } from "../alerts/outbox.ts";
 import { endEvents, prepareWatch } from "../alerts/runs.ts";
 import { audit, ifChanged } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
@@ -290,7 +291,7 @@ export const lifecycle = new Hono<App>()
       const attempt =
         body.attempt ?? sql`(select max(attempt, 1) from training_task where id = ${taskId})`;
       const accepted = sql`(${body.seq} > last_seq or exists (select 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1))`;
-      const [, [begun], [beaten]] = await db.batch([
+      const [told, [begun], [beaten]] = await db.batch([
         watch.event(db, mine),
         // Only a change of state touches the index on it; the statement behind is for all other calls.
         db
@@ -350,6 +351,7 @@ export const lifecycle = new Hono<App>()
           where ${accepted}`),
         ...(append ? [db.run(appendPoints(append, taskId, sql`${attempt}`, body.seq))] : []),
       ]);
+      if (told.length) c.var.later(tellLater({ db, env: c.env, config }));
       const task = begun ?? beaten;
       if (!task) return explain(db, taskId, auth, body.attempt);
       return c.json({
@@ -424,7 +426,7 @@ export const lifecycle = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const body = c.req.valid("json");
-      const { db, auth } = c.var;
+      const { db, auth, config } = c.var;
       requireAttempt(auth, body.attempt);
       const read = await readForSettling(db, meant(taskId, auth, body.attempt), taskId);
       if (!read) return explain(db, taskId, auth, body.attempt);
@@ -497,6 +499,7 @@ export const lifecycle = new Hono<App>()
           `Task ${taskId} has ended as ${task.status} already, so it cannot end as ${status}. To try again, open a new attempt.`,
           { extra: { current_status: task.status, current_attempt: task.attempt } },
         );
+      if (ended[0]) c.var.later(tellLater({ db, env: c.env, config }));
       return c.json({
         task: toWire(task),
         missing: missingRanges(numbers?.gaps ?? "[]", numbers?.lastSeq ?? 0, body.last_seq),

@@ -1,0 +1,154 @@
+import { and, eq, inArray, sql } from "drizzle-orm";
+import type { Db } from "../db/client.ts";
+import { delivery, event, now, user, webhook } from "../db/schema.ts";
+import type { Config } from "../env.ts";
+import { addressFault } from "./address.ts";
+import { makeMessage, type Receiver, refusal, type Told } from "./message.ts";
+
+/** Deliveries at once: a Worker has six connections, and 50 subrequests on a free plan. */
+export const AT_ONCE = 5;
+const TIMEOUT_MS = 10_000;
+const MOST_READ = 4096;
+/** When a try that nobody heard of again counts as lost. */
+const TRY_SEC = 60;
+const LONGEST_WAIT_SEC = 900;
+
+export const inSeconds = (seconds: number) =>
+  sql<string>`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${seconds / 86_400})`;
+
+export type Outcome = { status: number | null; error: string | null; waitSec?: number };
+
+/** The beginning of an answer; the rest is never fetched. */
+async function beginning(response: Response): Promise<string> {
+  const reader = response.body?.getReader();
+  if (!reader) return "";
+  const decoder = new TextDecoder();
+  let text = "";
+  let size = 0;
+  while (size < MOST_READ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    size += value.length;
+    text += decoder.decode(value, { stream: true });
+  }
+  await reader.cancel();
+  return text.slice(0, MOST_READ);
+}
+
+/** Sends one message; never throws. `error` is null when the receiver took it. */
+export async function send(config: Config, receiver: Receiver, told: Told): Promise<Outcome> {
+  const fault = addressFault(receiver.url, config.ALLOW_INSIDE_WEBHOOKS);
+  if (fault) return { status: null, error: `was not sent: the address ${fault}` };
+  const { url, headers, body } = await makeMessage(receiver, told, config.PUBLIC_URL, new Date());
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  try {
+    const response = await fetch(url, {
+      method: "POST",
+      headers,
+      body,
+      redirect: "manual",
+      signal,
+    });
+    const { status } = response;
+    const answer = await beginning(response);
+    if (status >= 300 && status < 400)
+      return {
+        status,
+        error: `was answered ${status}, a redirect, which is not followed: register the address it leads to`,
+      };
+    if (!response.ok) {
+      const wait = Number(response.headers.get("Retry-After"));
+      return {
+        status,
+        error: `was answered ${status}`,
+        ...(wait > 0 && { waitSec: Math.min(wait, 3600) }),
+      };
+    }
+    return { status, error: refusal(receiver.target, answer) };
+  } catch (cause) {
+    // What a fetch throws names the address, which may hold a secret.
+    const late = cause instanceof Error && cause.name === "TimeoutError";
+    return {
+      status: null,
+      error: late ? `got no answer within ${TIMEOUT_MS / 1000} seconds` : "cannot be reached",
+    };
+  }
+}
+
+/** Seconds until the next try after so many. */
+export const backOff = (config: Config, attempts: number) =>
+  Math.min(config.ALERT_RETRY_SEC * 2 ** Math.min(attempts - 1, 20), LONGEST_WAIT_SEC);
+
+/**
+ * Tries deliveries, at most AT_ONCE. A try takes its delivery by moving `next_at`, so that two who
+ * hold the same one do not both send it; whoever comes second has nothing to do. Answers with the
+ * seconds until those are tried again that failed now; null: nothing is left to do for the caller.
+ */
+export async function tryDeliveries(
+  db: Db,
+  config: Config,
+  ids: number[],
+): Promise<Map<number, number | null>> {
+  const tried = new Map<number, number | null>(ids.map((id) => [id, null]));
+  if (ids.length === 0) return tried;
+  const live = sql<number>`(${webhook.active} and ${webhook.deletedAt} is null and ${user.active})`;
+  const [taken, rows] = await db.batch([
+    db
+      .update(delivery)
+      .set({ attempts: sql`attempts + 1`, nextAt: inSeconds(TRY_SEC) })
+      // A queue counts whole seconds, so it may be early by less than one.
+      .where(
+        and(
+          inArray(delivery.id, ids),
+          eq(delivery.state, "waiting"),
+          sql`next_at <= ${inSeconds(1)}`,
+        ),
+      )
+      .returning({ id: delivery.id }),
+    db
+      .select({
+        id: delivery.id,
+        attempts: delivery.attempts,
+        webhook,
+        event,
+        live,
+        userName: sql<string | null>`(select name from user o where o.id = ${event.userId})`,
+      })
+      .from(delivery)
+      .innerJoin(event, eq(event.id, delivery.eventId))
+      .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
+      .innerJoin(user, eq(user.id, webhook.userId))
+      .where(inArray(delivery.id, ids)),
+  ]);
+  const mine = new Set(taken.map(({ id }) => id));
+  const results = await Promise.all(
+    rows
+      .filter(({ id }) => mine.has(id))
+      .map(async ({ id, attempts, live, userName, ...row }) => {
+        if (!live)
+          return {
+            id,
+            again: null,
+            outcome: { status: null, error: "was not sent: the webhook was switched off" },
+          };
+        const outcome = await send(config, row.webhook, { ...row.event, userName });
+        const again = Math.max(backOff(config, attempts), outcome.waitSec ?? 0);
+        return { id, again: outcome.error === null ? null : again, outcome };
+      }),
+  );
+  const [first, ...rest] = results.map(({ id, again, outcome: { status, error } }) =>
+    db
+      .update(delivery)
+      .set({
+        state: error === null ? "delivered" : again === null ? "dead" : "waiting",
+        status,
+        error,
+        ...(error === null && { deliveredAt: now }),
+        ...(again !== null && { nextAt: inSeconds(again) }),
+      })
+      .where(and(eq(delivery.id, id), eq(delivery.state, "waiting"))),
+  );
+  if (first) await db.batch([first, ...rest]);
+  for (const { id, again } of results) tried.set(id, again);
+  return tried;
+}

@@ -1,0 +1,210 @@
+import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import * as z from "zod";
+import { actorOf, audit } from "../audit/audit.ts";
+import { type App, allow } from "../auth/middleware.ts";
+import {
+  delivery,
+  deliveryStates,
+  event,
+  eventKinds,
+  eventSubjects,
+  now,
+  webhook,
+} from "../db/schema.ts";
+import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { idParam } from "../http/params.ts";
+import { ApiError, notFound } from "../http/problem.ts";
+import { describe, validate } from "../http/validate.ts";
+import { toWire } from "../http/wire.ts";
+import { sendLater } from "./outbox.ts";
+import { ownWebhook } from "./routes.ts";
+
+const eventAnswer = z
+  .object({
+    id: z.int(),
+    uid: z.string().describe("What receivers know it by: `Webhook-Id` of every request about it."),
+    kind: z.enum(eventKinds),
+    subject: z.enum(eventSubjects),
+    subject_id: z.int(),
+    attempt: z.int().describe("The task's attempt; 0 where the subject has none."),
+    occasion: z.string().describe("Tells apart facts that may repeat; else empty."),
+    user_id: z.int().nullable(),
+    experiment_group: z.string().nullable(),
+    name: z.string(),
+    detail: z.record(z.string(), z.json()).nullable(),
+    created_at: z.string(),
+  })
+  .meta({ id: "Event" });
+
+const deliveryAnswer = z
+  .object({
+    id: z.int(),
+    event_id: z.int(),
+    webhook_id: z.int(),
+    state: z
+      .enum(deliveryStates)
+      .describe("`dead`: given up after many tries; it can be sent again."),
+    attempts: z.int(),
+    next_at: z.string().describe("Of those waiting: when it is tried next."),
+    created_at: z.string(),
+    delivered_at: z.string().nullable(),
+    status: z.int().nullable().describe("HTTP status of the last answer."),
+    error: z.string().nullable().describe("What was wrong with the last try, in words."),
+    kind: z.enum(eventKinds),
+    name: z.string().describe("Of the run or model that the event is about."),
+    webhook: z.string().describe("The webhook's name."),
+  })
+  .meta({ id: "Delivery" });
+
+const columns = {
+  id: delivery.id,
+  eventId: delivery.eventId,
+  webhookId: delivery.webhookId,
+  state: delivery.state,
+  attempts: delivery.attempts,
+  nextAt: delivery.nextAt,
+  createdAt: delivery.createdAt,
+  deliveredAt: delivery.deliveredAt,
+  status: delivery.status,
+  error: delivery.error,
+  kind: event.kind,
+  name: event.name,
+  webhook: webhook.name,
+};
+
+const id = z.coerce.number().int().positive();
+
+export const events = new Hono<App>().get(
+  "/",
+  describe({
+    summary: "List events",
+    description: "What was worth telling, whether a webhook wanted it or not.",
+    tag: "Alerts",
+    answer: {
+      schema: z.object({ items: z.array(eventAnswer), next_cursor: z.string().nullable() }),
+      description: "Events, newest first.",
+    },
+  }),
+  allow("tasks:read"),
+  validate(
+    "query",
+    z.strictObject({
+      ...pageQuery,
+      task: id.optional().describe("Events about this task alone."),
+    }),
+  ),
+  async (c) => {
+    const { limit, cursor, task } = c.req.valid("query");
+    const before = cursor ? decodeCursor("events", cursor, z.tuple([z.int()]))[0] : undefined;
+    const rows = await c.var.db
+      .select()
+      .from(event)
+      .where(
+        and(
+          before === undefined ? undefined : lt(event.id, before),
+          task === undefined ? undefined : sql`subject = 'task' and subject_id = ${task}`,
+        ),
+      )
+      .orderBy(desc(event.id))
+      .limit(limit + 1);
+    return c.json(page(rows.map(toWire), limit, (last) => encodeCursor("events", [last.id])));
+  },
+);
+
+export const deliveries = new Hono<App>()
+  .get(
+    "/",
+    describe({
+      summary: "What was sent where, and how that went",
+      description: "Deliveries to one's own webhooks; admins see all.",
+      tag: "Alerts",
+      answer: {
+        schema: z.object({ items: z.array(deliveryAnswer), next_cursor: z.string().nullable() }),
+        description: "Deliveries, newest first.",
+      },
+    }),
+    allow("tasks:write"),
+    validate(
+      "query",
+      z.strictObject({
+        ...pageQuery,
+        webhook: id.optional().describe("Deliveries to this webhook alone."),
+        event: id.optional().describe("Deliveries of this event alone."),
+        state: z.enum(deliveryStates).optional(),
+      }),
+    ),
+    async (c) => {
+      const { limit, cursor, state, ...only } = c.req.valid("query");
+      const before = cursor ? decodeCursor("deliveries", cursor, z.tuple([z.int()]))[0] : undefined;
+      const rows = await c.var.db
+        .select(columns)
+        .from(delivery)
+        .innerJoin(event, eq(event.id, delivery.eventId))
+        .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
+        .where(
+          and(
+            before === undefined ? undefined : lt(delivery.id, before),
+            only.webhook === undefined ? undefined : eq(delivery.webhookId, only.webhook),
+            only.event === undefined ? undefined : eq(delivery.eventId, only.event),
+            state === undefined ? undefined : eq(delivery.state, state),
+            ownWebhook(c.var.auth),
+          ),
+        )
+        .orderBy(desc(delivery.id))
+        .limit(limit + 1);
+      return c.json(page(rows.map(toWire), limit, (last) => encodeCursor("deliveries", [last.id])));
+    },
+  )
+  .post(
+    "/:id/redeliver",
+    describe({
+      summary: "Send again what was given up or delivered",
+      description: "From the first try on, with the same event id.",
+      tag: "Alerts",
+      answer: { schema: deliveryAnswer, description: "The delivery, waiting." },
+      errors: {
+        404: "No such delivery to a webhook of yours.",
+        409: "It is on its way, or its webhook is switched off or deleted.",
+      },
+    }),
+    allow("tasks:write"),
+    validate("param", idParam),
+    async (c) => {
+      const target = c.req.valid("param").id;
+      const { db, auth, config } = c.var;
+      const live = sql`exists (select 1 from webhook where id = ${delivery.webhookId} and ${ownWebhook(auth)} and active and deleted_at is null)`;
+      const [[again], , [row]] = await db.batch([
+        db
+          .update(delivery)
+          .set({ state: "waiting", attempts: 0, nextAt: now, deliveredAt: null })
+          .where(and(eq(delivery.id, target), sql`state <> 'waiting'`, live))
+          .returning({ id: delivery.id }),
+        audit(
+          db,
+          actorOf(c),
+          "webhook.redeliver",
+          sql`select webhook_id as id from delivery where id = ${target} and changes() = 1`,
+          { delivery: target },
+        ),
+        db
+          .select(columns)
+          .from(delivery)
+          .innerJoin(event, eq(event.id, delivery.eventId))
+          .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
+          .where(and(eq(delivery.id, target), ownWebhook(auth))),
+      ]);
+      if (!row) throw notFound(`delivery ${target} to a webhook of yours`);
+      if (!again)
+        throw new ApiError(
+          409,
+          "not-redelivered",
+          row.state === "waiting"
+            ? `Delivery ${target} is on its way: it is tried next at ${row.nextAt}.`
+            : `The webhook ${row.webhook} is switched off or deleted, so nothing is sent to it.`,
+          { extra: { state: row.state } },
+        );
+      c.var.later(sendLater({ db, env: c.env, config }, target));
+      return c.json(toWire(row));
+    },
+  );

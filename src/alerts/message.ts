@@ -1,0 +1,252 @@
+import type { event, JsonValue, webhook } from "../db/schema.ts";
+import type { EventKind } from "./events.ts";
+
+/** What a message is made from. `kind` is "test" when someone presses the test button. */
+export type Told = Pick<
+  typeof event.$inferSelect,
+  | "uid"
+  | "subject"
+  | "subjectId"
+  | "attempt"
+  | "userId"
+  | "experimentGroup"
+  | "name"
+  | "detail"
+  | "createdAt"
+> & { kind: EventKind | "test"; userName: string | null };
+
+export type Receiver = Pick<typeof webhook.$inferSelect, "target" | "url" | "secret">;
+
+/** A request to a receiver, but for its address's guard. */
+export type Message = { url: string; headers: Record<string, string>; body: string };
+
+const titles: Record<Told["kind"], string> = {
+  failed: "Run failed",
+  lost: "Run lost",
+  finished: "Run finished",
+  loss_diverged: "Loss diverged",
+  stalled: "Run makes no steps",
+  new_best: "New best of its group",
+  approval_requested: "Approval requested",
+  released: "Model released",
+  box_idle: "Paid box is idle",
+  test: "Test message",
+};
+
+/** The order and names of what a message says of an event's detail; the rest stays with webhooks. */
+const labels: Record<string, string> = {
+  failure_reason: "Reason",
+  error_message: "Error",
+  exit_code: "Exit code",
+  metric: "Metric",
+  value: "Value",
+  level_before: "Level before",
+  step: "Step",
+  since: "Since",
+  final_loss: "Final loss",
+  best_before: "Best before",
+  total_duration_sec: "Duration",
+  cost: "Cost",
+  version: "Version",
+  note: "Note",
+};
+
+const duration = (seconds: number) => {
+  const minutes = Math.floor(seconds / 60);
+  return minutes >= 60
+    ? `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+    : minutes > 0
+      ? `${minutes} min`
+      : `${Math.round(seconds)} s`;
+};
+
+function shown(field: string, value: JsonValue): string {
+  if (typeof value !== "number") return typeof value === "string" ? value : JSON.stringify(value);
+  if (field === "total_duration_sec") return duration(value);
+  if (field === "cost") return value.toFixed(2);
+  return String(Number(value.toPrecision(6)));
+}
+
+/** Text of users as a receiver may see it: without control characters or marks that turn its direction. */
+const plain = (text: string, most: number) => {
+  const clean = text.replace(/[^\P{Cc}\n]|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "");
+  return clean.length > most ? `${clean.slice(0, most - 1)}…` : clean;
+};
+const oneLine = (text: string, most: number) => plain(text, most).replace(/\s+/g, " ").trim();
+
+/** What every message says: a title, lines below it, and where to look. All of it is plain text. */
+function summary(told: Told, publicUrl: string | undefined) {
+  const name = oneLine(told.name, 120);
+  const number =
+    told.attempt > 1 ? `#${told.subjectId}, attempt ${told.attempt}` : `#${told.subjectId}`;
+  const lines = [
+    ...(told.experimentGroup ? [`Group: ${oneLine(told.experimentGroup, 120)}`] : []),
+    ...(told.userName ? [`User: ${oneLine(told.userName, 100)}`] : []),
+    ...Object.entries(labels).flatMap(([field, label]) => {
+      const value = told.detail?.[field];
+      return value === null || value === undefined
+        ? []
+        : [`${label}: ${plain(shown(field, value), 600)}`];
+    }),
+  ];
+  return {
+    title: `${titles[told.kind]}: ${name} (${number})`,
+    lines,
+    link:
+      told.subject === "task" && publicUrl
+        ? `${publicUrl.replace(/\/+$/, "")}/runs/${told.subjectId}`
+        : null,
+  };
+}
+
+const encoder = new TextEncoder();
+const base64 = (bytes: ArrayBuffer) => btoa(String.fromCharCode(...new Uint8Array(bytes)));
+
+async function hmac(secret: string | Uint8Array<ArrayBuffer>, text: string): Promise<string> {
+  const raw = typeof secret === "string" ? encoder.encode(secret) : secret;
+  const hash = { name: "HMAC", hash: "SHA-256" };
+  const key = await crypto.subtle.importKey("raw", raw, hash, false, ["sign"]);
+  return base64(await crypto.subtle.sign("HMAC", key, encoder.encode(text)));
+}
+
+/** A secret in the form of Standard Webhooks, and the bytes it stands for. */
+export const secretPrefix = "whsec_";
+export const newSecret = () =>
+  secretPrefix + base64(crypto.getRandomValues(new Uint8Array(32)).buffer);
+const secretBytes = (secret: string) =>
+  Uint8Array.from(atob(secret.slice(secretPrefix.length)), (char) => char.charCodeAt(0));
+
+/** The longest beginning of a text that takes at most so many bytes. */
+function withinBytes(text: string, most: number): string {
+  let kept = text;
+  while (encoder.encode(kept).length > most) kept = kept.slice(0, Math.floor(kept.length * 0.9));
+  return kept.length < text.length ? `${kept}…` : text;
+}
+
+const forSlack = (text: string) =>
+  text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+const forDiscord = (text: string) => text.replace(/[\\`*_{}[\]()#+\-.!|~<>:@]/g, "\\$&");
+
+/**
+ * The request that tells a receiver of an event, in the receiver's own format and signed its own
+ * way, at `now`. Text of users is text in each: nobody is mentioned, nothing is a link or markup.
+ */
+export async function makeMessage(
+  receiver: Receiver,
+  told: Told,
+  publicUrl: string | undefined,
+  now: Date,
+): Promise<Message> {
+  const { title, lines, link } = summary(told, publicUrl);
+  const seconds = String(Math.floor(now.getTime() / 1000));
+  const headers: Record<string, string> = {
+    "Content-Type": "application/json; charset=utf-8",
+    "User-Agent": "lora-ledger",
+    "Webhook-Id": told.uid,
+    "Webhook-Timestamp": seconds,
+  };
+  const message = (body: object, url = receiver.url) => ({
+    url,
+    headers,
+    body: JSON.stringify(body),
+  });
+  const text = [`LoRA Ledger: ${title}`, ...lines, ...(link ? [link] : [])].join("\n");
+  switch (receiver.target) {
+    // https://www.standardwebhooks.com: HMAC-SHA256 over id.timestamp.body.
+    case "generic": {
+      const sent = message({
+        type: told.kind,
+        timestamp: told.createdAt,
+        data: {
+          event_id: told.uid,
+          subject: told.subject,
+          subject_id: told.subjectId,
+          attempt: told.attempt,
+          name: told.name,
+          experiment_group: told.experimentGroup,
+          user_id: told.userId,
+          user: told.userName,
+          detail: told.detail,
+          text,
+          ...(link && { link }),
+        },
+      });
+      if (receiver.secret)
+        headers["Webhook-Signature"] =
+          `v1,${await hmac(secretBytes(receiver.secret), `${told.uid}.${seconds}.${sent.body}`)}`;
+      return sent;
+    }
+    // https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+    case "slack": {
+      const content = forSlack([title, ...lines].join("\n")).slice(0, 2800);
+      const full = link ? `${content}\n${link}` : content;
+      return message({
+        text: forSlack(title),
+        blocks: [{ type: "section", text: { type: "plain_text", emoji: false, text: full } }],
+      });
+    }
+    // https://docs.discord.com/developers/resources/webhook#execute-webhook
+    case "discord":
+      return message({
+        embeds: [
+          {
+            title: forDiscord(title).slice(0, 256),
+            description: forDiscord(lines.join("\n")).slice(0, 4096),
+            ...(link && { url: link }),
+            timestamp: told.createdAt,
+          },
+        ],
+        allowed_mentions: { parse: [] },
+      });
+    // https://open.feishu.cn/document/client-docs/bot-v3/add-custom-bot: the key is timestamp and
+    // secret, the message empty. In a rich text, unlike in a plain one, no tag within text counts.
+    case "feishu": {
+      const signed = receiver.secret
+        ? { timestamp: seconds, sign: await hmac(`${seconds}\n${receiver.secret}`, "") }
+        : {};
+      const rows = lines.map((line) => [{ tag: "text", text: line }]);
+      const content = [...rows, ...(link ? [[{ tag: "a", text: link, href: link }]] : [])];
+      return message({
+        ...signed,
+        msg_type: "post",
+        content: { post: { zh_cn: { title: `LoRA Ledger: ${title}`, content } } },
+      });
+    }
+    // https://open.dingtalk.com/document/robots/custom-robot-access: milliseconds, in the address.
+    case "dingtalk": {
+      const url = new URL(receiver.url);
+      if (receiver.secret) {
+        const timestamp = String(now.getTime());
+        url.searchParams.set("timestamp", timestamp);
+        url.searchParams.set(
+          "sign",
+          await hmac(receiver.secret, `${timestamp}\n${receiver.secret}`),
+        );
+      }
+      return message(
+        { msgtype: "text", text: { content: text }, at: { isAtAll: false } },
+        url.href,
+      );
+    }
+    // https://developer.work.weixin.qq.com/document/path/91770: 2,048 bytes; <@id> mentions people.
+    case "wecom":
+      return message({
+        msgtype: "text",
+        text: { content: withinBytes(text.replaceAll("<@", "<\u200b@"), 2000) },
+      });
+  }
+}
+
+/** What chat services say in a body that comes with status 200; null: nothing is wrong. */
+export function refusal(target: Receiver["target"], body: string): string | null {
+  if (target !== "feishu" && target !== "dingtalk" && target !== "wecom") return null;
+  let said: { code?: unknown; errcode?: unknown; msg?: unknown; errmsg?: unknown };
+  try {
+    said = Object(JSON.parse(body));
+  } catch {
+    return "answered with something else than the JSON of a chat service";
+  }
+  const code = said.errcode ?? said.code;
+  if (code === 0) return null;
+  return `was refused: ${oneLine(`${String(code ?? "no code")} ${String(said.errmsg ?? said.msg ?? "")}`, 200)}`;
+}

@@ -1,0 +1,163 @@
+import { and, asc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
+import * as z from "zod";
+import { type Db, openDb } from "../db/client.ts";
+import { alertCursor, delivery, event, now, user, webhook } from "../db/schema.ts";
+import { type Bindings, type Config, readConfig } from "../env.ts";
+import { AT_ONCE, backOff, inSeconds, tryDeliveries } from "./deliver.ts";
+
+/** Events given to webhooks at once; the next call goes on. */
+const EVENTS_AT_ONCE = 100;
+const REQUEUED_A_MINUTE = 100;
+/** How long a queue may be late before a delivery counts as lost by it. */
+const QUEUE_GRACE_SEC = 90;
+
+type Carrier = { db: Db; env: Bindings; config: Config };
+
+type Filter = Pick<typeof webhook.$inferSelect, "kinds" | "groups" | "users" | "mutes">;
+type Fact = Pick<typeof event.$inferSelect, "kind" | "experimentGroup" | "userId">;
+
+/** Whether a webhook wants an event, at a time in ms since 1970. */
+export function wants({ kinds, groups, users, mutes }: Filter, fact: Fact, time: number): boolean {
+  const { kind, experimentGroup: group, userId } = fact;
+  if (kinds && !kinds.includes(kind)) return false;
+  if (groups && (group === null || !groups.includes(group))) return false;
+  if (users && (userId === null || !users.includes(userId))) return false;
+  return !mutes.some(
+    (mute) => mute.group === group && (mute.until === null || Date.parse(mute.until) > time),
+  );
+}
+
+/** Hands deliveries to the queue; where there is none, the first are tried at once. */
+async function dispatch({ db, env, config }: Carrier, ids: number[]) {
+  if (ids.length === 0) return;
+  if (!env.ALERTS) {
+    await tryDeliveries(db, config, ids.slice(0, AT_ONCE));
+    return;
+  }
+  for (let start = 0; start < ids.length; start += 100)
+    await env.ALERTS.sendBatch(
+      ids.slice(start, start + 100).map((id) => ({ body: { delivery: id } })),
+    );
+}
+
+/**
+ * Gives new events to the webhooks that want them: a delivery each, whoever calls and however often.
+ * What is then not sent is sent by `retryDeliveries`.
+ */
+export async function tellWebhooks(carrier: Carrier): Promise<void> {
+  const { db } = carrier;
+  const last = sql`coalesce((select event_id from alert_cursor where id = 1), 0)`;
+  const [events, webhooks, [clock]] = await db.batch([
+    db.select().from(event).where(sql`id > ${last}`).orderBy(asc(event.id)).limit(EVENTS_AT_ONCE),
+    db
+      .select({
+        id: webhook.id,
+        kinds: webhook.kinds,
+        groups: webhook.groups,
+        users: webhook.users,
+        mutes: webhook.mutes,
+      })
+      .from(webhook)
+      .innerJoin(user, eq(user.id, webhook.userId))
+      .where(and(webhook.active, isNull(webhook.deletedAt), user.active)),
+    db.all<{ now: string }>(sql`select ${now} as now`),
+  ]);
+  const newest = events.at(-1);
+  if (!newest || !clock) return;
+  const wanted = events.flatMap((fact) =>
+    webhooks
+      .filter((hook) => wants(hook, fact, Date.parse(clock.now)))
+      .map((hook) => ({ eventId: fact.id, webhookId: hook.id })),
+  );
+  const advance = db
+    .insert(alertCursor)
+    .values({ id: 1, eventId: newest.id })
+    .onConflictDoUpdate({
+      target: alertCursor.id,
+      set: { eventId: sql`max(event_id, excluded.event_id)` },
+    });
+  if (wanted.length === 0) {
+    await advance;
+    return;
+  }
+  const [made] = await db.batch([
+    db.insert(delivery).values(wanted).onConflictDoNothing().returning({ id: delivery.id }),
+    advance,
+  ]);
+  await dispatch(
+    carrier,
+    made.map(({ id }) => id),
+  );
+}
+
+/** For work after an answer has gone out: what fails is taken up by the scheduled job. */
+const quietly = (work: Promise<void>): Promise<void> =>
+  work.catch((error: unknown) => {
+    console.error("alerts wait for the scheduled job", error instanceof Error ? error.name : "");
+  });
+
+export const tellLater = (carrier: Carrier) => quietly(tellWebhooks(carrier));
+export const sendLater = (carrier: Carrier, id: number) => quietly(dispatch(carrier, [id]));
+
+/** Gives deliveries up for good; they stay visible and can be sent again. */
+const bury = (db: Db, which: SQL | undefined) =>
+  db
+    .update(delivery)
+    .set({ state: "dead" })
+    .where(and(eq(delivery.state, "waiting"), which));
+
+const due = (graceSec: number, most: number, more: SQL) =>
+  sql`(select id from delivery where state = 'waiting' and next_at < ${inSeconds(-graceSec)} and ${more} order by next_at limit ${most})`;
+
+/** What is overdue: queued again, or tried where there is no queue. */
+export async function retryDeliveries(carrier: Carrier): Promise<void> {
+  const { db, env, config } = carrier;
+  const grace = env.ALERTS ? QUEUE_GRACE_SEC : 0;
+  const tired = sql`attempts >= ${config.ALERT_TRIES}`;
+  const most = env.ALERTS ? REQUEUED_A_MINUTE : AT_ONCE;
+  const [, rows] = await db.batch([
+    bury(db, sql`id in ${due(grace, REQUEUED_A_MINUTE, tired)}`),
+    db
+      .update(delivery)
+      .set({ nextAt: now })
+      .where(sql`id in ${due(grace, most, sql`not (${tired})`)}`)
+      .returning({ id: delivery.id }),
+  ]);
+  await dispatch(
+    carrier,
+    rows.map(({ id }) => id),
+  );
+}
+
+const body = z.object({ delivery: z.int() });
+
+/** The queue's consumer. Messages of the dead-letter queue are those it has given up. */
+export async function consume(batch: MessageBatch, env: Bindings): Promise<void> {
+  const config = readConfig(env);
+  const db = openDb(config);
+  const messages = batch.messages.flatMap((message) => {
+    const parsed = body.safeParse(message.body);
+    if (parsed.success) return [{ message, id: parsed.data.delivery }];
+    console.error("a message of the alert queue is none of ours");
+    message.ack();
+    return [];
+  });
+  const ids = messages.map(({ id }) => id);
+  if (batch.queue.endsWith("-dead")) {
+    await bury(db, inArray(delivery.id, ids));
+    return;
+  }
+  try {
+    const tried = await tryDeliveries(db, config, ids);
+    for (const { message, id } of messages) {
+      const again = tried.get(id) ?? null;
+      if (again === null) message.ack();
+      else message.retry({ delaySeconds: Math.ceil(again) });
+    }
+  } catch (error) {
+    // The database is away: a try that did not happen must not use up the queue's retries at once.
+    console.error("alerts wait for the database", error instanceof Error ? error.name : "");
+    for (const { message } of messages)
+      message.retry({ delaySeconds: Math.ceil(backOff(config, message.attempts)) });
+  }
+}
