@@ -31,7 +31,7 @@ let callers: Caller[];
 let stranger: Owner;
 
 beforeAll(async () => {
-  ledger = await freshLedger();
+  ledger = await freshLedger({ ALLOW_INSIDE_WEBHOOKS: "true" });
   callers = [];
   for (const role of roles) {
     const person = await ledger.key({ user: role });

@@ -4,15 +4,22 @@ import { sql } from "drizzle-orm";
 import type { Scope } from "../src/auth/scopes.ts";
 import {
   apiKey,
+  delivery,
+  event,
   model,
   modelVersion,
+  now,
   storedObject,
   trainingTask,
   user,
+  webhook,
   weight,
 } from "../src/db/schema.ts";
 import { sha256Hex } from "../src/http/hash.ts";
 import { type Ledger, type Sent, unique } from "./harness.ts";
+
+/** Where nothing listens: what is sent there fails at once, on this machine. */
+const receiver = "http://127.0.0.1:9/hook";
 
 /** Whose rows a request of the table is about: that user's, made by that key. */
 export type Owner = { userId: number; keyId: number };
@@ -98,6 +105,25 @@ export function rowsOf(ledger: Ledger, owner: Owner) {
     });
     return { name, path: `/api/models/${name}/versions/1` };
   }
+  async function hook() {
+    const made = await db
+      .insert(webhook)
+      .values({ userId: owner.userId, name: "w", target: "slack", url: receiver })
+      .returning({ id: webhook.id });
+    return first(made).id;
+  }
+  /** What was given up on its way to a webhook. */
+  async function deadLetter() {
+    const told = await db
+      .insert(event)
+      .values({ kind: "failed", subject: "task", subjectId: await task(), name: "e" })
+      .returning({ id: event.id });
+    const made = await db
+      .insert(delivery)
+      .values({ eventId: first(told).id, webhookId: await hook(), state: "dead" })
+      .returning({ id: delivery.id });
+    return first(made).id;
+  }
   return {
     owner,
     task,
@@ -115,6 +141,8 @@ export function rowsOf(ledger: Ledger, owner: Owner) {
           insert into model_alias_move (model_id, alias, from_version_id, user_id) select model_id, 'trial', id, user_id ${version1}`);
       return `/api/models/${name}/aliases/trial`;
     },
+    hook,
+    deadLetter,
     async key() {
       const made = await db
         .insert(apiKey)
@@ -141,6 +169,8 @@ export function rowsOf(ledger: Ledger, owner: Owner) {
       ]);
       return taskId;
     },
+    noHooks: () =>
+      db.run(sql`update webhook set deleted_at = ${now} where user_id = ${owner.userId}`),
     async config(taskId: number) {
       await db.run(sql`insert into task_config (task_id, format, sha256, original)
         values (${taskId}, 'toml', 'x', x'61203d2031')`);
@@ -590,5 +620,64 @@ export const routeTable: Record<string, RouteRights> = {
     scope: "models:read",
     reach: "none",
     ask: () => ({ path: "/api/reviews" }),
+  },
+  "GET /api/events": {
+    scope: "tasks:read",
+    reach: "none",
+    ask: async () => ({ path: "/api/events" }),
+  },
+  "POST /api/webhooks": {
+    scope: "tasks:write",
+    reach: "none",
+    ask: async (rows) => {
+      // A user may have so many and no more.
+      await rows.noHooks();
+      return post("/api/webhooks", { name: "w", url: receiver });
+    },
+    audit: "webhook.create",
+  },
+  "GET /api/webhooks": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => ({ path: "/api/webhooks", shows: await rows.hook() }),
+  },
+  "GET /api/webhooks/:id": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => ({ path: `/api/webhooks/${await rows.hook()}` }),
+  },
+  "PATCH /api/webhooks/:id": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => ({
+      method: "PATCH",
+      path: `/api/webhooks/${await rows.hook()}`,
+      json: { name: "other" },
+    }),
+    audit: "webhook.update",
+  },
+  "DELETE /api/webhooks/:id": {
+    scope: "tasks:write",
+    reach: "write",
+    status: 204,
+    ask: async (rows) => ({ method: "DELETE", path: `/api/webhooks/${await rows.hook()}` }),
+    audit: "webhook.delete",
+  },
+  "POST /api/webhooks/:id/test": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => post(`/api/webhooks/${await rows.hook()}/test`),
+    audit: "webhook.test",
+  },
+  "GET /api/deliveries": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => ({ path: "/api/deliveries", shows: await rows.deadLetter() }),
+  },
+  "POST /api/deliveries/:id/redeliver": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => post(`/api/deliveries/${await rows.deadLetter()}/redeliver`),
+    audit: "webhook.redeliver",
   },
 };

@@ -1,7 +1,7 @@
 import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
-import { actorOf, audit } from "../audit/audit.ts";
+import { audit } from "../audit/audit.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import {
   delivery,
@@ -182,7 +182,7 @@ export const deliveries = new Hono<App>()
           .returning({ id: delivery.id }),
         audit(
           db,
-          actorOf(c),
+          auth,
           "webhook.redeliver",
           sql`select webhook_id as id from delivery where id = ${target} and changes() = 1`,
           { delivery: target },

@@ -1,7 +1,7 @@
 import { and, desc, eq, isNull, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
-import { actorOf, audit } from "../audit/audit.ts";
+import { audit, briefly, ifChanged } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
@@ -118,7 +118,7 @@ function checkReceiver(config: Config, { target, url, secret }: Partial<Row>) {
 
 /** The condition under which a caller may see and change a webhook. */
 export const ownWebhook = (auth: Auth) =>
-  auth.role === "admin" && auth.scopes.has("admin") ? sql`true` : eq(webhook.userId, auth.userId);
+  auth.role === "admin" ? sql`true` : eq(webhook.userId, auth.userId);
 
 const mine = (id: number, auth: Auth) =>
   and(eq(webhook.id, id), isNull(webhook.deletedAt), ownWebhook(auth));
@@ -164,7 +164,7 @@ export const webhooks = new Hono<App>()
           .insert(webhook)
           .values({ ...body, secret: made ?? body.secret, userId: auth.userId })
           .returning(),
-        audit(db, actorOf(c), "webhook.create", sql`select last_insert_rowid() as id`, told),
+        audit(db, auth, "webhook.create", sql`select last_insert_rowid() as id`, briefly(told)),
       ]);
       if (!row) throw new Error("the webhook's row did not come back");
       return c.json({ ...wire(row), secret: made });
@@ -251,11 +251,17 @@ export const webhooks = new Hono<App>()
           .set({ ...fromWire<Partial<Row>>(body), version: sql`version + 1`, updatedAt: now })
           .where(and(mine(id, auth), eq(webhook.version, version ?? before.version)))
           .returning(),
-        audit(db, actorOf(c), "webhook.update", sql`select ${id} as id where changes() = 1`, {
-          ...told,
-          ...(url && { url: masked(url) }),
-          ...(secret !== undefined && { secret: "changed" }),
-        }),
+        audit(
+          db,
+          auth,
+          "webhook.update",
+          ifChanged(id),
+          briefly({
+            ...told,
+            ...(url && { url: masked(url) }),
+            ...(secret !== undefined && { secret: "changed" }),
+          }),
+        ),
       ]);
       if (!row) throw changedMeanwhile(before.version);
       return c.json(wire(row), 200, { ETag: `"${row.version}"` });
@@ -280,7 +286,7 @@ export const webhooks = new Hono<App>()
           .set({ deletedAt: now, active: false, url: "https://deleted.invalid/", secret: null })
           .where(mine(id, auth))
           .returning({ id: webhook.id }),
-        audit(db, actorOf(c), "webhook.delete", sql`select ${id} as id where changes() = 1`),
+        audit(db, auth, "webhook.delete", ifChanged(id)),
         db
           .update(delivery)
           .set({ state: "dead", error: "was not sent: the webhook was deleted" })
@@ -317,7 +323,7 @@ export const webhooks = new Hono<App>()
       const [, [row]] = await db.batch([
         audit(
           db,
-          actorOf(c),
+          auth,
           "webhook.test",
           sql`select ${webhook.id} as id from webhook where ${mine(id, auth)}`,
         ),
