@@ -237,7 +237,7 @@ describe("through the queue", () => {
     const hook = await act.webhook({ url: receiver.url, kinds: ["failed"], groups: [unique("g")] });
     await act.fail({ experiment_group: hook.groups[0] });
     const waiting = await eventually("a failed try", async () =>
-      (await act.deliveries(hook.id)).find((one: { attempts: number }) => one.attempts > 0),
+      (await act.deliveries(hook.id)).find((one: { error: string | null }) => one.error),
     );
     expect(waiting).toMatchObject({ status: 500, error: "was answered 500", kind: "failed" });
     broken = false;

@@ -669,14 +669,17 @@ export const routeTable: Record<string, RouteRights> = {
     ask: async (rows) => post(`/api/webhooks/${await rows.hook()}/test`),
     audit: "webhook.test",
   },
+  // The log says what was sent, whatever became of its run.
   "GET /api/deliveries": {
     scope: "tasks:write",
     reach: "write",
+    trash: true,
     ask: async (rows) => ({ path: "/api/deliveries", shows: await rows.deadLetter() }),
   },
   "POST /api/deliveries/:id/redeliver": {
     scope: "tasks:write",
     reach: "write",
+    trash: true,
     ask: async (rows) => post(`/api/deliveries/${await rows.deadLetter()}/redeliver`),
     audit: "webhook.redeliver",
   },
