@@ -1,5 +1,6 @@
 /** `npm run migrate [-- --remote]`: brings the local or the deployed database up to date. */
-import { readFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { LibsqlError } from "@libsql/client/http";
@@ -13,16 +14,24 @@ import { remoteSettings } from "./local/remote.ts";
 import { isMain, main } from "./local/say.ts";
 
 const folder = join(root, "migrations");
-const journal = z.object({ entries: z.array(z.object({ tag: z.string(), when: z.number() })) });
+const journal = z.object({
+  entries: z.array(z.looseObject({ tag: z.string(), when: z.number() })),
+});
+
+const readJournal = () =>
+  journal.parse(JSON.parse(readFileSync(join(folder, "meta/_journal.json"), "utf8")));
+
+/** Hashes of all migrations, in their order. */
+export const knownMigrations = () =>
+  readMigrationFiles({ migrationsFolder: folder }).map((file) => file.hash);
 
 /**
- * Applies the migrations that a database lacks, all or none, and returns their names. Meant for one
- * caller at a time a database. Throws Trouble when one fails, or was changed after it was applied.
+ * Applies the migrations that a database lacks, all or none, and returns their names; with `upTo`,
+ * none behind the first so many. Meant for one caller at a time a database. Throws Trouble when one
+ * fails, or was changed after it was applied.
  */
-export async function migrate(url: string, authToken?: string): Promise<string[]> {
-  const { entries } = journal.parse(
-    JSON.parse(readFileSync(join(folder, "meta/_journal.json"), "utf8")),
-  );
+export async function migrate(url: string, authToken?: string, upTo?: number): Promise<string[]> {
+  const entries = readJournal().entries.slice(0, upTo);
   const hashes = new Map(
     readMigrationFiles({ migrationsFolder: folder }).map((file) => [file.folderMillis, file.hash]),
   );
@@ -42,7 +51,9 @@ export async function migrate(url: string, authToken?: string): Promise<string[]
         );
     const last = Math.max(0, ...applied.keys());
     const missing = entries.filter(({ when }) => when > last).map(({ tag }) => tag);
-    if (missing.length) await apply(db, { migrationsFolder: folder });
+    if (missing.length === 0) return [];
+    if (upTo === undefined) await apply(db, { migrationsFolder: folder });
+    else await withFirst(entries, (migrationsFolder) => apply(db, { migrationsFolder }));
     return missing;
   } catch (error) {
     if (!(error instanceof LibsqlError)) throw error;
@@ -51,6 +62,22 @@ export async function migrate(url: string, authToken?: string): Promise<string[]
     );
   } finally {
     db.$client.close();
+  }
+}
+
+/** A folder of the first migrations alone, for as long as `work` takes. */
+async function withFirst(
+  entries: z.infer<typeof journal>["entries"],
+  work: (folder: string) => Promise<void>,
+) {
+  const some = mkdtempSync(join(tmpdir(), "lora-ledger-migrations-"));
+  try {
+    mkdirSync(join(some, "meta"));
+    for (const { tag } of entries) cpSync(join(folder, `${tag}.sql`), join(some, `${tag}.sql`));
+    writeFileSync(join(some, "meta/_journal.json"), JSON.stringify({ entries }));
+    await work(some);
+  } finally {
+    rmSync(some, { recursive: true, force: true });
   }
 }
 

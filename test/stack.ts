@@ -15,7 +15,7 @@ import { commandLine } from "../src/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/auth/keys.ts";
 import { type Role, usualScopes } from "../src/auth/scopes.ts";
 
-const SECRET = "a secret for the whole stack under test";
+export const SECRET = "a secret for the whole stack under test";
 
 export type Ended = { code: number | null; out: string };
 

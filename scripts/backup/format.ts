@@ -1,0 +1,115 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { pipeline } from "node:stream";
+import { createGunzip } from "node:zlib";
+import type { InValue, Value } from "@libsql/client/http";
+import { z } from "zod";
+import { Trouble } from "../local/processes.ts";
+
+/**
+ * A backup is gzipped lines of JSON: a header; for each table its name and columns, then its rows as
+ * arrays; and an end that counts and hashes all lines before it. Bytes are `{"base64": …}`.
+ */
+const header = z.object({
+  lora_ledger_backup: z.literal(1),
+  at: z.string(),
+  /** What the database had been migrated to: hashes in their order. */
+  migrations: z.array(z.string()),
+  /** Table → number of rows. */
+  tables: z.record(z.string(), z.int().min(0)),
+});
+export type Header = z.infer<typeof header>;
+
+const tableStart = z.object({ table: z.string(), columns: z.array(z.string()).min(1) });
+const end = z.object({ end: z.literal(true), rows: z.int().min(0), sha256: z.string() });
+/** A value as a line of JSON has it. */
+export const encodeValue = (value: Value) => {
+  if (value instanceof ArrayBuffer) return { base64: Buffer.from(value).toString("base64") };
+  if (typeof value === "bigint") throw new Error("whole numbers are read as numbers");
+  return value;
+};
+
+/** The reverse of encodeValue; throws SyntaxError on what that never gives. */
+function decodeValue(value: unknown): InValue {
+  if (value === null || typeof value === "number" || typeof value === "string") return value;
+  if (typeof value === "object" && "base64" in value && typeof value.base64 === "string")
+    return Buffer.from(value.base64, "base64");
+  throw new SyntaxError("not a value");
+}
+
+/** Lines of a stream, one at a time however long they are, as bytes without their ends. */
+async function* linesOf(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let begun: Buffer[] = [];
+  for await (const chunk of stream) {
+    let from = 0;
+    for (let at = chunk.indexOf(10); at >= 0; at = chunk.indexOf(10, from)) {
+      yield Buffer.concat([...begun, chunk.subarray(from, at)]);
+      begun = [];
+      from = at + 1;
+    }
+    begun.push(chunk.subarray(from));
+  }
+  const last = Buffer.concat(begun);
+  if (last.length) yield last;
+}
+
+export type Part =
+  | { header: Header }
+  | { table: string; columns: string[] }
+  | { row: InValue[]; size: number };
+
+/**
+ * Reads a backup, a line at a time. Throws Trouble where it is broken, cut off or was changed: only
+ * after its last part is it known to be whole, so nothing should come of it before.
+ */
+export async function* readBackup(file: string): AsyncGenerator<Part> {
+  const broken = (why: string) => new Trouble(`${file} is not a whole backup: ${why}.`);
+  const unpacked = createGunzip();
+  // What goes wrong ends `unpacked`, which tells the loop below.
+  pipeline(createReadStream(file), unpacked, () => {});
+  const hash = createHash("sha256");
+  const counts = new Map<string, number>();
+  let head: Header | undefined;
+  let current: { table: string; width: number } | undefined;
+  let rows = 0;
+  let ended = false;
+  try {
+    for await (const line of linesOf(unpacked)) {
+      if (ended) throw broken("something stands behind its end");
+      const value: unknown = JSON.parse(line.toString());
+      if (Array.isArray(value)) {
+        if (!current || value.length !== current.width) throw broken("a row is in no table");
+        counts.set(current.table, (counts.get(current.table) ?? 0) + 1);
+        rows++;
+        yield { row: value.map(decodeValue), size: line.length };
+      } else if (!head) {
+        head = header.parse(value);
+        yield { header: head };
+      } else if (value && typeof value === "object" && "end" in value) {
+        const { rows: count, sha256 } = end.parse(value);
+        if (count !== rows || sha256 !== hash.digest("hex"))
+          throw broken("its lines are not those that it was written with");
+        ended = true;
+        continue;
+      } else {
+        const { table, columns } = tableStart.parse(value);
+        current = { table, width: columns.length };
+        yield { table, columns };
+      }
+      hash.update(line).update("\n");
+    }
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof z.ZodError)
+      throw broken("a line is not what such a file holds");
+    const code = error instanceof Error && "code" in error ? String(error.code) : "";
+    if (code === "ENOENT") throw new Trouble(`There is no ${file}.`);
+    if (code.startsWith("Z_")) throw broken("it cannot be unpacked");
+    throw error;
+  } finally {
+    unpacked.destroy();
+  }
+  if (!head) throw broken("it is empty");
+  if (!ended) throw broken("its end is missing");
+  for (const [table, count] of Object.entries(head.tables))
+    if (count !== (counts.get(table) ?? 0)) throw broken(`rows of ${table} are missing`);
+}
