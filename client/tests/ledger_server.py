@@ -32,6 +32,24 @@ TASK_FIELDS = {
     "lora_rank",
     "started_by",
 }
+IMPORTED = {
+    "source",
+    "status",
+    "created_at",
+    "started_at",
+    "finished_at",
+    "final_loss",
+    "total_duration_sec",
+    "cost",
+    "exit_code",
+    "failure_reason",
+    "error_message",
+    "convergence_step",
+    "weights_path",
+    "progress",
+    "defaulted_fields",
+    "attempts",
+}
 SERVER_FIELDS = {"id", "status", "attempt", "user_id", "cost", "created_at"}
 
 
@@ -150,6 +168,9 @@ class Server:
             if self.box_key:
                 raise Problem(403, "A box key may not do that", "not-allowed")
             return 200, {"id": 1, "name": "anna", "role": "member"}, {}
+        match = re.fullmatch(r"/api/tasks/(\d+)/attempts/(\d+)/logs", path)
+        if match and method == "POST" and int(match[1]) in self.tasks:
+            return 200, self.past_logs(self.tasks[int(match[1])], int(match[2]), value), {}
         match = re.fullmatch(r"/api/tasks/(\d+)(?:/(\w+))?", path)
         if match:
             task = self.tasks.get(int(match[1]))
@@ -187,8 +208,17 @@ class Server:
         config = value.get("config")
         if config is not None:
             strict(config, {"text", "base64", "path", "format"})
+        imported = value.get("import")
+        if imported is not None:
+            strict(imported, IMPORTED, ("source",))
         key = request.headers.get("Idempotency-Key")
         digest = hashlib.sha256(body).hexdigest()
+        warnings = []
+        if imported and not key:
+            # A source is imported once, whatever else is said of it.
+            key, digest = f"import:{imported['source']}", "import"
+            if key in self.keys:
+                warnings = [{"code": "already-imported", "path": "import.source", "message": "known"}]
         if key in self.keys:
             task_id, earlier = self.keys[key]
             if earlier != digest:
@@ -197,21 +227,33 @@ class Server:
                 )
         else:
             task_id = len(self.tasks) + 1
-            imported = value.get("import")
-            if imported is not None:
-                strict(imported, {"source", "status", "started_at", "finished_at", "final_loss"}, ("source",))
             self.keys[key] = (task_id, digest)
             self.tasks[task_id] = {
                 "id": task_id,
                 "status": (imported or {"status": "pending"}).get("status", "success"),
-                "attempt": 0,
+                "attempt": max((a["attempt"] for a in (imported or {}).get("attempts") or []), default=0),
                 "fields": value,
                 "attempts": {},
                 "datasets": [],
                 "cancel": False,
                 "finish": None,
             }
-        return {"task_id": task_id, "task": {"id": task_id}, "warnings": []}
+        return {"task_id": task_id, "task": {"id": task_id}, "warnings": warnings}
+
+    def past_logs(self, task, attempt, value):
+        """Points of an imported run: `seq` only counts up, and a number that was there changes nothing."""
+        strict(value, {"seq", "logs"}, ("seq", "logs"))
+        if not task["fields"].get("import") or attempt > max(task["attempt"], 1):
+            raise Problem(409, "The task was not imported with such an attempt", "not-imported")
+        if not 1 <= len(value["logs"]) <= 5000:
+            raise Problem(422, "logs", "not-valid")
+        for entry in value["logs"]:
+            strict(entry, {"step", "epoch", "time", "metrics"}, ("step", "metrics"))
+        task["attempt"] = max(task["attempt"], 1)
+        beats = task["attempts"].setdefault(attempt, {"beats": {}, "from_step": None, "tail": None})["beats"]
+        if value["seq"] > max(beats, default=0):
+            beats[value["seq"]] = value
+        return {"attempt": attempt, "last_seq": max(beats)}
 
     def get_show(self, task, _value, _request):
         return self.task_of(task)

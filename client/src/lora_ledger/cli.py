@@ -10,6 +10,7 @@ from .commands.cancel import cancel
 from .commands.common import Plain
 from .commands.config_for import TRAINERS, config
 from .commands.diff import diff
+from .commands.export import export
 from .commands.import_runs import import_runs
 from .commands.login import login
 from .commands.logs import logs
@@ -90,22 +91,8 @@ def _add_repeating(commands, form):
     diff.add_argument("--json", action="store_true", help="as one JSON object")
     _common(diff)
 
-    past = _add(
-        commands,
-        form,
-        "import",
-        "record past runs from their weight files",
-        "Reads what trainers write into safetensors files (sd-scripts, OneTrainer, ai-toolkit, diffusers, PEFT's "
-        "adapter_config.json) and the tensors' own rank and alpha, and records each file as an imported run. Only headers "
-        "are read. The same file again adds nothing.",
-        "  lora-ledger import *.safetensors --group old\n"
-        "  lora-ledger import aki.safetensors --upload --tensorboard logs/20260501",
-    )
-    past.add_argument("files", nargs="+", metavar="FILE", help="files, or folders to look through")
-    past.add_argument("--group", metavar="GROUP", help="the experiment group")
-    past.add_argument("--upload", action="store_true", help="also store the file as the run's final weight")
-    past.add_argument("--tensorboard", metavar="DIR", help="also bring the curve from these event files (one FILE only)")
-    _common(past)
+    _add_export(commands, form)
+    _add_import(commands, form)
 
     made = _add(
         commands,
@@ -122,6 +109,64 @@ def _add_repeating(commands, form):
     made.add_argument("-o", "--output", metavar="FILE", help="write it there (default: print it)")
     made.add_argument("--force", action="store_true", help="write over a file that is there")
     _common(made)
+
+
+def _add_export(commands, form):
+    """Runs on their way out of a ledger."""
+    out = _add(
+        commands,
+        form,
+        "export",
+        "runs as a file, or one run as an archive",
+        "With a number: the run as one zip (settings byte for byte, curves, data facts, list of files) that `lora-ledger import` "
+        "reads into another ledger. Else the runs that FILTER lets through, as CSV, JSON Lines or Parquet; --columns takes a "
+        "run's columns, user, config.<path>, metrics.<name>, tags.<key>. Parquet comes in further files where one answer does "
+        "not hold all: runs.parquet, runs-2.parquet, …",
+        "  lora-ledger export 42 -o run.zip --weights\n"
+        "  lora-ledger export 'lora_rank >= 32' -o runs.csv --columns id,task_name,final_loss,config.network_module\n"
+        "  lora-ledger export -o runs.parquet --limit 20000",
+    )
+    out.add_argument("what", nargs="*", metavar="ID|FILTER", help="one run's number, or which runs (default: all)")
+    out.add_argument("-o", "--output", metavar="FILE", help="write it there (default: standard output; run-ID.zip for a run)")
+    out.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="default: by the file's ending, else csv")
+    out.add_argument("--columns", metavar="A,B", help="which columns (default: all)")
+    out.add_argument("--order-by", metavar="COLUMN", help="sort by a column, such as final_loss or '-created_at'")
+    out.add_argument("--limit", type=_count, metavar="N", help="runs an answer (default: 500, at most 20000)")
+    out.add_argument("--deleted", action="store_true", help="the trash instead")
+    out.add_argument("--weights", action="store_true", help="of one run: the files themselves too")
+    _common(out)
+
+
+def _add_import(commands, form):
+    """Runs on their way into a ledger."""
+    past = _add(
+        commands,
+        form,
+        "import",
+        "record past runs: weight files, archives, spreadsheets, MLflow, W&B",
+        "Finds out what it is given: weight files (their metadata and tensors tell the run), archives by `export ID`, a "
+        "spreadsheet as CSV, a ledger's own CSV or JSON Lines, MLflow's mlruns/ folder or `mlflow experiments csv`, W&B's "
+        "offline runs, its table as CSV, or JSON of its runs or of a history. Curves come along where the export has them. The "
+        "same run again adds nothing. Of a spreadsheet it shows first which column becomes what (names in English or Chinese), "
+        "and writes nothing until you agree; rows with mistakes are named with their line and left out.",
+        "  lora-ledger import *.safetensors --group old\n"
+        "  lora-ledger import aki.safetensors --upload --tensorboard logs/20260501\n"
+        "  lora-ledger import run.zip --upload\n"
+        '  lora-ledger import runs.csv --map "Time=total_duration_sec:min" --ignore Artist\n'
+        "  lora-ledger import mlruns wandb --dry-run",
+    )
+    past.add_argument("files", nargs="+", metavar="FILE", help="files, or folders to look through")
+    past.add_argument("--group", metavar="GROUP", help="the experiment group")
+    past.add_argument("--dry-run", action="store_true", help="show what would be imported, write nothing")
+    past.add_argument("--upload", action="store_true", help="also store the weight file, or an archive's files")
+    past.add_argument("--tensorboard", metavar="DIR", help="also bring the curve from these event files (one weight file only)")
+    sheet = past.add_argument_group("spreadsheets")
+    sheet.add_argument("--map", metavar="COLUMN=FIELD", action="append", help="what a column becomes; may be repeated")
+    sheet.add_argument("--ignore", metavar="COLUMN", action="append", help="leave a column out; may be repeated")
+    sheet.add_argument("--dates", choices=("dmy", "mdy"), help="what comes first in 5/1/2026")
+    sheet.add_argument("--strict", action="store_true", help="import nothing when a row has a mistake")
+    sheet.add_argument("--yes", action="store_true", help="do not ask")
+    _common(past)
 
 
 def _tag(text):
@@ -396,6 +441,7 @@ _COMMANDS = {
     "safe": safe,
     "reproduce": reproduce,
     "diff": diff,
+    "export": export,
     "import": import_runs,
     "config": config,
 }

@@ -1,21 +1,26 @@
-"""`lora-ledger import`: records past runs from their weight files. Importing again adds nothing."""
+"""`lora-ledger import`: records past runs: weight files, archives, spreadsheets, MLflow, W&B. Again adds nothing."""
 
 import hashlib
 import os
 import struct
 import sys
-import threading
+import tempfile
+import zipfile
 from pathlib import Path
 
 from .. import say
 from ..follow.tensorboard import EventFile
 from ..points import iso, number
-from ..transport import Denied, Later, Refused, Superseded, backoff
+from ..imports import mlflow, wandb
+from ..imports.archive import Archive, NoArchive, json_runs
+from ..imports.run import is_fresh, patiently, record, send_curve
+from ..imports.table import Table
 from ..uploads import Upload, sha256_of
 from .adapter import Adapter, NoAdapter
 from .common import Api, Plain, figure, put
 from .past import Past
 
+WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 # So much of both ends, with the size, tells one file from another without reading gigabytes.
 IDENTITY = 1 << 20
 
@@ -31,13 +36,11 @@ def identity(path):
     return digest.hexdigest()
 
 
-def weight_files(arguments):
-    """Files that the arguments name; folders and, for shells that expand none, patterns are looked through."""
+def named(arguments):
+    """Files and folders that the arguments name; for shells that expand no patterns, these are looked through."""
     for argument in arguments:
         path = Path(argument).expanduser()
-        if path.is_dir():
-            yield from sorted(p for p in path.rglob("*.safetensors") if p.is_file())
-        elif not path.exists() and any(c in argument for c in "*?["):
+        if not path.exists() and any(c in argument for c in "*?["):
             found = sorted(path.parent.glob(path.name))
             if not found:
                 yield path
@@ -46,82 +49,171 @@ def weight_files(arguments):
             yield path
 
 
+class Tally:
+    """Counts what became of each run."""
+
+    def __init__(self):
+        self.added = self.known = self.failed = 0
+
+    def count(self, fresh):
+        self.added += fresh
+        self.known += not fresh
+
+    def fail(self, where, error):
+        """One that was refused or could not be read; a ledger that is away or refuses the key ends it all. Raises Plain."""
+        if isinstance(error, Plain) and getattr(error, "status", 422) in (None, 401, 403):
+            raise error
+        reason = f"cannot be read ({error.strerror or error})" if isinstance(error, OSError) else error
+        say.warn(f"{where}: {reason}")
+        self.failed += 1
+
+
 def import_runs(settings, options):
-    """Registers each file's run. The exit code: 1 when a file could not be read or was refused. Raises Plain."""
+    """Records what each argument holds. The exit code: 1 when something could not be read or was refused. Raises Plain."""
     api = Api(settings)
-    files = list(dict.fromkeys(weight_files(options.files)))
-    if not files:
-        raise Plain("no .safetensors file was found there")
-    if options.tensorboard and len(files) > 1:
-        raise Plain("--tensorboard brings the curve of one run: import that file by itself")
-    failed = added = known = 0
-    for at, path in enumerate(files, 1):
-        if len(files) > 10 and sys.stderr.isatty():
-            say.write_stderr(f"\r[ledger] {at} of {len(files)} ".encode())
+    tally = Tally()
+    weights = []
+    for path in dict.fromkeys(named(options.files)):
         try:
-            if import_one(api, path, options):
-                added += 1
-            else:
-                known += 1
-        except NoAdapter as error:
-            say.warn(f"{path}: {error}")
-            failed += 1
-        except OSError as error:
-            say.warn(f"{path}: cannot be read ({error.strerror or error})")
-            failed += 1
+            found = sources(path, options, tally)
+            if found is None:
+                weights += sorted(p for p in path.rglob("*.safetensors") if p.is_file()) if path.is_dir() else [path]
+                continue
+            runs, left = found
+        except (NoArchive, OSError) as error:
+            tally.fail(path, error)
+            continue
+        for where, why in left:
+            tally.fail(where, ValueError(why))
+        import_past(api, runs, options, tally)
+    weights = list(dict.fromkeys(weights))
+    if options.tensorboard and len(weights) > 1:
+        raise Plain("--tensorboard brings the curve of one run: import that file by itself")
+    for at, path in enumerate(weights, 1):
+        if len(weights) > 10 and sys.stderr.isatty():
+            say.write_stderr(f"\r[ledger] {at} of {len(weights)} ".encode())
+        try:
+            tally.count(import_one(api, path, options))
+        except (NoAdapter, OSError, Plain) as error:
+            tally.fail(path, error)
+    if not (tally.added or tally.known or tally.failed):
+        raise Plain("nothing that can be imported was found there (weight files, archives, CSV, MLflow or W&B runs)")
+    if options.dry_run:
+        put("nothing was written (--dry-run)")
+    else:
+        put(f"{tally.added} imported, {tally.known} known already, {tally.failed} failed")
+    return 1 if tally.failed else 0
+
+
+def sources(path, options, tally):
+    """(PastRuns, [(where, why it is left out)]) that the path holds; None: weight files. Raises Plain, NoArchive, OSError."""
+    ending = path.suffix.lower()
+    if path.is_dir():
+        for tool in (mlflow, wandb):
+            runs, left = tool.runs(path)
+            if runs or left:
+                return runs, left
+        return None
+    if ending == ".wandb":
+        return wandb.runs(path.parent)
+    if ending == ".zip" or (ending not in WEIGHTS and path.is_file() and zipfile.is_zipfile(path) and ending != ".xlsx"):
+        archive = Archive(path)
+        run = archive.run()
+        run.archive = archive
+        return [run], []
+    if ending in (".json", ".jsonl", ".ndjson"):
+        found = json_runs(path)
+        if found is None:
+            raise Plain(f"{path} is neither a ledger's export nor one of W&B (runs with config and summary, or a history)")
+        return found
+    if ending in (".csv", ".tsv", ".txt", ".xlsx", ".xls"):
+        return spreadsheet(Table(path), options, tally), []
+    return None
+
+
+def spreadsheet(sheet, options, tally):
+    """The sheet's runs once it was shown which column becomes what, corrected and agreed to. Raises Plain."""
+    history = wandb.history_of(sheet)
+    if history:
+        return [history]
+    sheet.correct(options.map or [], options.ignore or [], options.dates)
+    while True:
+        sheet.show()
+        runs, mistakes = sheet.runs()
+        put(f"{sheet.path}: {len(runs)} runs" + (f", and {len(mistakes)} rows that cannot be imported as they are:" if mistakes else ""))
+        for line, why in mistakes[:50]:
+            put(f"  line {line}: {why}")
+        if len(mistakes) > 50:
+            put(f"  and {len(mistakes) - 50} more")
+        if mistakes and options.strict and not options.dry_run:
+            raise Plain("nothing was imported, since rows have mistakes (--strict)")
+        if options.yes or options.dry_run or not runs:
+            break
+        if not (sys.stdin and sys.stdin.isatty()):
+            raise Plain("nothing was imported: look at the table above, correct it with --map and --ignore, then add --yes", 2)
+        answer = input("Import them so? y(es), n(o), or COLUMN=FIELD (COLUMN= leaves it out, COLUMN=+ keeps it): ").strip()
+        if answer.casefold() in ("y", "yes", "j", "是"):
+            break
+        if answer.casefold() in ("", "n", "no", "q", "否"):
+            raise Plain("nothing was imported")
+        try:
+            sheet.map(answer)
         except Plain as error:
-            # A ledger that is away or refuses the key would refuse all the others too.
-            if getattr(error, "status", 422) in (None, 401, 403):
-                raise
-            say.warn(f"{path}: {error}")
-            failed += 1
-    put(f"{added} imported, {known} known already, {failed} failed")
-    return 1 if failed else 0
+            put(error)
+    tally.failed += len(mistakes)
+    return runs
+
+
+def import_past(api, runs, options, tally):
+    """Records runs of the past, each by itself. Raises Plain when the ledger is away."""
+    loud = len(runs) <= 50
+    for at, run in enumerate(runs, 1):
+        if options.group:
+            run.fields["experiment_group"] = options.group
+        if options.dry_run:
+            if loud:
+                put(f"{run.where}: {run.fields.get('task_name')}, {run.fields.get('status') or 'success'}{_said(run.fields)}")
+            tally.count(True)
+            continue
+        if not loud and sys.stderr.isatty():
+            say.write_stderr(f"\r[ledger] {at} of {len(runs)} ".encode())
+        try:
+            task, fresh = record(api, run)
+            if options.upload and getattr(run, "archive", None):
+                with tempfile.TemporaryDirectory() as folder:
+                    run.archive.upload_weights(api, task, folder)
+        except (Plain, NoArchive, OSError) as error:
+            tally.fail(run.where, error)
+            continue
+        tally.count(fresh)
+        if loud:
+            put(f"{run.where}: task {task}{'' if fresh else ' (known already)'}{_said(run.fields)}")
+
+
+def _said(fields):
+    """What a run is known by, short."""
+    parts = (("rank", "lora_rank"), ("alpha", "lora_alpha"), ("lr", "learning_rate"), ("loss", "final_loss"))
+    said = " ".join(f"{label} {figure(fields.get(name))}" for label, name in parts if fields.get(name) is not None)
+    return f", {said}" if said else ""
 
 
 def import_one(api, path, options):
     """Registers one file's run and brings what was asked for; True when it is new. Raises NoAdapter, OSError, Plain."""
     past = Past(Adapter(path))
+    if options.dry_run:
+        put(f"{path}: {past.fields.get('task_name')}{_said(past.fields)}")
+        return True
     if options.group:
         past.fields["experiment_group"] = options.group
-    mark = identity(path)
     points = read_curve(options.tensorboard) if options.tensorboard else None
-    source = f"safetensors:{mark[:32]}"
-    task = find_import(api, source)
-    fresh = task is None
-    if fresh:
-        body = past.registration(source)
-        try:
-            task = api.ask("POST", "/api/tasks", body, {"Idempotency-Key": f"import-{mark}"})["task_id"]
-        except Plain as error:
-            if getattr(error, "status", None) == 422 and "Idempotency-Key" in str(error):
-                put(f"{path}: known already (imported before with other words around it)")
-                return False
-            raise
-    said = " ".join(
-        f"{label} {figure(past.fields.get(name))}"
-        for label, name in (("rank", "lora_rank"), ("alpha", "lora_alpha"), ("lr", "learning_rate"))
-        if past.fields.get(name) is not None
-    )
-    put(f"{path}: task {task}{'' if fresh else ' (known already)'} {past.fields.get('network_algo') or ''} {said}".rstrip())
+    answer = api.ask("POST", "/api/tasks", past.registration(f"safetensors:{identity(path)[:32]}"))
+    task, fresh = answer["task_id"], is_fresh(answer)
+    put(f"{path}: task {task}{'' if fresh else ' (known already)'} {past.fields.get('network_algo') or ''}{_said(past.fields)}")
     if options.upload:
         _upload(api, task, path, past)
     if points is not None:
-        _send_curve(api, task, points)
+        send_curve(api, task, 1, points)
     return fresh
-
-
-def find_import(api, source):
-    """The task that was imported from this very file, or None. The key of a registration is forgotten after 30 days;
-    the task's own `import_source` is not."""
-    try:
-        for task in api.pages("/api/tasks", 1, filter=f"import_source = '{source}'"):
-            return task["id"]
-    except Plain as error:
-        # Box keys may not list; the registration's Idempotency-Key then finds the task again.
-        if getattr(error, "status", None) != 403:
-            raise
-    return None
 
 
 # Series that are the loss itself, best first: sd-scripts, transformers, OneTrainer, diffusers, ai-toolkit.
@@ -161,52 +253,6 @@ def read_curve(folder):
     return entries
 
 
-def _send_curve(api, task, entries):
-    """All points as heartbeats of attempt 1, numbered on from what the ledger has."""
-    shown = api.get(f"/api/tasks/{task}")
-    first = next((a for a in shown.get("attempts") or [] if a.get("attempt") == 1), {})
-    if (first.get("points") or 0) >= len(entries):
-        put(f"task {task} has its curve already")
-        return
-    # A curve that was cut off before is sent again from the start under the same numbers: the ledger drops repeats.
-    batches, seq = list(_batches(entries)), 0
-    bar = say.Progress("sending the curve", len(entries))
-    sent = 0
-    for batch in batches:
-        seq += 1
-        body = {"attempt": 1, "seq": seq, "progress": {}, "logs": batch}
-        _patiently(lambda body=body: api.ledger.ask("POST", f"/api/tasks/{task}/heartbeat", body))
-        sent += len(batch)
-    bar.end(f"task {task}: {sent} steps of the curve")
-
-
-def _batches(entries):
-    """At most 1,000 entries and 10,000 values each, which stays well below the ledger's 1 MB."""
-    batch, values = [], 0
-    for entry in entries:
-        if batch and (len(batch) >= 1000 or values + len(entry["metrics"]) > 10_000):
-            yield batch
-            batch, values = [], 0
-        batch.append(entry)
-        values += len(entry["metrics"])
-    if batch:
-        yield batch
-
-
-def _patiently(call, tries=6):
-    """The call's result; what may pass is tried again. Raises Plain."""
-    for attempt in range(tries):
-        try:
-            return call()
-        except Later as error:
-            if attempt == tries - 1:
-                raise Plain(f"the ledger did not answer: {error}") from error
-            threading.Event().wait(error.delay if error.delay is not None else backoff(attempt))
-        except (Denied, Refused, Superseded) as error:
-            raise Plain(str(error)) from error
-    return None
-
-
 def _upload(api, task, path, past):
     """Sends the file as the run's final weight; one that is there already is not sent again."""
     digest = sha256_of(path)
@@ -220,5 +266,5 @@ def _upload(api, task, path, past):
     bar = say.Progress(f"uploading {item['filename']}", past.adapter.size)
     memo = {}
     upload = Upload(api.ledger, task, 1, item, memo, lambda: None, lambda sent, _: bar.show(sent), lambda: False)
-    verified = _patiently(upload.run)
+    verified = patiently(upload.run)
     bar.end(f"{item['filename']}: {say.size_text(past.adapter.size)} stored, checked by {verified}")

@@ -1,0 +1,1 @@
+"""Runs of the past, out of what people and other tools keep: spreadsheets, archives, MLflow, Weights & Biases."""
