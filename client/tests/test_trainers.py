@@ -294,7 +294,8 @@ class FaultTest(TrainerCase):
             trainer = self.trainer(command, text)
             self.assertIsNone(trainer.fault(seen(**good)), (trainer.name, good))
             self.assertIn("exit code 0", trainer.fault(seen(**bad)), (trainer.name, bad))
-        self.assertIsNone(self.trainer("python mine.py --output_dir o", None).fault(seen()))
+        for command in ("python mine.py --output_dir o", "accelerate launch train_dreambooth.py --output_dir o"):
+            self.assertIsNone(self.trainer(command, None).fault(seen()), command)
 
 
 class DatasetTest(TrainerCase):

@@ -15,6 +15,21 @@ ${rest}
 `;
 
 describe("ai-toolkit", () => {
+  it("reads no rank where the full matrix is trained, also from the copy beside the weights", () => {
+    for (const network of [
+      { type: "lokr", lokr_full_rank: true, lokr_factor: 8 },
+      { type: "lokr", linear: 9_999_999_999, linear_alpha: 9_999_999_999 },
+    ]) {
+      const process = { type: "sd_trainer", training_folder: "out", network, train: {} };
+      const { fields, warnings } = recognise({
+        text: JSON.stringify({ job: "extension", config: { name: "x", process: [process] } }),
+      });
+      expect(fields).not.toHaveProperty("lora_rank");
+      expect(fields.network_algo).toBe("lokr");
+      expect(warnings.map(({ code }) => code)).toEqual(["full-rank"]);
+    }
+  });
+
   it("reads every column", () => {
     const read = recognise({
       text: job(

@@ -1,5 +1,5 @@
 import type { JsonValue } from "../db/schema.ts";
-import { type Dialect, isOn, toNumber, toText } from "./dialect.ts";
+import { type Dialect, FULL_RANK, isOn, toNumber, toText } from "./dialect.ts";
 import { at, isObject, type JsonObject, lookUp } from "./json.ts";
 
 const processOf = (root: JsonObject): JsonObject => {
@@ -94,13 +94,14 @@ export const aiToolkit: Dialect = {
 
     const arch = archOf(isObject(process.model) ? process.model : {});
     draft.set("base_arch", arch);
-    if (isOn(at(process, "network.lokr_full_rank"))) {
-      draft.drop("lora_rank");
-      draft.noDefault("lora_rank");
-      draft.warn(
-        "full-rank",
-        "lokr_full_rank trains the full matrix, which is no rank; lora_rank is left empty.",
-      );
+    // It writes 9999999999 for the rank of the full matrix into the copy of the file beside the weights.
+    const rank = toNumber(at(process, "network.rank") ?? at(process, "network.linear")) ?? 0;
+    if (
+      isOn(at(process, "network.lokr_full_rank")) ||
+      (rank >= FULL_RANK && draft.fields.network_algo === "lokr")
+    ) {
+      draft.fullRank("lokr_full_rank trains the full matrix", "network.rank", "network.linear");
+      draft.noDefault("lora_alpha");
     } else if (!keepsAlpha.has(arch)) {
       const rank = draft.fields.lora_rank ?? 4;
       const alpha = draft.fields.lora_alpha;

@@ -17,6 +17,9 @@ export type Trainer =
   | "generic"
   | "unknown";
 
+/** From here on a LoKr's rank means "the full matrix", which is no rank. */
+export const FULL_RANK = 10_000;
+
 /** What a file is: one that starts a LoRA run, or one of those that look much like it. */
 export type Kind = "run" | "dataset" | "preset" | "full-fine-tune" | "unknown";
 
@@ -198,6 +201,20 @@ export class Draft {
       const known = this.defaults.indexOf(column);
       if (known !== -1) this.defaults.splice(known, 1);
     }
+  }
+
+  /** Leaves the rank empty where the number in its place means the full matrix. */
+  fullRank(why: string, ...paths: string[]) {
+    this.drop("lora_rank");
+    this.noDefault("lora_rank");
+    this.unwarn(({ path }) => path !== undefined && paths.includes(path));
+    this.warn("full-rank", `${why}, which is no rank; lora_rank is left empty.`, paths[0]);
+  }
+
+  /** Takes back warnings that something said later makes needless. */
+  unwarn(which: (warning: Warning) => boolean) {
+    const kept = this.warnings.filter((warning) => !which(warning));
+    this.warnings.splice(0, this.warnings.length, ...kept);
   }
 
   /** Takes over what another draft read of a column. */

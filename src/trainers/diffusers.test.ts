@@ -71,4 +71,17 @@ describe("diffusers", () => {
       archs.map((name) => run(`python train_dreambooth_lora_${name}.py`).fields.base_arch),
     ).toEqual(["sd3", "lumina2", "qwen-image", "z-image", "flux2", "hidream"]);
   });
+
+  it("says that its other scripts train whole models", () => {
+    for (const name of ["train_dreambooth", "train_text_to_image_sdxl", "train_dreambooth_flux"]) {
+      const read = run(
+        `accelerate launch ${name}.py --pretrained_model_name_or_path m --output_dir o`,
+      );
+      expect(read).toMatchObject({ trainer: "diffusers", kind: "full-fine-tune" });
+      expect(read.warnings[0]?.message).toMatch(/^This diffusers command trains the whole model/);
+      for (const column of ["lora_rank", "network_algo", "learning_rate"])
+        expect(read.fields).not.toHaveProperty(column);
+    }
+    expect(run("python train_something_else.py --rank 4").trainer).toBe("unknown");
+  });
 });

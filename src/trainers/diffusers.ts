@@ -5,6 +5,10 @@ import { lookUp } from "./json.ts";
 /** `train_text_to_image_lora_sdxl`, `train_dreambooth_lora_flux`, and their like. */
 const script = /^train_(?:text_to_image|dreambooth)_lora(?:_(.+))?$/;
 
+/** The same scripts for whole models. */
+const fullScript =
+  /^train_(?:text_to_image|dreambooth|unconditional|controlnet|instruct_pix2pix)(?:_(?!lora).+)?$/;
+
 /** What stands behind `lora_` in a script's name; without it the script is for Stable Diffusion 1. */
 const archs: Record<string, string> = {
   sd_xl: "sdxl",
@@ -19,7 +23,11 @@ const archs: Record<string, string> = {
 /** The example scripts of huggingface/diffusers, which take arguments alone. */
 export const diffusers: Dialect = {
   trainer: "diffusers",
-  recognise: ({ command }) => (script.test(command?.script ?? "") ? "run" : null),
+  recognise: ({ command }) => {
+    const name = command?.script ?? "";
+    if (script.test(name)) return "run";
+    return fullScript.test(name) ? "full-fine-tune" : null;
+  },
   table: {
     task_name: { keys: [] },
     model_type: { keys: [], otherwise: "stable-diffusion" },
@@ -53,6 +61,8 @@ export const diffusers: Dialect = {
         ? (lookUp(archs, variant) ?? archOfName(variant) ?? variant.replaceAll("_", "-"))
         : "sd15",
     );
+    // The scripts for whole models have other defaults.
+    if (fullScript.test(name)) draft.noDefault("batch_size", "learning_rate", "epochs");
     const isDreambooth = name.includes("dreambooth");
     draft.otherwise("batch_size", isDreambooth ? 4 : 16);
     draft.otherwise("learning_rate", isDreambooth && variant === "" ? 5e-4 : 1e-4);

@@ -1,5 +1,5 @@
 import { archOfName } from "./arch.ts";
-import { type Dialect, isOn, toNumber, toText } from "./dialect.ts";
+import { type Dialect, FULL_RANK, isOn, toNumber, toText } from "./dialect.ts";
 import { lookUp } from "./json.ts";
 import { kohyaTable } from "./kohya.ts";
 
@@ -50,14 +50,10 @@ export const kohyaGui: Dialect = {
       draft.read("conv_alpha", root.conv_alpha, "conv_alpha");
     }
     const rank = toNumber(root.network_dim) ?? 0;
-    if (algo === "lokr" && rank >= 10_000) {
-      draft.drop("lora_rank");
-      draft.warn(
-        "full-rank",
-        `network_dim = ${rank} means the full matrix, which is no rank; lora_rank is left empty.`,
-      );
+    if (algo === "lokr" && rank >= FULL_RANK) {
+      draft.fullRank(`network_dim = ${rank} means the full matrix`, "network_dim");
     }
-    if ((draft.fields.conv_lora_rank ?? 0) >= 10_000) draft.drop("conv_lora_rank");
+    if ((draft.fields.conv_lora_rank ?? 0) >= FULL_RANK) draft.drop("conv_lora_rank");
     // The form's 0 is "not set" for these.
     for (const column of ["epochs", "max_steps", "save_every_n_epochs", "seed"] as const)
       if (draft.fields[column] === 0) draft.drop(column);

@@ -3,6 +3,7 @@ import { archOfName } from "./arch.ts";
 import {
   type Dialect,
   type Draft,
+  FULL_RANK,
   type Input,
   isOn,
   type Kind,
@@ -58,9 +59,6 @@ export function splitArgs(value: JsonValue | undefined): JsonObject {
   return found;
 }
 
-/** From here on a LoKr's network_dim means "the full matrix", which is no rank. */
-const FULL_RANK = 10_000;
-
 /** What `network_module`, `network_args` and the ranks come to, in sd-scripts and musubi-tuner. */
 export function refineNetwork(draft: Draft, { flat }: Input) {
   const args = splitArgs(flat.network_args);
@@ -87,18 +85,7 @@ export function refineNetwork(draft: Draft, { flat }: Input) {
 
   const rank = toNumber(flat.network_dim);
   if (rank !== undefined && rank >= FULL_RANK && (algo === "lokr" || rank > 65_536)) {
-    draft.drop("lora_rank");
-    draft.warnings.splice(
-      0,
-      draft.warnings.length,
-      ...draft.warnings.filter((w) => w.path !== "network_dim"),
-    );
-    draft.warn(
-      "full-rank",
-      `network_dim = ${rank} means the full matrix, which is no rank; lora_rank is left empty.`,
-      "network_dim",
-    );
-    draft.noDefault("lora_rank");
+    draft.fullRank(`network_dim = ${rank} means the full matrix`, "network_dim");
   }
   if (isLycoris) {
     const dim = rank ?? 4;

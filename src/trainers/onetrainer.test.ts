@@ -118,6 +118,9 @@ describe("OneTrainer", () => {
     expect(recognise({ text: '[{"path": "/data", "image": {}, "text": {}}]' })).toMatchObject({
       trainer: "onetrainer",
       kind: "dataset",
+      fields: { data_dir: "/data", model_type: "stable-diffusion" },
+      defaults: [],
     });
+    expect(read({ training_method: "EMBEDDING" }).fields).not.toHaveProperty("lora_rank");
   });
 });

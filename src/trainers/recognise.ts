@@ -155,7 +155,7 @@ function identify(
       if (kind !== "run")
         draft.warnings.unshift({
           code: kind === "unknown" ? "no-training" : kind,
-          message: `This ${dialect.trainer} file ${kinds[kind]}.`,
+          message: `This ${dialect.trainer} ${command && Object.keys(root).length === 0 ? "command" : "file"} ${kinds[kind]}.`,
         });
       return { trainer: dialect.trainer, kind, draft };
     }
@@ -184,11 +184,7 @@ function readDataset(dataset: Source, run: Draft): JsonValue | null {
     run.warn("dataset-not-recognised", `${name} is no dataset file that this ledger knows.`);
     return parsed.value;
   }
-  run.warnings.splice(
-    0,
-    run.warnings.length,
-    ...run.warnings.filter(({ code }) => code !== "dataset-file"),
-  );
+  run.unwarn(({ code }) => code === "dataset-file");
   for (const column of ofDataset) run.take(column, draft);
   return parsed.value;
 }

@@ -111,7 +111,25 @@ def facts_of_task(api, task):
             extra.update(value if isinstance(value, dict) else {name: value})
     progress = row.get("progress") if isinstance(row.get("progress"), dict) else {}
     fields = {k: v for k, v in row.items() if v not in (None, "")}
+    if not datasets and fields.get("data_dir") and row.get("model_type") != "llm":
+        datasets = [
+            {"name": re.split(r"[\\/]", folder.rstrip("\\/"))[-1], "source_path": folder}
+            for folder in str(fields["data_dir"]).split(", ")
+        ]
     return Facts(fields, where, extra, datasets, progress.get("total_steps"))
+
+
+def folder_of(data):
+    """The folder of a dataset, where the run's facts tell it: a file of captions or rows is none."""
+    path = data.get("source_path")
+    return path if path and not re.search(r"\.\w{1,5}$", path) else None
+
+
+def kohya_root(datasets):
+    """The folder that holds all datasets as sd-scripts' `N_name` folders, or None."""
+    parts = [re.fullmatch(r"(.+)[\\/]\d+_[^\\/]+", folder_of(data) or "") for data in datasets]
+    roots = {part[1] if part else None for part in parts}
+    return roots.pop() if len(roots) == 1 else None
 
 
 class Draft:
@@ -203,7 +221,11 @@ def kohya(draft, scripts=False):
         draft.set("model_type", "chroma", READ, "the architecture")
     if arch == "sd2":
         draft.set("v2", True, READ, "the architecture")
-    draft.fill("train_data_dir", "the folder that holds " + (", ".join(d["name"] for d in facts.datasets[:5]) or "your N_name folders"))
+    root = kohya_root(facts.datasets)
+    if root:
+        draft.set("train_data_dir", root, READ, f"{_of(facts)}'s data facts")
+    else:
+        draft.fill("train_data_dir", "the folder that holds " + (", ".join(d["name"] for d in facts.datasets[:5]) or "your N_name folders"))
     for data in facts.datasets[:20]:
         draft.set("#", f"data read: {data['name']}, {data.get('image_count', '?')} images, repeats {data.get('repeats', '?')}", READ)
     draft.take("output_name", "task_name", "last")
@@ -247,7 +269,10 @@ def kohya(draft, scripts=False):
         draft.fill("resolution", "such as 1024,1024")
     draft.take("seed", "seed")
     draft.take("caption_separator", "caption_tag_delim", ",")
-    draft.set("caption_extension", ".txt", FILL, "check it: .txt is the usual one, .caption the trainer's default")
+    if isinstance(facts.extra.get("caption_extension"), str):
+        draft.set("caption_extension", facts.extra["caption_extension"], READ, _of(facts))
+    else:
+        draft.set("caption_extension", ".txt", FILL, "check it: .txt is the usual one, .caption the trainer's default")
     for name in KOHYA_EXTRAS:
         value = facts.extra.get(name)
         if value is not None and name not in {row[0][0] for row in draft.rows}:
@@ -279,12 +304,12 @@ def onetrainer(draft):
     draft.take("epochs", "epochs", 100, lambda v: max(1, int(v)))
     draft.take("resolution", "resolution", "512", lambda v: str(_resolution(v)[0]) if _resolution(v) else None)
     draft.take("train_dtype", "mixed_precision", "FLOAT_16", {"fp16": "FLOAT_16", "bf16": "BFLOAT_16", "no": "FLOAT_32"}.get)
-    draft.take("seed", "seed")
     concepts = [
-        {"name": d["name"], "path": f"FILL IN: folder of {d['name']}", "balancing": float(d.get("repeats") or 1), "balancing_strategy": "REPEATS", "text": {"prompt_source": "sample"}, "enabled": True}
+        {"name": d["name"], "path": folder_of(d) or f"FILL IN: folder of {d['name']}", "balancing": float(d.get("repeats") or 1), "balancing_strategy": "REPEATS", "text": {"prompt_source": "sample"}, "enabled": True}
         for d in draft.facts.datasets[:50]
     ] or [{"name": "data", "path": "FILL IN: folder of images with captions", "text": {"prompt_source": "sample"}, "enabled": True}]
-    draft.set("concepts", concepts, FILL, "the folders; names and repeats were read where they are given")
+    told = all(folder_of(d) for d in draft.facts.datasets) and draft.facts.datasets
+    draft.set("concepts", concepts, READ if told else FILL, f"{_of(draft.facts)}'s data facts" if told else "the folders; names and repeats were read where they are given")
     draft.set("workspace_dir", "workspace/run", DEFAULT, "the trainer's own")
     name = draft.facts.fields.get("task_name") or "model"
     draft.set("output_model_destination", f"models/{_file_name(name)}.safetensors", READ, "the name")
@@ -317,7 +342,10 @@ def ai_toolkit(draft):
     draft.set(p + "save/save_every", 1000, DEFAULT, "the trainer's own")
     folders = draft.facts.datasets[:50] or [{"name": "your images"}]
     for n, data in enumerate(folders):
-        draft.fill(f"{p}datasets/{n}/folder_path", f"folder of {data['name']}")
+        if folder_of(data):
+            draft.set(f"{p}datasets/{n}/folder_path", folder_of(data), READ, f"{_of(draft.facts)}'s data facts")
+        else:
+            draft.fill(f"{p}datasets/{n}/folder_path", f"folder of {data['name']}")
         draft.set(f"{p}datasets/{n}/caption_ext", "txt", DEFAULT, "the trainer's own")
         if data.get("repeats"):
             draft.set(f"{p}datasets/{n}/num_repeats", data["repeats"], READ, "the dataset facts")
@@ -397,7 +425,9 @@ def pipe_dataset(facts):
         "",
     ]
     for data in facts.datasets[:50] or [{"name": "your images"}]:
-        lines += ["[[directory]]", f"path = {_toml('FILL IN: folder of ' + data['name'])}  # FILL IN"]
+        known = folder_of(data)
+        told = f"read: {_one_line(_of(facts))}'s data facts" if known else "FILL IN"
+        lines += ["[[directory]]", f"path = {_toml(known or 'FILL IN: folder of ' + data['name'])}  # {told}"]
         known = data.get("repeats")
         lines += [f"num_repeats = {known or 1}  # {'read: the dataset facts' if known else 'default'}", ""]
     return "\n".join(lines)

@@ -21,7 +21,8 @@ class Diffusers(Generic):
 
     def __init__(self, launch):
         super().__init__(launch.command, launch.cwd, launch.output_dir, launch)
-        self.expects_weights = True
+        # Scripts for whole models leave a pipeline's folders and no adapter.
+        self.expects_weights = "lora" in launch.program
 
     @classmethod
     def recognise(cls, launch):
