@@ -156,6 +156,46 @@ describe("looking", () => {
   });
 });
 
+describe("recording what is unusual", () => {
+  it("keeps a configuration that nobody can read, and all that is known besides", async () => {
+    const folder = mkdtempSync(join(stack.home, "broken-"));
+    const config = join(folder, "my.toml");
+    writeFileSync(config, '[network\nnetwork_dim = "1');
+    const said = await lines(["run", "--config", config, "--", "python3", "-c", "print(1)"]);
+    expect(said.join("\n")).toMatch(/line 1, column \d+.*kept as it is/);
+    const id = Number(/as task (\d+)/.exec(said.join())?.[1]);
+    const task = await stack.api(`/api/tasks/${id}`);
+    expect(task).toMatchObject({ task_name: "my", trainer: "unknown", status: "success" });
+    expect(task.node_info.hostname).toBeTruthy();
+    const again = await stack.api(`/api/tasks/${id}/reproduce`);
+    expect(atob(again.config.base64)).toBe(readFileSync(config, "utf8"));
+  });
+
+  it("finds the trainer within a shell script", async () => {
+    const { folder, config, output } = trainerFolder(stack.home, { max_train_epochs: 1 });
+    const script = join(folder, "train.sh");
+    const command = `python3 ${trainer} --config_file ${config} --network_dim 8`;
+    writeFileSync(script, `#!/bin/sh\nsleep 1\n${command} --sleep 0.05\n`);
+    const said = (await lines(["run", "--", "sh", script])).join("\n");
+    expect(said).toContain("safe to destroy this box");
+    const id = Number(/as task (\d+)/.exec(said)?.[1]);
+    expect(await stack.api(`/api/tasks/${id}`)).toMatchObject({
+      ...{
+        trainer: "kohya",
+        task_name: "aki",
+        lora_rank: 8,
+        status: "success",
+        output_dir: output,
+      },
+      additional_args: { started_by: ["sh", script] },
+    });
+    expect((await stack.api(`/api/tasks/${id}/logs`)).total).toBe(30);
+    const { items } = await stack.api(`/api/weights?task_id=${id}`);
+    const names = items.map((w: { filename: string }) => w.filename);
+    expect(names).toEqual(expect.arrayContaining(["aki.safetensors", "train.sh"]));
+  });
+});
+
 describe("again", () => {
   it("reproduce writes the very files, says what differs, and runs a child; diff compares", async () => {
     const data = join(first.folder, "data.toml");

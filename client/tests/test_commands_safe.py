@@ -13,6 +13,7 @@ from tests.helpers import ClientCase
 
 from lora_ledger import settings as client_settings
 from lora_ledger.commands import records, safe
+from lora_ledger.uploads import REMOVED
 from tests.ledger_server import KEY, Problem
 
 
@@ -83,7 +84,7 @@ class SafeCase(ClientCase):
             "cwd": str(self.folder),
             "started": time.time() - 500,
             "ended": time.time() - 200,
-            "folder": str(self.out),
+            "folders": [str(self.out)],
             "before": {},
             "spool": "gone",
             "url": self.server.url,
@@ -194,6 +195,13 @@ class SpoolTest(SafeCase):
         (folder / "refused.jsonl").write_text("not json\n")
         self.says_no("the ledger refused an item")
 
+    def test_a_checkpoint_that_its_trainer_removed(self):
+        self.whole()
+        folder = self.a_spool(None, {"task_id": 1})
+        item = {"n": 3, "kind": "weight", "body": {"filename": "checkpoint-5/x.pt"}, "reason": REMOVED}
+        (folder / "refused.jsonl").write_text(json.dumps(item) + "\n")
+        self.says_no("checkpoint-5/x.pt was removed from this disk before it was sent; if its trainer did that")
+
     def test_the_spool_of_another_run(self):
         self.whole()
         self.a_spool(RUN, {"acked": 0}, "another")
@@ -232,7 +240,7 @@ class RecordTest(SafeCase):
         for words, more in (
             ("client was killed", {"ended": None}),
             ("never registered", {"task_id": None}),
-            ("where it wrote its files is not known", {"folder": None}),
+            ("where it wrote its files is not known", {"folders": []}),
             ("lost to a full disk", {"lost": 2}),
             ("belongs to the ledger at https://other.example", {"url": "https://other.example"}),
             ("does not know attempt 2", {"attempt": 2}),
@@ -379,6 +387,30 @@ class DiskTest(SafeCase):
         self.says_no("checkpoint-5/pytorch_lora_weights.safetensors: the ledger does not hold this file")
         self.store(task, "checkpoint-5/pytorch_lora_weights.safetensors", b"adapter", "checkpoint")
         self.says_yes()
+
+    def test_results_on_another_disk_behind_a_link(self):
+        self.whole()
+        disk = self.folder / "disk"
+        disk.mkdir()
+        (disk / "late.safetensors").write_bytes(b"late")
+        os.utime(disk / "late.safetensors", (1, 1))
+        (self.out / "checkpoints").symlink_to(disk)
+        (disk / "back").symlink_to(self.out)
+        self.says_no("checkpoints/late.safetensors: the ledger does not hold this file")
+
+    def test_every_folder_that_a_run_writes_to(self):
+        self.whole()
+        saves = self.folder / "ws" / "save"
+        saves.mkdir(parents=True)
+        (saves / "x-save-10-1-0.safetensors").write_bytes(b"late")
+        self.a_record(1, folders=[str(self.out), str(saves), str(self.folder / "ws" / "samples")])
+        self.says_no("x-save-10-1-0.safetensors: the ledger does not hold this file")
+
+    def test_more_than_is_read_at_the_end_of_a_run(self):
+        self.whole()
+        found = client_settings.resolve(self.server.url, KEY, str(self.spool), 5, True)
+        check = safe.Check(found, most_bytes=3)
+        self.assertEqual((check.run(), check.too_much, check.missing), (False, True, []))
 
     def test_what_is_no_result(self):
         self.whole()

@@ -206,6 +206,11 @@ class FilesTest(TrainerCase):
         folder = recognise(["x"], json.dumps({**ONETRAINER, "output_model_destination": "models"}), self.folder)
         self.assertEqual([s.kind for p, s in folder.scan() if p.parent.name == "models"], ["final"])
 
+    def test_all_folders_of_results(self):
+        trainer = self.trainer("python scripts/train.py --config-path a.json", json.dumps(ONETRAINER))
+        self.assertEqual(trainer.folders(), [self.folder / part for part in ("models", "ws/save", "ws/samples")])
+        self.assertEqual(self.trainer("python mine.py", None).folders(), [])
+
     def test_diffusion_pipe(self):
         run = "out/20250101_12-00-00"
         self.write(

@@ -8,7 +8,7 @@ from collections import Counter
 
 from . import say
 from .points import age
-from .spool import FINISH, MESSAGES, UPLOADS
+from .spool import FINISH, MESSAGES, UPLOADS, called
 from .transport import Denied, Later, Refused, Superseded, backoff
 from .uploads import Upload
 
@@ -200,9 +200,8 @@ class Sender:
     def _set_aside(self, lane, n, kind, body, error):
         reason = str(error) or type(error).__name__
         self.spool.refuse(lane, n, kind, body, reason)
-        what = f"the file {body['filename']}" if kind == "weight" else f"a {kind}"
         text = (
-            f"the ledger refused {what}: {reason}; it is set aside in {self.spool.folder / 'refused.jsonl'}"
+            f"the ledger refused {called(kind, body)}: {reason}; it is set aside in {self.spool.folder / 'refused.jsonl'}"
         )
         if kind == "open":
             say.warn(

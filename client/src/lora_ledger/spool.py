@@ -38,6 +38,15 @@ def _lock_file(file):
         raise Busy from error
 
 
+# How people call what the journal holds.
+WORDS = {"open": "the registration", "datasets": "the data facts", "finish": "the run's end", "heartbeat": "a heartbeat", "point": "a point"}
+
+
+def called(kind, body):
+    """An item of the journal in words."""
+    return f"the file {body['filename']}" if kind == "weight" else WORDS.get(kind, f"a {kind}")
+
+
 class Spool:
     """A run's unsent items in three lanes: messages (in order), uploads, and the finish that closes both."""
 

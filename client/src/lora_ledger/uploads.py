@@ -9,6 +9,7 @@ import os
 from .transport import BLOCK, Denied, FileChanged, Later, Refused, put_range
 
 PAGE = 32
+REMOVED = "the file was removed before it was sent"
 MAX_BAD_PUTS = 8
 
 
@@ -61,7 +62,7 @@ class Upload:
                 self._restart()
             raise Later("the file keeps changing while it is sent", 10.0)
         except FileNotFoundError as error:
-            raise Refused("the file was removed before it was sent") from error
+            raise Refused(REMOVED) from error
         except IsADirectoryError as error:
             raise Refused("this is a folder, not a file") from error
         except PermissionError as error:

@@ -10,25 +10,26 @@ from . import safe
 from .records import Record
 
 
-def output_folder(command, config, output_dir):
-    """The folder that a command will write to, as its trainer's module finds it; None when nobody can tell."""
+def output_folders(command, config, output_dir):
+    """The folders that a command will write to, as its trainer's module finds them; none when nobody can tell."""
     try:
         path = config or find_config(command)
         text = None
         if path:
             with open(path, "rb") as file:
                 text = file.read(4 * 1024 * 1024).decode("utf-8", "replace")
-        return recognise(command, text, os.getcwd(), output_dir).output_folder()
+        return recognise(command, text, os.getcwd(), output_dir).folders()
     except Exception as error:
         # Without it every file found later counts as this run's, which errs on the safe side.
         say.trouble(error)
-        return None
+        return []
 
 
 def run(settings, options, command, kind=RunCommand):
     """Runs a trainer and records it; returns the trainer's exit code. Says at the end whether the box may go."""
     runner = kind(settings, options, command)
-    record = Record(settings.spool, redact_command(command), output_folder(command, options.config, options.output_dir))
+    folders = output_folders(command, options.config, options.output_dir)
+    record = Record(settings.spool, redact_command(command), folders)
     record.begin(runner)
     try:
         return runner.run()

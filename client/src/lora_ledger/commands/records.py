@@ -16,7 +16,7 @@ from ..spool import Busy, _lock_file
 from ..trainers.files import ADAPTER
 
 MOST_FILES = 50_000
-WEIGHTS = {".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf"}
+WEIGHTS = {".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".npz", ".onnx"}
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".mp4", ".webm"}
 # The whole model beside an adapter of the same checkpoint: accelerate's and transformers' state, no result.
 WHOLE_MODEL = re.compile(r"(?:pytorch_)?model(?:-\d+-of-\d+)?\.(?:safetensors|bin)$")
@@ -52,7 +52,14 @@ def produced(top):
         raise error
 
     # A folder that cannot be listed may hold the very file that is missing: that is an error, not an empty folder.
-    for folder, _, names in os.walk(top, onerror=fail):
+    # Links are followed, as results are often kept on another disk; each folder is looked into once.
+    visited = set()
+    for folder, below, names in os.walk(top, onerror=fail, followlinks=True):
+        here = os.path.realpath(folder)
+        if here in visited:
+            below.clear()
+            continue
+        visited.add(here)
         beside_adapter = any(ADAPTER.match(name) for name in names)
         for name in names:
             looked += 1
@@ -77,26 +84,30 @@ def state_of(path):
     return [stat.st_size, stat.st_mtime_ns]
 
 
-def snapshot(folder):
-    """{path: [size, mtime]} of the results that are there before a run; {} without a folder."""
-    try:
-        return {str(path): state_of(path) for path in produced(folder)[0]}
-    except OSError:
-        return {}
+def snapshot(folders):
+    """{path: [size, mtime]} of the results that are there before a run."""
+    found = {}
+    for folder in folders:
+        try:
+            found.update((str(path), state_of(path)) for path in produced(folder)[0])
+        except OSError:
+            # What is not known to be older counts as the run's own.
+            continue
+    return found
 
 
 class Record:
     """The record of a run that this process is about to start. Nothing here raises: recording a run comes first."""
 
-    def __init__(self, spool, command, folder):
+    def __init__(self, spool, command, folders):
         self.path = root_of(spool) / f"{uuid.uuid4()}.json"
         self.data = {
             "command": command,
             "cwd": os.getcwd(),
             "started": time.time(),
             "ended": None,
-            "folder": str(folder) if folder else None,
-            "before": snapshot(folder) if folder else {},
+            "folders": [str(Path(folder).absolute()) for folder in folders],
+            "before": snapshot([Path(folder).absolute() for folder in folders]),
         }
         self._lock = None
         self._over = threading.Event()
@@ -124,8 +135,7 @@ class Record:
         trainer = getattr(runner, "trainer", None)
         new = {}
         if trainer is not None:
-            folder = trainer.output_folder()
-            new["folder"] = str(Path(folder).absolute()) if folder else None
+            new["folders"] = [str(Path(folder).absolute()) for folder in trainer.folders()]
         if recorder is not None:
             new["spool"] = recorder.spool.folder.name
             new["url"] = recorder.settings.url

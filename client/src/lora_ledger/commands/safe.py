@@ -17,13 +17,18 @@ ENDED = {"success", "failed", "cancelled"}
 CHECKED = {"sha256", "parts"}
 # A file changed so few seconds ago may still be written to.
 SETTLED = 2.0
+# At the end of a run no more than this is read of the files of all runs on the box: that would take minutes.
+MOST_AT_END = 8 << 30
 
 
 class Check:
     """One answer in the making: `missing` has a sentence for each thing that is not known to be safe."""
 
-    def __init__(self, settings, folders=(), tasks=(), settled=None):
+    def __init__(self, settings, folders=(), tasks=(), settled=None, most_bytes=None):
         self.settings = settings
+        # More than this to read is left to a person's own call; None: whatever there is.
+        self.most_bytes = most_bytes
+        self.too_much = False
         self.settled = SETTLED if settled is None else settled
         self.named = [Path(f).expanduser().absolute() for f in folders]
         self.tasks = {task: None for task in tasks}
@@ -32,6 +37,7 @@ class Check:
         self.files = 0
         self.runs = 0
         self._folders = {}
+        self._to_read = {}
         self._known = set()
         self._api = None
 
@@ -66,6 +72,11 @@ class Check:
             return False
         for folder, before in self._folders.items():
             self._look(folder, before)
+        if self.most_bytes is not None and sum(state[0] for state in self._to_read.values()) > self.most_bytes:
+            self.too_much = True
+            return False
+        for path, state in self._to_read.items():
+            self._compare(path, state)
         return not self.missing
 
     def counted(self):
@@ -113,9 +124,9 @@ class Check:
                 self.missing.append(f"{name}: was never registered, and its spool is gone; look at its files, then delete {path}")
         else:
             self.tasks[task] = max(self.tasks.get(task) or (0, 0), (record.get("attempt") or 1, record.get("last_seq") or 0))
-        if record.get("folder"):
-            self._folders.setdefault(Path(record["folder"]), []).append(record.get("before") or {})
-        elif not self.named:
+        for folder in record.get("folders") or []:
+            self._folders.setdefault(Path(folder), []).append(record.get("before") or {})
+        if not record.get("folders") and not self.named:
             self.missing.append(
                 f"{name}: where it wrote its files is not known; name the folder: lora-ledger safe FOLDER"
             )
@@ -202,10 +213,10 @@ class Check:
                 continue
             if lists and all(seen.get(str(path)) == state for seen in lists):
                 continue
-            self.files += 1
-            self._compare(path, state)
+            self._to_read[path] = state
 
     def _compare(self, path, state):
+        self.files += 1
         age = abs(time.time() - state[1] / 1e9)
         if age < self.settled:
             time.sleep(self.settled - age)
@@ -257,12 +268,14 @@ def tell_at_end(settings, runner):
         return
     try:
         # The trainer has just ended, so its files need no time to settle.
-        check = Check(settings, settled=0.0)
+        check = Check(settings, settled=0.0, most_bytes=MOST_AT_END)
         good = check.run()
     except Exception as error:
         say.trouble(error)
         return
-    if good:
+    if check.too_much and not check.missing:
+        say.notice("all of this run was sent; `lora-ledger safe` compares the files of all runs on this box and says whether it may be destroyed")
+    elif good:
         say.notice(f"safe to destroy this box: {check.counted()} are stored and checked")
     else:
         say.notice(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")

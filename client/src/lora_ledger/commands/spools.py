@@ -4,7 +4,8 @@ import json
 import os
 
 from ..hand import BY_HAND
-from ..spool import FINISH, MESSAGES, UPLOADS, Busy, _lock_file
+from ..spool import FINISH, MESSAGES, UPLOADS, Busy, _lock_file, called
+from ..uploads import REMOVED
 
 _LANES = {"weight": UPLOADS, "finish": FINISH}
 _SEND = "`lora-ledger sync` sends it"
@@ -93,12 +94,15 @@ def _read_refused(found):
         try:
             record = json.loads(line)
             body = record.get("body") or {}
-            what = f"the file {body['filename']}" if record.get("kind") == "weight" else f"a {record.get('kind')}"
+            what = called(record.get("kind"), body)
             reason = record.get("reason")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             what, reason = "an item", "its record is damaged"
         found.problems.append(
-            f"the ledger refused {what}: {reason}; copy what matters by hand, then delete {found.folder}"
+            f"{what} was removed from this disk before it was sent; if its trainer did that, as many keep only their newest "
+            f"checkpoints, delete {found.folder}"
+            if reason == REMOVED
+            else f"the ledger refused {what}: {reason}; copy what matters by hand, then delete {found.folder}"
         )
     if len(lines) > 20:
         found.problems.append(f"{len(lines) - 20} more items were refused, see {path}")

@@ -54,6 +54,11 @@ class Generic:
         """Where weights will appear, or None."""
         return self.path(self._output) if isinstance(self._output, str) and self._output else None
 
+    def folders(self):
+        """All folders in which this run's results appear."""
+        folder = self.output_folder()
+        return [folder] if folder else []
+
     def log_folder(self):
         """Where TensorBoard event files will appear, or None."""
         value = self.setting("logging_dir")

@@ -52,6 +52,9 @@ class OneTrainer(Generic):
         destination = self.destination()
         return destination.parent if destination.suffix in WEIGHTS else destination
 
+    def folders(self):
+        return [self.output_folder(), self.workspace() / "save", self.workspace() / "samples"]
+
     def log_folder(self):
         return self.workspace() / "tensorboard"
 
