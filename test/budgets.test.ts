@@ -62,11 +62,11 @@ describe.each([1_000, 100_000])("with %i tasks", (tasks) => {
       },
       tags: { a: "b" },
     };
-    within(await cost("/api/tasks", { json }), { trips: 1, read: 10, written: 12 });
+    within(await cost("/api/tasks", { json }), { trips: 1, read: 10, written: 14 });
     within(await cost("/api/tasks", { json, headers: { "Idempotency-Key": `k${tasks}` } }), {
       trips: 1,
       read: 10,
-      written: 12,
+      written: 14,
     });
   });
 
@@ -151,9 +151,9 @@ describe.each([1_000, 100_000])("with %i tasks", (tasks) => {
     let scanned = 0;
     for (let pages = 0; pages < 5; pages++) {
       const response = await ledger.request(path, { key });
-      // Each candidate is drawn from the index and looked at; where none fits they are counted too.
-      // One in twenty is in the trash, which drawing passes over.
-      within(costOf(response), { trips: 2, read: 160_000, written: 0 });
+      // Each candidate is drawn from the index and looked at; where none fits they are gone through
+      // once more for the last one's place, or where they are fewer, twice, to count them.
+      within(costOf(response), { trips: 2, read: 200_010, written: 0 });
       const answer = (await response.json()) as {
         items: unknown[];
         scanned: number;

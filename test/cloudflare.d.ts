@@ -7,3 +7,8 @@ declare namespace Cloudflare {
     FAILURE_LIMIT: RateLimit;
   }
 }
+
+declare module "*.sql?raw" {
+  const text: string;
+  export default text;
+}

@@ -93,6 +93,9 @@ export async function seedTasks(
           x'6e6574776f726b5f64696d203d203332'
         from training_task where id > ${begun}`),
       db.run(sql`
+        insert into task_text (rowid, task_name, experiment_group, tags)
+        select id, task_name, experiment_group, json_object('kind', 'kind ' || (tags ->> 'kind')) from training_task where id > ${begun}`),
+      db.run(sql`
         insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, summary, blocks, points)
         select id, 1, 1, 1, 1, ${points}, ${points}, ${made.rows.length}, ${made.summary}, ${made.blocks}, ${made.rows}
         from training_task where id > ${begun} and attempt = 1`),

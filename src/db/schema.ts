@@ -203,9 +203,19 @@ export const trainingTask = sqliteTable(
   },
   (t) => [
     uniqueIndex("training_task_registration").on(t.registrationKey),
-    index("training_task_status").on(t.status).where(sql`deleted_at is null`),
-    index("training_task_user").on(t.userId).where(sql`deleted_at is null`),
-    index("training_task_trash").on(t.id).where(sql`deleted_at is not null`),
+    index("training_task_created").on(t.createdAt).where(sql`deleted_at is null`),
+    index("training_task_status").on(t.status, t.createdAt).where(sql`deleted_at is null`),
+    index("training_task_user").on(t.userId, t.createdAt).where(sql`deleted_at is null`),
+    index("training_task_setup")
+      .on(t.modelType, t.epochs, t.learningRate)
+      .where(sql`deleted_at is null`),
+    // Whole rather than without nulls: an order by loss goes on with the runs that have none.
+    index("training_task_loss").on(t.finalLoss).where(sql`deleted_at is null`),
+    // Results by batch size out of the index alone, hence also the column of its condition.
+    index("training_task_result")
+      .on(t.batchSize, t.finalLoss, t.convergenceStep, t.totalDurationSec, t.deletedAt)
+      .where(sql`deleted_at is null`),
+    index("training_task_trash").on(t.deletedAt).where(sql`deleted_at is not null`),
     index("training_task_purge")
       .on(sql`case when trash_since > deleted_at then trash_since else deleted_at end`)
       .where(sql`deleted_at is not null`),

@@ -103,20 +103,20 @@ export const taskExport = new Hono<App>().get(
     const { format, columns: wanted, limit, cursor, ...choice } = c.req.valid("query");
     const { auth, db } = c.var;
     const columns = exportColumns(wanted, format);
-    const { base, condition, order } = chooseTasks(auth, choice);
+    const chosen = chooseTasks(auth, choice);
     const list = await choiceName("export", choice);
-    const place = placeOf(list, cursor, order);
+    const place = placeOf(list, cursor, chosen.order);
     // Which tasks, in which order and how large, is asked first: so the end is known before the
     // answer begins, and the pages are found by their ids.
     const { rows, resumeAt } = await listTasks(
       db,
       {},
-      { ...{ base, condition, order, place, limit }, fields: [rowSize(columns)] },
+      { chosen, place, limit, fields: [rowSize(columns)] },
     );
     const pages = pagesOf(rows.slice(0, limit));
     const last = pages.at(-1)?.at(-1);
     const given = pages.reduce((sum, page) => sum + page.length, 0);
-    const next = last && given < rows.length ? [last.id, ...last.place] : resumeAt && [resumeAt];
+    const next = last && given < rows.length ? last.place : resumeAt;
     const { type, writer } = formats[format];
     if (next) {
       const url = new URL(c.req.url);
@@ -125,7 +125,7 @@ export const taskExport = new Hono<App>().get(
       c.header("Link", `<${url.pathname}${url.search}>; rel="next"`);
     }
     const ids = pages.map((page) => page.map(({ id }) => id));
-    return c.body(streamOf(exported(db, base, ids, columns, writer(columns))), 200, {
+    return c.body(streamOf(exported(db, chosen.live, ids, columns, writer(columns))), 200, {
       "Content-Type": type,
       "Content-Disposition": `attachment; filename="tasks.${format}"`,
     });

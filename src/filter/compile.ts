@@ -11,6 +11,9 @@ import {
   type Segment,
 } from "./parse.ts";
 
+/** A value of an order, as a cursor keeps it. */
+export type Value = string | number | null;
+
 /** What a field holds; `any` is what a trainer's file or a tag may hold. */
 type Type = "number" | "text" | "boolean" | "time" | "any";
 /** A field as SQL over `training_task` joined with `task_config`; `json` is a document's part as JSON text. */
@@ -24,6 +27,13 @@ const types = new Map<string, Type>([
   ...times.map((name): [string, Type] => [name, "time"]),
   ["cancel_requested", "boolean"],
 ]);
+
+/** Columns that are never null. */
+const always = new Set(
+  "id user_id user attempt version task_name status created_at updated_at cancel_requested".split(
+    " ",
+  ),
+);
 
 /** Columns of JSON, reached into by path. */
 const documents = new Map([
@@ -53,6 +63,30 @@ export function jsonPath(segments: Segment[], position: number): string {
   }, "$");
 }
 
+type Metric = { name: string; statistic: string };
+
+/** `metrics.loss` (its last value) or `metrics."loss/current".min`. */
+function metricOf({ path: [first, ...rest] }: Field): Metric | null {
+  if (first !== "metrics" || rest.length === 0) return null;
+  const last = rest.at(-1);
+  return rest.length > 1 && typeof last === "string" && statistics.has(last)
+    ? { name: rest.slice(0, -1).join("."), statistic: last }
+    : { name: rest.join("."), statistic: "last" };
+}
+
+/** A metric's figure of a run that has ended. */
+const ended = ({ name, statistic }: Metric) =>
+  sql`(select ${sql.identifier(statistic)} from metric_summary where metric_summary.task_id = training_task.id and metric_summary.metric = ${name})`;
+
+/** A metric's figure; while a run lasts, what its attempt has come to so far. */
+function metricSql(metric: Metric): SQL {
+  const { name, statistic } = metric;
+  if (/["\\]/.test(name)) return ended(metric);
+  const point = statistic === "last" || statistic === "min" || statistic === "max";
+  const path = `$."${name}".${statistic}${point ? "[3]" : ""}`;
+  return sql`(case training_task.status when 'running' then (select case when json_type(a.summary, ${path}) <> 'text' then a.summary ->> ${path} end from task_attempt a where a.task_id = training_task.id and a.attempt = training_task.attempt) else ${ended(metric)} end)`;
+}
+
 /** The column behind a field. Throws FilterError when there is none. */
 export function columnOf({ path, position }: Field): Column {
   const [first, ...rest] = path;
@@ -68,19 +102,11 @@ export function columnOf({ path, position }: Field): Column {
   }
   const document = documents.get(name);
   if (document && rest.length > 0) {
-    // A trainer's file that is flattened for its columns keeps its sections here.
     const at = jsonPath(rest, position);
     return { sql: sql`(${document} ->> ${at})`, type: "any", json: sql`(${document} -> ${at})` };
   }
-  if (name === "metrics" && rest.length > 0) {
-    const last = rest.at(-1);
-    const named = rest.length > 1 && typeof last === "string" && statistics.has(last);
-    const metric = (named ? rest.slice(0, -1) : rest).join(".");
-    return {
-      sql: sql`(select ${sql.identifier(named ? String(last) : "last")} from metric_summary where metric_summary.task_id = training_task.id and metric_summary.metric = ${metric})`,
-      type: "number",
-    };
-  }
+  const metric = metricOf({ path, position });
+  if (metric) return { sql: metricSql(metric), type: "number" };
   const near = [...types.keys(), "user"].filter(
     (known) => known.includes(name) || name.includes(known),
   );
@@ -92,7 +118,7 @@ export function columnOf({ path, position }: Field): Column {
 
 const DAY_MS = 86_400_000;
 
-/** A time literal: a moment, or a whole day as [begin, end) in ISO 8601 UTC. */
+/** A time literal: a moment, or a whole day or month as [begin, end) in ISO 8601 UTC. */
 function timeRange({ value, position }: Literal): { from: string; to: string | null } {
   const text = String(value);
   const at =
@@ -101,10 +127,13 @@ function timeRange({ value, position }: Literal): { from: string; to: string | n
       : Number.NaN;
   if (Number.isNaN(at))
     throw new FilterError(
-      "a time is a text such as '2026-05-01' or '2026-05-01T10:00:00Z'",
+      "a time is a text such as '2026-05-01', '2026-05' or '2026-05-01T10:00:00Z'",
       position,
     );
   const iso = (ms: number) => new Date(ms).toISOString();
+  const date = new Date(at);
+  if (text.length === 7)
+    return { from: iso(at), to: iso(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1)) };
   return { from: iso(at), to: text.length === 10 ? iso(at + DAY_MS) : null };
 }
 
@@ -167,6 +196,8 @@ function compare(fields: Fields, field: Field, operator: Operator, literal: Lite
     return guarded(column, operator, literal, sql`${column.sql} like ${literal.value}`);
   }
   checkType(column, field, literal);
+  if (fields === columnOf && field.path.join(".") === "user" && operator === "=")
+    return sql`training_task.user_id = (select id from user where name = ${literal.value})`;
   if (column.type === "time") return compareTime(column.sql, operator, literal);
   return guarded(
     column,
@@ -176,17 +207,34 @@ function compare(fields: Fields, field: Field, operator: Operator, literal: Lite
   );
 }
 
-function compile(expression: Expression, fields: Fields): SQL {
+function depthOf(expression: Expression): number {
   switch (expression.kind) {
     case "and":
     case "or":
+      return 1 + Math.max(...expression.parts.map(depthOf));
+    case "not":
+      return 1 + depthOf(expression.part);
+    default:
+      return 0;
+  }
+}
+
+function compile(expression: Expression, fields: Fields): SQL {
+  switch (expression.kind) {
+    case "and":
+    case "or": {
+      // SQLite's parser keeps what stands before a parenthesis on a stack of 100: the deepest comes first.
+      const parts = [...expression.parts].sort((a, b) => depthOf(b) - depthOf(a));
       return sql`(${sql.join(
-        expression.parts.map((part) => compile(part, fields)),
+        parts.map((part) => compile(part, fields)),
         sql.raw(` ${expression.kind} `),
       )})`;
+    }
     case "not":
       // A comparison with a missing value is false, so that its negation is true.
-      return sql`(not coalesce(${compile(expression.part, fields)}, false))`;
+      return expression.part.kind === "not"
+        ? sql`(${compile(expression.part.part, fields)} is true)`
+        : sql`(${compile(expression.part, fields)} is not true)`;
     case "null":
       return sql`(${fields(expression.field).sql} is null)`;
     case "in": {
@@ -211,64 +259,116 @@ function compile(expression: Expression, fields: Fields): SQL {
 export const filterToSql = (source: string, fields: Fields = columnOf): SQL =>
   compile(parseFilter(source), fields);
 
-/** The fields of a list with commas between; a comma within quotes belongs to a name. */
-export const splitFields = (source: string): string[] =>
-  source.trim() === ""
-    ? []
-    : source.split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map((name) => name.trim());
+/**
+ * One of the conditions that all have to hold. `column` is one that an index could find it by, `equals`
+ * the one value it then has.
+ */
+export type Term = { sql: SQL; column?: string; equals?: Literal["value"] };
 
-export type Order = { column: SQL; descending: boolean };
+/** Conditions of a filter over tasks, with every value bound. Throws FilterError. */
+export const filterTerms = (source: string): Term[] => termsOf(parseFilter(source));
+
+function termsOf(expression: Expression): Term[] {
+  if (expression.kind === "and") return expression.parts.flatMap(termsOf);
+  const term = { sql: compile(expression, columnOf) };
+  if (expression.kind !== "compare" || expression.field.path.length > 1) return [term];
+  const { field, operator } = expression;
+  if (operator === "!=" || operator === "like") return [term];
+  const name = String(field.path[0]);
+  const column = name === "user" ? "user_id" : name;
+  const one = operator === "=" && types.get(column) !== "time";
+  return [{ ...term, column, ...(one && { equals: expression.literal.value }) }];
+}
+
+/**
+ * One field of an order. `missing`: it may be null. What an index could serve is named: a column, or
+ * the metric whose last value it is.
+ */
+export type Order = {
+  column: SQL;
+  descending: boolean;
+  missing: boolean;
+  name?: string;
+  metric?: string;
+};
+
+/** A comma between fields; one within quotes belongs to a name. */
+const comma = /,(?=(?:[^"]*"[^"]*")*[^"]*$)/;
+
+/** The fields of a list with commas between. */
+export const splitFields = (source: string): string[] =>
+  source.trim() === "" ? [] : source.split(comma).map((name) => name.trim());
 
 /**
  * `order_by`: fields separated by commas, each with `-` before it or `desc` behind it for
  * descending order. Nulls come last either way, and newer tasks first among equals. At most three.
  */
 export function parseOrder(source: string, fields: Fields = columnOf): Order[] {
-  const parts = splitFields(source);
+  const parts = source.split(comma);
   if (parts.length > 3) throw new FilterError("orders by at most three fields", 1);
-  return parts.map((part) => {
-    const found = part.match(/^(-?)(.*?)(?:\s+(asc|desc))?$/is);
-    const [, minus, name = "", direction] = found ?? [];
-    const { sql: column, type } = fields(parseField(name));
-    return {
-      column: type === "text" || type === "any" ? beginning(column) : column,
-      descending: minus === "-" || direction?.toLowerCase() === "desc",
-    };
+  let next = 0;
+  return parts.map((text) => {
+    const begins = next;
+    next += text.length + 1;
+    const [, before = "", minus, name = "", direction] =
+      text.match(/^(\s*(-?)\s*)(.*?)(?:\s+(asc|desc))?\s*$/is) ?? [];
+    const descending = minus === "-" || direction?.toLowerCase() === "desc";
+    try {
+      return { ...orderOf(parseField(name), fields), descending };
+    } catch (error) {
+      if (!(error instanceof FilterError)) throw error;
+      throw new FilterError(error.message, begins + before.length + error.position);
+    }
   });
+}
+
+function orderOf(field: Field, fields: Fields): Omit<Order, "descending"> {
+  const metric = fields === columnOf ? metricOf(field) : null;
+  if (metric)
+    // An order knows what ended runs came to: those are indexed.
+    return {
+      column: ended(metric),
+      missing: true,
+      ...(metric.statistic === "last" && { metric: metric.name }),
+    };
+  const { sql: column, type } = fields(field);
+  const name = String(field.path[0]);
+  return {
+    column: type === "text" || type === "any" ? beginning(column) : column,
+    missing: !(field.path.length === 1 && always.has(name)),
+    ...(field.path.length === 1 && { name }),
+  };
 }
 
 /** A text's first characters, which its place in an order is kept by: cursors stay short. */
 const beginning = (column: SQL): SQL =>
   sql`(case when typeof(${column}) = 'text' then substr(${column}, 1, 100) else ${column} end)`;
 
-const taskId = sql.raw("training_task.id");
-
 /** ORDER BY of an order, ended by the id so that no two rows stand in the same place. */
-export const orderSql = (order: Order[], id: SQL = taskId): SQL =>
+export const orderSql = (order: Order[], id: SQL): SQL =>
   sql.join(
     [
       ...order.map(
-        ({ column, descending }) =>
-          sql`${column} is null, ${column} ${sql.raw(descending ? "desc" : "asc")}`,
+        ({ column, descending, missing }) =>
+          sql`${missing ? sql`${column} is null, ` : sql``}${column} ${sql.raw(descending ? "desc" : "asc")}`,
       ),
       sql`${id} desc`,
     ],
     sql`, `,
   );
 
-/** The condition of standing behind a place: its values, one for each field, and its id. */
-export function behind(
-  order: Order[],
-  values: (string | number | null)[],
-  id: number,
-  idColumn: SQL = taskId,
-): SQL {
+/**
+ * The condition of standing behind a place: its values, one for each field, and its id. Its first
+ * part is the range that an index on the first field serves.
+ */
+export function behind(order: Order[], values: Value[], id: SQL, lastId: number): SQL {
   const [first, ...rest] = order;
-  if (!first) return sql`${idColumn} < ${id}`;
+  if (!first) return sql`${id} < ${lastId}`;
   const [value = null, ...others] = values;
-  const deeper = behind(rest, others, id, idColumn);
-  const { column, descending } = first;
-  return value === null
-    ? sql`(${column} is null and ${deeper})`
-    : sql`(${column} ${sql.raw(descending ? "<" : ">")} ${value} or ${column} is null or (${column} = ${value} and ${deeper}))`;
+  const deeper = behind(rest, others, id, lastId);
+  const { column, descending, missing } = first;
+  if (value === null) return sql`(${column} is null and ${deeper})`;
+  const past = sql.raw(descending ? "<" : ">");
+  const there = sql`(${column} ${past}= ${value} and (${column} ${past} ${value} or ${deeper}))`;
+  return missing ? sql`(${column} is null or ${there})` : there;
 }

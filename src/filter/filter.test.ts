@@ -1,6 +1,9 @@
+import { sql } from "drizzle-orm";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
+import { chooseTasks, type Place } from "../tasks/choice.ts";
+import { listTasks } from "../tasks/queries.ts";
 import { FilterError, parseFilter } from "./parse.ts";
 
 describe("parsing", () => {
@@ -192,8 +195,15 @@ describe("filters and orders over the API", () => {
       expect([filter, problem.position]).toEqual([filter, position]);
       expect(problem.errors[0].path).toBe("filter");
     }
-    await ledger.call("/api/tasks?order_by=nonsense", { key }, 422);
-    await ledger.call("/api/tasks?order_by=a,b,c,d", { key }, 422);
+    for (const [order, position] of [
+      ["nonsense", 1],
+      ["final_loss, -nonsense desc", 14],
+      ["final_loss,", 12],
+      ["a,b,c,d", 1],
+    ] as const) {
+      const path = `/api/tasks?order_by=${encodeURIComponent(order)}`;
+      expect([order, (await ledger.call(path, { key }, 422)).position]).toEqual([order, position]);
+    }
     const first = await ledger.call("/api/tasks?limit=1&order_by=task_name", { key });
     await ledger.call(
       `/api/tasks?limit=1&order_by=-task_name&cursor=${first.next_cursor}`,
@@ -201,6 +211,77 @@ describe("filters and orders over the API", () => {
       422,
     );
     await ledger.call(`/api/tasks?limit=1&cursor=${first.next_cursor}`, { key }, 422);
+  });
+
+  it("refuse forged cursors", async () => {
+    const list = "/api/tasks?limit=1&order_by=task_name";
+    const { next_cursor: cursor } = await ledger.call(list, { key });
+    const [name, id, text] = JSON.parse(atob(cursor));
+    for (const forged of [
+      [name],
+      [name, id],
+      [name, id, text, text],
+      [name, "1", text],
+      [name, 1.5, text],
+      [name, id, { a: 1 }],
+      [name, id, true],
+      ["tasks", id, text],
+      {},
+      null,
+    ]) {
+      const problem = await ledger.call(
+        `${list}&cursor=${btoa(JSON.stringify(forged))}`,
+        { key },
+        422,
+      );
+      expect(problem.errors[0].path).toBe("cursor");
+    }
+    for (const raw of ["", "x", "%00", "💥", cursor.slice(0, -3), btoa(`["${name}",1,"\\ud800"]`)])
+      await ledger.call(`${list}&cursor=${encodeURIComponent(raw)}`, { key }, 422);
+    // Whatever text a cursor gives as its place is a value, never SQL.
+    const odd = btoa(JSON.stringify([name, 1, "b' or 1=1 --\u0000"]));
+    expect((await ledger.call(`${list}&cursor=${odd}`, { key })).items[0].task_name).toBe("c");
+  });
+
+  it("take the longest filters there may be", async () => {
+    const list = Array.from({ length: 500 }, (_, n) => n).join(",");
+    const nested = (left: (inner: string, n: number) => string, levels: number) =>
+      Array.from({ length: levels }).reduce<string>(
+        (inner, _, n) => left(inner, n),
+        "lora_rank = 64",
+      );
+    const longest = [
+      `${"not ".repeat(27)}seed in (${list})`,
+      nested((inner, n) => `(seed = 1 ${n % 2 ? "and" : "or"} (${inner}))`, 13),
+      nested((inner, n) => `seed = 1 ${n % 2 ? "or lora_rank > 0 and" : "or"} (${inner})`, 27),
+      nested((inner) => `(seed is null and not (seed = 1 or not (${inner})))`, 5),
+      nested((inner, n) => `not (tags.x is null ${n % 2 ? "and" : "or"} ${inner})`, 13),
+      // As bushy as 200 comparisons can be.
+      nested((inner, n) => (n < 7 ? `(${inner}) ${n % 2 ? "and" : "or"} (${inner})` : inner), 7),
+      `config.extra.lr in (${list}) or config.extra.flag in (${list}) or ${"seed = 1 or ".repeat(180)}lora_rank = 64`,
+      `created_at in (${Array.from({ length: 500 }, () => "'2026-01-01'").join(",")}) or lora_rank = 64`,
+    ];
+    const all = (await names("")).sort();
+    for (const filter of longest) {
+      const both = [...(await names(filter)), ...(await names(`not (${filter})`))];
+      expect([filter, both.sort()]).toEqual([filter, all]);
+    }
+    expect(await names("task_name = 'a''; drop table user; --'")).toEqual([]);
+    const nul = await ledger.call("/api/tasks?filter=task_name%20%3D%20%27a%00%27", { key }, 422);
+    expect(nul.position).toBe(15);
+  });
+
+  it("find a metric also while its run lasts", async () => {
+    const { task_id } = await ledger.call("/api/tasks", { key, json: { task_name: "runs" } });
+    const logs = [3, 7, 5].map((loss, i) => ({ step: i + 1, metrics: { loss, odd: "NaN" } }));
+    await ledger.call(`/api/tasks/${task_id}/heartbeat`, { key, json: { seq: 1, logs } });
+    expect(await names("metrics.loss = 5")).toEqual(["runs"]);
+    expect(await names("metrics.loss.max = 7 and metrics.loss.count = 3")).toEqual(["runs"]);
+    expect(await names("metrics.odd > 0 or metrics.odd < 0")).toEqual([]);
+    await ledger.call(`/api/tasks/${task_id}/finish`, { key, json: { status: "success" } });
+    expect(await names("metrics.loss = 5")).toEqual(["runs"]);
+    expect(await names("task_name = 'runs'", "&order_by=-metrics.loss")).toEqual(["runs"]);
+    await ledger.call(`/api/tasks/${task_id}`, { key, method: "DELETE" }, 204);
   });
 
   it("end a page early only with a cursor that goes on, and say how many were looked at", async () => {
@@ -224,47 +305,59 @@ describe("against a plain model", () => {
   type Row = {
     id: number;
     task_name: string;
+    status: string;
+    created_at: string;
     lora_rank: number | null;
     final_loss: number | null;
+    best: number | null;
     optimizer: string | null;
     kind: string | null;
+    notes: string | null;
   };
   const ranks = [4, 8, 16, 32];
   const optimizers = ["adamw", "lion", "prodigy"];
   const losses = [0.1, 0.1 + 0.2, 0.25, 1 / 3, 12345.678901234567];
+  const days = ["2026-01-30", "2026-01-31", "2026-02-01"];
+  const notes = ["night sky", "夜空", "sky 夜", "空の夜 night"];
   let ledger: Ledger;
   let key: string;
+  let userId: number;
   const rows: Row[] = [];
 
   beforeAll(async () => {
     ledger = await freshLedger();
-    ({ key } = await ledger.key());
+    ({ key, userId } = await ledger.key({ user: "anna" }));
     const values = fc.sample(
       fc.record({
         lora_rank: fc.option(fc.constantFrom(...ranks)),
         final_loss: fc.option(fc.constantFrom(...losses)),
+        best: fc.option(fc.constantFrom(...losses)),
         optimizer: fc.option(fc.constantFrom(...optimizers)),
         kind: fc.option(fc.constantFrom("style", "face")),
+        notes: fc.option(fc.constantFrom(...notes)),
+        status: fc.constantFrom("success", "failed", "pending"),
+        day: fc.constantFrom(...days),
       }),
       { numRuns: 300, seed: 7 },
     );
-    for (const [n, { kind, final_loss, ...fields }] of values.entries()) {
+    for (const [n, { kind, final_loss, best, status, day, ...fields }] of values.entries()) {
       const task_name = `task ${n % 40}`;
       const json = {
         ...fields,
         task_name,
         ...(kind && { tags: { kind } }),
-        import: { source: "model", ...(final_loss !== null && { final_loss }) },
+        import: { source: `model ${n}`, status, ...(final_loss !== null && { final_loss }) },
       };
-      const { task_id } = await ledger.call("/api/tasks", { key, json });
-      rows.push({
-        id: task_id,
-        task_name,
-        lora_rank: fields.lora_rank,
-        final_loss,
-        optimizer: fields.optimizer,
-        kind,
-      });
+      const { task_id: id } = await ledger.call("/api/tasks", { key, json });
+      // No request dates a task back, and none gives one a metric without its points.
+      const created_at = `${day}T10:00:00.000Z`;
+      await ledger.db.batch([
+        ledger.db.run(sql`update training_task set created_at = ${created_at} where id = ${id}`),
+        ledger.db.run(sql`
+          insert into metric_summary (task_id, metric, count, nonfinite_count, last)
+          select ${id}, 'best', 1, 0, ${best} where ${best} is not null`),
+      ]);
+      rows.push({ id, task_name, status, created_at, final_loss, best, kind, ...fields });
     }
   }, 60_000);
 
@@ -309,6 +402,15 @@ describe("against a plain model", () => {
     comparison("final_loss", "final_loss", losses),
     comparison("optimizer", "optimizer", optimizers),
     comparison("kind", "tags.kind", ["style", "face"]),
+    comparison("best", "metrics.best", losses),
+    comparison("status", "status", ["success", "pending"]),
+    fc.constantFrom("=", "!=", "<", "<=", ">", ">=").chain((operator) =>
+      fc.constantFrom(...days, "2026-01").map((day) => ({
+        text: `created_at ${operator} '${day}'`,
+        holds: (row: Row) =>
+          operators[operator]?.(row.created_at.slice(0, day.length), day) ?? false,
+      })),
+    ),
   );
   const { filter } = fc.letrec<{ filter: Test; joined: Test; negated: Test }>((tie) => ({
     filter: fc.oneof({ maxDepth: 3 }, leaf, tie("joined"), tie("negated")),
@@ -321,58 +423,134 @@ describe("against a plain model", () => {
       })),
     negated: tie("filter").map((a) => ({ text: `not (${a.text})`, holds: (row) => !a.holds(row) })),
   }));
-  const orders = ["lora_rank", "final_loss", "optimizer", "tags.kind", "task_name"] as const;
-  const keyOf = (order: (typeof orders)[number]): keyof Row =>
-    order === "tags.kind" ? "kind" : order;
-  const order = fc.array(fc.record({ by: fc.constantFrom(...orders), descending: fc.boolean() }), {
-    maxLength: 2,
-  });
+  const orders = {
+    lora_rank: "lora_rank",
+    final_loss: "final_loss",
+    optimizer: "optimizer",
+    "tags.kind": "kind",
+    task_name: "task_name",
+    created_at: "created_at",
+    "metrics.best": "best",
+  } as const;
+  type By = { by: keyof typeof orders; descending: boolean };
+  const order = fc.array(
+    fc.record({
+      by: fc.constantFrom(...(Object.keys(orders) as By["by"][])),
+      descending: fc.boolean(),
+    }),
+    { maxLength: 2 },
+  );
+  const words = fc.option(
+    fc.constantFrom("night", "sky ni", "夜", "空", "夜空", '"night sky"', "の夜"),
+    {
+      freq: 2,
+      nil: undefined,
+    },
+  );
+  const has: Record<string, (text: string) => boolean> = {
+    "sky ni": (text) => text.includes("sky") && text.includes("ni"),
+    '"night sky"': (text) => text.includes("night sky"),
+  };
+
+  /** The ids that a plain reading of the rows gives. */
+  function expected(test: Test, by: By[], q: string | undefined) {
+    const sorted: By[] = by.length || q ? by : [{ by: "created_at", descending: true }];
+    return rows
+      .filter(
+        (row) =>
+          test.holds(row) &&
+          (!q || (row.notes !== null && (has[q] ?? ((text) => text.includes(q)))(row.notes))),
+      )
+      .sort((a, b) => {
+        for (const { by: name, descending } of sorted) {
+          const [x, y] = [a[orders[name]], b[orders[name]]];
+          if (x === y) continue;
+          if (x === null) return 1;
+          if (y === null) return -1;
+          return (x < y ? -1 : 1) * (descending ? -1 : 1);
+        }
+        return b.id - a.id;
+      })
+      .map((row) => row.id);
+  }
+  const orderBy = (by: By[]) =>
+    by.length ? by.map((o) => `${o.descending ? "-" : ""}${o.by}`).join(",") : undefined;
+  const check = (seen: number[], ids: number[]) => {
+    const known = new Set(rows.map((row) => row.id));
+    expect(seen.filter((id) => known.has(id))).toEqual(ids);
+    expect(new Set(seen).size).toBe(seen.length);
+  };
+  let added = 0;
+  const addOne = () =>
+    ledger.call("/api/tasks", {
+      key,
+      json: {
+        task_name: `later ${added}`,
+        lora_rank: 8,
+        optimizer: "lion",
+        notes: "night sky 夜空",
+      },
+    });
 
   it("every filter in every order gives the same tasks on every page, while tasks are added", async () => {
-    let added = 0;
     await fc.assert(
       fc.asyncProperty(
         filter,
         order,
+        words,
         fc.integer({ min: 20, max: 200 }),
-        async (test, by, limit) => {
-          const model = rows.filter(test.holds).sort((a, b) => {
-            for (const { by: name, descending } of by) {
-              const [x, y] = [a[keyOf(name)], b[keyOf(name)]];
-              if (x === y) continue;
-              if (x === null) return 1;
-              if (y === null) return -1;
-              return (x < y ? -1 : 1) * (descending ? -1 : 1);
-            }
-            return b.id - a.id;
-          });
-          const known = new Set(rows.map((row) => row.id));
+        async (test, by, q, limit) => {
           const seen: number[] = [];
           let cursor: string | null = null;
           do {
-            const query = new URLSearchParams({
-              filter: test.text,
-              limit: String(limit),
-              ...(by.length && {
-                order_by: by.map((o) => `${o.descending ? "-" : ""}${o.by}`).join(","),
-              }),
-              ...(cursor && { cursor }),
-            });
+            const asked = { filter: test.text, order_by: orderBy(by), q, cursor, limit };
+            const query = new URLSearchParams(
+              Object.entries(asked).flatMap(([name, value]) =>
+                value === null || value === undefined ? [] : [[name, String(value)]],
+              ),
+            );
             const answer: { items: { id: number }[]; next_cursor: string | null } =
               await ledger.call(`/api/tasks?${query}`, { key });
             seen.push(...answer.items.map((item) => item.id));
             cursor = answer.next_cursor;
-            if (added++ % 10 === 0)
-              await ledger.call("/api/tasks", {
-                key,
-                json: { task_name: `later ${added}`, lora_rank: 8, optimizer: "lion" },
-              });
+            if (added++ % 10 === 0) await addOne();
           } while (cursor);
-          expect(seen.filter((id) => known.has(id))).toEqual(model.map((row) => row.id));
-          expect(new Set(seen).size).toBe(seen.length);
+          check(seen, expected(test, by, q));
         },
       ),
       { numRuns: 250 },
+    );
+  }, 180_000);
+
+  it("the same where a page ends because it has looked at enough tasks", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        filter,
+        order,
+        words,
+        fc.integer({ min: 3, max: 60 }),
+        fc.integer({ min: 30, max: 200 }),
+        async (test, by, q, limit, most) => {
+          const chosen = chooseTasks(
+            { userId },
+            { filter: test.text, order_by: orderBy(by), q, deleted: false },
+          );
+          const seen: number[] = [];
+          let place: Place | undefined;
+          do {
+            const { rows: drawn, resumeAt } = await listTasks(
+              ledger.db,
+              {},
+              { chosen, place, limit, most },
+            );
+            seen.push(...drawn.slice(0, limit).map((row) => row.id));
+            place = (drawn.length > limit ? drawn[limit - 1]?.place : resumeAt) ?? undefined;
+            if (added++ % 50 === 0) await addOne();
+          } while (place);
+          check(seen, expected(test, by, q));
+        },
+      ),
+      { numRuns: 300 },
     );
   }, 180_000);
 });

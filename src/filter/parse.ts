@@ -38,7 +38,8 @@ type Token =
   | { type: "end"; position: number };
 
 const MAX_LENGTH = 10_000;
-const MAX_DEPTH = 50;
+/** What SQLite's parser takes of any shape, with the statement around it. */
+const MAX_DEPTH = 30;
 const MAX_COMPARISONS = 200;
 const MAX_LIST = 500;
 

@@ -178,7 +178,7 @@ export const models = new Hono<App>()
         .select({ model: modelColumns, place })
         .from(model)
         .where(
-          and(condition, id === undefined ? undefined : behind(order, values, Number(id), modelId)),
+          and(condition, id === undefined ? undefined : behind(order, values, modelId, Number(id))),
         )
         .orderBy(orderSql(order, modelId))
         .limit(limit + 1);

@@ -115,17 +115,15 @@ export const table = new Hono<App>()
       if (names.length > MOST_FIELDS)
         throw notValid([{ path: "fields", message: `are more than ${MOST_FIELDS}` }]);
       const fields = names.map(fieldSql);
-      const { base, condition, order } = chooseTasks(c.var.auth, choice);
+      const chosen = chooseTasks(c.var.auth, choice);
       const list = await choiceName("table", choice);
-      const place = placeOf(list, cursor, order);
-      const query = { base, condition, order, place, limit, fields };
+      const place = placeOf(list, cursor, chosen.order);
+      const query = { chosen, place, limit, fields };
       const { rows, scanned, resumeAt } = await listTasks(c.var.db, rowColumns, query);
-      const { items, next_cursor } = page(rows, limit, ({ id, place: at }) =>
-        encodeCursor(list, [id, ...at]),
-      );
+      const { items, next_cursor } = page(rows, limit, (row) => encodeCursor(list, row.place));
       return c.json({
         items: items.map(({ task, values }) => ({ ...toWire(task), values })),
-        next_cursor: next_cursor ?? (resumeAt === null ? null : encodeCursor(list, [resumeAt])),
+        next_cursor: next_cursor ?? (resumeAt && encodeCursor(list, resumeAt)),
         ...(scanned !== null && { scanned }),
       });
     },

@@ -4,12 +4,14 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { audit, briefly } from "../audit/audit.ts";
 import { type App, allow, writable } from "../auth/middleware.ts";
+import { batchAround } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { now, trainingTask } from "../db/schema.ts";
 import { behind } from "../filter/compile.ts";
 import { encodeCursor, pageQuery } from "../http/page.ts";
 import { ApiError } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
+import { reindexTasks, type Searched } from "../search/words.ts";
 import { choiceName, chooseTasks, filterText, placeOf } from "./choice.ts";
 import { writableFields } from "./fields.ts";
 import { cancelling } from "./lifecycle.ts";
@@ -65,6 +67,8 @@ type Action = {
   name: "task.update" | "task.cancel" | "task.delete" | "task.restore";
   detail: object;
   set: SQLiteUpdateSetSource<typeof trainingTask>;
+  /** What of it full text finds. */
+  searched?: Searched;
   /** What a task is left as it is for; the first that holds is told. */
   leaves: Partial<Record<Reason, SQL>>;
 };
@@ -86,6 +90,7 @@ function actionOf(body: Bulk): Action {
         name: "task.update",
         detail: { tags: patch },
         set: { ...edited, tags: patched },
+        searched: { tagsPatch: patch },
         leaves: {
           same: sql`${patched} = coalesce(tags, '{}')`,
           "too-many-tags": sql`(select count(*) from json_each(${patched})) > ${MOST_TAGS}`,
@@ -97,6 +102,7 @@ function actionOf(body: Bulk): Action {
         name: "task.update",
         detail: { experiment_group: body.group },
         set: { ...edited, experimentGroup: body.group },
+        searched: { experimentGroup: body.group },
         leaves: { same: sql`experiment_group is ${body.group}` },
       };
     case "cancel":
@@ -189,13 +195,15 @@ export const bulk = new Hono<App>().post(
       throw notValid([
         { path: "filter", message: "is missing: name the tasks by a filter or by ids" },
       ]);
-    const { name, detail, set, leaves } = actionOf(body);
+    const { name, detail, set, leaves, searched } = actionOf(body);
     const choice = { filter, deleted: body.action === "restore" };
-    const { base: chosen, condition } = chooseTasks(auth, choice);
-    const base = and(
-      chosen,
-      ids && sql`training_task.id in (select value from json_each(${JSON.stringify(ids)}))`,
-    );
+    const { live, terms } = chooseTasks(auth, choice);
+    const named = ids && {
+      sql: sql`training_task.id in (select value from json_each(${JSON.stringify(ids)}))`,
+      column: "id",
+    };
+    const base = and(live, named?.sql);
+    const condition = and(...terms.map((term) => term.sql));
     const list = await choiceName(`bulk ${ids ?? ""} ${body.action}`, choice);
     const place = placeOf(list, cursor, []);
     const reason = sql`case when not (${writable(auth)}) then 'not-yours' ${sql.join(
@@ -205,7 +213,7 @@ export const bulk = new Hono<App>().post(
     const cursorAt = (id: number | null) => (id === null ? null : encodeCursor(list, [id]));
 
     if (dry_run || (expect !== undefined && !cursor)) {
-      const after = place && behind([], [], Number(place[0]));
+      const after = place && behind([], [], sql`id`, place[0]);
       const { counts, resumeAt } = await count(db, { base, condition, after }, reason);
       const changed = sum(counts.filter((row) => row.reason === null));
       if (expect !== undefined && resumeAt !== null)
@@ -232,7 +240,10 @@ export const bulk = new Hono<App>().post(
     const { rows, resumeAt } = await listTasks(
       db,
       {},
-      { ...{ base, condition, order: [], place, limit: MOST_CHANGED }, fields: [reason] },
+      {
+        chosen: { live, terms: named ? [named, ...terms] : terms, words: null, order: [] },
+        ...{ place, limit: MOST_CHANGED, fields: [reason] },
+      },
     );
     const found = rows.slice(0, MOST_CHANGED).map(({ id, values: [why] }) => ({ id, why }));
     const meant = found.filter(({ why }) => why === null).map(({ id }) => id);
@@ -240,20 +251,17 @@ export const bulk = new Hono<App>().post(
     const still = sql`select training_task.id from training_task
       left join task_config on task_config.task_id = training_task.id
       where ${and(sql`training_task.id in (select value from json_each(${JSON.stringify(meant)}))`, base, condition, sql`${reason} is null`)}`;
-    const [, changed] = await db.batch([
-      audit(
-        db,
-        auth,
-        name,
-        still,
-        briefly({ ...detail, filter: filter ?? null, by_ids: ids !== undefined }),
-      ),
+    const noted = briefly({ ...detail, filter: filter ?? null, by_ids: ids !== undefined });
+    const [, changed] = await batchAround(
+      db,
+      audit(db, auth, name, still, noted),
+      searched ? reindexTasks(db, sql`rowid in (${still})`, searched) : [],
       db
         .update(trainingTask)
         .set(set)
         .where(sql`id in (${still})`)
         .returning({ id: trainingTask.id }),
-    ]);
+    );
     const done = new Set(changed.map(({ id }) => id));
     const left = new Map<Reason, { reason: Reason; count: number; example: number }>();
     for (const { id, why } of found) {
@@ -262,7 +270,7 @@ export const bulk = new Hono<App>().post(
       const known = left.get(key);
       left.set(key, { reason: key, count: (known?.count ?? 0) + 1, example: known?.example ?? id });
     }
-    const last = rows.length > MOST_CHANGED ? (found.at(-1)?.id ?? null) : resumeAt;
+    const last = rows.length > MOST_CHANGED ? (found.at(-1)?.id ?? null) : (resumeAt?.[0] ?? null);
     return c.json({
       ...{ matched: found.length, changed: done.size, skipped: skippedOf([...left.values()]) },
       next_cursor: cursorAt(last),

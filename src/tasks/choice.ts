@@ -1,12 +1,13 @@
-import { and, eq, isNotNull, isNull, sql } from "drizzle-orm";
+import { and, isNotNull, isNull, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
 import type { Auth } from "../auth/keys.ts";
 import { statuses, trainingTask } from "../db/schema.ts";
-import { filterToSql, type Order, parseOrder } from "../filter/compile.ts";
+import { filterTerms, type Order, parseOrder, type Term, type Value } from "../filter/compile.ts";
 import { FilterError } from "../filter/parse.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { decodeCursor } from "../http/page.ts";
 import { ApiError } from "../http/problem.ts";
+import { matching } from "../search/words.ts";
 
 /** A filter as a parameter or field. */
 export const filterText = z
@@ -28,6 +29,13 @@ export const orderText = z
 export const taskChoice = {
   filter: filterText.optional(),
   order_by: orderText.optional(),
+  q: z
+    .string()
+    .max(500)
+    .optional()
+    .describe(
+      "Words that names, groups, notes, tags or sample prompts hold, all of them; the beginning of a word is enough, and what stands in double quotes is found as it stands. Newest first unless order_by says otherwise.",
+    ),
   status: z.enum(statuses).optional(),
   user: z.string().max(100).optional().describe("A user's name, or `me`."),
   deleted: z.stringbool().default(false).describe("true: the trash instead of what is live."),
@@ -49,35 +57,85 @@ export function explained<T>(path: string, make: () => T): T {
   }
 }
 
-/** A choice as SQL: `base` is what an index serves, `condition` what the filter asks besides. */
-export function chooseTasks(auth: Auth, { filter, order_by, status, user, deleted }: TaskChoice) {
+const newest: Order = {
+  column: sql`training_task.created_at`,
+  descending: true,
+  missing: false,
+  name: "created_at",
+};
+const lastDeleted: Order = {
+  ...newest,
+  column: sql`training_task.deleted_at`,
+  name: "deleted_at",
+};
+
+/** A task's place in a list: its id and its values of the order. */
+export type Place = readonly [id: number, ...values: Value[]];
+
+/** The tasks that a request means: all of these hold. */
+export type Chosen = { live: SQL; terms: Term[]; words: string | null; order: Order[] };
+
+/** A choice as SQL. Throws ApiError 422. */
+export function chooseTasks(auth: Pick<Auth, "userId">, choice: TaskChoice): Chosen {
+  const { filter, order_by, q, status, user, deleted } = choice;
+  const terms: Term[] = [];
+  if (status)
+    terms.push({
+      sql: sql`training_task.status = ${status}`,
+      column: "status",
+      equals: status,
+    });
+  if (user !== undefined)
+    terms.push({
+      sql:
+        user === "me"
+          ? sql`training_task.user_id = ${auth.userId}`
+          : sql`training_task.user_id = (select id from user where name = ${user})`,
+      column: "user_id",
+      equals: user,
+    });
+  if (filter?.trim()) terms.push(...explained("filter", () => filterTerms(filter)));
+  const words = q?.trim() ? matching(q) : null;
   return {
-    base: and(
-      deleted ? isNotNull(trainingTask.deletedAt) : isNull(trainingTask.deletedAt),
-      status && eq(trainingTask.status, status),
-      user === "me"
-        ? eq(trainingTask.userId, auth.userId)
-        : user !== undefined
-          ? sql`${trainingTask.userId} = (select id from user where name = ${user})`
-          : undefined,
-    ),
-    condition: filter?.trim() ? explained("filter", () => filterToSql(filter)) : undefined,
-    order: order_by?.trim() ? explained("order_by", () => parseOrder(order_by)) : [],
+    live: deleted ? isNotNull(trainingTask.deletedAt) : isNull(trainingTask.deletedAt),
+    terms,
+    words,
+    // The index of words goes by id, newest first, and by nothing else.
+    order: order_by?.trim()
+      ? explained("order_by", () => parseOrder(order_by))
+      : words !== null
+        ? []
+        : [deleted ? lastDeleted : newest],
   };
 }
+
+/** All of a choice as one condition over `training_task` joined with `task_config`. */
+export const conditionOf = ({ live, terms, words }: Chosen): SQL | undefined =>
+  and(live, ...terms.map((term) => term.sql), words === null ? undefined : withWords(words));
+
+export const withWords = (words: string) =>
+  sql`training_task.id in (select rowid from task_text where task_text match ${words})`;
 
 /** The name under which a list of these tasks makes its cursors, so that each serves no other. */
 export const choiceName = async (list: string, choice: TaskChoice) =>
   `${list} ${(await sha256Hex(JSON.stringify(choice))).slice(0, 16)}`;
 
-const placeValue = z.union([z.string(), z.number(), z.null()]);
+const placeValue = z.union([
+  z.string().refine((text) => text.isWellFormed()),
+  z.number(),
+  z.null(),
+]);
 
 /** The place a cursor of such a list stands for: the last row's id and its values of the order. */
 export const placeOf = (
   list: string,
   cursor: string | undefined,
   order: Order[],
-): readonly z.infer<typeof placeValue>[] | undefined =>
+): Place | undefined =>
   cursor === undefined
     ? undefined
-    : decodeCursor(list, cursor, z.tuple([z.int(), ...order.map(() => placeValue)]));
+    : decodeCursor(
+        list,
+        cursor,
+        z.tuple([z.int()], placeValue).refine((place) => place.length === order.length + 1),
+      );

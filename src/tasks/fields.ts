@@ -95,7 +95,8 @@ const derivedFields = [
 
 export const reservedFields: readonly string[] = [...serverFields, ...derivedFields];
 
-const time = z.iso.datetime({ offset: true });
+/** Kept as ISO 8601 UTC, so that times compare as texts. */
+const time = z.iso.datetime({ offset: true }).overwrite((text) => new Date(text).toISOString());
 
 /** How a run, or one attempt of it, ended; what only an import may state. */
 const pastEnd = {

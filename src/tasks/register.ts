@@ -11,6 +11,7 @@ import { sha256Hex } from "../http/hash.ts";
 import { ApiError } from "../http/problem.ts";
 import { faultsOf, notValid } from "../http/validate.ts";
 import { fromWire } from "../http/wire.ts";
+import { indexInserted } from "../search/words.ts";
 import { redactCommand, redactJson, redactText } from "../secrets/redact.ts";
 import { type ReadConfig, readConfigFile, type SentFile, type Warning } from "./config.ts";
 import { importSchema, optionalFields, type PastAttempts, reservedFields } from "./fields.ts";
@@ -236,11 +237,14 @@ export async function registerTask(
   if (filename && columns.task_name === "untitled")
     columns.task_name = stem(filename) || "untitled";
   const parent = columns.parent_task_id;
+  const made = {
+    ...fromWire<Partial<typeof trainingTask.$inferInsert>>(columns),
+    taskName: String(columns.task_name).slice(0, 300),
+  };
   const insert = db
     .insert(trainingTask)
     .values({
-      ...fromWire<Partial<typeof trainingTask.$inferInsert>>(columns),
-      taskName: String(columns.task_name).slice(0, 300),
+      ...made,
       userId: auth.userId,
       keyId: auth.keyId,
       registrationKey,
@@ -252,6 +256,7 @@ export async function registerTask(
     .onConflictDoNothing({ target: trainingTask.registrationKey });
   const mine: SQL = sql`(select id from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash})`;
   const statements: Statement[] = [
+    indexInserted(db, made),
     audit(
       db,
       auth,

@@ -5,12 +5,14 @@ import { audit, briefly, ifChanged } from "../audit/audit.ts";
 import { type App, allow, readable, writable } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import { datasetAnswer, datasetsOf } from "../datasets/routes.ts";
+import { batchAround } from "../db/batch.ts";
 import { now, statuses, taskAttempt, taskConfig, trainingTask } from "../db/schema.ts";
 import { encodeCursor, page, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, parseJson, validate } from "../http/validate.ts";
 import { fromWire, toWire } from "../http/wire.ts";
+import { reindexTasks } from "../search/words.ts";
 import { hasRedacted, redactCommand, redactJson } from "../secrets/redact.ts";
 import { choiceName, chooseTasks, placeOf, taskChoice } from "./choice.ts";
 import { optionalFields, taskAnswer, writableFields } from "./fields.ts";
@@ -186,17 +188,15 @@ export const tasks = new Hono<App>()
     async (c) => {
       const { limit, cursor, ...choice } = c.req.valid("query");
       const { auth, db } = c.var;
-      const { base, condition, order } = chooseTasks(auth, choice);
+      const chosen = chooseTasks(auth, choice);
       const list = await choiceName("tasks", choice);
-      const place = placeOf(list, cursor, order);
-      const query = { base, condition, order, place, limit };
+      const place = placeOf(list, cursor, chosen.order);
+      const query = { chosen, place, limit };
       const { rows, scanned, resumeAt } = await listTasks(db, taskColumns, query);
-      const { items, next_cursor } = page(rows, limit, ({ task, place: at }) =>
-        encodeCursor(list, [task.id, ...at]),
-      );
+      const { items, next_cursor } = page(rows, limit, (row) => encodeCursor(list, row.place));
       return c.json({
         items: items.map(({ task }) => toWire(task)),
-        next_cursor: next_cursor ?? (resumeAt === null ? null : encodeCursor(list, [resumeAt])),
+        next_cursor: next_cursor ?? (resumeAt && encodeCursor(list, resumeAt)),
         ...(scanned !== null && { scanned }),
       });
     },
@@ -284,11 +284,13 @@ export const tasks = new Hono<App>()
         select 1 from training_task p where p.id = ${parent ?? null} and p.id <> ${taskId} and p.deleted_at is null)`;
       if (body.command) body.command = redactCommand(body.command).command;
       if (body.node_info) body.node_info = redactJson(body.node_info, "node_info").value;
-      const [[changed], , [current]] = await db.batch([
+      const change = fromWire<Partial<typeof trainingTask.$inferInsert>>(body);
+      const [[changed], [current]] = await batchAround(
+        db,
         db
           .update(trainingTask)
           .set({
-            ...fromWire<Partial<typeof trainingTask.$inferInsert>>(body),
+            ...change,
             version: sql`version + 1`,
             updatedAt: now,
           })
@@ -302,12 +304,15 @@ export const tasks = new Hono<App>()
             ),
           )
           .returning(taskColumns),
-        audit(db, auth, "task.update", ifChanged(taskId), briefly(body)),
+        [
+          audit(db, auth, "task.update", ifChanged(taskId), briefly(body)),
+          ...reindexTasks(db, sql`rowid = ${taskId} and changes() = 1`, change),
+        ],
         db
           .select({ version: trainingTask.version, parentKnown })
           .from(trainingTask)
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth))),
-      ]);
+      );
       if (!current) throw notFound(`task ${taskId} of yours`);
       if (!changed && (version === null || version === current.version) && !current.parentKnown)
         throw notValid([{ path: "parent_task_id", message: "must be another task, not deleted" }]);

@@ -1,0 +1,100 @@
+import { type SQL, sql } from "drizzle-orm";
+import type { Statement } from "../db/batch.ts";
+import type { Db } from "../db/client.ts";
+import type { trainingTask } from "../db/schema.ts";
+import { notValid } from "../http/validate.ts";
+
+/** Letters of scripts that put no space between words. */
+const unspaced =
+  /[\p{scx=Han}\p{scx=Hiragana}\p{scx=Katakana}\p{scx=Hangul}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmer}\p{scx=Myanmar}]/gu;
+
+/**
+ * Text as the index takes it: full-width forms as usual ones, and a space around each character of
+ * the scripts above. Each becomes a word of its own, and a word of two characters a phrase of two.
+ */
+export const spaced = (text: string) =>
+  text
+    .normalize("NFKC")
+    .replace(unspaced, " $& ")
+    .replace(/["\\\p{Cc}]/gu, " ");
+
+/** Tags for the index, under their own names, so that json_patch() merges them as it does tags. */
+const spacedTags = (tags: Record<string, string | null>) =>
+  JSON.stringify(
+    Object.fromEntries(
+      Object.entries(tags).map(([name, value]) => [
+        name,
+        value === null ? null : spaced(`${name} ${value}`),
+      ]),
+    ),
+  );
+
+/** What full text finds: names, notes, tags and prompts. `tagsPatch` is merged with what is there. */
+export type Searched = Partial<
+  Pick<
+    typeof trainingTask.$inferInsert,
+    "taskName" | "experimentGroup" | "notes" | "samplePrompts" | "tags"
+  > & { tagsPatch: Record<string, string | null> }
+>;
+
+/** The index's columns for those of a task that are there, as it takes them. */
+function indexed({ taskName, experimentGroup, notes, samplePrompts, tags, tagsPatch }: Searched) {
+  const texts = {
+    task_name: taskName,
+    experiment_group: experimentGroup,
+    notes,
+    sample_prompts: samplePrompts,
+  };
+  const columns = Object.entries(texts).flatMap(([name, text]) =>
+    text === undefined
+      ? []
+      : [{ name: sql.identifier(name), value: sql`${text === null ? null : spaced(text)}` }],
+  );
+  const name = sql.identifier("tags");
+  if (tags !== undefined) columns.push({ name, value: sql`${tags && spacedTags(tags)}` });
+  if (tagsPatch)
+    columns.push({
+      name,
+      value: sql`json_patch(coalesce(tags, '{}'), ${spacedTags(tagsPatch)})`,
+    });
+  return columns;
+}
+
+/**
+ * A statement that indexes a new task, right behind the one that inserts it, if it did: there, and
+ * nowhere behind this one, is last_insert_rowid() the task's.
+ */
+export function indexInserted(db: Db, row: Searched): Statement {
+  const columns = indexed(row);
+  const names = columns.map(({ name }) => sql`${name}`);
+  const values = columns.map(({ value }) => value);
+  return db.run(sql`
+    insert into task_text (rowid, ${sql.join(names, sql`, `)})
+    select last_insert_rowid(), ${sql.join(values, sql`, `)} where changes() = 1`);
+}
+
+/** Statements that bring the index up to date with what was changed of the tasks under `where`. */
+export function reindexTasks(db: Db, where: SQL, row: Searched): Statement[] {
+  const columns = indexed(row);
+  if (columns.length === 0) return [];
+  const sets = columns.map(({ name, value }) => sql`${name} = ${value}`);
+  return [db.run(sql`update task_text set ${sql.join(sets, sql`, `)} where ${where}`)];
+}
+
+/**
+ * What a person typed as a query of the index: every word has to be there, a Latin one of two letters
+ * or more may go on, and what stands in "quotes" is found as it stands. Nothing of FTS5's own language
+ * comes through: a phrase holds letters and digits alone. Throws ApiError 422 where there is none.
+ */
+export function matching(q: string): string {
+  const phrases = [...q.matchAll(/"([^"]*)"|[^\s"]+/g)].flatMap(([typed, quoted]) => {
+    const words = spaced(quoted ?? typed).match(/[\p{L}\p{N}\p{M}\p{Co}]+/gu) ?? [];
+    if (!words.some((word) => /[\p{L}\p{N}\p{Co}]/u.test(word))) return [];
+    const last = words.at(-1) ?? "";
+    const goesOn = quoted === undefined && last.length > 1 && !last.match(unspaced);
+    return [`"${words.join(" ")}"${goesOn ? " *" : ""}`];
+  });
+  if (phrases.length === 0)
+    throw notValid([{ path: "q", message: "holds no letter or digit to look for" }]);
+  return phrases.join(" AND ");
+}
