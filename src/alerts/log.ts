@@ -172,7 +172,7 @@ export const deliveries = new Hono<App>()
     validate("param", idParam),
     async (c) => {
       const target = c.req.valid("param").id;
-      const { db, auth, config } = c.var;
+      const { db, auth } = c.var;
       const live = sql`exists (select 1 from webhook where id = ${delivery.webhookId} and ${ownWebhook(auth)} and active and deleted_at is null)`;
       const [[again], , [row]] = await db.batch([
         db
@@ -204,7 +204,7 @@ export const deliveries = new Hono<App>()
             : `The webhook ${row.webhook} is switched off or deleted, so nothing is sent to it.`,
           { extra: { state: row.state } },
         );
-      c.var.later(sendLater({ db, env: c.env, config }, target));
+      sendLater(c, target);
       return c.json(toWire(row));
     },
   );

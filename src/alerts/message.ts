@@ -36,6 +36,9 @@ const titles: Record<Told["kind"], string> = {
 /** The order and names of what a message says of an event's detail; the rest stays with webhooks. */
 const labels: Record<string, string> = {
   failure_reason: "Reason",
+  agent: "Box",
+  heartbeat_at: "Last heard of",
+  requeued: "Given back to the queue",
   error_message: "Error",
   exit_code: "Exit code",
   metric: "Metric",
@@ -48,7 +51,10 @@ const labels: Record<string, string> = {
   total_duration_sec: "Duration",
   cost: "Cost",
   version: "Version",
-  note: "Note",
+  submitted_by: "Submitted by",
+  released_by: "Released by",
+  reason: "Reason",
+  rollback: "Rollback",
 };
 
 const duration = (seconds: number) => {
@@ -61,6 +67,7 @@ const duration = (seconds: number) => {
 };
 
 function shown(field: string, value: JsonValue): string {
+  if (value === true) return "yes";
   if (typeof value !== "number") return typeof value === "string" ? value : JSON.stringify(value);
   if (field === "total_duration_sec") return duration(value);
   if (field === "cost") return value.toFixed(2);
@@ -84,7 +91,7 @@ function summary(told: Told, publicUrl: string | undefined) {
     ...(told.userName ? [`User: ${oneLine(told.userName, 100)}`] : []),
     ...Object.entries(labels).flatMap(([field, label]) => {
       const value = told.detail?.[field];
-      return value === null || value === undefined
+      return value === null || value === undefined || value === false
         ? []
         : [`${label}: ${plain(shown(field, value), 600)}`];
     }),

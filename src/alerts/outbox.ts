@@ -1,5 +1,7 @@
 import { and, asc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
+import type { Context } from "hono";
 import * as z from "zod";
+import type { App } from "../auth/middleware.ts";
 import { type Db, openDb } from "../db/client.ts";
 import { alertCursor, delivery, event, now, user, webhook } from "../db/schema.ts";
 import { type Bindings, type Config, readConfig } from "../env.ts";
@@ -90,14 +92,20 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
   );
 }
 
-/** For work after an answer has gone out: what fails is taken up by the scheduled job. */
-const quietly = (work: Promise<void>): Promise<void> =>
-  work.catch((error: unknown) => {
-    console.error("alerts wait for the scheduled job", error instanceof Error ? error.name : "");
-  });
+/** Does it after the answer has gone out; what fails is taken up by the scheduled job. */
+function later(c: Context<App>, work: (carrier: Carrier) => Promise<void>) {
+  const done = work({ db: c.var.db, env: c.env, config: c.var.config });
+  c.var.later(
+    done.catch((error: unknown) => {
+      console.error("alerts wait for the scheduled job", error instanceof Error ? error.name : "");
+    }),
+  );
+}
 
-export const tellLater = (carrier: Carrier) => quietly(tellWebhooks(carrier));
-export const sendLater = (carrier: Carrier, id: number) => quietly(dispatch(carrier, [id]));
+/** For a handler whose batch has recorded an event. */
+export const tellLater = (c: Context<App>) => later(c, tellWebhooks);
+export const sendLater = (c: Context<App>, id: number) =>
+  later(c, (carrier) => dispatch(carrier, [id]));
 
 /** Gives deliveries up for good; they stay visible and can be sent again. */
 const bury = (db: Db, which: SQL | undefined) =>

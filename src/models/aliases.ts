@@ -2,6 +2,7 @@ import { and, desc, eq, lt, type SQL, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { recordEvent } from "../alerts/events.ts";
+import { tellLater } from "../alerts/outbox.ts";
 import { audit } from "../audit/audit.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
@@ -162,7 +163,10 @@ export async function move(c: Context<App>, wanted: Omit<Move, "expected">) {
   ]);
   if (!found) throw notFound(`model ${name}`);
   if (now) c.header("ETag", `"${now.moveId}"`);
-  if (moved) return { moved: true, now: now?.alias };
+  if (moved) {
+    if (alias === PRODUCTION) tellLater(c);
+    return { moved: true, now: now?.alias };
+  }
   if (expected !== null && now?.moveId !== expected) throw changedMeanwhile(now?.moveId ?? 0);
   if (!found.may && found.protected)
     throw new ApiError(

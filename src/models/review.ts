@@ -2,6 +2,7 @@ import { and, desc, eq, lt, type SQL, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { recordEvent } from "../alerts/events.ts";
+import { tellLater } from "../alerts/outbox.ts";
 import { audit } from "../audit/audit.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { batchOf, type Statement } from "../db/batch.ts";
@@ -97,7 +98,10 @@ async function advance(c: Context<App>, ref: Ref, step: Step) {
   const [found] = row;
   const [seen] = look;
   if (!found || !seen) throw noVersion(ref.name, ref.number);
-  if (changed.length) return toVersion(found);
+  if (changed.length) {
+    if (step.after && "event" in step.after) tellLater(c);
+    return toVersion(found);
+  }
   if (!seen.may && step.own === "forbidden")
     throw new ApiError(
       403,

@@ -351,7 +351,7 @@ export const lifecycle = new Hono<App>()
           where ${accepted}`),
         ...(append ? [db.run(appendPoints(append, taskId, sql`${attempt}`, body.seq))] : []),
       ]);
-      if (told.length) c.var.later(tellLater({ db, env: c.env, config }));
+      if (told.length) tellLater(c);
       const task = begun ?? beaten;
       if (!task) return explain(db, taskId, auth, body.attempt);
       return c.json({
@@ -426,7 +426,7 @@ export const lifecycle = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const body = c.req.valid("json");
-      const { db, auth, config } = c.var;
+      const { db, auth } = c.var;
       requireAttempt(auth, body.attempt);
       const read = await readForSettling(db, meant(taskId, auth, body.attempt), taskId);
       if (!read) return explain(db, taskId, auth, body.attempt);
@@ -499,7 +499,7 @@ export const lifecycle = new Hono<App>()
           `Task ${taskId} has ended as ${task.status} already, so it cannot end as ${status}. To try again, open a new attempt.`,
           { extra: { current_status: task.status, current_attempt: task.attempt } },
         );
-      if (ended[0]) c.var.later(tellLater({ db, env: c.env, config }));
+      if (ended[0]) tellLater(c);
       return c.json({
         task: toWire(task),
         missing: missingRanges(numbers?.gaps ?? "[]", numbers?.lastSeq ?? 0, body.last_seq),
