@@ -1,4 +1,4 @@
-/** `npm run backup -- FILE [--remote]`: writes a whole ledger's database into one file. */
+/** `npm run backup -- FILE [--remote] [--with-files FOLDER]`: writes a whole ledger's database into one file. */
 import { createHash } from "node:crypto";
 import { createWriteStream, existsSync, renameSync, rmSync } from "node:fs";
 import { Readable } from "node:stream";
@@ -7,6 +7,7 @@ import { createGzip } from "node:zlib";
 import { createClient, type InValue, type Row, type Value } from "@libsql/client/http";
 import { databaseCommand } from "./backup/command.ts";
 import { encodeValue, type Header } from "./backup/format.ts";
+import { copyOut } from "./backup/objects.ts";
 import { list, migrationsOf, quoted, type Runner, type Table, tablesOf } from "./backup/tables.ts";
 import type { DatabaseAddress } from "./local/database.ts";
 import { Trouble } from "./local/processes.ts";
@@ -153,7 +154,12 @@ export async function backup({ url, authToken }: DatabaseAddress, file: string):
 
 if (isMain(import.meta.url))
   await main(async () => {
-    const { file, withDatabase } = databaseCommand("backup");
-    const rows = await withDatabase((at) => backup(at, file));
-    console.error(`${file} holds the whole database: ${rows} rows. Keep it as safe as the ledger.`);
+    const { file, withDatabase, withFiles } = databaseCommand("backup");
+    await withDatabase(async (at) => {
+      const rows = await backup(at, file);
+      console.error(
+        `${file} holds the whole database: ${rows} rows. Keep it as safe as the ledger.`,
+      );
+      await withFiles((bucket, folder) => copyOut(at, bucket, folder));
+    });
   });

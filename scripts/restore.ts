@@ -1,7 +1,8 @@
-/** `npm run restore -- FILE [--remote]`: fills an empty database from a backup. */
+/** `npm run restore -- FILE [--remote] [--with-files FOLDER]`: fills an empty database from a backup. */
 import { type Client, createClient, type InStatement, type InValue } from "@libsql/client/http";
 import { databaseCommand } from "./backup/command.ts";
 import { type Header, readBackup } from "./backup/format.ts";
+import { copyIn } from "./backup/objects.ts";
 import { list, migrationsOf, quoted, tablesOf, wipe } from "./backup/tables.ts";
 import type { DatabaseAddress } from "./local/database.ts";
 import { Trouble } from "./local/processes.ts";
@@ -136,9 +137,12 @@ export async function restore({ url, authToken }: DatabaseAddress, file: string)
 
 if (isMain(import.meta.url))
   await main(async () => {
-    const { file, withDatabase } = databaseCommand("restore");
-    const rows = await withDatabase((at) => restore(at, file));
-    console.error(
-      `${rows} rows were restored. Keys work again where JWT_SECRET is the same as it was.`,
-    );
+    const { file, withDatabase, withFiles } = databaseCommand("restore");
+    await withDatabase(async (at) => {
+      const rows = await restore(at, file);
+      console.error(
+        `${rows} rows were restored. Keys work again where JWT_SECRET is the same as it was.`,
+      );
+      await withFiles((bucket, folder) => copyIn(at, bucket, folder));
+    });
   });

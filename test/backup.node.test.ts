@@ -1,11 +1,12 @@
 // A whole ledger written into a file and read into an empty database, by real processes.
-import { createHash } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { createClient } from "@libsql/client/http";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { type Bucket, copyIn, copyOut, localBucket } from "../scripts/backup/objects.ts";
 import { migrationsOf } from "../scripts/backup/tables.ts";
 import { backup } from "../scripts/backup.ts";
 import { root } from "../scripts/local/processes.ts";
@@ -36,6 +37,15 @@ async function query(url: string, sql: string) {
     client.close();
   }
 }
+/** Does something with the emulated bucket in a folder; parts of 5 MiB, the least that R2 takes. */
+async function withBucket<T>(state: string, work: (bucket: Bucket) => Promise<T>) {
+  const bucket = await localBucket(state, 5 * MiB);
+  try {
+    return await work(bucket);
+  } finally {
+    await bucket.close();
+  }
+}
 const objects = (url: string) =>
   query(
     url,
@@ -60,6 +70,9 @@ const odd = Buffer.concat([
   Buffer.from([0xc4, 0xe3, 0xba, 0xc3, 0x0d, 0x0a]),
   Buffer.from("# line of a large file\r\n".repeat(130_000)),
 ]);
+
+const MiB = 1024 * 1024;
+const large11 = randomBytes(11 * MiB);
 
 /** Runs, curves, files, people and what was done to them, by the ledger's own routes. */
 async function fill() {
@@ -90,15 +103,16 @@ async function fill() {
     body: odd,
   });
   expect([large.status, await large.text()]).toEqual([200, expect.any(String)]);
-  const bytes = "bytes of a file";
-  const { weight_id, upload } = await post(`/api/tasks/${parent}/weights`, {
-    filename: "a.bin",
-    size: bytes.length,
-    sha256: createHash("sha256").update(bytes).digest("hex"),
-    kind: "final",
-  });
-  await fetch(upload.url, { method: "PUT", headers: upload.headers, body: bytes });
-  await post(`/api/weights/${weight_id}/complete`, {});
+  for (const bytes of [Buffer.from("bytes of a file"), large11, Buffer.alloc(0)]) {
+    const { weight_id, upload } = await post(`/api/tasks/${parent}/weights`, {
+      filename: `${bytes.length}.bin`,
+      size: bytes.length,
+      sha256: createHash("sha256").update(bytes).digest("hex"),
+      kind: "final",
+    });
+    await fetch(upload.url, { method: "PUT", headers: upload.headers, body: bytes });
+    await post(`/api/weights/${weight_id}/complete`, {});
+  }
   const { task_id: child } = await post("/api/tasks", { task_name: "b", parent_task_id: parent });
   await post(`/api/tasks/${child}/cancel`, {});
   const { task_id: gone } = await post("/api/tasks", { task_name: "in the trash" });
@@ -149,8 +163,21 @@ test("a restored ledger answers the same, goes on with the next id, and keeps it
   const file = newFile();
   const rows = await backup({ url: stack.databaseUrl() }, file);
 
+  const folder = join(home, "files");
+  const [source, target] = [join(stack.home, "worker/state"), join(home, "worker/state")];
+  const out = () => withBucket(source, (b) => copyOut({ url: stack.databaseUrl() }, b, folder));
+  expect(await out()).toEqual({ copied: 3, there: 0, missing: [], different: [] });
+  expect(await out()).toEqual({ copied: 0, there: 3, missing: [], different: [] });
+
   const fresh = await emptyDatabase();
   expect(await restore({ url: fresh.url }, file)).toBe(rows);
+  const back = () => withBucket(target, (b) => copyIn({ url: fresh.url }, b, folder));
+  expect(await back()).toEqual({ copied: 3, there: 0, missing: [], different: [] });
+  expect(await back()).toEqual({ copied: 0, there: 3, missing: [], different: [] });
+  const [first] = await query(fresh.url, "select object_key as key from stored_object limit 1");
+  const one = String(first?.key);
+  rmSync(join(folder, one));
+  expect(await back()).toEqual({ copied: 0, there: 2, missing: [one], different: [] });
   const worker = await startWorker({
     databaseUrl: fresh.url,
     jwtSecret: SECRET,
@@ -159,6 +186,21 @@ test("a restored ledger answers the same, goes on with the next id, and keeps it
   });
   try {
     expect(await answersOf(worker.url)).toEqual(before);
+    for (const [id, size] of [
+      [1, 15],
+      [2, 11 * MiB],
+      [3, 0],
+    ] as const) {
+      const asked = await fetch(`${worker.url}/api/weights/${id}/download?redirect=false`, {
+        headers: { Authorization: `Bearer ${anna}` },
+      });
+      const link: { url: string; sha256: string } = await asked.json();
+      const bytes = Buffer.from(await (await fetch(link.url)).arrayBuffer());
+      expect([bytes.length, createHash("sha256").update(bytes).digest("hex")]).toEqual([
+        size,
+        link.sha256,
+      ]);
+    }
     const registered = await fetch(`${worker.url}/api/tasks`, {
       method: "POST",
       headers: { Authorization: `Bearer ${anna}`, "Content-Type": "application/json" },
@@ -180,16 +222,16 @@ test("a restored ledger answers the same, goes on with the next id, and keeps it
   await expect(query(fresh.url, "delete from audit_entry")).rejects.toThrow(/append-only/);
 
   // A backup of what was restored is the same again, line for line.
-  const target = await emptyDatabase();
-  await restore({ url: target.url }, file);
+  const second = await emptyDatabase();
+  await restore({ url: second.url }, file);
   const again = newFile();
-  await backup({ url: target.url }, again);
+  await backup({ url: second.url }, again);
   const linesOf = (path: string) =>
     gunzipSync(readFileSync(path)).toString().split("\n").slice(1, -2);
   expect(linesOf(again)).toEqual(linesOf(file));
 
-  await expect(restore({ url: target.url }, file)).rejects.toThrow(/holds a ledger already/);
-  await expect(backup({ url: target.url }, again)).rejects.toThrow(/there already/);
+  await expect(restore({ url: second.url }, file)).rejects.toThrow(/holds a ledger already/);
+  await expect(backup({ url: second.url }, again)).rejects.toThrow(/there already/);
 });
 
 test("a backup is of one moment, while people go on writing", async () => {
@@ -339,7 +381,8 @@ test("both are commands that say what they did", async () => {
     }).ended;
   const file = newFile();
   expect((await run("one", "key", "anna")).code).toBe(0);
-  const saved = await run("one", "backup", file);
+  const saved = await run("one", "backup", file, "--with-files", join(home, "none"));
+  expect(saved.out).toContain("0 files copied");
   expect(saved).toMatchObject({
     code: 0,
     out: expect.stringMatching(/holds the whole database: \d+ rows/),

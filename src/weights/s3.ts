@@ -14,7 +14,12 @@ export type S3Settings = {
 };
 
 /** The S3 settings, or null where none are set. Throws ConfigError when only some of them are. */
-export function s3Settings(config: Config): S3Settings | null {
+export function s3Settings(
+  config: Pick<
+    Config,
+    `R2_${"ACCOUNT_ID" | "ACCESS_KEY_ID" | "SECRET_ACCESS_KEY" | "ENDPOINT" | "BUCKET"}`
+  >,
+): S3Settings | null {
   const { R2_ACCESS_KEY_ID, R2_SECRET_ACCESS_KEY, R2_ACCOUNT_ID, R2_ENDPOINT } = config;
   if (!R2_ACCESS_KEY_ID && !R2_SECRET_ACCESS_KEY) return null;
   const missing = Object.entries({
