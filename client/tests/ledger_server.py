@@ -48,6 +48,7 @@ IMPORTED = {
     "weights_path",
     "progress",
     "defaulted_fields",
+    "additional_args",
     "attempts",
 }
 SERVER_FIELDS = {"id", "status", "attempt", "user_id", "cost", "created_at"}

@@ -130,11 +130,11 @@ class SheetTest(CommandCase):
             {
                 "task_name": "aki v1", "base_model_path": "SDXL 1.0", "base_arch": "sdxl", "model_type": "stable-diffusion",
                 "learning_rate": 1e-4, "lora_rank": 32, "lora_alpha": 16, "batch_size": 2, "epochs": 10, "optimizer": "AdamW8bit",
-                "gpu_info": "RTX 4090", "notes": "不错, 很好", "画师": "a",
-                "import": {"started_at": "2026-05-01T00:00:00.000Z", "final_loss": 0.0931, "total_duration_sec": 5400.0, "status": "success", "cost": 12.5},
+                "gpu_info": "RTX 4090", "notes": "不错, 很好",
+                "import": {"started_at": "2026-05-01T00:00:00.000Z", "final_loss": 0.0931, "total_duration_sec": 5400.0, "status": "success", "cost": 12.5, "additional_args": {"画师": "a"}},
             },
         )  # fmt: skip
-        self.assertEqual((self.past(2)["画师"], self.past(2)["base_arch"]), (7, "flux"))
+        self.assertEqual((self.past(2)["import"]["additional_args"]["画师"], self.past(2)["base_arch"]), (7, "flux"))
         # A longer file, another order of columns and another encoding: the rows are the same ones.
         rows = [line.split(",") for line in SHEET.replace('"不错, 很好"', "不错").splitlines()]
         self.sheet(SHEET + "2026/5/9,aki v3,flux dev,1e-4,8,4,1,1,Lion,0.2,1,ok,A100,3,,\n" * 2, "longer.csv", "gb18030")
@@ -207,7 +207,8 @@ class SheetTest(CommandCase):
         sheet = Table(self.sheet("id,status,cost,config,import,key_id\n1,ok,2,3,4,5\n"))
         runs, _ = sheet.runs()
         # A column of a server's name never becomes that.
-        self.assertEqual(set(runs[0].body()), {"task_name", "import", "config_", "import_", "key_id_"})
+        self.assertEqual(set(runs[0].body()), {"task_name", "import"})
+        self.assertEqual(runs[0].body()["import"]["additional_args"], {"config": 3, "import": 4, "key_id": 5})
 
 
 class TrackerTest(CommandCase):
@@ -271,8 +272,11 @@ class TrackerTest(CommandCase):
         self.assertEqual(
             self.server.tasks[2]["fields"],
             {
-                "task_name": "exp line 3", "learning_rate": 5e-05, "metrics.lr": 1e-9,
-                "import": {"source": "mlflow:c", "status": "failed", "started_at": "2026-11-24T10:37:43.293Z", "final_loss": 0.25},
+                "task_name": "exp line 3", "learning_rate": 5e-05,
+                "import": {
+                    "source": "mlflow:c", "status": "failed", "started_at": "2026-11-24T10:37:43.293Z", "final_loss": 0.25,
+                    "additional_args": {"metrics.lr": 1e-9},
+                },
             },
         )  # fmt: skip
 

@@ -119,6 +119,8 @@ describe("one task's row", () => {
     });
     expect(JSON.parse(row?.tags ?? "")).toEqual(odd.tags);
     expect(row).not.toHaveProperty("config_snapshot");
+    const marked = await (await send({ format: "csv", bom: "true" })).arrayBuffer();
+    expect(new Uint8Array(marked).slice(0, 5)).toEqual(new TextEncoder().encode("\uFEFFid"));
     for (const cell of ["=1", "+1", "-1", "@a", "\ta", "\ra"])
       expect(csvCell(cell, "text").replace(/^"/, "")[0]).toBe("'");
     expect([csvCell(-1, "any"), csvCell("-1", "any"), csvCell(" a", "text")]).toEqual([

@@ -28,8 +28,11 @@ export function csvCell(value: Cell, kind: ExportColumn["kind"]): string {
   return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-const csvWriter = (columns: ExportColumn[]): Writer => ({
-  begin: () => encoder.encode(`${columns.map(({ name }) => csvCell(name, "text")).join(",")}\r\n`),
+const csvWriter = (columns: ExportColumn[], bom: boolean): Writer => ({
+  begin: () =>
+    encoder.encode(
+      `${bom ? "\uFEFF" : ""}${columns.map(({ name }) => csvCell(name, "text")).join(",")}\r\n`,
+    ),
   rows: (rows) =>
     encoder.encode(
       rows
@@ -59,7 +62,10 @@ const jsonWriter = (columns: ExportColumn[]): Writer => ({
 });
 
 /** Of each format: its media type and what writes it. */
-export const formats: Record<Format, { type: string; writer: (c: ExportColumn[]) => Writer }> = {
+export const formats: Record<
+  Format,
+  { type: string; writer: (columns: ExportColumn[], bom: boolean) => Writer }
+> = {
   csv: { type: "text/csv; charset=utf-8", writer: csvWriter },
   jsonl: { type: "application/jsonl", writer: jsonWriter },
   parquet: { type: "application/vnd.apache.parquet", writer: parquetWriter },

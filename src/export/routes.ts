@@ -37,6 +37,10 @@ const exportQuery = z.strictObject({
     .max(MOST_TASKS)
     .default(PAGE_TASKS)
     .describe("How many tasks at most in one answer."),
+  bom: z
+    .stringbool()
+    .default(false)
+    .describe("true: CSV begins with a byte order mark, by which Excel knows its encoding."),
   cursor: pageQuery.cursor,
 });
 
@@ -100,7 +104,7 @@ export const taskExport = new Hono<App>().get(
   allow("tasks:read"),
   validate("query", exportQuery),
   async (c) => {
-    const { format, columns: wanted, limit, cursor, ...choice } = c.req.valid("query");
+    const { format, columns: wanted, limit, cursor, bom, ...choice } = c.req.valid("query");
     const { auth, db } = c.var;
     const columns = exportColumns(wanted, format);
     const chosen = chooseTasks(auth, choice);
@@ -125,7 +129,8 @@ export const taskExport = new Hono<App>().get(
       c.header("Link", `<${url.pathname}${url.search}>; rel="next"`);
     }
     const ids = pages.map((page) => page.map(({ id }) => id));
-    return c.body(streamOf(exported(db, chosen.live, ids, columns, writer(columns))), 200, {
+    const pieces = exported(db, chosen.live, ids, columns, writer(columns, bom));
+    return c.body(streamOf(pieces), 200, {
       "Content-Type": type,
       "Content-Disposition": `attachment; filename="tasks.${format}"`,
     });

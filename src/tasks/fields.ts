@@ -124,6 +124,10 @@ export const importSchema = z.strictObject({
   weights_path: text(2000).nullish(),
   progress: z.record(z.string(), jsonValue).nullish(),
   defaulted_fields: z.array(text(100)).max(200).nullish(),
+  additional_args: z
+    .record(text(200), jsonValue)
+    .nullish()
+    .describe("What has no column, under any name, also one that is a column's."),
   attempts: z
     .array(
       z.strictObject({

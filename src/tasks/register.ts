@@ -121,10 +121,20 @@ export async function readFileRegistration(
 
 const stem = (path: string) => path.replace(/^.*[/\\]/, "").replace(/\.[^.]*$/, "");
 
+/** Times with any offset as the database compares them: in UTC. */
+const inUtc = (fields: Record<string, unknown>) =>
+  Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      name.endsWith("_at") && typeof value === "string" ? new Date(value).toISOString() : value,
+    ]),
+  );
+
 /** The columns that an import states of a run that has ended elsewhere. */
 function pastColumns({
   source,
   attempts,
+  additional_args,
   ...stated
 }: z.infer<typeof importSchema>): Record<string, unknown> {
   const given = Object.entries(stated).filter(([, value]) => value !== null);
@@ -135,7 +145,7 @@ function pastColumns({
       ended && {
         total_duration_sec: Math.max(0, (Date.parse(ended) - Date.parse(begun)) / 1000),
       }),
-    ...Object.fromEntries(given.filter(([, value]) => value !== undefined)),
+    ...inUtc(Object.fromEntries(given.filter(([, value]) => value !== undefined))),
     ...(error && { error_message: redactText(error, "error_message").text }),
     // Points that come later do not draw a stated loss anew.
     final_loss_reported: typeof final_loss === "number",
@@ -148,7 +158,7 @@ function pastColumns({
 function recordAttempts(db: Db, taskId: SQL, keyId: number, attempts: PastAttempts): Statement[] {
   if (attempts.length === 0) return [];
   const safe = attempts.map(({ node_info, tail, error_message, ...attempt }) => ({
-    ...attempt,
+    ...inUtc(attempt),
     error_message: error_message && redactText(error_message, "error_message").text,
     tail: tail && redactText(tail, "tail").text.slice(-16_384),
     node_info: node_info && JSON.stringify(redactJson(node_info, "node_info").value),
@@ -178,6 +188,7 @@ function toRow({ fields, file }: NewTask) {
       if (value !== null && value !== undefined) explicit[name] = value;
     } else additional[name] = value as JsonValue; // z.looseObject keeps what JSON.parse made.
   }
+  Object.assign(additional, fields.import?.additional_args);
   const redact = <T>(result: { value: T; redactions: { where: string }[] }): T => {
     for (const { where } of result.redactions)
       warnings.push({
@@ -283,10 +294,11 @@ export async function registerTask(
     .select({ ...taskColumns, registrationHash: trainingTask.registrationHash })
     .from(trainingTask)
     .where(sql`registration_key = ${registrationKey}`);
-  // A key older than 30 days is free again; only a client's own key can be that old.
+  // A key older than 30 days is free again; only a client's own key can be that old. An import may
+  // state that it was recorded long ago.
   const expire = db.run(sql`
     update training_task set registration_key = registration_key || ':until:' || id
-    where registration_key = ${registrationKey} and created_at < strftime('%Y-%m-%dT%H:%M:%fZ','now','-30 days')`);
+    where registration_key = ${registrationKey} and import_source is null and created_at < strftime('%Y-%m-%dT%H:%M:%fZ','now','-30 days')`);
   const inserted = insert.returning({ id: trainingTask.id });
   const [fresh, [row]] = idempotencyKey
     ? await batchAround(db, expire, [inserted, ...statements], found)

@@ -65,6 +65,7 @@ def _table(api, chosen, options):
     query = {
         **{"format": form, "filter": chosen, "order_by": options.order_by, "columns": options.columns},
         **{"limit": options.limit, "deleted": "true" if options.deleted else None},
+        "bom": "true" if options.excel and form == "csv" else None,
     }
     given = {k: v for k, v in query.items() if v is not None}
     part, cursor, written = 0, None, []

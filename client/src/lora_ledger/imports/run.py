@@ -38,8 +38,10 @@ class PastRun:
         """The registration."""
         fields = {k: v for k, v in self.fields.items() if v is not None and k not in ENDED}
         ended = {k: v for k, v in self.fields.items() if v is not None and k in ENDED}
-        extra = {k: v for k, v in self.extra.items() if v is not None and k not in FIELDS}
-        body = {**extra, **fields, **self.whole, "import": {"source": self.source, **ended, **self.past}}
+        extra = {k: v for k, v in self.extra.items() if v is not None}
+        body = {**fields, **self.whole, "import": {"source": self.source, **ended, **self.past}}
+        if extra:
+            body["import"]["additional_args"] = extra
         if self.settings:
             body["config_snapshot"] = self.settings
         if self.datasets:

@@ -217,7 +217,7 @@ class Table:
             kept = number(value, column.context)
         except ValueError:
             kept = value
-        extra[_free(column.header, extra)] = kept
+        extra[column.header[:200]] = kept
 
     def _round_off(self, fields, extra, tags, line):
         """What belongs together: tags, a run's end by its length, the kind of model by its architecture."""
@@ -225,7 +225,7 @@ class Table:
             fields["tags"] = {**fields.get("tags", {}), **tags}
         additional = fields.pop("additional_args", None)
         if isinstance(additional, dict):
-            extra.update({k: v for k, v in additional.items() if k not in FIELDS and k not in OWN})
+            extra.update(additional)
         arch = fields.get("base_arch")
         if arch:
             fields["base_arch"] = arch_of(arch) or arch
@@ -254,14 +254,6 @@ def value_of(cells, at):
     if re.match(r"'[=+\-@\t\r]", text):
         text = text[1:]
     return None if text.casefold() in EMPTY else text
-
-
-def _free(header, extra):
-    """A name for what has no column: the header, as long as the ledger has no field of that name."""
-    name = header[:200]
-    while name in FIELDS or name in OWN or name in extra or name in ("config", "dataset_file", "datasets", "import", "key_id"):
-        name = f"{name}_"
-    return name
 
 
 def _all_numbers(column):
