@@ -172,6 +172,7 @@ it("notes each change in the audit, with the filter, and within a fixed number o
   });
   expect(JSON.parse(String(entries[0]?.detail))).toEqual({
     filter: "lora_rank = 8",
+    q: null,
     by_ids: false,
   });
 });
@@ -195,4 +196,29 @@ it("refuses what is not right", async () => {
   expect(await one("select count(*) n from training_task where deleted_at is null")).toEqual({
     n: 1,
   });
+});
+
+it("takes words, also those that the change itself takes away", async () => {
+  await ledger.call("/api/tasks", { key: anna.key, json: { task_name: "红色 dragon" } });
+  await ledger.call("/api/tasks", {
+    key: anna.key,
+    json: { task_name: "b", tags: { kind: "dragon" } },
+  });
+  await ledger.call("/api/tasks", { key: anna.key, json: { task_name: "c" } });
+  const words = { q: "dragon" };
+  expect(await send({ ...words, action: "tag", tags: { a: "b" }, dry_run: true })).toMatchObject({
+    matched: 2,
+    changed: 2,
+  });
+  expect(await send({ q: "红色", action: "group", group: "mio" })).toMatchObject({ changed: 1 });
+  expect(await send({ ...words, action: "untag", tags: ["kind"] })).toMatchObject({
+    matched: 2,
+    changed: 1,
+    skipped: [{ reason: "same", count: 1 }],
+  });
+  expect(await send({ ...words, action: "tag", tags: { a: "b" }, expect: 1 })).toMatchObject({
+    matched: 1,
+    changed: 1,
+  });
+  expect(await send({ q: "mio", action: "delete" })).toMatchObject({ changed: 1 });
 });

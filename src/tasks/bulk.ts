@@ -12,7 +12,7 @@ import { encodeCursor, pageQuery } from "../http/page.ts";
 import { ApiError } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { reindexTasks, type Searched } from "../search/words.ts";
-import { choiceName, chooseTasks, filterText, placeOf } from "./choice.ts";
+import { choiceName, chooseTasks, filterText, placeOf, taskChoice, withWords } from "./choice.ts";
 import { writableFields } from "./fields.ts";
 import { cancelling } from "./lifecycle.ts";
 import { listTasks, MOST_SCANNED } from "./queries.ts";
@@ -23,6 +23,7 @@ const MOST_TAGS = 100;
 
 const which = {
   filter: filterText.optional(),
+  q: taskChoice.q,
   ids: z.array(z.int().min(1)).min(1).max(1000).optional().describe("Only these tasks."),
   dry_run: z.boolean().default(false).describe("true: only says what would be done."),
   expect: z
@@ -161,7 +162,7 @@ export const bulk = new Hono<App>().post(
   "/bulk",
   describe({
     summary: "Change many tasks",
-    description: `Tags, groups, cancels, deletes or restores what a filter or a list of ids chooses (of both, what is in both). A call changes up to ${MOST_CHANGED} tasks and a dry run looks at ${MOST_SCANNED}: go on with \`next_cursor\` until it is null.`,
+    description: `Tags, groups, cancels, deletes or restores what a filter, words or a list of ids choose (together: what is in all of them). A call changes up to ${MOST_CHANGED} tasks and a dry run looks at ${MOST_SCANNED}: go on with \`next_cursor\` until it is null.`,
     tag: "Tasks",
     answer: {
       schema: z.object({
@@ -189,15 +190,18 @@ export const bulk = new Hono<App>().post(
   validate("json", bulkBody),
   async (c) => {
     const body = c.req.valid("json");
-    const { filter, ids, dry_run, expect, cursor } = body;
+    const { filter, q, ids, dry_run, expect, cursor } = body;
     const { db, auth } = c.var;
-    if (!filter?.trim() && !ids)
+    if (!filter?.trim() && !q?.trim() && !ids)
       throw notValid([
-        { path: "filter", message: "is missing: name the tasks by a filter or by ids" },
+        {
+          path: "filter",
+          message: "is missing: name the tasks by a filter, by words (q) or by ids",
+        },
       ]);
     const { name, detail, set, leaves, searched } = actionOf(body);
-    const choice = { filter, deleted: body.action === "restore" };
-    const { live, terms } = chooseTasks(auth, choice);
+    const choice = { filter, q, deleted: body.action === "restore" };
+    const { live, terms, words } = chooseTasks(auth, choice);
     const named = ids && {
       sql: sql`training_task.id in (select value from json_each(${JSON.stringify(ids)}))`,
       column: "id",
@@ -214,7 +218,8 @@ export const bulk = new Hono<App>().post(
 
     if (dry_run || (expect !== undefined && !cursor)) {
       const after = place && behind([], [], sql`id`, place[0]);
-      const { counts, resumeAt } = await count(db, { base, condition, after }, reason);
+      const narrowed = words === null ? base : and(base, withWords(words));
+      const { counts, resumeAt } = await count(db, { base: narrowed, condition, after }, reason);
       const changed = sum(counts.filter((row) => row.reason === null));
       if (expect !== undefined && resumeAt !== null)
         throw notValid([
@@ -241,17 +246,23 @@ export const bulk = new Hono<App>().post(
       db,
       {},
       {
-        chosen: { live, terms: named ? [named, ...terms] : terms, words: null, order: [] },
+        chosen: { live, terms: named ? [named, ...terms] : terms, words, order: [] },
         ...{ place, limit: MOST_CHANGED, fields: [reason] },
       },
     );
     const found = rows.slice(0, MOST_CHANGED).map(({ id, values: [why] }) => ({ id, why }));
     const meant = found.filter(({ why }) => why === null).map(({ id }) => id);
-    // All conditions once more in the statements that change: what happened meanwhile counts.
+    // All conditions once more in the statements that change: what happened meanwhile counts. But for
+    // the words, whose index changes with the tags and groups that it holds.
     const still = sql`select training_task.id from training_task
       left join task_config on task_config.task_id = training_task.id
       where ${and(sql`training_task.id in (select value from json_each(${JSON.stringify(meant)}))`, base, condition, sql`${reason} is null`)}`;
-    const noted = briefly({ ...detail, filter: filter ?? null, by_ids: ids !== undefined });
+    const noted = briefly({
+      ...detail,
+      filter: filter ?? null,
+      q: q ?? null,
+      by_ids: ids !== undefined,
+    });
     const [, changed] = await batchAround(
       db,
       audit(db, auth, name, still, noted),
