@@ -16,6 +16,7 @@ Errors are \`application/problem+json\` (RFC 9457). Lists take \`limit\` and \`c
 const tags: Record<string, string> = {
   Tasks: "Training runs: registering, finding, changing.",
   Runs: "What a box says while it trains: attempts, heartbeats, the end.",
+  Statistics: "Aggregates, the best runs, and which settings go along with the result.",
   Logs: "Loss curves and other metrics.",
   Datasets: "Facts about training data, never the data.",
   Weights: "Files that runs produced: upload, check, download.",

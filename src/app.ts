@@ -7,6 +7,7 @@ import { auditLog } from "./audit/routes.ts";
 import { type App, requireKey } from "./auth/middleware.ts";
 import { keys, me, users } from "./auth/routes.ts";
 import { signIn } from "./auth/sign-in.ts";
+import { compare } from "./compare/routes.ts";
 import { datasets } from "./datasets/routes.ts";
 import { openDb } from "./db/client.ts";
 import { noCost, serverTiming } from "./db/cost.ts";
@@ -20,6 +21,8 @@ import { logs } from "./logs/routes.ts";
 import { aliases } from "./models/aliases.ts";
 import { review, reviews } from "./models/review.ts";
 import { models } from "./models/routes.ts";
+import { leaderboard } from "./stats/leaderboard.ts";
+import { stats } from "./stats/routes.ts";
 import { table } from "./table/routes.ts";
 import { bulk } from "./tasks/bulk.ts";
 import { lifecycle } from "./tasks/lifecycle.ts";
@@ -53,7 +56,10 @@ export const app = new Hono<App>()
   .route("/api/keys", keys)
   // Before the tasks, whose ids it would otherwise be taken for.
   .route("/api/tasks", taskExport)
+  .route("/api/tasks", compare)
   .route("/api/audit", auditLog)
+  .route("/api/stats", stats)
+  .route("/api/leaderboard", leaderboard)
   .route("/api/tasks", tasks)
   .route("/api/tasks", bulk)
   .route("/api/tasks", lifecycle)

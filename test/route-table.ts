@@ -616,6 +616,28 @@ export const routeTable: Record<string, RouteRights> = {
     reach: "read",
     ask: async (rows) => ({ path: `${await rows.alias()}/history` }),
   },
+  "GET /api/tasks/compare": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async (rows) => ({
+      path: `/api/tasks/compare?ids=${await rows.task()},${await rows.task()}`,
+    }),
+  },
+  "GET /api/stats/tasks": {
+    scope: "tasks:read",
+    reach: "none",
+    ask: () => ({ path: "/api/stats/tasks?group_by=status" }),
+  },
+  "GET /api/stats/influence": {
+    scope: "tasks:read",
+    reach: "none",
+    ask: () => ({ path: "/api/stats/influence" }),
+  },
+  "GET /api/leaderboard": {
+    scope: "tasks:read",
+    reach: "none",
+    ask: () => ({ path: "/api/leaderboard" }),
+  },
   "GET /api/reviews": {
     scope: "models:read",
     reach: "none",

@@ -22,7 +22,7 @@ export const taskColumns = columns;
 export const MOST_SCANNED = 50_000;
 
 /** The terms that narrow the reading of an index on `column`: its ranges, and what stands before it. */
-function narrowing(terms: Term[], column: string): Term[] {
+export function narrowing(terms: Term[], column: string): Term[] {
   const ranges = terms.filter((term) => term.column === column);
   if (column !== "created_at") return ranges;
   const equal = (name: string) =>

@@ -1,0 +1,155 @@
+import { and, type SQL, sql } from "drizzle-orm";
+import { columnOf, splitFields } from "../filter/compile.ts";
+import { FilterError, parseField } from "../filter/parse.ts";
+import { notValid } from "../http/validate.ts";
+import { type Chosen, withWords } from "../tasks/choice.ts";
+import { narrowing } from "../tasks/queries.ts";
+
+/** Tasks that an aggregate looks at at most where no index serves its filter. */
+export const MOST_AGGREGATED = 200_000;
+/** Values that percentiles are drawn from exactly; of more, a share is taken. */
+export const EXACT_VALUES = 20_000;
+const MOST_GROUPINGS = 4;
+const MOST_SELECTED = 20;
+
+/** A field of a request by its name there. Throws ApiError 422. */
+export function fieldOf(path: string, name: string) {
+  try {
+    return columnOf(parseField(name));
+  } catch (error) {
+    if (!(error instanceof FilterError)) throw error;
+    throw notValid([{ path, message: `${name}: ${error.message}` }]);
+  }
+}
+
+const buckets: Record<string, (time: SQL) => SQL> = {
+  hour: (time) => sql`substr(${time}, 1, 13)`,
+  day: (time) => sql`substr(${time}, 1, 10)`,
+  // The week's Monday.
+  week: (time) => sql`date(${time}, 'weekday 0', '-6 days')`,
+  month: (time) => sql`substr(${time}, 1, 7)`,
+  year: (time) => sql`substr(${time}, 1, 4)`,
+};
+
+export type Grouping = { name: string; sql: SQL };
+
+/** `group_by`: fields, or dates by `day(created_at)`, `week(…)`, `month(…)`, `year(…)`, `hour(…)`. */
+export function readGroupings(source: string): Grouping[] {
+  const names = splitFields(source);
+  if (names.length > MOST_GROUPINGS)
+    throw notValid([{ path: "group_by", message: `takes up to ${MOST_GROUPINGS} fields` }]);
+  return names.map((name) => {
+    const [, bucket = "", inner] = name.match(/^(\w+)\((.*)\)$/s) ?? [];
+    if (inner === undefined) return { name, sql: fieldOf("group_by", name).sql };
+    const cut = buckets[bucket];
+    const field = fieldOf("group_by", inner);
+    if (!cut || field.type !== "time")
+      throw notValid([
+        {
+          path: "group_by",
+          message: `${name}: takes ${Object.keys(buckets).join(", ")} of a time such as created_at`,
+        },
+      ]);
+    return { name, sql: cut(field.sql) };
+  });
+}
+
+/** A field's numbers: what a trainer's file or a tag holds besides is left out. */
+export function numbersOf(path: string, name: string): SQL {
+  const { sql: value, type } = fieldOf(path, name);
+  if (type === "any") return sql`(case when typeof(${value}) <> 'text' then ${value} end)`;
+  if (type !== "number")
+    throw notValid([{ path, message: `${name}: is no number, so it has no average or rank` }]);
+  return value;
+}
+
+/** What `select` asks of each group: an aggregate, or the percentile of some numbers. */
+export type Selected =
+  | { name: string; sql: SQL; share?: undefined }
+  | { name: string; sql: SQL; share: number };
+
+export function readSelected(source: string): Selected[] {
+  const names = splitFields(source);
+  if (names.length > MOST_SELECTED)
+    throw notValid([{ path: "select", message: `takes up to ${MOST_SELECTED} values` }]);
+  return names.map((name): Selected => {
+    const [, kind = "", inner] = name.match(/^(\w+)(?:\((.*)\))?$/s) ?? [];
+    const word = kind.toLowerCase();
+    if (word === "count")
+      return {
+        name,
+        sql: inner === undefined ? sql`count(*)` : sql`count(${fieldOf("select", inner).sql})`,
+      };
+    if (inner !== undefined && /^p[1-9]\d?$/.test(word))
+      return { name, sql: numbersOf("select", inner), share: Number(word.slice(1)) / 100 };
+    if (inner !== undefined && /^(min|max)$/.test(word) && fieldOf("select", inner).type === "time")
+      return { name, sql: sql`${sql.raw(word)}(${fieldOf("select", inner).sql})` };
+    if (inner !== undefined && /^(avg|min|max|sum)$/.test(word))
+      return { name, sql: sql`${sql.raw(word)}(${numbersOf("select", inner)})` };
+    throw notValid([
+      {
+        path: "select",
+        message: `${name}: takes count, count(…), avg(…), min(…), max(…), sum(…) and percentiles such as p50(…)`,
+      },
+    ]);
+  });
+}
+
+/**
+ * The tasks that are meant, as FROM and WHERE. Where an index serves no filter, only the newest are
+ * looked at; `candidates` counts them then.
+ */
+export function sourceOf({ live, terms, words }: Chosen, also?: SQL) {
+  const narrow = narrowing(terms, "created_at");
+  const rest = terms.filter((term) => !narrow.includes(term)).map((term) => term.sql);
+  if (rest.length === 0 || words !== null) {
+    const wordy = words === null ? [] : [withWords(words)];
+    const where = and(live, ...terms.map((term) => term.sql), ...wordy, also);
+    return { rows: sql`training_task where ${where}`, candidates: null };
+  }
+  const candidates = sql`select id from training_task
+    where ${and(live, ...narrow.map((term) => term.sql))}
+    order by created_at desc, id desc limit ${MOST_AGGREGATED}`;
+  return {
+    rows: sql`(${candidates}) candidate cross join training_task on training_task.id = candidate.id
+      where ${and(...rest, also)}`,
+    candidates: sql<number>`select count(*) as scanned from (${candidates})`,
+  };
+}
+
+/** Names for the groups' values in SQL. */
+export const keyNames = (groupings: Grouping[]): SQL[] => groupings.map((_, n) => sql.raw(`k${n}`));
+
+/** `, x as k0, y as k1`, to be selected. */
+export const keysSelected = (groupings: Grouping[]): SQL =>
+  sql.join(groupings.map(({ sql: key }, n) => sql`, ${key} as ${sql.raw(`k${n}`)}`));
+
+/** `group by k0, k1`, or nothing. */
+export const groupBy = (groupings: Grouping[]): SQL =>
+  groupings.length ? sql`group by ${sql.join(keyNames(groupings), sql`, `)}` : sql``;
+
+/**
+ * Percentiles of one field, a row a group: between two values in proportion, as most tools do it.
+ * `every`: of how many tasks one is taken.
+ */
+export function percentiles(
+  rows: SQL,
+  groupings: Grouping[],
+  values: SQL,
+  shares: number[],
+  every: number,
+): SQL {
+  const keys = keyNames(groupings);
+  const partition = keys.length ? sql`partition by ${sql.join(keys, sql`, `)}` : sql``;
+  const at = shares.map(
+    (share, n) =>
+      sql`, sum(v * max(0.0, 1.0 - abs(nth - (1.0 + (n - 1) * ${share})))) as ${sql.raw(`p${n}`)}`,
+  );
+  // A hash of the id, so that the share goes along with nothing that was recorded in turns.
+  const sampled = every > 1 ? sql`and (training_task.id * 2654435761 >> 12) % ${every} = 0` : sql``;
+  return sql`
+    select count(*) as n ${sql.join(keys.map((key) => sql`, ${key}`))} ${sql.join(at)}
+    from (select *, row_number() over (${partition} order by v) as nth, count(*) over (${partition}) as n
+      from (select ${values} as v ${keysSelected(groupings)} from ${rows} and ${values} is not null ${sampled}))
+    ${groupBy(groupings)}`;
+}
