@@ -3,7 +3,7 @@ import { type Client, createClient, type InStatement, type InValue } from "@libs
 import { databaseCommand } from "./backup/command.ts";
 import { type Header, readBackup } from "./backup/format.ts";
 import { copyIn } from "./backup/objects.ts";
-import { list, migrationsOf, quoted, tablesOf, wipe } from "./backup/tables.ts";
+import { list, migrationsOf, quoted, reserved, tablesOf, wipe } from "./backup/tables.ts";
 import type { DatabaseAddress } from "./local/database.ts";
 import { Trouble } from "./local/processes.ts";
 import { type Progress, progress } from "./local/progress.ts";
@@ -34,7 +34,7 @@ async function check(file: string): Promise<{ head: Header; rows: number }> {
 /** Throws Trouble unless a database is empty, or holds a ledger without a single user, or an unfinished restore. */
 async function refuseUsed(client: Client) {
   const { rows } = await client.execute(
-    "select name from sqlite_master where type = 'table' and name not like 'sqlite\\_%' escape '\\'",
+    `select name from sqlite_master where type = 'table' and not ${reserved("name")}`,
   );
   const names = rows.map((row) => String(row.name));
   if (names.length === 0 || names.includes("__restore")) return;

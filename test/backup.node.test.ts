@@ -146,7 +146,7 @@ test("a restored ledger answers the same, goes on with the next id, and keeps it
       "/api/table?fields=lora_rank,tags.kind,metrics.loss.min",
     ],
     `/api/tasks?filter=${encodeURIComponent("tags.kind = 'style' and metrics.loss.last < 1")}`,
-    "/api/tasks/export?format=jsonl",
+    ...["/api/tasks/export?format=jsonl", `/api/tasks?q=${encodeURIComponent("明")}`],
   ];
   const answersOf = (url: string) =>
     Promise.all(

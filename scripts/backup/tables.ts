@@ -18,6 +18,10 @@ export const list = (names: string[]) => names.map(quoted).join(", ");
 /** Tables of a restore itself and of migrations, which a backup's header stands for. */
 const own = ["__drizzle_migrations", "__restore"];
 
+/** Names that the database server keeps for itself. */
+export const reserved = (name: string) =>
+  `(${name} like 'sqlite\\_%' escape '\\' or ${name} like 'libsql\\_%' escape '\\')`;
+
 /**
  * The tables that hold a ledger's rows. What SQLite keeps behind a full-text table is left out, since
  * the table itself gives and takes its rows. The last ids that were given out stand at the end.
@@ -26,7 +30,7 @@ export async function tablesOf(db: Runner): Promise<Table[]> {
   const { rows } = await db.execute(`
     select t.name as "table", t.type, t.wr as without_rowid, c.name as column, c.pk
     from pragma_table_list t join pragma_table_xinfo(t.name) c on c.hidden = 0
-    where t.schema = 'main' and t.type in ('table', 'virtual') and t.name not in ('sqlite_schema', 'sqlite_stat1')
+    where t.schema = 'main' and t.type in ('table', 'virtual') and (t.name = 'sqlite_sequence' or not ${reserved("t.name")})
     order by t.name = 'sqlite_sequence', t.name, c.cid`);
   const tables = new Map<string, Table & { rowid: boolean; parts: [number, string][] }>();
   for (const row of rows) {
@@ -64,7 +68,7 @@ export async function migrationsOf(db: Runner): Promise<string[]> {
 export async function wipe(client: Client, then: string[] = []): Promise<void> {
   const { rows } = await client.execute(`
     select m.type, m.name from sqlite_master m left join pragma_table_list t on t.schema = 'main' and t.name = m.name
-    where m.type in ('table', 'view', 'trigger') and m.name not like 'sqlite\\_%' escape '\\' and coalesce(t.type, '') <> 'shadow'
+    where m.type in ('table', 'view', 'trigger') and not ${reserved("m.name")} and coalesce(t.type, '') <> 'shadow'
     order by m.type = 'table', coalesce(t.type, '') <> 'virtual'`);
   await client.migrate([
     ...rows.map((row) => `drop ${row.type} if exists ${quoted(String(row.name))}`),

@@ -53,6 +53,19 @@ describe("the audit", () => {
     expect(Math.abs(Date.parse(items[0].at) - Date.now())).toBeLessThan(60_000);
   });
 
+  it("says what was done on the command line, where no key stands behind it", async () => {
+    const { items } = await list({ subject: "user", subject_id: member.userId });
+    expect(items).toMatchObject([
+      {
+        action: "user.create",
+        user_id: null,
+        key_id: null,
+        address: "command line",
+        detail: { name: "ben", role: "member" },
+      },
+    ]);
+  });
+
   it("notes nothing where nothing changed", async () => {
     const { task_id: id } = await ledger.call("/api/tasks", {
       key: member.key,
