@@ -7,8 +7,10 @@ import { narrowing } from "../tasks/queries.ts";
 
 /** Tasks that an aggregate looks at at most where no index serves its filter. */
 export const MOST_AGGREGATED = 200_000;
-/** Values that percentiles are drawn from exactly; of more, a share is taken. */
-export const EXACT_VALUES = 20_000;
+/** Tasks that the percentiles of an answer are drawn from about; each of its groups gives as many. */
+const DRAWN = 20_000;
+/** But a group gives this many in any case. */
+const LEAST_DRAWN = 500;
 const MOST_GROUPINGS = 4;
 const MOST_SELECTED = 20;
 
@@ -66,7 +68,7 @@ export function numbersOf(path: string, name: string): SQL {
 /** What `select` asks of each group: an aggregate, or the percentile of some numbers. */
 export type Selected =
   | { name: string; sql: SQL; share?: undefined }
-  | { name: string; sql: SQL; share: number };
+  | { name: string; sql: SQL; share: number; field: string };
 
 export function readSelected(source: string): Selected[] {
   const names = splitFields(source);
@@ -81,7 +83,12 @@ export function readSelected(source: string): Selected[] {
         sql: inner === undefined ? sql`count(*)` : sql`count(${fieldOf("select", inner).sql})`,
       };
     if (inner !== undefined && /^p[1-9]\d?$/.test(word))
-      return { name, sql: numbersOf("select", inner), share: Number(word.slice(1)) / 100 };
+      return {
+        name,
+        sql: numbersOf("select", inner),
+        share: Number(word.slice(1)) / 100,
+        field: inner.trim(),
+      };
     if (inner !== undefined && /^(min|max)$/.test(word) && fieldOf("select", inner).type === "time")
       return { name, sql: sql`${sql.raw(word)}(${fieldOf("select", inner).sql})` };
     if (inner !== undefined && /^(avg|min|max|sum)$/.test(word))
@@ -128,28 +135,36 @@ export const keysSelected = (groupings: Grouping[]): SQL =>
 export const groupBy = (groupings: Grouping[]): SQL =>
   groupings.length ? sql`group by ${sql.join(keyNames(groupings), sql`, `)}` : sql``;
 
+/** A group's values as one text, by which it is found again. */
+export const groupKey = (keys: SQL[]): SQL => sql`json_array(${sql.join(keys, sql`, `)})`;
+
+/** Of how many of a group's tasks one is taken for percentiles, where the answer has so many groups. */
+export const oneOf = (tasks: number, groups: number): number =>
+  Math.ceil(tasks / Math.max(LEAST_DRAWN, Math.floor(DRAWN / groups)));
+
 /**
- * Percentiles of one field, a row a group: between two values in proportion, as most tools do it.
- * `every`: of how many tasks one is taken.
+ * Percentiles of one field as p0, p1, … in a row for each of the given groups: between two values in
+ * proportion, as most tools do it.
  */
 export function percentiles(
   rows: SQL,
   groupings: Grouping[],
   values: SQL,
   shares: number[],
-  every: number,
+  groups: { key: string; every: number }[],
 ): SQL {
-  const keys = keyNames(groupings);
-  const partition = keys.length ? sql`partition by ${sql.join(keys, sql`, `)}` : sql``;
   const at = shares.map(
     (share, n) =>
       sql`, sum(v * max(0.0, 1.0 - abs(nth - (1.0 + (n - 1) * ${share})))) as ${sql.raw(`p${n}`)}`,
   );
-  // A hash of the id, so that the share goes along with nothing that was recorded in turns.
-  const sampled = every > 1 ? sql`and (training_task.id * 2654435761 >> 12) % ${every} = 0` : sql``;
+  const wanted = JSON.stringify(groups.map(({ key, every }) => [key, every]));
+  // By a hash of the id, so that the share goes along with nothing that was recorded in turns.
   return sql`
-    select count(*) as n ${sql.join(keys.map((key) => sql`, ${key}`))} ${sql.join(at)}
-    from (select *, row_number() over (${partition} order by v) as nth, count(*) over (${partition}) as n
-      from (select ${values} as v ${keysSelected(groupings)} from ${rows} and ${values} is not null ${sampled}))
-    ${groupBy(groupings)}`;
+    select key ${sql.join(at)} from (
+      select key, v, row_number() over (partition by key order by v) as nth, count(*) over (partition by key) as n
+      from (select training_task.id as id, ${values} as v, ${groupKey(groupings.map((g) => g.sql))} as key
+        from ${rows} and ${values} is not null) drawn
+      join (select value ->> 0 as name, value ->> 1 as every from json_each(${wanted})) wanted on wanted.name = drawn.key
+      where (drawn.id * 2654435761 >> 12) % wanted.every = 0)
+    group by key`;
 }

@@ -7,12 +7,12 @@ import { decodeCursor, encodeCursor, pageQuery } from "../http/page.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { choiceName, chooseTasks, taskChoice } from "../tasks/choice.ts";
 import {
-  EXACT_VALUES,
   groupBy,
-  keyNames,
+  groupKey,
   keysSelected,
   MOST_AGGREGATED,
   numbersOf,
+  oneOf,
   percentiles,
   readGroupings,
   readSelected,
@@ -23,7 +23,7 @@ import { cautionFor, influenceOf } from "./influence.ts";
 export const { order_by: _order, ...choice } = taskChoice;
 const cell = z.union([z.string(), z.number(), z.null()]);
 type Cell = z.infer<typeof cell>;
-type GroupRow = { n: number; tasks: number; groups: number } & Record<string, Cell>;
+type GroupRow = { n: number; tasks: number; groups: number; key: string } & Record<string, Cell>;
 
 export const groupByQuery = z
   .string()
@@ -71,12 +71,8 @@ function groupOrder(asked: string | undefined, groups: string[], selected: strin
   return sql`order by ${sql.join([first, ...keys], sql`, `)}`;
 }
 
-/** A group's values as one text, to find it again. */
-const nameOf = (row: Record<string, Cell>, names: SQL[]) =>
-  JSON.stringify(names.map((_, n) => row[`k${n}`] ?? null));
-
 /** Runs that influence is drawn from: what a Worker can rank in a few milliseconds. */
-const MOST_RUNS = 500;
+const MOST_RUNS = 300;
 const MOST_PARAMETERS = 60;
 const MOST_SNAPSHOT = 50_000;
 
@@ -98,6 +94,10 @@ export const stats = new Hono<App>()
             z.object({
               group: z.record(z.string(), cell),
               values: z.record(z.string(), cell),
+              one_of: z
+                .int()
+                .optional()
+                .describe("Percentiles are drawn from one of so many of its tasks."),
             }),
           ),
           next_cursor: z.string().nullable(),
@@ -107,7 +107,6 @@ export const stats = new Hono<App>()
           approximate: z
             .object({
               values: z.array(z.string()),
-              one_of: z.int().describe("They are drawn from one of so many tasks."),
               why: z.string(),
             })
             .nullable(),
@@ -132,58 +131,67 @@ export const stats = new Hono<App>()
       const groupings = readGroupings(group_by);
       const selected = readSelected(select);
       const direct = selected.filter((s) => s.share === undefined);
-      const shares = selected.flatMap((s) => (s.share === undefined ? [] : [s]));
       const { rows, candidates } = sourceOf(chooseTasks(auth, chosenBy));
       const list = await choiceName(`stats ${group_by} ${select} ${order_by}`, chosenBy);
       const [from] = cursor ? decodeCursor(list, cursor, z.tuple([z.int().min(0)])) : [0];
       const values = direct.map(({ sql: value }, n) => sql`, ${value} as ${sql.raw(`s${n}`)}`);
-      const names = direct.map((s) => s.name);
       const order = groupOrder(
         order_by,
         groupings.map((g) => g.name),
-        names,
+        direct.map((s) => s.name),
       );
       const [groups, [looked]] = await db.batch([
         db.all<GroupRow>(sql`
-          select count(*) as n, sum(count(*)) over () as tasks, count(*) over () as groups
-            ${keysSelected(groupings)} ${sql.join(values)}
+          select count(*) as n, sum(count(*)) over () as tasks, count(*) over () as groups,
+            ${groupKey(groupings.map((g) => g.sql))} as key ${keysSelected(groupings)} ${sql.join(values)}
           from ${rows} ${groupBy(groupings)} ${order} limit ${limit + 1} offset ${from}`),
         db.all<{ scanned: number }>(candidates ?? sql`select 0 as scanned`),
       ]);
       const { tasks = 0, groups: all = 0 } = groups[0] ?? {};
-      const every = Math.max(1, Math.ceil(tasks / EXACT_VALUES));
-      const [firstShare, ...otherShares] = shares.map(({ sql: value, share }) =>
-        db.all<GroupRow>(percentiles(rows, groupings, value, [share], every)),
+      const page = groups
+        .slice(0, limit)
+        .map((row) => ({ row, key: row.key, every: oneOf(row.n, Math.min(all, limit)) }));
+      const shares = selected.flatMap((s) => (s.share === undefined ? [] : [s]));
+      const fields = [...Map.groupBy(shares, (s) => s.field).values()];
+      const [first, ...others] = fields.map((own) =>
+        db.all<Record<string, Cell>>(
+          percentiles(
+            rows,
+            groupings,
+            own[0]?.sql ?? sql`null`,
+            own.map((s) => s.share),
+            page,
+          ),
+        ),
       );
-      const drawn = firstShare ? await db.batch([firstShare, ...otherShares]) : [];
-      const keys = keyNames(groupings);
-      const found = drawn.map(
-        (own) => new Map(own.map((row) => [nameOf(row, keys), row.p0 ?? null])),
-      );
+      const drawn = first && page.length ? await db.batch([first, ...others]) : [];
+      const found = drawn.map((own) => new Map(own.map((row) => [row.key, row])));
+      const percentileOf = (s: (typeof shares)[number], key: string): Cell => {
+        const at = fields.findIndex((own) => own.includes(s));
+        return found[at]?.get(key)?.[`p${fields[at]?.indexOf(s)}`] ?? null;
+      };
+      const rough = shares.length > 0 && page.some(({ every }) => every > 1);
       return c.json({
-        items: groups.slice(0, limit).map((row) => ({
+        items: page.map(({ row, key, every }) => ({
           group: Object.fromEntries(groupings.map(({ name }, n) => [name, row[`k${n}`] ?? null])),
           values: Object.fromEntries(
             selected.map((s) => [
               s.name,
-              s.share === undefined
-                ? (row[`s${names.indexOf(s.name)}`] ?? null)
-                : (found[shares.indexOf(s)]?.get(nameOf(row, keys)) ?? null),
+              s.share === undefined ? (row[`s${direct.indexOf(s)}`] ?? null) : percentileOf(s, key),
             ]),
           ),
+          ...(rough && { one_of: every }),
         })),
         next_cursor: groups.length > limit ? encodeCursor(list, [from + limit]) : null,
         groups: all,
         scanned: looked?.scanned || tasks,
         complete: (looked?.scanned ?? 0) < MOST_AGGREGATED,
-        approximate:
-          shares.length && every > 1
-            ? {
-                values: shares.map((s) => s.name),
-                one_of: every,
-                why: `Drawn from one of ${every} tasks, because there are more than ${EXACT_VALUES}.`,
-              }
-            : null,
+        approximate: rough
+          ? {
+              values: shares.map((s) => s.name),
+              why: "Of groups with many tasks percentiles are drawn from one of every `one_of` tasks.",
+            }
+          : null,
       });
     },
   )
@@ -242,8 +250,9 @@ export const stats = new Hono<App>()
       const { db, auth } = c.var;
       const value = numbersOf("metric", metric);
       const { rows, candidates } = sourceOf(chooseTasks(auth, chosenBy), sql`${value} is not null`);
+      // Candidates come newest first by themselves, and so only as many as are needed.
       const sample = sql`select training_task.id as id, ${value} as v from ${rows}
-        order by training_task.created_at desc, training_task.id desc limit ${MOST_RUNS + 1}`;
+        ${candidates ? sql`` : sql`order by training_task.created_at desc, training_task.id desc`} limit ${MOST_RUNS + 1}`;
       const columns = parameterColumns.filter((name) => name !== metric);
       const [runs, leaves, [looked]] = await db.batch([
         db.all<{ id: number; v: number; cells: string }>(sql`
