@@ -131,7 +131,7 @@ def _add_export(commands, form):
     out.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="default: by the file's ending, else csv")
     out.add_argument("--columns", metavar="A,B", help="which columns (default: all)")
     out.add_argument("--order-by", metavar="COLUMN", help="sort by a column, such as final_loss or '-created_at'")
-    out.add_argument("--limit", type=_count, metavar="N", help="runs an answer (default: 500, at most 20000)")
+    out.add_argument("--limit", type=_count, metavar="N", help="runs an answer (default: 200, at most 20000)")
     out.add_argument("--excel", action="store_true", help="begin CSV with the mark by which Excel knows its encoding")
     out.add_argument("--deleted", action="store_true", help="the trash instead")
     out.add_argument("--weights", action="store_true", help="of one run: the files themselves too")

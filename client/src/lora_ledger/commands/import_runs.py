@@ -179,7 +179,7 @@ def import_past(api, runs, options, tally):
             say.write_stderr(f"\r[ledger] {at} of {len(runs)} ".encode())
         try:
             task, fresh = record(api, run)
-            if options.upload and getattr(run, "archive", None):
+            if options.upload and run.archive:
                 with tempfile.TemporaryDirectory() as folder:
                     run.archive.upload_weights(api, task, folder)
         except (Plain, NoArchive, OSError) as error:

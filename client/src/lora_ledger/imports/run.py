@@ -33,6 +33,8 @@ class PastRun:
         self.past = {}
         # Whether a field without a value stays so, whatever the trainer's own file says.
         self.exact = False
+        # The open archive that it comes from.
+        self.archive = None
 
     def body(self):
         """The registration."""
