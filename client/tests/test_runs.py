@@ -140,6 +140,15 @@ class RunTest(ClientCase):
         self.assertEqual(self.run_client("run", "--", *self.trainer("--nan_at_step", 3, steps=4))[0], 0)
         self.assertEqual([v == "NaN" for v in server.points(1, "loss").values()], [False, False, True, True])
 
+    def test_a_configuration_that_is_too_large_to_register_with(self):
+        server = self.serve()
+        config = self.folder / "big.yaml"
+        config.write_text("a: 1\n" + "# much\n" * 500_000)
+        code, _, err = self.run_client("run", "--config", config, "--", sys.executable, "-c", "print(1)")
+        self.assertEqual(code, 0, err)
+        self.assertIn("stored as a file", err)
+        self.assertEqual(server.held(1)["big.yaml"], config.read_bytes())
+
     def test_settings_that_cannot_be_read(self):
         server = self.serve()
         (self.folder / "broken.toml").write_bytes(b"[[[ \xff no toml")

@@ -319,6 +319,11 @@ class DatasetTest(TrainerCase):
         self.write("data/a.png", "data/a-masklabel.png", "data/a-condlabel.png", "data/below/b.png")
         self.write("data/a.txt", text="aki, sea\naki, beach\n")
         self.assertEqual(self.facts("x", json.dumps(ONETRAINER)), [("c", 1, 3, {"aki": 2, "sea": 1, "beach": 1})])
+        self.write("prompts.txt", text="a photo, of it\nanother")
+        for source, tags in (("filename", {"a": 1}), ("concept", {"a photo": 1, "of it": 1})):
+            text = {"prompt_source": source, "prompt_path": "prompts.txt"}
+            document = {**ONETRAINER, "concepts": [{"name": "c", "path": "data", "text": text}]}
+            self.assertEqual(self.facts("x", json.dumps(document)), [("c", 1, 1, tags)], source)
 
     def test_diffusion_pipe_takes_txt_or_captions_json(self):
         self.write("dataset.toml", text='num_repeats = 5\n[[directory]]\npath = "one"\n[[directory]]\npath = "two"\nnum_repeats = 2\n')

@@ -4,6 +4,7 @@ import os
 import queue
 import re
 import threading
+import time
 import zlib
 from collections import deque
 
@@ -106,6 +107,7 @@ class Console:
     """
 
     LAG = 8 * 1024 * 1024
+    PAUSE = 0.1
     KEEP = 256 * 1024 * 1024
 
     def __init__(self, path, on_state):
@@ -165,6 +167,9 @@ class Console:
                 say.trouble(error)
             with self._guard:
                 self._waiting -= len(data)
+            if self._queue.empty():
+                # What comes meanwhile is read together: each time that this wakes costs the trainer's core a little.
+                time.sleep(self.PAUSE)
 
     def _keep(self, name, data):
         # Cut at line ends, so that a token is never torn in two and missed.

@@ -33,7 +33,7 @@ class Source:
     `path` is a folder of images, or a file of captions or rows (`is_file`). `endings` are the images'. `extension` is the captions' (with its
     dot); `recursive` looks into folders below; `skip(stem)` leaves out images by their name without its ending;
     `fallback` is the caption of an image that has none; `every_line` takes each line of a caption file as a caption
-    of its own, else only the first counts; `captions_file` names one JSON file with all captions of the folder.
+    of its own, else only the first counts; `by_name` takes the images' own names for captions; `captions_file` names one JSON file with all captions of the folder.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class Source:
         captions_file=None,
         is_file=False,
         endings=IMAGES | VIDEOS,
+        by_name=False,
     ):
         self.path = path
         self.repeats = _whole(repeats)
@@ -61,6 +62,7 @@ class Source:
         self.captions_file = captions_file
         self.is_file = is_file
         self.endings = endings
+        self.by_name = by_name
 
 
 def _whole(value):
@@ -118,7 +120,9 @@ def folder_facts(source, late):
             text = b""
             if late():
                 raise OutOfBounds
-            if stem in captions:
+            if source.by_name:
+                text = os.path.basename(stem).encode("utf-8", "replace")
+            elif stem in captions:
                 try:
                     with open(captions[stem], "rb") as file:
                         text = file.read(MAX_CAPTION)

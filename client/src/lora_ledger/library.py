@@ -1,5 +1,6 @@
 """`track()`: records a training loop written in Python."""
 
+import os
 import sys
 import threading
 import time
@@ -94,6 +95,7 @@ class track:
         self._over = threading.Event()
 
     def __enter__(self):
+        config = None
         try:
             config, _ = read_config(self._config)
             self._recorder = Recorder(settings.resolve(**self._settings), Points(loss_tag=None))
@@ -103,11 +105,12 @@ class track:
             say.trouble(error)
             say.warn(f"this run cannot be recorded: {error}")
             self._recorder = None
-        return Run(self._recorder)
+        run = Run(self._recorder)
+        if self._recorder and self._config and not config and os.path.isfile(self._config):
+            run.save(self._config, kind="config")
+        return run
 
     def _describe(self, config):
-        import os
-
         fields = {
             "command": redact_command([sys.executable, *sys.argv]),
             **host.facts(sys.argv[:1], os.getcwd()),

@@ -10,6 +10,9 @@ import time
 from . import say
 
 WINDOWS = os.name == "nt"
+# After so few bytes, output is gathered for so long before the next reading.
+SMALL = 4096
+GATHER_SECONDS = 0.02
 
 
 def trainer_environment():
@@ -40,6 +43,8 @@ class Process:
             **options,
         )
         self.pid = self._process.pid
+        self._over = threading.Event()
+        threading.Thread(target=self._await, name="ledger-wait", daemon=True).start()
         self._pumps = [
             threading.Thread(
                 target=self._pump, args=(name, stream, target), name=f"ledger-{name}", daemon=True
@@ -74,6 +79,9 @@ class Process:
                 self.feed(name, data)
             except Exception as error:
                 say.trouble(error)
+            if len(data) < SMALL:
+                # A bar writes a little many times a second; a loud trainer's full pipe is read at once.
+                time.sleep(GATHER_SECONDS)
 
     @staticmethod
     def _write(target, data):
@@ -87,11 +95,12 @@ class Process:
 
     def wait(self, seconds):
         """The exit code once the trainer ended within the given time, else None; negative for a signal."""
-        try:
-            self.returncode = self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
-        return self.returncode
+        return self.returncode if self._over.wait(seconds) else None
+
+    def _await(self):
+        # Popen.wait with a time limit looks twenty times a second; this sleeps until the very end.
+        self.returncode = self._process.wait()
+        self._over.set()
 
     def finish_reading(self, seconds=3.0):
         """Waits for the output's end, but not for long: a process that the trainer left behind may hold the pipes."""
@@ -129,7 +138,7 @@ class Process:
             pass
 
     def _gone(self):
-        return self._process.poll() is not None and not (self.outlasting and self.left_behind())
+        return self._over.is_set() and not (self.outlasting and self.left_behind())
 
     def stop(self, signals, grace):
         """Sends the signals one after another, `grace` seconds apart, until the trainer has ended. Returns at once."""

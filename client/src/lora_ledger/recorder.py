@@ -77,7 +77,7 @@ class Recorder(Events):
     def _beat_on(self):
         self._described.wait()
         last = float("-inf")
-        while not self._stop.wait(0.1):
+        while not self._stop.wait(min(0.5, self.sender.interval / 3)):
             # Asked anew each time: the answer to any heartbeat may change the interval.
             if time.monotonic() - last < self.sender.interval and self.points.waiting() < MANY_POINTS:
                 continue

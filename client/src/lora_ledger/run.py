@@ -21,8 +21,8 @@ from .trainers import recognise
 from .trainers.launch import find_config
 from .watch import Watch
 
-CONFIG_LIMIT = 4 * 1024 * 1024
-# The ledger takes 4 MB for both files together; a larger list of data is uploaded like a weight.
+# The ledger takes 4 MB for both files together; larger ones are uploaded like weights.
+CONFIG_LIMIT = 3 * 1024 * 1024
 DATASET_LIMIT = 512 * 1024
 GPU_SECONDS = 15.0
 # So long is registering held back for a trainer that a wrapping script has yet to start.
@@ -46,7 +46,7 @@ def read_config(path):
         )
         return None, None
     if len(data) > CONFIG_LIMIT:
-        say.warn(f"the configuration {path} is larger than 4 MB; the run is recorded without it")
+        say.warn(f"the configuration {path} is larger than 3 MB; it is stored as a file, and no setting is read from it")
         return None, None
     try:
         text = data.decode("utf-8")
@@ -81,8 +81,8 @@ class RunCommand:
 
     def run(self):
         """Runs the trainer and returns the exit code to end with."""
-        config_path = self.options.config or find_config(self.command)
-        self.config, text = read_config(config_path)
+        self.config_path = self.options.config or find_config(self.command)
+        self.config, text = read_config(self.config_path)
         self.trainer = recognise(self.command, text, self.cwd, self.options.output_dir)
         self.watch = Watch(self.trainer, self.options.upload_state)
         readers = self._readers()
@@ -125,7 +125,7 @@ class RunCommand:
             thread = threading.Thread(target=work, name="ledger-follow", daemon=True)
             thread.start()
             waiting.append(thread)
-        while self.process.wait(0.2) is None:
+        while self.process.wait(1.0) is None:
             pass
         self.process.finish_reading()
         self._outlast()
@@ -163,6 +163,7 @@ class RunCommand:
         """Takes over what the scout found: the trainer that a wrapping command has started."""
         say.notice(f"the command has started {trainer.task_name()} ({trainer.name}); following that")
         self.wrapper, self.command, self.cwd, self.trainer = self.command, command, cwd, trainer
+        self.config_path = config_path
         self.config, _ = read_config(config_path)
         self.watch = Watch(trainer, self.options.upload_state, since=self.begun)
         readers = self._readers()
@@ -176,7 +177,8 @@ class RunCommand:
     def _add_configs(self):
         """Has the files stored that a repeat needs besides those that registering takes."""
         scripts = [os.path.abspath(word) for word in self.wrapper or () if word.endswith((".sh", ".bash"))]
-        for path in [*map(str, self.trainer.extra_configs()), self._dataset_file()[1], *scripts]:
+        large = None if self.config else self.config_path
+        for path in [*map(str, self.trainer.extra_configs()), self._dataset_file()[1], large, *scripts]:
             if path and os.path.isfile(path):
                 self.recorder.add_file(
                     {"path": os.path.abspath(path), "filename": os.path.basename(path), "kind": "config"}

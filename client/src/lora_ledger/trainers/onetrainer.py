@@ -123,6 +123,13 @@ class OneTrainer(Generic):
         samples = self._list(*_SAMPLES)
         return {index: sample["prompt"] for index, sample in enumerate(samples) if isinstance(sample.get("prompt"), str)}
 
+    def _first_line(self, path):
+        try:
+            with open(self.path(path or ""), encoding="utf-8-sig", errors="replace") as file:
+                return file.readline(65_536).strip()
+        except OSError:
+            return None
+
     def datasets(self):
         found = []
         for concept in self._list(*_CONCEPTS):
@@ -130,10 +137,16 @@ class OneTrainer(Generic):
             if not isinstance(value, str) or not value or concept.get("enabled") is False:
                 continue
             repeats = concept.get("balancing", 1) if concept.get("balancing_strategy", "REPEATS") == "REPEATS" else None
+            text = concept.get("text") if isinstance(concept.get("text"), dict) else {}
+            # "sample": a .txt beside each image; "concept": one file for all; "filename": the images' names.
+            prompts = text.get("prompt_source") or "sample"
             found.append(
                 Source(
                     self.path(value),
                     repeats=repeats,
+                    extension=".txt" if prompts == "sample" else "",
+                    fallback=self._first_line(text.get("prompt_path")) if prompts == "concept" else None,
+                    by_name=prompts == "filename",
                     name=concept.get("name") or None,
                     recursive=bool(concept.get("include_subdirectories")),
                     skip=lambda stem: stem.endswith(("-masklabel", "-condlabel")),
