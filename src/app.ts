@@ -21,6 +21,7 @@ import { logs } from "./logs/routes.ts";
 import { aliases } from "./models/aliases.ts";
 import { review, reviews } from "./models/review.ts";
 import { models } from "./models/routes.ts";
+import { queue } from "./queue/routes.ts";
 import { leaderboard } from "./stats/leaderboard.ts";
 import { stats } from "./stats/routes.ts";
 import { table } from "./table/routes.ts";
@@ -75,7 +76,8 @@ export const app = new Hono<App>()
   .route("/api/events", events)
   .route("/api/webhooks", webhooks)
   .route("/api/deliveries", deliveries)
-  .route("/api/table", table);
+  .route("/api/table", table)
+  .route("/api/queue", queue);
 
 app.notFound(async (c) => {
   if (isPage(c.req.method, c.req.path)) {

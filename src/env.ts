@@ -27,6 +27,8 @@ const variables = z.object({
   /** Another S3 endpoint than R2's own. */
   R2_ENDPOINT: optional,
   HEARTBEAT_INTERVAL_SEC: number(30, 1, 45),
+  /** A running task is lost when it has sent no heartbeat for so long; the look is once a minute. */
+  LOST_AFTER_SEC: number(55, 1, 86_400),
   /** Adds `Server-Timing` with round trips and rows to every answer. */
   COST_REPORTING: z.stringbool().default(false),
   /** Refuses keys and addresses over the limits that wrangler.toml sets. */
@@ -51,7 +53,13 @@ const variables = z.object({
   ALERT_TRIES: number(100, 1, 1000),
 });
 
-export type Config = z.infer<typeof variables>;
+const settings = variables.transform((config) => ({
+  ...config,
+  // A lost heartbeat has to be noticed and repeated in time.
+  HEARTBEAT_INTERVAL_SEC: Math.min(config.HEARTBEAT_INTERVAL_SEC, config.LOST_AFTER_SEC * 0.75),
+}));
+
+export type Config = z.infer<typeof settings>;
 
 /** What wrangler.toml binds. */
 export type Bindings = {
@@ -72,7 +80,7 @@ const parsed = new WeakMap<object, Config>();
 export function readConfig(env: Record<string, unknown>): Config {
   const known = parsed.get(env);
   if (known) return known;
-  const result = variables.safeParse(env);
+  const result = settings.safeParse(env);
   if (!result.success) {
     const faults = result.error.issues.map((issue) => {
       const name = String(issue.path[0]);

@@ -214,6 +214,15 @@ const step =
   (state: "draft" | "in_review" | "approved", action: string, json: unknown = {}) =>
   async (rows: Rows) =>
     post(`${(await rows.version(state)).path}/${action}`, json);
+/** A task that any box may pull. */
+const queued = {
+  priority: 0,
+  labels: [],
+  minGpuMemoryGb: 0,
+  maxAttempts: 3,
+  attemptLimit: 3,
+  queueWaiting: 0,
+};
 
 /** Routes that take no key at all. */
 export const openRoutes = [
@@ -294,6 +303,17 @@ export const routeTable: Record<string, RouteRights> = {
       post("/api/tasks/bulk", { ids: [await rows.task()], action: "delete", expect: 1 }),
     hidden: 409,
     audit: "task.delete",
+  },
+  "GET /api/queue": { scope: "tasks:read", reach: "none", ask: () => ({ path: "/api/queue" }) },
+  "POST /api/queue/claim": {
+    scope: "queue:claim",
+    box: true,
+    reach: "none",
+    ask: async (rows) => {
+      await rows.task(queued);
+      return post("/api/queue/claim", { agent: unique("slot ") });
+    },
+    audit: "task.claim",
   },
   "GET /api/table": {
     scope: "tasks:read",

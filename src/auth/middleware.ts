@@ -78,6 +78,14 @@ export const allow = (scope: Scope | null, { box = false } = {}) =>
 export const readable = (auth: Auth): SQL =>
   auth.box ? eq(trainingTask.keyId, auth.keyId) : sql`true`;
 
+/** The condition under which a caller may report on a task: what it may change, or has claimed. */
+export const reportable = (auth: Auth): SQL =>
+  sql`(${writable(auth)} or ${trainingTask.keyId} = ${auth.keyId})`;
+
+/** Whether the caller's key once ran an attempt of the task: it is told who took over, no more. */
+export const reportedOnce = (auth: Auth): SQL =>
+  sql`exists (select 1 from task_attempt once where once.task_id = training_task.id and once.key_id = ${auth.keyId})`;
+
 /** The condition under which a caller may change a task. */
 export const writable = (auth: Auth): SQL =>
   auth.box

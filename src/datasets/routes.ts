@@ -2,7 +2,7 @@ import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { audit, ifChanged } from "../audit/audit.ts";
-import { type App, allow, readable, writable } from "../auth/middleware.ts";
+import { type App, allow, readable, reportable } from "../auth/middleware.ts";
 import { batchAround } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { dataset, now, taskDataset, trainingTask } from "../db/schema.ts";
@@ -82,7 +82,11 @@ export const datasets = new Hono<App>()
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
       const { datasets } = c.req.valid("json");
-      const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
+      const mine = and(
+        eq(trainingTask.id, taskId),
+        isNull(trainingTask.deletedAt),
+        reportable(auth),
+      );
       const statements = await recordDatasets(
         db,
         sql`(select id from training_task where ${mine})`,

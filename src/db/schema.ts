@@ -184,6 +184,20 @@ export const trainingTask = sqliteTable(
     /** Looked up in the statement that writes it, so it needs no foreign key either. */
     parentTaskId: integer(),
     importSource: text(),
+    // What a queued task asks of the boxes that pull it; null where it is none.
+    priority: integer(),
+    labels: json<string[]>(),
+    minGpuMemoryGb: integer(),
+    maxAttempts: integer(),
+    notBefore: text(),
+    /** The last attempt that a lost box is followed by another. */
+    attemptLimit: integer(),
+    /** Conditions still open before boxes may pull it: 0 is ready, null is not in the queue. */
+    queueWaiting: integer(),
+    /** `not_before` while it is one of them. */
+    queueDueAt: text(),
+    /** The slot of a box that claimed it last. */
+    agent: text(),
     cancelRequested: bool().notNull().default(false),
     /** Set while work on the logs is left for the scheduled job. */
     settleAt: text(),
@@ -227,6 +241,20 @@ export const trainingTask = sqliteTable(
       .where(
         sql`status = 'success' and final_loss is not null and experiment_group is not null and deleted_at is null`,
       ),
+    // Each lane in its order; the two behind list the queue, a user's or everyone's.
+    index("training_task_ready")
+      .on(t.userId, t.labels, t.minGpuMemoryGb, sql`priority desc`, t.id)
+      .where(sql`queue_waiting = 0 and status = 'pending' and deleted_at is null`),
+    index("training_task_queue")
+      .on(sql`priority desc`, t.id)
+      .where(sql`queue_waiting is not null and status = 'pending' and deleted_at is null`),
+    index("training_task_queue_user")
+      .on(t.userId, sql`priority desc`, t.id)
+      .where(sql`queue_waiting is not null and status = 'pending' and deleted_at is null`),
+    index("training_task_due").on(t.queueDueAt).where(sql`queue_due_at is not null`),
+    index("training_task_running")
+      .on(t.keyId, t.agent)
+      .where(sql`status = 'running' and agent is not null`),
     check("task_status", oneOf(t.status, statuses)),
     check("task_model_type", oneOf(t.modelType, modelTypes)),
     check("task_mixed_precision", oneOf(t.mixedPrecision, precisions)),
@@ -617,6 +645,107 @@ export const modelAlias = sqliteTable(
     primaryKey({ columns: [t.modelId, t.alias] }),
     index("model_alias_version").on(t.versionId),
   ],
+);
+
+/**
+ * The tasks of a user that ask the same of a box and are ready: how many, and the first in line.
+ * Triggers keep it; a lane without ready tasks has no row, so that a claim reads live ones alone.
+ */
+export const queueLane = sqliteTable(
+  "queue_lane",
+  {
+    userId: integer().notNull(),
+    labels: text().notNull(),
+    minGpuMemoryGb: integer().notNull(),
+    ready: integer().notNull(),
+    /** Null only while a trigger is at work. */
+    headPriority: integer(),
+    headTask: integer(),
+  },
+  (t) => [primaryKey({ columns: [t.userId, t.labels, t.minGpuMemoryGb] })],
+);
+
+/** How many queued tasks of a user run, and when one was last begun: whose turn it is. */
+export const queueTurn = sqliteTable("queue_turn", {
+  userId: integer().primaryKey(),
+  running: integer().notNull().default(0),
+  servedAt: text().notNull(),
+});
+
+/** A task that waits until another has ended in success. */
+export const taskDependency = sqliteTable(
+  "task_dependency",
+  {
+    dependsOn: integer().notNull(),
+    taskId: integer().notNull(),
+    met: bool().notNull().default(false),
+  },
+  (t) => [
+    primaryKey({ columns: [t.dependsOn, t.taskId] }),
+    index("task_dependency_task").on(t.taskId),
+    index("task_dependency_unmet").on(t.dependsOn, t.taskId).where(sql`met = 0`),
+  ],
+);
+
+/** Tasks that succeeded and have more dependents than their end released at once. */
+export const queueRelease = sqliteTable("queue_release", { taskId: integer().primaryKey() });
+
+/** Where the look for lost runs stands: one row. */
+export const lostSweep = sqliteTable("lost_sweep", {
+  id: integer().primaryKey(),
+  sweptAt: text().notNull(),
+  /** Nothing is given up before: after an outage boxes get time to report. */
+  graceUntil: text().notNull(),
+  /** The last running task looked at, where one call did not reach them all. */
+  place: integer().notNull().default(0),
+});
+
+/** A machine that was enrolled, and the key bound to it. */
+export const box = sqliteTable(
+  "box",
+  {
+    id: integer().primaryKey({ autoIncrement: true }),
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    keyId: integer().notNull(),
+    name: text().notNull(),
+    /** Whether it runs other users' tasks too. */
+    shared: bool().notNull(),
+    gpuInfo: text(),
+    hourlyPrice: real(),
+    enrolledAt: text().notNull().default(now),
+    /** When it last pulled a task, and which. */
+    claimedAt: text(),
+    claimedTask: integer(),
+    revokedAt: text(),
+  },
+  (t) => [
+    uniqueIndex("box_key").on(t.keyId),
+    index("box_user").on(t.userId),
+    index("box_live").on(t.id).where(sql`revoked_at is null`),
+    check("box_hourly_price", sql`${t.hourlyPrice} >= 0`),
+  ],
+);
+
+/** A one-time token's hash, and what the box that brings it becomes. */
+export const boxEnrolment = sqliteTable(
+  "box_enrolment",
+  {
+    tokenHash: text().primaryKey(),
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    name: text(),
+    shared: bool().notNull(),
+    hourlyPrice: real(),
+    /** Life of the box's key. */
+    days: real().notNull(),
+    createdAt: createdAt(),
+    expiresAt: text().notNull(),
+    usedAt: text(),
+  },
+  (t) => [index("box_enrolment_expiry").on(t.expiresAt)],
 );
 
 /** What an audit entry is about. */

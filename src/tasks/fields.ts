@@ -182,6 +182,12 @@ export const taskAnswer = z
     weights_path: z.string().nullable(),
     import_source: z.string().nullable(),
     cancel_requested: z.boolean(),
+    priority: z.int().nullable().describe("With the next four: of a queued task; null of others."),
+    labels: z.array(z.string()).nullable(),
+    min_gpu_memory_gb: z.int().nullable(),
+    max_attempts: z.int().nullable(),
+    not_before: z.string().nullable(),
+    agent: z.string().nullable().describe("The slot of a box that pulled it last."),
     progress: jsonValue,
     additional_args: jsonValue,
     defaulted_fields: z

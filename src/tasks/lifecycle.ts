@@ -1,11 +1,11 @@
-import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
+import { and, eq, isNull, or, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { tellLater } from "../alerts/outbox.ts";
 import { endEvents, prepareWatch } from "../alerts/runs.ts";
 import { audit, ifChanged } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
-import { type App, allow, writable } from "../auth/middleware.ts";
+import { type App, allow, reportable, reportedOnce, writable } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
 import { failureReasons, now, statuses, taskAttempt, trainingTask } from "../db/schema.ts";
 import { idParam } from "../http/params.ts";
@@ -16,6 +16,7 @@ import { appendPoints, attemptAssignments, prepareAppend } from "../logs/append.
 import { logEntry, toSegment } from "../logs/points.ts";
 import { readForSettling, settle } from "../logs/settle.ts";
 import { redactJson, redactText } from "../secrets/redact.ts";
+import { lastSignOfLife, nextAttempt, totals } from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
 import { taskColumns } from "./queries.ts";
 
@@ -33,12 +34,12 @@ const hardware = {
 const alive = sql`(status in ('pending', 'running') or (status = 'failed' and failure_reason = 'lost'))`;
 const current = sql`max(${trainingTask.attempt}, 1)`;
 
-/** The task, its attempt being the one meant, if the caller may write it. */
+/** The task, its attempt being the one meant, if the caller may report on it. */
 const meant = (taskId: number, auth: Auth, attempt: number | undefined): SQL | undefined =>
   and(
     eq(trainingTask.id, taskId),
     isNull(trainingTask.deletedAt),
-    writable(auth),
+    reportable(auth),
     attempt === undefined ? undefined : sql`${current} = ${attempt}`,
   );
 
@@ -52,7 +53,14 @@ async function explain(
   const [task] = await db
     .select({ attempt: trainingTask.attempt, status: trainingTask.status })
     .from(trainingTask)
-    .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth)));
+    .where(
+      and(
+        eq(trainingTask.id, taskId),
+        isNull(trainingTask.deletedAt),
+        // A box whose task another has claimed is told so, rather than that there is none.
+        or(reportable(auth), reportedOnce(auth)),
+      ),
+    );
   if (!task) throw notFound(`task ${taskId} of yours`);
   const extra = { current_attempt: task.attempt, current_status: task.status };
   if (attempt !== undefined && attempt < task.attempt)
@@ -88,12 +96,6 @@ const closed = {
   durationSec: sql<number>`(julianday('now') - julianday(started_at)) * 86400.0`,
   cost: sql<number>`(julianday('now') - julianday(started_at)) * 24.0 * hourly_price`,
 };
-
-/** Seconds and money of all attempts, as the task's. */
-const totals = (taskId: number) => ({
-  totalDurationSec: sql<number>`(select sum(duration_sec) from task_attempt where task_id = ${taskId})`,
-  cost: sql<number>`(select sum(cost) from task_attempt where task_id = ${taskId})`,
-});
 
 const heartbeatBody = z.strictObject({
   attempt: attemptNumber.optional().describe("Default, except for box keys: the current one."),
@@ -172,9 +174,7 @@ export const lifecycle = new Hono<App>()
           .set({
             status: sql`case when status = 'running' then 'failed' else status end`,
             failureReason: sql`case when status = 'running' then 'lost' else failure_reason end`,
-            finishedAt: sql`coalesce(finished_at, heartbeat_at, started_at)`,
-            durationSec: sql`coalesce(duration_sec, (julianday(coalesce(heartbeat_at, started_at)) - julianday(started_at)) * 86400.0)`,
-            cost: sql`coalesce(cost, (julianday(coalesce(heartbeat_at, started_at)) - julianday(started_at)) * 24.0 * hourly_price)`,
+            ...lastSignOfLife,
           })
           .where(
             sql`task_id = ${taskId} and attempt = (select attempt from training_task where ${meant(taskId, auth, undefined)} and status <> 'success' and not ${again})`,
@@ -182,7 +182,8 @@ export const lifecycle = new Hono<App>()
         db
           .update(trainingTask)
           .set({
-            attempt: sql`attempt + 1`,
+            attempt: nextAttempt,
+            agent: null,
             status: "running",
             startedAt: sql`coalesce(started_at, ${now})`,
             heartbeatAt: now,
@@ -196,7 +197,7 @@ export const lifecycle = new Hono<App>()
             cudaVersion: sql`coalesce(${body.cuda_version ?? null}, cuda_version)`,
             hourlyPrice: sql`coalesce(${body.hourly_price ?? null}, hourly_price)`,
             nodeInfo: sql`coalesce(${nodeInfo === null ? null : JSON.stringify(nodeInfo)}, node_info)`,
-            ...totals(taskId),
+            ...totals,
           })
           .where(and(meant(taskId, auth, undefined), sql`status <> 'success'`, sql`not ${again}`))
           .returning({ attempt: trainingTask.attempt }),
@@ -335,6 +336,9 @@ export const lifecycle = new Hono<App>()
             heartbeat_at = excluded.heartbeat_at,
             status = case when status = 'failed' and failure_reason = 'lost' then 'running' else status end,
             failure_reason = case when failure_reason = 'lost' then null else failure_reason end,
+            finished_at = case when failure_reason = 'lost' then null else finished_at end,
+            duration_sec = case when failure_reason = 'lost' then null else duration_sec end,
+            cost = case when failure_reason = 'lost' then null else cost end,
             received = received + 1,
             tail = case when ${body.seq} > last_seq then coalesce(excluded.tail, tail) else tail end,
             gaps = case
@@ -380,7 +384,7 @@ export const lifecycle = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
-      const mine = meant(taskId, auth, undefined);
+      const mine = and(meant(taskId, auth, undefined), writable(auth));
       const [[changed], , [task]] = await db.batch([
         db
           .update(trainingTask)
@@ -479,7 +483,7 @@ export const lifecycle = new Hono<App>()
             status = excluded.status, finished_at = excluded.finished_at, exit_code = excluded.exit_code,
             failure_reason = excluded.failure_reason, error_message = excluded.error_message,
             duration_sec = ${closed.durationSec}, cost = ${closed.cost}`),
-        db.update(trainingTask).set(totals(taskId)).where(sql`id = ${taskId} and changes() = 1`),
+        db.update(trainingTask).set(totals).where(sql`id = ${taskId} and changes() = 1`),
         figures.summaryStatement(db, taskId, sql`changes() = 1`),
         db
           .select(taskColumns)

@@ -12,6 +12,9 @@ const {
   finalLossReported,
   watch,
   trashSince,
+  attemptLimit,
+  queueWaiting,
+  queueDueAt,
   ...columns
 } = getTableColumns(trainingTask);
 

@@ -11,6 +11,12 @@ import { sha256Hex } from "../http/hash.ts";
 import { ApiError } from "../http/problem.ts";
 import { faultsOf, notValid } from "../http/validate.ts";
 import { fromWire } from "../http/wire.ts";
+import {
+  dependencyStatements,
+  enqueued,
+  queueOptions,
+  unknownDependencies,
+} from "../queue/options.ts";
 import { indexInserted } from "../search/words.ts";
 import { redactCommand, redactJson, redactText } from "../secrets/redact.ts";
 import { type ReadConfig, readConfigFile, type SentFile, type Warning } from "./config.ts";
@@ -44,6 +50,9 @@ export const registration = z.looseObject({
   config_snapshot: z.json().nullish().describe("Settings that the client has already parsed."),
   datasets: z.array(datasetFacts).max(50).nullish(),
   import: importSchema.nullish(),
+  queue: queueOptions
+    .nullish()
+    .describe("Makes a pending task that boxes may pull; `{}` takes all defaults."),
 });
 type Registration = z.infer<typeof registration>;
 
@@ -79,6 +88,8 @@ export async function readRegistration(value: unknown, text: string): Promise<Ne
   const parsed = registration.safeParse(value);
   if (!parsed.success) throw notValid(faultsOf(parsed.error), "The registration");
   const fields = parsed.data;
+  if (fields.queue && fields.import)
+    throw notValid([{ path: "queue", message: "is not for a run of the past (import)" }]);
   const { config, dataset_file: dataset } = fields;
   const command = fields.command ? redactCommand(fields.command).command : undefined;
   const file =
@@ -180,7 +191,15 @@ function recordAttempts(db: Db, taskId: SQL, keyId: number, attempts: PastAttemp
 /** Splits what the client sent into columns, the rest (additional_args), and what to tell it. */
 function toRow({ fields, file }: NewTask) {
   const warnings: Warning[] = [...(file?.warnings ?? [])];
-  const { config, dataset_file, config_snapshot, datasets, import: imported, ...rest } = fields;
+  const {
+    config,
+    dataset_file,
+    config_snapshot,
+    datasets,
+    import: imported,
+    queue,
+    ...rest
+  } = fields;
   const explicit: Record<string, unknown> = {};
   const additional: Record<string, JsonValue> = {};
   for (const [name, value] of Object.entries(rest)) {
@@ -219,6 +238,7 @@ function toRow({ fields, file }: NewTask) {
     columns,
     warnings,
     datasets: datasets ?? [],
+    queue: queue ?? null,
     snapshot:
       file?.recognition.config ??
       (config_snapshot ? redact(redactJson(config_snapshot, "config_snapshot")) : null),
@@ -239,7 +259,13 @@ export async function registerTask(
   idempotencyKey: string | undefined,
   filename?: string,
 ) {
-  const { columns, warnings, datasets, snapshot, path, source, attempts } = toRow(input);
+  const { columns, warnings, datasets, queue, snapshot, path, source, attempts } = toRow(input);
+  if (queue && auth.box)
+    throw new ApiError(
+      403,
+      "not-allowed",
+      "A box key puts nothing into the queue: it would decide what other boxes run.",
+    );
   const registrationKey = idempotencyKey
     ? `${auth.userId}:${idempotencyKey}`
     : source !== undefined
@@ -260,20 +286,23 @@ export async function registerTask(
       keyId: auth.keyId,
       registrationKey,
       registrationHash: input.hash,
+      ...(queue && enqueued(queue)),
       parentTaskId: parent
         ? sql`(select id from training_task where id = ${parent} and deleted_at is null and ${readable(auth)})`
         : null,
     })
     .onConflictDoNothing({ target: trainingTask.registrationKey });
   const mine: SQL = sql`(select id from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash})`;
+  const dependsOn = queue?.depends_on ?? [];
   const statements: Statement[] = [
     indexInserted(db, made),
     audit(
       db,
       auth,
       "task.register",
-      sql`select id from training_task where registration_key = ${registrationKey} and changes() = 1`,
+      sql`select id from training_task where registration_key = ${registrationKey} and changes() = 1 and coalesce(queue_waiting, 0) >= 0`,
     ),
+    ...dependencyStatements(db, registrationKey, dependsOn),
   ];
   const { file } = input;
   if (file?.bytes || file?.dataset || snapshot !== null)
@@ -303,6 +332,7 @@ export async function registerTask(
   const [fresh, [row]] = idempotencyKey
     ? await batchAround(db, expire, [inserted, ...statements], found)
     : await batchAround(db, inserted, statements, found);
+  if (!row && dependsOn.length) throw await unknownDependencies(db, dependsOn);
   if (!row) throw new Error("the task's row did not come back");
   const { registrationHash, ...task } = row;
   if (parent && task.parentTaskId === null)

@@ -7,6 +7,7 @@ import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import { datasetAnswer, datasetsOf } from "../datasets/routes.ts";
 import { batchAround } from "../db/batch.ts";
 import { now, statuses, taskAttempt, taskConfig, trainingTask } from "../db/schema.ts";
+import { toLatin1 } from "../http/bytes.ts";
 import { encodeCursor, page, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
@@ -120,10 +121,6 @@ async function register(c: Context<App>) {
   const input = await readFileRegistration(bytes, query, contentType);
   return registerTask(db, auth, input, idempotencyKey, query.filename);
 }
-
-/** Bytes as the characters that btoa takes. */
-const toLatin1 = (bytes: Uint8Array) =>
-  Array.from(new Uint8Array(bytes), (byte) => String.fromCharCode(byte)).join("");
 
 const listQuery = z.strictObject({ ...pageQuery, ...taskChoice });
 

@@ -1,8 +1,15 @@
-import { and, desc, eq, isNull, lt, ne, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, isNull, lt, ne, or, type SQL, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { audit, ifChanged } from "../audit/audit.ts";
-import { type App, allow, readable, writable } from "../auth/middleware.ts";
+import {
+  type App,
+  allow,
+  readable,
+  reportable,
+  reportedOnce,
+  writable,
+} from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
 import {
   now,
@@ -385,7 +392,7 @@ export const taskWeights = new Hono<App>().post(
     const current = sql`max(${trainingTask.attempt}, 1)`;
     const mine = and(
       task,
-      writable(auth),
+      reportable(auth),
       sql`max(coalesce(${body.attempt ?? null}, ${trainingTask.attempt}), 1) = ${current}`,
     );
     const objectKey = `w/${taskId}/${crypto.randomUUID()}`;
@@ -445,9 +452,12 @@ export const taskWeights = new Hono<App>().post(
         ),
       ),
       db
-        .select({ attempt: trainingTask.attempt, mine: sql<number>`${writable(auth)}` })
+        .select({
+          attempt: trainingTask.attempt,
+          mine: sql<number>`${or(reportable(auth), reportedOnce(auth))}`,
+        })
         .from(trainingTask)
-        .where(and(task, readable(auth))),
+        .where(and(task, or(readable(auth), reportedOnce(auth)))),
     ]);
     if (row)
       return c.json({
@@ -562,7 +572,7 @@ export const weights = new Hono<App>()
     ),
     async (c) => {
       const weightId = c.req.valid("param").id;
-      const [row] = await byId(c, weightId, writable(c.var.auth));
+      const [row] = await byId(c, weightId, reportable(c.var.auth));
       if (!row) throw notFound(`weight ${weightId} of yours`);
       return c.json({ weight_id: row.id, upload: await uploadOf(c, row, c.req.valid("query")) });
     },
@@ -606,7 +616,7 @@ export const weights = new Hono<App>()
       const weightId = c.req.valid("param").id;
       const { db, auth, config } = c.var;
       const claimed = c.req.valid("json").parts ?? [];
-      const find = () => selectWeight(db, and(eq(weight.id, weightId), writable(auth)));
+      const find = () => selectWeight(db, and(eq(weight.id, weightId), reportable(auth)));
       const [row] = await find();
       if (!row) throw notFound(`weight ${weightId} of yours`);
       if (row.state === "complete") return c.json(toAnswer(row));

@@ -1,0 +1,140 @@
+import { and, eq, type SQL, sql } from "drizzle-orm";
+import { audit } from "../audit/audit.ts";
+import type { Auth } from "../auth/keys.ts";
+import type { Db } from "../db/client.ts";
+import { type JsonValue, now, taskConfig, trainingTask } from "../db/schema.ts";
+import { nextAttempt } from "../tasks/attempts.ts";
+import { taskColumns } from "../tasks/queries.ts";
+
+/** A box's slot that asks for work, and what it is. */
+export type Claimer = {
+  agent: string;
+  labels: string[];
+  memoryGb: number;
+  gpuInfo: string | null;
+  cudaVersion: string | null;
+  hourlyPrice: number | null;
+  nodeInfo: JsonValue;
+};
+
+/** Cards report up to about 7 % less than the memory they are sold with. */
+const TOLERANCE = 1.075;
+
+/** Whether a lane's labels are all among the box's: what is left of them when those are taken out. */
+const labelsFit = (labels: string[]): SQL =>
+  sql`trim(${labels.reduce<SQL>(
+    (left, label) => sql`replace(${left}, ${JSON.stringify(label)}, '')`,
+    sql`l.labels`,
+  )}, '[],') = ''`;
+const memoryFits = (memoryGb: number): SQL =>
+  sql`l.min_gpu_memory_gb <= ${Math.floor(memoryGb * TOLERANCE)}`;
+
+/** Whether the caller runs this user's tasks: a box that is not shared runs its owner's alone. */
+const serves = (auth: Auth, userId: SQL): SQL =>
+  sql`(${userId} = ${auth.userId} or (select not shared from box where key_id = ${auth.keyId}) is not 1)`;
+
+/** The tasks a slot holds without a heartbeat yet: those whose claim's answer may have been lost. */
+const unheard = (auth: Auth, agent: string): SQL =>
+  sql`(select h.id from training_task h join task_attempt a on a.task_id = h.id and a.attempt = h.attempt
+    where h.key_id = ${auth.keyId} and h.agent = ${agent} and h.status = 'running' and h.deleted_at is null
+      and a.received = 0 and a.status = 'running'
+    order by h.id limit 1)`;
+
+/**
+ * The task to give: of the user who has the fewest queued tasks running, then of the one served
+ * least recently; of that user's fitting lanes the head with the highest priority, then the oldest.
+ * One comparable text does what ORDER BY would, whose sorter counts every row once more.
+ */
+const bestTask = (auth: Auth, claimer: Claimer): SQL => sql`(
+  select head_task from (
+    select l.head_task, min(printf('%09d %s %08d %016d', coalesce(t.running, 0), coalesce(t.served_at, ''),
+      1000000 - l.head_priority, l.head_task))
+    from queue_lane l left join queue_turn t on t.user_id = l.user_id
+    where ${memoryFits(claimer.memoryGb)} and ${labelsFit(claimer.labels)} and ${serves(auth, sql`l.user_id`)}))`;
+
+/**
+ * Gives a slot the best task that fits it, in one atomic batch: the next attempt is opened for it.
+ * A slot that asks again before its first heartbeat gets the same task and attempt. `waiting`
+ * counts the ready tasks where there is none to give.
+ */
+export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
+  const { agent, gpuInfo, cudaVersion, hourlyPrice } = claimer;
+  const nodeInfo = claimer.nodeInfo === null ? null : JSON.stringify(claimer.nodeInfo);
+  const held = unheard(auth, agent);
+  const slot = and(
+    eq(trainingTask.keyId, auth.keyId),
+    eq(trainingTask.agent, agent),
+    sql`${trainingTask.status} = 'running'`,
+  );
+  const hardware = {
+    gpu_info: sql`coalesce(${gpuInfo}, gpu_info)`,
+    cuda_version: sql`coalesce(${cudaVersion}, cuda_version)`,
+    hourly_price: sql`coalesce(${hourlyPrice}, (select hourly_price from box where key_id = ${auth.keyId}), hourly_price)`,
+    node_info: sql`coalesce(${nodeInfo}, node_info)`,
+  };
+  const [, , , , , [found], [waiting]] = await db.batch([
+    db
+      .update(trainingTask)
+      .set({
+        status: "running",
+        attempt: nextAttempt,
+        keyId: auth.keyId,
+        agent,
+        startedAt: sql`coalesce(started_at, ${now})`,
+        heartbeatAt: now,
+        updatedAt: now,
+        finishedAt: null,
+        failureReason: null,
+        errorMessage: null,
+        exitCode: null,
+        cancelRequested: false,
+        gpuInfo: hardware.gpu_info,
+        cudaVersion: hardware.cuda_version,
+        hourlyPrice: hardware.hourly_price,
+        nodeInfo: hardware.node_info,
+      })
+      .where(
+        sql`id = (select ${bestTask(auth, claimer)} where ${held} is null)
+          and status = 'pending' and queue_waiting = 0 and deleted_at is null`,
+      ),
+    // A slot that asks again starts its lease anew.
+    db.update(trainingTask).set({ heartbeatAt: now }).where(sql`changes() = 0 and id = ${held}`),
+    db.run(sql`
+      insert into task_attempt (task_id, attempt, key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info)
+      select id, attempt, key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info
+      from training_task where ${slot} and not exists (
+        select 1 from task_attempt a where a.task_id = training_task.id and a.attempt = training_task.attempt)`),
+    audit(db, auth, "task.claim", sql`select ${held} as id where changes() = 1`, { agent }),
+    db.run(sql`
+      update box set claimed_at = ${now}, claimed_task = ${held} where key_id = ${auth.keyId} and changes() = 1`),
+    db
+      .select({
+        task: taskColumns,
+        config: {
+          format: taskConfig.format,
+          path: taskConfig.path,
+          sha256: taskConfig.sha256,
+          original: taskConfig.original,
+          datasetPath: taskConfig.datasetPath,
+          datasetOriginal: taskConfig.datasetOriginal,
+        },
+      })
+      .from(trainingTask)
+      .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
+      .where(sql`${trainingTask.id} = ${held}`),
+    db.all<{ ready: number; memory: number; labels: number }>(sql`
+      select total(l.ready) as ready,
+        total(iif(${memoryFits(claimer.memoryGb)}, 0, l.ready)) as memory,
+        total(iif(${labelsFit(claimer.labels)}, 0, l.ready)) as labels
+      from (select 1 where ${held} is null) cross join queue_lane l where ${serves(auth, sql`l.user_id`)}`),
+  ]);
+  return { found, waiting };
+}
+
+/** Whether there is a task that fits the slot: what a waiting claim looks for. */
+export async function anythingFits(db: Db, auth: Auth, claimer: Claimer): Promise<boolean> {
+  const [row] = await db.all(sql`
+    select 1 from queue_lane l where ${memoryFits(claimer.memoryGb)} and ${labelsFit(claimer.labels)}
+      and ${serves(auth, sql`l.user_id`)} limit 1`);
+  return row !== undefined;
+}
