@@ -21,6 +21,7 @@ import { logs } from "./logs/routes.ts";
 import { aliases } from "./models/aliases.ts";
 import { review, reviews } from "./models/review.ts";
 import { models } from "./models/routes.ts";
+import { requeue } from "./queue/requeue.ts";
 import { queue } from "./queue/routes.ts";
 import { leaderboard } from "./stats/leaderboard.ts";
 import { stats } from "./stats/routes.ts";
@@ -77,6 +78,7 @@ export const app = new Hono<App>()
   .route("/api/webhooks", webhooks)
   .route("/api/deliveries", deliveries)
   .route("/api/table", table)
+  .route("/api/tasks", requeue)
   .route("/api/queue", queue);
 
 app.notFound(async (c) => {

@@ -2,6 +2,8 @@ import { retryDeliveries, tellWebhooks } from "./alerts/outbox.ts";
 import { openDb } from "./db/client.ts";
 import { type Bindings, readConfig } from "./env.ts";
 import { settleLogs } from "./logs/settle.ts";
+import { advanceQueue } from "./queue/advance.ts";
+import { sweepLost } from "./queue/lost.ts";
 import { emptyTrash } from "./trash/purge.ts";
 import { sweepUploads } from "./weights/sweep.ts";
 
@@ -10,6 +12,8 @@ export async function runSchedule(env: Bindings): Promise<void> {
   const config = readConfig(env);
   const db = openDb(config);
   const jobs = {
+    sweepLost: () => sweepLost(db, config),
+    advanceQueue: () => advanceQueue(db),
     tellWebhooks: () => tellWebhooks({ db, env, config }),
     retryDeliveries: () => retryDeliveries({ db, env, config }),
     settleLogs: () => settleLogs(db),

@@ -164,6 +164,8 @@ describe("every route", () => {
     for (const [name, route] of Object.entries(routeTable)) {
       // A model's version stands on its own, whatever becomes of its run.
       if (name.includes(" /api/models")) continue;
+      // A claim is answered whether or not there is a task to give.
+      if (name === "POST /api/queue/claim") continue;
       const before = await newest();
       const asked = await route.ask(rowsOf(ledger, admin.owner));
       if (route.trash || (await newest()) === before) continue;

@@ -304,6 +304,18 @@ export const routeTable: Record<string, RouteRights> = {
     hidden: 409,
     audit: "task.delete",
   },
+  "POST /api/tasks/:id/retry": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => post(`/api/tasks/${await rows.task({ status: "failed" })}/retry`),
+    audit: "task.retry",
+  },
+  "POST /api/tasks/:id/requeue": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => post(`/api/tasks/${await rows.task()}/requeue`, { priority: 1 }),
+    audit: "task.requeue",
+  },
   "GET /api/queue": { scope: "tasks:read", reach: "none", ask: () => ({ path: "/api/queue" }) },
   "POST /api/queue/claim": {
     scope: "queue:claim",

@@ -361,7 +361,8 @@ export const lifecycle = new Hono<App>()
       return c.json({
         status: task.status,
         attempt: task.attempt,
-        cancel_requested: task.cancelRequested,
+        // One that was cancelled while its box was away is told when it comes back.
+        cancel_requested: task.cancelRequested || task.status === "cancelled",
         heartbeat_interval_sec: config.HEARTBEAT_INTERVAL_SEC,
       });
     },

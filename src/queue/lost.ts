@@ -1,0 +1,96 @@
+import { and, type SQL, sql } from "drizzle-orm";
+import { taskEvent } from "../alerts/events.ts";
+import type { Db } from "../db/client.ts";
+import { takeOutage } from "../db/outage.ts";
+import { now, taskAttempt, trainingTask } from "../db/schema.ts";
+import type { Config } from "../env.ts";
+import { lastSignOfLife, totals } from "../tasks/attempts.ts";
+
+/** Running tasks looked at in one statement, and statements a minute: the next minute goes on. */
+const LOOKED_AT = 5_000;
+const LOOKS_A_MINUTE = 4;
+/** Tasks given up in one batch. */
+const LOST_AT_ONCE = 250;
+/** The cron trigger fires once a minute: a longer pause means that the database was away. */
+const PAUSE_SEC = 90;
+
+const fromNow = (seconds: number) =>
+  sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${seconds} / 86400.0)`;
+
+/** When a running task was last heard of. */
+const heard = sql`coalesce(heartbeat_at, started_at, created_at)`;
+
+/**
+ * Gives up runs that nobody has heard of for LOST_AFTER_SEC: back to the queue while attempts are
+ * left, else `failed` with reason `lost`; `cancelled` where that was asked. Only the database's
+ * clock counts. After an outage everybody gets the whole time again, since boxes could not report.
+ * Answers with how many were given up.
+ */
+export async function sweepLost(db: Db, config: Config): Promise<number> {
+  const outage = takeOutage() >= config.LOST_AFTER_SEC * 250;
+  let lost = 0;
+  for (let look = 0; look < LOOKS_A_MINUTE; look++) {
+    const [[sweep], [seen]] = await db.batch([
+      db.all<{ deadline: string; due: number; place: number }>(sql`
+        insert into lost_sweep (id, swept_at, grace_until) values (1, ${now}, ${now})
+        on conflict do update set
+          grace_until = iif(swept_at < ${fromNow(-PAUSE_SEC)} or ${outage && look === 0}, ${fromNow(config.LOST_AFTER_SEC)}, grace_until),
+          swept_at = excluded.swept_at
+        returning ${fromNow(-config.LOST_AFTER_SEC)} as deadline, grace_until <= ${now} as due, place`),
+      db.all<{ count: number; last: number; stale: string }>(sql`
+        select count(*) as count, max(id) as last, json_group_array(id) filter (where ${heard} < deadline) as stale
+        from (select id, heartbeat_at, started_at, created_at, ${fromNow(-config.LOST_AFTER_SEC)} as deadline
+          from training_task indexed by training_task_status
+          where status = 'running' and deleted_at is null and id > (select place from lost_sweep)
+          order by id limit ${LOOKED_AT})`),
+    ]);
+    if (!sweep?.due || !seen) break;
+    const stale: number[] = JSON.parse(seen.stale);
+    const ids = stale.sort((a, b) => a - b).slice(0, LOST_AT_ONCE);
+    const more = ids.length < stale.length || seen.count === LOOKED_AT;
+    const place = !more ? 0 : ids.length < stale.length ? (ids.at(-1) ?? 0) : seen.last;
+    if (ids.length) await giveUp(db, ids, sweep.deadline, place);
+    else if (place !== sweep.place) await db.run(sql`update lost_sweep set place = ${place}`);
+    lost += ids.length;
+    if (!more) break;
+  }
+  return lost;
+}
+
+/** Gives up those of the tasks that are still not heard of since the deadline, in one batch. */
+async function giveUp(db: Db, ids: number[], deadline: string, place: number) {
+  const stale = sql`id in (select value from json_each(${JSON.stringify(ids)}))
+    and status = 'running' and deleted_at is null and ${heard} < ${deadline}`;
+  const again: SQL = sql`(not cancel_requested and queue_waiting is not null and attempt < attempt_limit)`;
+  // The tasks change last: until then each statement finds the same ones by what they are.
+  await db.batch([
+    db
+      .update(taskAttempt)
+      .set({
+        status: sql`(select iif(t.cancel_requested, 'cancelled', 'failed') from training_task t where t.id = task_id)`,
+        failureReason: sql`(select iif(t.cancel_requested, null, 'lost') from training_task t where t.id = task_id)`,
+        ...lastSignOfLife,
+      })
+      .where(
+        sql`status = 'running' and (task_id, attempt) in (select id, attempt from training_task where ${stale})`,
+      ),
+    taskEvent(
+      db,
+      "lost",
+      and(stale, sql`not cancel_requested`),
+      sql`json_object('heartbeat_at', heartbeat_at, 'agent', agent, 'requeued', json(iif(${again}, 'true', 'false')))`,
+    ),
+    db
+      .update(trainingTask)
+      .set({
+        status: sql`case when cancel_requested then 'cancelled' when ${again} then 'pending' else 'failed' end`,
+        failureReason: sql`iif(cancel_requested or ${again}, null, 'lost')`,
+        finishedAt: sql`iif(${again}, null, ${now})`,
+        settleAt: sql`iif(${again}, settle_at, ${now})`,
+        updatedAt: now,
+        ...totals,
+      })
+      .where(stale),
+    db.run(sql`update lost_sweep set place = ${place}`),
+  ]);
+}
