@@ -7,6 +7,8 @@ import { noteReach } from "./outage.ts";
 /** The database did not answer; the caller may try again. */
 export class DatabaseUnreachable extends Error {}
 
+/** After how long a database that does not answer counts as away. */
+const ANSWER_MS = 15_000;
 /** How often a call is sent that others' writes kept from its turn. */
 const BUSY_TRIES = 4;
 
@@ -34,7 +36,7 @@ export function openDb(config: Config, cost?: Cost) {
     for (let tries = 1; ; tries++) {
       let response: Response;
       try {
-        response = await fetch(request.clone());
+        response = await fetch(request.clone(), { signal: AbortSignal.timeout(ANSWER_MS) });
       } catch (cause) {
         noteReach(false);
         throw new DatabaseUnreachable("the database cannot be reached", { cause });

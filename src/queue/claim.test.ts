@@ -20,6 +20,19 @@ const enqueue = async (
   (await ledger.call("/api/tasks", { key, json: { task_name: "queued", queue, ...fields } }))
     .task_id;
 
+/** Asks until it is answered, as an agent does: 503 and Retry-After say that it may. */
+async function claimAnyhow(agent: string): Promise<number | null> {
+  for (let tries = 0; tries < 10; tries++) {
+    const sent = { key: admin.key, json: { agent } };
+    const response = await ledger.request("/api/queue/claim", sent);
+    const answer: { task: { id: number } | null } = await response.json();
+    if (response.status === 200) return answer.task?.id ?? null;
+    expect(response.status).toBe(503);
+    expect(response.headers.get("Retry-After")).not.toBe(null);
+  }
+  throw new Error("ten answers of 503");
+}
+
 const claim = (agent: string, more: Record<string, unknown> = {}, key = admin.key) =>
   ledger.call("/api/queue/claim", { key, json: { agent, ...more } });
 
@@ -167,15 +180,15 @@ describe("claim", () => {
 
   it("gives 50 that ask at once 50 different tasks", async () => {
     for (let i = 0; i < 60; i++) await enqueue({ priority: i % 3 });
-    const got = await Promise.all(Array.from({ length: 50 }, (_, i) => claimed(`agent ${i}`)));
+    const got = await Promise.all(Array.from({ length: 50 }, (_, i) => claimAnyhow(`agent ${i}`)));
     expect(new Set(got).size).toBe(50);
     expect(got).not.toContain(null);
     await lanesAgree();
-    const rest = await Promise.all(Array.from({ length: 50 }, (_, i) => claimed(`late ${i}`)));
+    const rest = await Promise.all(Array.from({ length: 50 }, (_, i) => claimAnyhow(`late ${i}`)));
     expect(rest.filter((id) => id !== null)).toHaveLength(10);
     expect(new Set([...got, ...rest]).size).toBe(61);
     await lanesAgree();
-  }, 60_000);
+  }, 120_000);
 
   it("waits for a task when asked to", async () => {
     const begun = Date.now();
