@@ -54,6 +54,7 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
     db
       .select({
         id: webhook.id,
+        owner: webhook.userId,
         kinds: webhook.kinds,
         groups: webhook.groups,
         users: webhook.users,
@@ -69,7 +70,7 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
   const wanted = events.flatMap((fact) =>
     webhooks
       .filter((hook) => wants(hook, fact, Date.parse(clock.now)))
-      .map((hook) => ({ eventId: fact.id, webhookId: hook.id })),
+      .map((hook) => ({ eventId: fact.id, webhookId: hook.id, userId: hook.owner })),
   );
   const advance = db
     .insert(alertCursor)

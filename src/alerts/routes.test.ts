@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, inject, it } from "vitest";
-import { freshLedger, type Ledger } from "../../test/harness.ts";
+import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
 import { recordEvent } from "./events.ts";
 import { tellWebhooks, wants } from "./outbox.ts";
 
@@ -194,3 +194,45 @@ describe("what is sent where", () => {
     expect(after.id).not.toBe(before.id);
   });
 });
+
+it("the delivery log costs what it shows, not what there is", async () => {
+  const own = await freshLedger();
+  const [anna, ben, boss] = [await own.key(), await own.key(), await own.key({ role: "admin" })];
+  const hook = async (key: string) =>
+    (await own.call("/api/webhooks", { key, json: { name: "w", url: "https://example.com" } })).id;
+  const [hers, other, his] = [await hook(anna.key), await hook(anna.key), await hook(ben.key)];
+  const count = 30_000;
+  await own.db.run(sql`
+    with recursive n(i) as (select 1 union all select i + 1 from n where i < ${count})
+    insert into event (id, kind, subject, subject_id, attempt, name) select i, 'failed', 'task', i, 1, 'n' from n`);
+  // Every tenth to Anna's second webhook, every thousandth dead.
+  await own.db.run(sql`
+    insert into delivery (event_id, webhook_id, user_id, state)
+    select id, iif(id % 10 = 0, ${other}, ${hers}), ${anna.userId}, iif(id % 1000 = 0, 'dead', 'delivered') from event
+    union all select id, ${his}, ${ben.userId}, 'delivered' from event`);
+  for (const [query, key, items] of [
+    ["", anna.key, 50],
+    ["", boss.key, 50],
+    [`webhook=${hers}`, anna.key, 50],
+    [`webhook=${other}&state=dead`, anna.key, 30],
+    [`webhook=${his}`, anna.key, 0],
+    ["event=777", anna.key, 1],
+    ["event=777", boss.key, 2],
+    ["state=delivered", ben.key, 50],
+    ["state=dead", anna.key, 30],
+    ["state=dead", ben.key, 0],
+    ["state=dead", boss.key, 30],
+    ["state=waiting", boss.key, 0],
+  ] as const) {
+    const asked = `/api/deliveries?${query}`;
+    await own.request(asked, { key });
+    const response = await own.request(asked, { key });
+    const body: { items: unknown[]; next_cursor: string | null } = await response.json();
+    expect(body.items.length, query).toBe(items);
+    expect(costOf(response).read, query).toBeLessThanOrEqual(310);
+    if (body.next_cursor) {
+      const next = await own.request(`${asked}&cursor=${body.next_cursor}`, { key });
+      expect(costOf(next).read, query).toBeLessThanOrEqual(310);
+    }
+  }
+}, 60_000);

@@ -877,6 +877,8 @@ export const delivery = sqliteTable(
     webhookId: integer()
       .notNull()
       .references(() => webhook.id),
+    /** Whose webhook it is: their log is found by it. */
+    userId: integer(),
     state: text({ enum: deliveryStates }).notNull().default("waiting"),
     attempts: integer().notNull().default(0),
     /** When it may be tried next; while one try is under way, when that one counts as lost. */
@@ -890,7 +892,9 @@ export const delivery = sqliteTable(
   (t) => [
     uniqueIndex("delivery_once").on(t.eventId, t.webhookId),
     index("delivery_webhook").on(t.webhookId),
+    index("delivery_user").on(t.userId),
     index("delivery_due").on(t.nextAt).where(sql`state = 'waiting'`),
+    index("delivery_open").on(t.id).where(sql`state <> 'delivered'`),
     check("delivery_state", oneOf(t.state, deliveryStates)),
   ],
 );
