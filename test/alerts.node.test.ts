@@ -104,7 +104,11 @@ function actions(stack: Stack) {
 const hmac = (key: string | Buffer, text: string) =>
   createHmac("sha256", key).update(text).digest("base64");
 
-const settings = { ALLOW_INSIDE_WEBHOOKS: "true", ALERT_RETRY_SEC: "1", PUBLIC_URL: "" };
+const settings = {
+  ALLOW_INSIDE_WEBHOOKS: "true",
+  ALERT_RETRY_SEC: "1",
+  PUBLIC_URL: "https://ledger.example/",
+};
 
 describe("through the queue", () => {
   let stack: Stack;
@@ -178,7 +182,10 @@ describe("through the queue", () => {
       },
     });
 
-    const [block] = of("slack").json.blocks;
+    const link = `https://ledger.example/runs/${id}`;
+    expect(generic.json.data.link).toBe(link);
+    const [block, more] = of("slack").json.blocks;
+    expect(more.text).toEqual({ type: "mrkdwn", text: `<${link}|Open the run>` });
     expect(of("slack").json.text).not.toMatch(/<[!@]/);
     expect(block.text.type).toBe("plain_text");
     expect(block.text.text).not.toMatch(/[<>]/);
@@ -189,6 +196,7 @@ describe("through the queue", () => {
     const discord = of("discord").json;
     expect(discord.allowed_mentions).toEqual({ parse: [] });
     expect(discord.content).toBeUndefined();
+    expect(discord.embeds[0].url).toBe(link);
     expect(discord.embeds[0].title).toContain("\\*\\*b\\*\\* \\`c\\`");
     expect(discord.embeds[0].title).toContain("\\[l\\]\\(http\\://l\\)");
     expect(discord.embeds[0].description).toContain("Reason\\: oom");
@@ -408,7 +416,8 @@ describe("through the queue", () => {
     stack.killDatabase();
     stack.killWorker();
     broken = false;
-    await stack.reviveDatabase();
+    // The killed one may hold its port a moment longer.
+    await eventually("the database", () => stack.reviveDatabase().then(() => true));
     await stack.reviveWorker();
     await act.inDatabase((db) =>
       db.run(

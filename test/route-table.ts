@@ -120,7 +120,12 @@ export function rowsOf(ledger: Ledger, owner: Owner) {
       .returning({ id: event.id });
     const made = await db
       .insert(delivery)
-      .values({ eventId: first(told).id, webhookId: await hook(), state: "dead" })
+      .values({
+        eventId: first(told).id,
+        webhookId: await hook(),
+        userId: owner.userId,
+        state: "dead",
+      })
       .returning({ id: delivery.id });
     return first(made).id;
   }

@@ -185,11 +185,17 @@ export async function makeMessage(
     }
     // https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
     case "slack": {
-      const content = forSlack([title, ...lines].join("\n")).slice(0, 2800);
-      const full = link ? `${content}\n${link}` : content;
+      const content = forSlack([title, ...lines].join("\n")).slice(0, 2900);
+      const section = (type: "plain_text" | "mrkdwn", text: string) => ({
+        type: "section",
+        text: { type, text },
+      });
       return message({
         text: forSlack(title),
-        blocks: [{ type: "section", text: { type: "plain_text", emoji: false, text: full } }],
+        blocks: [
+          section("plain_text", content),
+          ...(link ? [section("mrkdwn", `<${forSlack(link)}|Open the run>`)] : []),
+        ],
       });
     }
     // https://docs.discord.com/developers/resources/webhook#execute-webhook

@@ -70,7 +70,7 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
   const wanted = events.flatMap((fact) =>
     webhooks
       .filter((hook) => wants(hook, fact, Date.parse(clock.now)))
-      .map((hook) => ({ eventId: fact.id, webhookId: hook.id, userId: hook.owner })),
+      .map((hook) => [fact.id, hook.id, hook.owner]),
   );
   const advance = db
     .insert(alertCursor)
@@ -84,7 +84,11 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
     return;
   }
   const [made] = await db.batch([
-    db.insert(delivery).values(wanted).onConflictDoNothing().returning({ id: delivery.id }),
+    // One parameter, however many there are.
+    db.all<{ id: number }>(sql`
+      insert into delivery (event_id, webhook_id, user_id)
+      select value ->> 0, value ->> 1, value ->> 2 from json_each(${JSON.stringify(wanted)}) where true
+      on conflict do nothing returning id`),
     advance,
   ]);
   await dispatch(

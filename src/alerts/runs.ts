@@ -22,14 +22,14 @@ export function endEvents(
     'failure_reason', failure_reason, 'exit_code', exit_code, 'error_message', substr(error_message, 1, 2000))`;
   // A run too short for a second heartbeat has nobody else to tell of its lost loss.
   const odd = (name: string) => sql`summary ->> ${`$."${name}".nonfinite_count`}`;
-  const lost = taskEvent(
+  const diverged = taskEvent(
     db,
     "loss_diverged",
     sql`${ended} and (
       select coalesce(${sql.join(lossNames.map(odd), sql`, `)}) from task_attempt where task_id = ${taskId} and attempt = ${attempt}
     ) > 0`,
   );
-  if (status === "failed") return [lost, taskEvent(db, "failed", ended, how)];
+  if (status === "failed") return [diverged, taskEvent(db, "failed", ended, how)];
   // The first run of a group is no news. The condition is that of the index training_task_best.
   const best = sql`(
     select o.final_loss from training_task o
@@ -37,7 +37,7 @@ export function endEvents(
       and o.experiment_group is not null and o.deleted_at is null and o.id <> t.id
     order by o.final_loss limit 1)`;
   return [
-    lost,
+    diverged,
     taskEvent(db, "finished", ended, how),
     recordEvent(
       db,
