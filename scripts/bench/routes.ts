@@ -91,6 +91,60 @@ export const routes: Measured[] = [
     path: () => query("/api/tasks", { filter: "lora_rank = 64 and final_loss < 0.3" }),
   },
   {
+    name: "list 50, a filter that nothing matches",
+    route: "/api/tasks",
+    path: () => query("/api/tasks", { filter: "lora_rank = 7" }),
+    budget: rows(2, 200_010, 0),
+    times: 10,
+  },
+  {
+    name: "list 50, words",
+    route: "/api/tasks",
+    path: () => query("/api/tasks", { q: "group 7" }),
+    budget: rows(1, 260, 0),
+  },
+  {
+    name: "list 50, by final_loss",
+    route: "/api/tasks",
+    path: () => query("/api/tasks", { order_by: "final_loss" }),
+    budget: rows(1, 260, 0),
+  },
+  {
+    name: "list 50, by lora_rank (no index)",
+    route: "/api/tasks",
+    path: () => query("/api/tasks", { order_by: "lora_rank" }),
+    times: 3,
+  },
+  {
+    name: "convergence and loss by batch size",
+    route: "/api/stats/tasks",
+    path: () =>
+      query("/api/stats/tasks", {
+        group_by: "batch_size",
+        select: "count,avg(convergence_step),avg(final_loss)",
+      }),
+    times: 10,
+  },
+  {
+    name: "count by status",
+    route: "/api/stats/tasks",
+    path: () => query("/api/stats/tasks", { group_by: "status" }),
+    times: 10,
+  },
+  { name: "the best 20", route: "/api/leaderboard", budget: rows(1, 160, 0) },
+  {
+    name: "influence on final_loss",
+    route: "/api/stats/influence",
+    budget: rows(1, 10_000, 0),
+    times: 10,
+  },
+  {
+    name: "compare 3",
+    route: "/api/tasks/compare",
+    path: ({ ended }) => query("/api/tasks/compare", { ids: [ended, ended - 1, ended - 2].join() }),
+    times: 10,
+  },
+  {
     name: "one task",
     route: "/api/tasks/:id",
     path: (held) => `/api/tasks/${held.ended}`,

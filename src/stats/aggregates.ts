@@ -1,8 +1,7 @@
 import { and, type SQL, sql } from "drizzle-orm";
-import { columnOf, splitFields } from "../filter/compile.ts";
-import { FilterError, parseField } from "../filter/parse.ts";
+import { splitFields } from "../filter/compile.ts";
 import { notValid } from "../http/validate.ts";
-import { type Chosen, withWords } from "../tasks/choice.ts";
+import { type Chosen, fieldOf, withWords } from "../tasks/choice.ts";
 import { narrowing } from "../tasks/queries.ts";
 
 /** Tasks that an aggregate looks at at most where no index serves its filter. */
@@ -13,16 +12,6 @@ const DRAWN = 20_000;
 const LEAST_DRAWN = 500;
 const MOST_GROUPINGS = 4;
 const MOST_SELECTED = 20;
-
-/** A field of a request by its name there. Throws ApiError 422. */
-export function fieldOf(path: string, name: string) {
-  try {
-    return columnOf(parseField(name));
-  } catch (error) {
-    if (!(error instanceof FilterError)) throw error;
-    throw notValid([{ path, message: `${name}: ${error.message}` }]);
-  }
-}
 
 const buckets: Record<string, (time: SQL) => SQL> = {
   hour: (time) => sql`substr(${time}, 1, 13)`,

@@ -4,13 +4,12 @@ import { etag } from "hono/etag";
 import * as z from "zod";
 import { type App, allow, readable } from "../auth/middleware.ts";
 import { auditEntry, statuses, trainingTask } from "../db/schema.ts";
-import { columnOf, splitFields } from "../filter/compile.ts";
-import { FilterError, parseField } from "../filter/parse.ts";
+import { splitFields } from "../filter/compile.ts";
 import { encodeCursor, page, pageQuery } from "../http/page.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 import { lossNames } from "../logs/read.ts";
-import { choiceName, chooseTasks, placeOf, taskChoice } from "../tasks/choice.ts";
+import { choiceName, chooseTasks, fieldOf, placeOf, taskChoice } from "../tasks/choice.ts";
 import { listTasks, taskColumns } from "../tasks/queries.ts";
 import { readSparklines } from "./sparklines.ts";
 
@@ -52,15 +51,10 @@ const standing = z.object({
 
 /** A field as a table shows it: texts are cut, for a prompt of 20,000 characters is no cell. */
 function fieldSql(name: string): SQL {
-  try {
-    const { sql: column, type } = columnOf(parseField(name));
-    return type === "text" || type === "any"
-      ? sql`(case when typeof(${column}) = 'text' then substr(${column}, 1, 300) else ${column} end)`
-      : column;
-  } catch (error) {
-    if (!(error instanceof FilterError)) throw error;
-    throw notValid([{ path: "fields", message: `${name}: ${error.message}` }]);
-  }
+  const { sql: column, type } = fieldOf("fields", name);
+  return type === "text" || type === "any"
+    ? sql`(case when typeof(${column}) = 'text' then substr(${column}, 1, 300) else ${column} end)`
+    : column;
 }
 
 const ids = z

@@ -2,11 +2,19 @@ import { and, isNotNull, isNull, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
 import type { Auth } from "../auth/keys.ts";
 import { statuses, trainingTask } from "../db/schema.ts";
-import { filterTerms, type Order, parseOrder, type Term, type Value } from "../filter/compile.ts";
-import { FilterError } from "../filter/parse.ts";
+import {
+  columnOf,
+  filterTerms,
+  type Order,
+  parseOrder,
+  type Term,
+  type Value,
+} from "../filter/compile.ts";
+import { FilterError, parseField } from "../filter/parse.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { decodeCursor } from "../http/page.ts";
 import { ApiError } from "../http/problem.ts";
+import { notValid } from "../http/validate.ts";
 import { matching } from "../search/words.ts";
 
 /** A filter as a parameter or field. */
@@ -54,6 +62,16 @@ export function explained<T>(path: string, make: () => T): T {
       `The ${path} is not right at character ${error.position}: ${error.message}.`,
       { errors: [{ path, message: error.message }], extra: { position: error.position } },
     );
+  }
+}
+
+/** A field that the parameter `path` names. Throws ApiError 422. */
+export function fieldOf(path: string, name: string) {
+  try {
+    return columnOf(parseField(name));
+  } catch (error) {
+    if (!(error instanceof FilterError)) throw error;
+    throw notValid([{ path, message: `${name}: ${error.message}` }]);
   }
 }
 
