@@ -9,7 +9,8 @@ import re
 
 _LINE = re.compile(
     r"^(?P<desc>[^|]*?):?\s*(?P<percent>\d+)%\|[^|]*\|\s*(?P<step>\d+)/(?P<total>\d+)\s*"
-    r"\[(?P<elapsed>[\d:]+)<(?P<left>[\d:?]+(?: day[s]?, [\d:]+)?),\s*(?P<rate>[^,\]]*)(?:,\s*(?P<postfix>[^\]]*))?\]"
+    # Negative where the clock was set back meanwhile.
+    r"\[(?P<elapsed>-?[\d:]+)<(?P<left>-?[\d:?]+(?: day[s]?, [\d:]+)?),\s*(?P<rate>[^,\]]*)(?:,\s*(?P<postfix>[^\]]*))?\]"
 )
 _VALUE = re.compile(
     r"([A-Za-z_][\w./ ]*?)\s*[=:]\s*([-+]?(?:nan|inf(?:inity)?|\d[\d.]*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?))(?=[,\s]|$)",
