@@ -45,6 +45,8 @@ const variables = z.object({
   LOSS_DIVERGED_MULTIPLE: number(5, 1.1, 1e6),
   /** A run whose box lives but makes no step for so many minutes is told as `stalled`. */
   STALLED_AFTER_MIN: number(30, 0.001, 10_080),
+  /** A paid box that for so many minutes neither pulls a task nor makes a step is told as `box_idle`. */
+  BOX_IDLE_AFTER_MIN: number(20, 0.001, 10_080),
   /** Lets webhooks point to this machine and private networks, for local use. */
   ALLOW_INSIDE_WEBHOOKS: z.stringbool().default(false),
   /** Seconds before a failed alert is tried again; each time twice as long, at most 15 minutes. */

@@ -1,3 +1,4 @@
+import { tellIdleBoxes } from "./alerts/boxes.ts";
 import { retryDeliveries, tellWebhooks } from "./alerts/outbox.ts";
 import { openDb } from "./db/client.ts";
 import { type Bindings, readConfig } from "./env.ts";
@@ -14,6 +15,7 @@ export async function runSchedule(env: Bindings): Promise<void> {
   const jobs = {
     sweepLost: () => sweepLost(db, config),
     advanceQueue: () => advanceQueue(db),
+    tellIdleBoxes: () => tellIdleBoxes(db, config),
     tellWebhooks: () => tellWebhooks({ db, env, config }),
     retryDeliveries: () => retryDeliveries({ db, env, config }),
     settleLogs: () => settleLogs(db),

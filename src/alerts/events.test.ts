@@ -1,6 +1,8 @@
 import { sql } from "drizzle-orm";
 import { beforeAll, expect, it } from "vitest";
 import { freshLedger, type Ledger, unique } from "../../test/harness.ts";
+import { box, trainingTask } from "../db/schema.ts";
+import { tellIdleBoxes } from "./boxes.ts";
 
 let ledger: Ledger;
 let key: string;
@@ -142,4 +144,67 @@ it("tells a run that lives and makes no steps", async () => {
   expect(await kinds(stuck)).toEqual(["stalled"]);
   expect(await kinds(moving)).toEqual([]);
   expect(await kinds(silent)).toEqual(["stalled"]);
+});
+
+it("tells of a paid box that neither pulls nor makes steps, once each time it falls idle", async () => {
+  const own = await freshLedger({ BOX_IDLE_AFTER_MIN: "10" });
+  const { userId, keyId } = await own.key();
+  const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+  const boxes: Record<string, Partial<typeof box.$inferInsert>> = {
+    idle: {},
+    "never paid for": { hourlyPrice: null },
+    free: { hourlyPrice: 0 },
+    gone: { revokedAt: ago(1) },
+    new: { enrolledAt: ago(9) },
+    pulled: { claimedAt: ago(9) },
+  };
+  let key = keyId;
+  for (const [name, more] of Object.entries(boxes))
+    await own.db.insert(box).values({
+      userId,
+      keyId: key++,
+      name,
+      shared: false,
+      hourlyPrice: 0.4,
+      enrolledAt: ago(60),
+      ...more,
+    });
+  const task = async (name: string, fields: Partial<typeof trainingTask.$inferInsert>) => {
+    const keyId = key++;
+    const [made] = await own.db
+      .insert(trainingTask)
+      .values({
+        userId,
+        keyId,
+        taskName: "t",
+        agent: "slot",
+        attempt: 1,
+        registrationKey: unique("k"),
+        registrationHash: "h",
+        ...fields,
+      })
+      .returning({ id: trainingTask.id });
+    const row = { userId, keyId, name, shared: false, hourlyPrice: 0.4, enrolledAt: ago(60) };
+    await own.db.insert(box).values({ ...row, claimedAt: ago(50), claimedTask: made?.id });
+    return made?.id;
+  };
+  const watch = (minutes: number) => JSON.stringify({ attempt: 1, step: 5, at: ago(minutes) });
+  await task("training", { status: "running", watch: watch(2) });
+  const stuck = await task("stuck", { status: "running", watch: watch(30) });
+  await task("just done", { status: "success", finishedAt: ago(3) });
+  await task("done", { status: "failed", finishedAt: ago(20) });
+  const told = async () => {
+    await tellIdleBoxes(own.db, own.config);
+    const rows = await own.db.all<{ name: string }>(
+      sql`select name from event where kind = 'box_idle' and subject = 'box' order by name`,
+    );
+    return rows.map(({ name }) => name);
+  };
+  expect(await told()).toEqual(["done", "idle", "stuck"]);
+  expect(await told()).toEqual(["done", "idle", "stuck"]);
+  await own.db
+    .update(trainingTask)
+    .set({ watch: watch(12) })
+    .where(sql`id = ${stuck}`);
+  expect(await told()).toEqual(["done", "idle", "stuck", "stuck"]);
 });

@@ -46,6 +46,8 @@ const labels: Record<string, string> = {
   level_before: "Level before",
   step: "Step",
   since: "Since",
+  gpu_info: "GPU",
+  hourly_price: "Price an hour",
   final_loss: "Final loss",
   best_before: "Best before",
   total_duration_sec: "Duration",
