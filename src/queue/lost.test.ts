@@ -206,6 +206,58 @@ describe("a lease that ends", () => {
   });
 });
 
+describe("a box that is taken away", () => {
+  const preempted = (id: number, attempt: number, status = 200) =>
+    ledger.call(
+      `/api/tasks/${id}/finish`,
+      {
+        key: box.key,
+        json: { attempt, status: "failed", failure_reason: "preempted", last_seq: 2 },
+      },
+      status,
+    );
+
+  it("gives its run to another, and is heard out without taking it back", async () => {
+    const id = await register({ queue: { max_attempts: 2 } });
+    await claim("a");
+    await beat(id, 1, 1, 200, box.key, { logs: [{ step: 1, metrics: { loss: 0.5 } }] });
+    const { task: given, missing } = await preempted(id, 1);
+    expect(given).toMatchObject({ status: "pending", failure_reason: null, finished_at: null });
+    expect(missing).toEqual([{ from: 2, to: 2 }]);
+    expect((await preempted(id, 1)).task.status).toBe("pending");
+    const late = await beat(id, 1, 2, 200, box.key, {
+      logs: [{ step: 2, metrics: { loss: 0.4 } }],
+    });
+    expect(late.status).toBe("pending");
+    expect(await events()).toEqual([]);
+    expect(await turns()).toEqual([]);
+    expect(await claim("b")).toMatchObject({ task: { id }, attempt: 2 });
+    await beat(id, 1, 3, 409);
+    expect((await task(id)).attempts).toMatchObject([
+      { attempt: 2, status: "running" },
+      { attempt: 1, status: "failed", failure_reason: "preempted", points: 2 },
+    ]);
+    // That was its last attempt.
+    expect((await preempted(id, 2)).task).toMatchObject({
+      status: "failed",
+      failure_reason: "preempted",
+    });
+    expect((await events()).map(({ kind, attempt }) => [kind, attempt])).toEqual([["failed", 2]]);
+  });
+
+  it("ends a run that was not in the queue, or that was to be cancelled", async () => {
+    const plain = await register();
+    await beat(plain, 1, 1, 200, anna.key);
+    const json = { status: "failed", failure_reason: "preempted" };
+    const { task: ended } = await post(`/api/tasks/${plain}/finish`, json);
+    expect(ended).toMatchObject({ status: "failed", failure_reason: "preempted" });
+    const unwanted = await register({ queue: {} });
+    await claim("a");
+    await post(`/api/tasks/${unwanted}/cancel`);
+    expect((await preempted(unwanted, 1)).task).toMatchObject({ status: "cancelled" });
+  });
+});
+
 describe("people", () => {
   it("take a running task from its box, which is told at its next heartbeat", async () => {
     const id = await register({ queue: { labels: ["x"] } });

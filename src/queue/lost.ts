@@ -1,10 +1,10 @@
-import { and, type SQL, sql } from "drizzle-orm";
+import { and, sql } from "drizzle-orm";
 import { taskEvent } from "../alerts/events.ts";
 import type { Db } from "../db/client.ts";
 import { takeOutage } from "../db/outage.ts";
 import { now, taskAttempt, trainingTask } from "../db/schema.ts";
 import type { Config } from "../env.ts";
-import { lastSignOfLife, totals } from "../tasks/attempts.ts";
+import { goesBack, lastSignOfLife, totals } from "../tasks/attempts.ts";
 
 /** Running tasks looked at in one statement, and statements a minute: the next minute goes on. */
 const LOOKED_AT = 5_000;
@@ -61,7 +61,6 @@ export async function sweepLost(db: Db, config: Config): Promise<number> {
 async function giveUp(db: Db, ids: number[], deadline: string, place: number) {
   const stale = sql`id in (select value from json_each(${JSON.stringify(ids)}))
     and status = 'running' and deleted_at is null and ${heard} < ${deadline}`;
-  const again: SQL = sql`(not cancel_requested and queue_waiting is not null and attempt < attempt_limit)`;
   // The tasks change last: until then each statement finds the same ones by what they are.
   await db.batch([
     db
@@ -78,15 +77,15 @@ async function giveUp(db: Db, ids: number[], deadline: string, place: number) {
       db,
       "lost",
       and(stale, sql`not cancel_requested`),
-      sql`json_object('heartbeat_at', heartbeat_at, 'agent', agent, 'requeued', json(iif(${again}, 'true', 'false')))`,
+      sql`json_object('heartbeat_at', heartbeat_at, 'agent', agent, 'requeued', json(iif(${goesBack}, 'true', 'false')))`,
     ),
     db
       .update(trainingTask)
       .set({
-        status: sql`case when cancel_requested then 'cancelled' when ${again} then 'pending' else 'failed' end`,
-        failureReason: sql`iif(cancel_requested or ${again}, null, 'lost')`,
-        finishedAt: sql`iif(${again}, null, ${now})`,
-        settleAt: sql`iif(${again}, settle_at, ${now})`,
+        status: sql`case when cancel_requested then 'cancelled' when ${goesBack} then 'pending' else 'failed' end`,
+        failureReason: sql`iif(cancel_requested or ${goesBack}, null, 'lost')`,
+        finishedAt: sql`iif(${goesBack}, null, ${now})`,
+        settleAt: sql`iif(${goesBack}, settle_at, ${now})`,
         updatedAt: now,
         ...totals,
       })

@@ -21,3 +21,6 @@ export const totals = {
   totalDurationSec: sql<number>`(select sum(duration_sec) from task_attempt a where a.task_id = training_task.id)`,
   cost: sql<number>`(select sum(cost) from task_attempt a where a.task_id = training_task.id)`,
 };
+
+/** Whether a queued task whose box is gone waits for another box, rather than having failed. */
+export const goesBack = sql`(not cancel_requested and queue_waiting is not null and attempt < attempt_limit)`;

@@ -16,7 +16,7 @@ import { appendPoints, attemptAssignments, prepareAppend } from "../logs/append.
 import { logEntry, toSegment } from "../logs/points.ts";
 import { readForSettling, settle } from "../logs/settle.ts";
 import { redactJson, redactText } from "../secrets/redact.ts";
-import { lastSignOfLife, nextAttempt, totals } from "./attempts.ts";
+import { goesBack, lastSignOfLife, nextAttempt, totals } from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
 import { taskColumns } from "./queries.ts";
 
@@ -30,8 +30,12 @@ const hardware = {
   hourly_price: writableFields.hourly_price.nullish(),
 };
 
-/** States that a heartbeat makes or keeps `running`: a run merely thought lost comes back. */
-const alive = sql`(status in ('pending', 'running') or (status = 'failed' and failure_reason = 'lost'))`;
+/**
+ * States that a heartbeat makes or keeps `running`: a run merely thought lost comes back, and one
+ * that its box gave back does not.
+ */
+const alive = sql`(status = 'running' or (status = 'failed' and failure_reason = 'lost') or (status = 'pending' and not exists (
+  select 1 from task_attempt a where a.task_id = training_task.id and a.attempt = training_task.attempt and a.failure_reason = 'preempted')))`;
 const current = sql`max(${trainingTask.attempt}, 1)`;
 
 /** The task, its attempt being the one meant, if the caller may report on it. */
@@ -411,7 +415,7 @@ export const lifecycle = new Hono<App>()
     describe({
       summary: "Set how a run ended",
       description:
-        "A final_loss that is not given is the mean of the last tenth (at most 100 points) of `loss`. `missing` names the ranges of seq that never came; they are still accepted.",
+        "A final_loss that is not given is the mean of the last tenth (at most 100 points) of `loss`. A queued run that ends as `failed` with reason `preempted` waits for another box while it has attempts left. `missing` names the ranges of seq that never came; they are still accepted.",
       tag: "Runs",
       answer: {
         schema: z.object({
@@ -445,6 +449,8 @@ export const lifecycle = new Hono<App>()
       const finalLoss =
         typeof body.final_loss === "string" ? null : (body.final_loss ?? figures.finalLoss);
       const attempt = Math.max(read.attempt, 1);
+      // A box that is taken away while it runs a queued task gives it back.
+      const preempted = reason === "preempted";
       const open = and(meant(taskId, auth, attempt), alive);
       const [, ended, , , , , [task], [numbers]] = await db.batch([
         // A run that ends before its first heartbeat, or came back from the dead, passes `running`.
@@ -460,15 +466,19 @@ export const lifecycle = new Hono<App>()
         db
           .update(trainingTask)
           .set({
-            status,
-            failureReason: reason,
+            status: preempted
+              ? sql`case when cancel_requested then 'cancelled' when ${goesBack} then 'pending' else 'failed' end`
+              : status,
+            failureReason: preempted
+              ? sql`iif(cancel_requested or ${goesBack}, null, 'preempted')`
+              : reason,
             errorMessage,
             exitCode: body.exit_code ?? null,
             finalLoss,
             finalLossReported: body.final_loss !== undefined && body.final_loss !== null,
             convergenceStep: figures.convergenceStep,
             cancelRequested: false,
-            finishedAt: now,
+            finishedAt: preempted ? sql`iif(${goesBack}, null, ${now})` : now,
             heartbeatAt: now,
             updatedAt: now,
             settleAt: figures.complete ? null : now,
@@ -497,7 +507,7 @@ export const lifecycle = new Hono<App>()
         ...endEvents(db, taskId, attempt, status),
       ]);
       if (!task) return explain(db, taskId, auth, attempt);
-      if (!ended[0] && task.status !== status)
+      if (!ended[0] && task.status !== status && !(preempted && task.status === "pending"))
         throw new ApiError(
           409,
           "already-finished",
