@@ -6,6 +6,7 @@ import sys
 
 from . import __version__, say, settings
 from .commands import credentials, recorded
+from .commands.agent import agent
 from .commands.cancel import cancel
 from .commands.common import Plain
 from .commands.config_for import TRAINERS, config
@@ -16,10 +17,12 @@ from .commands.login import login
 from .commands.logs import logs
 from .commands.ls import ls
 from .commands.pull import pull
+from .commands.queue import queue
 from .commands.reproduce import reproduce
 from .commands.safe import safe
 from .commands.show import show
 from .commands.status import status
+from .commands.template import PLACEHOLDERS
 
 ENVIRONMENT = """
 environment:
@@ -203,6 +206,11 @@ def _common(parser):
     group.add_argument("--quiet", action="store_true", help="show warnings only")
 
 
+def _claimed(text):
+    task, attempt, seq = (int(part) for part in text.split(":"))
+    return {"task_id": task, "attempt": attempt, "seq": seq}
+
+
 def build_parser():
     """The command line of every command."""
     form = argparse.RawDescriptionHelpFormatter
@@ -250,6 +258,8 @@ def build_parser():
         type=int,
         help="the step that a resumed run goes on from (default: found from --resume)",
     )
+    # TASK:ATTEMPT:SEQ of a run that an agent has claimed and has begun to report on.
+    run.add_argument("--claimed", type=_claimed, help=argparse.SUPPRESS)
     run.add_argument(
         "--stop-grace",
         metavar="SECONDS",
@@ -286,6 +296,7 @@ def build_parser():
         description="Sends the records of all runs that are still in the spool. Nothing is ever recorded twice.",
     )
     _common(sync)
+    _add_agent(commands, form)
     _add_reading(commands, form)
     _add_keeping(commands, form)
     _add_repeating(commands, form)
@@ -431,7 +442,68 @@ def _add_keeping(commands, form):
     _common(safe)
 
 
+def _add_agent(commands, form):
+    """The commands that queue work and pull it."""
+    queued = _add(
+        commands,
+        form,
+        "queue",
+        "queue runs for boxes to pull, or show what waits",
+        "Registers each configuration as a run that a box may pull (`lora-ledger agent`). Without files it shows what waits, "
+        "for what, and where in line.",
+        "  lora-ledger queue night/*.toml --labels sdxl --group night\n"
+        "  lora-ledger queue big.toml --labels sdxl --min-gpu-memory 40 --priority 5 --after 42\n"
+        "  lora-ledger queue",
+    )
+    queued.add_argument("files", nargs="*", metavar="FILE", help="configurations; one run each")
+    queued.add_argument("--labels", metavar="A,B", help="what a box must offer to get them")
+    queued.add_argument("--min-gpu-memory", metavar="GB", type=float, help="the least GPU memory")
+    queued.add_argument("--priority", type=int, metavar="N", help="higher comes first among your own (default: 0)")
+    queued.add_argument("--after", metavar="ID", type=int, action="append", help="only once this run has succeeded; may be repeated")
+    queued.add_argument("--not-before", metavar="TIME", help="ISO 8601, such as 2026-05-01T22:00:00Z")
+    queued.add_argument("--max-attempts", metavar="N", type=_count, help="after so many lost boxes a run has failed (default: 3)")
+    queued.add_argument("--name", metavar="NAME", help="the runs' name (default: from each configuration)")
+    queued.add_argument("--group", metavar="GROUP", help="the experiment group")
+    queued.add_argument("--tag", metavar="K=V", type=_tag, action="append", default=[], help="a tag; may be repeated")
+    queued.add_argument("--notes", metavar="TEXT", help="notes for people")
+    queued.add_argument("--mine", action="store_true", help="show your own runs alone")
+    queued.add_argument("--limit", type=_count, default=50, metavar="N", help="show at most so many (default: 50)")
+    _common(queued)
+
+    pulls = _add(
+        commands,
+        form,
+        "agent",
+        "pull queued runs and run them on this box",
+        "Asks the ledger for queued runs that fit this box, and runs one after another as `run` does. What may run is decided "
+        "here: the ledger gives a configuration file, this command line says what is done with it, and no shell stands between.\n\n"
+        "placeholders in --exec:\n"
+        + "\n".join(f"  {{{name}}}".ljust(16) + meaning for name, meaning in PLACEHOLDERS.items())
+        + "\nA word whose placeholder has nothing is left out, with the option before it: `--resume {state}` stands only\n"
+        "where an earlier attempt left a state.\n\n"
+        "SIGTERM or Ctrl-C: no more work is pulled, and what runs is finished; a second one stops it, and its run goes back to\n"
+        "the queue. With --spot the first one does that already, as clouds give 30 seconds or less.",
+        "  lora-ledger agent --exec 'accelerate launch train_network.py --config_file {config}' --labels sdxl,24gb\n"
+        "  lora-ledger agent --exec 'accelerate launch train_network.py --config_file {config} --save_state --resume {state}' \\\n"
+        "      --gpus all --hourly-price 0.44 --max-idle 20m --on-idle 'sudo shutdown -h now'",
+    )
+    pulls.add_argument("--exec", required=True, metavar="COMMAND", help="what runs a claimed configuration")
+    pulls.add_argument("--labels", metavar="A,B", help="what this box offers; a run's labels must all be among them")
+    pulls.add_argument("--gpus", metavar="all|0,1", help="one run a GPU, each seeing its own (default: one run with all GPUs)")
+    pulls.add_argument("--once", action="store_true", help="end after one run a GPU")
+    pulls.add_argument("--max-idle", metavar="TIME", help="end after so long without work: 90s, 20m, 2h (default: never)")
+    pulls.add_argument("--on-idle", metavar="COMMAND", help="then run this, if all that this box produced is stored")
+    pulls.add_argument("--spot", action="store_true", help="SIGTERM stops the run at once and gives it back")
+    pulls.add_argument("--no-upload-state", action="store_true", help="keep training states here; another box then begins anew")
+    pulls.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
+    pulls.add_argument("--name", metavar="ID", help="this agent's id, its own among all boxes (default: made once)")
+    pulls.add_argument("--work", metavar="DIR", help="where configurations are written (default: beside the spool)")
+    _common(pulls)
+
+
 _COMMANDS = {
+    "agent": agent,
+    "queue": queue,
     "login": lambda found, options: login(options),
     "status": status,
     "ls": ls,

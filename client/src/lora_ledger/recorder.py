@@ -53,7 +53,8 @@ class Recorder(Events):
     def begin(self, describe, resume=None):
         """Starts recording. `describe()` gives the fields to register with; it may take its time, in the background.
 
-        `resume` is {"task_id", "body"} when this is the next attempt of a task.
+        `resume` is {"task_id", "body"} when this is the next attempt of a task, or {"task_id", "attempt", "seq"} when it is
+        one that was opened already, whose heartbeats up to `seq` have come from elsewhere.
         """
         threading.Thread(
             target=self._describe, args=(describe, resume), name="ledger-describe", daemon=True
@@ -68,7 +69,10 @@ class Recorder(Events):
             say.trouble(error)
             register, more = {"task_name": "unnamed run"}, {}
         body = {"key": str(uuid.uuid4()), "register": register}
-        if resume:
+        if resume and "attempt" in resume:
+            body["claimed"] = resume
+            self.spool.count_from(resume["seq"])
+        elif resume:
             body["resume"] = {"task_id": resume["task_id"], "body": {**resume["body"], **more}}
         self.spool.append("open", body)
         self._described.set()

@@ -109,7 +109,7 @@ class RunCommand:
         self.recorder.on_cancel = self._cancel
         self.recorder.on_superseded = self._give_up
         self.process.start_reading()
-        resume = None
+        resume = self.options.claimed
         if self.options.resume_task:
             resume = {
                 "task_id": self.options.resume_task,
@@ -230,13 +230,15 @@ class RunCommand:
             self.follower.history(read_history(max(states)[1]))
 
     def _from_step(self):
-        if not self.options.resume_task:
+        if not (self.options.resume_task or self.options.claimed):
             return None
         if self.options.from_step is not None:
             return self.options.from_step
         step, source = self.trainer.resume_step()
         if step:
             say.notice(f"the curve goes on from step {step} ({source})")
+        elif self.options.claimed:
+            pass
         elif step == 0:
             say.notice(
                 "the command resumes from no saved state, so the curve starts at step 0 again; --from-step says otherwise"

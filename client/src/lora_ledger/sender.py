@@ -236,6 +236,9 @@ class Sender:
         state = self.spool.state
         if "task_id" in state:
             return
+        if "claimed" in body:
+            self._opened(body["claimed"]["task_id"], body["claimed"]["attempt"], {})
+            return
         resume = body.get("resume")
         if resume:
             try:

@@ -173,6 +173,11 @@ class Spool:
             self._lanes[_LANES.get(kind, MESSAGES)].append(entry)
             return n
 
+    def count_from(self, seq):
+        """Has the first heartbeat follow `seq`, which was sent from elsewhere."""
+        with self._guard:
+            self._seq = max(self._seq, seq)
+
     def _write(self, line):
         if self._journal is None:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)

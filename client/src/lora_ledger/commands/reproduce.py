@@ -57,7 +57,7 @@ def reproduce(settings, options):
     for line in differences:
         put(f"  {printable(line)}")
     secrets = list(dict.fromkeys([*(name for file in kept for name in missing_in_text(file.text)), *missing_in_command(again)]))
-    values = {name: _value_of(name) for name in secrets}
+    values = {name: value_of(name) for name in secrets}
     lacking = [name for name in secrets if not values[name]]
     for name in lacking:
         put(f"  a secret was left out: set {name} (or LEDGER_SECRET_{name}) in the environment")
@@ -202,7 +202,7 @@ def missing_in_command(command):
     return [name for _, name in _command_marks(command)]
 
 
-def _value_of(name):
+def value_of(name):
     """LEDGER_SECRET_<NAME>, else <NAME> itself, as trainers' own variables are called (WANDB_API_KEY, HF_TOKEN)."""
     return os.environ.get(f"LEDGER_SECRET_{name}") or os.environ.get(name) or None
 

@@ -1,0 +1,346 @@
+"""`lora-ledger agent`: pulls queued runs and runs them on this box, one after another, with a command of the owner's."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from pathlib import Path
+
+from .. import host, say
+from ..follow import gpu
+from ..process import WINDOWS
+from ..recorder import ledger_of
+from ..transport import Denied, Later, Refused, Superseded, backoff
+from . import safe
+from .common import Api, Plain, length
+from .prepare import Cancelled, KeepAlive, fetch_earlier, write_files
+from .template import Template, split
+
+# The ledger may hold a claim's answer back for so long while nothing fits.
+WAIT_SECONDS = 20
+# Without another word from the ledger: between two claims, and between the heartbeats before a run begins.
+IDLE_SECONDS = 15.0
+BEAT_SECONDS = 10.0
+
+
+def own_program():
+    """The words that start this very client again."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.name.split(".")[0] == "lora_ledger":
+        return [sys.executable, "-m", "lora_ledger"]
+    program = os.path.abspath(sys.argv[0])
+    return [program] if program.lower().endswith(".exe") else [sys.executable, program]
+
+
+def identity(spool):
+    """This box's lasting id, so that an agent that starts again asks under the same name for what it had claimed."""
+    path = spool.with_name(spool.name + "-agent.json")
+    try:
+        known = json.loads(path.read_text("utf-8"))["id"]
+        if isinstance(known, str) and re.fullmatch(r"[\w.-]{1,100}", known):
+            return known
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    name = re.sub(r"[^\w.-]", "-", socket.gethostname())[:60] or "box"
+    made = f"{name}-{uuid.uuid4().hex[:8]}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"id": made}), "utf-8")
+    except OSError as error:
+        say.warn(f"{path} cannot be written ({error.strerror}): after a restart this agent gets another id")
+    return made
+
+
+def seconds_of(text):
+    """Seconds of 90, 90s, 30m or 2h. Raises ValueError."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is no time: write 90s, 30m or 2h")
+    return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def slots_of(gpus):
+    """The GPU of each slot: [None] is one slot that has them all. Raises Plain."""
+    if gpus is None:
+        return [None]
+    if gpus == "all":
+        found = [card["index"] for card in gpu.read_gpus()]
+        if not found:
+            raise Plain("--gpus all: nvidia-smi shows no GPU here; name them (--gpus 0,1), or leave --gpus out")
+        return found
+    if not re.fullmatch(r"\d+(,\d+)*", gpus):
+        raise Plain(f"--gpus takes `all` or numbers with commas, such as 0,1; not {gpus!r}", 2)
+    return list(dict.fromkeys(int(part) for part in gpus.split(",")))
+
+
+class Slot:
+    """One place where a run can be: all GPUs, or one. Works in a thread of its own."""
+
+    def __init__(self, agent, card):
+        self.agent = agent
+        self.gpu = card
+        self.id = agent.id if card is None else f"{agent.id}/gpu{card}"
+        self.child = None
+        self.busy = False
+        self.idle_since = time.monotonic()
+        self.done = 0
+        self.thread = threading.Thread(target=self._work, name=f"ledger-slot-{card}", daemon=True)
+
+    def _work(self):
+        try:
+            while not self.agent.draining.is_set():
+                task = self._claim()
+                if task:
+                    self.busy = True
+                    self._serve(task)
+                    self.done += 1
+                    self.idle_since = time.monotonic()
+                    self.busy = False
+                    if self.agent.options.once:
+                        return
+        except Plain as error:
+            say.warn(error)
+            self.agent.failed = error.code
+            self.agent.draining.set()
+        except Exception as error:
+            say.trouble(error)
+            say.warn(f"the agent stops: {type(error).__name__}: {error}; LEDGER_DEBUG=1 shows where")
+            self.agent.failed = 1
+            self.agent.draining.set()
+
+    def _claim(self):
+        """The claimed task, or None after waiting for one. Raises Plain when the ledger will never give any."""
+        tries = 0
+        while not self.agent.draining.is_set():
+            try:
+                answer = self.agent.ledger.ask(
+                    "POST", "/api/queue/claim", self.agent.offer(self), timeout=WAIT_SECONDS + 30.0
+                )
+            except Later as error:
+                # The answer may have been lost on the way: this slot asks again and gets the same task.
+                if tries == 3:
+                    say.warn_once("claim", f"the ledger cannot be asked for work ({error}); asking until it can")
+                self.agent.draining.wait(error.delay if error.delay is not None else backoff(tries))
+                tries += 1
+                continue
+            except Denied as error:
+                raise Plain(f"this key may pull no work: {error}") from error
+            except (Refused, Superseded) as error:
+                raise Plain(f"the ledger gives this box no work: {error}") from error
+            if answer.get("task"):
+                return answer
+            self.agent.tell_idle(answer.get("waiting") or {})
+            self.agent.draining.wait(float(answer.get("retry_after_sec") or IDLE_SECONDS))
+            return None
+        return None
+
+    def _serve(self, claim):
+        task, attempt = claim["task"], claim["attempt"]
+        number = task["id"]
+        say.notice(f"claimed task {number} ({task.get('task_name')}), attempt {attempt}")
+        work = self.agent.work / f"task-{number}-attempt-{attempt}"
+        interval = min(BEAT_SECONDS, float(claim.get("heartbeat_interval_sec") or BEAT_SECONDS))
+        alive = KeepAlive(self.agent.ledger, number, attempt, interval)
+        try:
+            with alive:
+                files = write_files(self.agent.api, claim, work, self.agent.template.dataset, alive)
+                earlier, step = fetch_earlier(
+                    self.agent.api, number, attempt, work, self.agent.template.earlier, alive
+                )
+                alive.check()
+        except Cancelled as error:
+            self._end(number, attempt, alive.seq, {"status": "cancelled", "error_message": str(error)})
+            return
+        except (Superseded, Refused) as error:
+            say.notice(f"task {number} is not this box's any more ({error}); left alone")
+            return
+        except (Plain, OSError) as error:
+            reason = str(error) if isinstance(error, Plain) else f"{work} cannot be written ({error.strerror})"
+            say.warn(f"task {number} cannot begin: {reason}")
+            self._end(number, attempt, alive.seq, {"status": "failed", "failure_reason": "error", "error_message": reason})
+            return
+        values = {**earlier, **files, "task": number, "attempt": attempt, "gpu": self.gpu, "work": work}
+        self._run(number, f"{number}:{attempt}:{alive.seq}", files["config"], step, self.agent.template.fill(values), work)
+
+    def _end(self, number, attempt, seq, body):
+        """Reports a run that never began; where that fails, its lease ends by itself."""
+        try:
+            self.agent.api.ask(
+                "POST", f"/api/tasks/{number}/finish", {"attempt": attempt, "last_seq": seq, **body}
+            )
+        except Plain as error:
+            say.warn(f"task {number}: its end could not be reported ({error}); the ledger will notice by itself")
+
+    def _run(self, number, claimed, config, step, command, work):
+        words = [*own_program(), "run", "--claimed", claimed, "--config", str(config)]
+        words += ["--spool", str(self.agent.settings.spool)]
+        words += ["--from-step", str(step)] if step else []
+        words += [] if self.agent.options.no_upload_state else ["--upload-state"]
+        words += ["--quiet"] if self.agent.options.quiet else []
+        environment = {**os.environ, "LEDGER_URL": self.agent.settings.url, "LEDGER_KEY": self.agent.settings.key}
+        if self.gpu is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = str(self.gpu)
+        # A group of its own: Ctrl-C in a terminal must reach the agent alone, which decides.
+        own = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
+        output = None
+        try:
+            if len(self.agent.slots) > 1:
+                output = open(work / "console.log", "ab")
+                say.notice(f"task {number} writes to {output.name}")
+            self.child = subprocess.Popen(
+                [*words, "--", *command], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **own
+            )
+            if self.agent.stopping:
+                self.stop()
+            code = self.child.wait()
+        finally:
+            self.child = None
+            if output:
+                output.close()
+        say.notice(f"task {number} has ended here with exit code {code}")
+
+    def stop(self):
+        """Has the running trainer stopped at once; its run goes back to the queue."""
+        child = self.child
+        if child is not None:
+            try:
+                child.terminate()
+            except OSError:
+                pass
+
+
+class Agent:
+    """All slots of this box, and when they end."""
+
+    def __init__(self, settings, options):
+        self.settings = settings
+        self.options = options
+        self.template = Template(options.exec)
+        self.on_idle = split(options.on_idle) if options.on_idle else None
+        try:
+            self.max_idle = seconds_of(options.max_idle) if options.max_idle else None
+        except ValueError as error:
+            raise Plain(f"--max-idle: {error}", 2) from error
+        self.labels = [part.strip() for part in (options.labels or "").split(",") if part.strip()]
+        self.api = Api(settings)
+        self.ledger = ledger_of(settings)
+        self.id = options.name or identity(settings.spool)
+        self.work = Path(options.work).expanduser().absolute() if options.work else settings.spool.with_name("agent")
+        self.draining = threading.Event()
+        self.stopping = False
+        self.failed = 0
+        self.facts = host.facts(self.template.words, os.getcwd())
+        self.cards = gpu.read_gpus()
+        self._told = None
+        self._is_idle = False
+        self.slots = [Slot(self, card) for card in slots_of(options.gpus)]
+
+    def offer(self, slot):
+        """What a slot says when it asks for work."""
+        cards = [card for card in self.cards if slot.gpu is None or card["index"] == slot.gpu]
+        memory = [card["memory_mb"] for card in cards if card["memory_mb"]]
+        node = self.facts.get("node_info")
+        body = {
+            "agent": slot.id,
+            "labels": self.labels,
+            "wait_sec": WAIT_SECONDS,
+            "gpu": {
+                "name": cards[0]["name"] if cards else None,
+                "memory_gb": min(memory) / 1024 if memory else None,
+                "count": len(cards),
+            },
+            "cuda_version": self.facts.get("cuda_version"),
+            "node_info": {**(node if isinstance(node, dict) else {}), "exec": self.options.exec},
+        }
+        if self.options.hourly_price is not None:
+            body["hourly_price"] = self.options.hourly_price
+        return body
+
+    def tell_idle(self, waiting):
+        """Says why there is nothing to do, and again when that changes."""
+        ready, memory, labels = (waiting.get(name) or 0 for name in ("ready", "need_memory", "need_labels"))
+        if not ready:
+            why = "nothing in the queue is ready"
+        else:
+            parts = [f"{memory} ask for more GPU memory"] if memory else []
+            parts += [f"{labels} ask for labels that this agent lacks"] if labels else []
+            why = f"of {ready} ready runs none fits this box: " + ", ".join(parts or ["others were quicker"])
+        if why != self._told:
+            self._told = why
+            say.notice(f"waiting for work; {why}")
+
+    def run(self):
+        """Works until it is told to end; returns the exit code."""
+        self._catch_signals()
+        say.notice(
+            f"agent {self.id} pulls work from {self.settings.url}"
+            + (f" for labels {', '.join(self.labels)}" if self.labels else "")
+            + (f", {len(self.slots)} GPUs, one run each" if len(self.slots) > 1 else "")
+        )
+        for slot in self.slots:
+            slot.thread.start()
+        while any(slot.thread.is_alive() for slot in self.slots):
+            if self._idled():
+                self.draining.set()
+            time.sleep(0.2)
+        good = self._say_safe()
+        if self.failed:
+            return self.failed
+        if self.on_idle and self._is_idle:
+            if not good:
+                say.warn("the --on-idle command is not run while this box holds what is not stored; `lora-ledger sync` sends it")
+                return 1
+            say.notice(f"idle: running {self.options.on_idle}")
+            try:
+                return subprocess.run(self.on_idle, check=False).returncode
+            except OSError as error:
+                raise Plain(f"the --on-idle command cannot be started: {error.strerror}") from error
+        return 0
+
+    def _idled(self):
+        if self.max_idle is None or self.draining.is_set():
+            return False
+        now = time.monotonic()
+        if any(slot.busy or now - slot.idle_since < self.max_idle for slot in self.slots):
+            return False
+        self._is_idle = True
+        say.notice(f"no work for {length(self.max_idle)}: the agent ends")
+        return True
+
+    def _say_safe(self):
+        """Whether this box may be destroyed, said aloud. An agent that ran nothing has nothing to lose."""
+        if not any(slot.done for slot in self.slots):
+            return True
+        check = safe.Check(self.settings, settled=0.0)
+        good = check.run()
+        if good:
+            say.notice(f"safe to destroy this box: {check.runs} runs and {check.files} files are stored and checked")
+        else:
+            say.warn(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
+        return good
+
+    def _catch_signals(self):
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, number, _frame):
+        first = not self.draining.is_set()
+        self.draining.set()
+        running = [slot for slot in self.slots if slot.busy]
+        if running and first and not self.options.spot:
+            say.notice("no more work is pulled; what runs is finished first (a second signal stops it, and its run goes back to the queue)")
+            return
+        self.stopping = True
+        for slot in running:
+            slot.stop()
+
+
+def agent(settings, options):
+    """Runs the agent; returns its exit code. Raises Plain."""
+    return Agent(settings, options).run()
