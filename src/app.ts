@@ -7,6 +7,8 @@ import { auditLog } from "./audit/routes.ts";
 import { type App, requireKey } from "./auth/middleware.ts";
 import { keys, me, users } from "./auth/routes.ts";
 import { signIn } from "./auth/sign-in.ts";
+import { board } from "./board/routes.ts";
+import { countUsage } from "./board/usage.ts";
 import { compare } from "./compare/routes.ts";
 import { datasets } from "./datasets/routes.ts";
 import { openDb } from "./db/client.ts";
@@ -46,6 +48,7 @@ export const app = new Hono<App>()
     c.set("address", c.req.header("CF-Connecting-IP") ?? null);
     c.set("later", (work) => c.executionCtx.waitUntil(work));
     await next();
+    countUsage(c.var.db, cost, c.var.later);
     c.header("X-Content-Type-Options", "nosniff");
     if (config.COST_REPORTING) c.header("Server-Timing", serverTiming(cost));
   })
@@ -79,7 +82,8 @@ export const app = new Hono<App>()
   .route("/api/deliveries", deliveries)
   .route("/api/table", table)
   .route("/api/tasks", requeue)
-  .route("/api/queue", queue);
+  .route("/api/queue", queue)
+  .route("/api/board", board);
 
 app.notFound(async (c) => {
   if (isPage(c.req.method, c.req.path)) {

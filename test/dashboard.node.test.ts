@@ -1,13 +1,29 @@
 // The pages in a real Chromium, over the real stack, with the small trainer really running.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { availableParallelism, loadavg } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { eq } from "drizzle-orm";
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openDatabase } from "../scripts/local/database.ts";
 import { root } from "../scripts/local/processes.ts";
-import { chromiumPath, desktop, launch, noBrowser, signIn } from "./browser.ts";
+import { user } from "../src/db/schema.ts";
+import { chromiumPath, desktop, launch, noBrowser, phone, signIn } from "./browser.ts";
+import { seedTasks } from "./seed.ts";
 import { type Stack, startStack, trainer, trainerFolder } from "./stack.ts";
+
+/** Parts of one run's page, and the pages that are no run's. */
+const tabs = ["overview", "parameters", "config", "data", "samples", "files", "history"];
+const places = [
+  ...["/compare?view=explore", "/board"],
+  ...["/settings/keys", "/settings/users", "/settings/first-run"],
+];
+
+/** How many processes want each core, where that is more than one: times here are of a quiet machine. */
+const crowding = () => Math.max(1, (loadavg()[0] ?? 0) / availableParallelism());
 
 let stack: Stack;
 beforeAll(async () => {
@@ -316,6 +332,179 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     });
   });
 
+  it("compares two runs: their curves, what differs, and their files line by line", async () => {
+    const ids: number[] = [];
+    for (const rank of [8, 16]) {
+      const text = `# same\nnetwork_module = "networks.lora"\nnetwork_dim = ${rank}\nseed = 7\n`;
+      const json = { task_name: `rank ${rank}`, config: { text, format: "toml" }, lora_rank: rank };
+      const { task_id: id } = await stack.api("/api/tasks", json);
+      const logs = [1, 2, 3].map((step) => ({ step, metrics: { loss: rank / step } }));
+      await stack.api(`/api/tasks/${id}/heartbeat`, { attempt: 1, seq: 1, logs });
+      await stack.api(`/api/tasks/${id}/finish`, { attempt: 1, status: "success" });
+      ids.push(id);
+    }
+    await signedIn(async (page) => {
+      await page.getByRole("checkbox", { name: "Select rank 8" }).check();
+      await page.getByRole("checkbox", { name: "Select rank 16" }).check();
+      await page.getByRole("img", { name: "Loss curves of 2 runs" }).waitFor();
+      await page.getByRole("link", { name: "Compare", exact: true }).last().click();
+      const differing = page.getByRole("row", { name: /^lora_rank/ });
+      await differing.waitFor();
+      expect(await differing.getByRole("cell").allTextContents()).toEqual(["8", "16"]);
+      expect(await page.getByRole("row", { name: /^seed/ }).count()).toBe(0);
+      await page.getByText("-network_dim = 8").waitFor();
+      await page.getByText("+network_dim = 16").waitFor();
+      await page.getByRole("button", { name: "Parameters against results" }).click();
+      await page.getByRole("img", { name: /runs across Rank/ }).waitFor();
+    });
+  });
+
+  it("shows whatever people type as text, wherever it stands", async () => {
+    const evil = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';
+    const plain = evil.replaceAll('"', "'");
+    const user = await stack.api("/api/users", { name: `${evil} u` });
+    await stack.api("/api/keys", { name: `${evil} k`, user_id: user.id });
+    const fields = [
+      ...["experiment_group", "base_model_path", "optimizer", "scheduler", "resolution", "trainer"],
+      ...["base_arch", "network_algo", "sample_prompts", "gpu_info", "cuda_version", "git_commit"],
+      "notes",
+    ];
+    const { task_id: id } = await stack.api("/api/tasks", {
+      task_name: `${evil} n`,
+      ...Object.fromEntries(fields.map((name) => [name, evil])),
+      tags: { [plain]: evil },
+      command: [evil],
+      node_info: { hostname: evil, [plain]: evil },
+      config: { text: `# ${evil}\n"${plain}" = "${plain}"\n`, format: "toml" },
+      datasets: [
+        { name: evil, source_path: evil, image_count: 1, tag_distribution: { [evil]: 3 } },
+      ],
+    });
+    const logs = [1, 2, 3].map((step) => ({ step, metrics: { [plain]: step, loss: step } }));
+    await stack.api(`/api/tasks/${id}/heartbeat`, { attempt: 1, seq: 1, logs, tail: evil });
+    await stack.api(`/api/tasks/${id}/weights`, {
+      ...{ attempt: 1, size: 3, sha256: "0".repeat(64), kind: "checkpoint", prompt: evil },
+      filename: "<img src=x onerror=window.hit=1>.safetensors",
+    });
+    const paths = [
+      "/runs?cols=optimizer,experiment_group,notes,gpu_info",
+      `/runs?group=experiment_group&sel=${id}`,
+      `/runs?filter=${encodeURIComponent(evil)}`,
+      ...tabs.map((tab) => `/runs/${id}?tab=${tab}`),
+      `/compare?ids=${id},${id - 1}`,
+      ...places,
+    ];
+    const visit = async (page: Page) => {
+      for (const path of paths) {
+        await page.goto(url + path);
+        await page.locator("main").waitFor();
+        await page.waitForLoadState("networkidle");
+        const hit =
+          "[String(window.hit), document.querySelectorAll('img[src=x], main script').length]";
+        expect([path, await page.evaluate(hit)]).toEqual([path, ["undefined", 0]]);
+      }
+    };
+    await signedIn(visit);
+    await stack.api(`/api/tasks/${id}/finish`, {
+      ...{ attempt: 1, status: "failed", failure_reason: "error" },
+      error_message: evil,
+    });
+    await signedIn(async (page) => {
+      await visit(page);
+      await page.goto(`${url}/runs/${id}`);
+      await page.getByRole("heading", { name: `${evil} n` }).waitFor();
+      expect(await page.getByText(evil).count()).toBeGreaterThan(5);
+      await page.goto(`${url}/runs/${id}?tab=config`);
+      await page.locator(".hljs-string").first().waitFor();
+    });
+  }, 240_000);
+
+  it("gives axe nothing to find, on each page, in both themes and on a phone", async () => {
+    await stack.api("/api/tasks", { task_name: "waits", lora_rank: 8 });
+    const { task_id: id } = await stack.api("/api/tasks", {
+      task_name: "looked at",
+      config: { text: "network_dim = 8 # rank\nlist = ['a']\n", format: "toml" },
+      notes: "a note",
+      tags: { kind: "style" },
+      lora_rank: 4,
+      datasets: [{ name: "10_aki", image_count: 9, tag_distribution: { smile: 3, sky: 1 } }],
+    });
+    const logs = [1, 2, 3].map((step) => ({ step, metrics: { loss: step, lr: 1 } }));
+    const progress = { step: 3, total_steps: 9 };
+    await stack.api(`/api/tasks/${id}/heartbeat`, {
+      attempt: 1,
+      seq: 1,
+      progress,
+      logs,
+      tail: "x",
+    });
+    const failed = {
+      attempt: 1,
+      status: "failed",
+      failure_reason: "oom",
+      error_message: "too big",
+    };
+    await stack.api(`/api/tasks/${id}/finish`, failed);
+    const resolve = createRequire(import.meta.url).resolve;
+    const source = readFileSync(resolve("axe-core/axe.min.js"), "utf8");
+    const paths = [
+      "/runs",
+      `/runs?sel=${id}`,
+      ...tabs.map((tab) => `/runs/${id}?tab=${tab}`),
+      `/compare?ids=${id},${id - 1}`,
+      ...places,
+    ];
+    const look = async (page: Page, name: string) => {
+      await page.evaluate(source);
+      const found = await page.evaluate(
+        `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }).then(
+          ({ violations }) => violations.map(({ id, nodes }) => ({ id, nodes: nodes.slice(0, 4).map((n) => n.html.slice(0, 200) + " " + n.failureSummary) })))`,
+      );
+      return { name, found };
+    };
+    const clean = (name: string) => ({ name, found: [] });
+    const looks = [
+      ["light desktop", { ...desktop, colorScheme: "light" }],
+      ["dark desktop", { ...desktop, colorScheme: "dark" }],
+      ["dark phone", { ...phone, colorScheme: "dark" }],
+    ] as const;
+    const results: { name: string; found: unknown }[] = [];
+    for (const [name, options] of looks) {
+      const [context, page] = await open(options);
+      await page.goto(url);
+      await page.getByRole("heading", { name: "Sign in" }).waitFor();
+      results.push(await look(page, `${name} sign-in`));
+      await context.close();
+      const work = async (signed: Page) => {
+        for (const path of paths) {
+          await signed.goto(url + path);
+          await signed.waitForLoadState("networkidle");
+          results.push(await look(signed, `${name} ${path}`));
+        }
+        await signed.goto(`${url}/settings/keys`);
+        await signed.getByRole("button", { name: "New key" }).click();
+        results.push(await look(signed, `${name} dialog`));
+      };
+      await signedIn(work, { options });
+    }
+    expect(results).toEqual(results.map(({ name }) => clean(name)));
+  }, 300_000);
+
+  it("speaks Chinese where the browser does, or when asked to", async () => {
+    const [context, page] = await open({ ...desktop, locale: "zh-CN" });
+    await page.goto(url);
+    await page.getByRole("heading", { name: "登录" }).waitFor();
+    await context.close();
+    await signedIn(async (signed) => {
+      await signed.getByRole("button", { name: /signing out/ }).click();
+      await signed.getByRole("button", { name: "简体中文" }).click();
+      await signed.getByRole("link", { name: "设置" }).waitFor();
+      await signed.reload();
+      await signed.getByRole("link", { name: "设置" }).waitFor();
+      expect(await signed.evaluate("document.documentElement.lang")).toBe("zh-Hans");
+    });
+  });
+
   it("shows who may only read no buttons that change anything", async () => {
     const { task_id: id } = await stack.api("/api/tasks", { task_name: "for readers" });
     const key = await stack.key("reader", "viewer");
@@ -329,4 +518,54 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
       { key },
     );
   });
+
+  it("paints 100,000 runs within a second of a cold start, and scrolls them smoothly", async () => {
+    const db = openDatabase({ url: stack.databaseUrl() });
+    try {
+      const [admin] = await db.select({ id: user.id }).from(user).where(eq(user.name, "admin"));
+      await seedTasks(db, { total: 100_000, userIds: [admin?.id ?? 1] });
+    } finally {
+      db.$client.close();
+    }
+    const state = await signedIn((_, context) => context.storageState());
+    const firsts: number[] = [];
+    for (let n = 0; n < 5; n++) {
+      const context = await browser.newContext({ ...desktop, storageState: state });
+      const page = await context.newPage();
+      // The moment a row of the table stands on the page, as the browser's own clock has it.
+      await page.addInitScript(`new MutationObserver((_, observer) => {
+        if (!document.querySelector(".run-link")) return;
+        observer.disconnect();
+        requestAnimationFrame(() => { window.painted = performance.now(); });
+      }).observe(document, { childList: true, subtree: true })`);
+      await page.goto(`${url}/runs`);
+      const painted = () => page.evaluate<number>("window.painted ?? 0");
+      await expect.poll(painted, { timeout: 20_000 }).toBeGreaterThan(0);
+      firsts.push(await painted());
+      await context.close();
+    }
+    console.log(`first rows painted at 100,000 runs: ${firsts.map(Math.round).join(", ")} ms`);
+    expect(Math.min(...firsts)).toBeLessThan(1000 * crowding());
+
+    await signedIn(async (page) => {
+      await page.locator(".run-link").first().waitFor();
+      await page.evaluate(`window.deltas = []; (function next(before) {
+        requestAnimationFrame((now) => { if (before) window.deltas.push(now - before); next(now); }); })(0)`);
+      await page.mouse.move(700, 500);
+      for (let n = 0; n < 120; n++) {
+        await page.mouse.wheel(0, 900);
+        await page.waitForTimeout(16);
+      }
+      const deltas = (await page.evaluate<number[]>("window.deltas")).sort((a, b) => a - b);
+      const at = (share: number) => Math.round(deltas[Math.floor(deltas.length * share)] ?? 0);
+      const count = await page.locator(".count-text").textContent();
+      const rows = Number(count?.replace(/\D/g, ""));
+      console.log(
+        `${rows} rows scrolled: a frame each ${at(0.5)} ms, 95 % within ${at(0.95)} ms, the longest ${at(0.999)} ms`,
+      );
+      expect(rows).toBeGreaterThan(1000);
+      expect(await page.locator(".run-link").count()).toBeLessThan(120);
+      expect(at(0.95)).toBeLessThan(100 * crowding());
+    });
+  }, 300_000);
 });

@@ -332,6 +332,16 @@ export const routeTable: Record<string, RouteRights> = {
     },
     audit: "task.claim",
   },
+  "GET /api/board": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async (rows) => ({ path: "/api/board", shows: await rows.task() }),
+  },
+  "GET /api/board/usage": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async () => ({ path: "/api/board/usage" }),
+  },
   "GET /api/table": {
     scope: "tasks:read",
     reach: "read",

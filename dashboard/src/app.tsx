@@ -8,12 +8,16 @@ import { Runs } from "./pages/runs/runs.tsx";
 import { Shell } from "./shell.tsx";
 import { Empty, Skeleton, Trouble } from "./ui/parts.tsx";
 import { Toasts } from "./ui/toast.tsx";
-import { WhoContext } from "./who.ts";
+import { nobody, WhoContext } from "./who.ts";
 
 const SignIn = lazy(() => import("./pages/sign-in.tsx").then((page) => page.SignIn));
 const Run = lazy(() => import("./pages/run/run.tsx").then((page) => page.Run));
 const Compare = lazy(() => import("./pages/compare/compare.tsx").then((page) => page.Compare));
+const Board = lazy(() => import("./pages/board/board.tsx").then((page) => page.Board));
 const Settings = lazy(() => import("./pages/settings/settings.tsx").then((page) => page.Settings));
+
+/** Set while this browser has a session; the session itself no script can see. */
+const SIGNED_IN = "ledger.signed-in";
 
 const waiting = (
   <div class="page">
@@ -30,7 +34,17 @@ export function App() {
     staleTime: Number.POSITIVE_INFINITY,
   });
   const [signedOut, setSignedOut] = useState(false);
-  useEffect(() => onSignedOut(() => setSignedOut(true)), []);
+  useEffect(
+    () =>
+      onSignedOut(() => {
+        localStorage.removeItem(SIGNED_IN);
+        setSignedOut(true);
+      }),
+    [],
+  );
+  useEffect(() => {
+    if (me.data) localStorage.setItem(SIGNED_IN, "1");
+  }, [me.data]);
 
   if (signedOut || (me.error instanceof Problem && me.error.status === 401))
     return (
@@ -50,9 +64,10 @@ export function App() {
         <Trouble error={me.error} again={() => void me.refetch()} />
       </div>
     );
-  if (!me.data) return null;
+  // Who was signed in most likely still is: the page asks for its rows without waiting to be told.
+  if (!me.data && !localStorage.getItem(SIGNED_IN)) return null;
   return (
-    <WhoContext.Provider value={me.data}>
+    <WhoContext.Provider value={me.data ?? nobody}>
       <Shell>
         <Suspense fallback={waiting}>
           <Switch>
@@ -62,6 +77,7 @@ export function App() {
             <Route path="/runs" component={Runs} />
             <Route path="/runs/:id">{({ id }) => <Run key={id} id={Number(id)} />}</Route>
             <Route path="/compare" component={Compare} />
+            <Route path="/board" component={Board} />
             <Route path="/settings/:part?">{({ part }) => <Settings part={part} />}</Route>
             <Route path="/sign-in">
               <Redirect to="/runs" replace />

@@ -13,6 +13,7 @@ import { useWho } from "./who.ts";
 const places: { path: string; icon: IconName; text: Text }[] = [
   { path: "/runs", icon: "runs", text: "Runs" },
   { path: "/compare", icon: "compare", text: "Compare" },
+  { path: "/board", icon: "board", text: "Board" },
   { path: "/settings", icon: "settings", text: "Settings" },
 ];
 
@@ -45,7 +46,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
       <a class="visually-hidden" href="#main" onClick={() => main.current?.focus()}>
         {t("To the content")}
       </a>
-      <div class="side">
+      <header class="side">
         <Link class="brand" href="/runs">
           <img src="/icon.svg" alt="" />
           LoRA Ledger
@@ -69,9 +70,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
             name={t("{name}: language, theme, signing out", { name: me.name })}
             label={
               <>
-                <span class="initial" aria-hidden="true">
-                  {[...me.name][0]?.toUpperCase()}
-                </span>
+                <span class="initial" data-initial={[...me.name][0]?.toUpperCase()} />
                 <span class="grow clip">{me.name}</span>
                 <Icon name="up" />
               </>
@@ -103,7 +102,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
             </button>
           </Menu>
         </div>
-      </div>
+      </header>
       <main class="main" id="main" ref={main} tabIndex={-1}>
         {children}
       </main>

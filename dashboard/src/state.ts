@@ -23,3 +23,9 @@ export function useAddress() {
   );
   return { path, go, search, params, change };
 }
+
+/** Ids that an address names, each once. */
+export const idsOf = (text: string | null) =>
+  text
+    ? [...new Set(text.split(",").map(Number))].filter((id) => Number.isSafeInteger(id) && id > 0)
+    : [];

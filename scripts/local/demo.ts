@@ -269,7 +269,7 @@ export async function seedDemo(url: string, key: string, count = 48) {
         cuda_version: "12.4",
         hourly_price: pick([0.44, 0.69, 1.19]),
         node_info: {
-          hostname: pick(hosts),
+          hostname: hosts[n % hosts.length],
           python: "3.11.9",
           torch: "2.6.0+cu124",
           driver: "550.127.05",

@@ -108,6 +108,14 @@ export const session = sqliteTable(
   (t) => [index("session_key").on(t.keyId)],
 );
 
+/** What a day (UTC) cost, for the page that shows it beside the free plans' limits. */
+export const usageDay = sqliteTable("usage_day", {
+  day: text().primaryKey(),
+  requests: integer().notNull().default(0),
+  rowsRead: integer().notNull().default(0),
+  rowsWritten: integer().notNull().default(0),
+});
+
 /**
  * One training run: the founding document's table, and what it grew by. No table refers to it by a
  * foreign key: SQLite would then look for children at every insert, and read rows for it. Rows of

@@ -73,6 +73,14 @@ export function Spark(props: { points: [number, number][]; width: number; height
   );
 }
 
+/** What is wider than a phone scrolls by itself, also by keys. */
+export const Scroll = (props: { label: string; class?: string; children: ComponentChildren }) => (
+  // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keys.
+  <div class={`scroll-x ${props.class ?? ""}`} tabIndex={0} role="region" aria-label={props.label}>
+    {props.children}
+  </div>
+);
+
 /** What to do where there is nothing to see yet. */
 export const Empty = (props: { icon: IconName; title: string; children?: ComponentChildren }) => (
   <div class="empty">

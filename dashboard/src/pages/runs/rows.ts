@@ -3,6 +3,8 @@ import { api, read } from "../../api.ts";
 import type { Changes } from "../../live.ts";
 import type { Row } from "../../types.ts";
 
+/** The first page is what a screen shows, so that it is there at once; then come the largest there are. */
+const FIRST = 60;
 const PAGE = 200;
 
 /** What the table asks the server for. */
@@ -72,7 +74,9 @@ export function useRows(asked: Asked, changes: Changes | null | undefined) {
     async (cursor: string | null) => {
       update((before) => ({ ...before, loading: true, error: null }));
       try {
-        const page = await read(api.table.$get({ query: toQuery(asked, { cursor, limit: PAGE }) }));
+        const page = await read(
+          api.table.$get({ query: toQuery(asked, { cursor, limit: cursor ? PAGE : FIRST }) }),
+        );
         if (current.current.key !== key) return;
         update((before) => ({
           ...before,

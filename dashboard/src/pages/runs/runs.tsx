@@ -4,7 +4,7 @@ import { useLocation } from "wouter-preact";
 import { api, Problem, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import { useChanges } from "../../live.ts";
-import { useAddress } from "../../state.ts";
+import { idsOf, useAddress } from "../../state.ts";
 import type { Row, Status } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Menu, Skeleton, statusText, Trouble } from "../../ui/parts.tsx";
@@ -26,11 +26,6 @@ const groupings = [
   "optimizer",
   "status",
 ];
-
-const idsOf = (text: string | null) =>
-  text
-    ? [...new Set(text.split(",").map(Number))].filter((id) => Number.isSafeInteger(id) && id > 0)
-    : [];
 
 /** Rows with a line before each that begins another group. */
 function grouped(rows: Row[], groupOf: (row: Row) => unknown): (Row | Group)[] {

@@ -117,152 +117,154 @@ export function RunTable(props: {
 
   const activeItem = items[active];
   return (
-    <div
-      class={`runs-scroller ${props.loading && items.length ? "stale" : ""}`}
-      ref={scroller}
-      role="table"
-      aria-label={t("Runs")}
-      aria-rowcount={props.hasMore ? -1 : items.length + 1}
-      // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys go through its rows.
-      tabIndex={0}
-      aria-describedby="runs-keys"
-      onKeyDown={keys}
-    >
+    <>
       <span id="runs-keys" class="visually-hidden">
         {t("Arrow keys move, Enter opens a run, x selects it, / goes to the filter.")}
       </span>
       <span class="visually-hidden" aria-live="polite">
         {activeItem && !isGroup(activeItem) ? activeItem.task_name : ""}
       </span>
-      {!narrow && (
-        <div class="runs-head" role="rowgroup" style={{ minWidth: `${total}px` }}>
-          <div
-            class="runs-row"
-            role="row"
-            aria-rowindex={1}
-            style={{ gridTemplateColumns: template }}
-          >
-            <div role="columnheader" class="runs-name">
-              <HeadSort name="task_name" label={t("Run")} {...props} />
-            </div>
-            {columns.map((column) => (
-              <div
-                key={column.name}
-                role="columnheader"
-                class={alignedRight(column) ? "right" : ""}
-                aria-sort={
-                  props.order === column.name
-                    ? "ascending"
-                    : props.order === `-${column.name}`
-                      ? "descending"
-                      : undefined
-                }
-              >
-                {sortable(column) ? (
-                  <HeadSort name={column.name} label={column.label} {...props} />
-                ) : (
-                  <span class="clip">{column.label}</span>
-                )}
-                <Resize column={column} resize={props.resize} />
-              </div>
-            ))}
-          </div>
-        </div>
-      )}
       <div
-        role="rowgroup"
-        class="runs-body"
-        style={{
-          height: `${virtual.getTotalSize()}px`,
-          minWidth: narrow ? undefined : `${total}px`,
-        }}
+        class={`runs-scroller ${props.loading && items.length ? "stale" : ""}`}
+        ref={scroller}
+        role="table"
+        aria-label={t("Runs")}
+        aria-rowcount={props.hasMore ? -1 : items.length + 1}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys go through its rows.
+        tabIndex={0}
+        aria-describedby="runs-keys"
+        onKeyDown={keys}
       >
-        {inView.map(({ index, start, size }) => {
-          const item = items[index];
-          const place = { transform: `translateY(${start}px)`, height: `${size}px` };
-          if (!item)
-            return (
-              <div key="more" role="row" class="runs-row" style={place}>
-                <div role="cell" class="faint runs-name">
-                  {t("Loading more…")}
-                </div>
-              </div>
-            );
-          if (isGroup(item))
-            return (
-              <div key={`group ${index}`} role="row" class="runs-row group" style={place}>
-                <div role="cell" class="clip">
-                  {item.group || t("Without a group")}
-                </div>
-              </div>
-            );
-          const chosen = selected.has(item.id);
-          const spark = sparks.get(item.id);
-          const check = (
-            <input
-              type="checkbox"
-              checked={chosen}
-              aria-label={t("Select {name}", { name: item.task_name })}
-              onChange={(event) => props.select(item.id, event.currentTarget.checked)}
-            />
-          );
-          const shade = `${chosen ? "chosen" : ""} ${index === active ? "active" : ""}`;
-          if (narrow)
-            return (
-              <div key={item.id} role="row" class={`runs-row narrow ${shade}`} style={place}>
-                <div role="cell">{check}</div>
-                <div role="cell" class="grow">
-                  <Link class="clip run-link" href={`/runs/${item.id}`}>
-                    <span class={`dot ${item.status}`} />
-                    <span class="clip">{item.task_name}</span>
-                  </Link>
-                  <span class="row faint narrow-facts">
-                    <span>{statusText(item.status, item.failure_reason)}</span>
-                    {item.status === "running" ? (
-                      <Progress row={item} />
-                    ) : (
-                      <Ago at={item.created_at} />
-                    )}
-                  </span>
-                </div>
-                <div role="cell" class="right">
-                  {spark && <Spark points={spark.points} width={72} height={24} />}
-                  <span class="spark-last">{measure(spark?.last)}</span>
-                </div>
-              </div>
-            );
-          return (
+        {!narrow && (
+          <div class="runs-head" role="rowgroup" style={{ minWidth: `${total}px` }}>
             <div
-              key={item.id}
+              class="runs-row"
               role="row"
-              aria-rowindex={index + 2}
-              class={`runs-row ${shade}`}
-              style={{ ...place, gridTemplateColumns: template }}
+              aria-rowindex={1}
+              style={{ gridTemplateColumns: template }}
             >
-              <div role="rowheader" class="runs-name">
-                {check}
-                <Link class="clip run-link" href={`/runs/${item.id}`} title={item.task_name}>
-                  {item.task_name}
-                </Link>
+              <div role="columnheader" class="runs-name">
+                <HeadSort name="task_name" label={t("Run")} {...props} />
               </div>
-              {columns.map((column) => {
-                const value = item.values[at.get(column.name) ?? -1];
-                return (
-                  <div
-                    key={column.name}
-                    role="cell"
-                    class={`clip ${alignedRight(column) ? "right" : ""}`}
-                    title={column.kind === "text" && value ? String(value) : undefined}
-                  >
-                    <Cell column={column} row={item} value={value} spark={spark} />
-                  </div>
-                );
-              })}
+              {columns.map((column) => (
+                <div
+                  key={column.name}
+                  role="columnheader"
+                  class={alignedRight(column) ? "right" : ""}
+                  aria-sort={
+                    props.order === column.name
+                      ? "ascending"
+                      : props.order === `-${column.name}`
+                        ? "descending"
+                        : undefined
+                  }
+                >
+                  {sortable(column) ? (
+                    <HeadSort name={column.name} label={column.label} {...props} />
+                  ) : (
+                    <span class="clip">{column.label}</span>
+                  )}
+                  <Resize column={column} resize={props.resize} />
+                </div>
+              ))}
             </div>
-          );
-        })}
+          </div>
+        )}
+        <div
+          role="rowgroup"
+          class="runs-body"
+          style={{
+            height: `${virtual.getTotalSize()}px`,
+            minWidth: narrow ? undefined : `${total}px`,
+          }}
+        >
+          {inView.map(({ index, start, size }) => {
+            const item = items[index];
+            const place = { transform: `translateY(${start}px)`, height: `${size}px` };
+            if (!item)
+              return (
+                <div key="more" role="row" class="runs-row" style={place}>
+                  <div role="cell" class="faint runs-name">
+                    {t("Loading more…")}
+                  </div>
+                </div>
+              );
+            if (isGroup(item))
+              return (
+                <div key={`group ${index}`} role="row" class="runs-row group" style={place}>
+                  <div role="cell" class="clip">
+                    {item.group || t("Without a group")}
+                  </div>
+                </div>
+              );
+            const chosen = selected.has(item.id);
+            const spark = sparks.get(item.id);
+            const check = (
+              <input
+                type="checkbox"
+                checked={chosen}
+                aria-label={t("Select {name}", { name: item.task_name })}
+                onChange={(event) => props.select(item.id, event.currentTarget.checked)}
+              />
+            );
+            const shade = `${chosen ? "chosen" : ""} ${index === active ? "active" : ""}`;
+            if (narrow)
+              return (
+                <div key={item.id} role="row" class={`runs-row narrow ${shade}`} style={place}>
+                  <div role="cell">{check}</div>
+                  <div role="cell" class="grow">
+                    <Link class="clip run-link" href={`/runs/${item.id}`}>
+                      <span class={`dot ${item.status}`} />
+                      <span class="clip">{item.task_name}</span>
+                    </Link>
+                    <span class="row faint narrow-facts">
+                      <span>{statusText(item.status, item.failure_reason)}</span>
+                      {item.status === "running" ? (
+                        <Progress row={item} />
+                      ) : (
+                        <Ago at={item.created_at} />
+                      )}
+                    </span>
+                  </div>
+                  <div role="cell" class="right">
+                    {spark && <Spark points={spark.points} width={72} height={24} />}
+                    <span class="spark-last">{measure(spark?.last)}</span>
+                  </div>
+                </div>
+              );
+            return (
+              <div
+                key={item.id}
+                role="row"
+                aria-rowindex={index + 2}
+                class={`runs-row ${shade}`}
+                style={{ ...place, gridTemplateColumns: template }}
+              >
+                <div role="rowheader" class="runs-name">
+                  {check}
+                  <Link class="clip run-link" href={`/runs/${item.id}`} title={item.task_name}>
+                    {item.task_name}
+                  </Link>
+                </div>
+                {columns.map((column) => {
+                  const value = item.values[at.get(column.name) ?? -1];
+                  return (
+                    <div
+                      key={column.name}
+                      role="cell"
+                      class={`clip ${alignedRight(column) ? "right" : ""}`}
+                      title={column.kind === "text" && value ? String(value) : undefined}
+                    >
+                      <Cell column={column} row={item} value={value} spark={spark} />
+                    </div>
+                  );
+                })}
+              </div>
+            );
+          })}
+        </div>
       </div>
-    </div>
+    </>
   );
 }
 

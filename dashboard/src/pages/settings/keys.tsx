@@ -4,7 +4,7 @@ import { api, done, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import type { Key } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
-import { Ago, Copy, Dialog, Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Ago, Copy, Dialog, Empty, Scroll, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { useUserNames, useWho } from "../../who.ts";
 import { runLines } from "./first-run.tsx";
@@ -54,7 +54,7 @@ export function Keys() {
           <p>{t("A key lets a program or a box in. It is shown once, and revoked here.")}</p>
         </Empty>
       ) : (
-        <div class="scroll-x">
+        <Scroll label={t("Table of keys")}>
           <table class="plain">
             <thead>
               <tr>
@@ -117,7 +117,7 @@ export function Keys() {
               ))}
             </tbody>
           </table>
-        </div>
+        </Scroll>
       )}
       {making && <NewKey close={() => setMaking(false)} />}
       {revoking && (

@@ -4,7 +4,7 @@ import { api, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import type { User } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
-import { Ago, Dialog, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Ago, Dialog, Scroll, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { useWho } from "../../who.ts";
 import { roleTexts } from "./settings.tsx";
@@ -46,7 +46,7 @@ export function Users() {
           <Skeleton />
         </div>
       ) : (
-        <div class="scroll-x">
+        <Scroll label={t("Table of users")}>
           <table class="plain">
             <thead>
               <tr>
@@ -105,7 +105,7 @@ export function Users() {
               ))}
             </tbody>
           </table>
-        </div>
+        </Scroll>
       )}
       {making && <NewUser close={() => setMaking(false)} />}
     </section>

@@ -1,0 +1,110 @@
+import { useQuery } from "@tanstack/preact-query";
+import { api, read } from "../../api.ts";
+import { bytes, whole } from "../../format.ts";
+import { t } from "../../i18n.ts";
+import { Meter, Skeleton, Trouble } from "../../ui/parts.tsx";
+
+/** What the free plans of Cloudflare Workers, Turso and R2 give; their pages have the day's word. */
+const free = {
+  requestsADay: 100_000,
+  rowsReadAMonth: 500_000_000,
+  rowsWrittenAMonth: 10_000_000,
+  databaseBytes: 5_000_000_000,
+  bucketBytes: 10_000_000_000,
+};
+
+/** What the ledger uses beside what the free plans give. */
+export function Usage() {
+  const { data, error, refetch } = useQuery({
+    queryKey: ["usage"],
+    staleTime: 5 * 60_000,
+    queryFn: () => read(api.board.usage.$get()),
+  });
+  if (error) return <Trouble error={error} again={() => void refetch()} />;
+  if (!data) return <Skeleton />;
+  const today = new Date().toISOString().slice(0, 10);
+  const month = data.days.filter(({ day }) => day.startsWith(today.slice(0, 7)));
+  const sum = (name: "rows_read" | "rows_written") =>
+    month.reduce((total, day) => total + day[name], 0);
+  const rows: [string, number | null, number, (n: number) => string][] = [
+    [
+      t("Requests today"),
+      data.days.find(({ day }) => day === today)?.requests ?? 0,
+      free.requestsADay,
+      whole,
+    ],
+    [
+      t("Rows read this month"),
+      data.rows_counted ? sum("rows_read") : null,
+      free.rowsReadAMonth,
+      whole,
+    ],
+    [
+      t("Rows written this month"),
+      data.rows_counted ? sum("rows_written") : null,
+      free.rowsWrittenAMonth,
+      whole,
+    ],
+    [t("Database"), data.database_bytes, free.databaseBytes, bytes],
+    [t("Files"), data.bucket_bytes, free.bucketBytes, bytes],
+  ];
+  const most = Math.max(1, ...data.by_kind.map((kind) => kind.bytes));
+  const kindText: Record<string, string> = {
+    final: t("Final"),
+    checkpoint: t("Checkpoint"),
+    state: t("Training state"),
+    sample: t("Sample"),
+    config: t("Config"),
+  };
+  return (
+    <section class="panel" aria-label={t("Use")}>
+      <header>
+        <h2 class="grow">{t("Use, beside what the free plans give")}</h2>
+      </header>
+      <div class="usage">
+        <ul class="stack">
+          {rows.map(([name, used, limit, text]) => (
+            <li key={name} class="usage-row">
+              <span class="row">
+                <span class="grow">{name}</span>
+                {used === null ? (
+                  <span class="faint">{t("not counted here")}</span>
+                ) : (
+                  <span>
+                    <b>{text(used)}</b> <span class="faint">/ {text(limit)}</span>
+                  </span>
+                )}
+              </span>
+              <Meter
+                share={(used ?? 0) / limit}
+                kind={
+                  (used ?? 0) > limit * 0.9 ? "failed" : (used ?? 0) > limit * 0.7 ? "warning" : ""
+                }
+                label={name}
+              />
+            </li>
+          ))}
+        </ul>
+        <div class="stack">
+          <h3>{t("{n} stored files by kind", { n: whole(data.bucket_objects) })}</h3>
+          {data.by_kind.length === 0 ? (
+            <p class="faint">{t("Nothing is stored yet.")}</p>
+          ) : (
+            <ol class="stack">
+              {data.by_kind.map(({ kind, files, bytes: size }) => (
+                <li key={kind} class="usage-kind">
+                  <span>{kindText[kind] ?? kind}</span>
+                  <span class="bar" aria-hidden="true">
+                    <i style={{ width: `${(size / most) * 100}%` }} />
+                  </span>
+                  <span class="right faint">{whole(files)}</span>
+                  <span class="right">{bytes(size)}</span>
+                </li>
+              ))}
+            </ol>
+          )}
+        </div>
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,46 @@
+import { setting, short } from "../../format.ts";
+import type { Dot, Value } from "./explore.tsx";
+
+/** Where a field's values stand between 0 and 1, and what to write beside it. */
+export type Scale = {
+  place: (value: Value) => number | null;
+  ticks: { at: number; text: string }[];
+};
+
+/** Numbers that are many times one another stand by their logarithm; texts in alphabetical order. */
+export function scaleOf(dots: Dot[], name: string): Scale {
+  const values = dots.map((dot) => dot.values[name] ?? null).filter((value) => value !== null);
+  const numbers = values.filter((value) => typeof value === "number");
+  if (values.length > 0 && numbers.length === values.length) {
+    const low = Math.min(...numbers);
+    const high = Math.max(...numbers);
+    const log = low > 0 && high / low >= 5;
+    const to = (value: number) => (log ? Math.log(value) : value);
+    const span = to(high) - to(low);
+    const place = (value: number) => (span === 0 ? 0.5 : (to(value) - to(low)) / span);
+    const distinct = [...new Set(numbers)].sort((a, b) => a - b);
+    const marks =
+      distinct.length <= 7
+        ? distinct
+        : [0, 0.25, 0.5, 0.75, 1].map((share) => {
+            const at = to(low) + share * span;
+            return log ? Math.exp(at) : at;
+          });
+    return {
+      place: (value) => (typeof value === "number" ? place(value) : null),
+      ticks: marks.map((value) => ({
+        at: place(value),
+        text: distinct.length <= 7 ? setting(value) : short(value),
+      })),
+    };
+  }
+  const words = [...new Set(values.map(String))].sort();
+  const place = (value: Value) => {
+    const at = words.indexOf(String(value));
+    return value === null || at < 0 ? null : words.length === 1 ? 0.5 : at / (words.length - 1);
+  };
+  return {
+    place,
+    ticks: words.slice(0, 12).map((word) => ({ at: place(word) ?? 0, text: word })),
+  };
+}

@@ -1,0 +1,46 @@
+import { sql } from "drizzle-orm";
+import type { Db } from "../db/client.ts";
+import type { Cost } from "../db/cost.ts";
+import { usageDay } from "../db/schema.ts";
+
+/** What this isolate has counted since it last wrote it down. */
+let counted = { requests: 0, read: 0, written: 0 };
+let writtenAt = 0;
+
+const WRITE_EVERY_MS = 60_000;
+
+/**
+ * Counts a request towards its day, in memory; once a minute an isolate adds what it counted to the
+ * day's row, after an answer has gone out. What an isolate counted last may be lost with it, so the
+ * figures are a little low. Rows are known only where cost reporting is on.
+ */
+export function countUsage(db: Db, cost: Cost, later: (work: Promise<unknown>) => void) {
+  counted.requests++;
+  counted.read += cost.read;
+  counted.written += cost.written;
+  if (Date.now() - writtenAt < WRITE_EVERY_MS) return;
+  const { requests, read, written } = counted;
+  counted = { requests: 0, read: 0, written: 0 };
+  writtenAt = Date.now();
+  later(
+    addUsage(db, requests, read, written).catch(() => {
+      // The database may be away just now: what was counted is written with what comes.
+      counted.requests += requests;
+      counted.read += read;
+      counted.written += written;
+    }),
+  );
+}
+
+const addUsage = (db: Db, requests: number, rowsRead: number, rowsWritten: number) =>
+  db
+    .insert(usageDay)
+    .values({ day: sql`date('now')`, requests, rowsRead, rowsWritten })
+    .onConflictDoUpdate({
+      target: usageDay.day,
+      set: {
+        requests: sql`requests + excluded.requests`,
+        rowsRead: sql`rows_read + excluded.rows_read`,
+        rowsWritten: sql`rows_written + excluded.rows_written`,
+      },
+    });
