@@ -22,4 +22,5 @@ export type Me = InferResponseType<typeof api.me.$get, 200>;
 export type User = InferResponseType<typeof api.users.$get, 200>["items"][number];
 export type Key = InferResponseType<typeof api.keys.$get, 200>["items"][number];
 export type Board = InferResponseType<typeof api.board.$get, 200>;
+export type Comparison = InferResponseType<typeof api.tasks.compare.$get, 200>;
 export type Status = Row["status"];

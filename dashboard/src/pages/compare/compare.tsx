@@ -1,4 +1,4 @@
-import { useQueries } from "@tanstack/preact-query";
+import { keepPreviousData, useQueries, useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
 import { api, read } from "../../api.ts";
 import { Overlaid } from "../../chart/overlaid.tsx";
@@ -7,7 +7,7 @@ import { useChanges } from "../../live.ts";
 import { idsOf, useAddress } from "../../state.ts";
 import type { Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
-import { Empty, Skeleton, StatusBadge } from "../../ui/parts.tsx";
+import { Empty, Skeleton, StatusBadge, Trouble } from "../../ui/parts.tsx";
 import { ConfigDiff } from "./config-diff.tsx";
 import { Differences } from "./differences.tsx";
 import { Explore } from "./explore.tsx";
@@ -52,6 +52,14 @@ function SideBySide({ ids }: { ids: number[] }) {
       queryFn: () =>
         read(api.tasks[":id"].$get({ param: { id: String(id) }, query: { deleted: "true" } })),
     })),
+  });
+  const comparison = useQuery({
+    queryKey: ["compare", ids.join(",")],
+    meta: { live: true },
+    enabled: ids.length > 1,
+    placeholderData: keepPreviousData,
+    // The curves are drawn from their own queries, which a page shares.
+    queryFn: () => read(api.tasks.compare.$get({ query: { ids: ids.join(","), max_points: "2" } })),
   });
   const tasks = found.flatMap(({ data }): Task[] => (data ? [data] : []));
   const names = new Map(tasks.map(({ id, task_name }) => [id, task_name]));
@@ -102,9 +110,15 @@ function SideBySide({ ids }: { ids: number[] }) {
               <Overlaid ids={ids} names={names} height={320} />
             </div>
           </section>
-          <Differences tasks={tasks} />
+          {ids.length < 2 && (
+            <p class="note">{t("Choose a second run to compare this one with.")}</p>
+          )}
+          {comparison.error && (
+            <Trouble error={comparison.error} again={() => void comparison.refetch()} />
+          )}
+          {comparison.data && <Differences comparison={comparison.data} />}
           <SampleGrid tasks={tasks} />
-          <ConfigDiff tasks={tasks} />
+          {comparison.data && <ConfigDiff comparison={comparison.data} />}
         </>
       )}
     </>

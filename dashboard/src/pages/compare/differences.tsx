@@ -1,50 +1,55 @@
 import { useState } from "preact/hooks";
 import { duration, measure, setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import type { Task } from "../../types.ts";
+import type { Comparison } from "../../types.ts";
 import { Scroll, statusText } from "../../ui/parts.tsx";
-import { flatten, settings } from "../run/parameters.tsx";
 
-type Line = { name: string; values: string[]; differs: boolean };
+type Line = { name: string; values: string[]; kind: "result" | "differs" | "agrees" };
 
-/** All settings of some runs, each a line; those that differ come first. */
-export function linesOf(tasks: Task[]): Line[] {
-  const each = tasks.map((task) => {
-    const columns = settings.map((name): [string, unknown] => [name, task[name]]);
-    const file = flatten(task.config_snapshot).map(([name, value]): [string, unknown] => [
-      `config.${name}`,
-      value,
-    ]);
-    return new Map([...columns, ...file].map(([name, value]) => [name, setting(value)]));
-  });
-  const names = [...new Set(each.flatMap((values) => [...values.keys()]))];
-  const lines = names.flatMap((name): Line[] => {
-    const values = each.map((one) => one.get(name) ?? "");
-    if (values.every((value) => value === "")) return [];
-    return [{ name, values, differs: new Set(values).size > 1 }];
-  });
-  return [...lines.filter(({ differs }) => differs), ...lines.filter(({ differs }) => !differs)];
-}
-
-export function Differences({ tasks }: { tasks: Task[] }) {
-  const [all, setAll] = useState(false);
-  const lines = linesOf(tasks);
-  const differing = lines.filter(({ differs }) => differs);
+/** What became of the runs, what differs between them, and on demand what does not. */
+function linesOf({ tasks, differ, agree, metrics }: Comparison, all: boolean): Line[] {
   const results: [string, string[]][] = [
-    [t("Status"), tasks.map((task) => statusText(task.status, task.failure_reason))],
+    [t("Status"), tasks.map((task) => statusText(task.status))],
     [t("Final loss"), tasks.map((task) => measure(task.final_loss))],
     [t("Converged at"), tasks.map((task) => setting(task.convergence_step))],
     [t("Duration"), tasks.map((task) => duration(task.total_duration_sec))],
     [t("Cost"), tasks.map((task) => task.cost?.toFixed(2) ?? "")],
-    [t("GPU"), tasks.map((task) => task.gpu_info ?? "")],
+    ...metrics
+      .slice(0, all ? undefined : 4)
+      .map(({ metric, values }): [string, string[]] => [
+        t("{metric}, lowest", { metric }),
+        values.map((figures) => measure(figures?.min)),
+      ]),
   ];
+  return [
+    ...results
+      .filter(([, values]) => values.some((value) => value !== ""))
+      .map(([name, values]): Line => ({ name, values, kind: "result" })),
+    ...differ.map(
+      ({ name, values }): Line => ({ name, values: values.map(setting), kind: "differs" }),
+    ),
+    ...(all
+      ? agree.map(
+          ({ name, value }): Line => ({
+            name,
+            values: tasks.map(() => setting(value)),
+            kind: "agrees",
+          }),
+        )
+      : []),
+  ];
+}
+
+export function Differences({ comparison }: { comparison: Comparison }) {
+  const [all, setAll] = useState(false);
+  const { tasks, differ, agree } = comparison;
   const losses = tasks.map((task) => task.final_loss ?? Number.POSITIVE_INFINITY);
   const best = Math.min(...losses);
   return (
     <section class="panel" aria-label={t("Parameters")}>
       <header>
-        <h2>{t("{n} parameters differ", { n: differing.length })}</h2>
-        <span class="muted grow">{t("{n} agree", { n: lines.length - differing.length })}</span>
+        <h2>{t("{n} parameters differ", { n: differ.length })}</h2>
+        <span class="muted grow">{t("{n} agree", { n: agree.length })}</span>
         <label class="check muted">
           <input
             type="checkbox"
@@ -70,28 +75,16 @@ export function Differences({ tasks }: { tasks: Task[] }) {
             </tr>
           </thead>
           <tbody>
-            {results
-              .filter(([, values]) => values.some((value) => value !== ""))
-              .map(([name, values]) => (
-                <tr key={name} class="result">
-                  <th scope="row">{name}</th>
-                  {values.map((value, n) => (
-                    <td
-                      key={tasks[n]?.id}
-                      class={name === t("Final loss") && losses[n] === best ? "best" : ""}
-                    >
-                      {value || "–"}
-                    </td>
-                  ))}
-                </tr>
-              ))}
-            {(all ? lines : differing).map(({ name, values, differs }) => (
-              <tr key={name} class={differs ? "differs" : ""}>
-                <th scope="row" class="mono">
+            {linesOf(comparison, all).map(({ name, values, kind }) => (
+              <tr key={`${kind} ${name}`} class={kind}>
+                <th scope="row" class={kind === "result" ? "" : "mono"}>
                   {name}
                 </th>
                 {values.map((value, n) => (
-                  <td key={tasks[n]?.id} class="mono">
+                  <td
+                    key={tasks[n]?.id}
+                    class={`${kind === "result" ? "" : "mono"} ${name === t("Final loss") && losses[n] === best ? "best" : ""}`}
+                  >
                     {value || <span class="faint">–</span>}
                   </td>
                 ))}

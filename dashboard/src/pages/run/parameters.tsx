@@ -16,7 +16,7 @@ export function flatten(value: unknown, path = ""): [string, unknown][] {
 }
 
 /** Columns that are settings rather than what became of the run. */
-export const settings = [
+const settings = [
   "model_type",
   "base_arch",
   "base_model_path",
