@@ -1,9 +1,18 @@
 import { createHash, randomBytes } from "node:crypto";
-import { accessSync, constants, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { eq } from "drizzle-orm";
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
+import { copyIn, copyOut, s3Bucket } from "../../scripts/backup/objects.ts";
 import { freePort, type Running, startProcess, waitFor } from "../../scripts/local/processes.ts";
 import { app } from "../app.ts";
 import { commandLine } from "../audit/audit.ts";
@@ -45,6 +54,7 @@ describe.skipIf(!binary)("presigned URLs, against a server that verifies them", 
     DATABASE_URL: "",
     JWT_SECRET: "a secret for tests that is long enough, truly",
     PUBLIC_URL: "http://ledger.test",
+    RATE_LIMITS: "false",
   };
   let server: Running;
   let key = "";
@@ -267,6 +277,31 @@ describe.skipIf(!binary)("presigned URLs, against a server that verifies them", 
     await sweepUploads(db, bindings(), config);
     expect(await s3.head(small.objectKey)).toBeNull();
     expect((await objectOf(hash("sha256", file))).state).toBe("removed");
+  });
+
+  it("let a backup copy files out, and back into a bucket that lacks them, also in parts", async () => {
+    const { db, config } = opened();
+    await db.update(storedObject).set({ state: "removed" });
+    const address = { url: config.DATABASE_URL };
+    const files = [randomBytes(70 * MiB), Buffer.from("small"), Buffer.alloc(0)];
+    for (const [n, bytes] of files.entries()) {
+      const objectKey = `w/copies/${n}`;
+      mkdirSync(join(folder, "in/w/copies"), { recursive: true });
+      writeFileSync(join(folder, "in", objectKey), bytes);
+      const facts = { size: bytes.length, sha256: hash("sha256", bytes) };
+      await db
+        .insert(storedObject)
+        .values({ objectKey, taskId: task, state: "complete", ...facts });
+    }
+    const bucket = s3Bucket(settings());
+    const result = { missing: [], different: [] };
+    const from = join(folder, "in");
+    expect(await copyIn(address, bucket, from)).toEqual({ ...result, copied: 3, there: 0 });
+    expect(await copyIn(address, bucket, from)).toEqual({ ...result, copied: 0, there: 3 });
+    const to = join(folder, "out");
+    expect(await copyOut(address, bucket, to)).toEqual({ ...result, copied: 3, there: 0 });
+    for (const [n, bytes] of files.entries())
+      expect(readFileSync(join(to, `w/copies/${n}`)).equals(bytes)).toBe(true);
   });
 
   it("are not asked for with settings that are only half there", async () => {
