@@ -153,6 +153,21 @@ describe("plans", () => {
       direct(lines, { mayOrder: true });
   });
 
+  it("a claim goes by lanes and slots", async () => {
+    const { key: admin } = await ledger.key({ role: "admin" });
+    await ledger.call("/api/me", { key: admin });
+    const json = { agent: "slot", labels: ["sdxl"], gpu: { memory_gb: 24 } };
+    for (let claims = 0; claims < 2; claims++) {
+      const lines = await plans("/api/queue/claim", { key: admin, json });
+      for (const statement of lines) {
+        direct(statement, { mayOrder: true });
+        // What is looked up by state is found by its slot, not among all that run.
+        expect(statement.join("\n")).not.toMatch(/training_task_(status|user|created) /);
+      }
+      await ledger.call("/api/tasks", { key: admin, json: { task_name: "queued", queue: {} } });
+    }
+  });
+
   it("what is written and read of one run goes by keys alone", async () => {
     const { task_id: id } = await ledger.call("/api/tasks", { key, json: { task_name: "one" } });
     const beat = (seq: number) => ({
