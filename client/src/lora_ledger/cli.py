@@ -16,6 +16,7 @@ from .commands.import_runs import import_runs
 from .commands.login import login
 from .commands.logs import logs
 from .commands.ls import ls
+from .commands.models import pull_model, push
 from .commands.pull import pull
 from .commands.queue import queue
 from .commands.reproduce import reproduce
@@ -398,17 +399,40 @@ def _add_reading(commands, form):
         commands,
         form,
         "pull",
-        "download a run's files",
-        "Downloads the files of a run into a folder and checks each one's SHA-256. What is there already is left alone, "
-        "and a download that was cut off goes on where it stopped.",
-        "  lora-ledger pull 42\n  lora-ledger pull 42 --kind final -o ~/loras",
+        "download a run's files, or a model",
+        "Downloads the files of a run, or a model's version, into a folder and checks each one's SHA-256. What is there "
+        "already is left alone, and a download that was cut off goes on where it stopped. A model brings its trigger words "
+        "and a preview image with it, in the files that AUTOMATIC1111, Forge, Civitai Helper and ComfyUI's LoRA manager "
+        "read; pulled again after its alias moved, it takes the place of the version before.",
+        "  lora-ledger pull 42 --kind final -o ~/loras\n"
+        "  lora-ledger pull model anime-style:production -o ~/loras\n"
+        "  lora-ledger pull model anime-style:3",
     )
-    pull.add_argument("task", type=int, metavar="ID")
+    pull.add_argument("what", metavar="ID|model", help="a task's number, or the word model")
+    pull.add_argument("model", nargs="?", metavar="NAME:ALIAS", help="the model, and its alias or version's number")
+    pull.add_argument(
+        "--no-sidecars", action="store_true", help="only the model's file, nothing for other tools beside it"
+    )
     pull.add_argument(
         "--kind", choices=("final", "checkpoint", "state", "sample", "config"), help="only files of this kind"
     )
-    pull.add_argument("-o", "--output", metavar="DIR", help="where to (default: task-ID)")
+    pull.add_argument("-o", "--output", metavar="DIR", help="where to (default: task-ID, or here for a model)")
     _common(pull)
+
+    push = _add(
+        commands,
+        form,
+        "push",
+        "publish a model on the Hugging Face Hub",
+        "Sends an approved version's file, its model card and its sample images to a repository of the Hub in one commit, by "
+        "the Hub's own client (pip install huggingface_hub) and its login. HF_ENDPOINT names another hub.",
+        "  lora-ledger push anime-style:production --repo anna/anime-style --private",
+    )
+    push.add_argument("model", metavar="NAME:ALIAS", help="the model, and its alias or version's number")
+    push.add_argument("--repo", required=True, metavar="USER/NAME", help="the repository; made when new")
+    push.add_argument("--private", action="store_true", help="make a new repository private")
+    push.add_argument("--message", metavar="TEXT", help="the commit's message")
+    _common(push)
 
     cancel = _add(
         commands,
@@ -509,7 +533,8 @@ _COMMANDS = {
     "ls": ls,
     "show": show,
     "logs": logs,
-    "pull": pull,
+    "pull": lambda found, options: (pull_model if options.what == "model" else pull)(found, options),
+    "push": push,
     "cancel": cancel,
     "safe": safe,
     "reproduce": reproduce,

@@ -1,4 +1,4 @@
-"""`lora-ledger pull`: downloads a run's files, goes on with what is half there, and checks each hash."""
+"""`lora-ledger pull`: downloads files, goes on with what is half there, and checks each hash."""
 
 import http.client
 import os
@@ -29,11 +29,12 @@ def local_path(folder, name):
 def pull(settings, options):
     """Downloads all complete files of a task, or of one kind. The exit code: 1 when one could not be had whole."""
     api = Api(settings)
-    weights = list(api.pages("/api/weights", task_id=options.task, kind=options.kind, state="complete"))
+    task = _task(options)
+    weights = list(api.pages("/api/weights", task_id=task, kind=options.kind, state="complete"))
     if not weights:
-        api.get(f"/api/tasks/{options.task}")
-        raise Plain(f"task {options.task} has no {options.kind + ' ' if options.kind else ''}files in the ledger")
-    folder = Path(options.output or f"task-{options.task}").expanduser()
+        api.get(f"/api/tasks/{task}")
+        raise Plain(f"task {task} has no {options.kind + ' ' if options.kind else ''}files in the ledger")
+    folder = Path(options.output or f"task-{task}").expanduser()
     newest = {}
     for weight in sorted(weights, key=lambda w: w["id"]):
         newest[weight["filename"]] = weight
@@ -51,12 +52,32 @@ def pull(settings, options):
     return 1 if failed else 0
 
 
-def fetch(api, weight, target):
-    """Brings one file; returns what was done, in words. Raises Plain or OSError."""
+def _task(options):
+    """The number of the task that is meant. Raises Plain."""
+    if options.model or not options.what.isdigit():
+        raise Plain("name a task's number (lora-ledger pull 42) or a model (lora-ledger pull model NAME:ALIAS)")
+    return int(options.what)
+
+
+def fetch(api, weight, target, link=None, replace=False):
+    """Brings one file; returns what was done, in words. Raises Plain or OSError.
+
+    `link` is the path that gives its address; with `replace` it takes the place of another file.
+    """
+    link = link or f"/api/weights/{weight['id']}/download"
+    return _bring(lambda: api.get(link, redirect="false")["url"], weight, target, replace)
+
+
+def fetch_link(url, file, target):
+    """Brings a file from its signed address; `file` tells size and sha256. Raises Plain or OSError."""
+    return _bring(lambda: url, file, target, False)
+
+
+def _bring(address, weight, target, replace):
     size, sha256 = weight["size"], weight["sha256"]
     if target.is_file() and target.stat().st_size == size and sha256_of(target) == sha256:
         return "already here, hash checked"
-    if target.exists():
+    if target.exists() and not replace:
         raise Plain(f"{target} is there already with other content; move it away, or choose another folder with -o")
     target.parent.mkdir(parents=True, exist_ok=True)
     # Named after the hash, so that a half file of another version is never gone on with.
@@ -66,8 +87,7 @@ def fetch(api, weight, target):
     furthest, tries = -1, 0
     while tries < TRIES:
         try:
-            link = api.get(f"/api/weights/{weight['id']}/download", redirect="false")
-            _go_on(link["url"], partial, size, bar)
+            _go_on(address(), partial, size, bar)
             break
         except (OSError, http.client.HTTPException, ssl.SSLError, Later) as error:
             if isinstance(error, OSError) and error.errno in (28, 13, 30, 122):
