@@ -22,6 +22,7 @@ const tags: Record<string, string> = {
   Datasets: "Facts about training data, never the data.",
   Weights: "Files that runs produced: upload, check, download.",
   Models: "From a folder of files to an approved model: versions, review, aliases, provenance.",
+  Storage: "What files take, what is kept of them, and whether bucket and database agree.",
   "Signed URLs": "Addresses that carry their own permission, for bytes going up and down.",
   Alerts: "Events worth telling, the webhooks they are sent to, and how that went.",
   Users: "People, and what they may do.",

@@ -21,12 +21,18 @@ import { ApiError, problem } from "./http/problem.ts";
 import { limitBody } from "./http/validate.ts";
 import { logs } from "./logs/routes.ts";
 import { aliases } from "./models/aliases.ts";
+import { cards } from "./models/cards.ts";
+import { downloads } from "./models/download.ts";
+import { comparison, datasetVersions, taskLineage } from "./models/lineage.ts";
 import { review, reviews } from "./models/review.ts";
 import { models } from "./models/routes.ts";
+import { share, shares } from "./models/shares.ts";
 import { requeue } from "./queue/requeue.ts";
 import { queue } from "./queue/routes.ts";
 import { leaderboard } from "./stats/leaderboard.ts";
 import { stats } from "./stats/routes.ts";
+import { storage } from "./storage/routes.ts";
+import { rules } from "./storage/rules.ts";
 import { table } from "./table/routes.ts";
 import { bulk } from "./tasks/bulk.ts";
 import { lifecycle } from "./tasks/lifecycle.ts";
@@ -54,6 +60,7 @@ export const app = new Hono<App>()
   })
   .route("/healthz", health)
   .route("/signed", signed)
+  .route("/share", share)
   .route("/session", signIn)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)
@@ -76,6 +83,14 @@ export const app = new Hono<App>()
   .route("/api/models", models)
   .route("/api/models", review)
   .route("/api/models", aliases)
+  .route("/api/models", cards)
+  .route("/api/models", shares)
+  .route("/api/models", comparison)
+  .route("/api/models", downloads)
+  .route("/api/tasks", taskLineage)
+  .route("/api/datasets", datasetVersions)
+  .route("/api/storage", storage)
+  .route("/api/storage/rules", rules)
   .route("/api/reviews", reviews)
   .route("/api/events", events)
   .route("/api/webhooks", webhooks)

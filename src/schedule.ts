@@ -5,6 +5,7 @@ import { type Bindings, readConfig } from "./env.ts";
 import { settleLogs } from "./logs/settle.ts";
 import { advanceQueue } from "./queue/advance.ts";
 import { sweepLost } from "./queue/lost.ts";
+import { applyKeepRules } from "./storage/rules.ts";
 import { emptyTrash } from "./trash/purge.ts";
 import { sweepUploads } from "./weights/sweep.ts";
 
@@ -19,6 +20,7 @@ export async function runSchedule(env: Bindings): Promise<void> {
     tellWebhooks: () => tellWebhooks({ db, env, config }),
     retryDeliveries: () => retryDeliveries({ db, env, config }),
     settleLogs: () => settleLogs(db),
+    applyKeepRules: () => applyKeepRules(db),
     emptyTrash: () => emptyTrash(db, env, config),
     sweepUploads: () => sweepUploads(db, env, config),
   };

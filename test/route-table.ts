@@ -4,9 +4,12 @@ import { sql } from "drizzle-orm";
 import type { Scope } from "../src/auth/scopes.ts";
 import {
   apiKey,
+  dataset,
   delivery,
   event,
+  keepRule,
   model,
+  modelShare,
   modelVersion,
   now,
   storedObject,
@@ -90,19 +93,21 @@ export function rowsOf(ledger: Ledger, owner: Owner) {
       .returning();
     return first(made);
   }
-  /** Version 1 of a new model, in that state. */
-  async function version(state: "draft" | "in_review" | "approved" = "draft") {
+  /** A new model with so many versions in that state; gives the path of the first. */
+  async function version(state: "draft" | "in_review" | "approved" = "draft", count = 1) {
     const { id: modelId, name } = await newModel();
-    const { id: weightId, taskId, objectId, size, sha256 } = await file("complete", "final");
-    await db.update(storedObject).set({ verified: "sha256" }).where(sql`id = ${objectId}`);
-    const stood = { modelId, weightId, taskId, objectId, size, sha256, userId: owner.userId };
-    await db.insert(modelVersion).values({
-      ...stood,
-      number: 1,
-      filename: "notes.bin",
-      state,
-      approvedAt: state === "approved" ? "2026-01-01T00:00:00.000Z" : null,
-    });
+    for (let number = 1; number <= count; number++) {
+      const { id: weightId, taskId, objectId, size, sha256 } = await file("complete", "final");
+      await db.update(storedObject).set({ verified: "sha256" }).where(sql`id = ${objectId}`);
+      const stood = { modelId, weightId, taskId, objectId, size, sha256, userId: owner.userId };
+      await db.insert(modelVersion).values({
+        ...stood,
+        number,
+        filename: "notes.bin",
+        state,
+        approvedAt: state === "approved" ? "2026-01-01T00:00:00.000Z" : null,
+      });
+    }
     return { name, path: `/api/models/${name}/versions/1` };
   }
   async function hook() {
@@ -135,6 +140,44 @@ export function rowsOf(ledger: Ledger, owner: Owner) {
     file,
     version,
     model: async () => (await newModel()).name,
+    /** A rule that lets one file of its owner's go. */
+    async rule() {
+      const { taskId } = await file();
+      await db.update(trainingTask).set({ status: "success" }).where(sql`id = ${taskId}`);
+      const rule = { kinds: ["sample" as const], filter: `id = ${taskId}`, days: 0 };
+      const made = await db
+        .insert(keepRule)
+        .values({ name: "r", rule, userId: owner.userId })
+        .returning();
+      return `/api/storage/rules/${first(made).id}`;
+    },
+    async trashed(weightId: number) {
+      await db.run(
+        sql`update weight set deleted_at = '2026-01-01T00:00:00.000Z' where id = ${weightId}`,
+      );
+      return weightId;
+    },
+    async dataset() {
+      const made = await db
+        .insert(dataset)
+        .values({ hash: unique("d") })
+        .returning();
+      return first(made).id;
+    },
+    async share() {
+      const { id: modelId, name } = await newModel();
+      const made = await db
+        .insert(modelShare)
+        .values({
+          modelId,
+          alias: "production",
+          tokenHash: unique("h"),
+          userId: owner.userId,
+          expiresAt: "2100-01-01T00:00:00.000Z",
+        })
+        .returning();
+      return `/api/models/${name}/shares/${first(made).id}`;
+    },
     /** A model whose alias `trial` is, or was, on version 1; gives the alias's path. */
     async alias({ removed = false } = {}) {
       const { name } = await version();
@@ -236,6 +279,7 @@ export const openRoutes = [
   "GET /signed/:key{.+}",
   "POST /session",
   "DELETE /session",
+  "GET /share/:token",
 ];
 
 /** `METHOD /path` as the app registers it → its rights. */
@@ -527,6 +571,15 @@ export const routeTable: Record<string, RouteRights> = {
     ask: async (rows) => ({ method: "DELETE", path: `/api/weights/${(await rows.file()).id}` }),
     audit: "weight.delete",
   },
+  "POST /api/weights/:id/restore": {
+    scope: "weights:write",
+    reach: "write",
+    ask: async (rows) => {
+      const { id } = await rows.file();
+      return { method: "POST", path: `/api/weights/${await rows.trashed(id)}/restore` };
+    },
+    audit: "weight.restore",
+  },
   "GET /api/weights/:id/download": {
     scope: "weights:read",
     box: true,
@@ -684,6 +737,98 @@ export const routeTable: Record<string, RouteRights> = {
     scope: "tasks:read",
     reach: "none",
     ask: () => ({ path: "/api/leaderboard" }),
+  },
+  "GET /api/models/:name/versions/:number/card": {
+    scope: "models:read",
+    reach: "read",
+    ask: async (rows) => ({ path: `${(await rows.version()).path}/card?format=json` }),
+  },
+  "POST /api/models/:name/shares": {
+    scope: "models:release",
+    reach: "read",
+    ask: async (rows) =>
+      post(`/api/models/${(await rows.version("approved")).name}/shares`, { target: 1 }),
+    audit: "model.share",
+  },
+  "GET /api/models/:name/shares": {
+    scope: "models:read",
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/models/${await rows.model()}/shares` }),
+  },
+  "DELETE /api/models/:name/shares/:id": {
+    scope: "models:release",
+    reach: "read",
+    status: 204,
+    ask: async (rows) => ({ method: "DELETE", path: await rows.share() }),
+    audit: "model.revoke_share",
+  },
+  "GET /api/models/:name/compare": {
+    scope: "models:read",
+    reach: "read",
+    ask: async (rows) => ({
+      path: `/api/models/${(await rows.version("draft", 2)).name}/compare?versions=1,2`,
+    }),
+  },
+  "GET /api/models/:name/:ref": {
+    scope: "models:read",
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/models/${(await rows.version()).name}/1` }),
+  },
+  "GET /api/models/:name/:ref/download": {
+    scope: "models:read",
+    reach: "read",
+    ask: async (rows) => ({
+      path: `/api/models/${(await rows.version()).name}/1/download?redirect=false`,
+    }),
+  },
+  "GET /api/tasks/:id/lineage": {
+    scope: "models:read",
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/tasks/${await rows.task()}/lineage` }),
+  },
+  "GET /api/datasets/:id/versions": {
+    scope: "models:read",
+    reach: "none",
+    ask: async (rows) => ({ path: `/api/datasets/${await rows.dataset()}/versions` }),
+  },
+  "GET /api/storage": {
+    scope: "weights:read",
+    reach: "none",
+    ask: () => ({ path: "/api/storage?by=user,group,kind" }),
+  },
+  "GET /api/storage/check": {
+    scope: "admin",
+    reach: "none",
+    ask: () => ({ path: "/api/storage/check" }),
+  },
+  "POST /api/storage/rules": {
+    scope: "weights:write",
+    reach: "none",
+    ask: () => post("/api/storage/rules", { name: "r", rule: { last: 1 } }),
+    audit: "rule.create",
+  },
+  "GET /api/storage/rules": {
+    scope: "weights:read",
+    reach: "none",
+    ask: () => ({ path: "/api/storage/rules" }),
+  },
+  "DELETE /api/storage/rules/:id": {
+    scope: "weights:write",
+    reach: "write",
+    status: 204,
+    ask: async (rows) => ({ method: "DELETE", path: await rows.rule() }),
+    audit: "rule.delete",
+  },
+  "GET /api/storage/rules/:id/preview": {
+    scope: "weights:write",
+    reach: "write",
+    ask: async (rows) => ({ path: `${await rows.rule()}/preview` }),
+  },
+  "POST /api/storage/rules/:id/apply": {
+    scope: "weights:write",
+    reach: "write",
+    ask: async (rows) => post(`${await rows.rule()}/apply`),
+    audit: "weight.tidy",
   },
   "GET /api/reviews": {
     scope: "models:read",

@@ -498,6 +498,7 @@ export const weight = sqliteTable(
     index("weight_task").on(t.taskId),
     index("weight_object").on(t.objectId),
     index("weight_by_kind").on(t.kind).where(sql`deleted_at is null`),
+    index("weight_trash").on(t.deletedAt).where(sql`deleted_at is not null`),
     // A file announced again is the same weight, also when two announce it at once.
     uniqueIndex("weight_identity")
       .on(t.taskId, t.attempt, t.kind, t.filename, t.sha256, t.size)
@@ -516,6 +517,19 @@ export type ModelChecks = {
   task_success: boolean;
   /** Bounds on figures of the run: its final_loss, or a metric's last, min or max. */
   metrics: { metric: string; statistic: "last" | "min" | "max"; max?: number; min?: number }[];
+};
+
+/** What stays of the files of `kinds`: whatever any of the three says. */
+export type KeepRule = {
+  kinds: ("checkpoint" | "state" | "sample")[];
+  /** Of which runs, in the filter language; without: of all. */
+  filter?: string;
+  /** Those of the best runs by a field, of each experiment group or of all runs. */
+  best?: { count: number; by: string; order: "asc" | "desc"; per: "group" | "all" };
+  /** The last so many of each run. */
+  last?: number;
+  /** Those younger than so many days. */
+  days?: number;
 };
 
 /** A name under which people agree on what is used. */
@@ -756,8 +770,85 @@ export const boxEnrolment = sqliteTable(
   (t) => [index("box_enrolment_expiry").on(t.expiresAt)],
 );
 
+/** A public link to a version, or to whatever an alias names. */
+export const modelShare = sqliteTable(
+  "model_share",
+  {
+    id: integer().primaryKey(),
+    modelId: integer().notNull(),
+    /** Exactly one of the two. */
+    alias: text(),
+    versionId: integer(),
+    /** SHA-256 of the link's secret, which is shown once and kept nowhere. */
+    tokenHash: text().notNull().unique(),
+    label: text(),
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    createdAt: createdAt(),
+    expiresAt: text().notNull(),
+    revokedAt: text(),
+    maxDownloads: integer(),
+    downloads: integer().notNull().default(0),
+    lastDownloadAt: text(),
+  },
+  (t) => [
+    index("model_share_model").on(t.modelId),
+    check("model_share_target", sql`(${t.alias} is null) <> (${t.versionId} is null)`),
+  ],
+);
+
+/**
+ * What weights take, by whose they are, their run's group and their kind: triggers keep it, so that
+ * nobody has to count. `trash`: those that are in it, or whose run is.
+ */
+export const storageUse = sqliteTable(
+  "storage_use",
+  {
+    userId: integer().notNull(),
+    experimentGroup: text().notNull(),
+    kind: text({ enum: weightKinds }).notNull(),
+    files: integer().notNull(),
+    bytes: integer().notNull(),
+    trashFiles: integer().notNull(),
+    trashBytes: integer().notNull(),
+  },
+  (t) => [primaryKey({ columns: [t.userId, t.experimentGroup, t.kind] })],
+);
+
+/** What objects take in the bucket, where files that are the same are stored once: one row. */
+export const storageTotal = sqliteTable("storage_total", {
+  id: integer().primaryKey(),
+  objects: integer().notNull(),
+  bytes: integer().notNull(),
+});
+
+/** Which files of runs stay, and so which go into the trash. */
+export const keepRule = sqliteTable("keep_rule", {
+  id: integer().primaryKey(),
+  name: text().notNull(),
+  /** Whose runs it is about; an admin's is about all. */
+  userId: integer()
+    .notNull()
+    .references(() => user.id),
+  rule: json<KeepRule>().notNull(),
+  /** Whether the scheduled job applies it every day. */
+  active: bool().notNull().default(false),
+  lastRunAt: text(),
+  createdAt: createdAt(),
+});
+
 /** What an audit entry is about. */
-export const auditSubjects = ["task", "weight", "user", "key", "model", "box", "webhook"] as const;
+export const auditSubjects = [
+  "task",
+  "weight",
+  "user",
+  "key",
+  "model",
+  "box",
+  "webhook",
+  "rule",
+] as const;
 
 /**
  * Who did what to which row. Append-only: triggers refuse to change or delete an entry. No foreign

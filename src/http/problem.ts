@@ -92,7 +92,8 @@ export function problem(error: unknown, c: Context): Response {
     console.error(
       "unexpected fault",
       c.req.method,
-      c.req.path,
+      // The path of a public link is its secret.
+      c.req.path.replace(/^\/share\/.+/, "/share/…"),
       error.name,
       error.stack?.split("\n    at").slice(1, 6).join(" <"),
     );

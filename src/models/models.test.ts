@@ -1,77 +1,27 @@
 import { env } from "cloudflare:workers";
 import { eq, sql } from "drizzle-orm";
-import { beforeAll, describe, expect, it } from "vitest";
-import { costOf, freshLedger, type Ledger, unique } from "../../test/harness.ts";
+import { describe, expect, it } from "vitest";
+import { costOf, freshLedger } from "../../test/harness.ts";
+import { openRegistry } from "../../test/registry.ts";
 import { lora, png, upload } from "../../test/uploads.ts";
 import { storedObject } from "../db/schema.ts";
 
-let ledger: Ledger;
-let anna: string;
-let bert: string;
-let carla: string;
-beforeAll(async () => {
-  ledger = await freshLedger();
-  anna = (await ledger.key({ user: "anna" })).key;
-  bert = (await ledger.key({ user: "bert", scopes: ["models:read", "models:approve"] })).key;
-  carla = (
-    await ledger.key({ user: "carla", scopes: ["models:read", "models:write", "models:release"] })
-  ).key;
-});
-
-const newModel = async (fields: object = {}, key = anna): Promise<string> => {
-  const name = unique("m-");
-  await ledger.call("/api/models", { key, json: { name, ...fields } });
-  return name;
-};
-
-const newRun = async (
-  fields: object = {},
-  end: object = { status: "success", final_loss: 0.1 },
-) => {
-  const { task_id } = await ledger.call("/api/tasks", {
-    key: anna,
-    json: { task_name: "a run", ...fields },
-  });
-  await ledger.call(`/api/tasks/${task_id}/finish`, { key: anna, json: end });
-  return task_id as number;
-};
-
-const newWeight = async (fields: object = {}, task?: number) =>
-  upload(ledger, anna, task ?? (await newRun()), lora(), { ...fields });
-
-const addVersion = async (name: string, weightId?: number): Promise<number> =>
-  (
-    await ledger.call(`/api/models/${name}/versions`, {
-      key: anna,
-      json: { weight_id: weightId ?? (await newWeight()).id },
-    })
-  ).version;
-
-const act = (
-  name: string,
-  version: number,
-  action: string,
-  key: string,
-  json: object = {},
-  status = 200,
-) => ledger.call(`/api/models/${name}/versions/${version}/${action}`, { key, json }, status);
-
-async function approved(name: string) {
-  const version = await addVersion(name);
-  await act(name, version, "submit", anna);
-  await act(name, version, "approve", bert, { reason: "looks right" });
-  return version;
-}
+const {
+  ledger,
+  anna,
+  bert,
+  carla,
+  newModel,
+  newRun,
+  newWeight,
+  addVersion,
+  act,
+  approved,
+  setAlias,
+} = await openRegistry();
 
 const stateOf = async (name: string, version: number) =>
   (await ledger.call(`/api/models/${name}/versions/${version}`, { key: anna })).state;
-
-const setAlias = (name: string, alias: string, version: number, key: string, status = 200) =>
-  ledger.call(
-    `/api/models/${name}/aliases/${alias}`,
-    { method: "PUT", key, json: { version } },
-    status,
-  );
 
 describe("names", () => {
   it.each([

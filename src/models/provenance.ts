@@ -185,7 +185,7 @@ export async function readProvenance(db: Db, which: SQL | undefined) {
     review: review ?? null,
     cost: cost ?? { run: null, lineage: null },
   };
-  return { row, answer, metadata, samples };
+  return { row, answer, run: run?.task ?? null, metadata, samples };
 }
 
 export type Provenance = NonNullable<Awaited<ReturnType<typeof readProvenance>>>;

@@ -37,8 +37,8 @@ const WEIGHTS_AT_ONCE = 50;
 /**
  * Purges what has been in the trash for TRASH_DAYS, unless something refers to it: that is looked
  * at again a day later. A task and its settings go at once, noted in the audit, so that nobody can
- * restore half a run; its other rows and its objects follow within bounds, call by call. Bytes that
- * another task's weight shares stay. One round trip.
+ * restore half a run; its other rows and its objects follow within bounds, call by call. Files deleted
+ * by themselves go likewise. Bytes that another weight shares stay. One round trip.
  */
 export async function emptyTrash(db: Db, env: Bindings, config: Config): Promise<void> {
   const store = openStore({ db, env, config, base: "" });
@@ -51,6 +51,11 @@ export async function emptyTrash(db: Db, env: Bindings, config: Config): Promise
   const purged = sql`select task_id from purged_task`;
   const oldest = sql`(select min(task_id) from purged_task)`;
   const files = sql`select id from weight where task_id = ${oldest} order by id limit ${WEIGHTS_AT_ONCE}`;
+  // Files that were deleted by themselves, but for those that a model version stands on.
+  const single = sql`
+    select x.id from weight x where x.deleted_at is not null and x.deleted_at < ${longAgo(config.TRASH_DAYS)}
+      and not exists (select 1 from version_hold h where h.weight_id = x.id)
+    order by x.deleted_at limit ${WEIGHTS_AT_ONCE}`;
   const left = [...belongings.map(({ table }) => getTableName(table)), "weight"].map(
     (name) => sql`exists (select 1 from ${sql.identifier(name)} where task_id = ${oldest})`,
   );
@@ -80,10 +85,24 @@ export async function emptyTrash(db: Db, env: Bindings, config: Config): Promise
         sweep_at = iif(state = 'uploading', ${sweepTime(store, true)}, ${sweepTime(store, false)})
       where state <> 'aborted' and id in (select object_id from weight where id in (${files}))
         and not exists (select 1 from weight w where w.object_id = stored_object.id
-          and w.task_id <> ${oldest} and w.deleted_at is null and w.state <> 'aborted')
+          and w.task_id <> ${oldest} and w.state <> 'aborted')
         and not exists (select 1 from version_hold h where h.object_id = stored_object.id)`),
     db.run(sql`delete from weight where id in (${files})`),
     db.run(sql`
       delete from purged_task where task_id = ${oldest} and not (${sql.join(left, sql` or `)})`),
+    audit(
+      db,
+      scheduledJob,
+      "weight.purge",
+      sql`select w.id, w.task_id, w.filename, w.sha256 from weight w where w.id in (${single})`,
+      sql`json_object('task_id', changed.task_id, 'filename', changed.filename, 'sha256', changed.sha256)`,
+    ),
+    db.run(sql`
+      update stored_object set state = 'aborted', sweep_at = ${sweepTime(store, false)}
+      where state = 'complete' and id in (select object_id from weight where id in (${single}))
+        and not exists (select 1 from weight w where w.object_id = stored_object.id
+          and w.id not in (${single}) and w.state <> 'aborted')
+        and not exists (select 1 from version_hold h where h.object_id = stored_object.id)`),
+    db.run(sql`delete from weight where id in (${single})`),
   ]);
 }

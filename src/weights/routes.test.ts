@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { freshLedger, type Ledger } from "../../test/harness.ts";
 import { storedObject, trainingTask, weight } from "../db/schema.ts";
 import { sha256Hex } from "../http/hash.ts";
+import { emptyTrash } from "../trash/purge.ts";
 import { signUrl } from "./sign.ts";
 import { sweepUploads } from "./sweep.ts";
 
@@ -509,9 +510,25 @@ describe("one file twice", () => {
     expect(await env.BUCKET.head(objectKey)).not.toBeNull();
     expect(new Uint8Array(await (await s.download(copy.id)).arrayBuffer())).toEqual(file);
     await s.ledger.call(`/api/weights/${copy.id}`, { key: s.key, method: "DELETE" }, 204);
-    await sweepUploads(s.ledger.db, s.ledger.bindings, s.ledger.config);
+    const purge = async () => {
+      await emptyTrash(s.ledger.db, s.ledger.bindings, s.ledger.config);
+      await sweepUploads(s.ledger.db, s.ledger.bindings, s.ledger.config);
+    };
+    await purge();
+    // In the trash with its bytes, until its days have passed.
+    const { items } = await s.ledger.call("/api/weights?deleted=true", { key: s.key });
+    expect(items.map((w: { id: number }) => w.id)).toEqual([copy.id, first.id]);
+    const back = await s.ledger.call(`/api/weights/${copy.id}/restore`, {
+      key: s.key,
+      method: "POST",
+    });
+    expect(back).toMatchObject({ id: copy.id, state: "complete" });
+    expect(new Uint8Array(await (await s.download(copy.id)).arrayBuffer())).toEqual(file);
+    await s.ledger.call(`/api/weights/${copy.id}`, { key: s.key, method: "DELETE" }, 204);
+    await s.ledger.db.update(weight).set({ deletedAt: "2020-01-01T00:00:00.000Z" });
+    await purge();
     expect(await env.BUCKET.head(objectKey)).toBeNull();
-    expect((await objectOf(s, copy.id)).state).toBe("removed");
+    await s.ledger.call(`/api/weights/${copy.id}/restore`, { key: s.key, method: "POST" }, 404);
     // Gone for good: it has to come again.
     expect((await s.announce(file)).upload).not.toBeNull();
   });

@@ -1,4 +1,4 @@
-import { and, desc, eq, isNull, lt, ne, or, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, isNotNull, isNull, lt, ne, or, type SQL, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { audit, ifChanged } from "../audit/audit.ts";
@@ -32,6 +32,7 @@ import {
   discard,
   forgetUpload,
   keepUploadId,
+  OBJECT_PREFIX,
   partCount,
   partLength,
   partSizeFor,
@@ -187,14 +188,20 @@ const columns = {
   },
 };
 
-/** Weights with their objects and tasks; those of deleted tasks are hidden. */
-const selectWeights = (db: Db, condition: SQL | undefined) =>
+/** Weights with their objects and tasks: live ones, or those in the trash; those of deleted tasks are hidden. */
+const selectWeights = (db: Db, condition: SQL | undefined, { deleted = false } = {}) =>
   db
     .select(columns)
     .from(weight)
     .innerJoin(storedObject, eq(storedObject.id, weight.objectId))
     .innerJoin(trainingTask, eq(trainingTask.id, weight.taskId))
-    .where(and(isNull(weight.deletedAt), isNull(trainingTask.deletedAt), condition));
+    .where(
+      and(
+        deleted ? isNotNull(weight.deletedAt) : isNull(weight.deletedAt),
+        isNull(trainingTask.deletedAt),
+        condition,
+      ),
+    );
 
 /** The same with the metadata, which is too much for lists. */
 const selectWeight = (db: Db, condition: SQL | undefined) =>
@@ -395,7 +402,7 @@ export const taskWeights = new Hono<App>().post(
       reportable(auth),
       sql`max(coalesce(${body.attempt ?? null}, ${trainingTask.attempt}), 1) = ${current}`,
     );
-    const objectKey = `w/${taskId}/${crypto.randomUUID()}`;
+    const objectKey = `${OBJECT_PREFIX}${taskId}/${crypto.randomUUID()}`;
     const fresh = sql`(select id from stored_object where object_key = ${objectKey})`;
     const same = sql`w.attempt = ${current} and w.kind = ${body.kind} and w.filename = ${body.filename}
       and w.sha256 = ${body.sha256} and w.size = ${body.size} and w.deleted_at is null and w.state <> 'aborted'`;
@@ -500,11 +507,12 @@ export const weights = new Hono<App>()
         attempt: z.coerce.number().int().positive().optional(),
         kind: z.enum(weightKinds).optional(),
         state: z.enum(weightStates).optional(),
+        deleted: z.stringbool().default(false).describe("true: the trash instead of what is live."),
         ...pageQuery,
       }),
     ),
     async (c) => {
-      const { task_id, attempt, kind, state, limit, cursor } = c.req.valid("query");
+      const { task_id, attempt, kind, state, deleted, limit, cursor } = c.req.valid("query");
       const { db, auth } = c.var;
       if (auth.box && task_id === undefined)
         throw notValid([{ path: "task_id", message: "is required of box keys" }]);
@@ -519,6 +527,7 @@ export const weights = new Hono<App>()
           state === undefined ? ne(weight.state, "aborted") : eq(weight.state, state),
           before === undefined ? undefined : lt(weight.id, before),
         ),
+        { deleted },
       )
         .orderBy(desc(weight.id))
         .limit(limit + 1);
@@ -665,7 +674,7 @@ export const weights = new Hono<App>()
     describe({
       summary: "Delete a weight",
       description:
-        "Gives an unfinished upload up, or removes a file; its bytes go when no other weight is the same file.",
+        "Gives an unfinished upload up. A file goes into the trash with its bytes, where it can be restored until TRASH_DAYS have passed; what a model version stands on stays.",
       tag: "Weights",
       errors: { 403: "Box keys delete nothing.", 404: "No such weight of yours." },
     }),
@@ -677,7 +686,7 @@ export const weights = new Hono<App>()
       const store = storeOf(c);
       const [row] = await byId(c, weightId, writable(auth));
       if (!row) throw notFound(`weight ${weightId} of yours`);
-      const [, , , , [left]] = await db.batch([
+      const [, , [given]] = await db.batch([
         db
           .update(weight)
           .set({ deletedAt: now, state: sql`iif(state = 'uploading', 'aborted', state)` })
@@ -697,29 +706,71 @@ export const weights = new Hono<App>()
         ),
         db
           .update(storedObject)
-          .set({
-            state: "aborted",
-            sweepAt: sql`iif(state = 'uploading', ${sweepTime(store, true)}, ${sweepTime(store, false)})`,
-          })
+          .set({ state: "aborted", sweepAt: sweepTime(store, true) })
           .where(
             and(
               eq(storedObject.id, row.object.id),
-              sql`state in ('uploading', 'complete')`,
-              sql`not exists (select 1 from weight w where w.object_id = ${row.object.id}
-                and w.deleted_at is null and w.state <> 'aborted')`,
-              sql`not exists (select 1 from version_hold h where h.object_id = ${row.object.id})`,
+              eq(storedObject.state, "uploading"),
+              sql`not exists (select 1 from weight w where w.object_id = ${row.object.id} and w.state <> 'aborted')`,
             ),
-          ),
+          )
+          .returning({ id: storedObject.id }),
         pointAtFinal(db, row.kind === "final" ? row.task_id : null, row.filename),
-        db
-          .select({ state: storedObject.state })
-          .from(storedObject)
-          .where(eq(storedObject.id, row.object.id)),
       ]);
-      // An unfinished upload's bytes go at once; a complete file's with the next sweep.
-      if (left?.state === "aborted" && row.state === "uploading")
-        later(discard(store, [row.object]));
+      // An unfinished upload's bytes go at once; the sweep repeats it should this fail.
+      if (given) later(discard(store, [row.object]));
       return c.body(null, 204);
+    },
+  )
+  .post(
+    "/:id/restore",
+    describe({
+      summary: "Take a weight out of the trash",
+      tag: "Weights",
+      answer: { schema: weightAnswer, description: "The weight, live again with its bytes." },
+      errors: {
+        404: "No such weight of yours in the trash.",
+        409: "The same file was uploaded again meanwhile.",
+      },
+    }),
+    allow("weights:write"),
+    validate("param", idParam),
+    async (c) => {
+      const weightId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const mine = and(eq(weight.id, weightId), writable(auth));
+      const [[restored], , , [live], [trashed]] = await db.batch([
+        db
+          .update(weight)
+          .set({ deletedAt: null })
+          .where(
+            and(
+              eq(weight.id, weightId),
+              isNotNull(weight.deletedAt),
+              eq(weight.state, "complete"),
+              sql`task_id in (select id from training_task where ${writable(auth)} and deleted_at is null)`,
+              sql`exists (select 1 from stored_object o where o.id = object_id and o.state = 'complete')`,
+              sql`not exists (select 1 from weight w where w.task_id = ${weight.taskId} and w.attempt = ${weight.attempt}
+                and w.kind = ${weight.kind} and w.filename = ${weight.filename} and w.sha256 = ${weight.sha256}
+                and w.size = ${weight.size} and w.deleted_at is null and w.state <> 'aborted')`,
+            ),
+          )
+          .returning({ id: weight.id }),
+        audit(db, auth, "weight.restore", ifChanged(weightId)),
+        pointAtFinal(
+          db,
+          sql`(select task_id from weight where id = ${weightId} and kind = 'final' and deleted_at is null and changes() = 1)`,
+        ),
+        selectWeights(db, mine),
+        selectWeights(db, mine, { deleted: true }),
+      ]);
+      if (restored && live) return c.json(toAnswer(live));
+      if (trashed?.state !== "complete") throw notFound(`weight ${weightId} of yours in the trash`);
+      throw new ApiError(
+        409,
+        "there-again",
+        `${trashed.filename} was uploaded to this run again meanwhile, so that there is nothing to restore.`,
+      );
     },
   )
   .get(

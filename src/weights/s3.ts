@@ -197,6 +197,22 @@ export function s3Client(s3: S3Settings) {
       return response;
     },
 
+    /** Keys and sizes in order, of those behind `after`; `more` tells whether others follow. */
+    async list(prefix: string, after: string, most: number) {
+      const query = new URLSearchParams({ "list-type": "2", prefix, "max-keys": String(most) });
+      if (after) query.set("start-after", after);
+      const response = await call("list files", "", { method: "GET", query: query.toString() });
+      const xml = await response.text();
+      if (!response.ok) throw unavailable("list files", response.status);
+      return {
+        keys: [...xml.matchAll(/<Contents>(.*?)<\/Contents>/gs)].map(([, file = ""]) => ({
+          key: element(file, "Key") ?? "",
+          size: Number(element(file, "Size")),
+        })),
+        more: element(xml, "IsTruncated") === "true",
+      };
+    },
+
     /** Removes a file; one that is gone already is no error. */
     async remove(key: string): Promise<void> {
       const response = await call("remove a file", key, { method: "DELETE" });

@@ -21,6 +21,9 @@ export const URLS_AT_ONCE = 32;
 export const UPLOAD_URL_SEC = 3600;
 export const DOWNLOAD_URL_SEC = 600;
 
+/** What the keys of all weights' objects begin with. */
+export const OBJECT_PREFIX = "w/";
+
 /** Part size in bytes for a file, or null where one PUT will do. */
 export const partSizeFor = (size: number): number | null =>
   size <= SINGLE_PUT_LIMIT ? null : Math.max(MIN_PART, Math.ceil(size / MOST_PARTS / MiB) * MiB);
@@ -68,6 +71,11 @@ export type Store = {
   head(objectKey: string): Promise<Head | null>;
   read(objectKey: string, offset: number, length: number): Promise<Uint8Array>;
   stream(objectKey: string): Promise<ReadableStream<Uint8Array>>;
+  /** Objects by their keys, from behind `after` on; `more` tells whether others follow. */
+  list(
+    after: string,
+    limit: number,
+  ): Promise<{ objects: { objectKey: string; size: number }[]; more: boolean }>;
   /** Objects that are gone already are no error. */
   remove(objectKeys: string[]): Promise<void>;
   /** ETags of parts are their MD5. */
@@ -184,6 +192,14 @@ function bindingStore({ db, env, config, base }: Origin): Store {
       if (!object) throw new Error("the object is not there");
       return object.body;
     },
+    async list(after, limit) {
+      const options = { prefix: OBJECT_PREFIX, limit, ...(after && { startAfter: after }) };
+      const { objects, truncated } = await bucket.list(options);
+      return {
+        objects: objects.map(({ key, size }) => ({ objectKey: key, size })),
+        more: truncated,
+      };
+    },
     remove: (objectKeys) => bucket.delete(objectKeys),
   };
 }
@@ -263,6 +279,10 @@ function s3Store({ env, config }: Origin): Store {
     async stream(objectKey) {
       const { body } = await client.get(objectKey);
       return body ?? new Blob([]).stream();
+    },
+    async list(after, limit) {
+      const { keys, more } = await client.list(OBJECT_PREFIX, after, limit);
+      return { objects: keys.map(({ key, size }) => ({ objectKey: key, size })), more };
     },
     async remove(objectKeys) {
       await Promise.all(objectKeys.map((objectKey) => client.remove(objectKey)));
