@@ -92,10 +92,10 @@ export function readSelected(source: string): Selected[] {
 }
 
 /**
- * The tasks that are meant, as FROM and WHERE. Where an index serves no filter, only the newest are
- * looked at; `candidates` counts them then.
+ * The tasks that are meant, as FROM and WHERE. Where no index serves the filter, only the newest `most`
+ * are looked at; `candidates` counts them then.
  */
-export function sourceOf({ live, terms, words }: Chosen, also?: SQL) {
+export function sourceOf({ live, terms, words }: Chosen, also?: SQL, most = MOST_AGGREGATED) {
   const narrow = narrowing(terms, "created_at");
   const rest = terms.filter((term) => !narrow.includes(term)).map((term) => term.sql);
   if (rest.length === 0 || words !== null) {
@@ -105,7 +105,7 @@ export function sourceOf({ live, terms, words }: Chosen, also?: SQL) {
   }
   const candidates = sql`select id from training_task
     where ${and(live, ...narrow.map((term) => term.sql))}
-    order by created_at desc, id desc limit ${MOST_AGGREGATED}`;
+    order by created_at desc, id desc limit ${most}`;
   return {
     rows: sql`(${candidates}) candidate cross join training_task on training_task.id = candidate.id
       where ${and(...rest, also)}`,

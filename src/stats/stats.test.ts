@@ -3,6 +3,8 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
 import { seedTasks } from "../../test/seed.ts";
+import { chooseTasks } from "../tasks/choice.ts";
+import { sourceOf } from "./aggregates.ts";
 import { correlationOf, influenceOf, ranksOf } from "./influence.ts";
 
 type Run = {
@@ -330,6 +332,25 @@ describe("aggregates of many", () => {
       // Where a filter's index gives other groups, they are sorted.
       expect(perTask, query.filter).toBeLessThanOrEqual(query.filter ? 2.2 : 1.2);
     }
+  });
+
+  it("looks at the newest only where no index serves the filter", async () => {
+    const count = async (filter: string, most: number) => {
+      const chosen = chooseTasks({ userId: 1 }, { filter, deleted: false });
+      const { rows, candidates } = sourceOf(chosen, undefined, most);
+      const [found] = await ledger.db.all<{ n: number }>(sql`select count(*) as n from ${rows}`);
+      const [looked] = candidates ? await ledger.db.all<{ scanned: number }>(candidates) : [];
+      return [found?.n, looked?.scanned ?? null];
+    };
+    const [newest] = await ledger.db.all<{ n: number }>(sql`
+      select count(*) as n from (select * from training_task where deleted_at is null
+        order by created_at desc, id desc limit 1000) where lora_rank = 64`);
+    expect(await count("lora_rank = 64", 1000)).toEqual([newest?.n, 1000]);
+    const [failed] = await ledger.db.all<{ n: number }>(
+      sql`select count(*) as n from training_task where deleted_at is null and status = 'failed'`,
+    );
+    expect(await count("status = 'failed'", 1000)).toEqual([failed?.n, null]);
+    expect(await count("status = 'failed' and lora_rank > 0", 100)).toEqual([100, 100]);
   });
 
   it("draws percentiles of many from a share, says so, and comes near", async () => {
