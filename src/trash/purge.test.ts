@@ -151,6 +151,24 @@ describe("the trash", () => {
     expect(await there(parent)).toBe(false);
   });
 
+  it("keeps what another task was queued behind, until that one is purged", async () => {
+    const [first, then] = [await rows.task(), await rows.task()];
+    await ledger.db.run(
+      sql`insert into task_dependency (depends_on, task_id, met) values (${first}, ${then}, 1)`,
+    );
+    await trash(first);
+    await age(40);
+    await emptied();
+    expect(await there(first)).toBe(true);
+    await trash(then);
+    await age(40);
+    await emptied();
+    expect([await there(then), await count("task_dependency")]).toEqual([false, 0]);
+    await age(1, first);
+    await emptied();
+    expect(await there(first)).toBe(false);
+  });
+
   it("keeps what a model's version stands on, until that version is given up", async () => {
     const [run, twin] = [await rows.task(), await rows.task()];
     const text = `released ${crypto.randomUUID()}`;
@@ -265,6 +283,8 @@ describe("the trash", () => {
       ...belongings.map(({ table }) => `${getTableName(table)}.task_id`),
       // Gone with the task itself, or as emptyTrash() says; an object knows its task for its key's sake.
       ...["task_config.task_id", "weight.task_id", "purged_task.task_id", "stored_object.task_id"],
+      // Goes as soon as what waits for the task is released.
+      "queue_release.task_id",
       // Something that refers to a task and keeps it.
       ...["training_task.parent_task_id", "model_version.task_id"],
     ];

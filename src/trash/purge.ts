@@ -1,7 +1,7 @@
 import { getTableName, type SQL, sql } from "drizzle-orm";
 import { audit, scheduledJob } from "../audit/audit.ts";
 import type { Db } from "../db/client.ts";
-import { logChunk, metricSummary, taskAttempt, taskDataset } from "../db/schema.ts";
+import { logChunk, metricSummary, taskAttempt, taskDataset, taskDependency } from "../db/schema.ts";
 import type { Bindings, Config } from "../env.ts";
 import { openStore, sweepTime } from "../weights/store.ts";
 
@@ -11,6 +11,7 @@ import { openStore, sweepTime } from "../weights/store.ts";
  */
 const references: SQL[] = [
   sql`exists (select 1 from training_task c where c.parent_task_id = t.id)`,
+  sql`exists (select 1 from task_dependency d where d.depends_on = t.id)`,
   sql`exists (select 1 from version_hold h where h.task_id = t.id)`,
   // The samples that a decision was based on are of the version's own run.
   sql`exists (select 1 from model_version v join review_sample s on s.version_id = v.id where v.task_id = t.id)`,
@@ -29,6 +30,7 @@ export const belongings = [
   { table: metricSummary, key: "metric", most: 500 },
   { table: taskAttempt, key: "attempt", most: 100 },
   { table: taskDataset, key: "dataset_id, name", most: 200 },
+  { table: taskDependency, key: "depends_on", most: 200 },
 ];
 
 const TASKS_AT_ONCE = 20;
