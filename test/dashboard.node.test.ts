@@ -18,8 +18,8 @@ import { type Stack, startStack, trainer, trainerFolder } from "./stack.ts";
 /** Parts of one run's page, and the pages that are no run's. */
 const tabs = ["overview", "parameters", "config", "data", "samples", "files", "history"];
 const places = [
-  ...["/compare?view=explore", "/board"],
-  ...["/settings/keys", "/settings/users", "/settings/first-run"],
+  ...["/compare?view=explore", "/board", "/leaderboard", "/models"],
+  ...["/settings/keys", "/settings/users", "/settings/webhooks", "/settings/first-run"],
 ];
 
 /** How many processes want each core, where that is more than one: times here are of a quiet machine. */

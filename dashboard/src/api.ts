@@ -53,9 +53,12 @@ export const onSignedOut = (tell: () => void) => {
 };
 
 /** Waits for an answer and reads it; anything but success is thrown as a Problem. */
-export async function read<T>(asked: Promise<Answer<T>>): Promise<T> {
+export async function read<R extends Answer<unknown>>(
+  asked: Promise<R>,
+): Promise<Awaited<ReturnType<R["json"]>>> {
   const response = await asked;
-  if (response.ok) return response.json();
+  // What json() gives is what the route's type says it gives.
+  if (response.ok) return (await response.json()) as Awaited<ReturnType<R["json"]>>;
   if (response.status === 401) signedOut();
   throw await toProblem(response);
 }

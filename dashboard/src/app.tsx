@@ -14,6 +14,10 @@ const SignIn = lazy(() => import("./pages/sign-in.tsx").then((page) => page.Sign
 const Run = lazy(() => import("./pages/run/run.tsx").then((page) => page.Run));
 const Compare = lazy(() => import("./pages/compare/compare.tsx").then((page) => page.Compare));
 const Board = lazy(() => import("./pages/board/board.tsx").then((page) => page.Board));
+const Leaderboard = lazy(() =>
+  import("./pages/leaderboard/leaderboard.tsx").then((page) => page.Leaderboard),
+);
+const Models = lazy(() => import("./pages/models/models.tsx").then((page) => page.Models));
 const Settings = lazy(() => import("./pages/settings/settings.tsx").then((page) => page.Settings));
 
 /** Set while this browser has a session; the session itself no script can see. */
@@ -78,6 +82,10 @@ export function App() {
             <Route path="/runs/:id">{({ id }) => <Run key={id} id={Number(id)} />}</Route>
             <Route path="/compare" component={Compare} />
             <Route path="/board" component={Board} />
+            <Route path="/leaderboard" component={Leaderboard} />
+            <Route path="/models/:name?">
+              {({ name }) => <Models name={name && decodeURIComponent(name)} />}
+            </Route>
             <Route path="/settings/:part?">{({ part }) => <Settings part={part} />}</Route>
             <Route path="/sign-in">
               <Redirect to="/runs" replace />

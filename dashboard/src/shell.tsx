@@ -14,6 +14,8 @@ const places: { path: string; icon: IconName; text: Text }[] = [
   { path: "/runs", icon: "runs", text: "Runs" },
   { path: "/compare", icon: "compare", text: "Compare" },
   { path: "/board", icon: "board", text: "Board" },
+  { path: "/leaderboard", icon: "trophy", text: "Leaderboard" },
+  { path: "/models", icon: "models", text: "Models" },
   { path: "/settings", icon: "settings", text: "Settings" },
 ];
 

@@ -220,7 +220,7 @@ export async function seedDemo(url: string, key: string, count = 48) {
     if (found === undefined) throw new Error("nothing to pick from");
     return found;
   };
-  const shown = { running: 0, success: 0, failed: 0, samples: 0 };
+  const shown = { running: 0, success: 0, failed: 0, samples: 0, final: 0 };
   for (let n = 1; n <= count; n++) {
     const subject = subjects[n % subjects.length] ?? pick(subjects);
     const rank = pick([8, 16, 32, 32, 64, 128]);
@@ -360,6 +360,7 @@ export async function seedDemo(url: string, key: string, count = 48) {
           epoch,
           step: Math.round((epoch / run.epochs) * total),
         });
+      if (state === "success") shown.final = id;
       if (state === "success")
         await upload(api, id, {
           bytes: adapter(rank, run.alpha, n),
@@ -385,6 +386,18 @@ export async function seedDemo(url: string, key: string, count = 48) {
     });
     if (state === "success" || state === "failed") shown[state] = id;
   }
+  const { items } = (await api(`/api/weights?task_id=${shown.final}&kind=final`)) as {
+    items: { id: number }[];
+  };
+  const weight = items[0]?.id;
+  if (weight === undefined) throw new Error("the final file is not there");
+  await api("/api/models", {
+    name: "watercolor-landscapes",
+    description: "Soft watercolor landscapes on SDXL; holds up to strength 0.9.",
+    task_type: "text-to-image",
+  });
+  await api("/api/models/watercolor-landscapes/versions", { weight_id: weight, notes: "First." });
+  await api("/api/models/watercolor-landscapes/versions/1/submit", {});
   return shown;
 }
 

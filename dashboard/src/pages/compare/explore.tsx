@@ -6,6 +6,7 @@ import { useAddress } from "../../state.ts";
 import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { columnLabel } from "../runs/columns.ts";
 import { FilterBox } from "../runs/filter-box.tsx";
+import { Influence } from "./influence.tsx";
 import { ParallelCoordinates } from "./parallel.tsx";
 import { Scatter } from "./scatter.tsx";
 
@@ -148,6 +149,7 @@ export function Explore() {
       ) : (
         <>
           <ParallelCoordinates dots={dots} axes={axes} />
+          <Influence filter={filter ? `(${filter}) and ${finished}` : finished} metric={metric} />
           <Scatter
             dots={dots}
             parameters={varying(dots, [...parameters, ...own])}

@@ -4,10 +4,12 @@ import { useWho } from "../../who.ts";
 import { FirstRun } from "./first-run.tsx";
 import { Keys } from "./keys.tsx";
 import { Users } from "./users.tsx";
+import { Webhooks } from "./webhooks.tsx";
 
 const parts = [
   ["keys", "Keys"],
   ["users", "Users"],
+  ["webhooks", "Webhooks"],
   ["first-run", "First run"],
 ] as const satisfies readonly (readonly [string, Text])[];
 
@@ -34,6 +36,7 @@ export function Settings({ part = "keys" }: { part?: string }) {
       </nav>
       {part === "keys" && <Keys />}
       {part === "users" && <Users />}
+      {part === "webhooks" && <Webhooks />}
       {part === "first-run" && <FirstRun />}
     </div>
   );

@@ -1,0 +1,131 @@
+import { keepPreviousData, useQuery } from "@tanstack/preact-query";
+import { Link } from "wouter-preact";
+import { api, Problem, read } from "../../api.ts";
+import { measure, setting, whole } from "../../format.ts";
+import { t } from "../../i18n.ts";
+import { useAddress } from "../../state.ts";
+import { Ago, Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { columnLabel } from "../runs/columns.ts";
+import { FilterBox } from "../runs/filter-box.tsx";
+
+const groupings = ["experiment_group", "base_arch", "user", "optimizer", "lora_rank", "trainer"];
+const metrics = ["final_loss", "convergence_step", "total_duration_sec", "cost"];
+const choose = (known: string[], text: string | null) =>
+  known.find((name) => name === text) ?? known[0] ?? "";
+
+/** The best run of each group, or the best of all. */
+export function Leaderboard() {
+  const { params, change } = useAddress();
+  const filter = params.get("filter") ?? "";
+  const group = params.get("by") === "none" ? "" : choose(groupings, params.get("by"));
+  const metric = choose(metrics, params.get("metric"));
+  const { data, error, refetch } = useQuery({
+    queryKey: ["leaderboard", filter, group, metric],
+    meta: { live: true },
+    placeholderData: keepPreviousData,
+    queryFn: () =>
+      read(
+        api.leaderboard.$get({
+          query: {
+            metric,
+            limit: "100",
+            filter: filter ? `(${filter}) and status = 'success'` : "status = 'success'",
+            ...(group && { group_by: group }),
+          },
+        }),
+      ),
+  });
+  const refused =
+    error instanceof Problem && error.status === 422
+      ? { message: error.message, position: error.position }
+      : null;
+  const best = data?.items[0]?.value ?? 0;
+  return (
+    <div class="page">
+      <div class="page-head">
+        <h1 class="grow">{t("Leaderboard")}</h1>
+        <Segments
+          label={t("Result")}
+          value={metric}
+          choose={(next) => change({ metric: next })}
+          options={metrics.map((name) => [name, columnLabel(name)] as const)}
+        />
+        <label class="check muted">
+          {t("Best of each")}
+          <select
+            class="field small"
+            value={group || "none"}
+            onChange={(event) => change({ by: event.currentTarget.value })}
+          >
+            {groupings.map((name) => (
+              <option key={name} value={name}>
+                {columnLabel(name)}
+              </option>
+            ))}
+            <option value="none">{t("Not grouped")}</option>
+          </select>
+        </label>
+      </div>
+      <FilterBox
+        value={filter}
+        apply={(next) => change({ filter: next }, { push: true })}
+        refused={refused}
+        seen={{}}
+      />
+      {error && !refused ? (
+        <Trouble error={error} again={() => void refetch()} />
+      ) : !data ? (
+        <Skeleton lines={10} />
+      ) : data.items.length === 0 ? (
+        <Empty icon="trophy" title={t("No run has a result yet")}>
+          <p>{t("Runs that ended well stand here, the best first.")}</p>
+        </Empty>
+      ) : (
+        <section class="panel">
+          <Scroll label={t("Leaderboard")}>
+            <table class="plain">
+              <thead>
+                <tr>
+                  <th class="number">{t("Place")}</th>
+                  {group && <th>{columnLabel(group)}</th>}
+                  <th>{t("Run")}</th>
+                  <th class="number">{columnLabel(metric)}</th>
+                  <th class="number wide-only">{t("Rank")}</th>
+                  <th class="number wide-only">{t("Learning rate")}</th>
+                  <th class="wide-only">{t("Optimizer")}</th>
+                  {group && <th class="number wide-only">{t("Runs")}</th>}
+                  <th class="wide-only">{t("Created")}</th>
+                </tr>
+              </thead>
+              <tbody>
+                {data.items.map(({ group: keys, value, runs, task }, n) => (
+                  <tr key={task.id}>
+                    <td class="number faint">{n + 1}</td>
+                    {group && (
+                      <td>
+                        <b>{setting(Object.values(keys)[0]) || t("Without a group")}</b>
+                      </td>
+                    )}
+                    <td>
+                      <Link href={`/runs/${task.id}`}>{task.task_name}</Link>
+                    </td>
+                    <td class={`number ${value === best ? "best" : ""}`}>
+                      <b>{measure(value)}</b>
+                    </td>
+                    <td class="number wide-only">{setting(task.lora_rank)}</td>
+                    <td class="number wide-only">{setting(task.learning_rate)}</td>
+                    <td class="wide-only">{task.optimizer}</td>
+                    {group && <td class="number wide-only">{runs === null ? "" : whole(runs)}</td>}
+                    <td class="wide-only">
+                      <Ago at={task.created_at} />
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </Scroll>
+        </section>
+      )}
+    </div>
+  );
+}
