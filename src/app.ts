@@ -9,6 +9,8 @@ import { keys, me, users } from "./auth/routes.ts";
 import { signIn } from "./auth/sign-in.ts";
 import { board } from "./board/routes.ts";
 import { countUsage } from "./board/usage.ts";
+import { exchange } from "./boxes/exchange.ts";
+import { boxes } from "./boxes/routes.ts";
 import { compare } from "./compare/routes.ts";
 import { datasets } from "./datasets/routes.ts";
 import { openDb } from "./db/client.ts";
@@ -62,6 +64,7 @@ export const app = new Hono<App>()
   .route("/signed", signed)
   .route("/share", share)
   .route("/session", signIn)
+  .route("/api/boxes/exchange", exchange)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)
   .route("/api/me", me)
@@ -98,7 +101,8 @@ export const app = new Hono<App>()
   .route("/api/table", table)
   .route("/api/tasks", requeue)
   .route("/api/queue", queue)
-  .route("/api/board", board);
+  .route("/api/board", board)
+  .route("/api/boxes", boxes);
 
 app.notFound(async (c) => {
   if (isPage(c.req.method, c.req.path)) {

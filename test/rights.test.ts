@@ -48,14 +48,14 @@ beforeAll(async () => {
 type Outcome = "done" | "hidden" | "forbidden";
 
 /** What the table says of a call. */
-function expected({ scope, box, reach }: RouteRights, caller: Caller, own: boolean): Outcome {
+function expected({ scope, also, box, reach }: RouteRights, caller: Caller, own: boolean): Outcome {
   if (caller.scope === "box") {
     if (!box || caller.role === "viewer") return "forbidden";
     return reach === "none" || own ? "done" : "hidden";
   }
   const allowed: readonly KeyScope[] = roleScopes[caller.role];
   const granted = allowed.includes(caller.scope) ? caller.scope : null;
-  if (scope !== null && granted !== scope) return "forbidden";
+  if (also || (scope !== null && granted !== scope)) return "forbidden";
   switch (reach) {
     case "none":
     case "read":

@@ -4,6 +4,7 @@ import { sql } from "drizzle-orm";
 import type { Scope } from "../src/auth/scopes.ts";
 import {
   apiKey,
+  box,
   dataset,
   delivery,
   event,
@@ -198,6 +199,17 @@ export function rowsOf(ledger: Ledger, owner: Owner) {
         .returning({ id: apiKey.id });
       return first(made).id;
     },
+    async box() {
+      const keys = await db
+        .insert(apiKey)
+        .values({ jti: unique("jti"), userId: owner.userId, name: "k", scopes: ["box"] })
+        .returning({ id: apiKey.id });
+      const made = await db
+        .insert(box)
+        .values({ userId: owner.userId, keyId: first(keys).id, name: "b", shared: false })
+        .returning({ id: box.id });
+      return first(made).id;
+    },
     async user() {
       const made = await db
         .insert(user)
@@ -235,6 +247,8 @@ export type Asked = Sent & { path: string; shows?: number };
 export type RouteRights = {
   /** What allow() asks for; null: any key. */
   scope: Scope | null;
+  /** A second scope that it asks for, so that no key with one alone passes. */
+  also?: Scope;
   /** Whether rented machines' keys may call it, on tasks that they registered or claimed. */
   box?: true;
   /**
@@ -278,6 +292,7 @@ export const openRoutes = [
   "PUT /signed/:key{.+}",
   "GET /signed/:key{.+}",
   "POST /session",
+  "POST /api/boxes/exchange",
   "DELETE /session",
   "GET /share/:token",
 ];
@@ -364,6 +379,25 @@ export const routeTable: Record<string, RouteRights> = {
     reach: "write",
     ask: async (rows) => post(`/api/tasks/${await rows.task()}/requeue`, { priority: 1 }),
     audit: "task.requeue",
+  },
+  "POST /api/boxes/enrol": {
+    scope: "tasks:write",
+    also: "weights:write",
+    reach: "none",
+    ask: () => post("/api/boxes/enrol"),
+    audit: "box.enrol",
+  },
+  "GET /api/boxes": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async (rows) => ({ path: "/api/boxes", shows: await rows.box() }),
+  },
+  "DELETE /api/boxes/:id": {
+    scope: "tasks:write",
+    reach: "write",
+    status: 204,
+    ask: async (rows) => ({ method: "DELETE", path: `/api/boxes/${await rows.box()}` }),
+    audit: "box.revoke",
   },
   "GET /api/queue": { scope: "tasks:read", reach: "none", ask: () => ({ path: "/api/queue" }) },
   "POST /api/queue/claim": {
