@@ -10,6 +10,9 @@ import { ensureUser, makeKey } from "../src/auth/keys.ts";
 import { type Role, usualScopes } from "../src/auth/scopes.ts";
 import { openDb } from "../src/db/client.ts";
 import { readConfig } from "../src/env.ts";
+import { unique } from "./unique.ts";
+
+export { unique };
 
 export const SECRET = "a secret for tests that is long enough, truly";
 
@@ -21,10 +24,6 @@ export function costOf(response: Response) {
     response.headers.get("Server-Timing")?.match(/trips=(\d+) read=(\d+) written=(\d+)/) ?? [];
   return { trips: Number(trips), read: Number(read), written: Number(written) };
 }
-
-/** A name that no other test uses. */
-export const unique = (prefix: string) =>
-  `${prefix}${crypto.randomUUID().replaceAll("-", "").slice(0, 12)}`;
 
 /** A ledger of its own: nothing another test does is seen in it. `vars` override its settings. */
 export async function freshLedger(vars: Record<string, string> = {}) {

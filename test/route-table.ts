@@ -2,6 +2,7 @@
 // test/rights.test.ts asks each of them with every kind of key, and fails on a route without a line.
 import { sql } from "drizzle-orm";
 import type { Scope } from "../src/auth/scopes.ts";
+import type { Db } from "../src/db/client.ts";
 import {
   apiKey,
   box,
@@ -20,7 +21,8 @@ import {
   weight,
 } from "../src/db/schema.ts";
 import { sha256Hex } from "../src/http/hash.ts";
-import { type Ledger, type Sent, unique } from "./harness.ts";
+import type { Sent } from "./harness.ts";
+import { unique } from "./unique.ts";
 
 /** Where nothing listens: what is sent there fails at once, on this machine. */
 const receiver = "http://127.0.0.1:9/hook";
@@ -28,8 +30,11 @@ const receiver = "http://127.0.0.1:9/hook";
 /** Whose rows a request of the table is about: that user's, made by that key. */
 export type Owner = { userId: number; keyId: number };
 
+/** Where the rows go. */
+type Where = { db: Db; bindings: { BUCKET: Pick<R2Bucket, "put"> } };
+
 /** Makes rows of one owner as they would stand in the database. */
-export function rowsOf(ledger: Ledger, owner: Owner) {
+export function rowsOf(ledger: Where, owner: Owner) {
   const { db } = ledger;
   const first = <T>([row]: T[]): T => {
     if (!row) throw new Error("the row did not come back");

@@ -1,4 +1,5 @@
 /** What `npm run bench` measures: each route as programs use it, with the contract's budget. */
+import { type Rows as Making, routeTable } from "../../test/route-table.ts";
 
 /** Round trips, rows read and rows written, as the database counts them. */
 export type Rows = { trips: number; read: number; written: number };
@@ -15,15 +16,21 @@ export type Held = {
   next(): number;
   /** Registers a task and gives its id, unmeasured. */
   task(): Promise<number>;
+  /** Makes rows of the measuring key's, or of somebody else's, as the table of rights does. */
+  rows(whose: "own" | "others"): Making;
 };
+
+export type Asked = RequestInit & { path: string; json?: unknown };
 
 export type Measured = {
   name: string;
-  method?: "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
+  method?: string;
   /** The route as the app declares it, so that no route is forgotten. */
   route: string;
   path?: (held: Held) => string | Promise<string>;
   body?: (held: Held) => unknown;
+  /** The whole request, in place of `path` and `body`. */
+  ask?: (held: Held) => Promise<Asked>;
   /** At most, at each size. */
   budget?: Rows;
   /** Calls measured; default 40. */
@@ -164,3 +171,20 @@ export const routes: Measured[] = [
     budget: rows(1, 2100, 0),
   },
 ];
+
+/** The routes that have no line of their own above, asked as the table of rights asks them. */
+export const otherRoutes: Measured[] = Object.entries(routeTable)
+  .filter(([name]) => !routes.some((r) => name === `${r.method ?? "GET"} ${r.route}`))
+  .map(([name, rights]) => {
+    const [method, route = ""] = name.split(" ");
+    return {
+      name,
+      route,
+      times: 12,
+      ask: async (held) => {
+        const whose = rights.reach === "others" ? "others" : "own";
+        const { shows: _, ...sent } = await rights.ask(held.rows(whose));
+        return { ...sent, method };
+      },
+    };
+  });
