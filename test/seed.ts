@@ -4,7 +4,7 @@ import type { Db } from "../src/db/client.ts";
 import { extremesByBlock, pointsOf, summarise, toSegment } from "../src/logs/points.ts";
 
 /** Tasks a statement: a batch of sqld's own must not hold its lock for many seconds. */
-const AT_ONCE = 50_000;
+const AT_ONCE = 10_000;
 
 /** A loss that falls, a little rough, and a learning rate: `points` steps, 3 s apart. */
 function curve(points: number) {
