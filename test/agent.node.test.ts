@@ -285,6 +285,43 @@ describe("an agent", () => {
     );
   }, 60_000);
 
+  it("joins by a one-time token, and knows nothing but what it pulled", async () => {
+    const other = await queue("somebody-else");
+    const { id } = await queue("enrolled", { max_train_epochs: 1 });
+    const command = `python3 ${trainer} --config_file {config}`;
+    const made = await stack.client([
+      "enrol",
+      "--labels",
+      "enrolled",
+      "--exec",
+      command,
+      "--shared",
+    ]).ended;
+    expect(made.code, made.out).toBe(0);
+    const token = String(made.out.match(/LEDGER_ENROL=(\S+)/)?.[1]);
+    const login = join(mkdtempSync(join(stack.home, "login-")), "login.json");
+    const env = { LEDGER_ENROL: token, LEDGER_LOGIN: login };
+    const joined = await box("enrolled", ["--exec", command, "--once"], { env, key: "" }).ended;
+    expect(joined.code, joined.out).toBe(0);
+    expect(joined.out).toContain("safe to destroy this box");
+    expect(joined.out).not.toContain(token);
+    expect(await task(id)).toMatchObject({ status: "success" });
+    const { key } = JSON.parse(readFileSync(login, "utf8"));
+    for (const path of [`/api/tasks/${other.id}`, "/api/tasks", "/api/queue", "/api/boxes"])
+      await expect(stack.api(path, undefined, key)).rejects.toThrow(/40[34]/);
+    // The start script runs again: the token is spent, the stored key is not.
+    const next = await queue("enrolled", { max_train_epochs: 1 });
+    const again = await box("enrolled", ["--exec", command, "--once"], { env, key: "" }).ended;
+    expect(again.code, again.out).toBe(0);
+    expect(await task(next.id)).toMatchObject({ status: "success" });
+    const stolen = await box("enrolled", ["--exec", command, "--once"], {
+      env: { ...env, LEDGER_LOGIN: join(stack.home, "another.json") },
+      key: "",
+    }).ended;
+    expect(stolen.code).toBe(1);
+    expect(stolen.out).toContain("was used already");
+  }, 120_000);
+
   it("says what is wrong with its command line before it asks for work", async () => {
     for (const [command, said] of [
       ["train {cfg}", "{cfg}, which is no placeholder"],

@@ -108,7 +108,6 @@ const settings = {
   ALLOW_INSIDE_WEBHOOKS: "true",
   ALERT_RETRY_SEC: "1",
   PUBLIC_URL: "https://ledger.example/",
-  LOST_AFTER_SEC: "2",
 };
 
 describe("through the queue", () => {
@@ -402,28 +401,6 @@ describe("through the queue", () => {
     await runScheduled(stack.url);
     await eventually("the message again", () => receiver.got.length === 2);
     expect(receiver.got[0]?.headers["webhook-id"]).toBe(receiver.got[1]?.headers["webhook-id"]);
-  });
-
-  it("a run whose box dies is told once as lost, and again only when it ends", async () => {
-    const receiver = await startReceiver();
-    const experiment_group = unique("g");
-    await act.webhook({ url: receiver.url, groups: [experiment_group] });
-    const { task_id } = await stack.api("/api/tasks", { task_name: "dies", experiment_group });
-    const beat = (seq: number) => stack.api(`/api/tasks/${task_id}/heartbeat`, { seq });
-    await beat(1);
-    await eventually("the message", async () => {
-      await runScheduled(stack.url);
-      return receiver.got.length > 0;
-    });
-    // It was only cut off, and is cut off again: the same attempt is lost once.
-    expect((await beat(2)).status).toBe("running");
-    await eventually("it is lost again", async () => {
-      await runScheduled(stack.url);
-      return (await stack.api(`/api/tasks/${task_id}`)).status === "failed";
-    });
-    await stack.api(`/api/tasks/${task_id}/finish`, { status: "success" });
-    await eventually("its end", () => receiver.got.length > 1);
-    expect(receiver.got.map(({ json }) => json.type)).toEqual(["lost", "finished"]);
   });
 
   it("nothing is lost when database and Worker die in the middle", async () => {

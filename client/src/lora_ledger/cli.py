@@ -11,6 +11,7 @@ from .commands.cancel import cancel
 from .commands.common import Plain
 from .commands.config_for import TRAINERS, config
 from .commands.diff import diff
+from .commands.enrol import enrol
 from .commands.export import export
 from .commands.import_runs import import_runs
 from .commands.login import login
@@ -29,6 +30,7 @@ ENVIRONMENT = """
 environment:
   LEDGER_URL     address of the ledger, such as https://ledger.example.workers.dev   (flag: --url)
   LEDGER_KEY     your key; never passed on to the trainer                              (flag: --key)
+  LEDGER_ENROL   a box's one-time token, which `agent` exchanges for a key when it has none
   LEDGER_SPOOL   where unsent records wait (default: ~/.cache/lora-ledger/spool)       (flag: --spool)
   LEDGER_LOGIN   where `lora-ledger login` keeps URL and key (default: ~/.config/lora-ledger/login.json)
   LEDGER_FLUSH_TIMEOUT, LEDGER_HOURLY_PRICE              (flags: --flush-timeout, --hourly-price)
@@ -494,6 +496,24 @@ def _add_agent(commands, form):
     queued.add_argument("--limit", type=_count, default=50, metavar="N", help="show at most so many (default: 50)")
     _common(queued)
 
+    enrols = _add(
+        commands,
+        form,
+        "enrol",
+        "make the line that lets a rented box pull work",
+        "Prints one line for a box's start script. Its token is good once and for minutes; the box exchanges it for a key of "
+        "its own, which reads nothing but the runs that it pulled and can be revoked with one call.",
+        "  lora-ledger enrol --labels sdxl,24gb --hourly-price 0.44",
+    )
+    enrols.add_argument("--name", metavar="NAME", help="the box's name (default: what it calls itself)")
+    enrols.add_argument("--exec", metavar="COMMAND", help="what the line's agent runs (see `lora-ledger agent --help`)")
+    enrols.add_argument("--labels", metavar="A,B", help="what the box offers")
+    enrols.add_argument("--hourly-price", metavar="PRICE", type=float, help="what the box costs an hour")
+    enrols.add_argument("--shared", action="store_true", help="it runs everyone's runs, not your own alone")
+    enrols.add_argument("--days", metavar="N", type=float, help="life of the box's key (default: 3)")
+    enrols.add_argument("--minutes", metavar="N", type=float, help="life of the token (default: 15)")
+    _common(enrols)
+
     pulls = _add(
         commands,
         form,
@@ -528,6 +548,7 @@ def _add_agent(commands, form):
 _COMMANDS = {
     "agent": agent,
     "queue": queue,
+    "enrol": enrol,
     "login": lambda found, options: login(options),
     "status": status,
     "ls": ls,

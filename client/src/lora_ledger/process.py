@@ -16,8 +16,8 @@ GATHER_SECONDS = 0.02
 
 
 def trainer_environment():
-    """This environment without the ledger's key, and with Python's output unbuffered."""
-    environment = {k: v for k, v in os.environ.items() if k != "LEDGER_KEY"}
+    """This environment without the ledger's key or token, and with Python's output unbuffered."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("LEDGER_KEY", "LEDGER_ENROL")}
     environment["PYTHONUNBUFFERED"] = "1"
     return environment
 

@@ -19,6 +19,7 @@ from ..recorder import ledger_of
 from ..transport import Denied, Later, Refused, Superseded, backoff
 from . import safe
 from .common import Api, Plain, length
+from .enrol import join
 from .prepare import Cancelled, KeepAlive, fetch_earlier, write_files
 from .template import Template, split
 
@@ -343,4 +344,5 @@ class Agent:
 
 def agent(settings, options):
     """Runs the agent; returns its exit code. Raises Plain."""
+    join(settings, options)
     return Agent(settings, options).run()
