@@ -307,6 +307,8 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
       await page.getByRole("button", { name: "Cancel run" }).click();
       await page.getByRole("dialog").getByRole("button", { name: "Cancel run" }).click();
       await page.locator(".page-head .badge.cancelled").waitFor();
+      await page.getByRole("button", { name: "Retry" }).click();
+      await page.locator(".page-head .badge.pending").waitFor();
     });
   });
 

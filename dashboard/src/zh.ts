@@ -413,6 +413,8 @@ export const zh = {
   Address: "地址",
   "Secret of its signature check (optional)": "签名校验密钥（可选）",
   "Make the webhook": "创建 Webhook",
+  Retry: "重试",
+  "It waits for a box again": "已重新排队，等待机器",
   Board: "看板",
   "Open the run": "打开训练",
   "What differs": "不同之处",

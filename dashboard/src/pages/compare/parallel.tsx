@@ -85,7 +85,7 @@ export function ParallelCoordinates({ dots, axes }: { dots: Dot[]; axes: string[
 
   return (
     <section class="panel" aria-label={t("Parallel coordinates")}>
-      <header>
+      <header class="wrap">
         <h2 class="grow">{t("Each run a line")}</h2>
         <span class="muted clip">
           {chosen

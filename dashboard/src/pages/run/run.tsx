@@ -159,6 +159,21 @@ function Head({ task }: { task: Task }) {
             {t("Restore")}
           </button>
         )}
+        {may && !task.deleted_at && (task.status === "failed" || task.status === "cancelled") && (
+          <button
+            type="button"
+            class="button small"
+            onClick={() =>
+              attempt(async () => {
+                await read(api.tasks[":id"].retry.$post({ param }));
+                await fresh();
+              }, t("It waits for a box again"))
+            }
+          >
+            <Icon name="again" />
+            {t("Retry")}
+          </button>
+        )}
         {may && alive && !task.cancel_requested && (
           <button type="button" class="button small danger" onClick={() => setAsking("cancel")}>
             <Icon name="stop" />
