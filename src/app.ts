@@ -35,6 +35,7 @@ import { leaderboard } from "./stats/leaderboard.ts";
 import { stats } from "./stats/routes.ts";
 import { storage } from "./storage/routes.ts";
 import { rules } from "./storage/rules.ts";
+import { sweeps } from "./sweeps/routes.ts";
 import { table } from "./table/routes.ts";
 import { bulk } from "./tasks/bulk.ts";
 import { lifecycle } from "./tasks/lifecycle.ts";
@@ -102,7 +103,8 @@ export const app = new Hono<App>()
   .route("/api/tasks", requeue)
   .route("/api/queue", queue)
   .route("/api/board", board)
-  .route("/api/boxes", boxes);
+  .route("/api/boxes", boxes)
+  .route("/api/sweeps", sweeps);
 
 app.notFound(async (c) => {
   if (isPage(c.req.method, c.req.path)) {

@@ -404,6 +404,17 @@ export const routeTable: Record<string, RouteRights> = {
     ask: async (rows) => ({ method: "DELETE", path: `/api/boxes/${await rows.box()}` }),
     audit: "box.revoke",
   },
+  "POST /api/sweeps": {
+    scope: "tasks:write",
+    reach: "none",
+    ask: () =>
+      post("/api/sweeps", {
+        config: { text: "a = 1\n", format: "toml" },
+        space: { a: [2] },
+        experiment_group: "table",
+      }),
+    audit: "task.register",
+  },
   "GET /api/queue": { scope: "tasks:read", reach: "none", ask: () => ({ path: "/api/queue" }) },
   "POST /api/queue/claim": {
     scope: "queue:claim",

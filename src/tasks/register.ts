@@ -248,11 +248,8 @@ function toRow({ fields, file }: NewTask) {
   };
 }
 
-/**
- * Stores a task in one round trip. The same `idempotencyKey` of the same user with the same
- * request finds the first task again for 30 days; with another request it is refused (422).
- */
-export async function registerTask(
+/** The statements that store a task: `first` writes, `found` reads its row back. */
+async function storing(
   db: Db,
   auth: Auth,
   input: NewTask,
@@ -328,8 +325,32 @@ export async function registerTask(
   const expire = db.run(sql`
     update training_task set registration_key = registration_key || ':until:' || id
     where registration_key = ${registrationKey} and import_source is null and created_at < strftime('%Y-%m-%dT%H:%M:%fZ','now','-30 days')`);
-  const inserted = insert.returning({ id: trainingTask.id });
-  const [fresh, [row]] = idempotencyKey
+  return {
+    warnings,
+    parent,
+    dependsOn,
+    registrationKey,
+    found,
+    inserted: insert.returning({ id: trainingTask.id }),
+    statements,
+    expire: idempotencyKey ? expire : null,
+  };
+}
+
+/**
+ * Stores a task in one round trip. The same `idempotencyKey` of the same user with the same
+ * request finds the first task again for 30 days; with another request it is refused (422).
+ */
+export async function registerTask(
+  db: Db,
+  auth: Auth,
+  input: NewTask,
+  idempotencyKey: string | undefined,
+  filename?: string,
+) {
+  const stored = await storing(db, auth, input, idempotencyKey, filename);
+  const { warnings, parent, dependsOn, found, inserted, statements, expire } = stored;
+  const [fresh, [row]] = expire
     ? await batchAround(db, expire, [inserted, ...statements], found)
     : await batchAround(db, inserted, statements, found);
   if (!row && dependsOn.length) throw await unknownDependencies(db, dependsOn);
@@ -349,12 +370,44 @@ export async function registerTask(
     });
     return { task, warnings };
   }
-  if (registrationHash !== input.hash)
-    throw new ApiError(
-      422,
-      "idempotency-key-reused",
-      "This Idempotency-Key was used for another registration within the last 30 days. Send a new key for a new run.",
-      { errors: [{ path: "Idempotency-Key", message: "belongs to another registration" }] },
-    );
+  if (registrationHash !== input.hash) throw keyReused();
   return { task, warnings };
+}
+
+const keyReused = () =>
+  new ApiError(
+    422,
+    "idempotency-key-reused",
+    "This Idempotency-Key was used for another registration within the last 30 days. Send a new key for a new run.",
+    { errors: [{ path: "Idempotency-Key", message: "belongs to another registration" }] },
+  );
+
+/** Stores tasks in one atomic batch, and answers with their ids; with a key, repeated, the same ones. */
+export async function registerTasks(
+  db: Db,
+  auth: Auth,
+  inputs: NewTask[],
+  idempotencyKey: string | undefined,
+): Promise<number[]> {
+  const all = await Promise.all(
+    inputs.map((input, n) =>
+      storing(db, auth, input, idempotencyKey && `${idempotencyKey}/${n + 1}-of-${inputs.length}`),
+    ),
+  );
+  const [first, ...rest] = all.flatMap(({ expire, inserted, statements }) => [
+    ...(expire ? [expire] : []),
+    inserted,
+    ...statements,
+  ]);
+  if (!first) return [];
+  const keys = JSON.stringify(all.map(({ registrationKey }) => registrationKey));
+  const found = db.all<{ id: number; hash: string }>(sql`
+    select t.id, t.registration_hash as hash from json_each(${keys}) k
+      cross join training_task t on t.registration_key = k.value order by k.key`);
+  const [, rows] = await batchAround(db, first, rest, found);
+  const dependsOn = all[0]?.dependsOn ?? [];
+  if (rows.length < inputs.length && dependsOn.length)
+    throw await unknownDependencies(db, dependsOn);
+  if (rows.some(({ hash }, n) => hash !== inputs[n]?.hash)) throw keyReused();
+  return rows.map(({ id }) => id);
 }
