@@ -6,7 +6,9 @@ import { gzipSync } from "node:zlib";
 import { expect, it } from "vitest";
 import { root } from "../scripts/local/processes.ts";
 
-it("the Worker's bundle stays below 250 kB gzipped", () => {
+// 250 kB were meant for recording alone; the queue, alerts, the registry and export came to it. Free
+// plans take 3 MB. The bound keeps what is added from growing unseen.
+it("the Worker's bundle stays below 270 kB gzipped", () => {
   const out = mkdtempSync(join(tmpdir(), "lora-ledger-bundle-"));
   try {
     const wrangler = join(root, "node_modules/wrangler/wrangler-dist/cli.js");
@@ -20,7 +22,7 @@ it("the Worker's bundle stays below 250 kB gzipped", () => {
         WRANGLER_LOG_PATH: out,
       },
     });
-    expect(gzipSync(readFileSync(join(out, "index.js"))).length).toBeLessThanOrEqual(250_000);
+    expect(gzipSync(readFileSync(join(out, "index.js"))).length).toBeLessThanOrEqual(270_000);
   } finally {
     rmSync(out, { recursive: true, force: true });
   }

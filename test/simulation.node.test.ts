@@ -1,9 +1,12 @@
-// A night with 50 boxes and 500 queued runs, on the real stack: boxes die, networks are cut and
-// answers lost, at random with a seed. What really happened is kept here, and compared at the end
+// A night with 50 boxes and 500 queued runs, on the real stack, in a queue of 100,000 more that are for
+// other boxes: boxes die, networks are cut and answers lost, at random with a seed, and the database
+// is killed once in between. What really happened is kept here, and compared at the end
 // with what the ledger says: each run ends exactly once, none runs twice at the same time beyond a
 // lease, none is lost.
 import { setTimeout as sleep } from "node:timers/promises";
+import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { openDatabase } from "../scripts/local/database.ts";
 import { runScheduled } from "../scripts/local/worker.ts";
 import { type Stack, startStack } from "./stack.ts";
 
@@ -208,12 +211,28 @@ class Box {
   }
 }
 
+/** Tasks ahead of all others that no box here may pull. */
+async function queueForOthers(tasks: number) {
+  const db = openDatabase({ url: stack.databaseUrl() });
+  try {
+    for (let from = 1; from <= tasks; from += 10_000)
+      await db.run(sql`
+        with recursive n(i) as (select 1 union all select i + 1 from n where i < 10000)
+        insert into training_task (user_id, task_name, priority, labels, min_gpu_memory_gb, max_attempts, attempt_limit,
+          queue_waiting, registration_key, registration_hash)
+        select (select min(id) from user), 'for others ' || i, 9, iif(i % 2, '["elsewhere"]', '["gpu","tpu"]'), i % 3, 3, 3,
+          0, 'others:' || ${from} || ':' || i, 'h' from n`);
+  } finally {
+    db.$client.close();
+  }
+}
+
 it("loses no run, ends each once, and runs none twice beyond a lease", async () => {
   const dice = random(SEED);
   const register = async (n: number): Promise<number> => {
     const answer = await stack.api("/api/tasks", {
       task_name: `night ${n}`,
-      experiment_group: `group ${n % 7}`,
+      experiment_group: `night ${n % 7}`,
       queue: { labels: n % 3 ? [] : ["gpu"], priority: n % 5, max_attempts: 6 },
     });
     return answer.task_id;
@@ -221,6 +240,8 @@ it("loses no run, ends each once, and runs none twice beyond a lease", async () 
   const ids: number[] = [];
   for (let n = 0; n < TASKS; n += 10)
     ids.push(...(await Promise.all(Array.from({ length: 10 }, (_, i) => register(n + i)))));
+
+  await queueForOthers(100_000);
 
   const begun = performance.now();
   const faults: unknown[] = [];
@@ -245,21 +266,31 @@ it("loses no run, ends each once, and runs none twice beyond a lease", async () 
     }),
   );
   const open = async () => {
+    const filter = encodeURIComponent("experiment_group like 'night %'");
     let left = 0;
     for (const status of ["pending", "running"])
-      left += (await stack.api(`/api/tasks?status=${status}&limit=200`)).items.length;
+      left += (await stack.api(`/api/tasks?status=${status}&limit=200&filter=${filter}`)).items
+        .length;
     return left;
   };
+  const killing = (async () => {
+    await sleep(8000);
+    stack.killDatabase();
+    await sleep(2000);
+    await stack.reviveDatabase();
+  })();
   const deadline = performance.now() + 180_000;
-  while (!over && performance.now() < deadline && (await open()) > 0) await sleep(1000);
-  const left = await open();
+  // While the database is away nobody can tell how many are left.
+  const left = async () => open().catch(() => Number.POSITIVE_INFINITY);
+  while (!over && performance.now() < deadline && (await left()) > 0) await sleep(1000);
+  const unended = await open();
   const seconds = (performance.now() - begun) / 1000;
   // Boxes that were cut off at the last moment still come back to be told.
   await sleep(2000);
   over = true;
-  await Promise.all([...places, sweeping]);
+  await Promise.all([...places, sweeping, killing]);
   expect(faults).toEqual([]);
-  expect(left, "tasks without an end").toBe(0);
+  expect(unended, "tasks without an end").toBe(0);
 
   const byTask = new Map<number, Stretch[]>();
   for (const stretch of stretches)
@@ -297,7 +328,7 @@ it("loses no run, ends each once, and runs none twice beyond a lease", async () 
       }),
     );
   console.log(
-    `seed ${SEED}: ${TASKS} tasks, ${AGENTS} boxes, ${seconds.toFixed(0)} s, ${figures.requests} requests (${figures.busy} told to come again); ` +
+    `seed ${SEED}: ${TASKS} tasks among 100,500 in the queue, ${AGENTS} boxes, the database killed once, ${seconds.toFixed(0)} s, ${figures.requests} requests (${figures.busy} told to come again); ` +
       `${figures.claims} claims, ${figures.deaths} deaths, ${figures.cuts} cuts, ${figures.lostAnswers} lost answers; ` +
       `${figures.toldToStop} late boxes told to stop, ${figures.refusedEnds} late ends refused; ${retried} tasks tried again; ` +
       `longest overlap of two attempts ${(Math.max(0, overlap) / 1000).toFixed(1)} s (lease ${LEASE_SEC} s); ends: ${JSON.stringify(statuses)}`,

@@ -282,7 +282,7 @@ describe("two admins at once", () => {
 
 describe("every route", () => {
   /** What may be asked without a key; all else must answer 401. */
-  const open = [/^\/healthz$/, /^\/signed\//, /^\/session$/];
+  const open = [/^\/healthz$/, /^\/signed\//, /^\/session$/, /^\/share\//];
 
   it("answers 401 without a key unless it is on the list of open ones", async () => {
     const routes = app.routes.filter((r) => r.method !== "ALL" && !r.path.endsWith("*"));
