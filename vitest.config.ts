@@ -23,7 +23,8 @@ export default defineConfig({
           name: "node",
           include: ["{src,test,scripts}/**/*.node.test.ts"],
           testTimeout: 120_000,
-          fileParallelism: false,
+          // Each file brings servers of its own and mostly waits for them.
+          maxWorkers: 2,
         },
       },
     ],
