@@ -1,6 +1,6 @@
 // A night with 50 boxes and 500 queued runs, on the real stack, in a queue of 100,000 more that are for
-// other boxes: boxes die, networks are cut and answers lost, at random with a seed, and the database
-// is killed once in between. What really happened is kept here, and compared at the end
+// other boxes: boxes die, networks are cut and answers lost, at random with a seed, all clocks are
+// wrong, and the database is killed once. What really happened is kept here, and compared at the end
 // with what the ledger says: each run ends exactly once, none runs twice at the same time beyond a
 // lease, none is lost.
 import { setTimeout as sleep } from "node:timers/promises";
@@ -70,12 +70,15 @@ type Answer = { status: number; body: Record<string, unknown> };
 class Box {
   readonly id: string;
   readonly #dice: () => number;
+  /** How far its clock is off, in ms: up to a day either way. */
+  readonly #clock: number;
   /** Until when its network is cut, in ms. */
   #cutUntil = 0;
 
   constructor(id: string, seed: number) {
     this.id = id;
     this.#dice = random(seed);
+    this.#clock = (this.#dice() - 0.5) * 2 * 86_400_000;
   }
 
   /** One request as a box's network lets it through: null where no answer came. */
@@ -166,7 +169,13 @@ class Box {
         attempt,
         seq: seq + 1,
         progress: { step: trained },
-        logs: [{ step: trained, metrics: { loss: 1 / trained } }],
+        logs: [
+          {
+            step: trained,
+            time: new Date(Date.now() + this.#clock).toISOString(),
+            metrics: { loss: 1 / trained },
+          },
+        ],
       };
       const sent = performance.now();
       const told = await this.#once(`/api/tasks/${task}/heartbeat`, body);
