@@ -220,7 +220,12 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
       ["middle", 32],
       ["large", 128],
     ] as const)
-      await stack.api("/api/tasks", { task_name: name, lora_rank: rank, experiment_group: "g" });
+      await stack.api("/api/tasks", {
+        task_name: name,
+        lora_rank: rank,
+        experiment_group: "g",
+        notes: `a ${name} 夜空`,
+      });
     await signedIn(async (page) => {
       const filter = page.getByRole("combobox", { name: "Filter" });
       await filter.click();
@@ -273,6 +278,12 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
       await page.goto(`${url}/runs?filter=${encodeURIComponent("lora_rank = 77")}`);
       await page.getByRole("button", { name: "Show all runs" }).click();
       await page.getByRole("link", { name: "small" }).waitFor();
+      const words = page.getByRole("searchbox", { name: /^Search names/ });
+      await words.fill("夜 midd");
+      await page.keyboard.press("Enter");
+      await page.getByText("1 run", { exact: true }).waitFor();
+      expect(await page.locator(".run-link").allTextContents()).toEqual(["middle"]);
+      expect(decodeURIComponent(page.url())).toContain("q=夜");
       await page.goto(`${url}/runs?group=experiment_group`);
       await page.getByText("g", { exact: true }).first().waitFor();
     });

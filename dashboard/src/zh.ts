@@ -451,4 +451,6 @@ export const zh = {
   "also ended ones": "包含已失效的",
   "attempt {n}": "第 {n} 次尝试",
   "just now": "刚刚",
+  Words: "文字",
+  "Search names, groups, notes, tags and prompts": "搜索名称、分组、备注、标签和提示词",
 } as const satisfies Record<string, string>;

@@ -41,12 +41,13 @@ const begin = (key: string): State => ({
 });
 
 function toQuery(asked: Asked, more: { cursor?: string | null; limit: number; filter?: string }) {
-  const { filter, status, user, order, deleted, fields } = asked;
+  const { filter, q, status, user, order, deleted, fields } = asked;
   const query: Record<string, string> = { limit: String(more.limit) };
   const put = (name: string, value: string | null | undefined) => {
     if (value) query[name] = value;
   };
   put("filter", more.filter ?? filter);
+  put("q", q);
   put("status", status);
   put("user", user);
   put("order_by", order);

@@ -162,6 +162,24 @@ export function Runs() {
             {rows.length > 0 && countText(rows.length, cursor !== null)}
           </span>
           <span class="grow" />
+          <form
+            role="search"
+            onSubmit={(event) => {
+              event.preventDefault();
+              const typed = new FormData(event.currentTarget).get("q");
+              change({ q: typeof typed === "string" ? typed.trim() : null }, { push: true });
+            }}
+          >
+            <input
+              key={asked.q}
+              class="field words"
+              name="q"
+              type="search"
+              defaultValue={asked.q}
+              placeholder={t("Words")}
+              aria-label={t("Search names, groups, notes, tags and prompts")}
+            />
+          </form>
           <Menu
             label={
               <>
