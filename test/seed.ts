@@ -6,6 +6,18 @@ import { extremesByBlock, pointsOf, summarise, toSegment } from "../src/logs/poi
 /** Tasks a statement: a batch of sqld's own must not hold its lock for many seconds. */
 const AT_ONCE = 10_000;
 
+/** Does it again, up to ten times, where another writer or a checkpoint had the database. */
+async function unlessBusy<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++)
+    try {
+      return await work();
+    } catch (error) {
+      if (tries === 10 || !(error instanceof Error && /BUSY|locked/.test(error.message)))
+        throw error;
+      await new Promise((done) => setTimeout(done, 1000));
+    }
+}
+
 /** A loss that falls, a little rough, and a learning rate: `points` steps, 3 s apart. */
 function curve(points: number) {
   const segment = toSegment(
@@ -56,8 +68,9 @@ export async function seedTasks(
     const [{ begun = 0 } = {}] = await db.all<{ begun: number }>(
       sql`select coalesce(max(id), 0) as begun from training_task`,
     );
-    await db.batch([
-      db.run(sql`
+    await unlessBusy(() =>
+      db.batch([
+        db.run(sql`
         with recursive n(i) as (select cast(${from} as integer) union all select i + 1 from n where i < ${to}),
         -- A cheap hash, so that the columns do not go hand in hand.
         spread(i, a, b, c) as (select i, (i * 2654435761) % 1000, (i * 40503 + 7) % 997, (i * 69069 + 1) % 991 from n)
@@ -82,28 +95,29 @@ export async function seedTasks(
           json_object('kind', case when a % 2 = 0 then 'style' else 'character' end),
           case when c % 20 = 0 then '2026-02-01T00:00:00.000Z' end, 'seed:' || i, 'h'
         from spread`),
-      db.run(sql`
+        db.run(sql`
         insert into task_attempt (task_id, attempt, status, heartbeat_at, finished_at, last_seq, received, open_chunk, open_count,
           points, bytes, first_step, last_step, summary)
         select id, 1, status, heartbeat_at, finished_at, 1, 1, 1, ${points}, ${points}, ${made.rows.length}, 1, ${points}, ${made.summary}
         from training_task where id > ${begun} and attempt = 1`),
-      db.run(sql`
+        db.run(sql`
         insert into task_config (task_id, format, path, sha256, snapshot, original)
         select id, 'toml', 'my_lora.toml', 'x', json_object('network_dim', lora_rank, 'learning_rate', learning_rate, 'optimizer_type', optimizer),
           x'6e6574776f726b5f64696d203d203332'
         from training_task where id > ${begun}`),
-      db.run(sql`
+        db.run(sql`
         insert into task_text (rowid, task_name, experiment_group, tags)
         select id, task_name, experiment_group, json_object('kind', 'kind ' || (tags ->> 'kind')) from training_task where id > ${begun}`),
-      db.run(sql`
+        db.run(sql`
         insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, summary, blocks, points)
         select id, 1, 1, 1, 1, ${points}, ${points}, ${made.rows.length}, ${made.summary}, ${made.blocks}, ${made.rows}
         from training_task where id > ${begun} and attempt = 1`),
-      db.run(sql`
+        db.run(sql`
         insert into metric_summary (task_id, metric, count, nonfinite_count, min, max, last, sum)
         select id, 'loss', ${points}, 0, final_loss * 0.9, 1.0, coalesce(final_loss, ${typeof last === "number" ? last : null}), ${points} * 0.2
         from training_task where id > ${begun} and status in ('success', 'failed', 'cancelled')`),
-    ]);
+      ]),
+    );
     progress?.(to);
   }
 }
