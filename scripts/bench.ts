@@ -89,7 +89,7 @@ async function measure({ call, ready }: Caller, what: Measured, held: Held): Pro
       ? await ask(held)
       : { path: (await path?.(held)) ?? route, method, json: body?.(held) };
     const { response, text, ms } = await call(asked);
-    if (response.status >= 400) throw new Trouble(`${what.name}: ${response.status} ${text}`);
+    if (response.status >= 400) throw new Trouble(`${response.status} ${text}`);
     times.push(ms);
     const [, ...counts] =
       response.headers.get("Server-Timing")?.match(/trips=(\d+) read=(\d+) written=(\d+)/) ?? [];
@@ -224,8 +224,9 @@ if (isMain(import.meta.url))
           try {
             results.get(what)?.push(await measure(asking, what, ledger));
           } catch (error) {
-            if (!(error instanceof Trouble)) throw error;
-            faults.push(`${error.message} (with ${count(size)} tasks)`);
+            // One route's fault must not cost the figures of all the others.
+            const why = error instanceof Error ? error.message : String(error);
+            faults.push(`${what.name}: ${why} (with ${count(size)} tasks)`);
           }
         }
         process.stderr.write(`\r${"".padEnd(75)}\r`);
