@@ -4,6 +4,7 @@ import { isNotNull, sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { trainingTask } from "../src/db/schema.ts";
 import { costOf, freshLedger, type Ledger, type Sent } from "./harness.ts";
+import { type Owner, routeTable, rowsOf } from "./route-table.ts";
 import { seedTasks } from "./seed.ts";
 
 const steps = (from: number, count: number) =>
@@ -26,12 +27,16 @@ describe.each([1_000, 100_000])("with %i tasks", (tasks) => {
   let user: string;
   let id: number;
   let trashed: number;
+  let own: Owner;
+  let stranger: Owner;
 
   beforeAll(async () => {
-    ledger = await freshLedger();
-    const made = await ledger.key();
+    ledger = await freshLedger({ ALLOW_INSIDE_WEBHOOKS: "true" });
+    const made = await ledger.key({ role: "admin", days: 30 });
     const others = [await ledger.key(), await ledger.key()];
     ({ key, userName: user } = made);
+    own = made;
+    stranger = others[0] ?? made;
     const userIds = [made.userId, ...others.map((other) => other.userId)];
     await seedTasks(ledger.db, { total: tasks, userIds });
     trashed = await ledger.db.$count(trainingTask, isNotNull(trainingTask.deletedAt));
@@ -179,5 +184,22 @@ describe.each([1_000, 100_000])("with %i tasks", (tasks) => {
 
   it("its curve", async () => {
     within(await cost(`/api/tasks/${id}/logs`), { trips: 1, read: 60, written: 0 });
+  });
+
+  it.each(
+    // What counts all that matches reads all that matches.
+    Object.entries(routeTable).filter(([name]) => name !== "GET /api/stats/tasks"),
+  )("%s reads no more of a large ledger than of a small one", async (name, route) => {
+    const {
+      path,
+      shows: _,
+      ...sent
+    } = await route.ask(rowsOf(ledger, route.reach === "others" ? stranger : own));
+    const response = await ledger.request(path, { ...sent, key });
+    await response.body?.cancel();
+    expect(response.status, name).toBeLessThan(400);
+    expect(costOf(response).read, "rows read").toBeLessThanOrEqual(
+      name === "GET /api/stats/influence" ? 10_000 : 2_000,
+    );
   });
 });

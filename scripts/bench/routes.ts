@@ -181,6 +181,8 @@ export const otherRoutes: Measured[] = Object.entries(routeTable)
       name,
       route,
       times: 12,
+      // What the whole ledger does not grow, whatever the contract says nothing of.
+      budget: rows(6, 3_000, 600),
       ask: async (held) => {
         const whose = rights.reach === "others" ? "others" : "own";
         const { shows: _, ...sent } = await rights.ask(held.rows(whose));

@@ -44,6 +44,9 @@ const columns = {
   error_message: trainingTask.errorMessage,
 };
 
+/** As the index of states gives them, so that a list stops where it is full. */
+const newestFirst = [desc(trainingTask.createdAt), desc(trainingTask.id)];
+
 const yesterday = sql`strftime('%Y-%m-%dT%H:%M:%fZ','now','-1 day')`;
 
 export const board = new Hono<App>()
@@ -76,19 +79,19 @@ export const board = new Hono<App>()
           .from(trainingTask)
           .innerJoin(user, eq(user.id, trainingTask.userId))
           .where(having(status))
-          .orderBy(desc(trainingTask.id))
+          .orderBy(...newestFirst)
           .limit(MOST);
-      // The status index goes by id, not by end: a bounded stretch of the newest is looked at.
+      // The index of states goes by creation, not by end: a bounded stretch of the newest is looked at.
       const endedAs = (status: "success" | "cancelled") =>
         db.all<{ count: number }>(sql`
           select count(*) as count from (select finished_at from training_task
-            where status = ${status} and deleted_at is null order by id desc limit ${MOST_ENDED})
+            where status = ${status} and deleted_at is null order by created_at desc, id desc limit ${MOST_ENDED})
           where finished_at >= ${yesterday}`);
       const newest = db
         .select({ id: trainingTask.id })
         .from(trainingTask)
         .where(having("failed"))
-        .orderBy(desc(trainingTask.id))
+        .orderBy(...newestFirst)
         .limit(MOST_ENDED);
       const [running, waiting, failed, [succeeded], [cancelled]] = await db.batch([
         listed("running"),

@@ -244,6 +244,10 @@ function toAnswer({
   };
 }
 
+/** That a weight's task is such a one; the one task is looked at, not all of them. */
+const ofTask = (condition: SQL | undefined) =>
+  sql`exists (select 1 from training_task where ${and(eq(trainingTask.id, weight.taskId), condition)})`;
+
 /**
  * Lets `weights_path` name the task's final file: of the latest attempt, the last completed. A
  * file of a superseded attempt that completes late changes nothing. With `removed`, a final file
@@ -690,13 +694,7 @@ export const weights = new Hono<App>()
         db
           .update(weight)
           .set({ deletedAt: now, state: sql`iif(state = 'uploading', 'aborted', state)` })
-          .where(
-            and(
-              eq(weight.id, weightId),
-              isNull(weight.deletedAt),
-              sql`task_id in (select id from training_task where ${writable(auth)})`,
-            ),
-          ),
+          .where(and(eq(weight.id, weightId), isNull(weight.deletedAt), ofTask(writable(auth)))),
         audit(
           db,
           auth,
@@ -748,7 +746,7 @@ export const weights = new Hono<App>()
               eq(weight.id, weightId),
               isNotNull(weight.deletedAt),
               eq(weight.state, "complete"),
-              sql`task_id in (select id from training_task where ${writable(auth)} and deleted_at is null)`,
+              ofTask(and(writable(auth), isNull(trainingTask.deletedAt))),
               sql`exists (select 1 from stored_object o where o.id = object_id and o.state = 'complete')`,
               sql`not exists (select 1 from weight w where w.task_id = ${weight.taskId} and w.attempt = ${weight.attempt}
                 and w.kind = ${weight.kind} and w.filename = ${weight.filename} and w.sha256 = ${weight.sha256}
