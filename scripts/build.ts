@@ -1,7 +1,7 @@
 /**
- * `npm run build`: makes dist/, the static files that the platform serves: the dashboard, the Python
- * client, the API's description and the page that shows it. The same sources give the same bytes, and a file
- * that has not changed is not written, so that builds may run at the same time.
+ * `npm run build`: makes build/worker.js, the Worker, and dist/, the static files that the platform serves:
+ * the dashboard, the Python client, the API's description and the page that shows it. The same sources give
+ * the same bytes, and a file that has not changed is not written, so that builds may run at the same time.
  */
 import {
   existsSync,
@@ -17,11 +17,14 @@ import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build as bundle } from "vite";
 import { pageHeaders } from "../src/http/pages.ts";
+import { bundleWorker } from "./bundle-worker.ts";
 import { root } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 import { describeApi } from "./openapi.ts";
 
 const dist = join(root, "dist");
+/** What wrangler.toml names as `main`. */
+export const workerFile = join(root, "build/worker.js");
 
 const headers = `/
 ${Object.entries(pageHeaders)
@@ -98,7 +101,18 @@ async function dashboard(): Promise<[string, string | Buffer][]> {
   ];
 }
 
-/** Makes dist/ what it should be, and returns how many of its files changed. */
+/** Writes a file where it has changed; says whether it had. */
+function write(path: string, content: string | Buffer): boolean {
+  if (existsSync(path) && readFileSync(path).equals(Buffer.from(content))) return false;
+  mkdirSync(dirname(path), { recursive: true });
+  // Renamed into place: a server that reads meanwhile sees the old file or the new one.
+  const next = `${path}.${process.pid}.new`;
+  writeFileSync(next, content);
+  renameSync(next, path);
+  return true;
+}
+
+/** Makes the Worker and dist/ what they should be, and returns how many files changed. */
 export async function build(): Promise<{ files: number; changed: number }> {
   const swagger = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
   const files = new Map<string, string | Buffer>([
@@ -115,16 +129,7 @@ export async function build(): Promise<{ files: number; changed: number }> {
   else console.error("scripts/bundle-client.ts is not there: dist/ has no client.py.");
 
   let changed = 0;
-  for (const [name, content] of files) {
-    const path = join(dist, name);
-    if (existsSync(path) && readFileSync(path).equals(Buffer.from(content))) continue;
-    mkdirSync(dirname(path), { recursive: true });
-    // Renamed into place: a server that reads meanwhile sees the old file or the new one.
-    const next = `${path}.${process.pid}.new`;
-    writeFileSync(next, content);
-    renameSync(next, path);
-    changed++;
-  }
+  for (const [name, content] of files) if (write(join(dist, name), content)) changed++;
   for (const entry of readdirSync(dist, { recursive: true, withFileTypes: true })) {
     const path = join(entry.parentPath, entry.name);
     if (!entry.isFile() || files.has(path.slice(dist.length + 1))) continue;
@@ -133,11 +138,12 @@ export async function build(): Promise<{ files: number; changed: number }> {
     rmSync(path);
     changed++;
   }
-  return { files: files.size, changed };
+  if (write(workerFile, await bundleWorker())) changed++;
+  return { files: files.size + 1, changed };
 }
 
 if (isMain(import.meta.url))
   await main(async () => {
     const { files, changed } = await build();
-    console.log(`dist/: ${files} files, ${changed} changed`);
+    console.log(`build/ and dist/: ${files} files, ${changed} changed`);
   });
