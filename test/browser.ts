@@ -1,6 +1,14 @@
 // A real Chromium for tests of the pages: the system's own, driven by playwright-core.
-import { existsSync } from "node:fs";
-import { type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import {
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from "playwright-core";
+
+const require = createRequire(import.meta.url);
 
 const known = [
   "/usr/bin/chromium",
@@ -55,3 +63,59 @@ export async function signIn(page: Page, url: string, key: string) {
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("navigation", { name: "Pages" }).waitFor();
 }
+
+const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+/** What axe finds wrong with the page as it stands: nothing, where all is well. */
+export async function axe(page: Page): Promise<string[]> {
+  await page.evaluate(readFileSync(require.resolve("axe-core/axe.min.js"), "utf8"));
+  return page.evaluate<string[]>(
+    `axe.run(document, { runOnly: ${JSON.stringify(rules)} }).then(({ violations }) =>
+      violations.flatMap(({ id, nodes }) => nodes.slice(0, 4).map((node) =>
+        id + ": " + node.html.slice(0, 200) + " " + node.failureSummary)))`,
+  );
+}
+
+/** The pages of a stack, in a browser of their own that `close` ends. */
+export async function openPages(stack: { url: string; admin: string }) {
+  const browser = await launch();
+  /** Chromium keeps a secure cookie at localhost, where nothing can listen in. */
+  const url = stack.url.replace("127.0.0.1", "localhost");
+  /** Errors of scripts, and what the pages' policy had to stop. */
+  const faults: string[] = [];
+
+  async function open(options: BrowserContextOptions = desktop): Promise<[BrowserContext, Page]> {
+    const context = await browser.newContext(options);
+    const page = await context.newPage();
+    page.on("pageerror", (error) => faults.push(error.message));
+    page.on("console", (message) => {
+      if (/Content Security Policy|TrustedHTML|TrustedScript/.test(message.text()))
+        faults.push(message.text());
+    });
+    return [context, page];
+  }
+
+  /** Runs with a signed-in page, and sees to it that nothing went wrong on it. */
+  async function signedIn<T>(
+    work: (page: Page, context: BrowserContext) => Promise<T>,
+    {
+      key = stack.admin,
+      options = desktop,
+    }: { key?: string; options?: BrowserContextOptions } = {},
+  ): Promise<T> {
+    const [context, page] = await open(options);
+    try {
+      await signIn(page, url, key);
+      const result = await work(page, context);
+      if (faults.length > 0) throw new Error(`faults on the pages: ${faults.join("; ")}`);
+      return result;
+    } finally {
+      faults.length = 0;
+      await context.close();
+    }
+  }
+
+  return { browser, url, faults, open, signedIn, close: () => browser.close() };
+}
+
+export type Pages = Awaited<ReturnType<typeof openPages>>;

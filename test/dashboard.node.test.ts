@@ -1,17 +1,16 @@
 // The pages in a real Chromium, over the real stack, with the small trainer really running.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { availableParallelism, loadavg } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { eq } from "drizzle-orm";
-import type { Browser, BrowserContext, BrowserContextOptions, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openDatabase } from "../scripts/local/database.ts";
 import { root } from "../scripts/local/processes.ts";
 import { user } from "../src/db/schema.ts";
-import { chromiumPath, desktop, launch, noBrowser, phone, signIn } from "./browser.ts";
+import { axe, chromiumPath, desktop, noBrowser, openPages, type Pages, phone } from "./browser.ts";
 import { seedTasks } from "./seed.ts";
 import { type Stack, startStack, trainer, trainerFolder } from "./stack.ts";
 
@@ -87,45 +86,12 @@ describe("the pages' files", () => {
 });
 
 describe.skipIf(!chromiumPath())("in a browser", () => {
-  let browser: Browser;
-  /** Chromium keeps a secure cookie at localhost, where nothing can listen in. */
-  let url: string;
+  let pages: Pages;
   beforeAll(async () => {
-    browser = await launch();
-    url = stack.url.replace("127.0.0.1", "localhost");
+    pages = await openPages(stack);
   });
-  afterAll(() => browser.close());
+  afterAll(() => pages.close());
 
-  const faults: string[] = [];
-  async function open(options: BrowserContextOptions = desktop): Promise<[BrowserContext, Page]> {
-    const context = await browser.newContext(options);
-    const page = await context.newPage();
-    page.on("pageerror", (error) => faults.push(error.message));
-    page.on("console", (message) => {
-      if (/Content Security Policy|TrustedHTML|TrustedScript/.test(message.text()))
-        faults.push(message.text());
-    });
-    return [context, page];
-  }
-  /** Runs with a signed-in page, and sees to it that nothing went wrong on it. */
-  async function signedIn<T>(
-    work: (page: Page, context: BrowserContext) => Promise<T>,
-    {
-      key = stack.admin,
-      options = desktop,
-    }: { key?: string; options?: BrowserContextOptions } = {},
-  ): Promise<T> {
-    const [context, page] = await open(options);
-    try {
-      await signIn(page, url, key);
-      const result = await work(page, context);
-      expect(faults).toEqual([]);
-      return result;
-    } finally {
-      faults.length = 0;
-      await context.close();
-    }
-  }
   const record = (config: string, ...more: string[]) =>
     stack.client([
       ...["run", "--config", config, "--", "python3", trainer, "--config_file", config],
@@ -133,8 +99,8 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     ]);
 
   it("signs in with a key that is kept nowhere, and out on the server", async () => {
-    const [context, page] = await open();
-    await page.goto(url);
+    const [context, page] = await pages.open();
+    await page.goto(pages.url);
     await page.getByRole("textbox", { name: "Key" }).fill("not.a.key");
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.getByRole("alert").getByText("not valid").waitFor();
@@ -172,7 +138,7 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
       save_every_n_epochs: 8,
       output_name: "live",
     });
-    await signedIn(async (page) => {
+    await pages.signedIn(async (page) => {
       await page.getByRole("heading", { name: "Record your first run" }).waitFor();
       await page.evaluate("window.same = true");
       const run = record(config);
@@ -226,7 +192,7 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
         experiment_group: "g",
         notes: `a ${name} 夜空`,
       });
-    await signedIn(async (page) => {
+    await pages.signedIn(async (page) => {
       const filter = page.getByRole("combobox", { name: "Filter" });
       await filter.click();
       await filter.pressSequentially("lora_r");
@@ -275,7 +241,7 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
       await page.getByRole("columnheader", { name: "tags.kind" }).waitFor();
       const names = await page.locator(".run-link").allTextContents();
       expect(names).toEqual(["middle", "large"]);
-      await page.goto(`${url}/runs?filter=${encodeURIComponent("lora_rank = 77")}`);
+      await page.goto(`${pages.url}/runs?filter=${encodeURIComponent("lora_rank = 77")}`);
       await page.getByRole("button", { name: "Show all runs" }).click();
       await page.getByRole("link", { name: "small" }).waitFor();
       const words = page.getByRole("searchbox", { name: /^Search names/ });
@@ -284,15 +250,15 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
       await page.getByText("1 run", { exact: true }).waitFor();
       expect(await page.locator(".run-link").allTextContents()).toEqual(["middle"]);
       expect(decodeURIComponent(page.url())).toContain("q=夜");
-      await page.goto(`${url}/runs?group=experiment_group`);
+      await page.goto(`${pages.url}/runs?group=experiment_group`);
       await page.getByText("g", { exact: true }).first().waitFor();
     });
   });
 
   it("changes notes and tags in place, tells of another's change, and cancels a run", async () => {
     const { task_id: id } = await stack.api("/api/tasks", { task_name: "edited" });
-    await signedIn(async (page) => {
-      await page.goto(`${url}/runs/${id}`);
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/runs/${id}`);
       await page.getByRole("button", { name: "Edit the notes" }).click();
       await page.getByRole("textbox", { name: "Notes" }).fill("keep this one");
       await page.getByRole("button", { name: "Save" }).click();
@@ -324,7 +290,7 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
   });
 
   it("makes a key that is shown once, and revokes it", async () => {
-    await signedIn(async (page) => {
+    await pages.signedIn(async (page) => {
       await page.getByRole("link", { name: "Settings" }).click();
       await page.getByRole("button", { name: "New key" }).click();
       await page.getByRole("textbox", { name: "What is it for?" }).fill("a reader");
@@ -356,7 +322,7 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
       await stack.api(`/api/tasks/${id}/finish`, { attempt: 1, status: "success" });
       ids.push(id);
     }
-    await signedIn(async (page) => {
+    await pages.signedIn(async (page) => {
       await page.getByRole("checkbox", { name: "Select rank 8" }).check();
       await page.getByRole("checkbox", { name: "Select rank 16" }).check();
       await page.getByRole("img", { name: "Loss curves of 2 runs" }).waitFor();
@@ -409,7 +375,7 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     ];
     const visit = async (page: Page) => {
       for (const path of paths) {
-        await page.goto(url + path);
+        await page.goto(pages.url + path);
         await page.locator("main").waitFor();
         await page.waitForLoadState("networkidle");
         const hit =
@@ -417,17 +383,17 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
         expect([path, await page.evaluate(hit)]).toEqual([path, ["undefined", 0]]);
       }
     };
-    await signedIn(visit);
+    await pages.signedIn(visit);
     await stack.api(`/api/tasks/${id}/finish`, {
       ...{ attempt: 1, status: "failed", failure_reason: "error" },
       error_message: evil,
     });
-    await signedIn(async (page) => {
+    await pages.signedIn(async (page) => {
       await visit(page);
-      await page.goto(`${url}/runs/${id}`);
+      await page.goto(`${pages.url}/runs/${id}`);
       await page.getByRole("heading", { name: `${evil} n` }).waitFor();
       expect(await page.getByText(evil).count()).toBeGreaterThan(5);
-      await page.goto(`${url}/runs/${id}?tab=config`);
+      await page.goto(`${pages.url}/runs/${id}?tab=config`);
       await page.locator(".hljs-string").first().waitFor();
     });
   }, 240_000);
@@ -458,8 +424,6 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
       error_message: "too big",
     };
     await stack.api(`/api/tasks/${id}/finish`, failed);
-    const resolve = createRequire(import.meta.url).resolve;
-    const source = readFileSync(resolve("axe-core/axe.min.js"), "utf8");
     const paths = [
       "/runs",
       `/runs?sel=${id}`,
@@ -467,48 +431,41 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
       `/compare?ids=${id},${id - 1}`,
       ...places,
     ];
-    const look = async (page: Page, name: string) => {
-      await page.evaluate(source);
-      const found = await page.evaluate(
-        `axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }).then(
-          ({ violations }) => violations.map(({ id, nodes }) => ({ id, nodes: nodes.slice(0, 4).map((n) => n.html.slice(0, 200) + " " + n.failureSummary) })))`,
-      );
-      return { name, found };
-    };
+    const look = async (page: Page, name: string) => ({ name, found: await axe(page) });
     const clean = (name: string) => ({ name, found: [] });
     const looks = [
       ["light desktop", { ...desktop, colorScheme: "light" }],
       ["dark desktop", { ...desktop, colorScheme: "dark" }],
       ["dark phone", { ...phone, colorScheme: "dark" }],
     ] as const;
-    const results: { name: string; found: unknown }[] = [];
+    const results: { name: string; found: string[] }[] = [];
     for (const [name, options] of looks) {
-      const [context, page] = await open(options);
-      await page.goto(url);
+      const [context, page] = await pages.open(options);
+      await page.goto(pages.url);
       await page.getByRole("heading", { name: "Sign in" }).waitFor();
       results.push(await look(page, `${name} sign-in`));
       await context.close();
       const work = async (signed: Page) => {
         for (const path of paths) {
-          await signed.goto(url + path);
+          await signed.goto(pages.url + path);
           await signed.waitForLoadState("networkidle");
           results.push(await look(signed, `${name} ${path}`));
         }
-        await signed.goto(`${url}/settings/keys`);
+        await signed.goto(`${pages.url}/settings/keys`);
         await signed.getByRole("button", { name: "New key" }).click();
         results.push(await look(signed, `${name} dialog`));
       };
-      await signedIn(work, { options });
+      await pages.signedIn(work, { options });
     }
     expect(results).toEqual(results.map(({ name }) => clean(name)));
   }, 300_000);
 
   it("speaks Chinese where the browser does, or when asked to", async () => {
-    const [context, page] = await open({ ...desktop, locale: "zh-CN" });
-    await page.goto(url);
+    const [context, page] = await pages.open({ ...desktop, locale: "zh-CN" });
+    await page.goto(pages.url);
     await page.getByRole("heading", { name: "登录" }).waitFor();
     await context.close();
-    await signedIn(async (signed) => {
+    await pages.signedIn(async (signed) => {
       await signed.getByRole("button", { name: /signing out/ }).click();
       await signed.getByRole("button", { name: "简体中文" }).click();
       await signed.getByRole("link", { name: "设置" }).waitFor();
@@ -521,9 +478,9 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
   it("shows who may only read no buttons that change anything", async () => {
     const { task_id: id } = await stack.api("/api/tasks", { task_name: "for readers" });
     const key = await stack.key("reader", "viewer");
-    await signedIn(
+    await pages.signedIn(
       async (page) => {
-        await page.goto(`${url}/runs/${id}`);
+        await page.goto(`${pages.url}/runs/${id}`);
         await page.getByRole("heading", { name: "for readers" }).waitFor();
         for (const name of ["Cancel run", "Edit the notes", "Add a tag"])
           expect(await page.getByRole("button", { name }).count()).toBe(0);
@@ -540,10 +497,10 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     } finally {
       db.$client.close();
     }
-    const state = await signedIn((_, context) => context.storageState());
+    const state = await pages.signedIn((_, context) => context.storageState());
     const firsts: number[] = [];
     for (let n = 0; n < 5; n++) {
-      const context = await browser.newContext({ ...desktop, storageState: state });
+      const context = await pages.browser.newContext({ ...desktop, storageState: state });
       const page = await context.newPage();
       // The moment a row of the table stands on the page, as the browser's own clock has it.
       await page.addInitScript(`new MutationObserver((_, observer) => {
@@ -551,7 +508,7 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
         observer.disconnect();
         requestAnimationFrame(() => { window.painted = performance.now(); });
       }).observe(document, { childList: true, subtree: true })`);
-      await page.goto(`${url}/runs`);
+      await page.goto(`${pages.url}/runs`);
       const painted = () => page.evaluate<number>("window.painted ?? 0");
       await expect.poll(painted, { timeout: 20_000 }).toBeGreaterThan(0);
       firsts.push(await painted());
@@ -560,7 +517,7 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     console.log(`first rows painted at 100,000 runs: ${firsts.map(Math.round).join(", ")} ms`);
     expect(Math.min(...firsts)).toBeLessThan(1000 * crowding());
 
-    await signedIn(async (page) => {
+    await pages.signedIn(async (page) => {
       await page.locator(".run-link").first().waitFor();
       await page.evaluate(`window.deltas = []; (function next(before) {
         requestAnimationFrame((now) => { if (before) window.deltas.push(now - before); next(now); }); })(0)`);
