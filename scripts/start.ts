@@ -2,12 +2,12 @@
  * `npm start`: the whole ledger on this machine, at http://localhost:8787 (PORT changes it), with
  * its data in .local/. All that it starts ends with it, however it ends.
  */
-import { existsSync, readFileSync, renameSync, watch, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { commandLine } from "../src/audit/audit.ts";
 import { authenticate, ensureUser, makeKey } from "../src/auth/keys.ts";
 import { roleScopes } from "../src/auth/scopes.ts";
 import { ApiError } from "../src/http/problem.ts";
+import { buildApart } from "./local/build-apart.ts";
 import { openDatabase } from "./local/database.ts";
 import { at, claim, home, localSecret, shown } from "./local/home.ts";
 import {
@@ -16,7 +16,6 @@ import {
   portBusy,
   type Running,
   root,
-  startProcess,
   Trouble,
 } from "./local/processes.ts";
 import { main, step } from "./local/say.ts";
@@ -63,33 +62,6 @@ async function adminKey(databaseUrl: string, secret: string): Promise<string> {
   } finally {
     db.$client.close();
   }
-}
-
-/** Makes dist/ in a process of its own. Throws Trouble with what it said when it fails. */
-async function buildFiles(): Promise<void> {
-  const run = startProcess({
-    command: process.execPath,
-    args: [join(root, "scripts/run.mjs"), "build"],
-    cwd: root,
-  });
-  const exit = await run.exited;
-  if (exit.code !== 0)
-    throw new Trouble(`The static files were not built.\n${run.tail().join("\n")}`);
-}
-
-/** Builds again when a source of the static files changes; the Worker watches its own. */
-function rebuildOnChange() {
-  let again: NodeJS.Timeout | undefined;
-  const changed = (_event: string, name: string | null) => {
-    if (name && !/\.(py|ts|html|css|js|svg)$/.test(name)) return;
-    clearTimeout(again);
-    again = setTimeout(
-      () => buildFiles().catch((error: Error) => console.error(error.message)),
-      300,
-    );
-  };
-  for (const dir of ["client/src", "dashboard", "src"])
-    if (existsSync(join(root, dir))) watch(join(root, dir), { recursive: true }, changed);
 }
 
 /** What of wrangler's and the Worker's output is worth a look; the rest is in the log alone. */
@@ -166,7 +138,7 @@ async function start() {
   try {
     console.log(`LoRA Ledger starts, with its data in ${shown(home)}/`);
     // Prepared beside the database; a failure is told where it is waited for.
-    const files = buildFiles();
+    const files = buildApart();
     files.catch(() => {});
     const sqldLog = newLog("sqld.log");
     const sqld = await step("database", async () =>
@@ -205,7 +177,6 @@ async function start() {
         }),
       ),
     );
-    rebuildOnChange();
     everyMinute(worker.url);
     const url = `http://localhost:${port}`;
     mine.note({ url });
