@@ -8,7 +8,7 @@ import { type App, requireKey } from "./auth/middleware.ts";
 import { keys, me, users } from "./auth/routes.ts";
 import { signIn } from "./auth/sign-in.ts";
 import { board } from "./board/routes.ts";
-import { countUsage } from "./board/usage.ts";
+import { countUsage, standsFor } from "./board/usage.ts";
 import { exchange } from "./boxes/exchange.ts";
 import { boxes } from "./boxes/routes.ts";
 import { compare } from "./compare/routes.ts";
@@ -31,10 +31,12 @@ import { models } from "./models/routes.ts";
 import { share, shares } from "./models/shares.ts";
 import { requeue } from "./queue/requeue.ts";
 import { queue } from "./queue/routes.ts";
+import { queueStanding } from "./queue/standing.ts";
 import { leaderboard } from "./stats/leaderboard.ts";
 import { stats } from "./stats/routes.ts";
 import { storage } from "./storage/routes.ts";
 import { rules } from "./storage/rules.ts";
+import { storageTrash } from "./storage/trash.ts";
 import { sweeps } from "./sweeps/routes.ts";
 import { table } from "./table/routes.ts";
 import { bulk } from "./tasks/bulk.ts";
@@ -51,13 +53,14 @@ export const app = new Hono<App>()
   .use(async (c, next) => {
     const config = readConfig(c.env);
     const cost = noCost();
+    const times = standsFor(config.COST_REPORTING);
     c.set("config", config);
     c.set("cost", cost);
-    c.set("db", openDb(config, config.COST_REPORTING ? cost : undefined));
+    c.set("db", openDb(config, times > 0 ? cost : undefined));
     c.set("address", c.req.header("CF-Connecting-IP") ?? null);
     c.set("later", (work) => c.executionCtx.waitUntil(work));
     await next();
-    countUsage(c.var.db, cost, c.var.later);
+    countUsage(c.var.db, cost, times, c.var.later);
     c.header("X-Content-Type-Options", "nosniff");
     if (config.COST_REPORTING) c.header("Server-Timing", serverTiming(cost));
   })
@@ -95,6 +98,7 @@ export const app = new Hono<App>()
   .route("/api/datasets", datasetVersions)
   .route("/api/storage", storage)
   .route("/api/storage/rules", rules)
+  .route("/api/storage/trash", storageTrash)
   .route("/api/reviews", reviews)
   .route("/api/events", events)
   .route("/api/webhooks", webhooks)
@@ -102,6 +106,7 @@ export const app = new Hono<App>()
   .route("/api/table", table)
   .route("/api/tasks", requeue)
   .route("/api/queue", queue)
+  .route("/api/queue", queueStanding)
   .route("/api/board", board)
   .route("/api/boxes", boxes)
   .route("/api/sweeps", sweeps);

@@ -397,6 +397,11 @@ export const routeTable: Record<string, RouteRights> = {
     reach: "read",
     ask: async (rows) => ({ path: "/api/boxes", shows: await rows.box() }),
   },
+  "GET /api/boxes/:id/runs": {
+    scope: "tasks:read",
+    reach: "none",
+    ask: async (rows) => ({ path: `/api/boxes/${await rows.box()}/runs` }),
+  },
   "DELETE /api/boxes/:id": {
     scope: "tasks:write",
     reach: "write",
@@ -416,6 +421,16 @@ export const routeTable: Record<string, RouteRights> = {
     audit: "task.register",
   },
   "GET /api/queue": { scope: "tasks:read", reach: "none", ask: () => ({ path: "/api/queue" }) },
+  "GET /api/queue/lanes": {
+    scope: "tasks:read",
+    reach: "none",
+    ask: () => ({ path: "/api/queue/lanes" }),
+  },
+  "GET /api/queue/groups": {
+    scope: "tasks:read",
+    reach: "none",
+    ask: () => ({ path: "/api/queue/groups" }),
+  },
   "POST /api/queue/claim": {
     scope: "queue:claim",
     box: true,
@@ -845,6 +860,11 @@ export const routeTable: Record<string, RouteRights> = {
     scope: "weights:read",
     reach: "none",
     ask: () => ({ path: "/api/storage?by=user,group,kind" }),
+  },
+  "GET /api/storage/trash": {
+    scope: "weights:read",
+    reach: "none",
+    ask: () => ({ path: "/api/storage/trash" }),
   },
   "GET /api/storage/check": {
     scope: "admin",

@@ -34,6 +34,20 @@ const eventAnswer = z
     name: z.string(),
     detail: z.record(z.string(), z.json()).nullable(),
     created_at: z.string(),
+    deliveries: z
+      .array(
+        z.object({
+          id: z.int(),
+          webhook: z.string(),
+          state: z.enum(deliveryStates),
+          attempts: z.int(),
+          next_at: z.string(),
+          delivered_at: z.string().nullable(),
+          status: z.int().nullable(),
+          error: z.string().nullable(),
+        }),
+      )
+      .describe("To whom it was sent, of one's own webhooks; admins see all."),
   })
   .meta({ id: "Event" });
 
@@ -92,23 +106,60 @@ export const events = new Hono<App>().get(
     z.strictObject({
       ...pageQuery,
       task: id.optional().describe("Events about this task alone."),
+      undelivered: z
+        .stringbool()
+        .default(false)
+        .describe("true: those alone that one of these webhooks has not got."),
     }),
   ),
   async (c) => {
-    const { limit, cursor, task } = c.req.valid("query");
+    const { limit, cursor, task, undelivered } = c.req.valid("query");
+    const { db, auth } = c.var;
     const before = cursor ? decodeCursor("events", cursor, z.tuple([z.int()]))[0] : undefined;
-    const rows = await c.var.db
+    const where = and(
+      before === undefined ? undefined : lt(event.id, before),
+      task === undefined ? undefined : sql`subject = 'task' and subject_id = ${task}`,
+      undelivered
+        ? sql`${event.id} in (select d.event_id from delivery d indexed by delivery_open
+            join webhook on webhook.id = d.webhook_id where d.state <> 'delivered' and ${ownWebhook(auth)})`
+        : undefined,
+    );
+    const chosen = db
       .select()
       .from(event)
-      .where(
-        and(
-          before === undefined ? undefined : lt(event.id, before),
-          task === undefined ? undefined : sql`subject = 'task' and subject_id = ${task}`,
-        ),
-      )
+      .where(where)
       .orderBy(desc(event.id))
       .limit(limit + 1);
-    return c.json(page(rows.map(toWire), limit, (last) => encodeCursor("events", [last.id])));
+    const [rows, sent] = await db.batch([
+      chosen,
+      db
+        .select({
+          id: delivery.id,
+          eventId: delivery.eventId,
+          webhook: webhook.name,
+          state: delivery.state,
+          attempts: delivery.attempts,
+          nextAt: delivery.nextAt,
+          deliveredAt: delivery.deliveredAt,
+          status: delivery.status,
+          error: delivery.error,
+        })
+        .from(delivery)
+        .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
+        .where(
+          and(
+            sql`${delivery.eventId} in (select ${event.id} from event where ${where ?? sql`true`} order by id desc limit ${limit})`,
+            ownWebhook(auth),
+          ),
+        )
+        .orderBy(delivery.id),
+    ]);
+    const byEvent = Map.groupBy(sent, ({ eventId }) => eventId);
+    const items = rows.map((row) => ({
+      ...toWire(row),
+      deliveries: (byEvent.get(row.id) ?? []).map(({ eventId: _, ...one }) => toWire(one)),
+    }));
+    return c.json(page(items, limit, (last) => encodeCursor("events", [last.id])));
   },
 );
 

@@ -235,4 +235,24 @@ it("the delivery log costs what it shows, not what there is", async () => {
       expect(costOf(next).read, query).toBeLessThanOrEqual(310);
     }
   }
+  // Events bring their deliveries along, each caller's own.
+  for (const [query, key, items, seen] of [
+    ["", anna.key, 50, 1],
+    ["", ben.key, 50, 1],
+    ["", boss.key, 50, 2],
+    ["task=1", boss.key, 1, 2],
+    ["undelivered=true", anna.key, 30, 1],
+    ["undelivered=true", ben.key, 0, 0],
+    ["undelivered=true", boss.key, 30, 2],
+  ] as const) {
+    const response = await own.request(`/api/events?${query}`, { key });
+    const body: { items: { deliveries: { webhook: string; state: string }[] }[] } =
+      await response.json();
+    expect(body.items.length, query).toBe(items);
+    for (const { deliveries } of body.items) expect(deliveries, query).toHaveLength(seen);
+    if (query.startsWith("undelivered"))
+      for (const { deliveries } of body.items)
+        expect(deliveries.some(({ state }) => state === "dead")).toBe(true);
+    expect(costOf(response).read, query).toBeLessThanOrEqual(700);
+  }
 }, 60_000);

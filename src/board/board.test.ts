@@ -2,6 +2,7 @@ import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
 import { usageDay } from "../db/schema.ts";
+import { ONE_OF } from "./usage.ts";
 
 let ledger: Ledger;
 let key: string;
@@ -58,12 +59,14 @@ describe("the board", () => {
   it("tells what is used: requests counted as they come, and what is stored", async () => {
     await ledger.db.delete(usageDay);
     const before = await ledger.call("/api/board/usage", { key });
-    expect(before).toMatchObject({ rows_counted: true, bucket_bytes: 0, bucket_objects: 0 });
+    expect(before).toMatchObject({ rows_estimated: false, bucket_bytes: 0, bucket_objects: 0 });
     expect(before.database_bytes).toBeGreaterThan(0);
     const { countUsage } = await import("./usage.ts");
     const works: Promise<unknown>[] = [];
     const count = () =>
-      countUsage(ledger.db, { trips: 1, read: 10, written: 2, ms: 0 }, (work) => works.push(work));
+      countUsage(ledger.db, { trips: 1, read: 10, written: 2, ms: 0 }, 1, (work) =>
+        works.push(work),
+      );
     const now = Date.now;
     try {
       // An isolate writes at most once a minute, all that it has counted till then.
@@ -82,6 +85,33 @@ describe("the board", () => {
     const usage = await ledger.call("/api/board/usage", { key });
     expect(usage.days[0]).toMatchObject({ requests: day?.requests });
   });
+
+  it("draws rows from a share of the requests where cost reporting is off", async () => {
+    const quiet = await freshLedger({ COST_REPORTING: "false" });
+    const { key: own } = await quiet.key();
+    const day = async () => (await quiet.db.select().from(usageDay))[0];
+    const real = Date.now;
+    const now = () => real() + 3_600_000;
+    try {
+      // Each is written down at once, as if a minute had passed; the first takes along what others left.
+      Date.now = () => now() + 61_000;
+      await quiet.request("/api/board", { key: own });
+      await quiet.db.delete(usageDay);
+      for (let n = 2; n <= 600 && !(await day())?.rowsRead; n++) {
+        Date.now = () => now() + n * 61_000;
+        expect((await quiet.request("/api/board", { key: own })).headers.get("Server-Timing")).toBe(
+          null,
+        );
+      }
+    } finally {
+      Date.now = real;
+    }
+    const found = await day();
+    expect(found?.rowsRead).toBeGreaterThan(0);
+    expect((found?.rowsRead ?? 1) % ONE_OF).toBe(0);
+    const usage = await quiet.call("/api/board/usage", { key: own });
+    expect(usage).toMatchObject({ rows_estimated: true });
+  }, 60_000);
 
   it("is closed to box keys", async () => {
     const box = await ledger.key({ scopes: ["box"] });

@@ -3,8 +3,9 @@ import { Hono } from "hono";
 import { etag } from "hono/etag";
 import * as z from "zod";
 import { type App, allow } from "../auth/middleware.ts";
-import { taskAttempt, trainingTask, usageDay, user } from "../db/schema.ts";
+import { storageTotal, taskAttempt, trainingTask, usageDay, user } from "../db/schema.ts";
 import { describe } from "../http/validate.ts";
+import { ONE_OF } from "./usage.ts";
 
 /** How many of each the board shows; a ledger with more goes on by the table of runs. */
 const MOST = 100;
@@ -136,8 +137,7 @@ export const board = new Hono<App>()
     "/usage",
     describe({
       summary: "What the ledger uses",
-      description:
-        "Requests a day as the service counts them (a little low: an isolate writes its count once a minute), rows where cost reporting is on, and what is stored.",
+      description: `Requests a day as the service counts them (a little low: an isolate writes its count once a minute), the rows that they read and wrote, and what is stored. Where cost reporting is off, rows are counted of one request in ${ONE_OF}, and stand for all. What the scheduled job and alerts cost is not in it.`,
       tag: "Service",
       answer: {
         schema: z.object({
@@ -151,7 +151,9 @@ export const board = new Hono<App>()
               }),
             )
             .describe("The last 31 days that had any, newest first."),
-          rows_counted: z.boolean().describe("Whether rows are counted here."),
+          rows_estimated: z
+            .boolean()
+            .describe(`true: drawn from one request in ${ONE_OF}, so about right over a day.`),
           database_bytes: z.int().nullable().describe("null: the database does not tell."),
           bucket_bytes: z.int(),
           bucket_objects: z.int(),
@@ -182,17 +184,18 @@ export const board = new Hono<App>()
             .orderBy(desc(usageDay.day))
             .limit(31),
           db.all<{ kind: string; files: number; bytes: number }>(sql`
-            select kind, count(*) as files, sum(size) as bytes from weight
-            where deleted_at is null and state = 'complete' group by kind order by bytes desc`),
-          db.all<{ objects: number; bytes: number | null }>(sql`
-            select count(*) as objects, sum(size) as bytes from stored_object where state = 'complete'`),
+            select kind, sum(files) as files, sum(bytes) as bytes from storage_use
+            group by kind having sum(files) > 0 order by bytes desc`),
+          db
+            .select({ objects: storageTotal.objects, bytes: storageTotal.bytes })
+            .from(storageTotal),
         ]),
         pages,
       ]);
       c.header("Cache-Control", "private, max-age=60");
       return c.json({
         days,
-        rows_counted: config.COST_REPORTING,
+        rows_estimated: !config.COST_REPORTING,
         database_bytes: size?.bytes ?? null,
         bucket_bytes: stored?.bytes ?? 0,
         bucket_objects: stored?.objects ?? 0,

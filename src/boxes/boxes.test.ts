@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { beforeEach, describe, expect, it } from "vitest";
-import { freshLedger, type Ledger } from "../../test/harness.ts";
+import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
 
 let ledger: Ledger;
 let anna: Awaited<ReturnType<Ledger["key"]>>;
@@ -99,6 +99,64 @@ describe("enrolling", () => {
 });
 
 describe("boxes", () => {
+  it("show what they offer, what they have run, and what that cost, today and in all", async () => {
+    const made = await box({ hourly_price: 0.5 });
+    expect(await list()).toMatchObject([
+      { labels: null, gpu_memory_gb: null, runs: 0, runs_cost: null, runs_today: 0 },
+    ]);
+    const offers = { labels: ["sdxl", "fast"], gpu: { memory_gb: 23.6 } };
+    const ask = (more = {}) =>
+      ledger.request("/api/queue/claim", {
+        key: made.key,
+        json: { agent: "gpu0", ...offers, ...more },
+      });
+    await ask();
+    expect((await list())[0]).toMatchObject({ labels: ["fast", "sdxl"], gpu_memory_gb: 23.6 });
+    // Asking again and again writes nothing while it offers the same.
+    expect(costOf(await ask()).written).toBe(0);
+    expect(costOf(await ask({ labels: ["sdxl"] })).written).toBe(1);
+    const [one, two] = [await enqueue(), await enqueue()];
+    for (const id of [one, two]) {
+      await ask({ labels: ["sdxl"] });
+      const beat = { key: made.key, json: { attempt: 1, seq: 1, logs: [] } };
+      await ledger.call(`/api/tasks/${id}/heartbeat`, beat);
+    }
+    const end = { key: made.key, json: { attempt: 1, status: "success" } };
+    await ledger.call(`/api/tasks/${one}/finish`, end);
+    // The first took two hours, of which one was yesterday; the other, an hour up to now, goes on.
+    await ledger.db.run(sql`
+      update task_attempt set finished_at = strftime('%Y-%m-%dT01:00:00.000Z','now'), cost = 1.0, duration_sec = 7200,
+        started_at = strftime('%Y-%m-%dT23:00:00.000Z','now','-1 day') where task_id = ${one}`);
+    await ledger.db.run(sql`
+      update task_attempt set started_at = strftime('%Y-%m-%dT02:00:00.000Z','now'),
+        heartbeat_at = strftime('%Y-%m-%dT03:00:00.000Z','now') where task_id = ${two}`);
+    const [seen] = await list();
+    expect(seen).toMatchObject({ labels: ["sdxl"], gpu_memory_gb: 23.6, runs: 2, runs_today: 2 });
+    expect(seen.runs_cost).toBeCloseTo(1.5);
+    expect(seen.hours_today).toBeCloseTo(2);
+    expect(seen.runs_cost_today).toBeCloseTo(1);
+    const runs = async (cursor = "") =>
+      ledger.call(`/api/boxes/${made.box_id}/runs?limit=1${cursor}`, { key: bert.key });
+    const first = await runs();
+    expect(first.items).toMatchObject([{ task_id: two, status: "running", agent: "gpu0" }]);
+    expect(first.items[0].cost).toBeCloseTo(0.5);
+    const second = await runs(`&cursor=${first.next_cursor}`);
+    expect(second).toMatchObject({
+      items: [{ task_id: one, status: "success", duration_sec: 7200, cost: 1 }],
+      next_cursor: null,
+    });
+    // A run with an ordinary key is no box's.
+    const { task_id: own } = await ledger.call("/api/tasks", {
+      key: anna.key,
+      json: { task_name: "own" },
+    });
+    await ledger.call(`/api/tasks/${own}/heartbeat`, {
+      key: anna.key,
+      json: { attempt: 1, seq: 1 },
+    });
+    expect((await list())[0].runs).toBe(2);
+  });
+
   it("show what they are doing, since when, with their GPU's load", async () => {
     const made = await box({ name: "vast 17", hourly_price: 0.4 });
     const id = await enqueue();

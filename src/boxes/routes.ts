@@ -1,16 +1,17 @@
-import { and, eq, isNull, lt, sql } from "drizzle-orm";
+import { and, eq, isNull, lt, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { audit, ifChanged } from "../audit/audit.ts";
 import { forgetKeys } from "../auth/keys.ts";
 import { type App, allow } from "../auth/middleware.ts";
-import { apiKey, box, boxEnrolment, now } from "../db/schema.ts";
+import { apiKey, box, boxEnrolment, now, statuses } from "../db/schema.ts";
 import { hex, sha256Hex } from "../http/hash.ts";
 import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
+import { lastSeen } from "./seen.ts";
 
 const name = z.string().trim().min(1).max(100);
 const price = z.number().min(0).max(1_000_000).describe("What the box costs an hour.");
@@ -34,6 +35,14 @@ const boxAnswer = z
     user_id: z.int(),
     shared: z.boolean().describe("Whether it runs other users' tasks too."),
     gpu_info: z.string().nullable(),
+    labels: z
+      .array(z.string())
+      .nullable()
+      .describe("What it said last that it offers; null: it has not asked for a task yet."),
+    gpu_memory_gb: z
+      .number()
+      .nullable()
+      .describe("Of the slot that asked last; 0: it did not say."),
     hourly_price: z.number().nullable(),
     enrolled_at: z.string(),
     claimed_at: z.string().nullable().describe("When it last pulled a task."),
@@ -41,14 +50,54 @@ const boxAnswer = z
     key_expires_at: z.string().nullable(),
     revoked_at: z.string().nullable(),
     tasks: z.array(boxTask).describe("What it is doing: the tasks it pulled that still run."),
+    runs: z.int().describe("Attempts at tasks that it pulled."),
+    runs_cost: z.number().nullable().describe("What these cost; null: no price is known."),
+    runs_today: z.int().describe("Those that ran in this day (UTC)."),
+    hours_today: z.number().describe("What they took of it, added up over the box's slots."),
+    runs_cost_today: z.number().nullable(),
   })
   .meta({ id: "Box" });
 
+/** What adding up a box's attempts gives, and where it has made none. */
+const added = boxAnswer.pick({
+  runs: true,
+  runs_cost: true,
+  runs_today: true,
+  hours_today: true,
+  runs_cost_today: true,
+});
+const none: z.infer<typeof added> = {
+  runs: 0,
+  runs_cost: null,
+  runs_today: 0,
+  hours_today: 0,
+  runs_cost_today: null,
+};
+
 const newToken = () => `enrol-${hex(crypto.getRandomValues(new Uint8Array(32)))}`;
 
-/** The boxes under `where` of a page, as a subquery, so that both reads are one round trip. */
-const lastSeen = sql<string>`max(${box.enrolledAt}, coalesce(${box.claimedAt}, ''), coalesce(${apiKey.lastUsedAt}, ''),
-  coalesce((select t.heartbeat_at from training_task t where t.id = ${box.claimedTask} and t.key_id = ${box.keyId}), ''))`;
+/** Attempts of a page's boxes that are added up. */
+const MOST_ATTEMPTS = 5000;
+
+const runAnswer = z.object({
+  task_id: z.int(),
+  task_name: z.string(),
+  experiment_group: z.string().nullable(),
+  attempt: z.int(),
+  agent: z.string(),
+  status: z.enum(statuses).describe("Of this attempt."),
+  failure_reason: z.string().nullable(),
+  started_at: z.string(),
+  finished_at: z.string().nullable(),
+  duration_sec: z.number().nullable(),
+  cost: z.number().nullable(),
+});
+
+/** An attempt's last sign of life, and its hours after a moment up to it. */
+const until = sql`coalesce(a.finished_at, a.heartbeat_at, a.started_at)`;
+const hoursSince = (from: SQL) =>
+  sql`max(0.0, (julianday(${until}) - max(julianday(a.started_at), julianday(${from}))) * 24.0)`;
+const today = sql`strftime('%Y-%m-%dT00:00:00.000Z','now')`;
 
 export const boxes = new Hono<App>()
   .post(
@@ -132,7 +181,15 @@ export const boxes = new Hono<App>()
       description: "Newest first.",
       tag: "Boxes",
       answer: {
-        schema: z.object({ items: z.array(boxAnswer), next_cursor: z.string().nullable() }),
+        schema: z.object({
+          items: z.array(boxAnswer),
+          next_cursor: z.string().nullable(),
+          complete: z
+            .boolean()
+            .describe(
+              `false: these boxes made more than ${MOST_ATTEMPTS} attempts; so many were added up.`,
+            ),
+        }),
         description: "A page.",
       },
     }),
@@ -152,8 +209,9 @@ export const boxes = new Hono<App>()
         revoked ? undefined : isNull(box.revokedAt),
         before === undefined ? undefined : lt(box.id, before),
       );
+      // The boxes of the page as a subquery, so that all reads are one round trip.
       const chosen = sql`(select id, key_id from box where ${where ?? sql`true`} order by id desc limit ${limit})`;
-      const [rows, running] = await db.batch([
+      const [rows, running, made] = await db.batch([
         db
           .select({
             id: box.id,
@@ -161,6 +219,8 @@ export const boxes = new Hono<App>()
             userId: box.userId,
             shared: box.shared,
             gpuInfo: box.gpuInfo,
+            labels: box.labels,
+            gpuMemoryGb: box.gpuMemoryGb,
             hourlyPrice: box.hourlyPrice,
             enrolledAt: box.enrolledAt,
             claimedAt: box.claimedAt,
@@ -183,14 +243,64 @@ export const boxes = new Hono<App>()
               on t.key_id = b.key_id and t.status = 'running' and t.agent is not null and t.deleted_at is null
             join task_attempt a on a.task_id = t.id and a.attempt = t.attempt
           order by t.id`),
+        db.all<z.infer<typeof added> & { box: number }>(sql`
+          select box, count(*) as runs, sum(coalesce(cost, hours * hourly_price)) as runs_cost,
+            sum(until >= ${today}) as runs_today, sum(hours_today) as hours_today,
+            sum(iif(until >= ${today}, hours_today * hourly_price, null)) as runs_cost_today
+          from (select b.id as box, a.cost, a.hourly_price, ${until} as until, ${hoursSince(sql`a.started_at`)} as hours,
+              ${hoursSince(today)} as hours_today
+            from ${chosen} b cross join task_attempt a indexed by task_attempt_box
+              on a.key_id = b.key_id and a.agent is not null limit ${MOST_ATTEMPTS})
+          group by box`),
       ]);
+      const sums = new Map(made.map(({ box: id, ...sum }) => [id, sum]));
       const items = rows.map((row) => ({
         ...toWire(row),
+        ...(sums.get(row.id) ?? none),
         tasks: running
           .filter((task) => task.box === row.id)
           .map(({ box: _, gpu, ...task }) => ({ ...task, gpu: JSON.parse(gpu) })),
       }));
-      return c.json(page(items, limit, (last) => encodeCursor("boxes", [last.id])));
+      return c.json({
+        ...page(items, limit, (last) => encodeCursor("boxes", [last.id])),
+        complete: made.reduce((sum, { runs }) => sum + runs, 0) < MOST_ATTEMPTS,
+      });
+    },
+  )
+  .get(
+    "/:id/runs",
+    describe({
+      summary: "What a box has run",
+      description: "Its attempts at tasks that it pulled, the last begun first.",
+      tag: "Boxes",
+      answer: {
+        schema: z.object({ items: z.array(runAnswer), next_cursor: z.string().nullable() }),
+        description: "A page; empty where there is no such box.",
+      },
+    }),
+    allow("tasks:read"),
+    validate("param", idParam),
+    validate("query", z.strictObject(pageQuery)),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      const { limit, cursor } = c.req.valid("query");
+      const list = `box ${id}`;
+      const place = z.tuple([z.string(), z.int(), z.int()]);
+      const [begun, task, attempt] = cursor ? decodeCursor(list, cursor, place) : [];
+      const rows = await c.var.db.all<z.infer<typeof runAnswer>>(sql`
+        select a.task_id, t.task_name, t.experiment_group, a.attempt, a.agent, a.status, a.failure_reason, a.started_at,
+          a.finished_at, coalesce(a.duration_sec, ${hoursSince(sql`a.started_at`)} * 3600.0) as duration_sec,
+          coalesce(a.cost, ${hoursSince(sql`a.started_at`)} * a.hourly_price) as cost
+        from task_attempt a indexed by task_attempt_box
+          join training_task t on t.id = a.task_id and t.deleted_at is null
+        where a.key_id = (select key_id from box where id = ${id}) and a.agent is not null
+          ${begun === undefined ? sql`` : sql`and (a.started_at, a.task_id, a.attempt) < (${begun}, ${task}, ${attempt})`}
+        order by a.started_at desc, a.task_id desc, a.attempt desc limit ${limit + 1}`);
+      return c.json(
+        page(rows, limit, (last) =>
+          encodeCursor(list, [last.started_at, last.task_id, last.attempt]),
+        ),
+      );
     },
   )
   .delete(

@@ -259,6 +259,10 @@ export const trainingTask = sqliteTable(
     index("training_task_queue_user")
       .on(t.userId, sql`priority desc`, t.id)
       .where(sql`queue_waiting is not null and status = 'pending' and deleted_at is null`),
+    // How far a group of queued tasks is: nothing that changes while they wait and run stands in it.
+    index("training_task_queued_group")
+      .on(t.experimentGroup)
+      .where(sql`priority is not null and deleted_at is null`),
     index("training_task_due").on(t.queueDueAt).where(sql`queue_due_at is not null`),
     index("training_task_running")
       .on(t.keyId, t.agent)
@@ -319,6 +323,8 @@ export const taskAttempt = sqliteTable(
     failureReason: text({ enum: failureReasons }),
     errorMessage: text(),
     openedWith: text(),
+    /** The slot of a box that pulled it from the queue; null where no queue gave it. */
+    agent: text(),
     /** Highest `seq` received, and the ranges below it that never came: [[from, to], …]. */
     lastSeq: integer().notNull().default(0),
     gaps: text().notNull().default("[]"),
@@ -340,6 +346,8 @@ export const taskAttempt = sqliteTable(
   },
   (t) => [
     primaryKey({ columns: [t.taskId, t.attempt] }),
+    // What a box has run; only attempts from the queue stand in it.
+    index("task_attempt_box").on(t.keyId, t.startedAt).where(sql`agent is not null`),
     check("attempt_number", sql`${t.attempt} >= 1`),
   ],
 );
@@ -740,6 +748,9 @@ export const box = sqliteTable(
     /** When it last pulled a task, and which. */
     claimedAt: text(),
     claimedTask: integer(),
+    /** What it said last that it offers, when it asked for a task. */
+    labels: json<string[]>(),
+    gpuMemoryGb: real(),
     revokedAt: text(),
   },
   (t) => [

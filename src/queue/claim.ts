@@ -20,14 +20,16 @@ export type Claimer = {
 /** Cards report up to about 7 % less than the memory they are sold with. */
 const TOLERANCE = 1.075;
 
+/** The most memory that a task may ask for on a card which reports so much. */
+export const memoryServed = (memoryGb: number) => Math.floor(memoryGb * TOLERANCE);
+
 /** Whether a lane's labels are all among the box's: what is left of them when those are taken out. */
 const labelsFit = (labels: string[]): SQL =>
   sql`trim(${labels.reduce<SQL>(
     (left, label) => sql`replace(${left}, ${JSON.stringify(label)}, '')`,
     sql`l.labels`,
   )}, '[],') = ''`;
-const memoryFits = (memoryGb: number): SQL =>
-  sql`l.min_gpu_memory_gb <= ${Math.floor(memoryGb * TOLERANCE)}`;
+const memoryFits = (memoryGb: number): SQL => sql`l.min_gpu_memory_gb <= ${memoryServed(memoryGb)}`;
 
 /** Whether the caller runs this user's tasks: a box that is not shared runs its owner's alone. */
 const serves = (auth: Auth, userId: SQL): SQL =>
@@ -60,6 +62,7 @@ const bestTask = (auth: Auth, claimer: Claimer): SQL => sql`(
 export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
   const { agent, gpuInfo, cudaVersion, hourlyPrice } = claimer;
   const nodeInfo = claimer.nodeInfo === null ? null : JSON.stringify(claimer.nodeInfo);
+  const offered = JSON.stringify(claimer.labels);
   const held = unheard(auth, agent);
   const slot = and(
     eq(trainingTask.keyId, auth.keyId),
@@ -100,13 +103,16 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
     // A slot that asks again starts its lease anew.
     db.update(trainingTask).set({ heartbeatAt: now }).where(sql`changes() = 0 and id = ${held}`),
     db.run(sql`
-      insert into task_attempt (task_id, attempt, key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info)
-      select id, attempt, key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info
+      insert into task_attempt (task_id, attempt, key_id, agent, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info)
+      select id, attempt, key_id, agent, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info
       from training_task where ${slot} and not exists (
         select 1 from task_attempt a where a.task_id = training_task.id and a.attempt = training_task.attempt)`),
     audit(db, auth, "task.claim", sql`select ${held} as id where changes() = 1`, { agent }),
+    // Written when it pulled something, or offers something else than before: not each time it asks.
     db.run(sql`
-      update box set claimed_at = ${now}, claimed_task = ${held} where key_id = ${auth.keyId} and changes() = 1`),
+      update box set claimed_at = iif(changes() = 1, ${now}, claimed_at), claimed_task = iif(changes() = 1, ${held}, claimed_task),
+        labels = ${offered}, gpu_memory_gb = ${claimer.memoryGb}
+      where key_id = ${auth.keyId} and (changes() = 1 or labels is not ${offered} or gpu_memory_gb is not ${claimer.memoryGb})`),
     db
       .select({
         task: taskColumns,

@@ -12,6 +12,42 @@ const admin = (await ledger.key({ role: "admin" })).key;
 
 type Takes = { files: number; bytes: number; trash_files: number; trash_bytes: number };
 
+describe("the trash", () => {
+  it("says what goes on which day, of runs and of files deleted by themselves", async () => {
+    const before = await ledger.call("/api/storage/trash", { key: anna });
+    const on = (answer: { days: Record<string, unknown>[] }, day: string) =>
+      answer.days.find(({ goes_on }) => goes_on === day) ?? { runs: 0, files: 0, bytes: 0 };
+    const [whole, kept] = [await newRun(), await newRun()];
+    const [a, b] = [lora(), png()];
+    await upload(ledger, anna, whole, a);
+    const single = await upload(ledger, anna, kept, b, { filename: "s.png", kind: "sample" });
+    await ledger.call(`/api/tasks/${whole}`, { key: anna, method: "DELETE" }, 204);
+    await ledger.call(`/api/weights/${single.id}`, { key: anna, method: "DELETE" }, 204);
+    await ledger.db.run(
+      sql`update weight set deleted_at = '2031-05-01T10:00:00.000Z' where id = ${single.id}`,
+    );
+    await ledger.db.run(
+      sql`update training_task set deleted_at = '2031-05-03T10:00:00.000Z' where id = ${whole}`,
+    );
+    const after = await ledger.call("/api/storage/trash", { key: anna });
+    expect(before).toMatchObject({ trash_days: 30, complete: true });
+    expect(on(before, "2031-05-31")).toMatchObject({ files: 0 });
+    expect(on(after, "2031-05-31")).toEqual({
+      goes_on: "2031-05-31",
+      runs: 0,
+      files: 1,
+      bytes: b.length,
+    });
+    expect(on(after, "2031-06-02")).toEqual({
+      goes_on: "2031-06-02",
+      runs: 1,
+      files: 1,
+      bytes: a.length,
+    });
+    await ledger.call(`/api/tasks/${whole}/restore`, { key: anna, method: "POST" });
+  });
+});
+
 describe("storage use", () => {
   /** What the triggers keep, beside what counting all weights gives. */
   async function bothWays(by: string) {

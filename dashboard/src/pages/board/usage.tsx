@@ -26,6 +26,8 @@ export function Usage() {
   const month = data.days.filter(({ day }) => day.startsWith(today.slice(0, 7)));
   const sum = (name: "rows_read" | "rows_written") =>
     month.reduce((total, day) => total + day[name], 0);
+  // Drawn from a share of the requests.
+  const about = (n: number) => (data.rows_estimated ? `≈ ${whole(n)}` : whole(n));
   const rows: [string, number | null, number, (n: number) => string][] = [
     [
       t("Requests today"),
@@ -33,18 +35,8 @@ export function Usage() {
       free.requestsADay,
       whole,
     ],
-    [
-      t("Rows read this month"),
-      data.rows_counted ? sum("rows_read") : null,
-      free.rowsReadAMonth,
-      whole,
-    ],
-    [
-      t("Rows written this month"),
-      data.rows_counted ? sum("rows_written") : null,
-      free.rowsWrittenAMonth,
-      whole,
-    ],
+    [t("Rows read this month"), sum("rows_read"), free.rowsReadAMonth, about],
+    [t("Rows written this month"), sum("rows_written"), free.rowsWrittenAMonth, about],
     [t("Database"), data.database_bytes, free.databaseBytes, bytes],
     [t("Files"), data.bucket_bytes, free.bucketBytes, bytes],
   ];
@@ -71,7 +63,8 @@ export function Usage() {
                   <span class="faint">{t("not counted here")}</span>
                 ) : (
                   <span>
-                    <b>{text(used)}</b> <span class="faint">/ {text(limit)}</span>
+                    <b>{text(used)}</b>{" "}
+                    <span class="faint">/ {(text === about ? whole : text)(limit)}</span>
                   </span>
                 )}
               </span>
