@@ -17,6 +17,7 @@ const tags: Record<string, string> = {
   Tasks: "Training runs: registering, finding, changing.",
   Runs: "What a box says while it trains: attempts, heartbeats, the end.",
   Statistics: "Aggregates, the best runs, and which settings go along with the result.",
+  Views: "Ways to look at the runs, by name: one's own, and those shared with everyone.",
   Boxes: "Machines that pull tasks: enrolling them, what they are doing.",
   Queue: "Tasks that wait for a box, and boxes that pull them.",
   Logs: "Loss curves and other metrics.",

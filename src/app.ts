@@ -42,6 +42,7 @@ import { table } from "./table/routes.ts";
 import { bulk } from "./tasks/bulk.ts";
 import { lifecycle } from "./tasks/lifecycle.ts";
 import { tasks } from "./tasks/routes.ts";
+import { views } from "./views/routes.ts";
 import { taskWeights, weights } from "./weights/routes.ts";
 import { signed } from "./weights/signed.ts";
 
@@ -104,6 +105,7 @@ export const app = new Hono<App>()
   .route("/api/webhooks", webhooks)
   .route("/api/deliveries", deliveries)
   .route("/api/table", table)
+  .route("/api/views", views)
   .route("/api/tasks", requeue)
   .route("/api/queue", queue)
   .route("/api/queue", queueStanding)

@@ -14,6 +14,7 @@ import {
   modelShare,
   modelVersion,
   now,
+  savedView,
   storedObject,
   trainingTask,
   user,
@@ -157,6 +158,15 @@ export function rowsOf(ledger: Where, owner: Owner) {
         .returning();
       return `/api/storage/rules/${first(made).id}`;
     },
+    /** A view of its owner's alone, or one that everyone may open. */
+    async view(shared = false) {
+      const made = await db
+        .insert(savedView)
+        .values({ userId: owner.userId, name: unique("view "), query: "status=failed", shared })
+        .returning({ id: savedView.id });
+      return first(made).id;
+    },
+    noViews: () => db.delete(savedView).where(sql`user_id = ${owner.userId}`),
     async trashed(weightId: number) {
       await db.run(
         sql`update weight set deleted_at = '2026-01-01T00:00:00.000Z' where id = ${weightId}`,
@@ -899,6 +909,43 @@ export const routeTable: Record<string, RouteRights> = {
     reach: "write",
     ask: async (rows) => post(`${await rows.rule()}/apply`),
     audit: "weight.tidy",
+  },
+  "POST /api/views": {
+    scope: "tasks:write",
+    reach: "none",
+    ask: async (rows) => {
+      // A user may have so many and no more.
+      await rows.noViews();
+      return post("/api/views", { name: unique("v "), query: "filter=lora_rank+%3D+64" });
+    },
+    audit: "view.create",
+  },
+  "GET /api/views": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async (rows) => ({ path: "/api/views", shows: await rows.view(true) }),
+  },
+  "GET /api/views/:id": {
+    scope: "tasks:read",
+    reach: "write",
+    ask: async (rows) => ({ path: `/api/views/${await rows.view()}` }),
+  },
+  "PATCH /api/views/:id": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => ({
+      method: "PATCH",
+      path: `/api/views/${await rows.view()}`,
+      json: { shared: true },
+    }),
+    audit: "view.update",
+  },
+  "DELETE /api/views/:id": {
+    scope: "tasks:write",
+    reach: "write",
+    status: 204,
+    ask: async (rows) => ({ method: "DELETE", path: `/api/views/${await rows.view()}` }),
+    audit: "view.delete",
   },
   "GET /api/reviews": {
     scope: "models:read",

@@ -849,6 +849,28 @@ export const keepRule = sqliteTable("keep_rule", {
   createdAt: createdAt(),
 });
 
+/** A way to look at the runs that somebody gave a name: the query of the page's address. */
+export const savedView = sqliteTable(
+  "saved_view",
+  {
+    id: integer().primaryKey(),
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    name: text().notNull(),
+    query: text().notNull(),
+    /** Whether all may open it, or its owner alone. */
+    shared: bool().notNull().default(false),
+    version: integer().notNull().default(1),
+    createdAt: createdAt(),
+    updatedAt: createdAt(),
+  },
+  (t) => [
+    uniqueIndex("saved_view_name").on(t.userId, t.name),
+    index("saved_view_shared").on(t.id).where(sql`shared`),
+  ],
+);
+
 /** What an audit entry is about. */
 export const auditSubjects = [
   "task",
@@ -859,6 +881,7 @@ export const auditSubjects = [
   "box",
   "webhook",
   "rule",
+  "view",
 ] as const;
 
 /**
