@@ -1,5 +1,6 @@
 import { useCallback } from "preact/hooks";
 import { useLocation, useSearch } from "wouter-preact";
+import { queryText } from "../../src/views/query.ts";
 
 /**
  * What a page shows stands in its address, so that a link shares it: reads the address's parameters,
@@ -9,19 +10,24 @@ export function useAddress() {
   const search = useSearch();
   const [path, go] = useLocation();
   const params = new URLSearchParams(search);
-  const change = useCallback(
-    (next: Record<string, string | null>, { push = false } = {}) => {
-      const changed = new URLSearchParams(window.location.search);
-      for (const [name, value] of Object.entries(next))
-        if (value) changed.set(name, value);
-        else changed.delete(name);
-      // Commas and colons are all over these lists, and readable as they are.
-      const text = changed.toString().replaceAll("%2C", ",").replaceAll("%3A", ":");
+  const edit = useCallback(
+    (make: (params: URLSearchParams) => URLSearchParams, { push = false } = {}) => {
+      const text = queryText(make(new URLSearchParams(window.location.search)));
       go(`${window.location.pathname}${text ? `?${text}` : ""}`, { replace: !push });
     },
     [go],
   );
-  return { path, go, search, params, change };
+  const change = useCallback(
+    (next: Record<string, string | null>, options?: { push?: boolean }) =>
+      edit((changed) => {
+        for (const [name, value] of Object.entries(next))
+          if (value) changed.set(name, value);
+          else changed.delete(name);
+        return changed;
+      }, options),
+    [edit],
+  );
+  return { path, go, search, params, change, edit };
 }
 
 /** Ids that an address names, each once. */

@@ -24,4 +24,5 @@ export type Key = InferResponseType<typeof api.keys.$get, 200>["items"][number];
 export type Board = InferResponseType<typeof api.board.$get, 200>;
 export type Comparison = InferResponseType<typeof api.tasks.compare.$get, 200>;
 export type ModelVersion = InferResponseType<typeof api.reviews.$get, 200>["items"][number];
+export type View = InferResponseType<typeof api.views.$get, 200>["items"][number];
 export type Status = Row["status"];

@@ -147,15 +147,18 @@ export function Menu(props: {
 }) {
   const [open, setOpen] = useState(false);
   const anchor = useRef<HTMLDivElement>(null);
+  const button = useRef<HTMLButtonElement>(null);
+  /** Whoever was within goes on from the menu's button. */
+  const leave = () => {
+    button.current?.focus();
+    setOpen(false);
+  };
   useEffect(() => {
     if (!open) return;
     const close = (event: Event) => {
-      if (
-        event instanceof KeyboardEvent
-          ? event.key === "Escape"
-          : !anchor.current?.contains(event.target as Node)
-      )
-        setOpen(false);
+      if (!(event instanceof KeyboardEvent)) {
+        if (!anchor.current?.contains(event.target as Node)) setOpen(false);
+      } else if (event.key === "Escape") leave();
     };
     addEventListener("pointerdown", close);
     addEventListener("keydown", close);
@@ -170,12 +173,14 @@ export function Menu(props: {
     const at = items.indexOf(document.activeElement as HTMLElement);
     if (items.length === 0) return;
     event.preventDefault();
-    items[(at + (event.key === "ArrowDown" ? 1 : -1) + items.length) % items.length]?.focus();
+    const next = event.key === "ArrowDown" ? at + 1 : at < 0 ? -1 : at - 1;
+    items.at(next % items.length)?.focus();
   };
   return (
     // biome-ignore lint/a11y/noStaticElementInteractions: arrow keys move among the items within.
     <div class="menu-anchor" ref={anchor} onKeyDown={move}>
       <button
+        ref={button}
         type="button"
         class={props.class ?? "button small"}
         aria-expanded={open}
@@ -186,7 +191,7 @@ export function Menu(props: {
       </button>
       {open && (
         // biome-ignore lint/a11y/noStaticElementInteractions lint/a11y/useKeyWithClickEvents: closes after what was clicked within.
-        <div class={`menu ${props.side ?? ""}`} onClick={() => props.keepOpen || setOpen(false)}>
+        <div class={`menu ${props.side ?? ""}`} onClick={() => props.keepOpen || leave()}>
           {props.children}
         </div>
       )}
@@ -198,7 +203,10 @@ export function Menu(props: {
 export function Dialog(props: { title: string; close: () => void; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null);
   useEffect(() => {
+    const before = document.activeElement;
     element.current?.showModal();
+    // A dialog that is taken off the page gives the focus back to nobody.
+    return () => requestAnimationFrame(() => before instanceof HTMLElement && before.focus());
   }, []);
   return (
     <dialog ref={element} onClose={props.close} aria-label={props.title}>

@@ -1,10 +1,11 @@
 import { useQueries } from "@tanstack/preact-query";
+import { lazy, Suspense } from "preact/compat";
 import { useCallback, useMemo } from "preact/hooks";
-import { useLocation } from "wouter-preact";
+import { Link, useLocation } from "wouter-preact";
 import { api, Problem, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import { useChanges } from "../../live.ts";
-import { idsOf, useAddress } from "../../state.ts";
+import { idsOf } from "../../state.ts";
 import type { Row, Status } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Menu, Skeleton, statusText, Trouble } from "../../ui/parts.tsx";
@@ -15,6 +16,9 @@ import { FilterBox } from "./filter-box.tsx";
 import { Overlay } from "./overlay.tsx";
 import { useRows } from "./rows.ts";
 import { countText, type Group, RunTable } from "./table.tsx";
+import { useView } from "./view.ts";
+
+const ViewsMenu = lazy(() => import("./views-menu.tsx").then((menu) => menu.ViewsMenu));
 
 const statuses: Status[] = ["running", "pending", "success", "failed", "cancelled"];
 const groupings = [
@@ -39,7 +43,26 @@ function grouped(rows: Row[], groupOf: (row: Row) => unknown): (Row | Group)[] {
 }
 
 export function Runs() {
-  const { params, change } = useAddress();
+  const shown = useView();
+  if (shown.ready) return <Shown {...shown} />;
+  return (
+    <div class="runs-note stack">
+      <h1 class="visually-hidden">{t("Runs")}</h1>
+      {shown.error ? (
+        <>
+          <Trouble error={shown.error} again={() => void shown.again()} />
+          <Link class="button" href="/runs">
+            {t("Show all runs")}
+          </Link>
+        </>
+      ) : (
+        <Skeleton lines={12} />
+      )}
+    </div>
+  );
+}
+
+function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
   const [, go] = useLocation();
   const text = (name: string) => params.get(name) ?? "";
   const columnsText = params.get("cols") ?? defaultColumns;
@@ -131,12 +154,24 @@ export function Runs() {
     <div class={`runs ${selected.size ? "with-overlay" : ""}`}>
       <header class="runs-bar">
         <h1 class="visually-hidden">{t("Runs")}</h1>
-        <FilterBox
-          value={asked.filter}
-          apply={(filter) => change({ filter }, { push: true })}
-          refused={refused}
-          seen={seen}
-        />
+        <div class="row">
+          <FilterBox
+            value={asked.filter}
+            apply={(filter) => change({ filter }, { push: true })}
+            refused={refused}
+            seen={seen}
+          />
+          <Suspense
+            fallback={
+              <button type="button" class="button" disabled>
+                <Icon name="star" />
+                {t("Views")}
+              </button>
+            }
+          >
+            <ViewsMenu {...saved} />
+          </Suspense>
+        </div>
         <div class="row wrap runs-tools">
           <div class="chips" role="group" aria-label={t("Status")}>
             <button
@@ -236,15 +271,7 @@ export function Runs() {
             at={at}
             order={order}
             setOrder={(next) => change({ order: next })}
-            resize={(name, width) =>
-              setColumns(
-                columns.map((column) =>
-                  column.name === name
-                    ? { ...column, width: Math.round(Math.min(800, Math.max(48, width))) }
-                    : column,
-                ),
-              )
-            }
+            setColumns={setColumns}
             selected={selected}
             select={select}
             open={open}

@@ -6,12 +6,12 @@ import { api, read } from "../../api.ts";
 import { measure, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Row, Sparkline } from "../../types.ts";
-import { Icon } from "../../ui/icon.tsx";
 import { useNarrow } from "../../ui/media.ts";
 import { Ago, Spark, statusText } from "../../ui/parts.tsx";
 import { useVirtualRows } from "../../ui/virtual.ts";
 import { alignedRight, Cell, Progress } from "./cells.tsx";
-import { type Column, sortable } from "./columns.ts";
+import type { Column } from "./columns.ts";
+import { Heads } from "./head.tsx";
 
 const NAME_WIDTH = 280;
 const SPARKS = 60;
@@ -55,6 +55,9 @@ function useSparklines(rows: Row[], wanted: boolean): Map<number, Sparkline> {
   );
 }
 
+const widened = (columns: Column[], wide: { name: string; width: number }) =>
+  columns.map((column) => (column.name === wide.name ? { ...column, width: wide.width } : column));
+
 export type Group = { group: string };
 const isGroup = (item: Row | Group): item is Group => "group" in item;
 
@@ -65,7 +68,7 @@ export function RunTable(props: {
   at: Map<string, number>;
   order: string;
   setOrder: (order: string) => void;
-  resize: (name: string, width: number) => void;
+  setColumns: (columns: Column[]) => void;
   selected: Set<number>;
   select: (id: number, on: boolean) => void;
   open: (id: number) => void;
@@ -73,7 +76,10 @@ export function RunTable(props: {
   hasMore: boolean;
   loading: boolean;
 }) {
-  const { items, columns, at, selected } = props;
+  const { items, at, selected } = props;
+  // The address takes a width when it is let go: browsers refuse it a hundred changes a moment.
+  const [dragged, setDragged] = useState<{ name: string; width: number } | null>(null);
+  const columns = dragged ? widened(props.columns, dragged) : props.columns;
   const narrow = useNarrow();
   const scroller = useRef<HTMLDivElement>(null);
   const height = narrow ? 62 : 36;
@@ -143,30 +149,22 @@ export function RunTable(props: {
               aria-rowindex={1}
               style={{ gridTemplateColumns: template }}
             >
-              <div role="columnheader" class="runs-name">
-                <HeadSort name="task_name" label={t("Run")} {...props} />
-              </div>
-              {columns.map((column) => (
-                <div
-                  key={column.name}
-                  role="columnheader"
-                  class={alignedRight(column) ? "right" : ""}
-                  aria-sort={
-                    props.order === column.name
-                      ? "ascending"
-                      : props.order === `-${column.name}`
-                        ? "descending"
-                        : undefined
-                  }
-                >
-                  {sortable(column) ? (
-                    <HeadSort name={column.name} label={column.label} {...props} />
-                  ) : (
-                    <span class="clip">{column.label}</span>
-                  )}
-                  <Resize column={column} resize={props.resize} />
-                </div>
-              ))}
+              <Heads
+                columns={columns}
+                order={props.order}
+                setOrder={props.setOrder}
+                move={(from, to) => {
+                  const next = [...props.columns];
+                  const [moved] = next.splice(from, 1);
+                  if (moved) next.splice(to, 0, moved);
+                  props.setColumns(next);
+                }}
+                resize={(name, wide, last) => {
+                  const width = Math.round(Math.min(800, Math.max(48, wide)));
+                  setDragged(last ? null : { name, width });
+                  if (last) props.setColumns(widened(props.columns, { name, width }));
+                }}
+              />
             </div>
           </div>
         )}
@@ -265,70 +263,6 @@ export function RunTable(props: {
         </div>
       </div>
     </>
-  );
-}
-
-/** A column's head: orders by it, the other way round, and no more. */
-function HeadSort(props: {
-  name: string;
-  label: string;
-  order: string;
-  setOrder: (order: string) => void;
-}) {
-  const { name, label, order, setOrder } = props;
-  const next = order === name ? `-${name}` : order === `-${name}` ? "" : name;
-  return (
-    <button
-      type="button"
-      class="head-sort"
-      onClick={() => setOrder(next)}
-      title={t("Order by {name}", { name: label })}
-    >
-      <span class="clip">{label}</span>
-      {order === name && <Icon name="up" />}
-      {order === `-${name}` && <Icon name="down" />}
-    </button>
-  );
-}
-
-/** The right edge of a column's head: dragged, or moved by arrow keys. */
-function Resize({
-  column,
-  resize,
-}: {
-  column: Column;
-  resize: (name: string, width: number) => void;
-}) {
-  const { name, label, width } = column;
-  const drag = (event: JSX.TargetedPointerEvent<HTMLDivElement>) => {
-    event.preventDefault();
-    const from = event.clientX;
-    const element = event.currentTarget;
-    element.setPointerCapture(event.pointerId);
-    const move = (moved: PointerEvent) => resize(name, width + moved.clientX - from);
-    element.addEventListener("pointermove", move);
-    element.addEventListener(
-      "lostpointercapture",
-      () => element.removeEventListener("pointermove", move),
-      { once: true },
-    );
-  };
-  return (
-    <div
-      class="resize"
-      role="separator"
-      aria-orientation="vertical"
-      aria-label={t("Width of {name}", { name: label })}
-      aria-valuenow={width}
-      aria-valuemin={48}
-      aria-valuemax={800}
-      tabIndex={0}
-      onPointerDown={drag}
-      onKeyDown={(event) => {
-        const step = event.key === "ArrowLeft" ? -16 : event.key === "ArrowRight" ? 16 : 0;
-        if (step) resize(name, width + step);
-      }}
-    />
   );
 }
 

@@ -1,0 +1,141 @@
+import type { ComponentChildren, JSX } from "preact";
+import { useState } from "preact/hooks";
+import { t } from "../i18n.ts";
+import { Dialog, Skeleton, Trouble } from "./parts.tsx";
+
+/** A dialog that asks for something and sends it; where that fails it stays, and says why. */
+export function Ask(props: {
+  title: string;
+  submit: string;
+  ready?: boolean;
+  close: () => void;
+  send: () => Promise<unknown>;
+  children?: ComponentChildren;
+}) {
+  const [error, setError] = useState<unknown>(null);
+  const [sending, setSending] = useState(false);
+  const send = async (event: Event) => {
+    event.preventDefault();
+    setSending(true);
+    setError(null);
+    try {
+      await props.send();
+    } catch (thrown) {
+      setError(thrown);
+    } finally {
+      setSending(false);
+    }
+  };
+  return (
+    <Dialog title={props.title} close={props.close}>
+      <form class="stack" onSubmit={send}>
+        {props.children}
+        {error !== null && <Trouble error={error} />}
+        <div class="actions">
+          <button type="button" class="button" onClick={props.close}>
+            {t("Back")}
+          </button>
+          <button type="submit" class="button primary" disabled={sending || props.ready === false}>
+            {props.submit}
+          </button>
+        </div>
+      </form>
+    </Dialog>
+  );
+}
+
+type Input = Pick<
+  JSX.InputHTMLAttributes<HTMLInputElement>,
+  "type" | "required" | "maxLength" | "placeholder" | "autoComplete"
+>;
+
+export const TextField = (
+  props: Input & { label: string; value: string; change: (value: string) => void },
+) => {
+  const { label, change, ...input } = props;
+  return (
+    <label class="labelled">
+      {label}
+      <input {...input} class="field" onInput={(event) => change(event.currentTarget.value)} />
+    </label>
+  );
+};
+
+export const LongField = (props: {
+  label: string;
+  value: string;
+  most: number;
+  change: (value: string) => void;
+}) => (
+  <label class="labelled">
+    {props.label}
+    <textarea
+      class="field"
+      maxLength={props.most}
+      value={props.value}
+      onInput={(event) => props.change(event.currentTarget.value)}
+    />
+  </label>
+);
+
+export const Choice = <T extends string>(props: {
+  label: string;
+  value: T;
+  options: readonly (readonly [T, string])[];
+  choose: (value: T) => void;
+}) => (
+  <label class="labelled">
+    {props.label}
+    <select
+      class="field"
+      value={props.value}
+      onChange={(event) => {
+        const chosen = props.options.find(([value]) => value === event.currentTarget.value);
+        if (chosen) props.choose(chosen[0]);
+      }}
+    >
+      {props.options.map(([value, text]) => (
+        <option key={value} value={value}>
+          {text}
+        </option>
+      ))}
+    </select>
+  </label>
+);
+
+export const Check = (props: {
+  label: ComponentChildren;
+  checked: boolean;
+  change: (checked: boolean) => void;
+}) => (
+  <label class="check">
+    <input
+      type="checkbox"
+      checked={props.checked}
+      onChange={(event) => props.change(event.currentTarget.checked)}
+    />
+    {props.label}
+  </label>
+);
+
+/** What a query gives; until then that it is on its way, or why it did not come. */
+export function Loaded<T>(props: {
+  query: { data: T | undefined; error: unknown; refetch: () => unknown };
+  lines?: number;
+  children: (data: T) => ComponentChildren;
+}) {
+  const { data, error, refetch } = props.query;
+  if (error)
+    return (
+      <div class="body">
+        <Trouble error={error} again={() => void refetch()} />
+      </div>
+    );
+  if (data === undefined)
+    return (
+      <div class="body">
+        <Skeleton lines={props.lines} />
+      </div>
+    );
+  return <>{props.children(data)}</>;
+}
