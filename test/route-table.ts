@@ -786,6 +786,11 @@ export const routeTable: Record<string, RouteRights> = {
     ask: async (rows) => post(`${await rows.alias({ removed: true })}/rollback`),
     audit: "model.roll_back",
   },
+  "GET /api/models/:name/aliases/history": {
+    scope: "models:read",
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/models/${await rows.model()}/aliases/history` }),
+  },
   "GET /api/models/:name/aliases/:alias/history": {
     scope: "models:read",
     reach: "read",

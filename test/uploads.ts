@@ -27,7 +27,7 @@ const hexOf = (buffer: ArrayBuffer) =>
 
 /** Uploads a file for a task and gives the complete weight. */
 export async function upload(
-  ledger: Ledger,
+  ledger: Pick<Ledger, "call" | "request">,
   key: string,
   task: number,
   file: Uint8Array<ArrayBuffer>,

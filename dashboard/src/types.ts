@@ -23,6 +23,11 @@ export type User = InferResponseType<typeof api.users.$get, 200>["items"][number
 export type Key = InferResponseType<typeof api.keys.$get, 200>["items"][number];
 export type Board = InferResponseType<typeof api.board.$get, 200>;
 export type Comparison = InferResponseType<typeof api.tasks.compare.$get, 200>;
+export type Model = InferResponseType<typeof api.models.$get, 200>["items"][number];
+export type Alias = InferResponseType<
+  (typeof api.models)[":name"]["aliases"]["$get"],
+  200
+>["aliases"][number];
 export type ModelVersion = InferResponseType<typeof api.reviews.$get, 200>["items"][number];
 export type View = InferResponseType<typeof api.views.$get, 200>["items"][number];
 export type Status = Row["status"];

@@ -25,6 +25,7 @@ const aliasAnswer = z
     state: z.string(),
     moved_at: z.string(),
     moved_by: z.string(),
+    move_id: z.int().describe("Of the last move: what its ETag says, for If-Match."),
   })
   .meta({ id: "Alias" });
 
@@ -44,17 +45,29 @@ const moveAnswer = z
 const numberOf = (id: SQL) =>
   sql<number | null>`(select v.number from model_version v where v.id = ${id})`;
 
+const moveColumns = {
+  id: modelAliasMove.id,
+  alias: modelAliasMove.alias,
+  from_version: numberOf(sql`model_alias_move.from_version_id`),
+  version: numberOf(sql`model_alias_move.version_id`),
+  rollback: modelAliasMove.rollback,
+  reason: modelAliasMove.reason,
+  moved_by: sql<string>`(select name from user where user.id = model_alias_move.user_id)`,
+  at: modelAliasMove.at,
+};
+
 const aliasColumns = {
   alias: modelAlias.alias,
   version: modelVersion.number,
   state: modelVersion.state,
   moved_at: modelAlias.movedAt,
   moved_by: sql<string>`(select u.name from model_alias_move x join user u on u.id = x.user_id where x.id = model_alias.move_id)`,
+  move_id: modelAlias.moveId,
 };
 
 const selectAliases = (db: Db, condition: SQL | undefined) =>
   db
-    .select({ alias: aliasColumns, moveId: modelAlias.moveId })
+    .select(aliasColumns)
     .from(modelAlias)
     .innerJoin(model, eq(model.id, modelAlias.modelId))
     .innerJoin(modelVersion, eq(modelVersion.id, modelAlias.versionId))
@@ -162,12 +175,12 @@ export async function move(c: Context<App>, wanted: Omit<Move, "expected">) {
       where m.name_key = ${nameKey(name)}`),
   ]);
   if (!found) throw notFound(`model ${name}`);
-  if (now) c.header("ETag", `"${now.moveId}"`);
+  if (now) c.header("ETag", `"${now.move_id}"`);
   if (moved) {
     if (alias === PRODUCTION) tellLater(c);
-    return { moved: true, now: now?.alias };
+    return { moved: true, now };
   }
-  if (expected !== null && now?.moveId !== expected) throw changedMeanwhile(now?.moveId ?? 0);
+  if (expected !== null && now?.move_id !== expected) throw changedMeanwhile(now?.move_id ?? 0);
   if (!found.may && found.protected)
     throw new ApiError(
       403,
@@ -189,24 +202,39 @@ export async function move(c: Context<App>, wanted: Omit<Move, "expected">) {
         : `Version ${number} is ${state}: ${alias} stands on approved versions only.`,
       { extra: { current_state: state } },
     );
-  return { moved: false, now: now?.alias };
+  return { moved: false, now };
 }
 
-const history = (db: Db, condition: SQL | undefined) =>
-  db
-    .select({
-      id: modelAliasMove.id,
-      alias: modelAliasMove.alias,
-      from_version: numberOf(sql`model_alias_move.from_version_id`),
-      version: numberOf(sql`model_alias_move.version_id`),
-      rollback: modelAliasMove.rollback,
-      reason: modelAliasMove.reason,
-      moved_by: sql<string>`(select name from user where user.id = model_alias_move.user_id)`,
-      at: modelAliasMove.at,
-    })
-    .from(modelAliasMove)
-    .where(condition)
-    .orderBy(desc(modelAliasMove.id));
+/** A page of the moves of a model's alias, or of all its aliases. Throws ApiError 404, 422. */
+async function history(
+  db: Db,
+  name: string,
+  { limit, cursor, alias }: { limit: number; cursor?: string; alias?: string },
+) {
+  const before = cursor ? decodeCursor("moves", cursor, z.tuple([z.int()]))[0] : undefined;
+  const [[known], rows] = await db.batch([
+    db.select({ id: model.id }).from(model).where(named(name)),
+    db
+      .select(moveColumns)
+      .from(modelAliasMove)
+      .where(
+        and(
+          eq(modelAliasMove.modelId, modelIdOf(name)),
+          alias === undefined ? undefined : eq(modelAliasMove.alias, alias),
+          before === undefined ? undefined : lt(modelAliasMove.id, before),
+        ),
+      )
+      .orderBy(desc(modelAliasMove.id))
+      .limit(limit + 1),
+  ]);
+  if (!known) throw notFound(`model ${name}`);
+  return page(rows, limit, (last) => encodeCursor("moves", [last.id]));
+}
+
+const historyAnswer = {
+  schema: z.object({ items: z.array(moveAnswer), next_cursor: z.string().nullable() }),
+  description: "Newest first.",
+};
 
 const cannotMove = {
   403: "The alias is protected and the key may not release.",
@@ -237,7 +265,7 @@ export const aliases = new Hono<App>()
         selectAliases(db, named(name)).orderBy(modelAlias.alias),
       ]);
       if (!known) throw notFound(`model ${name}`);
-      return c.json({ aliases: rows.map((row) => row.alias) });
+      return c.json({ aliases: rows });
     },
   )
   .put(
@@ -312,14 +340,25 @@ export const aliases = new Hono<App>()
     },
   )
   .get(
+    "/:name/aliases/history",
+    describe({
+      summary: "Every move of a model's aliases",
+      description: "Also of those that were taken away.",
+      tag: "Models",
+      answer: historyAnswer,
+      errors: { 404: "No such model." },
+    }),
+    allow("models:read"),
+    validate("param", modelParam),
+    validate("query", z.strictObject(pageQuery)),
+    async (c) => c.json(await history(c.var.db, c.req.valid("param").name, c.req.valid("query"))),
+  )
+  .get(
     "/:name/aliases/:alias/history",
     describe({
       summary: "Every move of an alias",
       tag: "Models",
-      answer: {
-        schema: z.object({ items: z.array(moveAnswer), next_cursor: z.string().nullable() }),
-        description: "Newest first.",
-      },
+      answer: historyAnswer,
       errors: { 404: "No such model." },
     }),
     allow("models:read"),
@@ -327,21 +366,6 @@ export const aliases = new Hono<App>()
     validate("query", z.strictObject(pageQuery)),
     async (c) => {
       const { name, alias } = c.req.valid("param");
-      const { limit, cursor } = c.req.valid("query");
-      const { db } = c.var;
-      const before = cursor ? decodeCursor("moves", cursor, z.tuple([z.int()]))[0] : undefined;
-      const [[known], rows] = await db.batch([
-        db.select({ id: model.id }).from(model).where(named(name)),
-        history(
-          db,
-          and(
-            eq(modelAliasMove.modelId, modelIdOf(name)),
-            eq(modelAliasMove.alias, alias),
-            before === undefined ? undefined : lt(modelAliasMove.id, before),
-          ),
-        ).limit(limit + 1),
-      ]);
-      if (!known) throw notFound(`model ${name}`);
-      return c.json(page(rows, limit, (last) => encodeCursor("moves", [last.id])));
+      return c.json(await history(c.var.db, name, { ...c.req.valid("query"), alias }));
     },
   );

@@ -432,6 +432,23 @@ describe("aliases", () => {
     );
     expect(await stateOf(name, one)).toBe("approved");
     expect(await rollback()).toMatchObject({ version: one });
+    // The model's own history has the moves of all aliases, page by page, and what moved each last.
+    await setAlias(name, "trial", two, anna);
+    await ledger.call(`/api/models/${name}/aliases/trial`, { method: "DELETE", key: anna }, 204);
+    const all: object[] = [];
+    for (let cursor: string | null = ""; cursor !== null; ) {
+      const path = `/api/models/${name}/aliases/history?limit=4${cursor && `&cursor=${cursor}`}`;
+      const { items, next_cursor } = await ledger.call(path, { key: bert });
+      all.push(...items);
+      cursor = next_cursor;
+    }
+    expect(all).toHaveLength(9);
+    expect(all[0]).toMatchObject({ alias: "trial", from_version: two, version: null });
+    expect(all[1]).toMatchObject({ alias: "trial", version: two, moved_by: "anna" });
+    expect(all[2]).toMatchObject({ alias: "production", version: one, moved_by: "carla" });
+    const [live] = (await ledger.call(`/api/models/${name}/aliases`, { key: bert })).aliases;
+    expect(all[2]).toMatchObject({ id: live.move_id });
+    await ledger.call("/api/models/nobody/aliases/history", { key: bert }, 404);
     // A version that was retired is no place to go back to.
     await setAlias(name, "production", three, carla);
     await act(name, one, "retire", carla);

@@ -1,29 +1,14 @@
 import { useQuery, useQueryClient } from "@tanstack/preact-query";
-import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { api, Problem, read } from "../../api.ts";
 import { CURVE_POINTS, curveQuery } from "../../chart/read.ts";
 import { dateTime, duration, measure, setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
+import { Fact, said } from "../../ui/fact.tsx";
 import { Icon } from "../../ui/icon.tsx";
 import { attempt, toast } from "../../ui/toast.tsx";
 import { mayWrite, useWho } from "../../who.ts";
-
-const Fact = ({ name, children }: { name: string; children: ComponentChildren }) =>
-  children === null || children === "" || children === undefined ? null : (
-    <div class="fact">
-      <dt>{name}</dt>
-      <dd>{children}</dd>
-    </div>
-  );
-
-/** A value that a document of the run's machine holds, if it is a plain one. */
-export function said(document: unknown, name: string): string {
-  const value: unknown =
-    typeof document === "object" && document !== null ? Reflect.get(document, name) : undefined;
-  return typeof value === "string" || typeof value === "number" ? String(value) : "";
-}
 
 /** The figures one looks at first. */
 export function Facts({ task }: { task: Task }) {

@@ -1,0 +1,200 @@
+import { useQuery, useQueryClient } from "@tanstack/preact-query";
+import { useState } from "preact/hooks";
+import { api, done, read } from "../../api.ts";
+import { t } from "../../i18n.ts";
+import type { Alias, Model, ModelVersion } from "../../types.ts";
+import { Ask, Choice, Loaded, LongField, TextField } from "../../ui/form.tsx";
+import { Icon } from "../../ui/icon.tsx";
+import { Ago, Empty, Scroll } from "../../ui/parts.tsx";
+import { toast } from "../../ui/toast.tsx";
+import { useWho } from "../../who.ts";
+import { isProtected, mayMove, refreshModels, stateTexts } from "./states.ts";
+
+export const useAliases = (name: string) =>
+  useQuery({
+    queryKey: ["models", "aliases", name],
+    queryFn: () => read(api.models[":name"].aliases.$get({ param: { name } })),
+  });
+
+type Asking = { what: "move" | "back" | "remove"; alias: Alias } | { what: "new" };
+
+/** Where each alias of a model is, since when and by whom, with what moves it. */
+export function Aliases({ model, versions }: { model: Model; versions: ModelVersion[] }) {
+  const me = useWho();
+  const aliases = useAliases(model.name);
+  const [asking, setAsking] = useState<Asking | null>(null);
+  return (
+    <section class="panel" aria-label={t("Aliases")}>
+      <header>
+        <h2 class="grow">{t("Aliases")}</h2>
+        {mayMove(me, model, "") && (
+          <button type="button" class="button small" onClick={() => setAsking({ what: "new" })}>
+            <Icon name="plus" />
+            {t("New alias")}
+          </button>
+        )}
+      </header>
+      <Loaded query={aliases} lines={2}>
+        {({ aliases: items }) =>
+          items.length === 0 ? (
+            <Empty icon="models" title={t("No alias yet")}>
+              <p>{t("An alias names the version to use. Releasing one sets production.")}</p>
+            </Empty>
+          ) : (
+            <Scroll label={t("Table of aliases")}>
+              <table class="plain">
+                <thead>
+                  <tr>
+                    <th>{t("Alias")}</th>
+                    <th>{t("Version")}</th>
+                    <th>{t("Moved")}</th>
+                    <th>
+                      <span class="visually-hidden">{t("Move")}</span>
+                    </th>
+                  </tr>
+                </thead>
+                <tbody>
+                  {items.map((alias) => (
+                    <tr key={alias.alias}>
+                      <td>
+                        <b>{alias.alias}</b>
+                      </td>
+                      <td>{alias.version}</td>
+                      <td>
+                        {alias.moved_by}, <Ago at={alias.moved_at} />
+                      </td>
+                      <td class="right">
+                        {mayMove(me, model, alias.alias) && (
+                          <span class="row">
+                            {(["move", "back", "remove"] as const).map((what) => (
+                              <button
+                                key={what}
+                                type="button"
+                                class={`button small ${what === "remove" ? "danger" : ""}`}
+                                aria-label={`${t(labels[what])} ${alias.alias}`}
+                                onClick={() => setAsking({ what, alias })}
+                              >
+                                {t(labels[what])}
+                              </button>
+                            ))}
+                          </span>
+                        )}
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </Scroll>
+          )
+        }
+      </Loaded>
+      {asking && (
+        <MoveDialog
+          asking={asking}
+          model={model}
+          versions={versions}
+          close={() => setAsking(null)}
+        />
+      )}
+    </section>
+  );
+}
+
+const labels = { move: "Move", back: "Roll back", remove: "Remove" } as const;
+
+/** Says what a move changes, asks for the reason, and moves. */
+function MoveDialog(props: {
+  asking: Asking;
+  model: Model;
+  versions: ModelVersion[];
+  close: () => void;
+}) {
+  const { asking, model, close } = props;
+  const client = useQueryClient();
+  const now = "alias" in asking ? asking.alias : null;
+  const [name, setName] = useState(now?.alias ?? "");
+  const [reason, setReason] = useState("");
+  const fit = props.versions.filter(
+    ({ state, version }) =>
+      version !== now?.version &&
+      (state === "approved" ||
+        state === "released" ||
+        ((state === "draft" || state === "in_review") && !isProtected(model, name.trim()))),
+  );
+  const [wanted, setWanted] = useState("");
+  const chosen = fit.find(({ version }) => String(version) === wanted) ?? fit[0];
+  const title =
+    now === null
+      ? t("New alias")
+      : t(
+          asking.what === "move"
+            ? "Move {alias}"
+            : asking.what === "back"
+              ? "Roll {alias} back"
+              : "Remove {alias}",
+          { alias: now.alias },
+        );
+  const choosing = asking.what === "move" || asking.what === "new";
+  const send = async () => {
+    const route = api.models[":name"].aliases[":alias"];
+    const param = { name: model.name, alias: name.trim() };
+    const seen = now ? { headers: { "If-Match": `"${now.move_id}"` } } : {};
+    const why = reason.trim() || null;
+    try {
+      if (choosing && chosen)
+        await read(route.$put({ param, json: { version: chosen.version, reason: why } }, seen));
+      else if (asking.what === "back")
+        await read(route.rollback.$post({ param, json: { reason: why } }, seen));
+      else if (asking.what === "remove") await done(route.$delete({ param }, seen));
+      toast(t("Changed"));
+      close();
+    } finally {
+      await refreshModels(client);
+    }
+  };
+  return (
+    <Ask
+      title={title}
+      submit={asking.what === "new" ? t("Make the alias") : t(labels[asking.what])}
+      ready={name.trim() !== "" && (!choosing || chosen !== undefined)}
+      close={close}
+      send={send}
+    >
+      {now === null && (
+        <TextField label={t("Alias")} value={name} change={setName} required maxLength={50} />
+      )}
+      {choosing &&
+        (fit.length > 0 ? (
+          <Choice
+            label={t("To version")}
+            value={chosen ? String(chosen.version) : ""}
+            options={fit.map(({ version, state }) => [
+              String(version),
+              `${version} · ${t(stateTexts[state])}`,
+            ])}
+            choose={setWanted}
+          />
+        ) : (
+          <p class="note">{t("No other version may carry it: it takes an approved one.")}</p>
+        ))}
+      {now && (
+        <p class="muted">
+          {asking.what === "move" && chosen
+            ? t("{alias} goes from version {from} to {to}: whoever pulls it gets that file.", {
+                alias: now.alias,
+                from: now.version,
+                to: chosen.version,
+              })
+            : asking.what === "back"
+              ? t("It leaves version {n}, for the one it was on before.", { n: now.version })
+              : asking.what === "remove"
+                ? t("Whoever pulls it finds nothing. Making it anew brings it back.")
+                : null}
+        </p>
+      )}
+      {asking.what !== "remove" && (
+        <LongField label={t("Why? (optional)")} most={2000} value={reason} change={setReason} />
+      )}
+    </Ask>
+  );
+}

@@ -1,0 +1,73 @@
+import { useInfiniteQuery } from "@tanstack/preact-query";
+import { api, read } from "../../api.ts";
+import { t } from "../../i18n.ts";
+import { Loaded } from "../../ui/form.tsx";
+import { Ago, Scroll } from "../../ui/parts.tsx";
+
+/** Who moved which alias, when and why, the latest first. */
+export function Moves({ model }: { model: string }) {
+  const moves = useInfiniteQuery({
+    queryKey: ["models", "moves", model],
+    initialPageParam: "",
+    queryFn: ({ pageParam: cursor }) =>
+      read(
+        api.models[":name"].aliases.history.$get({
+          param: { name: model },
+          query: { limit: "20", ...(cursor && { cursor }) },
+        }),
+      ),
+    getNextPageParam: ({ next_cursor }) => next_cursor,
+  });
+  return (
+    <section class="panel" aria-label={t("History of the aliases")}>
+      <header>
+        <h2>{t("History of the aliases")}</h2>
+      </header>
+      <Loaded query={moves} lines={3}>
+        {({ pages }) => {
+          const items = pages.flatMap((page) => page.items);
+          if (items.length === 0)
+            return <p class="body muted">{t("No alias was set or moved yet.")}</p>;
+          return (
+            <Scroll label={t("Table of moves")}>
+              <table class="plain">
+                <thead>
+                  <tr>
+                    <th>{t("Alias")}</th>
+                    <th>{t("Versions")}</th>
+                    <th>{t("By")}</th>
+                    <th>{t("When")}</th>
+                    <th>{t("Why")}</th>
+                  </tr>
+                </thead>
+                <tbody>
+                  {items.map((move) => (
+                    <tr key={move.id}>
+                      <td>{move.alias}</td>
+                      <td>
+                        {move.from_version ?? "–"} → {move.version ?? t("removed")}
+                        {move.rollback && <span class="badge own">{t("rolled back")}</span>}
+                      </td>
+                      <td>{move.moved_by}</td>
+                      <td>
+                        <Ago at={move.at} />
+                      </td>
+                      <td class="notes muted">{move.reason}</td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </Scroll>
+          );
+        }}
+      </Loaded>
+      {moves.hasNextPage && (
+        <div class="body">
+          <button type="button" class="button small" onClick={() => void moves.fetchNextPage()}>
+            {t("Earlier ones")}
+          </button>
+        </div>
+      )}
+    </section>
+  );
+}

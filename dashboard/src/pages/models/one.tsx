@@ -1,0 +1,58 @@
+import { keepPreviousData, useQuery } from "@tanstack/preact-query";
+import { Link } from "wouter-preact";
+import { api, read } from "../../api.ts";
+import { t } from "../../i18n.ts";
+import { Loaded } from "../../ui/form.tsx";
+import { Icon } from "../../ui/icon.tsx";
+import { Empty } from "../../ui/parts.tsx";
+import { Aliases } from "./aliases.tsx";
+import { AliasBadges } from "./badges.tsx";
+import { Moves } from "./moves.tsx";
+import { Version } from "./version.tsx";
+
+/** One model: its aliases, its versions with where each comes from, and who moved what. */
+export function One({ name }: { name: string }) {
+  const param = { name };
+  const model = useQuery({
+    queryKey: ["models", "one", name],
+    queryFn: () => read(api.models[":name"].$get({ param })),
+  });
+  const versions = useQuery({
+    queryKey: ["models", "versions", name],
+    placeholderData: keepPreviousData,
+    queryFn: () => read(api.models[":name"].versions.$get({ param, query: { limit: "100" } })),
+  });
+  return (
+    <div class="page">
+      <div class="page-head">
+        <Link class="button plain icon small" href="/models" aria-label={t("Models")}>
+          <Icon name="left" />
+        </Link>
+        <h1 class="clip">{name}</h1>
+        {model.data && <AliasBadges aliases={model.data.aliases} />}
+      </div>
+      <Loaded query={model} lines={8}>
+        {(of) => (
+          <>
+            {of.description && <p class="notes muted">{of.description}</p>}
+            <Loaded query={versions} lines={8}>
+              {({ items }) =>
+                items.length === 0 ? (
+                  <Empty icon="models" title={t("No versions yet")} />
+                ) : (
+                  <>
+                    <Aliases model={of} versions={items} />
+                    {items.map((version) => (
+                      <Version key={version.version} model={of} version={version} />
+                    ))}
+                    <Moves model={of.name} />
+                  </>
+                )
+              }
+            </Loaded>
+          </>
+        )}
+      </Loaded>
+    </div>
+  );
+}

@@ -1,0 +1,84 @@
+import { useState } from "preact/hooks";
+import { Link } from "wouter-preact";
+import { bytes, setting } from "../../format.ts";
+import { t } from "../../i18n.ts";
+import type { Model, ModelVersion } from "../../types.ts";
+import { Fact } from "../../ui/fact.tsx";
+import { Icon } from "../../ui/icon.tsx";
+import { Ago } from "../../ui/parts.tsx";
+import { useWho } from "../../who.ts";
+import { Provenance } from "./provenance.tsx";
+import { stateTexts } from "./states.ts";
+import { type Step, StepDialog, stepsFor, stepTexts } from "./steps.tsx";
+
+const looks: Partial<Record<Step, string>> = {
+  approve: "primary",
+  release: "primary",
+  reject: "danger",
+  retire: "danger",
+};
+
+/** A version: its file, where it comes from, and what may be decided on it. */
+export function Version({ model, version }: { model: Model; version: ModelVersion }) {
+  const me = useWho();
+  const [asking, setAsking] = useState<Step | null>(null);
+  const [open, setOpen] = useState(false);
+  return (
+    <section class="panel" aria-label={t("Version {n}", { n: version.version })}>
+      <header class="wrap">
+        <h2>{t("Version {n}", { n: version.version })}</h2>
+        <span class={`badge ${version.state}`}>{t(stateTexts[version.state])}</span>
+        {version.aliases.map((alias) => (
+          <span key={alias} class="badge">
+            {alias}
+          </span>
+        ))}
+        <span class="grow" />
+        {stepsFor(me, model, version).map((step) => (
+          <button
+            key={step}
+            type="button"
+            class={`button small ${looks[step] ?? ""}`}
+            onClick={() => setAsking(step)}
+          >
+            {t(stepTexts[step])}
+          </button>
+        ))}
+        <a class="button small" href={`/api/weights/${version.weight_id}/download`} download>
+          <Icon name="download" />
+          {t("Download")}
+        </a>
+      </header>
+      <dl class="facts version-facts">
+        <Fact name={t("File")}>
+          <span class="mono">{version.filename}</span> · {bytes(version.size)}
+          {version.rank !== null &&
+            ` · ${t("rank {rank}, alpha {alpha}", { rank: version.rank, alpha: setting(version.alpha) || "–" })}`}
+        </Fact>
+        <Fact name="SHA-256">
+          <code>{version.sha256}</code>
+        </Fact>
+        <Fact name={t("From run")}>
+          <Link href={`/runs/${version.task_id}`}>#{version.task_id}</Link> · {version.created_by},{" "}
+          <Ago at={version.created_at} />
+        </Fact>
+        <Fact name={t("Submitted")}>
+          {version.submitted_by && (
+            <>
+              {version.submitted_by}, <Ago at={version.submitted_at} />
+            </>
+          )}
+        </Fact>
+        <Fact name={t("License")}>{version.license}</Fact>
+        <Fact name={t("Notes")}>{version.notes && <span class="notes">{version.notes}</span>}</Fact>
+      </dl>
+      <details class="provenance" onToggle={(event) => setOpen(event.currentTarget.open)}>
+        <summary>{t("Where it comes from, and who agreed")}</summary>
+        {open && <Provenance version={version} />}
+      </details>
+      {asking && (
+        <StepDialog step={asking} model={model} version={version} close={() => setAsking(null)} />
+      )}
+    </section>
+  );
+}
