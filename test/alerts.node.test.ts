@@ -1,62 +1,25 @@
 // Alerts on the whole stack: real receivers, local Cloudflare Queues with their retries and dead
 // letters, and the scheduled job alone where there is no queue.
 import { createHmac } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { sql } from "drizzle-orm";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openDatabase } from "../scripts/local/database.ts";
 import { runScheduled } from "../scripts/local/worker.ts";
 import { recordEvent } from "../src/alerts/events.ts";
+import { type Answer, answering, type Got, startReceiver as listen } from "./receiver.ts";
 import { eventually, type Stack, startStack } from "./stack.ts";
-
-type Got = {
-  url: URL;
-  headers: IncomingMessage["headers"];
-  body: string;
-  // biome-ignore lint/suspicious/noExplicitAny: tests read whatever a message holds.
-  json: any;
-  at: number;
-};
-type Answer = (response: ServerResponse, got: Got) => void;
 
 const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0)) await close();
 });
 
-/** A receiver of messages, as a chat service or a service of one's own would be. */
-async function startReceiver(answer: Answer = (response) => response.end("ok"), port = 0) {
-  const got: Got[] = [];
-  const server = createServer(async (request, response) => {
-    let body = "";
-    for await (const chunk of request) body += chunk;
-    const one: Got = {
-      url: new URL(request.url ?? "/", "http://receiver"),
-      headers: request.headers,
-      body,
-      json: JSON.parse(body || "null"),
-      at: Date.now(),
-    };
-    got.push(one);
-    answer(response, one);
-  });
-  await new Promise<void>((done) => server.listen(port, "127.0.0.1", done));
-  const address = server.address() as AddressInfo;
-  const close = () =>
-    new Promise((done) => {
-      server.closeAllConnections();
-      server.close(done);
-    });
-  closing.push(close);
-  return { got, url: `http://127.0.0.1:${address.port}`, port: address.port, close };
+async function startReceiver(answer?: Answer, port?: number) {
+  const receiver = await listen(answer, port);
+  closing.push(receiver.close);
+  return receiver;
 }
-
-const answering =
-  (status: number, body = "", headers: Record<string, string> = {}): Answer =>
-  (response) =>
-    response.writeHead(status, headers).end(body);
 
 let names = 0;
 const unique = (prefix: string) => `${prefix} ${process.pid} ${++names}`;

@@ -56,6 +56,13 @@ export const phone: BrowserContextOptions = {
   locale: "en",
 };
 
+/** How a page is looked at where it has to be fit for all. */
+export const looks: Record<string, BrowserContextOptions> = {
+  "light desktop": { ...desktop, colorScheme: "light" },
+  "dark desktop": { ...desktop, colorScheme: "dark" },
+  "dark phone": { ...phone, colorScheme: "dark" },
+};
+
 /** Signs in as a person does: pastes the key into the page. */
 export async function signIn(page: Page, url: string, key: string) {
   await page.goto(url);

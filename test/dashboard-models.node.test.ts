@@ -3,7 +3,7 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { usualScopes } from "../src/auth/scopes.ts";
-import { axe, chromiumPath, desktop, openPages, type Pages, phone } from "./browser.ts";
+import { axe, chromiumPath, looks, openPages, type Pages } from "./browser.ts";
 import { type Stack, startStack } from "./stack.ts";
 import { lora, png, upload } from "./uploads.ts";
 
@@ -224,12 +224,7 @@ describe.skipIf(!chromiumPath())("the models' pages", () => {
 
   it("give axe nothing to find, in both themes and on a phone", async () => {
     await stack.api(`/api/models/${name}/versions/1/release`, {}, keys.carla);
-    const looks = [
-      { ...desktop, colorScheme: "light" },
-      { ...desktop, colorScheme: "dark" },
-      { ...phone, colorScheme: "dark" },
-    ] as const;
-    for (const options of looks)
+    for (const options of Object.values(looks))
       await pages.signedIn(
         async (page) => {
           await page.goto(`${pages.url}/models/${name}`);

@@ -1,7 +1,7 @@
 // Saved views and the table's columns, in a real Chromium over the real stack.
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { axe, chromiumPath, desktop, openPages, type Pages, phone } from "./browser.ts";
+import { axe, chromiumPath, looks, openPages, type Pages } from "./browser.ts";
 import { type Stack, startStack } from "./stack.ts";
 
 describe.skipIf(!chromiumPath())("views of the runs", () => {
@@ -239,12 +239,7 @@ describe.skipIf(!chromiumPath())("views of the runs", () => {
     const evil = '<img src=x onerror="window.hit=1">';
     const query = "cols=status,lora_rank";
     const { id } = await stack.api("/api/views", { name: evil, query, shared: true }, bert);
-    const looks = [
-      { ...desktop, colorScheme: "light" },
-      { ...desktop, colorScheme: "dark" },
-      { ...phone, colorScheme: "dark" },
-    ] as const;
-    for (const options of looks)
+    for (const options of Object.values(looks))
       await pages.signedIn(
         async (page) => {
           await page.goto(`${pages.url}/runs?view=${id}&order=id&cols=status`);

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openDatabase } from "../scripts/local/database.ts";
 import { root } from "../scripts/local/processes.ts";
 import { user } from "../src/db/schema.ts";
-import { axe, chromiumPath, desktop, noBrowser, openPages, type Pages, phone } from "./browser.ts";
+import { axe, chromiumPath, desktop, looks, noBrowser, openPages, type Pages } from "./browser.ts";
 import { seedTasks } from "./seed.ts";
 import { type Stack, startStack, trainer, trainerFolder } from "./stack.ts";
 
@@ -289,28 +289,6 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     });
   });
 
-  it("makes a key that is shown once, and revokes it", async () => {
-    await pages.signedIn(async (page) => {
-      await page.getByRole("link", { name: "Settings" }).click();
-      await page.getByRole("button", { name: "New key" }).click();
-      await page.getByRole("textbox", { name: "What is it for?" }).fill("a reader");
-      await page.getByRole("combobox", { name: "What may it do?" }).selectOption("read");
-      await page.getByRole("button", { name: "Make the key" }).click();
-      const key = (await page.getByTestId("new-key").textContent()) ?? "";
-      const asks = () =>
-        fetch(`${stack.url}/api/me`, { headers: { Authorization: `Bearer ${key}` } });
-      expect(await (await asks()).json()).toMatchObject({
-        scopes: ["tasks:read", "weights:read", "models:read"],
-      });
-      await page.getByRole("button", { name: "Done" }).click();
-      expect(await page.content()).not.toContain(key);
-      await page.getByRole("button", { name: "Revoke a reader" }).click();
-      await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
-      await page.getByText("Revoked").first().waitFor();
-      expect((await asks()).status).toBe(401);
-    });
-  });
-
   it("compares two runs: their curves, what differs, and their files line by line", async () => {
     const ids: number[] = [];
     for (const rank of [8, 16]) {
@@ -433,13 +411,8 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     ];
     const look = async (page: Page, name: string) => ({ name, found: await axe(page) });
     const clean = (name: string) => ({ name, found: [] });
-    const looks = [
-      ["light desktop", { ...desktop, colorScheme: "light" }],
-      ["dark desktop", { ...desktop, colorScheme: "dark" }],
-      ["dark phone", { ...phone, colorScheme: "dark" }],
-    ] as const;
     const results: { name: string; found: string[] }[] = [];
-    for (const [name, options] of looks) {
+    for (const [name, options] of Object.entries(looks)) {
       const [context, page] = await pages.open(options);
       await page.goto(pages.url);
       await page.getByRole("heading", { name: "Sign in" }).waitFor();

@@ -282,6 +282,10 @@ export const zh = {
     "此后 production 指向此版本，拉取者得到此文件。",
   "Its aliases are taken away, production too. Its evidence, run and file stay.":
     "其别名（包括 production）将被移除。依据、训练和文件保留。",
+  "Test {name}": "测试 {name}",
+  Kinds: "类型",
+  State: "状态",
+  Webhook: "Webhook",
   View: "视图",
   Views: "视图",
   changed: "已更改",

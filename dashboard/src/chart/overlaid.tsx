@@ -1,9 +1,9 @@
 import { useQueries } from "@tanstack/preact-query";
-import { useState } from "preact/hooks";
 import { t } from "../i18n.ts";
-import { Segments, Skeleton, Trouble } from "../ui/parts.tsx";
+import { Skeleton, Trouble } from "../ui/parts.tsx";
 import { Chart, type Line } from "./chart.tsx";
-import { onAxis, smooth, type XAxis } from "./curves.ts";
+import { onAxis, smooth } from "./curves.ts";
+import { LookTools, useLook } from "./look.tsx";
 import { curveQuery } from "./read.ts";
 
 /** Runs that can be told apart by colour. */
@@ -12,10 +12,8 @@ export const MOST_LINES = 8;
 /** Curves of several runs over one another, with what one changes about them. */
 export function Overlaid(props: { ids: number[]; names: Map<number, string>; height: number }) {
   const { names } = props;
-  const [metric, setMetric] = useState("loss");
-  const [axis, setAxis] = useState<XAxis>("step");
-  const [log, setLog] = useState(false);
-  const [smoothing, setSmoothing] = useState(0.9);
+  const look = useLook();
+  const { metric, axis, log, smoothing } = look;
   const shown = props.ids.slice(0, MOST_LINES);
   const curves = useQueries({ queries: shown.map((id) => curveQuery(id, metric, 600)) });
   const metrics = [
@@ -36,47 +34,7 @@ export function Overlaid(props: { ids: number[]; names: Map<number, string>; hei
   return (
     <div class="stack">
       <div class="row wrap">
-        <select
-          class="field small"
-          aria-label={t("Metric")}
-          value={metric}
-          onChange={(event) => setMetric(event.currentTarget.value)}
-        >
-          {metrics.map((name) => (
-            <option key={name} value={name}>
-              {name}
-            </option>
-          ))}
-        </select>
-        <Segments
-          label={t("Across")}
-          value={axis}
-          choose={setAxis}
-          options={[
-            ["step", t("Step")],
-            ["epoch", t("Epoch")],
-            ["time", t("Time")],
-          ]}
-        />
-        <label class="check muted">
-          <input
-            type="checkbox"
-            checked={log}
-            onChange={(event) => setLog(event.currentTarget.checked)}
-          />
-          {t("Log scale")}
-        </label>
-        <label class="check muted">
-          {t("Smoothing")}
-          <input
-            type="range"
-            min="0"
-            max="0.99"
-            step="0.01"
-            value={smoothing}
-            onInput={(event) => setSmoothing(Number(event.currentTarget.value))}
-          />
-        </label>
+        <LookTools look={look} metrics={metrics} />
       </div>
       {failed ? (
         <Trouble error={failed.error} again={() => void failed.refetch()} />

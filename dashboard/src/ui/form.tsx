@@ -1,7 +1,8 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 import { t } from "../i18n.ts";
-import { Dialog, Skeleton, Trouble } from "./parts.tsx";
+import { Icon } from "./icon.tsx";
+import { Dialog, Scroll, Skeleton, Trouble } from "./parts.tsx";
 
 /** A dialog that asks for something and sends it; where that fails it stays, and says why. */
 export function Ask(props: {
@@ -139,3 +140,80 @@ export function Loaded<T>(props: {
     );
   return <>{props.children(data)}</>;
 }
+
+/** Adds a field of the filter language by its name. */
+export function AddField(props: { class?: string; add: (name: string) => void }) {
+  const [name, setName] = useState("");
+  return (
+    <form
+      class={`row ${props.class ?? ""}`}
+      onSubmit={(event) => {
+        event.preventDefault();
+        if (name.trim()) props.add(name.trim());
+        setName("");
+      }}
+    >
+      <input
+        class="field small mono"
+        aria-label={t("Another field")}
+        placeholder="config.min_snr_gamma"
+        value={name}
+        onInput={(event) => setName(event.currentTarget.value)}
+      />
+      <button type="submit" class="button small" disabled={!name.trim()}>
+        {t("Add")}
+      </button>
+    </form>
+  );
+}
+
+/** A button of one row, whose name says of which. */
+export const RowButton = (props: {
+  text: string;
+  name: string;
+  danger?: boolean;
+  act: () => void;
+}) => (
+  <button
+    type="button"
+    class={`button small ${props.danger ? "danger" : ""}`}
+    aria-label={props.name}
+    onClick={props.act}
+  >
+    {props.text}
+  </button>
+);
+
+/** The button that begins something new. */
+export const NewButton = ({ label, make }: { label: string; make: () => void }) => (
+  <button type="button" class="button primary small" onClick={make}>
+    <Icon name="plus" />
+    {label}
+  </button>
+);
+
+/** Rows below their heads; `last` names a column of buttons for who cannot see that it is one. */
+export const Table = (props: {
+  label: string;
+  heads: string[];
+  last?: string;
+  children: ComponentChildren;
+}) => (
+  <Scroll label={props.label}>
+    <table class="plain">
+      <thead>
+        <tr>
+          {props.heads.map((head) => (
+            <th key={head}>{head}</th>
+          ))}
+          {props.last && (
+            <th>
+              <span class="visually-hidden">{props.last}</span>
+            </th>
+          )}
+        </tr>
+      </thead>
+      <tbody>{props.children}</tbody>
+    </table>
+  </Scroll>
+);

@@ -1,8 +1,9 @@
 import { useQuery } from "@tanstack/preact-query";
-import { useMemo, useState } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { api, Problem, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
+import { AddField } from "../../ui/form.tsx";
 import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { columnLabel } from "../runs/columns.ts";
 import { FilterBox } from "../runs/filter-box.tsx";
@@ -67,7 +68,6 @@ export function Explore() {
   const { params, change } = useAddress();
   const filter = params.get("filter") ?? "";
   const own = (params.get("axes") ?? "").split(",").filter(Boolean);
-  const [field, setField] = useState("");
   const { data, error, refetch } = useQuery({
     queryKey: ["explore", filter, own.join(",")],
     queryFn: () => readDots(filter, own),
@@ -105,25 +105,7 @@ export function Explore() {
             ))}
           </select>
         </label>
-        <form
-          class="row"
-          onSubmit={(event) => {
-            event.preventDefault();
-            change({ axes: [...new Set([...own, field.trim()])].join(",") });
-            setField("");
-          }}
-        >
-          <input
-            class="field small mono"
-            aria-label={t("Another field")}
-            placeholder="config.min_snr_gamma"
-            value={field}
-            onInput={(event) => setField(event.currentTarget.value)}
-          />
-          <button type="submit" class="button small" disabled={!field.trim()}>
-            {t("Add")}
-          </button>
-        </form>
+        <AddField add={(name) => change({ axes: [...new Set([...own, name])].join(",") })} />
         {own.length > 0 && (
           <button type="button" class="button plain small" onClick={() => change({ axes: null })}>
             {t("Without added fields")}

@@ -3,9 +3,9 @@ import { useState } from "preact/hooks";
 import { api, done, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import type { Alias, Model, ModelVersion } from "../../types.ts";
-import { Ask, Choice, Loaded, LongField, TextField } from "../../ui/form.tsx";
+import { Ask, Choice, Loaded, LongField, RowButton, Table, TextField } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Ago, Empty, Scroll } from "../../ui/parts.tsx";
+import { Ago, Empty } from "../../ui/parts.tsx";
 import { toast } from "../../ui/toast.tsx";
 import { useWho } from "../../who.ts";
 import { isProtected, mayMove, refreshModels, stateTexts } from "./states.ts";
@@ -41,50 +41,38 @@ export function Aliases({ model, versions }: { model: Model; versions: ModelVers
               <p>{t("An alias names the version to use. Releasing one sets production.")}</p>
             </Empty>
           ) : (
-            <Scroll label={t("Table of aliases")}>
-              <table class="plain">
-                <thead>
-                  <tr>
-                    <th>{t("Alias")}</th>
-                    <th>{t("Version")}</th>
-                    <th>{t("Moved")}</th>
-                    <th>
-                      <span class="visually-hidden">{t("Move")}</span>
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.map((alias) => (
-                    <tr key={alias.alias}>
-                      <td>
-                        <b>{alias.alias}</b>
-                      </td>
-                      <td>{alias.version}</td>
-                      <td>
-                        {alias.moved_by}, <Ago at={alias.moved_at} />
-                      </td>
-                      <td class="right">
-                        {mayMove(me, model, alias.alias) && (
-                          <span class="row">
-                            {(["move", "back", "remove"] as const).map((what) => (
-                              <button
-                                key={what}
-                                type="button"
-                                class={`button small ${what === "remove" ? "danger" : ""}`}
-                                aria-label={`${t(labels[what])} ${alias.alias}`}
-                                onClick={() => setAsking({ what, alias })}
-                              >
-                                {t(labels[what])}
-                              </button>
-                            ))}
-                          </span>
-                        )}
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </Scroll>
+            <Table
+              label={t("Table of aliases")}
+              heads={[t("Alias"), t("Version"), t("Moved")]}
+              last={t("Move")}
+            >
+              {items.map((alias) => (
+                <tr key={alias.alias}>
+                  <td>
+                    <b>{alias.alias}</b>
+                  </td>
+                  <td>{alias.version}</td>
+                  <td>
+                    {alias.moved_by}, <Ago at={alias.moved_at} />
+                  </td>
+                  <td class="right">
+                    {mayMove(me, model, alias.alias) && (
+                      <span class="row">
+                        {(["move", "back", "remove"] as const).map((what) => (
+                          <RowButton
+                            key={what}
+                            text={t(labels[what])}
+                            name={`${t(labels[what])} ${alias.alias}`}
+                            danger={what === "remove"}
+                            act={() => setAsking({ what, alias })}
+                          />
+                        ))}
+                      </span>
+                    )}
+                  </td>
+                </tr>
+              ))}
+            </Table>
           )
         }
       </Loaded>

@@ -1,8 +1,8 @@
 import { useInfiniteQuery } from "@tanstack/preact-query";
 import { api, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
-import { Loaded } from "../../ui/form.tsx";
-import { Ago, Scroll } from "../../ui/parts.tsx";
+import { Loaded, Table } from "../../ui/form.tsx";
+import { Ago } from "../../ui/parts.tsx";
 
 /** Who moved which alias, when and why, the latest first. */
 export function Moves({ model }: { model: string }) {
@@ -29,35 +29,25 @@ export function Moves({ model }: { model: string }) {
           if (items.length === 0)
             return <p class="body muted">{t("No alias was set or moved yet.")}</p>;
           return (
-            <Scroll label={t("Table of moves")}>
-              <table class="plain">
-                <thead>
-                  <tr>
-                    <th>{t("Alias")}</th>
-                    <th>{t("Versions")}</th>
-                    <th>{t("By")}</th>
-                    <th>{t("When")}</th>
-                    <th>{t("Why")}</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {items.map((move) => (
-                    <tr key={move.id}>
-                      <td>{move.alias}</td>
-                      <td>
-                        {move.from_version ?? "–"} → {move.version ?? t("removed")}
-                        {move.rollback && <span class="badge own">{t("rolled back")}</span>}
-                      </td>
-                      <td>{move.moved_by}</td>
-                      <td>
-                        <Ago at={move.at} />
-                      </td>
-                      <td class="notes muted">{move.reason}</td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </Scroll>
+            <Table
+              label={t("Table of moves")}
+              heads={[t("Alias"), t("Versions"), t("By"), t("When"), t("Why")]}
+            >
+              {items.map((move) => (
+                <tr key={move.id}>
+                  <td>{move.alias}</td>
+                  <td>
+                    {move.from_version ?? "–"} → {move.version ?? t("removed")}
+                    {move.rollback && <span class="badge own">{t("rolled back")}</span>}
+                  </td>
+                  <td>{move.moved_by}</td>
+                  <td>
+                    <Ago at={move.at} />
+                  </td>
+                  <td class="notes muted">{move.reason}</td>
+                </tr>
+              ))}
+            </Table>
           );
         }}
       </Loaded>

@@ -2,22 +2,21 @@ import { useQuery } from "@tanstack/preact-query";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { Chart, type Line } from "../../chart/chart.tsx";
 import { onAxis, smooth, type XAxis } from "../../chart/curves.ts";
+import { LookTools, useLook } from "../../chart/look.tsx";
 import { CURVE_POINTS, curveQuery } from "../../chart/read.ts";
 import { measure, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
-import { Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
 
 /** Metrics drawn small below the loss, the most telling first. */
 const small = /^(?:lr|learning_rate|grad_norm|.*\/lr|gpu\.\d+\.(?:util|mem_mb)|loss\/.*|eval.*)$/;
 
 /** The run's curves: one large, as it is looked at, and the others small. */
 export function Curves({ task }: { task: Task }) {
-  const [metric, setMetric] = useState("loss");
-  const [axis, setAxis] = useState<XAxis>("step");
-  const [log, setLog] = useState(false);
-  const [smoothing, setSmoothing] = useState(0.9);
+  const look = useLook();
+  const { metric, setMetric, axis, log, smoothing } = look;
   const [range, setRange] = useState<[number, number] | null>(null);
   const entire = useQuery(curveQuery(task.id, metric, CURVE_POINTS));
   // Detail is fetched by steps; over the other axes zooming shows what is there.
@@ -69,47 +68,7 @@ export function Curves({ task }: { task: Task }) {
     <>
       <section class="panel curves" aria-label={t("Curves")}>
         <header class="wrap">
-          <select
-            class="field small"
-            aria-label={t("Metric")}
-            value={metric}
-            onChange={(event) => setMetric(event.currentTarget.value)}
-          >
-            {(all.includes(metric) ? all : [metric, ...all]).map((name) => (
-              <option key={name} value={name}>
-                {name}
-              </option>
-            ))}
-          </select>
-          <Segments
-            label={t("Across")}
-            value={axis}
-            choose={setAxis}
-            options={[
-              ["step", t("Step")],
-              ["epoch", t("Epoch")],
-              ["time", t("Time")],
-            ]}
-          />
-          <label class="check muted">
-            <input
-              type="checkbox"
-              checked={log}
-              onChange={(event) => setLog(event.currentTarget.checked)}
-            />
-            {t("Log scale")}
-          </label>
-          <label class="check muted">
-            {t("Smoothing")}
-            <input
-              type="range"
-              min="0"
-              max="0.99"
-              step="0.01"
-              value={smoothing}
-              onInput={(event) => setSmoothing(Number(event.currentTarget.value))}
-            />
-          </label>
+          <LookTools look={look} metrics={all.includes(metric) ? all : [metric, ...all]} />
           <span class="grow" />
           {range && (
             <button type="button" class="button small" onClick={() => setRange(null)}>

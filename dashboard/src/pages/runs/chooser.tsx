@@ -1,5 +1,5 @@
-import { useState } from "preact/hooks";
 import { t } from "../../i18n.ts";
+import { AddField } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
 import { Menu } from "../../ui/parts.tsx";
 import { byLabel, type Column, columnLabel, knownColumns, readColumns } from "./columns.ts";
@@ -7,7 +7,6 @@ import { byLabel, type Column, columnLabel, knownColumns, readColumns } from "./
 /** Which columns there are, and in which order; any field of the filter language can be one. */
 export function ColumnChooser(props: { columns: Column[]; change: (columns: Column[]) => void }) {
   const { columns, change } = props;
-  const [field, setField] = useState("");
   const others = byLabel(
     knownColumns.filter((name) => !columns.some((column) => column.name === name)),
   );
@@ -59,26 +58,10 @@ export function ColumnChooser(props: { columns: Column[]; change: (columns: Colu
         </div>
       ))}
       <hr />
-      <form
-        class="row chooser-add"
-        onSubmit={(event) => {
-          event.preventDefault();
-          const name = field.trim();
-          if (name && !columns.some((column) => column.name === name)) add(name);
-          setField("");
-        }}
-      >
-        <input
-          class="field small mono"
-          aria-label={t("Another field")}
-          placeholder="config.min_snr_gamma"
-          value={field}
-          onInput={(event) => setField(event.currentTarget.value)}
-        />
-        <button type="submit" class="button small" disabled={!field.trim()}>
-          {t("Add")}
-        </button>
-      </form>
+      <AddField
+        class="chooser-add"
+        add={(name) => columns.some((column) => column.name === name) || add(name)}
+      />
       <hr />
       {others.map((name) => (
         <label key={name} class="item check">

@@ -1,0 +1,117 @@
+// Keys, users and webhooks by the buttons of their pages, in a real Chromium over the real stack, with
+// real receivers of messages.
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { axe, chromiumPath, looks, openPages, type Pages } from "./browser.ts";
+import { answering, startReceiver } from "./receiver.ts";
+import { type Stack, startStack } from "./stack.ts";
+
+describe.skipIf(!chromiumPath())("settings", () => {
+  let stack: Stack;
+  let pages: Pages;
+  beforeAll(async () => {
+    stack = await startStack({ ALLOW_INSIDE_WEBHOOKS: "true" });
+    pages = await openPages(stack);
+  }, 120_000);
+  afterAll(async () => {
+    await pages?.close();
+    await stack?.stop();
+  });
+
+  it("makes a key that is shown once, and revokes it", async () => {
+    await pages.signedIn(async (page) => {
+      await page.getByRole("link", { name: "Settings" }).click();
+      await page.getByRole("button", { name: "New key" }).click();
+      await page.getByRole("textbox", { name: "What is it for?" }).fill("a reader");
+      await page.getByRole("combobox", { name: "What may it do?" }).selectOption("read");
+      await page.getByRole("button", { name: "Make the key" }).click();
+      const key = (await page.getByTestId("new-key").textContent()) ?? "";
+      const asks = () =>
+        fetch(`${stack.url}/api/me`, { headers: { Authorization: `Bearer ${key}` } });
+      expect(await (await asks()).json()).toMatchObject({
+        scopes: ["tasks:read", "weights:read", "models:read"],
+      });
+      await page.getByRole("button", { name: "Done" }).click();
+      expect(await page.content()).not.toContain(key);
+      await page.getByRole("button", { name: "Revoke a reader" }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+      await page.getByText("Revoked").first().waitFor();
+      expect((await asks()).status).toBe(401);
+    });
+  });
+
+  it("make a user with a first key that works, and change the role", async () => {
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/settings/users`);
+      await page.getByRole("button", { name: "New user" }).click();
+      await page.getByRole("textbox", { name: "Name" }).fill("nora");
+      await page.getByRole("combobox", { name: "Role", exact: true }).selectOption("viewer");
+      await page.getByRole("button", { name: "Make the user" }).click();
+      const key = (await page.getByTestId("new-key").textContent()) ?? "";
+      expect(await stack.api("/api/me", undefined, key)).toMatchObject({
+        name: "nora",
+        role: "viewer",
+      });
+      await page.getByRole("button", { name: "Done" }).click();
+      // What is refused is said where it was asked.
+      await page.getByRole("button", { name: "New user" }).click();
+      await page.getByRole("textbox", { name: "Name" }).fill("nora");
+      await page.getByRole("button", { name: "Make the user" }).click();
+      await page.getByRole("dialog").getByRole("alert").getByText("nora already").waitFor();
+      await page.getByRole("button", { name: "Back" }).click();
+      await page.getByRole("combobox", { name: "Role of nora" }).selectOption("member");
+      await page.getByText("Changed").waitFor();
+      expect(await stack.api("/api/me", undefined, key)).toMatchObject({ role: "member" });
+    });
+  });
+
+  it("send a test to a webhook's receiver, and say what became of it", async () => {
+    const takes = await startReceiver();
+    const refuses = await startReceiver(answering(403, "no such channel"));
+    try {
+      await pages.signedIn(async (page) => {
+        await page.goto(`${pages.url}/settings/webhooks`);
+        const make = async (name: string, url: string) => {
+          await page.getByRole("button", { name: "New webhook" }).click();
+          await page.getByRole("textbox", { name: "Name" }).fill(name);
+          await page.getByRole("textbox", { name: "Address" }).fill(url);
+          await page.getByRole("button", { name: "Make the webhook" }).click();
+        };
+        await make("takes", `${takes.url}/hook`);
+        await page.getByRole("row", { name: /^takes/ }).waitFor();
+        await make("refuses", `${refuses.url}/hook`);
+        await page.getByRole("row", { name: /^refuses/ }).waitFor();
+        await make("odd", "ftp://example.com/");
+        await page.getByRole("dialog").getByRole("alert").getByText("url:").waitFor();
+        await page.getByRole("button", { name: "Back" }).click();
+
+        await page.getByRole("button", { name: "Test takes" }).click();
+        await page.getByText("The receiver took it").waitFor();
+        expect(takes.got.map(({ json }) => json.type)).toEqual(["test"]);
+        expect(takes.got[0]?.headers["webhook-signature"]).toMatch(/^v1,/);
+        await page.getByRole("button", { name: "Test refuses" }).click();
+        await page.getByText(/Not delivered: .*403/).waitFor();
+        expect(refuses.got).toHaveLength(1);
+
+        await refuses.close();
+        await page.getByRole("button", { name: "Test refuses" }).click();
+        await page.getByText(/Not delivered: (?!.*403)/).waitFor();
+        await page.getByRole("button", { name: "Delete refuses" }).click();
+        await page.getByRole("row", { name: /^refuses/ }).waitFor({ state: "detached" });
+        expect(await page.getByRole("row", { name: /^takes/ }).count()).toBe(1);
+      });
+      for (const options of Object.values(looks))
+        await pages.signedIn(
+          async (page) => {
+            await page.goto(`${pages.url}/settings/webhooks`);
+            await page.getByRole("row", { name: /^takes/ }).waitFor();
+            expect(await axe(page)).toEqual([]);
+            await page.getByRole("button", { name: "New webhook" }).click();
+            expect(await axe(page)).toEqual([]);
+          },
+          { options },
+        );
+    } finally {
+      await takes.close();
+    }
+  });
+});
