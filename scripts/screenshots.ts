@@ -5,17 +5,20 @@ import { desktop, launch, phone, signIn } from "../test/browser.ts";
 import { startStack } from "../test/stack.ts";
 import { build } from "./build.ts";
 import { seedDemo } from "./local/demo.ts";
+import { seedBoard } from "./local/demo-board.ts";
 import { root } from "./local/processes.ts";
 import { main } from "./local/say.ts";
 
 await main(async () => {
   await build();
-  const stack = await startStack();
+  const stack = await startStack({ ALLOW_INSIDE_WEBHOOKS: "true" });
   const browser = await launch();
+  let closeReceiver = () => {};
   try {
     // Chromium keeps a secure cookie at localhost.
     const url = stack.url.replace("127.0.0.1", "localhost");
     const shown = await seedDemo(url, stack.admin);
+    closeReceiver = await seedBoard(url, stack.admin, stack.databaseUrl());
     const folder = join(root, "docs/screenshots");
     mkdirSync(folder, { recursive: true });
     const chosen = [shown.success, shown.samples, shown.success - 1].join(",");
@@ -27,6 +30,12 @@ await main(async () => {
       compare: `/compare?ids=${chosen}`,
       parameters: "/compare?view=explore",
       board: "/board",
+      queue: "/board/queue",
+      boxes: "/board/boxes",
+      money: "/board/money",
+      storage: "/board/storage",
+      alerts: "/board/alerts",
+      use: "/board/usage",
       leaderboard: "/leaderboard",
       models: "/models",
       settings: "/settings/keys",
@@ -58,6 +67,7 @@ await main(async () => {
     }
   } finally {
     await browser.close();
+    closeReceiver();
     await stack.stop();
   }
 });

@@ -23,7 +23,7 @@ export type Ended = { code: number | null; out: string };
 export function runProcess(
   command: string,
   args: string[],
-  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+  options: { cwd?: string; env?: NodeJS.ProcessEnv; detached?: boolean } = {},
 ) {
   const child: ChildProcess = spawn(command, args, {
     ...options,

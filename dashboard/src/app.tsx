@@ -81,7 +81,7 @@ export function App() {
             <Route path="/runs" component={Runs} />
             <Route path="/runs/:id">{({ id }) => <Run key={id} id={Number(id)} />}</Route>
             <Route path="/compare" component={Compare} />
-            <Route path="/board" component={Board} />
+            <Route path="/board/:part?">{({ part }) => <Board part={part} />}</Route>
             <Route path="/leaderboard" component={Leaderboard} />
             <Route path="/models/:name?">
               {({ name }) => <Models name={name && decodeURIComponent(name)} />}

@@ -39,6 +39,12 @@ export function setting(value: unknown): string {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
+/** Money, in whatever currency prices were given. */
+export const money = (n: number) =>
+  n > 0 && n < 0.01
+    ? "< 0.01"
+    : format({ minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(n);
+
 export function bytes(n: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let at = 0;

@@ -53,3 +53,13 @@ export function useChanges(ids: readonly number[] = []) {
   }, [refetch]);
   return query;
 }
+
+/**
+ * Changes when someone changed something or another run is under way, but not with each report of a
+ * box: what is keyed by it is asked again no more often than that. Null while it is not known yet.
+ */
+export function useStanding(): string | null {
+  const { data, error } = useChanges();
+  if (!data) return error ? "" : null;
+  return `${data.latest} ${data.running.map(({ id, attempt }) => `${id}.${attempt}`).join()}`;
+}

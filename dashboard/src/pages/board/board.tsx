@@ -1,188 +1,52 @@
-import { keepPreviousData, useQuery } from "@tanstack/preact-query";
-import { useState } from "preact/hooks";
+import type { ComponentType } from "preact";
+import { lazy, Suspense } from "preact/compat";
+import { useEffect, useRef } from "preact/hooks";
 import { Link } from "wouter-preact";
-import { api, read } from "../../api.ts";
-import { duration, progressOf } from "../../format.ts";
-import { t } from "../../i18n.ts";
-import { useChanges } from "../../live.ts";
-import type { Board as Answer } from "../../types.ts";
-import { Icon } from "../../ui/icon.tsx";
-import { Ago, Empty, Meter, Segments, Skeleton, statusText, Trouble } from "../../ui/parts.tsx";
-import { Usage } from "./usage.tsx";
+import { type Text, t } from "../../i18n.ts";
+import { Empty, Skeleton } from "../../ui/parts.tsx";
 
-type Running = Answer["running"][number];
+/** The parts of the board, each with an address of its own and fetched when it is looked at. */
+const parts = [
+  ["now", "Now", lazy(() => import("./now.tsx").then((page) => page.Now))],
+  ["queue", "Queue", lazy(() => import("./queue.tsx").then((page) => page.Queue))],
+  ["boxes", "Boxes", lazy(() => import("./boxes.tsx").then((page) => page.Boxes))],
+  ["money", "Money", lazy(() => import("./money.tsx").then((page) => page.Money))],
+  ["storage", "Storage", lazy(() => import("./storage.tsx").then((page) => page.Storage))],
+  ["alerts", "Alerts", lazy(() => import("./alerts.tsx").then((page) => page.Alerts))],
+  ["usage", "Use", lazy(() => import("./usage.tsx").then((page) => page.Usage))],
+] as const satisfies readonly (readonly [string, Text, ComponentType])[];
 
 /** What is going on, at a glance. */
-export function Board() {
-  useChanges();
-  const [by, setBy] = useState<"hostname" | "user">("hostname");
-  const { data, error, refetch } = useQuery({
-    queryKey: ["board"],
-    meta: { live: true },
-    placeholderData: keepPreviousData,
-    queryFn: () => read(api.board.$get()),
-  });
-  if (error && !data)
-    return (
-      <div class="page">
-        <Trouble error={error} again={() => void refetch()} />
-      </div>
-    );
-  if (!data)
-    return (
-      <div class="page">
-        <Skeleton lines={10} />
-      </div>
-    );
-  const figures = [
-    [t("Running"), data.running.length, "running", "/runs?status=running"],
-    [t("Waiting"), data.waiting.length, "pending", "/runs?status=pending"],
-    [t("Failed in 24 hours"), data.failed.length, "failed", "/runs?status=failed"],
-    [t("Succeeded in 24 hours"), data.succeeded, "success", "/runs?status=success"],
-  ] as const;
-  const groups = Map.groupBy(data.running, (run) => run[by] ?? "");
+export function Board({ part = "now" }: { part?: string }) {
+  const tabs = useRef<HTMLElement>(null);
+  // On a phone not all of them fit beside each other.
+  useEffect(() => {
+    tabs.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+  }, [part]);
+  const Part = parts.find(([name]) => name === part)?.[2];
   return (
     <div class="page">
       <div class="page-head">
         <h1 class="grow">{t("Board")}</h1>
       </div>
-      <ul class="tiles">
-        {figures.map(([name, count, status, href]) => (
-          <li key={status}>
-            <Link href={href} class={`panel tile ${count ? status : "none"}`}>
-              <span class="row muted">
-                <span class={`dot ${status}`} />
-                {name}
-              </span>
-              <b>{count >= 100 ? "100+" : count}</b>
-            </Link>
-          </li>
+      <nav class="tabs" ref={tabs} aria-label={t("Board")}>
+        {parts.map(([name, text]) => (
+          <Link
+            key={name}
+            href={name === "now" ? "/board" : `/board/${name}`}
+            aria-current={part === name ? "page" : undefined}
+          >
+            {t(text)}
+          </Link>
         ))}
-      </ul>
-      <section class="panel" aria-label={t("Running")}>
-        <header class="wrap">
-          <h2 class="grow">{t("What runs")}</h2>
-          <Segments
-            label={t("Arranged by")}
-            value={by}
-            choose={setBy}
-            options={[
-              ["hostname", t("By box")],
-              ["user", t("By user")],
-            ]}
-          />
-        </header>
-        {data.running.length === 0 ? (
-          <Empty icon="play" title={t("Nothing runs")}>
-            <p>{t("Runs appear here as soon as a box reports.")}</p>
-          </Empty>
-        ) : (
-          <div class="lanes">
-            {[...groups].map(([name, runs]) => (
-              <div key={name} class="lane">
-                <h3 class="row">
-                  <Icon name={by === "user" ? "user" : "box"} />
-                  <span class="clip">{name || t("unknown")}</span>
-                  <span class="faint clip">{by === "hostname" && runs[0]?.gpu_info}</span>
-                </h3>
-                <ul class="stack">
-                  {runs.map((run) => (
-                    <RunCard
-                      key={run.id}
-                      run={run}
-                      aside={by === "user" ? run.hostname : run.user}
-                    />
-                  ))}
-                </ul>
-              </div>
-            ))}
-          </div>
-        )}
-      </section>
-      <div class="board-columns">
-        <section class="panel" aria-label={t("Failures")}>
-          <header>
-            <h2 class="grow">{t("Failed in 24 hours")}</h2>
-          </header>
-          {data.failed.length === 0 ? (
-            <Empty icon="check" title={t("Nothing failed")} />
-          ) : (
-            <ul class="failures">
-              {data.failed.map((run) => (
-                <li key={run.id}>
-                  <details>
-                    <summary>
-                      <Icon name="right" />
-                      <span class="grow">
-                        <span class="row">
-                          <b class="clip">{run.task_name}</b>
-                          <span class="badge failed">
-                            {statusText("failed", run.failure_reason)}
-                          </span>
-                        </span>
-                        <span class="muted clip failure-text">{run.error_message}</span>
-                      </span>
-                      <span class="faint">
-                        <Ago at={run.finished_at} />
-                      </span>
-                    </summary>
-                    <pre class="code inline tail">{run.tail || t("Its console said nothing.")}</pre>
-                    <p>
-                      <Link class="button small" href={`/runs/${run.id}`}>
-                        {t("Open the run")}
-                      </Link>
-                    </p>
-                  </details>
-                </li>
-              ))}
-            </ul>
-          )}
-        </section>
-        <section class="panel" aria-label={t("Waiting")}>
-          <header>
-            <h2 class="grow">{t("What waits")}</h2>
-          </header>
-          {data.waiting.length === 0 ? (
-            <Empty icon="runs" title={t("Nothing waits")} />
-          ) : (
-            <ul class="waiting">
-              {data.waiting.map((run) => (
-                <li key={run.id} class="row">
-                  <span class="dot pending" />
-                  <Link class="grow clip" href={`/runs/${run.id}`}>
-                    {run.task_name}
-                  </Link>
-                  <span class="muted clip">{run.user}</span>
-                </li>
-              ))}
-            </ul>
-          )}
-        </section>
-      </div>
-      <Usage />
+      </nav>
+      {Part ? (
+        <Suspense fallback={<Skeleton lines={8} />}>
+          <Part />
+        </Suspense>
+      ) : (
+        <Empty icon="search" title={t("There is no such page")} />
+      )}
     </div>
-  );
-}
-
-function RunCard({ run, aside }: { run: Running; aside: string | null }) {
-  const progress = progressOf(run);
-  return (
-    <li class="run-card">
-      <span class="row">
-        <span class="dot running" />
-        <Link class="grow clip" href={`/runs/${run.id}`}>
-          {run.task_name}
-        </Link>
-        <span class="faint clip">{aside}</span>
-      </span>
-      {progress && <Meter share={progress.share} kind="running" label={t("Progress")} />}
-      <span class="row faint">
-        <span>{progress ? `${Math.floor(progress.share * 100)}%` : t("no progress reported")}</span>
-        <span class="grow" />
-        {progress?.left != null
-          ? t("about {time} left", { time: duration(progress.left) })
-          : run.heartbeat_at && <Ago at={run.heartbeat_at} />}
-      </span>
-    </li>
   );
 }

@@ -3,6 +3,7 @@ import { api, read } from "../../api.ts";
 import { bytes, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { Meter, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { kindText } from "./kinds.ts";
 
 /** What the free plans of Cloudflare Workers, Turso and R2 give; their pages have the day's word. */
 const free = {
@@ -41,13 +42,6 @@ export function Usage() {
     [t("Files"), data.bucket_bytes, free.bucketBytes, bytes],
   ];
   const most = Math.max(1, ...data.by_kind.map((kind) => kind.bytes));
-  const kindText: Record<string, string> = {
-    final: t("Final"),
-    checkpoint: t("Checkpoint"),
-    state: t("Training state"),
-    sample: t("Sample"),
-    config: t("Config"),
-  };
   return (
     <section class="panel" aria-label={t("Use")}>
       <header>
@@ -86,7 +80,7 @@ export function Usage() {
             <ol class="stack">
               {data.by_kind.map(({ kind, files, bytes: size }) => (
                 <li key={kind} class="usage-kind">
-                  <span>{kindText[kind] ?? kind}</span>
+                  <span>{kindText(kind)}</span>
                   <span class="bar" aria-hidden="true">
                     <i style={{ width: `${(size / most) * 100}%` }} />
                   </span>
@@ -98,6 +92,11 @@ export function Usage() {
           )}
         </div>
       </div>
+      <p class="body faint">
+        {data.rows_estimated
+          ? t("Rows are drawn from one request in twenty; the scheduled job's are not in them.")
+          : t("Rows are those of requests; the scheduled job's are not in them.")}
+      </p>
     </section>
   );
 }

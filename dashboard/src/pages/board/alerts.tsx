@@ -1,0 +1,201 @@
+import { keepPreviousData, useInfiniteQuery, useQueryClient } from "@tanstack/preact-query";
+import type { InferResponseType } from "hono/client";
+import { Link } from "wouter-preact";
+import { api, read } from "../../api.ts";
+import { measure, setting, whole } from "../../format.ts";
+import { type Text, t } from "../../i18n.ts";
+import { useAddress } from "../../state.ts";
+import { Ago, Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { attempt } from "../../ui/toast.tsx";
+import { useUserNames } from "../../who.ts";
+
+type Event = InferResponseType<typeof api.events.$get, 200>["items"][number];
+type Delivery = Event["deliveries"][number];
+
+/** While a message is on its way: how often it is looked whether it has arrived. */
+const ON_ITS_WAY_MS = 4_000;
+
+const kinds: Record<Event["kind"], { text: Text; badge: string }> = {
+  failed: { text: "Failed", badge: "failed" },
+  lost: { text: "Lost", badge: "failed" },
+  finished: { text: "Finished well", badge: "success" },
+  loss_diverged: { text: "Loss diverged", badge: "failed" },
+  stalled: { text: "No step any more", badge: "cancelled" },
+  new_best: { text: "New best", badge: "success" },
+  approval_requested: { text: "Waits for approval", badge: "cancelled" },
+  released: { text: "Released", badge: "success" },
+  box_idle: { text: "Paid box idle", badge: "cancelled" },
+};
+
+const states: Record<Delivery["state"], { text: Text; badge: string }> = {
+  waiting: { text: "on its way", badge: "pending" },
+  delivered: { text: "delivered", badge: "success" },
+  dead: { text: "given up", badge: "failed" },
+};
+
+/** What happened that was worth telling, to whom it was told, and whether that worked. */
+export function Alerts() {
+  const { params, change } = useAddress();
+  const undelivered = params.get("show") === "undelivered";
+  const client = useQueryClient();
+  const names = useUserNames();
+  const events = useInfiniteQuery({
+    queryKey: ["events", undelivered],
+    meta: { live: true },
+    placeholderData: keepPreviousData,
+    initialPageParam: "",
+    getNextPageParam: (last: { next_cursor: string | null }) => last.next_cursor,
+    queryFn: ({ pageParam }) =>
+      read(
+        api.events.$get({
+          query: {
+            limit: "50",
+            ...(undelivered && { undelivered: "true" }),
+            ...(pageParam && { cursor: pageParam }),
+          },
+        }),
+      ),
+    refetchInterval: ({ state }) =>
+      state.data?.pages.some((page) =>
+        page.items.some((event) => event.deliveries.some((one) => one.state === "waiting")),
+      )
+        ? ON_ITS_WAY_MS
+        : false,
+  });
+  const redeliver = (id: number) =>
+    attempt(async () => {
+      await read(api.deliveries[":id"].redeliver.$post({ param: { id: String(id) } }));
+      await client.invalidateQueries({ queryKey: ["events"] });
+    }, t("It is sent again"));
+  const items = events.data?.pages.flatMap((page) => page.items);
+  return (
+    <section class="panel" aria-label={t("Alerts")}>
+      <header class="wrap">
+        <h2 class="grow">{t("What happened, and who was told")}</h2>
+        <Segments
+          label={t("Which")}
+          value={undelivered ? "undelivered" : "all"}
+          choose={(next) => change({ show: next === "undelivered" ? next : null })}
+          options={[
+            ["all", t("All")],
+            ["undelivered", t("Not delivered")],
+          ]}
+        />
+        <Link class="button small" href="/settings/webhooks">
+          {t("Webhooks")}
+        </Link>
+      </header>
+      {events.error && !items ? (
+        <Trouble error={events.error} again={() => void events.refetch()} />
+      ) : !items ? (
+        <div class="body">
+          <Skeleton lines={8} />
+        </div>
+      ) : items.length === 0 ? (
+        <Empty
+          icon={undelivered ? "check" : "bell"}
+          title={undelivered ? t("All that was sent has arrived") : t("Nothing to tell yet")}
+        >
+          <p>
+            {undelivered
+              ? t("What a receiver did not take stands here, and can be sent again.")
+              : t(
+                  "Failed, lost and finished runs, new bests and idle boxes stand here. A webhook sends them where you are.",
+                )}
+          </p>
+        </Empty>
+      ) : (
+        <ul class="events">
+          {items.map((event) => (
+            <li key={event.id}>
+              <span class="row wrap">
+                <span class={`badge ${kinds[event.kind].badge}`}>{t(kinds[event.kind].text)}</span>
+                <Subject event={event} />
+                {event.experiment_group && <span class="label">{event.experiment_group}</span>}
+                <span class="muted">
+                  {event.user_id === null ? "" : (names.get(event.user_id) ?? "")}
+                </span>
+                <span class="grow" />
+                <span class="faint">
+                  <Ago at={event.created_at} />
+                </span>
+              </span>
+              {event.detail && <span class="muted clip detail">{said(event.detail)}</span>}
+              {event.deliveries.length > 0 && (
+                <ul class="deliveries">
+                  {event.deliveries.map((one) => (
+                    <li key={one.id} class="row wrap">
+                      <span class={`badge ${states[one.state].badge}`}>
+                        {t(states[one.state].text)}
+                      </span>
+                      <span>{one.webhook}</span>
+                      {one.error && one.state !== "delivered" && (
+                        <span class="bad-text">{one.error}</span>
+                      )}
+                      <span class="faint">
+                        {one.state === "delivered" ? (
+                          <Ago at={one.delivered_at} />
+                        ) : (
+                          t("{n} tries", { n: whole(one.attempts) })
+                        )}
+                      </span>
+                      {one.state === "dead" && (
+                        <button
+                          type="button"
+                          class="button small"
+                          aria-label={t("Send again: {name} to {webhook}", {
+                            name: event.name,
+                            webhook: one.webhook,
+                          })}
+                          onClick={() => redeliver(one.id)}
+                        >
+                          {t("Send again")}
+                        </button>
+                      )}
+                    </li>
+                  ))}
+                </ul>
+              )}
+            </li>
+          ))}
+        </ul>
+      )}
+      {events.hasNextPage && (
+        <div class="body">
+          <button
+            type="button"
+            class="button small"
+            disabled={events.isFetchingNextPage}
+            onClick={() => void events.fetchNextPage()}
+          >
+            {t("Show more")}
+          </button>
+        </div>
+      )}
+    </section>
+  );
+}
+
+/** The run, model or box that it is about. */
+function Subject({ event }: { event: Event }) {
+  const href = {
+    task: `/runs/${event.subject_id}`,
+    model: `/models/${encodeURIComponent(event.name)}`,
+    box: "/board/boxes",
+  }[event.subject];
+  return (
+    <Link class="clip" href={href}>
+      {event.name}
+    </Link>
+  );
+}
+
+/** An event's particulars on a line. */
+const said = (detail: Record<string, unknown>) =>
+  Object.entries(detail)
+    .filter(([, value]) => value !== null && value !== "")
+    .map(
+      ([name, value]) =>
+        `${name.replaceAll("_", " ")}: ${typeof value === "number" && !Number.isInteger(value) ? measure(value) : setting(value)}`,
+    )
+    .join(" · ");

@@ -1,0 +1,243 @@
+import { keepPreviousData, useQuery } from "@tanstack/preact-query";
+import { Link } from "wouter-preact";
+import { api, Problem, read } from "../../api.ts";
+import { dateOnly, duration, money, whole } from "../../format.ts";
+import { type Text, t } from "../../i18n.ts";
+import { useAddress } from "../../state.ts";
+import { Icon } from "../../ui/icon.tsx";
+import { Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { FilterBox } from "../runs/filter-box.tsx";
+import { Parts } from "./bars.tsx";
+import { runsWhere } from "./where.ts";
+
+const groupings = {
+  group: { field: "experiment_group", text: "By group" },
+  user: { field: "user", text: "By user" },
+  box: { field: "node_info.hostname", text: "By box" },
+  gpu: { field: "gpu_info", text: "By GPU" },
+  week: { field: "week(created_at)", text: "By week" },
+} as const satisfies Record<string, { field: string; text: Text }>;
+type Grouping = keyof typeof groupings;
+const isGrouping = (name: string | null): name is Grouping =>
+  name !== null && Object.hasOwn(groupings, name);
+
+const periods = [
+  ["7", "7 days"],
+  ["30", "30 days"],
+  ["90", "90 days"],
+  ["all", "All"],
+] as const satisfies readonly (readonly [string, Text])[];
+
+const SELECT = "count,count(cost),sum(cost),sum(total_duration_sec)";
+const MOST_GROUPS = 200;
+
+type Sum = { runs: number; priced: number; cost: number; failed: number; seconds: number };
+const nothing = (): Sum => ({ runs: 0, priced: 0, cost: 0, failed: 0, seconds: 0 });
+
+type Item = { group: Record<string, unknown>; values: Record<string, unknown> };
+
+/** Adds what the service says of runs of one status. */
+function add(sum: Sum, { group, values }: Item) {
+  const of = (name: string) => Number(values[name] ?? 0);
+  sum.runs += of("count");
+  sum.priced += of("count(cost)");
+  sum.cost += of("sum(cost)");
+  sum.seconds += of("sum(total_duration_sec)");
+  if (group.status === "failed") sum.failed += of("sum(cost)");
+  return sum;
+}
+
+/** What runs have cost: by whom, for what, on which box and when. */
+export function Money() {
+  const { params, change } = useAddress();
+  const filter = params.get("filter") ?? "";
+  const asked = params.get("by");
+  const by: Grouping = isGrouping(asked) ? asked : "group";
+  const { field } = groupings[by];
+  const period = periods.find(([name]) => name === params.get("days"))?.[0] ?? "30";
+  const since = new Date(Date.now() - Number(period) * 86_400_000);
+  const from = period === "all" ? "" : `created_at >= '${since.toISOString().slice(0, 10)}'`;
+  const choice = [from, filter && `(${filter})`].filter((part) => part !== "").join(" and ");
+  // Sums read every run they are about, so they are not asked again at each change.
+  const sums = (group_by: string) => ({
+    queryKey: ["money", choice, group_by],
+    staleTime: 60_000,
+    placeholderData: keepPreviousData,
+    queryFn: () =>
+      read(
+        api.stats.tasks.$get({
+          query: {
+            group_by,
+            select: SELECT,
+            order_by: "-sum(cost)",
+            limit: String(MOST_GROUPS),
+            ...(choice && { filter: choice }),
+          },
+        }),
+      ),
+  });
+  const all = useQuery(sums("status"));
+  const split = useQuery(sums(`${field},status`));
+  const error = all.error ?? split.error;
+  const ahead = choice.length - filter.length - (filter ? 1 : 0);
+  const refused =
+    error instanceof Problem && error.status === 422
+      ? {
+          message: error.message,
+          ...(error.position !== undefined && { position: error.position - ahead }),
+        }
+      : null;
+  const total = all.data?.items.reduce(add, nothing());
+  const groups = new Map<string | null, Sum>();
+  for (const item of split.data?.items ?? []) {
+    const value = item.group[field];
+    const key = value === null || value === undefined ? null : String(value);
+    groups.set(key, add(groups.get(key) ?? nothing(), item));
+  }
+  const rows = [...groups].sort(([a, x], [b, y]) =>
+    by === "week" ? (b ?? "").localeCompare(a ?? "") : y.cost - x.cost || y.runs - x.runs,
+  );
+  const most = Math.max(...rows.map(([, sum]) => sum.cost), 0);
+  const tiles = total && [
+    [t("In all"), money(total.cost)],
+    [t("Of failed runs"), money(total.failed)],
+    [t("Runs"), whole(total.runs)],
+    [t("Time"), duration(total.seconds)],
+  ];
+  const names: Record<Grouping, string> = {
+    group: t("Group"),
+    user: t("User"),
+    box: t("Box"),
+    gpu: t("GPU"),
+    week: t("Week"),
+  };
+  return (
+    <>
+      <div class="row wrap">
+        <Segments
+          label={t("Arranged by")}
+          value={by}
+          choose={(next) => change({ by: next })}
+          options={Object.entries(groupings).map(
+            ([name, { text }]) => [isGrouping(name) ? name : "group", t(text)] as const,
+          )}
+        />
+        <span class="grow" />
+        <Segments
+          label={t("Registered within")}
+          value={period}
+          choose={(next) => change({ days: next })}
+          options={periods.map(([name, text]) => [name, t(text)] as const)}
+        />
+      </div>
+      <FilterBox
+        value={filter}
+        apply={(next) => change({ filter: next }, { push: true })}
+        refused={refused}
+        seen={{}}
+      />
+      {error && !refused ? (
+        <Trouble error={error} again={() => void Promise.all([all.refetch(), split.refetch()])} />
+      ) : !tiles || !total || !split.data ? (
+        !error && <Skeleton lines={8} />
+      ) : total.runs === 0 ? (
+        <Empty icon="runs" title={t("No run fits")}>
+          <p>{t("Nothing matches. Loosen the filter, or look further back.")}</p>
+        </Empty>
+      ) : (
+        <>
+          <ul class="tiles">
+            {tiles.map(([name, value]) => (
+              <li key={name} class="panel tile">
+                <span class="muted">{name}</span>
+                <b>{value}</b>
+              </li>
+            ))}
+          </ul>
+          {total.priced < total.runs && (
+            <div class="note">
+              <Icon name="info" />
+              <div>
+                <p>
+                  {total.priced === 0
+                    ? t("No cost is known of these runs.")
+                    : t("Of {n} of these runs no cost is known; they count as nothing.", {
+                        n: whole(total.runs - total.priced),
+                      })}
+                </p>
+                <p class="muted">
+                  {t(
+                    "Runs that go on count when they end. A price is given where a box is enrolled, by --hourly-price 0.44 of `ledger.py run` and `agent`, or by LEDGER_HOURLY_PRICE on the box.",
+                  )}
+                </p>
+              </div>
+            </div>
+          )}
+          <section class="panel">
+            <header class="wrap">
+              <h2 class="grow">{t("Cost")}</h2>
+              <span class="legend">
+                <span class="row">
+                  <span class="swatch-of success" /> {t("of other runs")}
+                </span>
+                <span class="row">
+                  <span class="swatch-of failed" /> {t("of failed runs")}
+                </span>
+              </span>
+            </header>
+            <Scroll label={t("Cost")}>
+              <table class="plain">
+                <thead>
+                  <tr>
+                    <th>{names[by]}</th>
+                    <th class="number">{t("Runs")}</th>
+                    <th class="number wide-only">{t("Time")}</th>
+                    <th class="number">{t("Cost")}</th>
+                    <th class="number wide-only">{t("Of failed runs")}</th>
+                    <th class="bar-cell wide-only">
+                      <span class="visually-hidden">{t("Share")}</span>
+                    </th>
+                  </tr>
+                </thead>
+                <tbody>
+                  {rows.map(([key, sum]) => (
+                    <tr key={key ?? ""}>
+                      <td>
+                        {by === "week" && key ? (
+                          t("from {day}", { day: dateOnly(key) })
+                        ) : (
+                          <Link href={runsWhere(field, key)}>{key ?? t("unknown")}</Link>
+                        )}
+                      </td>
+                      <td class="number">{whole(sum.runs)}</td>
+                      <td class="number wide-only">{duration(sum.seconds)}</td>
+                      <td class="number">
+                        {sum.priced === 0 ? <span class="faint">–</span> : <b>{money(sum.cost)}</b>}
+                      </td>
+                      <td class="number wide-only">{sum.failed > 0 ? money(sum.failed) : ""}</td>
+                      <td class="bar-cell wide-only">
+                        <Parts
+                          of={most}
+                          parts={[
+                            ["success", sum.cost - sum.failed],
+                            ["failed", sum.failed],
+                          ]}
+                        />
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </Scroll>
+          </section>
+          <p class="faint">
+            {split.data.next_cursor && `${t("The costliest are shown.")} `}
+            {!split.data.complete &&
+              `${t("The newest {n} runs were looked at.", { n: whole(split.data.scanned) })} `}
+            {by === "box" && t("A run counts for the machine of its last attempt.")}
+          </p>
+        </>
+      )}
+    </>
+  );
+}

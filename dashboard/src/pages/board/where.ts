@@ -1,0 +1,5 @@
+/** The address of the runs whose field has this value, or has none. */
+export const runsWhere = (field: string, value: string | null) =>
+  `/runs?filter=${encodeURIComponent(
+    value === null ? `${field} is null` : `${field} = '${value.replaceAll("'", "''")}'`,
+  )}`;
