@@ -38,6 +38,7 @@ await main(async () => {
       use: "/board/usage",
       leaderboard: "/leaderboard",
       models: "/models",
+      model: "/models/watercolor-landscapes",
       settings: "/settings/keys",
       "first-run": "/settings/first-run",
     };

@@ -216,7 +216,7 @@ describe.skipIf(!chromiumPath())("the models' pages", () => {
     await as("carla", async (page) => {
       await step(page, 3, "Retire", "licence");
       await version(page, 3).getByText("Retired").first().waitFor();
-      await page.getByText("No alias yet").waitFor();
+      await page.getByText("No alias yet:").waitFor();
       expect((await history(page))[0]?.slice(0, 3)).toEqual(["production", "3 → removed", "carla"]);
     });
     expect((await stack.api(`/api/models/${name}`)).aliases).toEqual({});

@@ -235,8 +235,8 @@ export const zh = {
   "Shift and the arrow keys move the column.": "按 Shift 加方向键移动该列。",
   Alias: "别名",
   Aliases: "别名",
-  "An alias names the version to use. Releasing one sets production.":
-    "别名指向要使用的版本。发布一个版本会设置 production。",
+  "No alias yet: it names the version to use. Releasing one sets production.":
+    "还没有别名：别名指向要使用的版本。发布一个版本会设置 production。",
   By: "操作者",
   "Earlier ones": "更早的记录",
   "History of the aliases": "别名历史",
@@ -252,7 +252,6 @@ export const zh = {
   "Roll back": "回退",
   "New alias": "新别名",
   "No alias was set or moved yet.": "尚未设置或移动过别名。",
-  "No alias yet": "还没有别名",
   "No other version may carry it: it takes an approved one.":
     "没有其他版本可用：它只能指向已批准的版本。",
   Submitted: "提交于",

@@ -5,7 +5,7 @@ import { t } from "../../i18n.ts";
 import type { Alias, Model, ModelVersion } from "../../types.ts";
 import { Ask, Choice, Loaded, LongField, RowButton, Table, TextField } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Ago, Empty } from "../../ui/parts.tsx";
+import { Ago } from "../../ui/parts.tsx";
 import { toast } from "../../ui/toast.tsx";
 import { useWho } from "../../who.ts";
 import { isProtected, mayMove, refreshModels, stateTexts } from "./states.ts";
@@ -37,9 +37,9 @@ export function Aliases({ model, versions }: { model: Model; versions: ModelVers
       <Loaded query={aliases} lines={2}>
         {({ aliases: items }) =>
           items.length === 0 ? (
-            <Empty icon="models" title={t("No alias yet")}>
-              <p>{t("An alias names the version to use. Releasing one sets production.")}</p>
-            </Empty>
+            <p class="body muted">
+              {t("No alias yet: it names the version to use. Releasing one sets production.")}
+            </p>
           ) : (
             <Table
               label={t("Table of aliases")}

@@ -45,6 +45,7 @@ export function Provenance({ version }: { version: ModelVersion }) {
           <Fact name={t("GPU")}>{said(task, "gpu_info")}</Fact>
           <Fact name={t("Figures")}>
             {Object.entries(metrics)
+              .filter(([name]) => !name.startsWith("gpu."))
               .slice(0, 6)
               .map(([name, { last, min }]) =>
                 t("{metric}: last {last}, lowest {low}", {

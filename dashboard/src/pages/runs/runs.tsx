@@ -154,7 +154,7 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
     <div class={`runs ${selected.size ? "with-overlay" : ""}`}>
       <header class="runs-bar">
         <h1 class="visually-hidden">{t("Runs")}</h1>
-        <div class="row">
+        <div class="row wrap filter-row">
           <FilterBox
             value={asked.filter}
             apply={(filter) => change({ filter }, { push: true })}
