@@ -573,6 +573,8 @@ export const zh = {
   "Labels that a box must offer, with commas between": "机器必须提供的标签，用逗号分隔",
   "Least GPU memory in GB": "最低显存（GB）",
   "Show more": "显示更多",
+  "Machines that use an ordinary key stand under Now, while they run something.":
+    "使用普通密钥的机器在运行训练时显示于“当前”。",
   "also revoked ones": "包含已吊销的",
   "Enrol a box": "登记机器",
   "No boxes are enrolled": "还没有登记机器",

@@ -60,7 +60,9 @@ export function Boxes() {
           />
           {t("also revoked ones")}
         </label>
-        <span class="grow" />
+        <span class="muted grow">
+          {t("Machines that use an ordinary key stand under Now, while they run something.")}
+        </span>
         {may && (
           <button type="button" class="button primary small" onClick={() => setEnrolling(true)}>
             <Icon name="plus" />

@@ -8,7 +8,7 @@ import type { InferResponseType } from "hono/client";
 import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { api, read } from "../../api.ts";
-import { dateTime, measure, money, whole } from "../../format.ts";
+import { dateTime, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useStanding } from "../../live.ts";
 import { useAddress } from "../../state.ts";
@@ -16,13 +16,10 @@ import { Icon } from "../../ui/icon.tsx";
 import { Ago, Dialog, Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { useWho } from "../../who.ts";
-import { silent } from "./silent.ts";
-import { runsWhere } from "./where.ts";
+import { Groups } from "./groups.tsx";
+import { Asks, Fit, type Lanes, LanesPanel } from "./lanes.tsx";
 
 type Waiting = InferResponseType<typeof api.queue.$get, 200>["items"][number];
-type Lanes = InferResponseType<typeof api.queue.lanes.$get, 200>;
-type Lane = Lanes["items"][number];
-type Group = InferResponseType<typeof api.queue.groups.$get, 200>["items"][number];
 
 const PAGE = 100;
 
@@ -193,21 +190,6 @@ export function Queue() {
   );
 }
 
-/** Labels and memory that a task asks of a box. */
-export function Asks({ labels, memory }: { labels: string[]; memory: number }) {
-  if (labels.length === 0 && memory === 0) return <span class="faint">{t("any box")}</span>;
-  return (
-    <span class="labels">
-      {labels.map((label) => (
-        <span key={label} class="label">
-          {label}
-        </span>
-      ))}
-      {memory > 0 && <span class="label">≥ {memory} GB</span>}
-    </span>
-  );
-}
-
 const same = (a: string[], b: string[]) => a.length === b.length && a.every((x, n) => x === b[n]);
 
 function Why(props: {
@@ -254,166 +236,6 @@ function Why(props: {
       same(one.labels, item.labels),
   );
   return lane && lanes ? <Fit lane={lane} lanes={lanes} /> : <span>{t("ready")}</span>;
-}
-
-/** Which boxes may take what is ready, or what none of them has. */
-function Fit({ lane, lanes }: { lane: Lane; lanes: Lanes }) {
-  const fitting = lanes.boxes.filter(({ id }) => lane.boxes.includes(id));
-  const live = fitting.filter((box) => !silent(box.last_seen_at));
-  const named = (boxes: typeof fitting) =>
-    boxes
-      .slice(0, 3)
-      .map(({ name }) => name)
-      .join(", ") + (boxes.length > 3 ? ", …" : "");
-  const idle = live.filter((box) => !box.busy);
-  if (idle.length > 0)
-    return <span>{t("ready: {boxes} may take it next", { boxes: named(idle) })}</span>;
-  if (live.length > 0)
-    return <span>{t("{boxes} fit, and are at work", { boxes: named(live) })}</span>;
-  const [newest] = fitting;
-  if (newest)
-    return (
-      <span class="bad-text">
-        {t("{boxes} would fit, but are silent", { boxes: named(fitting) })} (
-        <Ago at={newest.last_seen_at} />)
-      </span>
-    );
-  const lacking =
-    lane.missing_labels.length > 0
-      ? t("no enrolled box offers {labels}", { labels: lane.missing_labels.join(", ") })
-      : lane.short_of_memory && lane.min_gpu_memory_gb > 0
-        ? t("no enrolled box has {n} GB of GPU memory", { n: lane.min_gpu_memory_gb })
-        : lane.short_of_memory
-          ? t("no enrolled box runs this user's tasks")
-          : t("no enrolled box has all of that together");
-  return <span class="bad-text">{lacking}</span>;
-}
-
-/** Tasks that ask the same, by user, in the order of their turn. */
-function LanesPanel(props: { lanes: Lanes | undefined; error: unknown; again: () => void }) {
-  const { lanes } = props;
-  if (props.error && !lanes) return <Trouble error={props.error} again={props.again} />;
-  if (!lanes || lanes.items.length === 0) return null;
-  return (
-    <section class="panel">
-      <header class="wrap">
-        <h2>{t("Whose turn it is")}</h2>
-        <span class="muted grow">
-          {t(
-            "The user with the fewest running first. Agents with an ordinary key are not known here.",
-          )}
-        </span>
-        <Link class="button small" href="/board/boxes">
-          {t("To the boxes")}
-        </Link>
-      </header>
-      <Scroll label={t("Whose turn it is")}>
-        <table class="plain">
-          <thead>
-            <tr>
-              <th>{t("User")}</th>
-              <th class="number">{t("Running")}</th>
-              <th>{t("Asks for")}</th>
-              <th class="number">{t("Ready")}</th>
-              <th class="wide-only">{t("First of them")}</th>
-              <th>{t("Boxes")}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {lanes.items.map((lane) => (
-              <tr key={`${lane.user_id} ${lane.min_gpu_memory_gb} ${lane.labels.join()}`}>
-                <td>{lane.user}</td>
-                <td class="number">{whole(lane.running)}</td>
-                <td>
-                  <Asks labels={lane.labels} memory={lane.min_gpu_memory_gb} />
-                </td>
-                <td class="number">{whole(lane.ready)}</td>
-                <td class="wide-only">
-                  <Link href={`/runs/${lane.head_task}`}>{lane.head_task}</Link>
-                </td>
-                <td>
-                  <Fit lane={lane} lanes={lanes} />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
-    </section>
-  );
-}
-
-const shares = ["success", "failed", "cancelled", "running", "waiting"] as const;
-const shareTexts: Record<(typeof shares)[number], Text> = {
-  success: "Success",
-  failed: "Failed",
-  cancelled: "Cancelled",
-  running: "Running",
-  waiting: "Waiting",
-};
-
-/** How far sweeps and other groups of queued runs are. */
-function Groups({ standing }: { standing: string | null }) {
-  const { data, error, refetch } = useQuery({
-    queryKey: ["groups", standing],
-    enabled: standing !== null,
-    placeholderData: keepPreviousData,
-    queryFn: () => read(api.queue.groups.$get()),
-  });
-  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
-  if (!data || data.items.length === 0) return null;
-  return (
-    <section class="panel" aria-label={t("Sweeps and groups")}>
-      <header class="wrap">
-        <h2 class="grow">{t("Sweeps and groups")}</h2>
-        {!data.complete && (
-          <span class="muted">{t("There are more; the newest are counted.")}</span>
-        )}
-      </header>
-      <ul class="groups">
-        {data.items.map((group) => (
-          <GroupRow key={group.experiment_group} group={group} />
-        ))}
-      </ul>
-    </section>
-  );
-}
-
-function GroupRow({ group }: { group: Group }) {
-  const ended = group.success + group.failed + group.cancelled;
-  const counts = shares.filter((name) => group[name] > 0);
-  return (
-    <li>
-      <span class="row wrap">
-        <Link class="grow clip" href={runsWhere("experiment_group", group.experiment_group)}>
-          {group.experiment_group}
-        </Link>
-        <span class="muted">
-          {t("{n} of {all} ended", { n: whole(ended), all: whole(group.total) })}
-        </span>
-        {group.best_loss !== null && (
-          <span class="muted">{t("best loss {loss}", { loss: measure(group.best_loss) })}</span>
-        )}
-        {group.cost !== null && (
-          <span class="muted">{t("cost {cost}", { cost: money(group.cost) })}</span>
-        )}
-      </span>
-      <span
-        class="stacked"
-        role="img"
-        aria-label={counts.map((name) => `${t(shareTexts[name])}: ${group[name]}`).join(", ")}
-      >
-        {counts.map((name) => (
-          <i
-            key={name}
-            class={name}
-            style={{ flexGrow: group[name] }}
-            title={`${t(shareTexts[name])}: ${group[name]}`}
-          />
-        ))}
-      </span>
-    </li>
-  );
 }
 
 /** Changes what decides when and where a waiting run is pulled. */

@@ -1,0 +1,112 @@
+import type { InferResponseType } from "hono/client";
+import { Link } from "wouter-preact";
+import type { api } from "../../api.ts";
+import { whole } from "../../format.ts";
+import { t } from "../../i18n.ts";
+import { Ago, Scroll, Trouble } from "../../ui/parts.tsx";
+import { silent } from "./silent.ts";
+
+export type Lanes = InferResponseType<typeof api.queue.lanes.$get, 200>;
+type Lane = Lanes["items"][number];
+
+/** Labels and memory that a task asks of a box. */
+export function Asks({ labels, memory }: { labels: string[]; memory: number }) {
+  if (labels.length === 0 && memory === 0) return <span class="faint">{t("any box")}</span>;
+  return (
+    <span class="labels">
+      {labels.map((label) => (
+        <span key={label} class="label">
+          {label}
+        </span>
+      ))}
+      {memory > 0 && <span class="label">≥ {memory} GB</span>}
+    </span>
+  );
+}
+
+/** Which boxes may take what is ready, or what none of them has. */
+export function Fit({ lane, lanes }: { lane: Lane; lanes: Lanes }) {
+  const fitting = lanes.boxes.filter(({ id }) => lane.boxes.includes(id));
+  const live = fitting.filter((box) => !silent(box.last_seen_at));
+  const named = (boxes: typeof fitting) =>
+    boxes
+      .slice(0, 3)
+      .map(({ name }) => name)
+      .join(", ") + (boxes.length > 3 ? ", …" : "");
+  const idle = live.filter((box) => !box.busy);
+  if (idle.length > 0)
+    return <span>{t("ready: {boxes} may take it next", { boxes: named(idle) })}</span>;
+  if (live.length > 0)
+    return <span>{t("{boxes} fit, and are at work", { boxes: named(live) })}</span>;
+  const [newest] = fitting;
+  if (newest)
+    return (
+      <span class="bad-text">
+        {t("{boxes} would fit, but are silent", { boxes: named(fitting) })} (
+        <Ago at={newest.last_seen_at} />)
+      </span>
+    );
+  const lacking =
+    lane.missing_labels.length > 0
+      ? t("no enrolled box offers {labels}", { labels: lane.missing_labels.join(", ") })
+      : lane.short_of_memory && lane.min_gpu_memory_gb > 0
+        ? t("no enrolled box has {n} GB of GPU memory", { n: lane.min_gpu_memory_gb })
+        : lane.short_of_memory
+          ? t("no enrolled box runs this user's tasks")
+          : t("no enrolled box has all of that together");
+  return <span class="bad-text">{lacking}</span>;
+}
+
+/** Tasks that ask the same, by user, in the order of their turn. */
+export function LanesPanel(props: { lanes: Lanes | undefined; error: unknown; again: () => void }) {
+  const { lanes } = props;
+  if (props.error && !lanes) return <Trouble error={props.error} again={props.again} />;
+  if (!lanes || lanes.items.length === 0) return null;
+  return (
+    <section class="panel">
+      <header class="wrap">
+        <h2>{t("Whose turn it is")}</h2>
+        <span class="muted grow">
+          {t(
+            "The user with the fewest running first. Agents with an ordinary key are not known here.",
+          )}
+        </span>
+        <Link class="button small" href="/board/boxes">
+          {t("To the boxes")}
+        </Link>
+      </header>
+      <Scroll label={t("Whose turn it is")}>
+        <table class="plain">
+          <thead>
+            <tr>
+              <th>{t("User")}</th>
+              <th class="number">{t("Running")}</th>
+              <th>{t("Asks for")}</th>
+              <th class="number">{t("Ready")}</th>
+              <th class="wide-only">{t("First of them")}</th>
+              <th>{t("Boxes")}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {lanes.items.map((lane) => (
+              <tr key={`${lane.user_id} ${lane.min_gpu_memory_gb} ${lane.labels.join()}`}>
+                <td>{lane.user}</td>
+                <td class="number">{whole(lane.running)}</td>
+                <td>
+                  <Asks labels={lane.labels} memory={lane.min_gpu_memory_gb} />
+                </td>
+                <td class="number">{whole(lane.ready)}</td>
+                <td class="wide-only">
+                  <Link href={`/runs/${lane.head_task}`}>{lane.head_task}</Link>
+                </td>
+                <td>
+                  <Fit lane={lane} lanes={lanes} />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+    </section>
+  );
+}
