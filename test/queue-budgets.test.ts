@@ -15,9 +15,9 @@ async function seed(ledger: Ledger, tasks: number, userIds: number[]) {
   await ledger.db.run(sql`
     with recursive n(i) as (select 1 union all select i + 1 from n where i < ${tasks})
     insert into training_task (user_id, task_name, registration_key, registration_hash, priority, labels,
-      min_gpu_memory_gb, max_attempts, attempt_limit, queue_waiting)
+      min_gpu_memory_gb, max_attempts, attempt_limit, queue_waiting, experiment_group)
     select case i % ${userIds.length} ${users} end, 'task ' || i, 'seed:' || i, 'h', i % 7, '["h100"]',
-      iif(i % 12 < 6, 24, 80), 3, 3, 0
+      iif(i % 12 < 6, 24, 80), 3, 3, 0, 'night'
     from n`);
 }
 
@@ -87,5 +87,11 @@ describe.each([1_000, 100_000])("with %i tasks that do not fit", (tasks) => {
       const spent = await cost(`/api/queue${query}`, { key });
       within(spent, { trips: 1, read: 160, written: 0 });
     }
+  });
+
+  it("how it stands: whose turn it is, and how far a group of all of them is", async () => {
+    within(await cost("/api/queue/lanes", { key }), { trips: 1, read: 160, written: 0 });
+    // A group is counted up to 5,000 tasks, each found by an index.
+    within(await cost("/api/queue/groups", { key }), { trips: 1, read: 12_000, written: 0 });
   });
 });

@@ -22,6 +22,9 @@ export const useWho = (): Me => useContext(WhoContext);
 export const mayWrite = (me: Me, ownerId: number) =>
   me.scopes.includes("tasks:write") && (me.role === "admin" || me.user_id === ownerId);
 
+/** The same of what names its owner: their own, an admin's all. */
+export const ownsNamed = (me: Me, owner: string) => me.role === "admin" || me.name === owner;
+
 /** Users' names by id; the first 200 of them, as one list answers. */
 export function useUserNames(): Map<number, string> {
   const users = useQuery({

@@ -5,10 +5,10 @@ import { api, done, read } from "../../api.ts";
 import { bytes, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { Icon } from "../../ui/icon.tsx";
+import { kindText } from "../../ui/kinds.ts";
 import { Ago, Dialog, Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { attempt, toast } from "../../ui/toast.tsx";
-import { useWho } from "../../who.ts";
-import { kindText } from "./kinds.ts";
+import { ownsNamed, useWho } from "../../who.ts";
 
 type Rule = InferResponseType<typeof api.storage.rules.$get, 200>["items"][number];
 type Preview = InferResponseType<(typeof api.storage.rules)[":id"]["preview"]["$get"], 200>;
@@ -38,7 +38,7 @@ export function KeepRules() {
     queryFn: () => read(api.storage.rules.$get({ query: { limit: "100" } })),
   });
   const may = me.scopes.includes("weights:write");
-  const mine = (rule: Rule) => may && (me.role === "admin" || me.name === rule.created_by);
+  const mine = (rule: Rule) => may && ownsNamed(me, rule.created_by);
   const refresh = () =>
     Promise.all(
       ["rules", "storage", "trash"].map((key) => client.invalidateQueries({ queryKey: [key] })),

@@ -8,7 +8,7 @@ import type { Board as Answer } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Ago, Empty, Meter, Segments, Skeleton, statusText, Trouble } from "../../ui/parts.tsx";
 import { attempt } from "../../ui/toast.tsx";
-import { useWho } from "../../who.ts";
+import { ownsNamed, useWho } from "../../who.ts";
 
 type Running = Answer["running"][number];
 
@@ -124,18 +124,17 @@ export function Now() {
                       <Link class="button small" href={`/runs/${run.id}`}>
                         {t("Open the run")}
                       </Link>
-                      {me.scopes.includes("tasks:write") &&
-                        (me.role === "admin" || me.name === run.user) && (
-                          <button
-                            type="button"
-                            class="button small"
-                            aria-label={t("Retry {name}", { name: run.task_name })}
-                            onClick={() => retry(run.id)}
-                          >
-                            <Icon name="again" />
-                            {t("Retry")}
-                          </button>
-                        )}
+                      {me.scopes.includes("tasks:write") && ownsNamed(me, run.user) && (
+                        <button
+                          type="button"
+                          class="button small"
+                          aria-label={t("Retry {name}", { name: run.task_name })}
+                          onClick={() => retry(run.id)}
+                        >
+                          <Icon name="again" />
+                          {t("Retry")}
+                        </button>
+                      )}
                     </p>
                   </details>
                 </li>

@@ -15,7 +15,7 @@ import { useAddress } from "../../state.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Ago, Dialog, Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { attempt } from "../../ui/toast.tsx";
-import { useWho } from "../../who.ts";
+import { ownsNamed, useWho } from "../../who.ts";
 import { Groups } from "./groups.tsx";
 import { Asks, Fit, type Lanes, LanesPanel } from "./lanes.tsx";
 
@@ -65,8 +65,7 @@ export function Queue() {
   if (queue.error && !items)
     return <Trouble error={queue.error} again={() => void queue.refetch()} />;
   if (!items) return <Skeleton lines={10} />;
-  const may = (item: Waiting) =>
-    me.scopes.includes("tasks:write") && (me.role === "admin" || me.name === item.user);
+  const may = (item: Waiting) => me.scopes.includes("tasks:write") && ownsNamed(me, item.user);
   const refresh = () =>
     Promise.all(
       ["queue", "lanes", "groups"].map((key) => client.invalidateQueries({ queryKey: [key] })),

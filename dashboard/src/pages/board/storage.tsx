@@ -4,10 +4,10 @@ import { api, read } from "../../api.ts";
 import { bytes, dateOnly, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
+import { kindText } from "../../ui/kinds.ts";
 import { Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { Parts } from "./bars.tsx";
 import { KeepRules } from "./keep-rules.tsx";
-import { kindText } from "./kinds.ts";
 import { runsWhere } from "./where.ts";
 
 const groupings = [

@@ -2,8 +2,8 @@ import { useQuery } from "@tanstack/preact-query";
 import { api, read } from "../../api.ts";
 import { bytes, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
+import { kindText } from "../../ui/kinds.ts";
 import { Meter, Skeleton, Trouble } from "../../ui/parts.tsx";
-import { kindText } from "./kinds.ts";
 
 /** What the free plans of Cloudflare Workers, Turso and R2 give; their pages have the day's word. */
 const free = {

@@ -4,15 +4,9 @@ import { bytes, setting } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { Task, Weight } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
+import { kindText } from "../../ui/kinds.ts";
 import { Ago, Copy, Empty, Scroll, Skeleton, Trouble } from "../../ui/parts.tsx";
 
-const kinds: Record<Weight["kind"], Text> = {
-  final: "Final",
-  checkpoint: "Checkpoint",
-  state: "Training state",
-  sample: "Sample",
-  config: "Config",
-};
 const checks: Record<NonNullable<Weight["verified"]>, Text> = {
   sha256: "SHA-256 checked",
   parts: "parts checked",
@@ -61,14 +55,14 @@ export function Files({ task }: { task: Task }) {
                   <span class="mono">{file.filename}</span>
                   <br />
                   <span class="muted narrow-only">
-                    {t(kinds[file.kind])} {bytes(file.size)}{" "}
+                    {kindText(file.kind)} {bytes(file.size)}{" "}
                   </span>
                   <span class="faint">
                     <code title={file.sha256}>{file.sha256.slice(0, 12)}</code>
                     {file.verified && ` · ${t(checks[file.verified])}`}
                   </span>
                 </td>
-                <td class="wide-only">{t(kinds[file.kind])}</td>
+                <td class="wide-only">{kindText(file.kind)}</td>
                 <td class="number wide-only">{setting(file.epoch)}</td>
                 <td class="number wide-only">{setting(file.step)}</td>
                 <td class="number wide-only">{bytes(file.size)}</td>

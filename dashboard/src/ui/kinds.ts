@@ -1,4 +1,4 @@
-import { type Text, t } from "../../i18n.ts";
+import { type Text, t } from "../i18n.ts";
 
 const texts: Record<string, Text> = {
   final: "Final",
