@@ -92,7 +92,7 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
         await dialog.getByRole("textbox", { name: /^Labels/ }).fill("tiny");
         await dialog.getByRole("spinbutton", { name: /^What it costs/ }).fill("3600");
         await dialog.getByRole("button", { name: "Make the line" }).click();
-        const line = (await page.getByTestId("enrol-line").textContent()) ?? "";
+        const line = (await page.getByTestId("new-key").textContent()) ?? "";
         await dialog.getByRole("button", { name: "Done" }).click();
         const [token = ""] = line.match(/enrol-[0-9a-f]+/) ?? [];
         expect(token).not.toBe("");

@@ -47,7 +47,7 @@ export function Ask(props: {
 
 type Input = Pick<
   JSX.InputHTMLAttributes<HTMLInputElement>,
-  "type" | "required" | "maxLength" | "placeholder" | "autoComplete"
+  "type" | "required" | "maxLength" | "min" | "max" | "step" | "placeholder" | "autoComplete"
 >;
 
 export const TextField = (

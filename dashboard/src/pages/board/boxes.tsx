@@ -7,18 +7,10 @@ import { duration, money, progressOf, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useChanges, useStanding } from "../../live.ts";
 import { useAddress } from "../../state.ts";
+import { Ask, Check, NewButton, RowButton } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import {
-  Ago,
-  Dialog,
-  Empty,
-  Meter,
-  Scroll,
-  Skeleton,
-  StatusBadge,
-  Trouble,
-} from "../../ui/parts.tsx";
-import { attempt } from "../../ui/toast.tsx";
+import { Ago, Empty, Meter, Scroll, Skeleton, StatusBadge, Trouble } from "../../ui/parts.tsx";
+import { toast } from "../../ui/toast.tsx";
 import { mayWrite, useUserNames, useWho } from "../../who.ts";
 import { Enrol } from "./enrol.tsx";
 import { silent } from "./silent.ts";
@@ -52,23 +44,15 @@ export function Boxes() {
   return (
     <>
       <div class="row wrap">
-        <label class="check muted">
-          <input
-            type="checkbox"
-            checked={revoked}
-            onChange={(event) => change({ revoked: event.currentTarget.checked ? "true" : null })}
-          />
-          {t("also revoked ones")}
-        </label>
+        <Check
+          label={t("also revoked ones")}
+          checked={revoked}
+          change={(checked) => change({ revoked: checked ? "true" : null })}
+        />
         <span class="muted grow">
           {t("Machines that use an ordinary key stand under Now, while they run something.")}
         </span>
-        {may && (
-          <button type="button" class="button primary small" onClick={() => setEnrolling(true)}>
-            <Icon name="plus" />
-            {t("Enrol a box")}
-          </button>
-        )}
+        {may && <NewButton label={t("Enrol a box")} make={() => setEnrolling(true)} />}
       </div>
       {error && !data ? (
         <Trouble error={error} again={() => void refetch()} />
@@ -107,35 +91,43 @@ export function Boxes() {
       )}
       {enrolling && <Enrol close={() => setEnrolling(false)} />}
       {revoking && (
-        <Confirm
+        <Ask
           title={t("Revoke {name}?", { name: revoking.name })}
-          text={t(
-            "Its key stops within 30 seconds. What it runs goes back to the queue, for another box. Stop the machine itself where you rented it.",
-          )}
-          action={t("Revoke")}
+          submit={t("Revoke")}
           close={() => setRevoking(null)}
-          work={async () => {
+          send={async () => {
             await done(api.boxes[":id"].$delete({ param: { id: String(revoking.id) } }));
+            setRevoking(null);
+            toast(t("Revoked"));
             await refresh();
           }}
-          success={t("Revoked")}
-        />
+        >
+          <p class="muted">
+            {t(
+              "Its key stops within 30 seconds. What it runs goes back to the queue, for another box. Stop the machine itself where you rented it.",
+            )}
+          </p>
+        </Ask>
       )}
       {moving && (
-        <Confirm
+        <Ask
           title={t("Give {name} to another box?", { name: moving.task_name })}
-          text={t(
-            "It goes back into the queue. Its box is told at its next report and stops; another goes on from the state that was uploaded.",
-          )}
-          action={t("Put back")}
+          submit={t("Put back")}
           close={() => setMoving(null)}
-          work={async () => {
+          send={async () => {
             const param = { id: String(moving.task_id) };
             await read(api.tasks[":id"].requeue.$post({ param, json: {} }));
+            setMoving(null);
+            toast(t("It waits for a box again"));
             await refresh();
           }}
-          success={t("It waits for a box again")}
-        />
+        >
+          <p class="muted">
+            {t(
+              "It goes back into the queue. Its box is told at its next report and stops; another goes on from the state that was uploaded.",
+            )}
+          </p>
+        </Ask>
       )}
     </>
   );
@@ -246,14 +238,12 @@ function BoxCard(props: {
         )}
         <span class="grow" />
         {props.revoke && box.revoked_at === null && (
-          <button
-            type="button"
-            class="button small danger"
-            aria-label={t("Revoke {name}", { name: box.name })}
-            onClick={props.revoke}
-          >
-            {t("Revoke")}
-          </button>
+          <RowButton
+            text={t("Revoke")}
+            name={t("Revoke {name}", { name: box.name })}
+            danger
+            act={props.revoke}
+          />
         )}
       </div>
       {open && <RunsOf id={box.id} name={box.name} />}
@@ -336,38 +326,5 @@ function RunsOf({ id, name }: { id: number; name: string }) {
         <p class="faint">{t("The newest {n} are shown.", { n: data.items.length })}</p>
       )}
     </Scroll>
-  );
-}
-
-/** Asks before something that people may regret. */
-export function Confirm(props: {
-  title: string;
-  text: string;
-  action: string;
-  success: string;
-  work: () => Promise<unknown>;
-  close: () => void;
-}) {
-  return (
-    <Dialog title={props.title} close={props.close}>
-      <p class="muted">{props.text}</p>
-      <div class="actions">
-        <button type="button" class="button" onClick={props.close}>
-          {t("Back")}
-        </button>
-        <button
-          type="button"
-          class="button primary"
-          onClick={() =>
-            attempt(async () => {
-              await props.work();
-              props.close();
-            }, props.success)
-          }
-        >
-          {props.action}
-        </button>
-      </div>
-    </Dialog>
   );
 }

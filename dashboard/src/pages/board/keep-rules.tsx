@@ -4,9 +4,9 @@ import { useState } from "preact/hooks";
 import { api, done, read } from "../../api.ts";
 import { bytes, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { Icon } from "../../ui/icon.tsx";
+import { Ask, Check, Loaded, NewButton, RowButton, TextField } from "../../ui/form.tsx";
 import { kindText } from "../../ui/kinds.ts";
-import { Ago, Dialog, Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Ago, Empty } from "../../ui/parts.tsx";
 import { attempt, toast } from "../../ui/toast.tsx";
 import { ownsNamed, useWho } from "../../who.ts";
 
@@ -33,7 +33,7 @@ export function KeepRules() {
   const client = useQueryClient();
   const [making, setMaking] = useState(false);
   const [seen, setSeen] = useState<{ rule: Rule; preview: Preview } | null>(null);
-  const { data, error, refetch } = useQuery({
+  const rules = useQuery({
     queryKey: ["rules"],
     queryFn: () => read(api.storage.rules.$get({ query: { limit: "100" } })),
   });
@@ -52,135 +52,122 @@ export function KeepRules() {
     <section class="panel" aria-label={t("Rules of what to keep")}>
       <header class="wrap">
         <h2 class="grow">{t("Rules of what to keep")}</h2>
-        {may && (
-          <button type="button" class="button small" onClick={() => setMaking(true)}>
-            <Icon name="plus" />
-            {t("New rule")}
-          </button>
-        )}
+        {may && <NewButton label={t("New rule")} make={() => setMaking(true)} />}
       </header>
-      {error ? (
-        <Trouble error={error} again={() => void refetch()} />
-      ) : !data ? (
-        <div class="body">
-          <Skeleton />
-        </div>
-      ) : data.items.length === 0 ? (
-        <Empty icon="file" title={t("No rules yet")}>
-          <p>
-            {t(
-              "A rule keeps, say, the checkpoints of the best 3 runs of each group; the rest goes into the trash. Final files always stay.",
-            )}
-          </p>
-        </Empty>
-      ) : (
-        <ul class="rules">
-          {data.items.map((rule) => (
-            <li key={rule.id} class="row wrap">
-              <span class="grow">
-                <b>{rule.name}</b>
-                <span class="muted rule-text">
-                  {(rule.rule.kinds ?? ["checkpoint"]).map(kindText).join(", ")}: {keeps(rule)}
-                  {rule.rule.filter && ` · ${rule.rule.filter}`}
-                </span>
-                <span class="faint">
-                  {rule.created_by} · {rule.active ? t("applied every day") : t("applied by hand")}
-                  {rule.last_run_at && (
-                    <>
-                      {" · "}
-                      {t("last")} <Ago at={rule.last_run_at} />
-                    </>
+      <Loaded query={rules}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty icon="file" title={t("No rules yet")}>
+              <p>
+                {t(
+                  "A rule keeps, say, the checkpoints of the best 3 runs of each group; the rest goes into the trash. Final files always stay.",
+                )}
+              </p>
+            </Empty>
+          ) : (
+            <ul class="rules">
+              {items.map((rule) => (
+                <li key={rule.id} class="row wrap">
+                  <span class="grow">
+                    <b>{rule.name}</b>
+                    <span class="muted rule-text">
+                      {(rule.rule.kinds ?? ["checkpoint"]).map(kindText).join(", ")}: {keeps(rule)}
+                      {rule.rule.filter && ` · ${rule.rule.filter}`}
+                    </span>
+                    <span class="faint">
+                      {rule.created_by} ·{" "}
+                      {rule.active ? t("applied every day") : t("applied by hand")}
+                      {rule.last_run_at && (
+                        <>
+                          {" · "}
+                          {t("last")} <Ago at={rule.last_run_at} />
+                        </>
+                      )}
+                    </span>
+                  </span>
+                  {mine(rule) && (
+                    <span class="row">
+                      <RowButton
+                        text={t("What would go?")}
+                        name={`${t("What would go?")} ${rule.name}`}
+                        act={() => look(rule)}
+                      />
+                      <RowButton
+                        text={t("Delete")}
+                        name={t("Delete {name}", { name: rule.name })}
+                        danger
+                        act={() =>
+                          attempt(async () => {
+                            const param = { id: String(rule.id) };
+                            await done(api.storage.rules[":id"].$delete({ param }));
+                            await refresh();
+                          }, t("Deleted"))
+                        }
+                      />
+                    </span>
                   )}
-                </span>
-              </span>
-              {mine(rule) && (
-                <span class="row">
-                  <button
-                    type="button"
-                    class="button small"
-                    aria-label={`${t("What would go?")} ${rule.name}`}
-                    onClick={() => look(rule)}
-                  >
-                    {t("What would go?")}
-                  </button>
-                  <button
-                    type="button"
-                    class="button small danger"
-                    aria-label={t("Delete {name}", { name: rule.name })}
-                    onClick={() =>
-                      attempt(async () => {
-                        const param = { id: String(rule.id) };
-                        await done(api.storage.rules[":id"].$delete({ param }));
-                        await refresh();
-                      }, t("Deleted"))
-                    }
-                  >
-                    {t("Delete")}
-                  </button>
-                </span>
-              )}
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Loaded>
+      {seen && <Going {...seen} close={() => setSeen(null)} changed={refresh} />}
+      {making && <NewRule close={() => setMaking(false)} made={refresh} />}
+    </section>
+  );
+}
+
+/** What a rule would take now; taking it is one press away. */
+function Going(props: {
+  rule: Rule;
+  preview: Preview;
+  close: () => void;
+  changed: () => Promise<unknown>;
+}) {
+  const { rule, preview } = props;
+  return (
+    <Ask
+      title={rule.name}
+      submit={t("Put into the trash")}
+      ready={preview.files > 0}
+      close={props.close}
+      send={async () => {
+        const param = { id: String(rule.id) };
+        const { deleted, more } = await read(api.storage.rules[":id"].apply.$post({ param }));
+        props.close();
+        const n = whole(deleted);
+        toast(
+          more
+            ? t("{n} files are in the trash; apply it again for the rest", { n })
+            : t("{n} files are in the trash", { n }),
+        );
+        await props.changed();
+      }}
+    >
+      <p>
+        {preview.files === 0
+          ? t("Nothing would go: all of it is kept.")
+          : t(
+              "{n} files of {size} would go into the trash. When they are purged, the bucket is rid of {frees}.",
+              {
+                n: whole(preview.files),
+                size: bytes(preview.bytes),
+                frees: bytes(preview.frees),
+              },
+            )}
+      </p>
+      {preview.items.length > 0 && (
+        <ul class="going">
+          {preview.items.map((file) => (
+            <li key={file.id} class="row">
+              <span class="grow clip mono">{file.filename}</span>
+              <span class="faint">{bytes(file.size)}</span>
             </li>
           ))}
         </ul>
       )}
-      {seen && (
-        <Dialog title={seen.rule.name} close={() => setSeen(null)}>
-          <p>
-            {seen.preview.files === 0
-              ? t("Nothing would go: all of it is kept.")
-              : t(
-                  "{n} files of {size} would go into the trash. When they are purged, the bucket is rid of {frees}.",
-                  {
-                    n: whole(seen.preview.files),
-                    size: bytes(seen.preview.bytes),
-                    frees: bytes(seen.preview.frees),
-                  },
-                )}
-          </p>
-          {seen.preview.items.length > 0 && (
-            <ul class="going">
-              {seen.preview.items.map((file) => (
-                <li key={file.id} class="row">
-                  <span class="grow clip mono">{file.filename}</span>
-                  <span class="faint">{bytes(file.size)}</span>
-                </li>
-              ))}
-            </ul>
-          )}
-          <div class="actions">
-            <button type="button" class="button" onClick={() => setSeen(null)}>
-              {t("Back")}
-            </button>
-            {seen.preview.files > 0 && (
-              <button
-                type="button"
-                class="button primary"
-                onClick={() =>
-                  attempt(async () => {
-                    const param = { id: String(seen.rule.id) };
-                    const { deleted, more } = await read(
-                      api.storage.rules[":id"].apply.$post({ param }),
-                    );
-                    toast(
-                      more
-                        ? t("{n} files are in the trash; apply it again for the rest", {
-                            n: whole(deleted),
-                          })
-                        : t("{n} files are in the trash", { n: whole(deleted) }),
-                    );
-                    setSeen(null);
-                    await refresh();
-                  })
-                }
-              >
-                {t("Put into the trash")}
-              </button>
-            )}
-          </div>
-        </Dialog>
-      )}
-      {making && <NewRule close={() => setMaking(false)} made={refresh} />}
-    </section>
+    </Ask>
   );
 }
 
@@ -193,87 +180,52 @@ function NewRule(props: { close: () => void; made: () => Promise<unknown> }) {
   const [last, setLast] = useState("1");
   const [days, setDays] = useState("");
   const [active, setActive] = useState(false);
-  const number = (text: string, label: string, set: (text: string) => void) => (
-    <label class="labelled">
-      {label}
-      <input
-        class="field"
-        type="number"
-        min={0}
-        value={text}
-        onInput={(event) => set(event.currentTarget.value)}
-      />
-    </label>
-  );
   return (
-    <Dialog title={t("New rule")} close={props.close}>
-      <form
-        class="stack"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void attempt(async () => {
-            const rule = {
-              kinds: [...chosen],
-              ...(best && { best: { count: Number(best) } }),
-              ...(last && { last: Number(last) }),
-              ...(days && { days: Number(days) }),
-            };
-            await read(api.storage.rules.$post({ json: { name: name.trim(), rule, active } }));
-            await props.made();
-            props.close();
-          }, t("Made. Look what it would free before you apply it."));
-        }}
-      >
-        <label class="labelled">
-          {t("Name")}
-          <input
-            class="field"
-            required
-            maxLength={200}
-            value={name}
-            onInput={(event) => setName(event.currentTarget.value)}
+    <Ask
+      title={t("New rule")}
+      submit={t("Make the rule")}
+      close={props.close}
+      send={async () => {
+        const rule = {
+          kinds: [...chosen],
+          ...(best && { best: { count: Number(best) } }),
+          ...(last && { last: Number(last) }),
+          ...(days && { days: Number(days) }),
+        };
+        await read(api.storage.rules.$post({ json: { name: name.trim(), rule, active } }));
+        await props.made();
+        props.close();
+        toast(t("Made. Look what it would free before you apply it."));
+      }}
+    >
+      <TextField label={t("Name")} required maxLength={200} value={name} change={setName} />
+      <fieldset class="row wrap plain">
+        <legend>{t("Which files it is about")}</legend>
+        {kinds.map((kind) => (
+          <Check
+            key={kind}
+            label={kindText(kind)}
+            checked={chosen.includes(kind)}
+            change={(checked) =>
+              setChosen(kinds.filter((one) => (one === kind ? checked : chosen.includes(one))))
+            }
           />
-        </label>
-        <fieldset class="row wrap plain">
-          <legend>{t("Which files it is about")}</legend>
-          {kinds.map((kind) => (
-            <label key={kind} class="check">
-              <input
-                type="checkbox"
-                checked={chosen.includes(kind)}
-                onChange={(event) =>
-                  setChosen(
-                    kinds.filter((one) =>
-                      one === kind ? event.currentTarget.checked : chosen.includes(one),
-                    ),
-                  )
-                }
-              />
-              {kindText(kind)}
-            </label>
-          ))}
-        </fieldset>
-        <p class="muted">{t("Kept is what any of these says:")}</p>
-        {number(best, t("Files of the best runs of each group by final loss, so many"), setBest)}
-        {number(last, t("The last files of each run, so many"), setLast)}
-        {number(days, t("Files younger than so many days"), setDays)}
-        <label class="check">
-          <input
-            type="checkbox"
-            checked={active}
-            onChange={(event) => setActive(event.currentTarget.checked)}
-          />
-          {t("Apply it every day")}
-        </label>
-        <div class="actions">
-          <button type="button" class="button" onClick={props.close}>
-            {t("Back")}
-          </button>
-          <button type="submit" class="button primary">
-            {t("Make the rule")}
-          </button>
-        </div>
-      </form>
-    </Dialog>
+        ))}
+      </fieldset>
+      <p class="muted">{t("Kept is what any of these says:")}</p>
+      <TextField
+        label={t("Files of the best runs of each group by final loss, so many")}
+        {...{ type: "number", min: 1, value: best, change: setBest }}
+      />
+      <TextField
+        label={t("The last files of each run, so many")}
+        {...{ type: "number", min: 1, value: last, change: setLast }}
+      />
+      <TextField
+        label={t("Files younger than so many days")}
+        {...{ type: "number", min: 0, value: days, change: setDays }}
+      />
+      <Check label={t("Apply it every day")} checked={active} change={setActive} />
+    </Ask>
   );
 }

@@ -8,7 +8,7 @@ import { Icon } from "../../ui/icon.tsx";
 import { Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { FilterBox } from "../runs/filter-box.tsx";
 import { Parts } from "./bars.tsx";
-import { runsWhere } from "./where.ts";
+import { runsWhere } from "./text.ts";
 
 const groupings = {
   group: { field: "experiment_group", text: "By group" },

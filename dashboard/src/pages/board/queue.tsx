@@ -12,12 +12,13 @@ import { dateTime, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useStanding } from "../../live.ts";
 import { useAddress } from "../../state.ts";
-import { Icon } from "../../ui/icon.tsx";
-import { Ago, Dialog, Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
-import { attempt } from "../../ui/toast.tsx";
+import { Ask, RowButton, TextField } from "../../ui/form.tsx";
+import { Ago, Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { attempt, toast } from "../../ui/toast.tsx";
 import { ownsNamed, useWho } from "../../who.ts";
 import { Groups } from "./groups.tsx";
 import { Asks, Fit, type Lanes, LanesPanel } from "./lanes.tsx";
+import { words } from "./text.ts";
 
 type Waiting = InferResponseType<typeof api.queue.$get, 200>["items"][number];
 
@@ -144,22 +145,17 @@ export function Queue() {
                     <td class="right">
                       {may(item) && (
                         <span class="row">
-                          <button
-                            type="button"
-                            class="button small"
-                            aria-label={t("Change {name}", { name: item.task_name })}
-                            onClick={() => setChanging(item)}
-                          >
-                            {t("Change")}
-                          </button>
-                          <button
-                            type="button"
-                            class="button small danger"
-                            aria-label={t("Cancel {name}", { name: item.task_name })}
-                            onClick={() => cancel(item.task_id)}
-                          >
-                            {t("Cancel")}
-                          </button>
+                          <RowButton
+                            text={t("Change")}
+                            name={t("Change {name}", { name: item.task_name })}
+                            act={() => setChanging(item)}
+                          />
+                          <RowButton
+                            text={t("Cancel")}
+                            name={t("Cancel {name}", { name: item.task_name })}
+                            danger
+                            act={() => cancel(item.task_id)}
+                          />
                         </span>
                       )}
                     </td>
@@ -244,69 +240,48 @@ function Change(props: { item: Waiting; close: () => void; changed: () => Promis
   const [labels, setLabels] = useState(item.labels.join(", "));
   const [memory, setMemory] = useState(String(item.min_gpu_memory_gb));
   return (
-    <Dialog title={item.task_name} close={props.close}>
-      <form
-        class="stack"
-        onSubmit={(event) => {
-          event.preventDefault();
-          void attempt(async () => {
-            const json = {
-              priority: Number(priority),
-              labels: labels.split(/[\s,]+/).filter((label) => label !== ""),
-              min_gpu_memory_gb: Number(memory),
-            };
-            await read(
-              api.tasks[":id"].requeue.$post({ param: { id: String(item.task_id) }, json }),
-            );
-            await props.changed();
-            props.close();
-          }, t("Changed"));
-        }}
-      >
-        <label class="labelled">
-          {t("Priority")}
-          <input
-            class="field"
-            type="number"
-            step={1}
-            required
-            value={priority}
-            onInput={(event) => setPriority(event.currentTarget.value)}
-          />
-        </label>
-        <p class="muted">
-          <Icon name="info" />{" "}
-          {t("Higher comes first among one's own runs; between users turns are taken.")}
-        </p>
-        <label class="labelled">
-          {t("Labels that a box must offer, with commas between")}
-          <input
-            class="field"
-            value={labels}
-            onInput={(event) => setLabels(event.currentTarget.value)}
-          />
-        </label>
-        <label class="labelled">
-          {t("Least GPU memory in GB")}
-          <input
-            class="field"
-            type="number"
-            min={0}
-            max={10_000}
-            required
-            value={memory}
-            onInput={(event) => setMemory(event.currentTarget.value)}
-          />
-        </label>
-        <div class="actions">
-          <button type="button" class="button" onClick={props.close}>
-            {t("Back")}
-          </button>
-          <button type="submit" class="button primary">
-            {t("Save")}
-          </button>
-        </div>
-      </form>
-    </Dialog>
+    <Ask
+      title={item.task_name}
+      submit={t("Save")}
+      close={props.close}
+      send={async () => {
+        const json = {
+          priority: Number(priority),
+          labels: words(labels),
+          min_gpu_memory_gb: Number(memory),
+        };
+        const param = { id: String(item.task_id) };
+        await read(api.tasks[":id"].requeue.$post({ param, json }));
+        await props.changed();
+        props.close();
+        toast(t("Changed"));
+      }}
+    >
+      <TextField
+        label={t("Priority")}
+        type="number"
+        step={1}
+        required
+        value={priority}
+        change={setPriority}
+      />
+      <p class="muted">
+        {t("Higher comes first among one's own runs; between users turns are taken.")}
+      </p>
+      <TextField
+        label={t("Labels that a box must offer, with commas between")}
+        value={labels}
+        change={setLabels}
+      />
+      <TextField
+        label={t("Least GPU memory in GB")}
+        type="number"
+        min={0}
+        max={10_000}
+        required
+        value={memory}
+        change={setMemory}
+      />
+    </Ask>
   );
 }

@@ -8,7 +8,7 @@ import { kindText } from "../../ui/kinds.ts";
 import { Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { Parts } from "./bars.tsx";
 import { KeepRules } from "./keep-rules.tsx";
-import { runsWhere } from "./where.ts";
+import { runsWhere } from "./text.ts";
 
 const groupings = [
   ["group", "By group"],

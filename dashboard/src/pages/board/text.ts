@@ -3,3 +3,6 @@ export const runsWhere = (field: string, value: string | null) =>
   `/runs?filter=${encodeURIComponent(
     value === null ? `${field} is null` : `${field} = '${value.replaceAll("'", "''")}'`,
   )}`;
+
+/** Labels as people type them: with commas or spaces between. */
+export const words = (text: string) => text.split(/[\s,]+/).filter((word) => word !== "");
