@@ -239,13 +239,20 @@ describe.skipIf(!chromiumPath())("views of the runs", () => {
     const evil = '<img src=x onerror="window.hit=1">';
     const query = "cols=status,lora_rank";
     const { id } = await stack.api("/api/views", { name: evil, query, shared: true }, bert);
+    // Its menu is wider than its button, and stays on the phone's screen.
+    await stack.api("/api/views", { name: "a view of a very long name", query }, anna);
     for (const options of Object.values(looks))
       await pages.signedIn(
         async (page) => {
           await page.goto(`${pages.url}/runs?view=${id}&order=id&cols=status`);
           await menu(page, `View ${evil} changed`).click();
-          await page.getByRole("link", { name: "by key" }).waitFor();
+          await page.getByRole("link", { name: "a view of a very long name" }).waitFor();
           expect(await axe(page)).toEqual([]);
+          const box = await page.locator(".filter-row .menu-anchor .menu").boundingBox();
+          expect(box?.x).toBeGreaterThanOrEqual(0);
+          expect((box?.x ?? 0) + (box?.width ?? 0)).toBeLessThanOrEqual(
+            options.viewport?.width ?? 0,
+          );
           await choose(page, "Save as a new view…");
           expect(await axe(page)).toEqual([]);
           await page.keyboard.press("Escape");
