@@ -1,5 +1,9 @@
+import { availableParallelism } from "node:os";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+
+// Else each file's workerd asks an outside server where on Earth this machine is.
+process.env.CLOUDFLARE_CF_FETCH_ENABLED ??= "false";
 
 /** `*.node.test.ts` run in Node against real processes; all other tests run inside workerd. */
 export default defineConfig({
@@ -7,6 +11,8 @@ export default defineConfig({
     globalSetup: ["./test/global-setup.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Many files bring servers of their own and mostly wait for them.
+    maxWorkers: Math.max(3, availableParallelism() - 1),
     projects: [
       {
         extends: true,
@@ -15,6 +21,9 @@ export default defineConfig({
           name: "workers",
           include: ["src/**/*.test.ts", "test/**/*.test.ts"],
           exclude: ["**/*.node.test.ts"],
+          // A workerd for many files: starting one for each takes longer than the tests. What tests
+          // must not share is in the database, and each has one of its own.
+          isolate: false,
         },
       },
       {
@@ -23,8 +32,6 @@ export default defineConfig({
           name: "node",
           include: ["{src,test,scripts}/**/*.node.test.ts"],
           testTimeout: 120_000,
-          // Each file brings servers of its own and mostly waits for them.
-          maxWorkers: 2,
         },
       },
     ],

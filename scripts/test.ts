@@ -20,8 +20,13 @@ const report = z.object({
   testResults: z.array(z.object({ status: z.string(), assertionResults: z.array(z.unknown()) })),
 });
 
-/** Runs a command with its output shown, and returns its exit code and lines. */
-async function show(command: string, args: string[], env: NodeJS.ProcessEnv = {}) {
+/** Runs a command with its output shown, or handed to `say`, and returns its exit code and lines. */
+async function show(
+  command: string,
+  args: string[],
+  env: NodeJS.ProcessEnv = {},
+  say: (line: string) => void = console.log,
+) {
   const lines: string[] = [];
   const run = startProcess({
     command,
@@ -30,11 +35,11 @@ async function show(command: string, args: string[], env: NodeJS.ProcessEnv = {}
     env: { ...process.env, ...(process.stdout.isTTY && { FORCE_COLOR: "1" }), ...env },
     onLine: (line) => {
       lines.push(line);
-      console.log(line);
+      say(line);
     },
   });
   const exit = await run.exited;
-  if (exit.code !== 0) console.log(`(${describeExit(exit)})`);
+  if (exit.code !== 0) say(`(${describeExit(exit)})`);
   return { ok: exit.code === 0, lines };
 }
 
@@ -76,13 +81,25 @@ export function countUnittest(lines: string[], ok: boolean): Count {
   return { passed: Math.max(0, ran - failed - skipped), failed, skipped };
 }
 
-async function python(): Promise<Count> {
+/** The client's tests. What they say is kept until `turn`, and goes on from there as it comes. */
+async function python(turn: Promise<unknown>): Promise<Count> {
   const command = process.env.PYTHON ?? "python3";
-  console.log(`\n${command}: the client's tests`);
   const discover = ["discover", "-s", "client/tests", "-t", "client"];
-  const { ok, lines } = await show(command, ["-m", "unittest", ...discover], {
-    PYTHONUNBUFFERED: "1",
+  const waiting: string[] = [`\n${command}: the client's tests`];
+  let say = (line: string): void => {
+    waiting.push(line);
+  };
+  const shown = turn.finally(() => {
+    say = console.log;
+    for (const line of waiting) say(line);
   });
+  const { ok, lines } = await show(
+    command,
+    ["-m", "unittest", ...discover],
+    { PYTHONUNBUFFERED: "1" },
+    (line) => say(line),
+  );
+  await shown;
   return countUnittest(lines, ok);
 }
 
@@ -90,7 +107,9 @@ if (isMain(import.meta.url))
   await main(async () => {
     const args = process.argv.slice(2);
     await build();
-    const counts = [await vitest(args), ...(args.length ? [] : [await python()])];
+    // Both mostly wait for other processes, so that they run at the same time.
+    const first = vitest(args);
+    const counts = await Promise.all([first, ...(args.length ? [] : [python(first)])]);
     const sum = (name: keyof Count) => counts.reduce((total, count) => total + count[name], 0);
     const skipped = sum("skipped");
     process.exitCode = sum("failed") ? 1 : 0;

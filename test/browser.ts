@@ -88,10 +88,12 @@ export async function openPages(stack: { url: string; admin: string }) {
   const browser = await launch();
   /** Chromium keeps a secure cookie at localhost, where nothing can listen in. */
   const url = stack.url.replace("127.0.0.1", "localhost");
-  /** Errors of scripts, and what the pages' policy had to stop. */
-  const faults: string[] = [];
 
-  async function open(options: BrowserContextOptions = desktop): Promise<[BrowserContext, Page]> {
+  /** A page, and a list that its scripts' errors, and what its policy had to stop, are added to. */
+  async function open(
+    options: BrowserContextOptions = desktop,
+  ): Promise<[BrowserContext, Page, string[]]> {
+    const faults: string[] = [];
     const context = await browser.newContext(options);
     const page = await context.newPage();
     page.on("pageerror", (error) => faults.push(error.message));
@@ -99,7 +101,7 @@ export async function openPages(stack: { url: string; admin: string }) {
       if (/Content Security Policy|TrustedHTML|TrustedScript/.test(message.text()))
         faults.push(message.text());
     });
-    return [context, page];
+    return [context, page, faults];
   }
 
   /** Runs with a signed-in page, and sees to it that nothing went wrong on it. */
@@ -110,19 +112,18 @@ export async function openPages(stack: { url: string; admin: string }) {
       options = desktop,
     }: { key?: string; options?: BrowserContextOptions } = {},
   ): Promise<T> {
-    const [context, page] = await open(options);
+    const [context, page, faults] = await open(options);
     try {
       await signIn(page, url, key);
       const result = await work(page, context);
       if (faults.length > 0) throw new Error(`faults on the pages: ${faults.join("; ")}`);
       return result;
     } finally {
-      faults.length = 0;
       await context.close();
     }
   }
 
-  return { browser, url, faults, open, signedIn, close: () => browser.close() };
+  return { browser, url, open, signedIn, close: () => browser.close() };
 }
 
 export type Pages = Awaited<ReturnType<typeof openPages>>;

@@ -134,8 +134,8 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
 
   it("watches a run live from its first report to success, without being loaded again", async () => {
     const { config, output } = trainerFolder(stack.home, {
-      max_train_epochs: 24,
-      save_every_n_epochs: 8,
+      max_train_epochs: 12,
+      save_every_n_epochs: 4,
       output_name: "live",
     });
     await pages.signedIn(async (page) => {
@@ -412,7 +412,7 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     const look = async (page: Page, name: string) => ({ name, found: await axe(page) });
     const clean = (name: string) => ({ name, found: [] });
     const results: { name: string; found: string[] }[] = [];
-    for (const [name, options] of Object.entries(looks)) {
+    const lookAround = async ([name, options]: [string, typeof desktop]) => {
       const [context, page] = await pages.open(options);
       await page.goto(pages.url);
       await page.getByRole("heading", { name: "Sign in" }).waitFor();
@@ -429,7 +429,9 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
         results.push(await look(signed, `${name} dialog`));
       };
       await pages.signedIn(work, { options });
-    }
+    };
+    await Promise.all(Object.entries(looks).map(lookAround));
+    expect(results).toHaveLength(Object.keys(looks).length * (paths.length + 2));
     expect(results).toEqual(results.map(({ name }) => clean(name)));
   }, 300_000);
 
