@@ -20,6 +20,9 @@ import { toWire } from "../http/wire.ts";
 import { sendLater } from "./outbox.ts";
 import { ownWebhook } from "./routes.ts";
 
+/** Deliveries that an event brings along; with many webhooks there are more. */
+const MOST_DELIVERIES = 10;
+
 const eventAnswer = z
   .object({
     id: z.int(),
@@ -47,7 +50,9 @@ const eventAnswer = z
           error: z.string().nullable(),
         }),
       )
-      .describe("To whom it was sent, of one's own webhooks; admins see all."),
+      .describe(
+        `To whom it was sent, of one's own webhooks; admins see all. Up to ${MOST_DELIVERIES}; \`GET /api/deliveries?event=\` lists them all.`,
+      ),
   })
   .meta({ id: "Event" });
 
@@ -144,14 +149,18 @@ export const events = new Hono<App>().get(
           status: delivery.status,
           error: delivery.error,
         })
-        .from(delivery)
-        .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
-        .where(
-          and(
-            sql`${delivery.eventId} in (select ${event.id} from event where ${where ?? sql`true`} order by id desc limit ${limit})`,
-            ownWebhook(auth),
-          ),
+        .from(
+          sql`(select ${event.id} as id from event where ${where ?? sql`true`} order by id desc limit ${limit}) shown`,
         )
+        // Looked up event by event, so that no more are read than are shown.
+        .innerJoin(
+          delivery,
+          sql`${delivery.id} in (select d.id from delivery d
+            where d.event_id = shown.id ${undelivered ? sql`and d.state <> 'delivered'` : sql``}
+              and ${auth.role === "admin" ? sql`true` : sql`d.webhook_id in (select id from webhook where user_id = ${auth.userId})`}
+            order by d.webhook_id limit ${MOST_DELIVERIES})`,
+        )
+        .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
         .orderBy(delivery.id),
     ]);
     const byEvent = Map.groupBy(sent, ({ eventId }) => eventId);
