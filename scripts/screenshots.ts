@@ -40,6 +40,8 @@ await main(async () => {
       models: "/models",
       model: "/models/watercolor-landscapes",
       settings: "/settings/keys",
+      users: "/settings/users",
+      webhooks: "/settings/webhooks",
       "first-run": "/settings/first-run",
     };
     const looks = {
@@ -66,6 +68,16 @@ await main(async () => {
       await context.close();
       console.log(`${look}: ${Object.keys(pages).length} pages`);
     }
+    const gallery = Object.keys(pages).map((name) => {
+      const pictures = Object.keys(looks).map(
+        (look) => `![${name}, ${look}](${name}-${look}.webp)`,
+      );
+      return `| ${pictures.join(" | ")} |\n`;
+    });
+    writeFileSync(
+      join(folder, "README.md"),
+      `# The pages\n\nMade by \`npm run screenshots\`, over a ledger with made-up runs.\n\n| ${Object.keys(looks).join(" | ")} |\n|---|---|---|\n${gallery.join("")}`,
+    );
   } finally {
     await browser.close();
     closeReceiver();

@@ -92,12 +92,6 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
   });
   afterAll(() => pages.close());
 
-  const record = (config: string, ...more: string[]) =>
-    stack.client([
-      ...["run", "--config", config, "--", "python3", trainer, "--config_file", config],
-      ...more,
-    ]);
-
   it("signs in with a key that is kept nowhere, and out on the server", async () => {
     const [context, page] = await pages.open();
     await page.goto(pages.url);
@@ -132,7 +126,7 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     await context.close();
   });
 
-  it("watches a run live from its first report to success, without being loaded again", async () => {
+  it("watches a run live from the queue to success, without being loaded again", async () => {
     const { config, output } = trainerFolder(stack.home, {
       max_train_epochs: 12,
       save_every_n_epochs: 4,
@@ -141,9 +135,12 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     await pages.signedIn(async (page) => {
       await page.getByRole("heading", { name: "Record your first run" }).waitFor();
       await page.evaluate("window.same = true");
-      const run = record(config);
+      const queued = await stack.client(["queue", config]).ended;
+      expect(queued.code, queued.out).toBe(0);
       const row = page.getByRole("row", { name: /live/ });
-      await row.waitFor({ timeout: 60_000 });
+      await row.getByText("Waiting").waitFor({ timeout: 60_000 });
+      const exec = `python3 ${trainer} --config_file {config}`;
+      const run = stack.client(["agent", "--once", "--exec", exec]);
       await row.getByText("Running").waitFor({ timeout: 60_000 });
       await row.getByRole("link", { name: "live" }).click();
       await page.getByRole("heading", { name: "live" }).waitFor();
