@@ -75,6 +75,16 @@ describe("plans", () => {
   };
 
   it.each([
+    ["order_by=lora_rank", /^SCAN training_task$/m],
+    ["order_by=-config.network_dim&filter=lora_alpha > 1", /^SCAN training_task$/m],
+    ["order_by=lora_rank&filter=status = 'running'", /training_task_status \(status=\?\)/],
+    ["order_by=lora_rank&deleted=true", /training_task_trash/],
+  ])("list sorted by what has no index: %s", async (query, way) => {
+    const [lines = []] = await plans(`/api/tasks?${new URLSearchParams(query)}`);
+    expect(lines.join("\n")).toMatch(way);
+  });
+
+  it.each([
     ["", "SCAN training_task USING INDEX training_task_created"],
     ["status=running", "training_task_status (status=?)"],
     ["status=success", "training_task_status (status=?)"],

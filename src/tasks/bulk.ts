@@ -201,7 +201,8 @@ export const bulk = new Hono<App>().post(
       ]);
     const { name, detail, set, leaves, searched } = actionOf(body);
     const choice = { filter, q, deleted: body.action === "restore" };
-    const { live, terms, words } = chooseTasks(auth, choice);
+    const chosen = chooseTasks(auth, choice);
+    const { live, terms, words } = chosen;
     const named = ids && {
       sql: sql`training_task.id in (select value from json_each(${JSON.stringify(ids)}))`,
       column: "id",
@@ -246,7 +247,7 @@ export const bulk = new Hono<App>().post(
       db,
       {},
       {
-        chosen: { live, terms: named ? [named, ...terms] : terms, words, order: [] },
+        chosen: { ...chosen, terms: named ? [named, ...terms] : terms, order: [] },
         ...{ place, limit: MOST_CHANGED, fields: [reason] },
       },
     );

@@ -91,7 +91,14 @@ const lastDeleted: Order = {
 export type Place = readonly [id: number, ...values: Value[]];
 
 /** The tasks that a request means: all of these hold. */
-export type Chosen = { live: SQL; terms: Term[]; words: string | null; order: Order[] };
+export type Chosen = {
+  /** The trash instead of what is live. */
+  deleted: boolean;
+  live: SQL;
+  terms: Term[];
+  words: string | null;
+  order: Order[];
+};
 
 /** A choice as SQL. Throws ApiError 422. */
 export function chooseTasks(auth: Pick<Auth, "userId">, choice: TaskChoice): Chosen {
@@ -115,6 +122,7 @@ export function chooseTasks(auth: Pick<Auth, "userId">, choice: TaskChoice): Cho
   if (filter?.trim()) terms.push(...explained("filter", () => filterTerms(filter)));
   const words = q?.trim() ? matching(q) : null;
   return {
+    deleted,
     live: deleted ? isNotNull(trainingTask.deletedAt) : isNull(trainingTask.deletedAt),
     terms,
     words,

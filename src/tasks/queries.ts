@@ -45,14 +45,25 @@ type Source = { from: SQL; id: SQL; order: Order[]; where: SQL[]; rest: SQL[] };
 /** Orders that an index of the table serves. */
 const indexed = new Set(["created_at", "final_loss", "deleted_at"]);
 
+/** Columns that an index of the live tasks begins with. */
+const narrowed = new Set([
+  "status",
+  "user_id",
+  "created_at",
+  "final_loss",
+  "batch_size",
+  "model_type",
+]);
+
 /**
  * Where a page's tasks come from, one source behind the other: the index that gives the order asked
  * for (behind the tasks that have a value those that miss it), or else all that match, sorted by the
  * database.
  */
-function sourcesOf({ live, terms, words, order }: Chosen): Source[] {
+function sourcesOf({ deleted, live, terms, words, order }: Chosen): Source[] {
+  const joined = sql`left join task_config on task_config.task_id = training_task.id`;
   const table = {
-    from: sql`training_task left join task_config on task_config.task_id = training_task.id`,
+    from: sql`training_task ${joined}`,
     id: sql`training_task.id`,
   };
   const all = terms.map((term) => term.sql);
@@ -75,7 +86,10 @@ function sourcesOf({ live, terms, words, order }: Chosen): Source[] {
   const byMetric = first.metric !== undefined && deeper.length === 0;
   if (words !== null || !(byMetric || indexed.has(first.name ?? ""))) {
     const wordy = words === null ? [] : [withWords(words)];
-    return [{ ...table, order, where: [live, ...all, ...wordy], rest: [] }];
+    const few = deleted || words !== null || terms.some(({ column }) => narrowed.has(column ?? ""));
+    // All there are come four times as fast out of the table itself as through an index of all.
+    const from = few ? table.from : sql`training_task not indexed ${joined}`;
+    return [{ ...table, from, order, where: [live, ...all, ...wordy], rest: [] }];
   }
   const missing = sql`${first.column} is null`;
   if (byMetric)
