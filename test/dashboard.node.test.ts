@@ -277,7 +277,11 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
       });
       await page.getByRole("button", { name: "Save" }).click();
       await page.getByText("Someone else changed this run meanwhile").waitFor();
-      await page.getByText("theirs").waitFor();
+      // What was typed stays, and what stands there now is shown below it.
+      await page.getByText("Meanwhile it says: theirs").waitFor();
+      expect(await page.getByRole("textbox", { name: "Notes" }).inputValue()).toBe("mine");
+      await page.getByRole("button", { name: "Back" }).click();
+      await page.getByText("theirs", { exact: true }).waitFor();
       await page.getByRole("button", { name: "Cancel run" }).click();
       await page.getByRole("dialog").getByRole("button", { name: "Cancel run" }).click();
       await page.locator(".page-head .badge.cancelled").waitFor();

@@ -535,8 +535,8 @@ export const zh = {
   Whose: "归属",
   "Everyone's": "所有人的",
   Mine: "我的",
-  "Queue runs with `ledger.py queue my_lora.toml`; boxes pull them one after another.":
-    "用 `ledger.py queue my_lora.toml` 排入训练，机器会逐个领取。",
+  "Queue runs with ledger.py queue my_lora.toml; boxes pull them one after another.":
+    "用 ledger.py queue my_lora.toml 排入训练，机器会逐个领取。",
   Priority: "优先级",
   "Asks for": "要求",
   "Why it waits": "等待原因",
@@ -600,6 +600,13 @@ export const zh = {
   "Last seen": "最近在线",
   Price: "价格",
   "no price": "未设价格",
+  "Exit code": "退出码",
+  "Since when": "自",
+  Value: "数值",
+  Before: "此前",
+  "Submitted by": "提交人",
+  "Released by": "发布人",
+  "Meanwhile it says:": "目前内容为：",
   "{price} an hour": "每小时 {price}",
   Today: "今天",
   "{n} runs, {time}": "{n} 次训练，{time}",
@@ -635,8 +642,8 @@ export const zh = {
   "No cost is known of these runs.": "这些训练的费用未知。",
   "Of {n} of these runs no cost is known; they count as nothing.":
     "其中 {n} 次训练费用未知，按零计。",
-  "Runs that go on count when they end. A price is given where a box is enrolled, by --hourly-price 0.44 of `ledger.py run` and `agent`, or by LEDGER_HOURLY_PRICE on the box.":
-    "进行中的训练在结束后计入。价格可在登记机器时填写，或用 `ledger.py run` 与 `agent` 的 --hourly-price 0.44，或在机器上设置 LEDGER_HOURLY_PRICE。",
+  "Runs that go on count when they end. A price is given where a box is enrolled, by --hourly-price 0.44 of ledger.py run and agent, or by LEDGER_HOURLY_PRICE on the box.":
+    "进行中的训练在结束后计入。价格可在登记机器时填写，或用 ledger.py run 与 agent 的 --hourly-price 0.44，或在机器上设置 LEDGER_HOURLY_PRICE。",
   "of other runs": "其他训练",
   "of failed runs": "失败的训练",
   Share: "占比",
@@ -655,8 +662,8 @@ export const zh = {
   "Files of runs": "训练文件",
   "{n} files": "{n} 个文件",
   "What takes the space": "空间占用",
-  "`ledger.py run` uploads checkpoints and final weights as the trainer writes them.":
-    "`ledger.py run` 会在训练器写出检查点和最终权重时上传。",
+  "ledger.py run uploads checkpoints and final weights as the trainer writes them.":
+    "ledger.py run 会在训练器写出检查点和最终权重时上传。",
   "The largest 200 are shown.": "显示最大的 200 项。",
   Trash: "回收站",
   "Trash, and when it goes": "回收站与清除日期",

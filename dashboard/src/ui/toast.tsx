@@ -18,13 +18,15 @@ export function toast(text: string, bad = false) {
   setTimeout(() => change(toasts.filter((one) => one.id !== id)), bad ? 9000 : 3500);
 }
 
-/** Runs what a button does, and says why where it fails. */
-export async function attempt(work: () => Promise<unknown>, success?: string) {
+/** Runs what a button does, and says why where it fails; gives whether it succeeded. */
+export async function attempt(work: () => Promise<unknown>, success?: string): Promise<boolean> {
   try {
     await work();
     if (success) toast(success);
+    return true;
   } catch (error) {
     toast(error instanceof Error ? error.message : t("Something went wrong."), true);
+    return false;
   }
 }
 

@@ -2,36 +2,18 @@ import { keepPreviousData, useInfiniteQuery, useQueryClient } from "@tanstack/pr
 import type { InferResponseType } from "hono/client";
 import { Link } from "wouter-preact";
 import { api, read } from "../../api.ts";
-import { measure, setting, whole } from "../../format.ts";
-import { type Text, t } from "../../i18n.ts";
+import { whole } from "../../format.ts";
+import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
+import { deliveryStates, eventKinds, particulars } from "../../ui/events.ts";
 import { Ago, Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { useUserNames } from "../../who.ts";
 
 type Event = InferResponseType<typeof api.events.$get, 200>["items"][number];
-type Delivery = Event["deliveries"][number];
 
 /** While a message is on its way: how often it is looked whether it has arrived. */
 const ON_ITS_WAY_MS = 4_000;
-
-const kinds: Record<Event["kind"], { text: Text; badge: string }> = {
-  failed: { text: "Failed", badge: "failed" },
-  lost: { text: "Lost", badge: "failed" },
-  finished: { text: "Finished well", badge: "success" },
-  loss_diverged: { text: "Loss diverged", badge: "failed" },
-  stalled: { text: "No step any more", badge: "cancelled" },
-  new_best: { text: "New best", badge: "success" },
-  approval_requested: { text: "Waits for approval", badge: "cancelled" },
-  released: { text: "Released", badge: "success" },
-  box_idle: { text: "Paid box idle", badge: "cancelled" },
-};
-
-const states: Record<Delivery["state"], { text: Text; badge: string }> = {
-  waiting: { text: "on its way", badge: "pending" },
-  delivered: { text: "delivered", badge: "success" },
-  dead: { text: "given up", badge: "failed" },
-};
 
 /** What happened that was worth telling, to whom it was told, and whether that worked. */
 export function Alerts() {
@@ -109,7 +91,9 @@ export function Alerts() {
           {items.map((event) => (
             <li key={event.id}>
               <span class="row wrap">
-                <span class={`badge ${kinds[event.kind].badge}`}>{t(kinds[event.kind].text)}</span>
+                <span class={`badge ${eventKinds[event.kind].badge}`}>
+                  {t(eventKinds[event.kind].text)}
+                </span>
                 <Subject event={event} />
                 {event.experiment_group && <span class="label">{event.experiment_group}</span>}
                 <span class="muted">
@@ -120,13 +104,13 @@ export function Alerts() {
                   <Ago at={event.created_at} />
                 </span>
               </span>
-              {event.detail && <span class="muted clip detail">{said(event.detail)}</span>}
+              {event.detail && <span class="muted clip detail">{particulars(event.detail)}</span>}
               {event.deliveries.length > 0 && (
                 <ul class="deliveries">
                   {event.deliveries.map((one) => (
                     <li key={one.id} class="row wrap">
-                      <span class={`badge ${states[one.state].badge}`}>
-                        {t(states[one.state].text)}
+                      <span class={`badge ${deliveryStates[one.state].badge}`}>
+                        {t(deliveryStates[one.state].text)}
                       </span>
                       <span>{one.webhook}</span>
                       {one.error && one.state !== "delivered" && (
@@ -189,13 +173,3 @@ function Subject({ event }: { event: Event }) {
     </Link>
   );
 }
-
-/** An event's particulars on a line. */
-const said = (detail: Record<string, unknown>) =>
-  Object.entries(detail)
-    .filter(([, value]) => value !== null && value !== "")
-    .map(
-      ([name, value]) =>
-        `${name.replaceAll("_", " ")}: ${typeof value === "number" && !Number.isInteger(value) ? measure(value) : setting(value)}`,
-    )
-    .join(" · ");

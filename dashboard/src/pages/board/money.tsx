@@ -167,7 +167,7 @@ export function Money() {
                 </p>
                 <p class="muted">
                   {t(
-                    "Runs that go on count when they end. A price is given where a box is enrolled, by --hourly-price 0.44 of `ledger.py run` and `agent`, or by LEDGER_HOURLY_PRICE on the box.",
+                    "Runs that go on count when they end. A price is given where a box is enrolled, by --hourly-price 0.44 of ledger.py run and agent, or by LEDGER_HOURLY_PRICE on the box.",
                   )}
                 </p>
               </div>

@@ -100,7 +100,7 @@ export function Queue() {
           <Empty icon="runs" title={t("Nothing waits")}>
             <p>
               {t(
-                "Queue runs with `ledger.py queue my_lora.toml`; boxes pull them one after another.",
+                "Queue runs with ledger.py queue my_lora.toml; boxes pull them one after another.",
               )}
             </p>
           </Empty>

@@ -62,9 +62,7 @@ export function Storage() {
         {items.length === 0 ? (
           <Empty icon="file" title={t("Nothing is stored yet.")}>
             <p>
-              {t(
-                "`ledger.py run` uploads checkpoints and final weights as the trainer writes them.",
-              )}
+              {t("ledger.py run uploads checkpoints and final weights as the trainer writes them.")}
             </p>
           </Empty>
         ) : (

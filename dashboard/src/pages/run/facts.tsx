@@ -7,7 +7,7 @@ import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
 import { Fact, said } from "../../ui/fact.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { attempt, toast } from "../../ui/toast.tsx";
+import { attempt } from "../../ui/toast.tsx";
 import { mayWrite, useWho } from "../../who.ts";
 
 /** The figures one looks at first. */
@@ -94,7 +94,10 @@ export function Facts({ task }: { task: Task }) {
   );
 }
 
-/** Sends a change of a task as its reader saw it; where someone else was first, says so and reads anew. */
+/**
+ * Sends a change of a task as its reader saw it; where someone else was first, says so and reads anew.
+ * Gives whether it was saved: what a person typed stays until then.
+ */
 function useEdit(task: Task) {
   const client = useQueryClient();
   return (json: { notes?: string; tags?: Record<string, string>; task_name?: string }) =>
@@ -108,9 +111,9 @@ function useEdit(task: Task) {
         );
       } catch (error) {
         if (!(error instanceof Problem && error.status === 412)) throw error;
-        toast(
+        await client.invalidateQueries({ queryKey: ["task", task.id] });
+        throw new Error(
           t("Someone else changed this run meanwhile. Look at it again, then repeat your change."),
-          true,
         );
       }
       await client.invalidateQueries({ queryKey: ["task", task.id] });
@@ -121,6 +124,7 @@ export function Notes({ task }: { task: Task }) {
   const me = useWho();
   const edit = useEdit(task);
   const [draft, setDraft] = useState<string | null>(null);
+  const [begun, setBegun] = useState("");
   const may = mayWrite(me, task.user_id);
   return (
     <section class="panel" aria-label={t("Notes")}>
@@ -131,7 +135,10 @@ export function Notes({ task }: { task: Task }) {
             type="button"
             class="button plain icon small"
             aria-label={t("Edit the notes")}
-            onClick={() => setDraft(task.notes ?? "")}
+            onClick={() => {
+              setDraft(task.notes ?? "");
+              setBegun(task.notes ?? "");
+            }}
           >
             <Icon name="edit" />
           </button>
@@ -151,7 +158,7 @@ export function Notes({ task }: { task: Task }) {
             class="stack"
             onSubmit={(event) => {
               event.preventDefault();
-              void edit({ notes: draft }).then(() => setDraft(null));
+              void edit({ notes: draft }).then((saved) => saved && setDraft(null));
             }}
           >
             <textarea
@@ -169,6 +176,11 @@ export function Notes({ task }: { task: Task }) {
                   event.currentTarget.form?.requestSubmit();
               }}
             />
+            {(task.notes ?? "") !== begun && (
+              <p class="notes muted">
+                {t("Meanwhile it says:")} {task.notes}
+              </p>
+            )}
             <div class="row">
               <button type="submit" class="button primary small">
                 {t("Save")}
@@ -192,8 +204,9 @@ export function Tags({ task }: { task: Task }) {
   const may = mayWrite(me, task.user_id);
   const add = (text: string) => {
     const [name = "", ...rest] = text.split("=");
-    if (name.trim()) void edit({ tags: { ...task.tags, [name.trim()]: rest.join("=").trim() } });
-    setDraft(null);
+    if (!name.trim()) return setDraft(null);
+    const changed = edit({ tags: { ...task.tags, [name.trim()]: rest.join("=").trim() } });
+    void changed.then((saved) => saved && setDraft(null));
   };
   return (
     <section class="panel" aria-label={t("Tags")}>

@@ -2,6 +2,7 @@ import { useQuery, useQueryClient } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { api, done, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
+import { deliveryStates, eventKinds } from "../../ui/events.ts";
 import { Ask, Choice, Loaded, NewButton, RowButton, Table, TextField } from "../../ui/form.tsx";
 import { Ago, Empty } from "../../ui/parts.tsx";
 import { attempt, toast } from "../../ui/toast.tsx";
@@ -72,7 +73,10 @@ export function Webhooks() {
                     </td>
                     <td>{hook.target}</td>
                     <td class="mono muted">{hook.url}</td>
-                    <td class="muted">{hook.kinds?.join(", ") ?? t("everything")}</td>
+                    <td class="muted">
+                      {hook.kinds?.map((kind) => t(eventKinds[kind].text)).join(", ") ??
+                        t("everything")}
+                    </td>
                     <td class="right">
                       <span class="row">
                         <RowButton
@@ -106,14 +110,12 @@ export function Webhooks() {
           >
             {sent.data?.items.map((one) => (
               <tr key={one.id}>
-                <td>{one.kind}</td>
+                <td>{t(eventKinds[one.kind].text)}</td>
                 <td>{one.name}</td>
                 <td>{one.webhook}</td>
                 <td>
-                  <span
-                    class={`badge ${one.state === "delivered" ? "success" : one.state === "dead" ? "failed" : ""}`}
-                  >
-                    {one.state}
+                  <span class={`badge ${deliveryStates[one.state].badge}`}>
+                    {t(deliveryStates[one.state].text)}
                   </span>
                 </td>
                 <td class="muted">{one.error}</td>

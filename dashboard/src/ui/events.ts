@@ -1,0 +1,68 @@
+import type { InferResponseType } from "hono/client";
+import type { api } from "../api.ts";
+import { ago, duration, measure, money, setting } from "../format.ts";
+import { type Text, t } from "../i18n.ts";
+
+type Event = InferResponseType<typeof api.events.$get, 200>["items"][number];
+type Delivery = Event["deliveries"][number];
+
+export const eventKinds: Record<Event["kind"], { text: Text; badge: string }> = {
+  failed: { text: "Failed", badge: "failed" },
+  lost: { text: "Lost", badge: "failed" },
+  finished: { text: "Finished well", badge: "success" },
+  loss_diverged: { text: "Loss diverged", badge: "failed" },
+  stalled: { text: "No step any more", badge: "cancelled" },
+  new_best: { text: "New best", badge: "success" },
+  approval_requested: { text: "Waits for approval", badge: "cancelled" },
+  released: { text: "Released", badge: "success" },
+  box_idle: { text: "Paid box idle", badge: "cancelled" },
+};
+
+export const deliveryStates: Record<Delivery["state"], { text: Text; badge: string }> = {
+  waiting: { text: "on its way", badge: "pending" },
+  delivered: { text: "delivered", badge: "success" },
+  dead: { text: "given up", badge: "failed" },
+};
+
+/** What is known of an event besides its kind; what is not named here is told by its own name. */
+const names: Record<string, Text> = {
+  failure_reason: "Reason",
+  reason: "Reason",
+  error_message: "Error",
+  exit_code: "Exit code",
+  agent: "Box",
+  heartbeat_at: "Last seen",
+  since: "Since when",
+  metric: "Metric",
+  value: "Value",
+  level_before: "Before",
+  best_before: "Before",
+  step: "Step",
+  gpu_info: "GPU",
+  hourly_price: "Price",
+  final_loss: "Final loss",
+  total_duration_sec: "Duration",
+  cost: "Cost",
+  version: "Version",
+  submitted_by: "Submitted by",
+  released_by: "Released by",
+};
+
+function shown(name: string, value: unknown): string {
+  if (name === "total_duration_sec" && typeof value === "number") return duration(value);
+  if ((name === "cost" || name === "hourly_price") && typeof value === "number")
+    return money(value);
+  if ((name === "since" || name === "heartbeat_at") && typeof value === "string") return ago(value);
+  if (typeof value === "number" && !Number.isInteger(value)) return measure(value);
+  return setting(value);
+}
+
+/** An event's particulars on a line. */
+export const particulars = (detail: Record<string, unknown>) =>
+  Object.entries(detail)
+    .filter(([, value]) => value !== null && value !== "")
+    .map(([name, value]) => {
+      const text = names[name];
+      return `${text ? t(text) : name.replaceAll("_", " ")}: ${shown(name, value)}`;
+    })
+    .join(" · ");
