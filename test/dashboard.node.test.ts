@@ -290,6 +290,48 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     });
   });
 
+  it("fetches the detail of a stretch of the curve, over each of its axes", async () => {
+    const { task_id: id } = await stack.api("/api/tasks", { task_name: "zoomed" });
+    const at = (n: number) => new Date(Date.UTC(2026, 4, 1) + n * 2000).toISOString();
+    for (let seq = 1; seq <= 6; seq++) {
+      const steps = Array.from({ length: 1000 }, (_, i) => (seq - 1) * 1000 + i + 1);
+      await stack.api(`/api/tasks/${id}/heartbeat`, {
+        attempt: 1,
+        seq,
+        logs: steps.map((n) => ({
+          step: n,
+          epoch: n / 600,
+          time: at(n),
+          metrics: { loss: 1 / n },
+        })),
+      });
+    }
+    await pages.signedIn(async (page) => {
+      for (const axis of ["Step", "Epoch", "Time"]) {
+        await page.goto(`${pages.url}/runs/${id}`);
+        await page.getByRole("button", { name: axis, exact: true }).click();
+        const area = page.locator(".curves .u-over");
+        const box = await area.boundingBox();
+        if (!box) throw new Error("no curve was drawn");
+        const [asked] = await Promise.all([
+          page.waitForRequest((request) => request.url().includes("from_step=")),
+          (async () => {
+            await page.mouse.move(box.x + box.width * 0.5, box.y + box.height / 2);
+            await page.mouse.down();
+            await page.mouse.move(box.x + box.width * 0.6, box.y + box.height / 2, { steps: 5 });
+            await page.mouse.up();
+          })(),
+        ]);
+        const { searchParams } = new URL(asked.url());
+        const [from, to] = ["from_step", "to_step"].map((name) => Number(searchParams.get(name)));
+        // About the sixth tenth of 6,000 steps, by whichever axis it was chosen.
+        expect(Math.abs((from ?? 0) - 3000), axis).toBeLessThan(250);
+        expect(Math.abs((to ?? 0) - 3600), axis).toBeLessThan(250);
+        await page.getByRole("button", { name: "Whole run" }).click();
+      }
+    });
+  });
+
   it("compares two runs: their curves, what differs, and their files line by line", async () => {
     const ids: number[] = [];
     for (const rank of [8, 16]) {

@@ -22,14 +22,43 @@ export function smooth(points: XY[], weight: number): XY[] {
 export const xAxes = ["step", "epoch", "time"] as const;
 export type XAxis = (typeof xAxes)[number];
 
-/** Points of the API over one of the three axes; time counts seconds from the first point. */
-export function onAxis(points: CurvePoint[], axis: XAxis): XY[] {
-  const begun = points.find(([, , time]) => time !== null)?.[2];
-  const from = begun ? Date.parse(begun) : 0;
-  return points.flatMap(([step, epoch, time, value]): XY[] => {
-    const x =
-      axis === "step" ? step : axis === "epoch" ? epoch : time && (Date.parse(time) - from) / 1000;
-    if (x === null || x === "") return [];
-    return [[x, typeof value === "number" ? value : null]];
+/** When a curve begins, which its time axis counts from; in milliseconds. */
+const begins = (points: CurvePoint[]) => {
+  const first = points.find(([, , time]) => time !== null)?.[2];
+  return first ? Date.parse(first) : 0;
+};
+
+const xOf = ([step, epoch, time]: CurvePoint, axis: XAxis, begun: number) => {
+  if (axis === "step") return step;
+  if (axis === "epoch") return epoch;
+  return time ? (Date.parse(time) - begun) / 1000 : null;
+};
+
+/**
+ * Points of the API over one of the three axes; time counts seconds from the first point of the
+ * `entire` curve that they are a part of.
+ */
+export function onAxis(points: CurvePoint[], axis: XAxis, entire = points): XY[] {
+  const begun = begins(entire);
+  return points.flatMap((point): XY[] => {
+    const x = xOf(point, axis, begun);
+    return x === null ? [] : [[x, typeof point[3] === "number" ? point[3] : null]];
   });
+}
+
+/** The steps that a stretch of an axis goes over: those of its points, and of one more on each side. */
+export function stepsWithin(
+  points: CurvePoint[],
+  axis: XAxis,
+  [low, high]: [number, number],
+): [number, number] | null {
+  if (axis === "step") return [low, high];
+  const begun = begins(points);
+  const steps: number[] = [];
+  for (const [n, point] of points.entries()) {
+    const x = xOf(point, axis, begun);
+    if (x === null || x < low || x > high) continue;
+    for (const near of [points[n - 1], point, points[n + 1]]) if (near) steps.push(near[0]);
+  }
+  return steps.length ? [Math.min(...steps), Math.max(...steps)] : null;
 }

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/preact-query";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { Chart, type Line } from "../../chart/chart.tsx";
-import { onAxis, smooth, type XAxis } from "../../chart/curves.ts";
+import { onAxis, smooth, stepsWithin, type XAxis } from "../../chart/curves.ts";
 import { LookTools, useLook } from "../../chart/look.tsx";
 import { CURVE_POINTS, curveQuery } from "../../chart/read.ts";
 import { measure, whole } from "../../format.ts";
@@ -19,15 +19,23 @@ export function Curves({ task }: { task: Task }) {
   const { metric, setMetric, axis, log, smoothing } = look;
   const [range, setRange] = useState<[number, number] | null>(null);
   const entire = useQuery(curveQuery(task.id, metric, CURVE_POINTS));
-  // Detail is fetched by steps; over the other axes zooming shows what is there.
+  const allPoints = entire.data?.points;
+  // Detail is fetched by steps, those that the stretch of the axis in view goes over.
+  const steps = useMemo(
+    () => (range && allPoints ? stepsWithin(allPoints, axis, range) : null),
+    [range, allPoints, axis],
+  );
   const detail = useQuery({
-    ...curveQuery(task.id, metric, CURVE_POINTS, axis === "step" ? range : null),
-    enabled: axis === "step" && range !== null,
+    ...curveQuery(task.id, metric, CURVE_POINTS, steps),
+    enabled: steps !== null,
   });
-  const data = range && axis === "step" && detail.data ? detail.data : entire.data;
+  const data = steps && detail.data ? detail.data : entire.data;
   const all = entire.data?.metrics ?? [];
   useEffect(() => setRange(null), [axis, metric]);
-  const points = useMemo(() => (data ? onAxis(data.points, axis) : []), [data, axis]);
+  const points = useMemo(
+    () => (data ? onAxis(data.points, axis, allPoints) : []),
+    [data, axis, allPoints],
+  );
   const shown = entire.data?.metric ?? metric;
   const lines: Line[] =
     smoothing > 0
