@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
 
@@ -11,8 +10,6 @@ export default defineConfig({
     globalSetup: ["./test/global-setup.ts"],
     testTimeout: 30_000,
     hookTimeout: 60_000,
-    // Many files bring servers of their own and mostly wait for them.
-    maxWorkers: Math.max(3, availableParallelism() - 1),
     projects: [
       {
         extends: true,
@@ -24,6 +21,7 @@ export default defineConfig({
           // A workerd for many files: starting one for each takes longer than the tests. What tests
           // must not share is in the database, and each has one of its own.
           isolate: false,
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -32,6 +30,10 @@ export default defineConfig({
           name: "node",
           include: ["{src,test,scripts}/**/*.node.test.ts"],
           testTimeout: 120_000,
+          // Each file brings servers of its own and mostly waits for them. The others come behind: their
+          // budgets count calls, and a database that is kept waiting is asked again.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
         },
       },
     ],

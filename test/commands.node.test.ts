@@ -215,7 +215,7 @@ describe("again", () => {
       `import os, sys, shutil
 given = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 data = given.get("--dataset_config") or open(given["--config_file"]).read().split('dataset_config = "')[1].split('"')[0]
-print("reading", open(data).readline().strip(), "of", data)
+print("reading " + open(data).readline().strip() + " of " + data)
 os.makedirs("${join(first.folder, "listed")}", exist_ok=True)
 shutil.copy("${join(first.output, "aki.safetensors")}", "${join(first.folder, "listed", "listed.safetensors")}")
 print("model saved.")
