@@ -4,6 +4,8 @@ import { defineConfig } from "vitest/config";
 // Else each file's workerd asks an outside server where on Earth this machine is.
 process.env.CLOUDFLARE_CF_FETCH_ENABLED ??= "false";
 
+const simulation = "test/simulation.node.test.ts";
+
 /** `*.node.test.ts` run in Node against real processes; all other tests run inside workerd. */
 export default defineConfig({
   test: {
@@ -29,11 +31,22 @@ export default defineConfig({
         test: {
           name: "node",
           include: ["{src,test,scripts}/**/*.node.test.ts"],
+          exclude: [simulation],
           testTimeout: 120_000,
           // Each file brings servers of its own and mostly waits for them. The others come behind: their
           // budgets count calls, and a database that is kept waiting is asked again.
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "alone",
+          // Fifty boxes want the machine to themselves: beside a browser, calls run out of their time.
+          include: [simulation],
+          maxWorkers: 1,
+          sequence: { groupOrder: 3 },
         },
       },
     ],
