@@ -38,7 +38,7 @@ const fields = {
     .describe(
       `The query of the page's address, such as \`filter=lora_rank+%3D+64&order=-final_loss\`: ${viewParameters.join(", ")}.`,
     ),
-  shared: z.boolean().describe("true: everyone may open it; false: its owner alone."),
+  shared: z.boolean().describe("true: everyone may open it; false: its owner and admins alone."),
 };
 
 const answer = z
@@ -67,8 +67,9 @@ const columns = {
 
 /** A query as it is stored: what it asks for is looked at now, so that a view that is kept opens. Throws ApiError 422. */
 function checkQuery(auth: Auth, text: string): string {
-  const params = new URLSearchParams(text);
-  const parsed = parameters.safeParse(Object.fromEntries(params));
+  // What is named twice counts once, so that what is looked at is what is stored.
+  const given = Object.fromEntries(new URLSearchParams(text));
+  const parsed = parameters.safeParse(given);
   if (!parsed.success)
     throw notValid(
       faultsOf(parsed.error).map(({ path, message }) => ({ path: `query.${path}`, message })),
@@ -77,7 +78,7 @@ function checkQuery(auth: Auth, text: string): string {
   chooseTasks(auth, { ...choice, order_by, deleted: deleted !== undefined });
   for (const name of [...splitFields(group), ...splitFields(cols)].map((n) => n.replace(width, "")))
     if (!drawn.has(name)) fieldOf("query", name);
-  return viewQuery(params);
+  return viewQuery(new URLSearchParams(given));
 }
 
 const nameTaken = (name: string) =>
@@ -208,7 +209,7 @@ export const views = new Hono<App>()
       const { auth, db } = c.var;
       if (body.query !== undefined) body.query = checkQuery(auth, body.query);
       const mine = and(eq(savedView.id, id), ownView(auth));
-      const namesake = sql<number>`exists (select 1 from saved_view o
+      const namesake = sql`exists (select 1 from saved_view o
         where o.user_id = saved_view.user_id and o.name = ${body.name ?? null} and o.id <> ${id})`;
       const [[changed], , [row]] = await db.batch([
         db
@@ -223,13 +224,12 @@ export const views = new Hono<App>()
           )
           .returning({ id: savedView.id }),
         audit(db, auth, "view.update", ifChanged(id), briefly(body)),
-        db.select({ view: columns, namesake }).from(savedView).where(mine),
+        db.select(columns).from(savedView).where(mine),
       ]);
       if (!row) throw notFound(`view ${id} of yours`);
-      if (changed) return c.json(row.view, 200, { ETag: `"${row.view.version}"` });
-      if (version !== null && version !== row.view.version)
-        throw changedMeanwhile(row.view.version);
-      throw nameTaken(body.name ?? row.view.name);
+      if (changed) return c.json(row, 200, { ETag: `"${row.version}"` });
+      if (version !== null && version !== row.version) throw changedMeanwhile(row.version);
+      throw nameTaken(body.name ?? row.name);
     },
   )
   .delete(

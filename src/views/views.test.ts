@@ -36,6 +36,9 @@ describe("saved views", () => {
     });
     expect(await ledger.call(`/api/views/${view.id}`, { key: anna })).toEqual(view);
     expect((await save(anna, { name: "all", query: "" })).query).toBe("");
+    // Of a parameter that stands there twice, the one that was looked at is kept.
+    const twice = await save(anna, { name: "twice", query: "order=nothing&order=-final_loss" });
+    expect(twice.query).toBe("order=-final_loss");
   });
 
   it("refuse what would not open, and say where", async () => {
@@ -48,6 +51,7 @@ describe("saved views", () => {
       ["status=odd", "query.status"],
       ["sel=1,2", "query.sel"],
       ["script=1", "query.script"],
+      ["filter=lora_rank+%3D+1&filter=nothing+%3D+1", "filter"],
       ["deleted=yes", "query.deleted"],
     ] as const) {
       const refused = await save(anna, { name: "odd", query }, 422);
