@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runScheduled } from "../scripts/local/worker.ts";
 import { axe, chromiumPath, desktop, noBrowser, openPages, type Pages, phone } from "./browser.ts";
@@ -177,7 +178,8 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
   }, 60_000);
 
   it("shows what takes the space, and what a rule would free, before it is applied", async () => {
-    await pages.signedIn(async (page) => {
+    const options = { ...desktop, timezoneId: "America/Los_Angeles" };
+    const work = async (page: Page) => {
       await page.goto(`${pages.url}/board/storage`);
       const row = page.getByRole("row").filter({ has: page.getByRole("link", { name: "night" }) });
       await row.waitFor();
@@ -195,9 +197,14 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
       await page.getByText(`${files} files are in the trash`).waitFor();
       const trash = page.getByRole("region", { name: "Trash" });
       await expect.poll(() => trash.getByRole("cell").allTextContents()).toContain(String(files));
+      // The day on which it goes is one of UTC, and no other where the reader's clock is behind.
+      const [{ goes_on }] = (await stack.api("/api/storage/trash")).days;
+      const day = new Intl.DateTimeFormat("en", { dateStyle: "medium", timeZone: "UTC" });
+      await trash.getByRole("cell", { name: day.format(new Date(goes_on)), exact: true }).waitFor();
       await row.getByRole("link", { name: "night" }).click();
       await page.getByRole("link", { name: "third" }).waitFor();
-    });
+    };
+    await pages.signedIn(work, { options });
   }, 60_000);
 
   it("tells what happened and to whom, and sends again what was not taken", async () => {

@@ -87,8 +87,12 @@ export function ago(iso: string, now = Date.now()): string {
   return relative.format(-Math.round(seconds / size) || -1, unit);
 }
 
+/** The day of a moment where the reader is; a bare day, such as 2026-05-31, is itself everywhere. */
 export const dateOnly = (iso: string) =>
-  new Intl.DateTimeFormat(currentLanguage(), { dateStyle: "medium" }).format(new Date(iso));
+  new Intl.DateTimeFormat(currentLanguage(), {
+    dateStyle: "medium",
+    ...(iso.length === "2026-05-31".length && { timeZone: "UTC" }),
+  }).format(new Date(iso));
 export const dateTime = (iso: string) =>
   new Intl.DateTimeFormat(currentLanguage(), { dateStyle: "medium", timeStyle: "medium" }).format(
     new Date(iso),
