@@ -24,7 +24,7 @@ import { describeApi } from "./openapi.ts";
 
 const dist = join(root, "dist");
 /** What wrangler.toml names as `main`. */
-export const workerFile = join(root, "build/worker.js");
+const workerFile = join(root, "build/worker.js");
 
 const headers = `/
 ${Object.entries(pageHeaders)
