@@ -222,6 +222,19 @@ describe.skipIf(!chromiumPath())("the models' pages", () => {
     expect((await stack.api(`/api/models/${name}`)).aliases).toEqual({});
   });
 
+  it("are all there, however many, a page at a time", async () => {
+    for (let n = 0; n < 60; n++) await stack.api("/api/models", { name: `many-${n}` }, keys.anna);
+    const { items } = await stack.api("/api/models?limit=200");
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/models`);
+      const cards = page.locator(".model-card");
+      await expect.poll(() => cards.count()).toBe(50);
+      await page.getByRole("button", { name: "Show more" }).click();
+      await expect.poll(() => cards.count()).toBe(items.length);
+      expect(await page.getByRole("button", { name: "Show more" }).count()).toBe(0);
+    });
+  });
+
   it("give axe nothing to find, in both themes and on a phone", async () => {
     await stack.api(`/api/models/${name}/versions/1/release`, {}, keys.carla);
     for (const options of Object.values(looks))

@@ -91,3 +91,17 @@ export async function readChanged<T>(
   }
   return { body: await response.json(), etag: response.headers.get("ETag") ?? "" };
 }
+
+type Page<T> = { items: T[]; next_cursor: string | null };
+
+/** A list that is loaded page after page, as parts of an infinite query: its data are the items so far. */
+export const inPages = <T>(
+  ask: (query: { limit: string; cursor?: string }) => Promise<Page<T>>,
+  limit = 50,
+) => ({
+  initialPageParam: "",
+  queryFn: ({ pageParam }: { pageParam: string }) =>
+    ask({ limit: String(limit), ...(pageParam && { cursor: pageParam }) }),
+  getNextPageParam: ({ next_cursor }: Page<T>) => next_cursor,
+  select: ({ pages }: { pages: Page<T>[] }) => pages.flatMap(({ items }) => items),
+});

@@ -12,7 +12,7 @@ import {
   now,
   webhook,
 } from "../db/schema.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
@@ -101,7 +101,7 @@ export const events = new Hono<App>().get(
     description: "What was worth telling, whether a webhook wanted it or not.",
     tag: "Alerts",
     answer: {
-      schema: z.object({ items: z.array(eventAnswer), next_cursor: z.string().nullable() }),
+      schema: pageAnswer(eventAnswer),
       description: "Events, newest first.",
     },
   }),
@@ -180,7 +180,7 @@ export const deliveries = new Hono<App>()
       description: "Deliveries to one's own webhooks; admins see all.",
       tag: "Alerts",
       answer: {
-        schema: z.object({ items: z.array(deliveryAnswer), next_cursor: z.string().nullable() }),
+        schema: pageAnswer(deliveryAnswer),
         description: "Deliveries, newest first.",
       },
     }),

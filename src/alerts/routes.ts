@@ -7,7 +7,7 @@ import { type App, allow } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import { delivery, eventKinds, now, webhook, webhookTargets } from "../db/schema.ts";
 import type { Config } from "../env.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
@@ -177,7 +177,7 @@ export const webhooks = new Hono<App>()
       description: "One's own; admins see all. Never their secrets.",
       tag: "Alerts",
       answer: {
-        schema: z.object({ items: z.array(answer), next_cursor: z.string().nullable() }),
+        schema: pageAnswer(answer),
         description: "Webhooks, newest first.",
       },
     }),

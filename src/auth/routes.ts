@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { audit, ifChanged } from "../audit/audit.ts";
 import { apiKey, now, roles, user } from "../db/schema.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
@@ -93,7 +93,7 @@ export const users = new Hono<App>()
       summary: "List users",
       tag: "Users",
       answer: {
-        schema: z.object({ items: z.array(userAnswer), next_cursor: z.string().nullable() }),
+        schema: pageAnswer(userAnswer),
         description: "Users, oldest first.",
       },
     }),
@@ -302,7 +302,7 @@ export const keys = new Hono<App>()
       description: "One's own; admins see all. Never the keys themselves.",
       tag: "Keys",
       answer: {
-        schema: z.object({ items: z.array(keyAnswer), next_cursor: z.string().nullable() }),
+        schema: pageAnswer(keyAnswer),
         description: "Keys, newest first.",
       },
     }),

@@ -6,7 +6,7 @@ import { forgetKeys } from "../auth/keys.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { apiKey, box, boxEnrolment, now, statuses } from "../db/schema.ts";
 import { hex, sha256Hex } from "../http/hash.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
@@ -50,7 +50,7 @@ const boxAnswer = z
     key_expires_at: z.string().nullable(),
     revoked_at: z.string().nullable(),
     tasks: z.array(boxTask).describe("What it is doing: the tasks it pulled that still run."),
-    runs: z.int().describe("Attempts at tasks that it pulled."),
+    runs: z.int().describe("Attempts at tasks that it pulled, deleted ones too."),
     runs_cost: z.number().nullable().describe("What these cost; null: no price is known."),
     runs_today: z.int().describe("Those that ran in this day (UTC)."),
     hours_today: z.number().describe("What they took of it, added up over the box's slots."),
@@ -274,7 +274,7 @@ export const boxes = new Hono<App>()
       description: "Its attempts at tasks that it pulled, the last begun first.",
       tag: "Boxes",
       answer: {
-        schema: z.object({ items: z.array(runAnswer), next_cursor: z.string().nullable() }),
+        schema: pageAnswer(runAnswer),
         description: "A page; empty where there is no such box.",
       },
     }),

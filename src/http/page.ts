@@ -17,6 +17,10 @@ export const pageQuery = {
     .describe("`next_cursor` of the page before; opaque, good only for the same list."),
 };
 
+/** What a list answers: the items of a page, and where to go on, null behind the last. */
+export const pageAnswer = <T extends z.ZodType>(item: T) =>
+  z.object({ items: z.array(item), next_cursor: z.string().nullable() });
+
 /** Makes an opaque cursor for one list out of the last row's place. */
 export const encodeCursor = (list: string, place: readonly (string | number | null)[]) =>
   btoa(

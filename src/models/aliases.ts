@@ -9,7 +9,7 @@ import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import type { Statement } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { model, modelAlias, modelAliasMove, modelVersion } from "../db/schema.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { aliasParam, modelParam, nameKey } from "./names.ts";
@@ -232,7 +232,7 @@ async function history(
 }
 
 const historyAnswer = {
-  schema: z.object({ items: z.array(moveAnswer), next_cursor: z.string().nullable() }),
+  schema: pageAnswer(moveAnswer),
   description: "Newest first.",
 };
 

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { type App, allow } from "../auth/middleware.ts";
 import { dataset, metricSummary, model, modelVersion, trainingTask } from "../db/schema.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
@@ -95,7 +95,7 @@ export const datasetVersions = new Hono<App>().get(
       "The dataset by the id that a task's datasets tell. Which datasets a version stands on, the version itself tells.",
     tag: "Models",
     answer: {
-      schema: z.object({ items: z.array(versionAnswer), next_cursor: z.string().nullable() }),
+      schema: pageAnswer(versionAnswer),
       description: "Newest first.",
     },
     errors: { 404: "No such dataset." },

@@ -7,7 +7,7 @@ import { audit } from "../audit/audit.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { batchOf, type Statement } from "../db/batch.ts";
 import { modelVersion, now, versionStates } from "../db/schema.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { dropAliases, move, PRODUCTION } from "./aliases.ts";
@@ -369,7 +369,7 @@ export const reviews = new Hono<App>().get(
     summary: "Versions of all models by state",
     tag: "Models",
     answer: {
-      schema: z.object({ items: z.array(versionAnswer), next_cursor: z.string().nullable() }),
+      schema: pageAnswer(versionAnswer),
       description: "Newest first.",
     },
   }),

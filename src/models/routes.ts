@@ -8,7 +8,7 @@ import type { Db } from "../db/client.ts";
 import { model, modelVersion, now, versionStates } from "../db/schema.ts";
 import { behind, filterToSql, orderSql, parseOrder } from "../filter/compile.ts";
 import { sha256Hex } from "../http/hash.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { fromWire } from "../http/wire.ts";
@@ -144,7 +144,7 @@ export const models = new Hono<App>()
         "Newest first. A filter asks for name, description, task_type, license, user, created_at, updated_at, versions, latest, aliases.<alias> (a version), tags.<key>, and of the version in production, else the newest: state, rank, alpha, algorithm, base_arch, size, metrics.<metric>.",
       tag: "Models",
       answer: {
-        schema: z.object({ items: z.array(modelAnswer), next_cursor: z.string().nullable() }),
+        schema: pageAnswer(modelAnswer),
         description: "A page.",
       },
     }),
@@ -352,7 +352,7 @@ export const models = new Hono<App>()
       summary: "A model's versions",
       tag: "Models",
       answer: {
-        schema: z.object({ items: z.array(versionAnswer), next_cursor: z.string().nullable() }),
+        schema: pageAnswer(versionAnswer),
         description: "Newest first.",
       },
       errors: { 404: "No such model." },

@@ -6,7 +6,7 @@ import { audit } from "../audit/audit.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { model, modelShare, now } from "../db/schema.ts";
 import { sha256Hex } from "../http/hash.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { baseUrl } from "../weights/store.ts";
@@ -117,7 +117,7 @@ export const shares = new Hono<App>()
       description: "Never the links themselves.",
       tag: "Models",
       answer: {
-        schema: z.object({ items: z.array(shareAnswer), next_cursor: z.string().nullable() }),
+        schema: pageAnswer(shareAnswer),
         description: "Newest first, also those that ended.",
       },
       errors: { 404: "No such model." },

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { type App, allow } from "../auth/middleware.ts";
 import { toLatin1 } from "../http/bytes.ts";
-import { decodeCursor, encodeCursor, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, pageAnswer, pageQuery } from "../http/page.ts";
 import { describe, limitBody, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 import { redactJson } from "../secrets/redact.ts";
@@ -217,7 +217,7 @@ export const queue = new Hono<App>()
         "In the order of priority, then age. Who is next also depends on whose turn it is.",
       tag: "Queue",
       answer: {
-        schema: z.object({ items: z.array(queueItem), next_cursor: z.string().nullable() }),
+        schema: pageAnswer(queueItem),
         description: "A page.",
       },
       errors: { 422: "A parameter is not valid." },

@@ -8,7 +8,7 @@ import type { Db } from "../db/client.ts";
 import { type KeepRule, keepRule, now, user } from "../db/schema.ts";
 import { columnOf, filterToSql } from "../filter/compile.ts";
 import { parseField } from "../filter/parse.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
@@ -223,7 +223,7 @@ export const rules = new Hono<App>()
       summary: "List rules",
       tag: "Storage",
       answer: {
-        schema: z.object({ items: z.array(ruleAnswer), next_cursor: z.string().nullable() }),
+        schema: pageAnswer(ruleAnswer),
         description: "Newest first.",
       },
     }),

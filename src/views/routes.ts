@@ -7,7 +7,7 @@ import { type App, allow } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import { now, savedView } from "../db/schema.ts";
 import { splitFields } from "../filter/compile.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, faultsOf, notValid, validate } from "../http/validate.ts";
@@ -140,7 +140,7 @@ export const views = new Hono<App>()
       description: "One's own, and what others share.",
       tag: "Views",
       answer: {
-        schema: z.object({ items: z.array(answer), next_cursor: z.string().nullable() }),
+        schema: pageAnswer(answer),
         description: "Newest first.",
       },
     }),

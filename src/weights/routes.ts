@@ -21,7 +21,7 @@ import {
   weightKinds,
   weightStates,
 } from "../db/schema.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../http/validate.ts";
@@ -499,7 +499,7 @@ export const weights = new Hono<App>()
         "Newest first, without the given-up ones unless asked for, and without `metadata`.",
       tag: "Weights",
       answer: {
-        schema: z.object({ items: z.array(weightAnswer), next_cursor: z.string().nullable() }),
+        schema: pageAnswer(weightAnswer),
         description: "Weights.",
       },
     }),

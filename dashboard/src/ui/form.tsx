@@ -126,7 +126,8 @@ export function Loaded<T>(props: {
   children: (data: T) => ComponentChildren;
 }) {
   const { data, error, refetch } = props.query;
-  if (error)
+  // What is shown stays, where only a refresh failed.
+  if (error && data === undefined)
     return (
       <div class="body">
         <Trouble error={error} again={() => void refetch()} />
@@ -192,28 +193,56 @@ export const NewButton = ({ label, make }: { label: string; make: () => void }) 
   </button>
 );
 
-/** Rows below their heads; `last` names a column of buttons for who cannot see that it is one. */
+/** A column's name, with the class of its cells where it has one. */
+type Head = string | readonly [text: string, kind: string];
+const headOf = (head: Head) => (typeof head === "string" ? ([head, undefined] as const) : head);
+
+/** Rows below their heads; `last` names a column of buttons or bars for who cannot see what it is. */
 export const Table = (props: {
   label: string;
-  heads: string[];
-  last?: string;
+  kind?: string;
+  heads: readonly Head[];
+  last?: Head;
   children: ComponentChildren;
-}) => (
-  <Scroll label={props.label}>
-    <table class="plain">
-      <thead>
-        <tr>
-          {props.heads.map((head) => (
-            <th key={head}>{head}</th>
-          ))}
-          {props.last && (
-            <th>
-              <span class="visually-hidden">{props.last}</span>
-            </th>
-          )}
-        </tr>
-      </thead>
-      <tbody>{props.children}</tbody>
-    </table>
-  </Scroll>
-);
+}) => {
+  const [last, lastKind] = headOf(props.last ?? "");
+  return (
+    <Scroll label={props.label}>
+      <table class={`plain ${props.kind ?? ""}`}>
+        <thead>
+          <tr>
+            {props.heads.map(headOf).map(([text, kind]) => (
+              <th key={text} class={kind}>
+                {text}
+              </th>
+            ))}
+            {last && (
+              <th class={lastKind}>
+                <span class="visually-hidden">{last}</span>
+              </th>
+            )}
+          </tr>
+        </thead>
+        <tbody>{props.children}</tbody>
+      </table>
+    </Scroll>
+  );
+};
+
+/** Goes on with a list, where there is more of it. */
+export const ShowMore = (props: {
+  query: { hasNextPage: boolean; isFetchingNextPage: boolean; fetchNextPage: () => unknown };
+  text?: string;
+}) =>
+  props.query.hasNextPage ? (
+    <div class="body">
+      <button
+        type="button"
+        class="button small"
+        disabled={props.query.isFetchingNextPage}
+        onClick={() => void props.query.fetchNextPage()}
+      >
+        {props.text ?? t("Show more")}
+      </button>
+    </div>
+  ) : null;

@@ -1,11 +1,12 @@
 import { keepPreviousData, useInfiniteQuery, useQueryClient } from "@tanstack/preact-query";
 import type { InferResponseType } from "hono/client";
 import { Link } from "wouter-preact";
-import { api, read } from "../../api.ts";
+import { api, inPages, read } from "../../api.ts";
 import { whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
 import { deliveryStates, eventKinds, particulars } from "../../ui/events.ts";
+import { ShowMore } from "../../ui/form.tsx";
 import { Ago, Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { useUserNames } from "../../who.ts";
@@ -25,18 +26,9 @@ export function Alerts() {
     queryKey: ["events", undelivered],
     meta: { live: true },
     placeholderData: keepPreviousData,
-    initialPageParam: "",
-    getNextPageParam: (last: { next_cursor: string | null }) => last.next_cursor,
-    queryFn: ({ pageParam }) =>
-      read(
-        api.events.$get({
-          query: {
-            limit: "50",
-            ...(undelivered && { undelivered: "true" }),
-            ...(pageParam && { cursor: pageParam }),
-          },
-        }),
-      ),
+    ...inPages((page) =>
+      read(api.events.$get({ query: { ...page, ...(undelivered && { undelivered: "true" }) } })),
+    ),
     refetchInterval: ({ state }) =>
       state.data?.pages.some((page) =>
         page.items.some((event) => event.deliveries.some((one) => one.state === "waiting")),
@@ -49,7 +41,7 @@ export function Alerts() {
       await read(api.deliveries[":id"].redeliver.$post({ param: { id: String(id) } }));
       await client.invalidateQueries({ queryKey: ["events"] });
     }, t("It is sent again"));
-  const items = events.data?.pages.flatMap((page) => page.items);
+  const items = events.data;
   return (
     <section class="panel" aria-label={t("Alerts")}>
       <header class="wrap">
@@ -144,18 +136,7 @@ export function Alerts() {
           ))}
         </ul>
       )}
-      {events.hasNextPage && (
-        <div class="body">
-          <button
-            type="button"
-            class="button small"
-            disabled={events.isFetchingNextPage}
-            onClick={() => void events.fetchNextPage()}
-          >
-            {t("Show more")}
-          </button>
-        </div>
-      )}
+      <ShowMore query={events} />
     </section>
   );
 }

@@ -3,7 +3,8 @@ import { Link } from "wouter-preact";
 import type { api } from "../../api.ts";
 import { whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { Ago, Scroll, Trouble } from "../../ui/parts.tsx";
+import { Table } from "../../ui/form.tsx";
+import { Ago, Trouble } from "../../ui/parts.tsx";
 import { silent } from "./silent.ts";
 
 export type Lanes = InferResponseType<typeof api.queue.lanes.$get, 200>;
@@ -75,38 +76,34 @@ export function LanesPanel(props: { lanes: Lanes | undefined; error: unknown; ag
           {t("To the boxes")}
         </Link>
       </header>
-      <Scroll label={t("Whose turn it is")}>
-        <table class="plain">
-          <thead>
-            <tr>
-              <th>{t("User")}</th>
-              <th class="number">{t("Running")}</th>
-              <th>{t("Asks for")}</th>
-              <th class="number">{t("Ready")}</th>
-              <th class="wide-only">{t("First of them")}</th>
-              <th>{t("Boxes")}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {lanes.items.map((lane) => (
-              <tr key={`${lane.user_id} ${lane.min_gpu_memory_gb} ${lane.labels.join()}`}>
-                <td>{lane.user}</td>
-                <td class="number">{whole(lane.running)}</td>
-                <td>
-                  <Asks labels={lane.labels} memory={lane.min_gpu_memory_gb} />
-                </td>
-                <td class="number">{whole(lane.ready)}</td>
-                <td class="wide-only">
-                  <Link href={`/runs/${lane.head_task}`}>{lane.head_task}</Link>
-                </td>
-                <td>
-                  <Fit lane={lane} lanes={lanes} />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+      <Table
+        label={t("Whose turn it is")}
+        heads={[
+          t("User"),
+          [t("Running"), "number"],
+          t("Asks for"),
+          [t("Ready"), "number"],
+          [t("First of them"), "wide-only"],
+          t("Boxes"),
+        ]}
+      >
+        {lanes.items.map((lane) => (
+          <tr key={`${lane.user_id} ${lane.min_gpu_memory_gb} ${lane.labels.join()}`}>
+            <td>{lane.user}</td>
+            <td class="number">{whole(lane.running)}</td>
+            <td>
+              <Asks labels={lane.labels} memory={lane.min_gpu_memory_gb} />
+            </td>
+            <td class="number">{whole(lane.ready)}</td>
+            <td class="wide-only">
+              <Link href={`/runs/${lane.head_task}`}>{lane.head_task}</Link>
+            </td>
+            <td>
+              <Fit lane={lane} lanes={lanes} />
+            </td>
+          </tr>
+        ))}
+      </Table>
     </section>
   );
 }

@@ -4,8 +4,9 @@ import { api, Problem, read } from "../../api.ts";
 import { dateOnly, duration, money, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
+import { Table } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { FilterBox } from "../runs/filter-box.tsx";
 import { Parts } from "./bars.tsx";
 import { runsWhere } from "./text.ts";
@@ -185,50 +186,44 @@ export function Money() {
                 </span>
               </span>
             </header>
-            <Scroll label={t("Cost")}>
-              <table class="plain">
-                <thead>
-                  <tr>
-                    <th>{names[by]}</th>
-                    <th class="number">{t("Runs")}</th>
-                    <th class="number wide-only">{t("Time")}</th>
-                    <th class="number">{t("Cost")}</th>
-                    <th class="number wide-only">{t("Of failed runs")}</th>
-                    <th class="bar-cell wide-only">
-                      <span class="visually-hidden">{t("Share")}</span>
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {rows.map(([key, sum]) => (
-                    <tr key={key ?? ""}>
-                      <td>
-                        {by === "week" && key ? (
-                          t("from {day}", { day: dateOnly(key) })
-                        ) : (
-                          <Link href={runsWhere(field, key)}>{key ?? t("unknown")}</Link>
-                        )}
-                      </td>
-                      <td class="number">{whole(sum.runs)}</td>
-                      <td class="number wide-only">{duration(sum.seconds)}</td>
-                      <td class="number">
-                        {sum.priced === 0 ? <span class="faint">–</span> : <b>{money(sum.cost)}</b>}
-                      </td>
-                      <td class="number wide-only">{sum.failed > 0 ? money(sum.failed) : ""}</td>
-                      <td class="bar-cell wide-only">
-                        <Parts
-                          of={most}
-                          parts={[
-                            ["success", sum.cost - sum.failed],
-                            ["failed", sum.failed],
-                          ]}
-                        />
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </Scroll>
+            <Table
+              label={t("Cost")}
+              heads={[
+                names[by],
+                [t("Runs"), "number"],
+                [t("Time"), "number wide-only"],
+                [t("Cost"), "number"],
+                [t("Of failed runs"), "number wide-only"],
+              ]}
+              last={[t("Share"), "bar-cell wide-only"]}
+            >
+              {rows.map(([key, sum]) => (
+                <tr key={key ?? ""}>
+                  <td>
+                    {by === "week" && key ? (
+                      t("from {day}", { day: dateOnly(key) })
+                    ) : (
+                      <Link href={runsWhere(field, key)}>{key ?? t("unknown")}</Link>
+                    )}
+                  </td>
+                  <td class="number">{whole(sum.runs)}</td>
+                  <td class="number wide-only">{duration(sum.seconds)}</td>
+                  <td class="number">
+                    {sum.priced === 0 ? <span class="faint">–</span> : <b>{money(sum.cost)}</b>}
+                  </td>
+                  <td class="number wide-only">{sum.failed > 0 ? money(sum.failed) : ""}</td>
+                  <td class="bar-cell wide-only">
+                    <Parts
+                      of={most}
+                      parts={[
+                        ["success", sum.cost - sum.failed],
+                        ["failed", sum.failed],
+                      ]}
+                    />
+                  </td>
+                </tr>
+              ))}
+            </Table>
           </section>
           <p class="faint">
             {split.data.next_cursor && `${t("The costliest are shown.")} `}

@@ -7,13 +7,13 @@ import {
 import type { InferResponseType } from "hono/client";
 import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
-import { api, read } from "../../api.ts";
+import { api, inPages, read } from "../../api.ts";
 import { dateTime, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useStanding } from "../../live.ts";
 import { useAddress } from "../../state.ts";
-import { Ask, RowButton, TextField } from "../../ui/form.tsx";
-import { Ago, Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Ask, RowButton, ShowMore, Table, TextField } from "../../ui/form.tsx";
+import { Ago, Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { attempt, toast } from "../../ui/toast.tsx";
 import { ownsNamed, useWho } from "../../who.ts";
 import { Groups } from "./groups.tsx";
@@ -43,18 +43,10 @@ export function Queue() {
     queryKey: ["queue", mine, standing],
     enabled: standing !== null,
     placeholderData: keepPreviousData,
-    initialPageParam: "",
-    getNextPageParam: (last: { next_cursor: string | null }) => last.next_cursor,
-    queryFn: ({ pageParam }) =>
-      read(
-        api.queue.$get({
-          query: {
-            limit: String(PAGE),
-            ...(mine && { user: "me" }),
-            ...(pageParam && { cursor: pageParam }),
-          },
-        }),
-      ),
+    ...inPages(
+      (page) => read(api.queue.$get({ query: { ...page, ...(mine && { user: "me" }) } })),
+      PAGE,
+    ),
   });
   const lanes = useQuery({
     queryKey: ["lanes", standing],
@@ -62,7 +54,7 @@ export function Queue() {
     placeholderData: keepPreviousData,
     queryFn: () => read(api.queue.lanes.$get()),
   });
-  const items = queue.data?.pages.flatMap((page) => page.items);
+  const items = queue.data;
   if (queue.error && !items)
     return <Trouble error={queue.error} again={() => void queue.refetch()} />;
   if (!items) return <Skeleton lines={10} />;
@@ -105,78 +97,62 @@ export function Queue() {
             </p>
           </Empty>
         ) : (
-          <Scroll label={t("What waits")}>
-            <table class="plain queue">
-              <thead>
-                <tr>
-                  <th class="number">{t("Place")}</th>
-                  <th>{t("Run")}</th>
-                  <th class="wide-only">{t("User")}</th>
-                  <th class="number">{t("Priority")}</th>
-                  <th class="wide-only">{t("Asks for")}</th>
-                  <th>{t("Why it waits")}</th>
-                  <th class="wide-only">{t("Since")}</th>
-                  <th>
-                    <span class="visually-hidden">{t("What to do")}</span>
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {items.map((item) => (
-                  <tr key={item.task_id}>
-                    <td class="number faint">{whole(item.position)}</td>
-                    <td>
-                      <Link href={`/runs/${item.task_id}`}>{item.task_name}</Link>
-                      {item.attempt > 0 && (
-                        <span class="faint"> {t("attempt {n}", { n: item.attempt + 1 })}</span>
-                      )}
-                    </td>
-                    <td class="wide-only">{item.user}</td>
-                    <td class="number">{item.priority}</td>
-                    <td class="wide-only">
-                      <Asks labels={item.labels} memory={item.min_gpu_memory_gb} />
-                    </td>
-                    <td class="why">
-                      <Why item={item} lanes={lanes.data} retry={retry} may={may(item)} />
-                    </td>
-                    <td class="wide-only">
-                      <Ago at={item.created_at} />
-                    </td>
-                    <td class="right">
-                      {may(item) && (
-                        <span class="row">
-                          <RowButton
-                            text={t("Change")}
-                            name={t("Change {name}", { name: item.task_name })}
-                            act={() => setChanging(item)}
-                          />
-                          <RowButton
-                            text={t("Cancel")}
-                            name={t("Cancel {name}", { name: item.task_name })}
-                            danger
-                            act={() => cancel(item.task_id)}
-                          />
-                        </span>
-                      )}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </Scroll>
+          <Table
+            label={t("What waits")}
+            kind="queue"
+            heads={[
+              [t("Place"), "number"],
+              t("Run"),
+              [t("User"), "wide-only"],
+              [t("Priority"), "number"],
+              [t("Asks for"), "wide-only"],
+              t("Why it waits"),
+              [t("Since"), "wide-only"],
+            ]}
+            last={t("What to do")}
+          >
+            {items.map((item) => (
+              <tr key={item.task_id}>
+                <td class="number faint">{whole(item.position)}</td>
+                <td>
+                  <Link href={`/runs/${item.task_id}`}>{item.task_name}</Link>
+                  {item.attempt > 0 && (
+                    <span class="faint"> {t("attempt {n}", { n: item.attempt + 1 })}</span>
+                  )}
+                </td>
+                <td class="wide-only">{item.user}</td>
+                <td class="number">{item.priority}</td>
+                <td class="wide-only">
+                  <Asks labels={item.labels} memory={item.min_gpu_memory_gb} />
+                </td>
+                <td class="why">
+                  <Why item={item} lanes={lanes.data} retry={retry} may={may(item)} />
+                </td>
+                <td class="wide-only">
+                  <Ago at={item.created_at} />
+                </td>
+                <td class="right">
+                  {may(item) && (
+                    <span class="row">
+                      <RowButton
+                        text={t("Change")}
+                        name={t("Change {name}", { name: item.task_name })}
+                        act={() => setChanging(item)}
+                      />
+                      <RowButton
+                        text={t("Cancel")}
+                        name={t("Cancel {name}", { name: item.task_name })}
+                        danger
+                        act={() => cancel(item.task_id)}
+                      />
+                    </span>
+                  )}
+                </td>
+              </tr>
+            ))}
+          </Table>
         )}
-        {queue.hasNextPage && (
-          <div class="body">
-            <button
-              type="button"
-              class="button small"
-              disabled={queue.isFetchingNextPage}
-              onClick={() => void queue.fetchNextPage()}
-            >
-              {t("Show more")}
-            </button>
-          </div>
-        )}
+        <ShowMore query={queue} />
       </section>
       <LanesPanel lanes={lanes.data} error={lanes.error} again={() => void lanes.refetch()} />
       <Groups standing={standing} />

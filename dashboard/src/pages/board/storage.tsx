@@ -4,8 +4,9 @@ import { api, read } from "../../api.ts";
 import { bytes, dateOnly, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
+import { Table } from "../../ui/form.tsx";
 import { kindText } from "../../ui/kinds.ts";
-import { Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { Parts } from "./bars.tsx";
 import { KeepRules } from "./keep-rules.tsx";
 import { runsWhere } from "./text.ts";
@@ -66,55 +67,47 @@ export function Storage() {
             </p>
           </Empty>
         ) : (
-          <Scroll label={t("What takes the space")}>
-            <table class="plain">
-              <thead>
-                <tr>
-                  <th>{by === "group" ? t("Group") : by === "user" ? t("User") : t("Kind")}</th>
-                  <th class="number wide-only">{t("Files")}</th>
-                  <th class="number">{t("Size")}</th>
-                  <th class="number">{t("In the trash")}</th>
-                  <th class="bar-cell wide-only">
-                    <span class="visually-hidden">{t("Share")}</span>
-                  </th>
+          <Table
+            label={t("What takes the space")}
+            heads={[
+              by === "group" ? t("Group") : by === "user" ? t("User") : t("Kind"),
+              [t("Files"), "number wide-only"],
+              [t("Size"), "number"],
+              [t("In the trash"), "number"],
+            ]}
+            last={[t("Share"), "bar-cell wide-only"]}
+          >
+            {items.map((item) => {
+              const name = item[by] ?? null;
+              return (
+                <tr key={name ?? ""}>
+                  <td>
+                    {by === "kind" ? (
+                      kindText(name ?? "")
+                    ) : (
+                      <Link href={runsWhere(by === "group" ? "experiment_group" : "user", name)}>
+                        {name ?? t("Without a group")}
+                      </Link>
+                    )}
+                  </td>
+                  <td class="number wide-only">{whole(item.files)}</td>
+                  <td class="number">
+                    <b>{bytes(item.bytes)}</b>
+                  </td>
+                  <td class="number">{item.trash_bytes > 0 ? bytes(item.trash_bytes) : ""}</td>
+                  <td class="bar-cell wide-only">
+                    <Parts
+                      of={most}
+                      parts={[
+                        ["stored", item.bytes],
+                        ["trash", item.trash_bytes],
+                      ]}
+                    />
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {items.map((item) => {
-                  const name = item[by] ?? null;
-                  return (
-                    <tr key={name ?? ""}>
-                      <td>
-                        {by === "kind" ? (
-                          kindText(name ?? "")
-                        ) : (
-                          <Link
-                            href={runsWhere(by === "group" ? "experiment_group" : "user", name)}
-                          >
-                            {name ?? t("Without a group")}
-                          </Link>
-                        )}
-                      </td>
-                      <td class="number wide-only">{whole(item.files)}</td>
-                      <td class="number">
-                        <b>{bytes(item.bytes)}</b>
-                      </td>
-                      <td class="number">{item.trash_bytes > 0 ? bytes(item.trash_bytes) : ""}</td>
-                      <td class="bar-cell wide-only">
-                        <Parts
-                          of={most}
-                          parts={[
-                            ["stored", item.bytes],
-                            ["trash", item.trash_bytes],
-                          ]}
-                        />
-                      </td>
-                    </tr>
-                  );
-                })}
-              </tbody>
-            </table>
-          </Scroll>
+              );
+            })}
+          </Table>
         )}
       </section>
       {items.length === 200 && <p class="faint">{t("The largest 200 are shown.")}</p>}
@@ -153,26 +146,24 @@ function Trash() {
         </Empty>
       ) : (
         <>
-          <table class="plain">
-            <thead>
-              <tr>
-                <th>{t("Goes on")}</th>
-                <th class="number">{t("Runs")}</th>
-                <th class="number">{t("Files")}</th>
-                <th class="number">{t("Size")}</th>
+          <Table
+            label={t("Trash, and when it goes")}
+            heads={[
+              t("Goes on"),
+              [t("Runs"), "number"],
+              [t("Files"), "number"],
+              [t("Size"), "number"],
+            ]}
+          >
+            {data.days.map((day) => (
+              <tr key={day.goes_on}>
+                <td>{dateOnly(day.goes_on)}</td>
+                <td class="number">{day.runs > 0 ? whole(day.runs) : ""}</td>
+                <td class="number">{whole(day.files)}</td>
+                <td class="number">{bytes(day.bytes)}</td>
               </tr>
-            </thead>
-            <tbody>
-              {data.days.map((day) => (
-                <tr key={day.goes_on}>
-                  <td>{dateOnly(day.goes_on)}</td>
-                  <td class="number">{day.runs > 0 ? whole(day.runs) : ""}</td>
-                  <td class="number">{whole(day.files)}</td>
-                  <td class="number">{bytes(day.bytes)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+            ))}
+          </Table>
           <p class="faint body">
             {t("What a model version or another run stands on stays longer.")}{" "}
             {!data.complete && t("There is more; what goes first is shown.")}

@@ -2,7 +2,7 @@ import { keepPreviousData, useQuery } from "@tanstack/preact-query";
 import { api, read } from "../../api.ts";
 import { measure, setting, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { Scroll } from "../../ui/parts.tsx";
+import { Table } from "../../ui/form.tsx";
 import { columnLabel } from "../runs/columns.ts";
 
 /** Which parameters go along with the result, and how many runs say so. */
@@ -19,44 +19,38 @@ export function Influence({ filter, metric }: { filter: string; metric: string }
         <h2>{t("What goes along with the result")}</h2>
         <span class="muted">{t("{n} runs", { n: whole(data.runs) })}</span>
       </header>
-      <Scroll label={t("Table of parameters")}>
-        <table class="plain">
-          <thead>
-            <tr>
-              <th>{t("Parameter")}</th>
-              <th>{t("Strength")}</th>
-              <th class="number">{t("Correlation")}</th>
-              <th class="number">{t("Runs")}</th>
-              <th>{t("Medians")}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {data.parameters.slice(0, 12).map((one) => (
-              <tr key={one.name}>
-                <td title={one.caution ?? undefined}>
-                  {columnLabel(one.name)}
-                  {one.caution && <span class="faint"> · {one.caution}</span>}
-                </td>
-                <td class="influence-bar">
-                  <span class="bar">
-                    <i style={{ width: `${one.strength * 100}%` }} />
-                  </span>
-                </td>
-                <td class="number">
-                  {one.correlation === null ? "–" : one.correlation.toFixed(2)}
-                </td>
-                <td class="number">{whole(one.runs)}</td>
-                <td class="muted medians">
-                  {one.groups
-                    .slice(0, 5)
-                    .map(({ value, median }) => `${setting(value)}: ${measure(median)}`)
-                    .join("   ")}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+      <Table
+        label={t("Table of parameters")}
+        heads={[
+          t("Parameter"),
+          t("Strength"),
+          [t("Correlation"), "number"],
+          [t("Runs"), "number"],
+          t("Medians"),
+        ]}
+      >
+        {data.parameters.slice(0, 12).map((one) => (
+          <tr key={one.name}>
+            <td title={one.caution ?? undefined}>
+              {columnLabel(one.name)}
+              {one.caution && <span class="faint"> · {one.caution}</span>}
+            </td>
+            <td class="influence-bar">
+              <span class="bar">
+                <i style={{ width: `${one.strength * 100}%` }} />
+              </span>
+            </td>
+            <td class="number">{one.correlation === null ? "–" : one.correlation.toFixed(2)}</td>
+            <td class="number">{whole(one.runs)}</td>
+            <td class="muted medians">
+              {one.groups
+                .slice(0, 5)
+                .map(({ value, median }) => `${setting(value)}: ${measure(median)}`)
+                .join("   ")}
+            </td>
+          </tr>
+        ))}
+      </Table>
       <p class="body muted">{data.caution}</p>
     </section>
   );

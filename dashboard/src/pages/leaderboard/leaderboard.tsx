@@ -4,7 +4,8 @@ import { api, Problem, read } from "../../api.ts";
 import { measure, setting, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
-import { Ago, Empty, Scroll, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Table } from "../../ui/form.tsx";
+import { Ago, Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { columnLabel } from "../runs/columns.ts";
 import { FilterBox } from "../runs/filter-box.tsx";
 
@@ -82,48 +83,44 @@ export function Leaderboard() {
         </Empty>
       ) : (
         <section class="panel">
-          <Scroll label={t("Leaderboard")}>
-            <table class="plain">
-              <thead>
-                <tr>
-                  <th class="number">{t("Place")}</th>
-                  {group && <th>{columnLabel(group)}</th>}
-                  <th>{t("Run")}</th>
-                  <th class="number">{columnLabel(metric)}</th>
-                  <th class="number wide-only">{t("Rank")}</th>
-                  <th class="number wide-only">{t("Learning rate")}</th>
-                  <th class="wide-only">{t("Optimizer")}</th>
-                  {group && <th class="number wide-only">{t("Runs")}</th>}
-                  <th class="wide-only">{t("Created")}</th>
-                </tr>
-              </thead>
-              <tbody>
-                {data.items.map(({ group: keys, value, runs, task }, n) => (
-                  <tr key={task.id}>
-                    <td class="number faint">{n + 1}</td>
-                    {group && (
-                      <td>
-                        <b>{setting(Object.values(keys)[0]) || t("Without a group")}</b>
-                      </td>
-                    )}
-                    <td>
-                      <Link href={`/runs/${task.id}`}>{task.task_name}</Link>
-                    </td>
-                    <td class={`number ${value === best ? "best" : ""}`}>
-                      <b>{measure(value)}</b>
-                    </td>
-                    <td class="number wide-only">{setting(task.lora_rank)}</td>
-                    <td class="number wide-only">{setting(task.learning_rate)}</td>
-                    <td class="wide-only">{task.optimizer}</td>
-                    {group && <td class="number wide-only">{runs === null ? "" : whole(runs)}</td>}
-                    <td class="wide-only">
-                      <Ago at={task.created_at} />
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </Scroll>
+          <Table
+            label={t("Leaderboard")}
+            heads={[
+              [t("Place"), "number"],
+              ...(group ? [columnLabel(group)] : []),
+              t("Run"),
+              [columnLabel(metric), "number"],
+              [t("Rank"), "number wide-only"],
+              [t("Learning rate"), "number wide-only"],
+              [t("Optimizer"), "wide-only"],
+              ...(group ? [[t("Runs"), "number wide-only"] as const] : []),
+              [t("Created"), "wide-only"],
+            ]}
+          >
+            {data.items.map(({ group: keys, value, runs, task }, n) => (
+              <tr key={task.id}>
+                <td class="number faint">{n + 1}</td>
+                {group && (
+                  <td>
+                    <b>{setting(Object.values(keys)[0]) || t("Without a group")}</b>
+                  </td>
+                )}
+                <td>
+                  <Link href={`/runs/${task.id}`}>{task.task_name}</Link>
+                </td>
+                <td class={`number ${value === best ? "best" : ""}`}>
+                  <b>{measure(value)}</b>
+                </td>
+                <td class="number wide-only">{setting(task.lora_rank)}</td>
+                <td class="number wide-only">{setting(task.learning_rate)}</td>
+                <td class="wide-only">{task.optimizer}</td>
+                {group && <td class="number wide-only">{runs === null ? "" : whole(runs)}</td>}
+                <td class="wide-only">
+                  <Ago at={task.created_at} />
+                </td>
+              </tr>
+            ))}
+          </Table>
         </section>
       )}
     </div>

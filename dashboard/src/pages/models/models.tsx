@@ -1,8 +1,8 @@
-import { useQuery } from "@tanstack/preact-query";
+import { useInfiniteQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
-import { api, read } from "../../api.ts";
+import { api, inPages, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
-import { Loaded } from "../../ui/form.tsx";
+import { Loaded, ShowMore } from "../../ui/form.tsx";
 import { Ago, Empty } from "../../ui/parts.tsx";
 import { AliasBadges } from "./badges.tsx";
 import { One } from "./one.tsx";
@@ -15,9 +15,9 @@ export function Models({ name }: { name: string | undefined }) {
 
 /** All models, and what waits for a decision. */
 function All() {
-  const models = useQuery({
+  const models = useInfiniteQuery({
     queryKey: ["models", "all"],
-    queryFn: () => read(api.models.$get({ query: { limit: "200" } })),
+    ...inPages((query) => read(api.models.$get({ query }))),
   });
   return (
     <div class="page">
@@ -26,7 +26,7 @@ function All() {
       </div>
       <Waiting />
       <Loaded query={models} lines={8}>
-        {({ items }) =>
+        {(items) =>
           items.length === 0 ? (
             <Empty icon="models" title={t("No models yet")}>
               <p>
@@ -60,23 +60,24 @@ function All() {
           )
         }
       </Loaded>
+      <ShowMore query={models} />
     </div>
   );
 }
 
 function Waiting() {
-  const { data } = useQuery({
+  const reviews = useInfiniteQuery({
     queryKey: ["models", "reviews"],
-    queryFn: () => read(api.reviews.$get({ query: { limit: "50" } })),
+    ...inPages((query) => read(api.reviews.$get({ query }))),
   });
-  if (!data?.items.length) return null;
+  if (!reviews.data?.length) return null;
   return (
     <section class="panel" aria-label={t("Waits for a decision")}>
       <header>
         <h2>{t("Waits for a decision")}</h2>
       </header>
       <ul class="waiting">
-        {data.items.map((version) => (
+        {reviews.data.map((version) => (
           <li key={`${version.model} ${version.version}`} class="row">
             <Link class="grow clip" href={modelPath(version.model)}>
               {version.model} · {version.version}
@@ -86,6 +87,7 @@ function Waiting() {
           </li>
         ))}
       </ul>
+      <ShowMore query={reviews} />
     </section>
   );
 }

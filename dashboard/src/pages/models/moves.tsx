@@ -1,22 +1,17 @@
 import { useInfiniteQuery } from "@tanstack/preact-query";
-import { api, read } from "../../api.ts";
+import { api, inPages, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
-import { Loaded, Table } from "../../ui/form.tsx";
+import { Loaded, ShowMore, Table } from "../../ui/form.tsx";
 import { Ago } from "../../ui/parts.tsx";
 
 /** Who moved which alias, when and why, the latest first. */
 export function Moves({ model }: { model: string }) {
   const moves = useInfiniteQuery({
     queryKey: ["models", "moves", model],
-    initialPageParam: "",
-    queryFn: ({ pageParam: cursor }) =>
-      read(
-        api.models[":name"].aliases.history.$get({
-          param: { name: model },
-          query: { limit: "20", ...(cursor && { cursor }) },
-        }),
-      ),
-    getNextPageParam: ({ next_cursor }) => next_cursor,
+    ...inPages(
+      (query) => read(api.models[":name"].aliases.history.$get({ param: { name: model }, query })),
+      20,
+    ),
   });
   return (
     <section class="panel" aria-label={t("History of the aliases")}>
@@ -24,8 +19,7 @@ export function Moves({ model }: { model: string }) {
         <h2>{t("History of the aliases")}</h2>
       </header>
       <Loaded query={moves} lines={3}>
-        {({ pages }) => {
-          const items = pages.flatMap((page) => page.items);
+        {(items) => {
           if (items.length === 0)
             return <p class="body muted">{t("No alias was set or moved yet.")}</p>;
           return (
@@ -51,13 +45,7 @@ export function Moves({ model }: { model: string }) {
           );
         }}
       </Loaded>
-      {moves.hasNextPage && (
-        <div class="body">
-          <button type="button" class="button small" onClick={() => void moves.fetchNextPage()}>
-            {t("Earlier ones")}
-          </button>
-        </div>
-      )}
+      <ShowMore query={moves} text={t("Earlier ones")} />
     </section>
   );
 }

@@ -1,8 +1,8 @@
-import { keepPreviousData, useQuery } from "@tanstack/preact-query";
+import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
-import { api, read } from "../../api.ts";
+import { api, inPages, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
-import { Loaded } from "../../ui/form.tsx";
+import { Loaded, ShowMore } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty } from "../../ui/parts.tsx";
 import { Aliases } from "./aliases.tsx";
@@ -17,10 +17,10 @@ export function One({ name }: { name: string }) {
     queryKey: ["models", "one", name],
     queryFn: () => read(api.models[":name"].$get({ param })),
   });
-  const versions = useQuery({
+  const versions = useInfiniteQuery({
     queryKey: ["models", "versions", name],
     placeholderData: keepPreviousData,
-    queryFn: () => read(api.models[":name"].versions.$get({ param, query: { limit: "100" } })),
+    ...inPages((query) => read(api.models[":name"].versions.$get({ param, query }))),
   });
   return (
     <div class="page">
@@ -36,7 +36,7 @@ export function One({ name }: { name: string }) {
           <>
             {of.description && <p class="notes muted">{of.description}</p>}
             <Loaded query={versions} lines={8}>
-              {({ items }) =>
+              {(items) =>
                 items.length === 0 ? (
                   <Empty icon="models" title={t("No versions yet")} />
                 ) : (
@@ -45,6 +45,7 @@ export function One({ name }: { name: string }) {
                     {items.map((version) => (
                       <Version key={version.version} model={of} version={version} />
                     ))}
+                    <ShowMore query={versions} />
                     <Moves model={of.name} />
                   </>
                 )

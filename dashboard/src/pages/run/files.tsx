@@ -3,9 +3,10 @@ import { api, read } from "../../api.ts";
 import { bytes, setting } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { Task, Weight } from "../../types.ts";
+import { Table } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
 import { kindText } from "../../ui/kinds.ts";
-import { Ago, Copy, Empty, Scroll, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Ago, Copy, Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
 
 const checks: Record<NonNullable<Weight["verified"]>, Text> = {
   sha256: "SHA-256 checked",
@@ -32,85 +33,79 @@ export function Files({ task }: { task: Task }) {
     );
   return (
     <section class="panel">
-      <Scroll label={t("Table of files")}>
-        <table class="plain">
-          <thead>
-            <tr>
-              <th>{t("File")}</th>
-              <th class="wide-only">{t("Kind")}</th>
-              <th class="number wide-only">{t("Epoch")}</th>
-              <th class="number wide-only">{t("Step")}</th>
-              <th class="number wide-only">{t("Size")}</th>
-              <th class="wide-only">{t("In the file")}</th>
-              <th class="wide-only">{t("Created")}</th>
-              <th>
-                <span class="visually-hidden">{t("Download")}</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {files.map((file) => (
-              <tr key={file.id}>
-                <td>
-                  <span class="mono">{file.filename}</span>
-                  <br />
-                  <span class="muted narrow-only">
-                    {kindText(file.kind)} {bytes(file.size)}{" "}
+      <Table
+        label={t("Table of files")}
+        heads={[
+          t("File"),
+          [t("Kind"), "wide-only"],
+          [t("Epoch"), "number wide-only"],
+          [t("Step"), "number wide-only"],
+          [t("Size"), "number wide-only"],
+          [t("In the file"), "wide-only"],
+          [t("Created"), "wide-only"],
+        ]}
+        last={t("Download")}
+      >
+        {files.map((file) => (
+          <tr key={file.id}>
+            <td>
+              <span class="mono">{file.filename}</span>
+              <br />
+              <span class="muted narrow-only">
+                {kindText(file.kind)} {bytes(file.size)}{" "}
+              </span>
+              <span class="faint">
+                <code title={file.sha256}>{file.sha256.slice(0, 12)}</code>
+                {file.verified && ` · ${t(checks[file.verified])}`}
+              </span>
+            </td>
+            <td class="wide-only">{kindText(file.kind)}</td>
+            <td class="number wide-only">{setting(file.epoch)}</td>
+            <td class="number wide-only">{setting(file.step)}</td>
+            <td class="number wide-only">{bytes(file.size)}</td>
+            <td class="wide-only">
+              {file.rank !== null &&
+                t("rank {rank}, alpha {alpha}", {
+                  rank: file.rank,
+                  alpha: setting(file.alpha) || "–",
+                })}
+              {file.mismatches?.map(({ field, file: inFile, task: inTask }) => (
+                <span key={field} class="row warn-text">
+                  <Icon name="warn" />
+                  {t("{field}: {file} in the file, {task} in the settings", {
+                    field,
+                    file: setting(inFile),
+                    task: setting(inTask),
+                  })}
+                </span>
+              ))}
+            </td>
+            <td class="wide-only">
+              <Ago at={file.created_at} />
+            </td>
+            <td class="right">
+              {file.state === "complete" ? (
+                <span class="row">
+                  <span class="wide-only">
+                    <Copy text={file.sha256} label="SHA-256" plain />
                   </span>
-                  <span class="faint">
-                    <code title={file.sha256}>{file.sha256.slice(0, 12)}</code>
-                    {file.verified && ` · ${t(checks[file.verified])}`}
-                  </span>
-                </td>
-                <td class="wide-only">{kindText(file.kind)}</td>
-                <td class="number wide-only">{setting(file.epoch)}</td>
-                <td class="number wide-only">{setting(file.step)}</td>
-                <td class="number wide-only">{bytes(file.size)}</td>
-                <td class="wide-only">
-                  {file.rank !== null &&
-                    t("rank {rank}, alpha {alpha}", {
-                      rank: file.rank,
-                      alpha: setting(file.alpha) || "–",
-                    })}
-                  {file.mismatches?.map(({ field, file: inFile, task: inTask }) => (
-                    <span key={field} class="row warn-text">
-                      <Icon name="warn" />
-                      {t("{field}: {file} in the file, {task} in the settings", {
-                        field,
-                        file: setting(inFile),
-                        task: setting(inTask),
-                      })}
-                    </span>
-                  ))}
-                </td>
-                <td class="wide-only">
-                  <Ago at={file.created_at} />
-                </td>
-                <td class="right">
-                  {file.state === "complete" ? (
-                    <span class="row">
-                      <span class="wide-only">
-                        <Copy text={file.sha256} label="SHA-256" plain />
-                      </span>
-                      <a
-                        class="button small"
-                        href={`/api/weights/${file.id}/download`}
-                        download={file.filename.split("/").at(-1)}
-                        aria-label={t("Download {name}", { name: file.filename })}
-                      >
-                        <Icon name="download" />
-                        {t("Download")}
-                      </a>
-                    </span>
-                  ) : (
-                    <span class="faint">{t("uploading")}</span>
-                  )}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </Scroll>
+                  <a
+                    class="button small"
+                    href={`/api/weights/${file.id}/download`}
+                    download={file.filename.split("/").at(-1)}
+                    aria-label={t("Download {name}", { name: file.filename })}
+                  >
+                    <Icon name="download" />
+                    {t("Download")}
+                  </a>
+                </span>
+              ) : (
+                <span class="faint">{t("uploading")}</span>
+              )}
+            </td>
+          </tr>
+        ))}
+      </Table>
     </section>
   );
 }

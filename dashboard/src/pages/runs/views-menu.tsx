@@ -2,7 +2,7 @@ import { useInfiniteQuery, useQueryClient } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { viewQuery } from "../../../../src/views/query.ts";
-import { api, done, read } from "../../api.ts";
+import { api, done, inPages, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import type { View } from "../../types.ts";
 import { Ask, Check, Loaded, TextField } from "../../ui/form.tsx";
@@ -166,17 +166,12 @@ function List({ open }: { open: View | undefined }) {
   const me = useWho();
   const query = useInfiniteQuery({
     queryKey: ["views"],
-    initialPageParam: "",
-    queryFn: ({ pageParam }) =>
-      read(api.views.$get({ query: { limit: "100", ...(pageParam && { cursor: pageParam }) } })),
-    getNextPageParam: ({ next_cursor }) => next_cursor,
+    ...inPages((page) => read(api.views.$get({ query: page })), 100),
   });
   return (
     <Loaded query={query} lines={3}>
-      {({ pages }) => {
-        const views = pages
-          .flatMap(({ items }) => items)
-          .sort((a, b) => a.name.localeCompare(b.name));
+      {(items) => {
+        const views = items.toSorted((a, b) => a.name.localeCompare(b.name));
         const own = views.filter(({ user_id }) => user_id === me.user_id);
         const others = views.filter(({ user_id }) => user_id !== me.user_id);
         if (views.length === 0)
