@@ -69,19 +69,20 @@ describe("the board", () => {
       );
     const now = Date.now;
     try {
-      // An isolate writes at most once a minute, all that it has counted till then.
-      for (let minute = 1; minute <= 3; minute++) {
+      // An isolate writes at most once a minute, all that it has counted till then; a clock that is
+      // set back does not keep it from that.
+      for (const minute of [9_000, 1, 2, 3]) {
         Date.now = () => now() + minute * 61_000;
         for (let n = 0; n < 5; n++) count();
       }
     } finally {
       Date.now = now;
     }
-    expect(works).toHaveLength(3);
+    expect(works).toHaveLength(4);
     await Promise.all(works);
     const [day] = await ledger.db.select().from(usageDay);
-    expect(day?.requests).toBeGreaterThanOrEqual(11);
-    expect(day?.rowsWritten).toBeGreaterThanOrEqual(22);
+    expect(day?.requests).toBeGreaterThanOrEqual(16);
+    expect(day?.rowsWritten).toBeGreaterThanOrEqual(32);
     const usage = await ledger.call("/api/board/usage", { key });
     expect(usage.days[0]).toMatchObject({ requests: day?.requests });
   });

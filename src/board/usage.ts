@@ -33,7 +33,9 @@ export function countUsage(
   counted.requests++;
   counted.read += cost.read * times;
   counted.written += cost.written * times;
-  if (Date.now() - writtenAt < WRITE_EVERY_MS) return;
+  const since = Date.now() - writtenAt;
+  // Below zero the clock was set back: waiting until it is there again would write nothing for long.
+  if (since >= 0 && since < WRITE_EVERY_MS) return;
   const { requests, read, written } = counted;
   counted = { requests: 0, read: 0, written: 0 };
   writtenAt = Date.now();
