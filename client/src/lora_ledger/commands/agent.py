@@ -242,6 +242,13 @@ class Agent:
         self._is_idle = False
         self.slots = [Slot(self, card) for card in slots_of(options.gpus)]
 
+    def patience(self):
+        """For how long the ledger may hold back an answer: an agent that has been idle long enough should not wait on."""
+        if self.max_idle is None or any(slot.busy for slot in self.slots):
+            return WAIT_SECONDS
+        rest = max(slot.idle_since for slot in self.slots) + self.max_idle - time.monotonic()
+        return min(WAIT_SECONDS, max(0.0, rest))
+
     def offer(self, slot):
         """What a slot says when it asks for work."""
         cards = [card for card in self.cards if slot.gpu is None or card["index"] == slot.gpu]
@@ -250,7 +257,7 @@ class Agent:
         body = {
             "agent": slot.id,
             "labels": self.labels,
-            "wait_sec": WAIT_SECONDS,
+            "wait_sec": self.patience(),
             "gpu": {
                 "name": cards[0]["name"] if cards else None,
                 "memory_gb": min(memory) / 1024 if memory else None,
