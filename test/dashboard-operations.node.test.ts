@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runScheduled } from "../scripts/local/worker.ts";
-import { axe, chromiumPath, desktop, noBrowser, openPages, type Pages, phone } from "./browser.ts";
+import { axe, chromiumPath, desktop, looks, noBrowser, openPages, type Pages } from "./browser.ts";
 import { eventually, runProcess, type Stack, startStack, trainer, trainerFolder } from "./stack.ts";
 
 if (!chromiumPath()) console.warn(noBrowser);
@@ -283,13 +283,8 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
     await stack.api(`/api/tasks/${failed}/weights`, file);
     await runScheduled(stack.url);
     const places = ["", "/queue", "/boxes", "/money?by=box", "/storage", "/alerts"];
-    const looks = [
-      ["light desktop", { ...desktop, colorScheme: "light" }],
-      ["dark desktop", { ...desktop, colorScheme: "dark" }],
-      ["dark phone", { ...phone, colorScheme: "dark" }],
-    ] as const;
-    for (const [name, options] of looks)
-      await pages.signedIn(
+    const lookAround = ([name, options]: [string, typeof desktop]) =>
+      pages.signedIn(
         async (page) => {
           for (const path of [...places, "/usage"]) {
             await page.goto(`${pages.url}/board${path}`);
@@ -308,6 +303,7 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
         },
         { options },
       );
+    await Promise.all(Object.entries(looks).map(lookAround));
     // Chinese has every text; a viewer sees all of it and no button that changes anything.
     const viewer = await stack.key("reader", "viewer");
     await pages.signedIn(
