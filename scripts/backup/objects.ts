@@ -1,9 +1,12 @@
 import { createHash } from "node:crypto";
 import { createWriteStream, existsSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
+import http, { type IncomingMessage } from "node:http";
+import https from "node:https";
 import { dirname, join } from "node:path";
 import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@libsql/client/http";
 import { getPlatformProxy } from "wrangler";
 import { presign, type S3Settings, s3Client, s3Settings } from "../../src/weights/s3.ts";
@@ -72,10 +75,38 @@ export function s3Bucket(s3: S3Settings): Bucket {
     if (!response.ok) throw new Trouble(`The file storage answered ${response.status} to ${key}.`);
     return response.headers.get("ETag")?.replaceAll('"', "") ?? "";
   }
+  /**
+   * The answer to a GET, by Node's own client: with undici 7, fetch ends the whole process where the
+   * storage closes a connection whose bytes wait for the disk (nodejs/undici#5360).
+   */
+  async function get(key: string): Promise<IncomingMessage> {
+    const url = await presign(s3, { method: "GET", key, expires: 3600 });
+    return new Promise((answered, failed) => {
+      const client = url.startsWith("https:") ? https : http;
+      client
+        .get(url, answered)
+        .on("error", (error) =>
+          failed(new Trouble(`The file storage cannot be reached: ${error.message}.`)),
+        );
+    });
+  }
+  async function read(key: string) {
+    let response = await get(key);
+    const { statusCode: status = 0 } = response;
+    if (status === 429 || status >= 500) {
+      response.resume();
+      await sleep(1000);
+      response = await get(key);
+    }
+    if (response.statusCode === 200) return response;
+    response.resume();
+    if (response.statusCode === 404) return null;
+    throw new Trouble(`The file storage answered ${response.statusCode} to ${key}.`);
+  }
   return {
     part: PART,
     size: async (key) => (await client.head(key))?.size ?? null,
-    read: async (key) => ((await client.head(key)) ? (await client.get(key)).body : null),
+    read,
     async write(key, parts, size) {
       if (size <= PART) {
         for await (const bytes of parts) await put(key, bytes);

@@ -85,7 +85,7 @@ describe.skipIf(!binary)("presigned URLs, against a server that verifies them", 
         ROOT_SECRET_KEY: vars.R2_SECRET_ACCESS_KEY,
       },
     });
-    await waitFor("the S3 server", async () => (await fetch(vars.R2_ENDPOINT)).status > 0, {
+    await waitFor("the S3 server", async () => (await ask(vars.R2_ENDPOINT)).status > 0, {
       alive: server.exited,
       tail: server.tail,
     });
@@ -146,10 +146,16 @@ describe.skipIf(!binary)("presigned URLs, against a server that verifies them", 
 
   const announce = (file: { length: number }, sha256: string, filename = "my.safetensors") =>
     call(`/api/tasks/${task}/weights`, { filename, size: file.length, sha256, kind: "final" });
+  /** What the storage answers, read to its end: it closes the connection behind each error. */
+  const ask = async (url: string, init?: RequestInit) => {
+    const response = await fetch(url, init);
+    const body = new Uint8Array(await response.arrayBuffer());
+    return { status: response.status, headers: response.headers, body };
+  };
   const put = (
     { url, headers }: { url: string; headers: Record<string, string> },
     body: Uint8Array<ArrayBuffer>,
-  ) => fetch(url, { method: "PUT", headers, body });
+  ) => ask(url, { method: "PUT", headers, body });
 
   it("carry one file up and down, checked by the storage itself", async () => {
     const file = new Uint8Array(randomBytes(100_000));
@@ -170,7 +176,7 @@ describe.skipIf(!binary)("presigned URLs, against a server that verifies them", 
       (await put({ ...upload, url: upload.url.replace("/w/", "/v/") }, file)).status,
       "another key",
     ).toBe(403);
-    expect((await fetch(upload.url)).status, "another method").toBe(403);
+    expect((await ask(upload.url)).status, "another method").toBe(403);
     await call(`/api/weights/${weight_id}/complete`, {}, 409);
 
     expect((await put(upload, file)).status).toBe(200);
@@ -181,16 +187,15 @@ describe.skipIf(!binary)("presigned URLs, against a server that verifies them", 
     expect((await put(upload, file)).status, "also not later").toBe(412);
 
     const { url } = await call(`/api/weights/${weight_id}/download?redirect=false`);
-    const back = await fetch(url);
-    expect(hash("sha256", new Uint8Array(await back.arrayBuffer()))).toBe(done.sha256);
+    const back = await ask(url);
+    expect(hash("sha256", back.body)).toBe(done.sha256);
     expect(back.headers.get("Content-Disposition")).toMatch(
       /^attachment; filename="my\.safetensors"/,
     );
-    const range = await fetch(url, { headers: { Range: "bytes=10-19" } });
-    expect([
-      range.status,
-      Buffer.from(await range.arrayBuffer()).equals(Buffer.from(file.slice(10, 20))),
-    ]).toEqual([206, true]);
+    const range = await ask(url, { headers: { Range: "bytes=10-19" } });
+    expect([range.status, Buffer.from(range.body).equals(Buffer.from(file.slice(10, 20)))]).toEqual(
+      [206, true],
+    );
 
     const copy = await announce(file, hash("sha256", file), "copy.safetensors");
     expect(copy.upload).toBeNull();
@@ -199,8 +204,8 @@ describe.skipIf(!binary)("presigned URLs, against a server that verifies them", 
   it("expire", async () => {
     const request = { method: "GET", key: "w/1/x", expires: 60 } as const;
     const old = await presign(settings(), { ...request, datetime: "20200101T000000Z" });
-    expect((await fetch(old)).status).toBe(403);
-    expect((await fetch(await presign(settings(), request))).status).toBe(404);
+    expect((await ask(old)).status).toBe(403);
+    expect((await ask(await presign(settings(), request))).status).toBe(404);
   });
 
   it("carry a large file up in parts, on from where it broke", async () => {
@@ -236,7 +241,7 @@ describe.skipIf(!binary)("presigned URLs, against a server that verifies them", 
     const done = await call(`/api/weights/${weight_id}/complete`, { parts });
     expect(done).toMatchObject({ state: "complete", verified: "size", size });
     const { url } = await call(`/api/weights/${weight_id}/download?redirect=false`);
-    expect(hash("sha256", new Uint8Array(await (await fetch(url)).arrayBuffer()))).toBe(sha256);
+    expect(hash("sha256", (await ask(url)).body)).toBe(sha256);
 
     // What verify.ts composes from the parts' MD5s is what the storage calls the whole.
     const md5s = [1, 2, 3, 4, 5, 6].map((number) => Buffer.from(hash("md5", body(number)), "hex"));
@@ -289,7 +294,7 @@ describe.skipIf(!binary)("presigned URLs, against a server that verifies them", 
     const s3 = s3Client(settings());
     const names = ["a", "b & <c>", "d"].map((name) => `w/9999/${name}`);
     for (const name of names)
-      await fetch(await presign(settings(), { method: "PUT", key: encodeURI(name), expires: 60 }), {
+      await ask(await presign(settings(), { method: "PUT", key: encodeURI(name), expires: 60 }), {
         method: "PUT",
         body: "x",
       });

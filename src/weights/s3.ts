@@ -115,8 +115,10 @@ export function s3Client(s3: S3Settings) {
     } catch {
       throw unavailable(what);
     }
-    if (response.status >= 500 || response.status === 429 || response.status === 403)
+    if (response.status >= 500 || response.status === 429 || response.status === 403) {
+      await response.body?.cancel();
       throw unavailable(what, response.status);
+    }
     return response;
   };
 
@@ -193,8 +195,9 @@ export function s3Client(s3: S3Settings) {
         method: "GET",
         headers: range && { Range: `bytes=${range.offset}-${range.offset + range.length - 1}` },
       });
-      if (!response.ok) throw unavailable("read a file", response.status);
-      return response;
+      if (response.ok) return response;
+      await response.body?.cancel();
+      throw unavailable("read a file", response.status);
     },
 
     /** Keys and sizes in order, of those behind `after`; `more` tells whether others follow. */
