@@ -44,6 +44,7 @@ await main(async () => {
       webhooks: "/settings/webhooks",
       "first-run": "/settings/first-run",
     };
+    const signInPage = "sign-in";
     const looks = {
       light: { ...desktop, viewport: { width: 1280, height: 800 }, colorScheme: "light" },
       dark: { ...desktop, viewport: { width: 1280, height: 800 }, colorScheme: "dark" },
@@ -54,8 +55,7 @@ await main(async () => {
       const page = await context.newPage();
       // Playwright itself writes no WebP, which is a quarter of a PNG.
       const browserSession = await context.newCDPSession(page);
-      await signIn(page, url, stack.admin);
-      for (const [name, path] of Object.entries(pages)) {
+      const picture = async (name: string, path: string) => {
         await page.goto(url + path);
         await page.waitForLoadState("networkidle");
         await page.waitForTimeout(700);
@@ -64,11 +64,14 @@ await main(async () => {
           quality: 70,
         });
         writeFileSync(join(folder, `${name}-${look}.webp`), Buffer.from(data, "base64"));
-      }
+      };
+      await picture(signInPage, "/");
+      await signIn(page, url, stack.admin);
+      for (const [name, path] of Object.entries(pages)) await picture(name, path);
       await context.close();
-      console.log(`${look}: ${Object.keys(pages).length} pages`);
+      console.log(`${look}: ${Object.keys(pages).length + 1} pages`);
     }
-    const gallery = Object.keys(pages).map((name) => {
+    const gallery = [signInPage, ...Object.keys(pages)].map((name) => {
       const pictures = Object.keys(looks).map(
         (look) => `![${name}, ${look}](${name}-${look}.webp)`,
       );

@@ -498,6 +498,11 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
       await signed.reload();
       await signed.getByRole("link", { name: "设置" }).waitFor();
       expect(await signed.evaluate("document.documentElement.lang")).toBe("zh-Hans");
+      // What the service says is Chinese too, as far as its sentence is known.
+      await signed.goto(`${pages.url}/runs?filter=${encodeURIComponent("lora_rank >= 'a'")}`);
+      await signed.getByText("lora_rank 应为数字，而不是文本").waitFor();
+      await signed.goto(`${pages.url}/models/nobody`);
+      await signed.getByText("没有名为 nobody 的模型。").waitFor();
     });
   });
 

@@ -1,5 +1,6 @@
 import { hc } from "hono/client";
 import type { AppType } from "../../src/app.ts";
+import { heard, t } from "./i18n.ts";
 
 /** The typed client of the public API; the session's cookie goes along by itself. */
 export const { api, session } = hc<AppType>("/", {
@@ -18,6 +19,21 @@ export class Problem extends Error {
     this.position = position;
   }
 }
+
+/** What went wrong, for a person. */
+export const said = (error: unknown): string =>
+  error instanceof Error
+    ? heard(error.message, error instanceof Problem ? error.code : "")
+    : t("Something went wrong.");
+
+/** What the service finds wrong with a filter it was asked by; null where that is not what is wrong. */
+export const refusalOf = (error: unknown): { message: string; position?: number } | null =>
+  error instanceof Problem && error.status === 422
+    ? {
+        message: error.message,
+        ...(error.position !== undefined && { position: error.position }),
+      }
+    : null;
 
 function unreachable(error: unknown): never {
   if (error instanceof DOMException && error.name === "AbortError") throw error;

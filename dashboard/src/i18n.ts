@@ -7,6 +7,7 @@ export type Language = "en" | "zh";
 
 const KEY = "ledger.language";
 let translations: Record<Text, string> | null = null;
+let service: typeof import("./zh-service.ts") | null = null;
 let language: Language = "en";
 const listeners = new Set<() => void>();
 
@@ -14,7 +15,10 @@ export const currentLanguage = () => language;
 
 /** Takes a language into use, and remembers it. */
 export async function speak(next: Language, remember = true) {
-  translations = next === "zh" ? (await import("./zh.ts")).zh : null;
+  const chinese =
+    next === "zh" ? await Promise.all([import("./zh.ts"), import("./zh-service.ts")]) : null;
+  translations = chinese?.[0].zh ?? null;
+  service = chinese?.[1] ?? null;
   language = next;
   document.documentElement.lang = next === "zh" ? "zh-Hans" : "en";
   if (remember) localStorage.setItem(KEY, next);
@@ -40,3 +44,7 @@ export function t(text: Text, values: Record<string, string | number> = {}): str
   const said: string = translations?.[text] ?? text;
   return said.replaceAll(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
+
+/** What the service said, in the language in use as far as it is known there. */
+export const heard = (english: string, code = ""): string =>
+  service ? service.inChinese(english, code) : english;

@@ -1,6 +1,6 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { Problem } from "../api.ts";
+import { Problem, said } from "../api.ts";
 import { ago, dateTime } from "../format.ts";
 import { type Text, t } from "../i18n.ts";
 import type { Status } from "../types.ts";
@@ -92,13 +92,12 @@ export const Empty = (props: { icon: IconName; title: string; children?: Compone
 
 /** What went wrong, and the way on. */
 export function Trouble({ error, again }: { error: unknown; again?: () => void }) {
-  const said = error instanceof Error ? error.message : String(error);
   const unreachable = error instanceof Problem && error.status === 0;
   return (
     <div class="note bad" role="alert">
       <Icon name="warn" />
       <div class="grow">
-        <p>{unreachable ? t("The ledger cannot be reached just now.") : said}</p>
+        <p>{unreachable ? t("The ledger cannot be reached just now.") : said(error)}</p>
         {unreachable && (
           <p class="muted">{t("Check your connection; this page tries again by itself.")}</p>
         )}

@@ -1,5 +1,5 @@
 import { useSyncExternalStore } from "preact/compat";
-import { t } from "../i18n.ts";
+import { said } from "../api.ts";
 import { Icon } from "./icon.tsx";
 
 type Toast = { id: number; text: string; bad: boolean };
@@ -25,7 +25,7 @@ export async function attempt(work: () => Promise<unknown>, success?: string): P
     if (success) toast(success);
     return true;
   } catch (error) {
-    toast(error instanceof Error ? error.message : t("Something went wrong."), true);
+    toast(said(error), true);
     return false;
   }
 }

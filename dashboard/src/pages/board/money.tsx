@@ -1,6 +1,6 @@
 import { keepPreviousData, useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
-import { api, Problem, read } from "../../api.ts";
+import { api, read, refusalOf } from "../../api.ts";
 import { dateOnly, duration, money, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
@@ -81,13 +81,8 @@ export function Money() {
   const split = useQuery(sums(`${field},status`));
   const error = all.error ?? split.error;
   const ahead = choice.length - filter.length - (filter ? 1 : 0);
-  const refused =
-    error instanceof Problem && error.status === 422
-      ? {
-          message: error.message,
-          ...(error.position !== undefined && { position: error.position - ahead }),
-        }
-      : null;
+  const refused = refusalOf(error);
+  if (refused?.position !== undefined) refused.position -= ahead;
   const total = all.data?.items.reduce(add, nothing());
   const groups = new Map<string | null, Sum>();
   for (const item of split.data?.items ?? []) {

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/preact-query";
 import { useMemo } from "preact/hooks";
-import { api, Problem, read } from "../../api.ts";
+import { api, read, refusalOf } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
 import { AddField } from "../../ui/form.tsx";
@@ -78,10 +78,7 @@ export function Explore() {
     () => [...varying(dots, [...parameters, ...own]).slice(0, 8), metric],
     [dots, metric, own.join(",")],
   );
-  const refused =
-    error instanceof Problem && error.status === 422
-      ? { message: error.message, position: error.position }
-      : null;
+  const refused = refusalOf(error);
   return (
     <>
       <FilterBox

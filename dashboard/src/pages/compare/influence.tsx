@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/preact-query";
 import { api, read } from "../../api.ts";
 import { measure, setting, whole } from "../../format.ts";
-import { t } from "../../i18n.ts";
+import { heard, t } from "../../i18n.ts";
 import { Table } from "../../ui/form.tsx";
 import { columnLabel } from "../runs/columns.ts";
 
@@ -31,9 +31,9 @@ export function Influence({ filter, metric }: { filter: string; metric: string }
       >
         {data.parameters.slice(0, 12).map((one) => (
           <tr key={one.name}>
-            <td title={one.caution ?? undefined}>
+            <td title={one.caution ? heard(one.caution) : undefined}>
               {columnLabel(one.name)}
-              {one.caution && <span class="faint"> · {one.caution}</span>}
+              {one.caution && <span class="faint"> · {heard(one.caution)}</span>}
             </td>
             <td class="influence-bar">
               <span class="bar">
@@ -51,7 +51,7 @@ export function Influence({ filter, metric }: { filter: string; metric: string }
           </tr>
         ))}
       </Table>
-      <p class="body muted">{data.caution}</p>
+      <p class="body muted">{heard(data.caution)}</p>
     </section>
   );
 }

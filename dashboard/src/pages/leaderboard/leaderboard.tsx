@@ -1,6 +1,6 @@
 import { keepPreviousData, useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
-import { api, Problem, read } from "../../api.ts";
+import { api, read, refusalOf } from "../../api.ts";
 import { measure, setting, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
@@ -36,10 +36,7 @@ export function Leaderboard() {
         }),
       ),
   });
-  const refused =
-    error instanceof Problem && error.status === 422
-      ? { message: error.message, position: error.position }
-      : null;
+  const refused = refusalOf(error);
   const best = data?.items[0]?.value ?? 0;
   return (
     <div class="page">

@@ -1,6 +1,6 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { t } from "../../i18n.ts";
+import { heard, t } from "../../i18n.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { completions, mistake, words } from "./complete.ts";
 
@@ -147,7 +147,7 @@ export function FilterBox(props: {
       {fault && (
         <p class="filter-message" id="filter-fault" role="alert">
           {at !== undefined && <b>{t("Character {n}", { n: at })}: </b>}
-          {fault.message}
+          {heard(fault.message, "not-valid")}
         </p>
       )}
       <div

@@ -2,7 +2,7 @@ import { useQueries } from "@tanstack/preact-query";
 import { lazy, Suspense } from "preact/compat";
 import { useCallback, useMemo } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
-import { api, Problem, read } from "../../api.ts";
+import { api, read, refusalOf } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import { useChanges } from "../../live.ts";
 import { idsOf } from "../../state.ts";
@@ -140,10 +140,7 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
     return list;
   }, [rows, at]);
 
-  const refused =
-    error instanceof Problem && error.status === 422
-      ? { message: error.message, position: error.position }
-      : null;
+  const refused = refusalOf(error);
   const narrowed = asked.filter || asked.status || asked.user || asked.deleted || asked.q;
   const setColumns = (next: typeof columns) => {
     const written = writeColumns(next);
