@@ -118,6 +118,8 @@ describe("an agent", () => {
     const { code, out } = await agent;
     expect(code, out).toBe(0);
     expect(out).toContain("safe to destroy this box: 2 runs");
+    expect(out).toContain("no work for 3s: the agent ends");
+    expect(out).not.toMatch(/the agent ends.*waiting for work/s);
     expect(existsSync(idle)).toBe(true);
     // Not only when the ledger, which may hold back an answer for 20 s, has answered once more.
     expect(Date.now() - Date.parse((await task(first.id)).finished_at)).toBeLessThan(15_000);

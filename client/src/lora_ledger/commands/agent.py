@@ -272,6 +272,8 @@ class Agent:
 
     def tell_idle(self, waiting):
         """Says why there is nothing to do, and again when that changes."""
+        if self.draining.is_set():
+            return
         ready, memory, labels = (waiting.get(name) or 0 for name in ("ready", "need_memory", "need_labels"))
         if not ready:
             why = "nothing in the queue is ready"
