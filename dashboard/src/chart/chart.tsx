@@ -82,7 +82,7 @@ export function Chart(props: {
     const options: Plot.Options = {
       width: holder.clientWidth,
       height,
-      padding: [8, 12, 0, 0],
+      padding: [8, 20, 0, 0],
       legend: { show: false },
       cursor: {
         drag: { x: true, y: false, setScale: false },

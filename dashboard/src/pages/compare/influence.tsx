@@ -43,10 +43,9 @@ export function Influence({ filter, metric }: { filter: string; metric: string }
             <td class="number">{one.correlation === null ? "–" : one.correlation.toFixed(2)}</td>
             <td class="number">{whole(one.runs)}</td>
             <td class="muted medians">
-              {one.groups
-                .slice(0, 5)
-                .map(({ value, median }) => `${setting(value)}: ${measure(median)}`)
-                .join("   ")}
+              {one.groups.slice(0, 5).map(({ value, median }, n) => (
+                <span key={n}>{`${setting(value)}: ${measure(median)}`}</span>
+              ))}
             </td>
           </tr>
         ))}
