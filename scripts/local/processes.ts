@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { createWriteStream, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { dirname, resolve } from "node:path";
@@ -152,18 +153,19 @@ export function startProcess(options: {
   };
 }
 
-/** A TCP port that nothing listens on just now. */
-export function freePort(host = "127.0.0.1"): Promise<number> {
-  return new Promise((done, fail) => {
-    const server = createServer();
-    server.once("error", fail);
-    server.listen(0, host, () => {
-      const address = server.address();
-      server.close(() =>
-        address && typeof address === "object" ? done(address.port) : fail(new Error("no port")),
-      );
-    });
-  });
+const given = new Set<number>();
+
+/**
+ * A TCP port that nothing listens on just now, and that the system gives to nobody who asks for any
+ * (Linux gives from 32768 on, others higher): wrangler asks for some before it takes its own.
+ */
+export async function freePort(): Promise<number> {
+  while (true) {
+    const port = randomInt(10_000, 32_768);
+    if (given.has(port) || (await portBusy(port))) continue;
+    given.add(port);
+    return port;
+  }
 }
 
 /** Whether something answers or listens at a port of this machine. */

@@ -124,7 +124,8 @@ export async function startWorker(options: {
         if (failed) throw new Trouble(`The worker could not be built.\n${run.tail().join("\n")}`);
         const response = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5_000) });
         await response.body?.cancel();
-        return true;
+        // Healthy or not; but not someone else's answer.
+        return /\bjson\b/.test(response.headers.get("Content-Type") ?? "");
       },
       { alive: run.exited, tail: run.tail, timeoutMs: 90_000 },
     );

@@ -1,0 +1,46 @@
+// Ports of the servers that tests and `npm start` begin.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { freePort } from "./processes.ts";
+import { startWorker } from "./worker.ts";
+
+const listening = async (port: number) => {
+  const server = createServer((_, response) => response.writeHead(403).end("Forbidden"));
+  await new Promise<void>((ready) => server.listen(port, "127.0.0.1", ready));
+  return server;
+};
+
+describe("a free port", () => {
+  it("is given once, is free, and is none that the system gives by itself", async () => {
+    const any = await listening(0);
+    const least = Math.min((any.address() as AddressInfo).port, 32_768);
+    any.close();
+    const ports = await Promise.all(Array.from({ length: 30 }, () => freePort()));
+    expect(new Set(ports).size).toBe(30);
+    expect(Math.max(...ports)).toBeLessThan(least);
+    const taken = await listening(ports[0] ?? 0);
+    taken.close();
+  });
+});
+
+describe("a worker", () => {
+  it("is not ready where somebody else answers at its port", async () => {
+    const port = await freePort();
+    const other = await listening(port);
+    const home = mkdtempSync(join(tmpdir(), "lora-ledger-port-"));
+    try {
+      const options = { port, databaseUrl: "http://127.0.0.1:9", jwtSecret: "s".repeat(40) };
+      await expect(startWorker({ ...options, persistDir: home })).rejects.toThrow(
+        "The worker ended while starting",
+      );
+    } finally {
+      other.close();
+      rmSync(home, { recursive: true, force: true });
+    }
+  });
+});
