@@ -165,6 +165,15 @@ test("a restored ledger answers the same, goes on with the next id, and keeps it
 
   const folder = join(home, "files");
   const [source, target] = [join(stack.home, "worker/state"), join(home, "worker/state")];
+  const breaking = withBucket(source, (b) => {
+    async function* broken() {
+      yield new Uint8Array(3);
+      throw new Error("aborted");
+    }
+    const bucket: Bucket = { ...b, read: async () => broken() };
+    return copyOut({ url: stack.databaseUrl() }, bucket, folder);
+  });
+  await expect(breaking).rejects.toThrow(/could not be copied: aborted\. Run it again/);
   const out = () => withBucket(source, (b) => copyOut({ url: stack.databaseUrl() }, b, folder));
   expect(await out()).toEqual({ copied: 3, there: 0, missing: [], different: [] });
   expect(await out()).toEqual({ copied: 0, there: 3, missing: [], different: [] });

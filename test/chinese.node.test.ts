@@ -105,7 +105,8 @@ describe("in Chinese", () => {
         ].map(([, code = ""]) => code),
       );
     expect(codes.length).toBeGreaterThan(60);
-    // Those whose code is put together.
+    // Those whose code is put together, or chosen.
+    codes.push("refused");
     for (const holder of ["key", "session"]) codes.push(`${holder}-expired`, `${holder}-unknown`);
     expect(codes.filter((code) => !refusals[code])).toEqual([]);
     const said = "There is a view of that name.";

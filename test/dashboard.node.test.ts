@@ -335,6 +335,35 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     });
   });
 
+  it("keeps a curve that is shown where its refresh fails", async () => {
+    const { task_id: id } = await stack.api("/api/tasks", { task_name: "cut off" });
+    const report = (seq: number) =>
+      stack.api(`/api/tasks/${id}/heartbeat`, {
+        ...{ attempt: 1, seq, progress: { step: seq, total_steps: 9 } },
+        logs: [{ step: seq, metrics: { loss: 1 / seq } }],
+      });
+    await report(1);
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/runs/${id}`);
+      const points = page.locator(".curves").getByText(/^\d+ points$/);
+      await points.filter({ hasText: /^1 points$/ }).waitFor();
+      let failed = 0;
+      await page.route(/\/logs\?/, (route) => {
+        failed++;
+        return route.abort();
+      });
+      await report(2);
+      // The first try and two more: then the refresh has failed.
+      await expect.poll(() => failed, { timeout: 30_000 }).toBeGreaterThanOrEqual(3);
+      await page.waitForTimeout(500);
+      expect(await page.locator(".curves .u-over").count()).toBe(1);
+      expect(await page.getByRole("alert").count()).toBe(0);
+      await page.unroute(/\/logs\?/);
+      await report(3);
+      await points.filter({ hasText: /^3 points$/ }).waitFor();
+    });
+  }, 120_000);
+
   it("compares two runs: their curves, what differs, and their files line by line", async () => {
     const ids: number[] = [];
     for (const rank of [8, 16]) {

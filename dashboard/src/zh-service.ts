@@ -124,6 +124,7 @@ export const refusals: Record<string, string> = {
   "own-submission": "不能审批自己提交的版本",
   "parts-missing": "尚缺部分分块",
   range: "超出文件范围",
+  refused: "请求被拒绝",
   "session-ended": "登录已结束，请重新登录",
   "session-expired": "登录已过期，请重新登录",
   "session-not-valid": "登录无效，请重新登录",

@@ -192,7 +192,14 @@ export async function copyOut(address: DatabaseAddress, bucket: Bucket, folder: 
         done(null, chunk);
       },
     });
-    await pipeline(body, hashing, createWriteStream(`${path}.part`));
+    try {
+      await pipeline(body, hashing, createWriteStream(`${path}.part`));
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      throw new Trouble(
+        `${key} could not be copied: ${why}. Run it again; what was copied stays as it is.`,
+      );
+    }
     if (statSync(`${path}.part`).size !== size || hash.digest("hex") !== sha256)
       result.different.push(key);
     renameSync(`${path}.part`, path);

@@ -2,7 +2,6 @@
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -16,13 +15,10 @@ const listening = async (port: number) => {
 };
 
 describe("a free port", () => {
-  it("is given once, is free, and is none that the system gives by itself", async () => {
-    const any = await listening(0);
-    const least = Math.min((any.address() as AddressInfo).port, 32_768);
-    any.close();
+  it("is given once, is free, and is below those that the system gives by itself", async () => {
     const ports = await Promise.all(Array.from({ length: 30 }, () => freePort()));
     expect(new Set(ports).size).toBe(30);
-    expect(Math.max(...ports)).toBeLessThan(least);
+    expect(Math.max(...ports)).toBeLessThan(32_768);
     const taken = await listening(ports[0] ?? 0);
     taken.close();
   });

@@ -30,7 +30,7 @@ export function Overlaid(props: { ids: number[]; names: Map<number, string>; hei
         ]
       : [{ ...line, points }];
   });
-  const failed = curves.find(({ error }) => error);
+  const failed = curves.find(({ data, error }) => error && !data);
   return (
     <div class="stack">
       <div class="row wrap">

@@ -211,8 +211,8 @@ export const Table = (props: {
       <table class={`plain ${props.kind ?? ""}`}>
         <thead>
           <tr>
-            {props.heads.map(headOf).map(([text, kind]) => (
-              <th key={text} class={kind}>
+            {props.heads.map(headOf).map(([text, kind], n) => (
+              <th key={n} class={kind}>
                 {text}
               </th>
             ))}

@@ -298,7 +298,7 @@ function RunsOf({ id, name }: { id: number; name: string }) {
     queryFn: () =>
       read(api.boxes[":id"].runs.$get({ param: { id: String(id) }, query: { limit: "100" } })),
   });
-  if (error) return <Trouble error={error} again={() => void refetch()} />;
+  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
   if (!data) return <Skeleton />;
   if (data.items.length === 0) return <p class="faint">{t("It has run nothing yet.")}</p>;
   return (

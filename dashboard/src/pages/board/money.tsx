@@ -132,7 +132,7 @@ export function Money() {
         refused={refused}
         seen={{}}
       />
-      {error && !refused ? (
+      {error && !refused && !(total && split.data) ? (
         <Trouble error={error} again={() => void Promise.all([all.refetch(), split.refetch()])} />
       ) : !tiles || !total || !split.data ? (
         !error && <Skeleton lines={8} />

@@ -134,7 +134,7 @@ function Trash() {
           {t("Deleted runs")}
         </Link>
       </header>
-      {error ? (
+      {error && !data ? (
         <Trouble error={error} again={() => void refetch()} />
       ) : !data ? (
         <div class="body">

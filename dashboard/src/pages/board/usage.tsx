@@ -21,7 +21,7 @@ export function Usage() {
     staleTime: 5 * 60_000,
     queryFn: () => read(api.board.usage.$get()),
   });
-  if (error) return <Trouble error={error} again={() => void refetch()} />;
+  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
   if (!data) return <Skeleton />;
   const today = new Date().toISOString().slice(0, 10);
   const month = data.days.filter(({ day }) => day.startsWith(today.slice(0, 7)));

@@ -117,7 +117,7 @@ export function Explore() {
           </span>
         )}
       </div>
-      {error && !refused ? (
+      {error && !refused && !data ? (
         <Trouble error={error} again={() => void refetch()} />
       ) : !data ? (
         <Skeleton lines={10} />

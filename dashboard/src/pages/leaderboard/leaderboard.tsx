@@ -70,7 +70,7 @@ export function Leaderboard() {
         refused={refused}
         seen={{}}
       />
-      {error && !refused ? (
+      {error && !refused && !data ? (
         <Trouble error={error} again={() => void refetch()} />
       ) : !data ? (
         <Skeleton lines={10} />

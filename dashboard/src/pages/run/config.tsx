@@ -27,7 +27,7 @@ export function Config({ task }: { task: Task }) {
         <p>{t("This run was registered by its fields alone. They stand under Parameters.")}</p>
       </Empty>
     );
-  if (error) return <Trouble error={error} again={() => void refetch()} />;
+  if (error && data === undefined) return <Trouble error={error} again={() => void refetch()} />;
   if (data === undefined) return <Skeleton lines={12} />;
   return (
     <section class="panel">

@@ -59,7 +59,8 @@ export function Curves({ task }: { task: Task }) {
     : t("No points yet");
   const others = all.filter((name) => name !== shown && small.test(name)).slice(0, 8);
 
-  if (entire.error) return <Trouble error={entire.error} again={() => void entire.refetch()} />;
+  if (entire.error && !entire.data)
+    return <Trouble error={entire.error} again={() => void entire.refetch()} />;
   if (entire.data && all.length === 0)
     return (
       <section class="panel">

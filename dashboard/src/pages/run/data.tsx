@@ -14,7 +14,7 @@ export function Data({ task }: { task: Task }) {
     queryKey: ["datasets", task.id],
     queryFn: () => read(api.tasks[":id"].datasets.$get({ param: { id: String(task.id) } })),
   });
-  if (error) return <Trouble error={error} again={() => void refetch()} />;
+  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
   if (!data) return <Skeleton lines={8} />;
   if (data.datasets.length === 0)
     return (

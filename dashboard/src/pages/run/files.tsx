@@ -22,7 +22,7 @@ export function Files({ task }: { task: Task }) {
     placeholderData: keepPreviousData,
     queryFn: () => read(api.weights.$get({ query: { task_id: String(task.id), limit: "200" } })),
   });
-  if (error) return <Trouble error={error} again={() => void refetch()} />;
+  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
   if (!data) return <Skeleton lines={6} />;
   const files = data.items.filter(({ kind }) => kind !== "sample");
   if (files.length === 0)

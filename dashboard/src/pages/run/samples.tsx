@@ -63,7 +63,7 @@ export function Samples({ task, brief = false }: { task: Task; brief?: boolean }
   const { data, error, refetch } = useQuery(samplesQuery(task.id));
   const [at, setAt] = useState<number | null>(null);
   const [every, setEvery] = useState(false);
-  if (error) return <Trouble error={error} again={() => void refetch()} />;
+  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
   if (!data) return brief ? null : <Skeleton lines={6} />;
   if (data.length === 0)
     return brief ? null : (
