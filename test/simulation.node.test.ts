@@ -19,11 +19,12 @@ const BEAT_MS = 500;
 
 let stack: Stack;
 beforeAll(async () => {
-  stack = await startStack({
+  const vars = {
     HEARTBEAT_INTERVAL_SEC: "1",
     LOST_AFTER_SEC: String(LEASE_SEC),
     RATE_LIMITS: "false",
-  });
+  };
+  stack = await startStack(vars, undefined, 8);
 });
 afterAll(() => stack?.stop());
 

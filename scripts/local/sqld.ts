@@ -53,9 +53,14 @@ export async function startSqld(options: {
   port?: number;
   adminPort?: number;
   namespaces?: boolean;
+  /**
+   * How many calls it works on at once; others wait in line. A writer waits for its turn in a loop, and
+   * hundreds that do keep the processor from the one whose turn it is, for good.
+   */
+  connections?: number;
   logFile?: string;
 }): Promise<Sqld> {
-  const { dataDir, namespaces = false, logFile } = options;
+  const { dataDir, namespaces = false, connections, logFile } = options;
   const command = sqldBinary();
   mkdirSync(dataDir, { recursive: true });
   // Settings of another sqld in the environment must not reach this one.
@@ -69,6 +74,7 @@ export async function startSqld(options: {
       command,
       args: [
         ...["--db-path", dataDir, "--http-listen-addr", `127.0.0.1:${port}`, "--no-welcome"],
+        ...(connections ? ["--max-concurrent-connections", String(connections)] : []),
         ...(adminPort
           ? ["--enable-namespaces", "--admin-listen-addr", `127.0.0.1:${adminPort}`]
           : []),
