@@ -19,12 +19,11 @@ const BEAT_MS = 500;
 
 let stack: Stack;
 beforeAll(async () => {
-  const vars = {
+  stack = await startStack({
     HEARTBEAT_INTERVAL_SEC: "1",
     LOST_AFTER_SEC: String(LEASE_SEC),
     RATE_LIMITS: "false",
-  };
-  stack = await startStack(vars, undefined, 8);
+  });
 });
 afterAll(() => stack?.stop());
 

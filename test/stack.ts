@@ -95,15 +95,14 @@ export function trainerFolder(home: string, more: Record<string, string | number
 
 export const trainer = join(root, "examples/first-run/train_network.py");
 
-/** `vars` are settings of the Worker, `config` replaces tables of wrangler.toml; `connections` limits sqld. */
+/** `vars` are settings of the Worker, `config` replaces tables of wrangler.toml. */
 export async function startStack(
   vars: Record<string, string> = {},
   config?: Parameters<typeof startWorker>[0]["config"],
-  connections?: number,
 ) {
   const home = mkdtempSync(join(tmpdir(), "lora-ledger-stack-"));
   const dataDir = join(home, "sqld");
-  let sqld = await startSqld({ dataDir, connections });
+  let sqld = await startSqld({ dataDir });
   await migrate(sqld.url);
   const options = {
     databaseUrl: sqld.url,
@@ -183,7 +182,7 @@ export async function startStack(
     databaseUrl: () => sqld.url,
     killDatabase: () => sqld.kill9(),
     async reviveDatabase() {
-      sqld = await startSqld({ dataDir, connections, port: sqld.port });
+      sqld = await startSqld({ dataDir, port: sqld.port });
     },
     killWorker: () => worker.kill9(),
     async reviveWorker() {
