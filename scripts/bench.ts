@@ -148,7 +148,7 @@ if (isMain(import.meta.url))
     );
     await build();
     const home = mkdtempSync(join(tmpdir(), "lora-ledger-bench-"));
-    const sqld = await startSqld({ dataDir: join(home, "sqld") });
+    const sqld = await startSqld({ dataDir: join(home, "sqld"), oneWriter: true });
     const ended: (() => unknown)[] = [
       () => sqld.stop(),
       () => rmSync(home, { recursive: true, force: true }),

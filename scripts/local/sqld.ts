@@ -44,12 +44,10 @@ export type Sqld = {
 };
 
 /**
- * How often the write-ahead log is put into the database, in seconds. Named at all, this keeps sqld from
- * doing so after every 1,000 pages, in the middle of the work: one time in ten it then also sends all
- * waiting writers away, and one that it forgets in doing so keeps the turn to write for good (sqld
- * 0.24.32, connection_manager.rs; eight writers at once are enough).
+ * How often the write-ahead log is put into the database, in seconds, besides once at the start. Writers
+ * are told that it is locked meanwhile, so not often.
  */
-const CHECKPOINT_SEC = 60;
+const CHECKPOINT_SEC = 3600;
 
 /**
  * Starts a libSQL server on a loopback port, free unless given, and waits until it answers. With
@@ -61,9 +59,15 @@ export async function startSqld(options: {
   port?: number;
   adminPort?: number;
   namespaces?: boolean;
+  /**
+   * Puts the log into the database after every 1,000 pages, so that it stays short however much is written.
+   * For one writer at a time: one time in ten sqld then sends all waiting writers away, and one that it
+   * forgets in doing so keeps the turn to write for good (0.24.32, connection_manager.rs; eight are enough).
+   */
+  oneWriter?: boolean;
   logFile?: string;
 }): Promise<Sqld> {
-  const { dataDir, namespaces = false, logFile } = options;
+  const { dataDir, namespaces = false, oneWriter = false, logFile } = options;
   const command = sqldBinary();
   mkdirSync(dataDir, { recursive: true });
   // Settings of another sqld in the environment must not reach this one.
@@ -77,7 +81,7 @@ export async function startSqld(options: {
       command,
       args: [
         ...["--db-path", dataDir, "--http-listen-addr", `127.0.0.1:${port}`, "--no-welcome"],
-        ...["--checkpoint-interval-s", String(CHECKPOINT_SEC)],
+        ...(oneWriter ? [] : ["--checkpoint-interval-s", String(CHECKPOINT_SEC)]),
         ...(adminPort
           ? ["--enable-namespaces", "--admin-listen-addr", `127.0.0.1:${adminPort}`]
           : []),
