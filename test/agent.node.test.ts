@@ -246,7 +246,8 @@ describe("an agent", () => {
       queue: { labels: ["hostile"] },
     });
     const script = join(stack.home, "show.py");
-    writeFileSync(script, "import sys; print('WORDS', sys.argv[1:])\n");
+    // In one write, so that no line of the agent's own comes in between.
+    writeFileSync(script, "import sys; print(f'WORDS {sys.argv[1:]}')\n");
     const { ended: agent } = box("hostile", [
       "--exec",
       `python3 ${script} --config {config} end`,
