@@ -23,7 +23,6 @@ export default defineConfig({
           // A workerd for many files: starting one for each takes longer than the tests. What tests
           // must not share is in the database, and each has one of its own.
           isolate: false,
-          maxWorkers: 2,
           sequence: { groupOrder: 2 },
         },
       },
