@@ -35,8 +35,11 @@ export function openDb(config: Config, cost?: Cost) {
     request.headers.set("Accept-Encoding", "identity");
     for (let tries = 1; ; tries++) {
       let response: Response;
+      let busy: boolean;
       try {
         response = await fetch(request.clone(), { signal: AbortSignal.timeout(ANSWER_MS) });
+        // A connection can also be lost between an answer's head and its body.
+        busy = await isBusy(response);
       } catch (cause) {
         noteReach(false);
         throw new DatabaseUnreachable("the database cannot be reached", { cause });
@@ -44,7 +47,7 @@ export function openDb(config: Config, cost?: Cost) {
       const answered = response.status < 500 && response.status !== 429;
       noteReach(answered);
       if (!answered) throw new DatabaseUnreachable(`the database answered ${response.status}`);
-      if (!(await isBusy(response))) return response;
+      if (!busy) return response;
       if (tries === BUSY_TRIES) throw new DatabaseUnreachable("the database is busy");
       await new Promise((done) => setTimeout(done, tries * (100 + Math.random() * 200)));
     }
