@@ -143,7 +143,7 @@ export const webhooks = new Hono<App>()
       errors: { 409: `One user has at most ${MOST_WEBHOOKS} of them.` },
     }),
     allow("tasks:write"),
-    validate("json", newWebhook),
+    validate("json", newWebhook, ["url", "secret"]),
     async (c) => {
       const body = c.req.valid("json");
       const { auth, db, config } = c.var;
@@ -233,7 +233,7 @@ export const webhooks = new Hono<App>()
     }),
     allow("tasks:write"),
     validate("param", idParam),
-    validate("json", changes),
+    validate("json", changes, ["url", "secret"]),
     async (c) => {
       const { id } = c.req.valid("param");
       const body = c.req.valid("json");

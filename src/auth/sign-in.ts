@@ -33,7 +33,7 @@ export const signIn = new Hono<App>()
       errors: { 403: "A box key, or another site's page asks." },
     }),
     limitBody(20_000),
-    validate("json", z.strictObject({ key: z.string().trim().min(1).max(10_000) })),
+    validate("json", z.strictObject({ key: z.string().trim().min(1).max(10_000) }), ["key"]),
     async (c) => {
       const { db, config, later, address } = c.var;
       // Programs send neither header and are no browser's cookie jar.

@@ -177,18 +177,28 @@ function redactArgument(arg: string, previous: string, beforeThat: string): stri
 /** No shorter name of a field can hold a token. */
 const LONG_NAME = 20;
 
+/** Fields of a body that redaction passes over, as `logs` or `datasets.tag_distribution`. */
+export type Kept = readonly string[];
+
 /**
  * A JSON value with its secrets replaced: values under secret keys, `{name: "HF_TOKEN", value}`
  * pairs, and tokens inside any string, also one that holds JSON itself. Without secrets the same
- * value comes back. `where` is the path's beginning in the redactions.
+ * value comes back. `where` is the path's beginning in the redactions; `keep` names what is left.
  */
-export function redactJson(
-  value: JsonValue,
+export function redactJson<T extends JsonValue>(
+  value: T,
   where: string,
-): { value: JsonValue; redactions: Redaction[] } {
+  keep: Kept = [],
+): { value: T; redactions: Redaction[] } {
   const redactions: Redaction[] = [];
 
-  const walk = (node: JsonValue, path: string, secret: SecretKey | undefined): JsonValue => {
+  /** `place` is the path without `where` and without indexes, as long as it may be one to keep. */
+  const walk = (
+    node: JsonValue,
+    path: string,
+    secret: SecretKey | undefined,
+    place: string | null,
+  ): JsonValue => {
     if (typeof node === "string" || typeof node === "number") {
       if (secret && isSecretValue(String(node), secret)) {
         redactions.push({ where: path });
@@ -201,7 +211,7 @@ export function redactJson(
     }
     if (Array.isArray(node)) {
       if (secret || !isTexts(node)) {
-        const items = node.map((item, i) => walk(item, `${path}[${i}]`, secret));
+        const items = node.map((item, i) => walk(item, `${path}[${i}]`, secret, place));
         return items.some((item, i) => item !== node[i]) ? items : node;
       }
       // A command kept as a list of arguments has its values behind their options.
@@ -214,10 +224,13 @@ export function redactJson(
     const paired = pairedKey(node);
     let changed = false;
     const entries = Object.entries(node).map(([name, item]): [string, JsonValue] => {
-      const below = path ? `${path}.${name}` : name;
-      const found = (paired && pairValues.has(name) ? paired : undefined) ?? secretKey(name);
-      const replaced = item === null ? item : walk(item, below, found);
+      const inside = place === null ? null : place ? `${place}.${name}` : name;
+      if (inside !== null && keep.includes(inside)) return [name, item];
       const safeName = name.length < LONG_NAME ? name : replaceInText(name);
+      const below = path ? `${path}.${safeName}` : safeName;
+      const found = (paired && pairValues.has(name) ? paired : undefined) ?? secretKey(name);
+      const goesOn = inside !== null && keep.some((kept) => kept.startsWith(inside));
+      const replaced = item === null ? item : walk(item, below, found, goesOn ? inside : null);
       if (safeName !== name) redactions.push({ where: path || "a name" });
       if (replaced !== item || safeName !== name) changed = true;
       return [safeName, replaced];
@@ -225,7 +238,19 @@ export function redactJson(
     return changed ? Object.fromEntries(entries) : node;
   };
 
-  return { value: walk(value, where, undefined), redactions };
+  const replaced = walk(value, where, undefined, keep.length > 0 ? "" : null);
+  // Strings take the place of strings, and of numbers only under a secret's own name.
+  return { value: replaced as T, redactions };
+}
+
+/**
+ * A validated body with its secrets replaced. Every text that a client sends passes through here or
+ * through the registration, so that a new field needs no thought.
+ */
+export function redactBody<T>(body: T, keep: Kept = []): { body: T; redactions: Redaction[] } {
+  // A body was JSON; validation has made nothing of it that JSON could not say.
+  const { value, redactions } = redactJson(body as JsonValue, "", keep);
+  return { body: value as T, redactions };
 }
 
 const pairValues = new Set(rules.pairValues);

@@ -4,7 +4,6 @@ import {
   longestKey,
   looksChosen,
   type SecretKey,
-  secretKey,
   secretKeyAt,
   textOf as textAt,
 } from "./keys.ts";
@@ -317,7 +316,8 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   };
 
   let pair: { key: SecretKey; at: number } | null = null;
-  let value: { from: number; to: number; at: number } | null = null;
+  /** The sign behind the last key such as `value` that no name was known for. */
+  let valueAt = -1;
   const parted = (from: number, to: number) => {
     for (let i = from; i < to; i++) if (at(i) === OPEN_BRACE || at(i) === CLOSE_BRACE) return true;
     return false;
@@ -330,25 +330,29 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     if (end - start > longestPairWord) return null;
     const word = textOf(start, end).toLowerCase();
     if (pairNames.has(word)) {
-      const [from, to] = shortValue(i + 1);
-      const named = to - from <= longestKey ? secretKey(textOf(from, to)) : undefined;
+      let from = i + 1;
+      while (isSpace(at(from)) && from - i < 64) from++;
+      if (at(from) === BACKSLASH) from++;
+      if (isQuote(at(from))) from++;
+      let to = from;
+      while (to - from <= longestKey && isName(at(to))) to++;
+      const named = secretKeyAt(units, from, to);
       pair = named ? { key: { ...named, prose: false }, at: to } : null;
-      const last = value;
-      value = null;
-      if (!named || !last || i - last.at > PAIR_REACH || parted(last.to, start)) return null;
-      if (last.from >= (places.at(-2) ?? 0)) {
-        key = { ...named, prose: false };
-        [keyFrom, keyTo] = [from, to];
-        addIfSecret(last.from, last.to);
-      }
+      const last = valueAt;
+      valueAt = -1;
+      if (!named || last === -1 || i - last > PAIR_REACH) return null;
+      const [valueFrom, valueTo] = shortValue(last + 1);
+      if (parted(valueTo, start) || valueFrom < (places.at(-2) ?? 0)) return null;
+      key = { ...named, prose: false };
+      [keyFrom, keyTo] = [from, to];
+      addIfSecret(valueFrom, valueTo);
       return null;
     }
     if (!pairValues.has(word)) return null;
     const named = pair;
     pair = null;
     if (named && i - named.at < PAIR_REACH && !parted(named.at, start)) return named.key;
-    const [from, to] = shortValue(i + 1);
-    value = { from, to, at: i };
+    valueAt = i;
     return null;
   };
 

@@ -115,7 +115,7 @@ export const sweeps = new Hono<App>().post(
     },
   }),
   allow("tasks:write"),
-  validate("json", sweepBody),
+  validate("json", sweepBody, ["config.text"]),
   async (c) => {
     const body = c.req.valid("json");
     const { db, auth } = c.var;

@@ -15,7 +15,6 @@ import { toWire } from "../http/wire.ts";
 import { appendPoints, attemptAssignments, prepareAppend } from "../logs/append.ts";
 import { logEntry, toSegment } from "../logs/points.ts";
 import { readForSettling, settle } from "../logs/settle.ts";
-import { redactJson, redactText } from "../secrets/redact.ts";
 import { goesBack, lastSignOfLife, nextAttempt, totals } from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
 import { taskColumns } from "./queries.ts";
@@ -144,7 +143,7 @@ export const cancelling = {
 };
 
 export const MAX_METRICS = 500;
-const tailKept = (tail: string) => redactText(tail, "tail").text.slice(-16_384);
+const TAIL_LENGTH = 16_384;
 
 export const lifecycle = new Hono<App>()
   .post(
@@ -169,7 +168,7 @@ export const lifecycle = new Hono<App>()
       const body = c.req.valid("json");
       const { db, auth, config } = c.var;
       const openedWith = c.req.header("Idempotency-Key")?.slice(0, 200) ?? null;
-      const nodeInfo = body.node_info ? redactJson(body.node_info, "node_info").value : null;
+      const nodeInfo = body.node_info ?? null;
       const again = sql`exists (select 1 from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${trainingTask.attempt} and a.opened_with = ${openedWith})`;
       const [, [opened], , , [task]] = await db.batch([
         // What the attempt before has used is counted up to its last sign of life.
@@ -265,7 +264,7 @@ export const lifecycle = new Hono<App>()
     allow("tasks:write", { box: true }),
     limitBody(1_000_000),
     validate("param", idParam),
-    validate("json", heartbeatBody),
+    validate("json", heartbeatBody, ["logs"]),
     async (c) => {
       const taskId = c.req.valid("param").id;
       const body = c.req.valid("json");
@@ -278,7 +277,7 @@ export const lifecycle = new Hono<App>()
         ]);
       const append = prepareAppend(segment);
       const progress = body.progress ? JSON.stringify(body.progress) : null;
-      const tail = body.tail ? tailKept(body.tail) : null;
+      const tail = body.tail ? body.tail.slice(-TAIL_LENGTH) : null;
       const watch = prepareWatch(config, body.seq, segment, body.progress?.step);
       const seen = {
         heartbeatAt: now,
@@ -442,9 +441,7 @@ export const lifecycle = new Hono<App>()
       const figures = settle(read);
       const { status } = body;
       const reason = status === "failed" ? (body.failure_reason ?? "error") : null;
-      const errorMessage = body.error_message
-        ? redactText(body.error_message, "error_message").text
-        : null;
+      const errorMessage = body.error_message || null;
       // A loss that is no finite number has no place in a REAL column; the points keep it.
       const finalLoss =
         typeof body.final_loss === "string" ? null : (body.final_loss ?? figures.finalLoss);

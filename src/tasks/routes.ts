@@ -11,10 +11,10 @@ import { toLatin1 } from "../http/bytes.ts";
 import { encodeCursor, page, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
-import { describe, notValid, parseJson, validate } from "../http/validate.ts";
+import { describe, notValid, parseJson, placesOf, validate } from "../http/validate.ts";
 import { fromWire, toWire } from "../http/wire.ts";
 import { reindexTasks } from "../search/words.ts";
-import { hasRedacted, redactCommand, redactJson } from "../secrets/redact.ts";
+import { hasRedacted, redactBody } from "../secrets/redact.ts";
 import { choiceName, chooseTasks, placeOf, taskChoice } from "./choice.ts";
 import { optionalFields, taskAnswer, writableFields } from "./fields.ts";
 import { listTasks, taskColumns } from "./queries.ts";
@@ -104,7 +104,8 @@ async function register(c: Context<App>) {
   const parsedQuery = fileQuery.safeParse(c.req.query());
   if (!parsedQuery.success)
     throw notValid([{ path: "query", message: "takes filename, task_name and experiment_group" }]);
-  const query = parsedQuery.data;
+  const { body: query, redactions } = redactBody(parsedQuery.data);
+  if (redactions.length > 0) c.header("X-Redacted", placesOf(redactions));
   const { db, auth } = c.var;
   if (/\bapplication\/(?:[\w.-]+\+)?json\b/.test(contentType) && !query.filename) {
     const text = await c.req.text();
@@ -279,8 +280,6 @@ export const tasks = new Hono<App>()
       const parent = body.parent_task_id;
       const parentKnown = sql<number>`exists (
         select 1 from training_task p where p.id = ${parent ?? null} and p.id <> ${taskId} and p.deleted_at is null)`;
-      if (body.command) body.command = redactCommand(body.command).command;
-      if (body.node_info) body.node_info = redactJson(body.node_info, "node_info").value;
       const change = fromWire<Partial<typeof trainingTask.$inferInsert>>(body);
       const [[changed], [current]] = await batchAround(
         db,
