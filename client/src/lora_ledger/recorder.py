@@ -6,6 +6,7 @@ import uuid
 
 from . import say
 from .points import Points
+from .redact import redact_file
 from .sender import Events, Sender
 from .spool import Spool
 from .transport import Ledger
@@ -104,7 +105,17 @@ class Recorder(Events):
                 return
 
     def add_file(self, item):
-        """Has a file uploaded: path, filename, kind, and where known epoch, step, prompt, seed, group."""
+        """Has a file uploaded: path, filename, kind, and where known epoch, step, prompt, seed, group.
+
+        Of a configuration with secrets a copy without them is uploaded.
+        """
+        if item.get("kind") == "config":
+            copy = self.spool.folder / f"config-{uuid.uuid4().hex}"
+            try:
+                if redact_file(item["path"], copy):
+                    item = {**item, "path": str(copy)}
+            except OSError as error:
+                say.trouble(error)
         self.spool.append("weight", item)
         self.sender.wake()
 

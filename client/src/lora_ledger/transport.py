@@ -16,6 +16,8 @@ import urllib.request
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
+from .redact import redact_body
+
 BLOCK = 256 * 1024
 ANSWER_LIMIT = 16 * 1024 * 1024
 USER_AGENT = "lora-ledger-client"
@@ -162,12 +164,12 @@ class Ledger:
         self.key = key
         self.timeout = timeout
 
-    def ask(self, method, path, body=None, headers=None, timeout=None):
-        """Sends JSON and returns the answer's JSON object.
+    def ask(self, method, path, body=None, headers=None, timeout=None, keep=()):
+        """Sends JSON and returns the answer's JSON object. No secret leaves the machine but in the fields `keep` names.
 
         Raises Later (network, 408, 425, 429, 5xx), Denied (401, 403), Superseded, or Refused (any other).
         """
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else json.dumps(redact_body(body, keep)).encode()
         send = {"Accept": "application/json", "User-Agent": USER_AGENT, **(headers or {})}
         if self.key:
             send["Authorization"] = f"Bearer {self.key}"
