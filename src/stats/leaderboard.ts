@@ -13,7 +13,6 @@ import {
   groupBy,
   keyNames,
   keysSelected,
-  MOST_AGGREGATED,
   numbersOf,
   readGroupings,
   sourceOf,
@@ -81,7 +80,8 @@ export const leaderboard = new Hono<App>().get(
         complete: resumeAt === null,
       });
     }
-    const { rows, candidates } = sourceOf(chosen, there);
+    const weight = groupings.reduce((all, one) => all + one.weight, 0);
+    const { rows, candidates, most } = sourceOf(chosen, { weight, also: there });
     const keys = keyNames(groupings);
     const [best, worst] = direction === "max" ? ["max", "desc"] : ["min", "asc"];
     // With min() or max() SQLite takes the other columns from the row that has that value.
@@ -114,7 +114,7 @@ export const leaderboard = new Hono<App>().get(
           ...{ value: own, runs, task: toWire(task) },
         };
       }),
-      complete: (looked?.scanned ?? 0) < MOST_AGGREGATED,
+      complete: (looked?.scanned ?? 0) < most,
     });
   },
 );

@@ -15,7 +15,7 @@ import { reindexTasks, type Searched } from "../search/words.ts";
 import { choiceName, chooseTasks, filterText, placeOf, taskChoice, withWords } from "./choice.ts";
 import { writableFields } from "./fields.ts";
 import { cancelling } from "./lifecycle.ts";
-import { listTasks, MOST_SCANNED } from "./queries.ts";
+import { listTasks, MOST_SCANNED, withinWeight } from "./queries.ts";
 
 /** Tasks that one call changes: each is a row written, and its entry in the audit. */
 const MOST_CHANGED = 500;
@@ -133,9 +133,10 @@ async function count(
   db: Db,
   { base, condition, after }: Record<"base" | "condition" | "after", SQL | undefined>,
   reason: SQL,
+  most: number,
 ) {
   const candidates = sql`select id from training_task where ${and(base, after) ?? sql`true`}
-    order by id desc limit ${MOST_SCANNED}`;
+    order by id desc limit ${most}`;
   const [counts, [looked]] = await db.batch([
     db.all<{ reason: string | null; count: number; example: number }>(sql`
       select ${reason} as reason, count(*) as count, max(training_task.id) as example
@@ -147,7 +148,7 @@ async function count(
       sql`select count(*) as scanned, min(id) as last from (${candidates})`,
     ),
   ]);
-  const more = looked && looked.scanned >= MOST_SCANNED;
+  const more = looked && looked.scanned >= most;
   return { counts, resumeAt: more ? looked.last : null };
 }
 
@@ -162,7 +163,7 @@ export const bulk = new Hono<App>().post(
   "/bulk",
   describe({
     summary: "Change many tasks",
-    description: `Tags, groups, cancels, deletes or restores what a filter, words or a list of ids choose (together: what is in all of them). A call changes up to ${MOST_CHANGED} tasks and a dry run looks at ${MOST_SCANNED}: go on with \`next_cursor\` until it is null.`,
+    description: `Tags, groups, cancels, deletes or restores what a filter, words or a list of ids choose (together: what is in all of them). A call changes up to ${MOST_CHANGED} tasks and a dry run looks at ${MOST_SCANNED} (fewer where the filter asks for much of configurations): go on with \`next_cursor\` until it is null.`,
     tag: "Tasks",
     answer: {
       schema: z.object({
@@ -220,13 +221,15 @@ export const bulk = new Hono<App>().post(
     if (dry_run || (expect !== undefined && !cursor)) {
       const after = place && behind([], [], sql`id`, place[0]);
       const narrowed = words === null ? base : and(base, withWords(words));
-      const { counts, resumeAt } = await count(db, { base: narrowed, condition, after }, reason);
+      const most = withinWeight(MOST_SCANNED, chosen.weight);
+      const among = { base: narrowed, condition, after };
+      const { counts, resumeAt } = await count(db, among, reason, most);
       const changed = sum(counts.filter((row) => row.reason === null));
       if (expect !== undefined && resumeAt !== null)
         throw notValid([
           {
             path: "expect",
-            message: `can be checked among ${MOST_SCANNED} tasks only, and there are more; leave it out, or narrow by ids`,
+            message: `can be checked among ${most} tasks only, and there are more; leave it out, or narrow by ids`,
           },
         ]);
       if (expect !== undefined && changed !== expect)

@@ -23,6 +23,12 @@ export const taskColumns = columns;
 
 /** Tasks that a filter without an index looks at in one call. */
 export const MOST_SCANNED = 50_000;
+/** And what these may weigh together, at about 5 µs each: documents and patterns make them fewer. */
+const MOST_WEIGHT = 200_000;
+
+/** How many of at most `most` tasks a call looks at, where looking at one weighs so much. */
+export const withinWeight = (most: number, weight: number): number =>
+  Math.min(most, Math.floor(MOST_WEIGHT / Math.max(1, weight)));
 
 /** The terms that narrow the reading of an index on `column`: its ranges, and what stands before it. */
 export function narrowing(terms: Term[], column: string): Term[] {
@@ -195,7 +201,8 @@ export async function listTasks<Columns extends Partial<typeof taskColumns>>(
   columns: Columns,
   query: { chosen: Chosen } & Pick<Asked, "place" | "limit"> & Partial<Asked>,
 ) {
-  const { chosen, place, limit, most = MOST_SCANNED, fields = [] } = query;
+  const { chosen, place, limit, fields = [] } = query;
+  const { most = withinWeight(MOST_SCANNED, chosen.weight) } = query;
   const [first, second] = sourcesOf(chosen);
   const [lastId, value, ...values] = place ?? [];
   const beyond = second !== undefined && lastId !== undefined && value === null;
