@@ -30,6 +30,7 @@ const titles: Record<Told["kind"], string> = {
   approval_requested: "Approval requested",
   released: "Model released",
   box_idle: "Paid box is idle",
+  job_failed: "Scheduled job leaves something out",
   test: "Test message",
 };
 
@@ -57,6 +58,8 @@ const labels: Record<string, string> = {
   released_by: "Released by",
   reason: "Reason",
   rollback: "Rollback",
+  failed: "Items left out",
+  example: "One of them",
 };
 
 const duration = (seconds: number) => {
@@ -99,7 +102,7 @@ function summary(told: Told, publicUrl: string | undefined) {
     }),
   ];
   return {
-    title: `${titles[told.kind]}: ${name} (${number})`,
+    title: `${titles[told.kind]}: ${name}${told.subject === "job" ? "" : ` (${number})`}`,
     lines,
     link:
       told.subject === "task" && publicUrl

@@ -59,6 +59,7 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
         groups: webhook.groups,
         users: webhook.users,
         mutes: webhook.mutes,
+        role: user.role,
       })
       .from(webhook)
       .innerJoin(user, eq(user.id, webhook.userId))
@@ -70,6 +71,8 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
   const wanted = events.flatMap((fact) =>
     webhooks
       .filter((hook) => wants(hook, fact, Date.parse(clock.now)))
+      // The service's own troubles are for those who can mend them.
+      .filter((hook) => fact.kind !== "job_failed" || hook.role === "admin")
       .map((hook) => [fact.id, hook.id, hook.owner]),
   );
   const advance = db

@@ -2,7 +2,7 @@ import { type SQL, sql } from "drizzle-orm";
 import type { Db } from "../db/client.ts";
 import { now, type statuses } from "../db/schema.ts";
 import type { Config } from "../env.ts";
-import { pointsOf, type Segment } from "../logs/points.ts";
+import { meanOf, pointsOf, type Segment } from "../logs/points.ts";
 import { lossNames } from "../logs/read.ts";
 import { recordEvent, taskEvent } from "./events.ts";
 
@@ -73,7 +73,7 @@ export function prepareWatch(
   const metric = lossNames.find((name) => segment.metrics.includes(name));
   const losses = metric ? pointsOf(segment, metric) : [];
   const values = losses.flatMap(([, , , value]) => (typeof value === "number" ? [value] : []));
-  const mean = values.length ? values.reduce((sum, v) => sum + v, 0) / values.length : null;
+  const mean = values.length ? meanOf(values) : null;
   const odd = losses.find(([, , , value]) => typeof value !== "number");
   const steps = [segment.rows.at(-1)?.[0], progress].filter((n) => typeof n === "number");
   const step = steps.length ? Math.max(...steps) : null;

@@ -922,10 +922,11 @@ export const eventKinds = [
   "approval_requested",
   "released",
   "box_idle",
+  "job_failed",
 ] as const;
 
 /** What an event is about. */
-export const eventSubjects = ["task", "model", "box"] as const;
+export const eventSubjects = ["task", "model", "box", "job"] as const;
 
 /**
  * A fact worth telling, written in the same batch as the change itself. Facts are told in the order
@@ -1037,3 +1038,19 @@ export const alertCursor = sqliteTable("alert_cursor", {
   id: integer().primaryKey(),
   eventId: integer().notNull(),
 });
+
+/** Items that a scheduled job failed at: it leaves them out until `retryAt`, and works on all others. */
+export const jobFault = sqliteTable(
+  "job_fault",
+  {
+    job: text().notNull(),
+    /** Of the row that the job failed at: a task, a rule, a box …; 0 where no row is to blame. */
+    subjectId: integer().notNull(),
+    failures: integer().notNull(),
+    /** The kind of error alone: messages may quote what a user sent. */
+    error: text().notNull(),
+    retryAt: text().notNull(),
+    createdAt: createdAt(),
+  },
+  (t) => [primaryKey({ columns: [t.job, t.subjectId] })],
+);

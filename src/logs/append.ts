@@ -25,6 +25,10 @@ function withPairs(name: "json_set" | "json_insert", target: SQL, pairs: SQL[]):
   return result;
 }
 
+/** A stored sum with another added; null, as soon as no double holds it. */
+const summed = (type: SQL, old: SQL, sum: number | null) =>
+  sql`case when ${type} = 'null' or abs(coalesce(${old}, 0) + ${sum}) > 1.7976931348623157e308 then null else coalesce(${old}, 0) + ${sum} end`;
+
 /**
  * SQL for a stored summary with a heartbeat's summaries merged in. It is spelled out a metric
  * because json_each would count a read row a metric, and rows are what is billed.
@@ -43,7 +47,7 @@ function mergedSummary(old: SQL, summaries: [string, Summary][]): SQL {
     return sql`${path(metric)}, json_object(
       'count', coalesce(${at("count")}, 0) + ${s.count},
       'nonfinite_count', coalesce(${at("nonfinite_count")}, 0) + ${s.nonfinite_count},
-      'sum', coalesce(${at("sum")}, 0) + ${s.sum},
+      'sum', ${summed(sql`json_type(${old}, ${`${path(metric)}.sum`})`, at("sum"), s.sum)},
       'min', ${extreme("min", sql`<`)},
       'max', ${extreme("max", sql`>`)},
       'last', json(case when coalesce(${at("last[0]")}, -1) <= ${s.last[0]} then ${json(s.last)} else ${kept("last")} end))`;

@@ -63,11 +63,14 @@ export function toSegment(entries: LogEntry[]): Segment {
   };
 }
 
-/** Summary of a metric; sums and extremes are of the finite values. Points carry step, epoch, ms. */
+/**
+ * Summary of a metric; sums and extremes are of the finite values. Points carry step, epoch, ms. `sum`
+ * is null where no double holds it: neither a column nor JSON keeps an infinity.
+ */
 export type Summary = {
   count: number;
   nonfinite_count: number;
-  sum: number;
+  sum: number | null;
   min: Point | null;
   max: Point | null;
   last: Point;
@@ -106,6 +109,18 @@ export function pointsOf(segment: Segment, metric: string): Point[] {
   });
 }
 
+/** The number, or null where it is beyond what a double holds. */
+export const finiteOrNull = (value: number): number | null =>
+  Number.isFinite(value) ? value : null;
+
+/** The mean of some finite numbers, also where no double holds their sum. */
+export function meanOf(values: number[]): number {
+  const sum = values.reduce((all, value) => all + value, 0);
+  return Number.isFinite(sum)
+    ? sum / values.length
+    : values.reduce((mean, value) => mean + value / values.length, 0);
+}
+
 /** Sums up one metric's points (at least one), which ascend by step. */
 export function summarise(points: Point[]): Summary {
   let sum = 0;
@@ -124,5 +139,8 @@ export function summarise(points: Point[]): Summary {
   }
   const last = points.at(-1);
   if (!last) throw new Error("nothing to sum up");
-  return { count: points.length, nonfinite_count: nonfinite, sum, min, max, last };
+  return {
+    ...{ count: points.length, nonfinite_count: nonfinite },
+    ...{ sum: finiteOrNull(sum), min, max, last },
+  };
 }

@@ -2,7 +2,8 @@ import { eq, type SQL, sql } from "drizzle-orm";
 import type { Statement } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { trainingTask } from "../db/schema.ts";
-import { type Point, type Summary, summarise } from "./points.ts";
+import { faultsOf, type JobFaults } from "../faults.ts";
+import { finiteOrNull, meanOf, type Point, type Summary, summarise } from "./points.ts";
 import {
   type AttemptLogs,
   type ChunkOutline,
@@ -41,13 +42,11 @@ const finite = (points: Point[]) =>
     typeof value === "number" ? [{ step, value, weight: 1 }] : [],
   );
 
-const mean = (values: number[]) => values.reduce((sum, v) => sum + v, 0) / values.length;
-
 /** The mean of the last tenth of the points, at least one and at most 100 of them. */
 export function finalLossOf(points: Point[], total: number): number | null {
   const last = Math.min(100, Math.max(1, Math.floor(total / 10)));
   const values = finite(points.slice(-last)).map((p) => p.value);
-  return values.length ? mean(values) : null;
+  return values.length ? meanOf(values) : null;
 }
 
 /**
@@ -89,7 +88,7 @@ const combine = (summaries: Summary[]): Summary | null =>
     return {
       count: all.count + s.count,
       nonfinite_count: all.nonfinite_count + s.nonfinite_count,
-      sum: all.sum + s.sum,
+      sum: all.sum === null || s.sum === null ? null : finiteOrNull(all.sum + s.sum),
       min: lower(all.min, s.min),
       max: higher(all.max, s.max),
       last: s.last[0] >= all.last[0] ? s.last : all.last,
@@ -104,7 +103,8 @@ const metricsOf = (attempts: AttemptLogs[]) => [
 const seriesOfChunks = (attempts: AttemptLogs[], outlines: ChunkOutline[]) =>
   outlines.flatMap(({ attempt, lastStep, summary }) => {
     const weight = summary ? summary.count - summary.nonfinite_count : 0;
-    return summary && weight > 0 && lastStep < cutoffOf(attempts, attempt)
+    // A chunk whose sum no double holds has no mean to draw.
+    return summary && summary.sum !== null && weight > 0 && lastStep < cutoffOf(attempts, attempt)
       ? [{ step: lastStep, value: summary.sum / weight, weight }]
       : [];
   });
@@ -166,17 +166,21 @@ const CHUNKS_A_PAGE = 400;
  * Finishes what finishing left: very long runs, runs with many metrics, and runs whose missing log
  * points came after their end. Bounded; the rest waits for the next minute.
  */
-export async function settleLogs(db: Db): Promise<number> {
+export async function settleLogs(
+  db: Db,
+  faults: JobFaults = faultsOf(db, "settleLogs"),
+): Promise<number> {
   const waiting = await db
     .select({ id: trainingTask.id, settleAt: trainingTask.settleAt })
     .from(trainingTask)
-    .where(sql`settle_at is not null and status not in ('pending', 'running')`)
+    .where(
+      sql`settle_at is not null and status not in ('pending', 'running') and deleted_at is null and ${faults.sound(sql`id`)}`,
+    )
     .orderBy(trainingTask.settleAt)
     .limit(TASKS_A_MINUTE);
   let pages = 0;
   let settled = 0;
-  for (const task of waiting) {
-    if (pages >= PAGES_A_MINUTE) break;
+  const settleOne = async (task: (typeof waiting)[number]) => {
     const outlines: ChunkOutline[] = [];
     let read: Awaited<ReturnType<typeof readLogs>> = null;
     let whole = false;
@@ -193,7 +197,7 @@ export async function settleLogs(db: Db): Promise<number> {
       whole = next.outlines.length < CHUNKS_A_PAGE;
     }
     // A run that no minute is long enough for still gets its loss and summaries.
-    if (!read) continue;
+    if (!read) return;
     const figures = settle({ ...read, outlines, whole });
     await db.batch([
       db
@@ -208,6 +212,10 @@ export async function settleLogs(db: Db): Promise<number> {
       figures.summaryStatement(db, task.id, sql`changes() = 1`, Number.POSITIVE_INFINITY),
     ]);
     settled++;
+  };
+  for (const task of waiting) {
+    if (pages >= PAGES_A_MINUTE) break;
+    await faults.each([task.id], () => settleOne(task));
   }
   return settled;
 }

@@ -6,6 +6,7 @@ import { type App, allow } from "../auth/middleware.ts";
 import { batchOf } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { type KeepRule, keepRule, now, user } from "../db/schema.ts";
+import { faultsOf, type JobFaults } from "../faults.ts";
 import { columnOf, filterToSql } from "../filter/compile.ts";
 import { parseField } from "../filter/parse.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
@@ -164,7 +165,10 @@ const runsOf = (userId: number, role: string) =>
   role === "admin" ? sql`true` : sql`training_task.user_id = ${userId}`;
 
 /** Applies one active rule that has not been applied for a day; the next minute another. */
-export async function applyKeepRules(db: Db): Promise<void> {
+export async function applyKeepRules(
+  db: Db,
+  faults: JobFaults = faultsOf(db, "applyKeepRules"),
+): Promise<void> {
   const [due] = await db
     .select({ id: keepRule.id, rule: keepRule.rule, userId: keepRule.userId, role: user.role })
     .from(keepRule)
@@ -173,12 +177,15 @@ export async function applyKeepRules(db: Db): Promise<void> {
       and(
         eq(keepRule.active, true),
         eq(user.active, true),
+        faults.sound(sql`${keepRule.id}`),
         sql`coalesce(${keepRule.lastRunAt}, '') < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day')`,
       ),
     )
     .orderBy(sql`coalesce(${keepRule.lastRunAt}, '')`)
     .limit(1);
-  if (due) await apply(db, scheduledJob, due.id, due.rule, runsOf(due.userId, due.role));
+  if (!due) return;
+  const { id, rule, userId, role } = due;
+  await faults.each([id], () => apply(db, scheduledJob, id, rule, runsOf(userId, role)));
 }
 
 const nameField = z.string().trim().min(1).max(200);

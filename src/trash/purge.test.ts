@@ -245,7 +245,8 @@ describe("the trash", () => {
     const steps = [];
     do {
       const { trips, read, written } = await emptied();
-      expect(trips).toBe(1);
+      // It is found, purged, found among the purged and begun; from then on found and gone on with.
+      expect(trips).toBe(steps.length === 0 ? 4 : 2);
       expect(read).toBeLessThan(3000);
       expect(written).toBeLessThan(2000);
       await ledger.call(`/api/tasks/${id}/restore`, { key: anna.key, method: "POST" }, 404);

@@ -1,0 +1,9 @@
+CREATE TABLE `job_fault` (
+	`job` text NOT NULL,
+	`subject_id` integer NOT NULL,
+	`failures` integer NOT NULL,
+	`error` text NOT NULL,
+	`retry_at` text NOT NULL,
+	`created_at` text DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')) NOT NULL,
+	PRIMARY KEY(`job`, `subject_id`)
+);
