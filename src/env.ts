@@ -29,6 +29,8 @@ const variables = z.object({
   HEARTBEAT_INTERVAL_SEC: number(30, 1, 45),
   /** A running task is lost when it has sent no heartbeat for so long; the look is once a minute. */
   LOST_AFTER_SEC: number(55, 1, 86_400),
+  /** Names of metrics that one attempt may have; what it logs under further names is left out, and told. */
+  MAX_METRICS: number(500, 1, 5000),
   /** Adds `Server-Timing` with round trips and rows to every answer. */
   COST_REPORTING: z.stringbool().default(false),
   /** Refuses keys and addresses over the limits that wrangler.toml sets. */

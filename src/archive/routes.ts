@@ -19,12 +19,18 @@ import { sha256Hex } from "../http/hash.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { streamOf } from "../http/stream.ts";
-import { describe, limitBody, notValid, validate } from "../http/validate.ts";
+import { describe, limitBody, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
-import { appendPoints, attemptAssignments, prepareAppend } from "../logs/append.ts";
+import {
+  appendPoints,
+  attemptAssignments,
+  boundMetrics,
+  prepareAppend,
+  readStored,
+} from "../logs/append.ts";
 import { logEntry, toSegment } from "../logs/points.ts";
 import { type ChunkText, nextChunks, type Place } from "../logs/read.ts";
-import { MAX_METRICS } from "../tasks/lifecycle.ts";
+import { tooManyMetrics } from "../tasks/lifecycle.ts";
 import { taskColumns } from "../tasks/queries.ts";
 import { attemptColumns } from "../tasks/routes.ts";
 
@@ -188,7 +194,13 @@ export const archive = new Hono<App>()
         "What heartbeats are for a run under way. `seq` counts up from 1 in each attempt; a number at or below the last one changes nothing.",
       tag: "Logs",
       answer: {
-        schema: z.object({ attempt: z.int(), last_seq: z.int() }),
+        schema: z.object({
+          attempt: z.int(),
+          last_seq: z.int(),
+          warnings: z
+            .array(z.object({ code: z.string(), message: z.string(), path: z.string() }))
+            .optional(),
+        }),
         description: "The highest number received.",
         example: { attempt: 1, last_seq: 12 },
       },
@@ -211,15 +223,13 @@ export const archive = new Hono<App>()
     async (c) => {
       const { id: taskId, attempt } = c.req.valid("param");
       const { seq, logs } = c.req.valid("json");
-      const { db, auth } = c.var;
-      const segment = toSegment(logs);
-      if (segment.metrics.length > MAX_METRICS)
-        throw notValid([
-          { path: "logs", message: `name more than ${MAX_METRICS} different metrics` },
-        ]);
-      const append = prepareAppend(segment);
+      const { db, auth, config } = c.var;
+      const whole = toSegment(logs);
       const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
       const past = sql`training_task.import_source is not null and ${attempt} <= max(training_task.attempt, 1)`;
+      const stored = await readStored(db, taskId, sql`${attempt}`);
+      const { segment, dropped } = boundMetrics(whole, stored, config.MAX_METRICS);
+      const append = prepareAppend(segment, config.MAX_METRICS, stored);
       const [, [task]] = await batchAround(
         db,
         // An import that says nothing of attempts was one.
@@ -231,7 +241,7 @@ export const archive = new Hono<App>()
           ? [
               db.run(sql`
                 update task_attempt set last_seq = ${seq}, received = received + 1 ${attemptAssignments(append)}
-                where task_id = ${taskId} and attempt = ${attempt} and last_seq < ${seq}
+                where task_id = ${taskId} and attempt = ${attempt} and last_seq < ${seq} and ${append.guard}
                   and exists (select 1 from training_task where ${mine} and ${past})`),
               db.run(appendPoints(append, taskId, sql`${attempt}`, seq)),
               // The figures drawn from points are settled by the scheduled job.
@@ -259,6 +269,17 @@ export const archive = new Hono<App>()
           "not-imported",
           `Task ${taskId} was not imported with an attempt ${attempt}; a run under way reports by heartbeat.`,
         );
-      return c.json({ attempt, last_seq: task.lastSeq ?? 0 });
+      const lastSeq = task.lastSeq ?? 0;
+      if (append && lastSeq < seq)
+        throw new ApiError(
+          503,
+          "busy",
+          "Other points of this attempt came at the same time. Send these again.",
+          { headers: { "Retry-After": "1" } },
+        );
+      return c.json({
+        ...{ attempt, last_seq: lastSeq },
+        ...(dropped.length && { warnings: [tooManyMetrics(dropped, config.MAX_METRICS)] }),
+      });
     },
   );

@@ -144,3 +144,34 @@ export function summarise(points: Point[]): Summary {
     ...{ sum: finiteOrNull(sum), min, max, last },
   };
 }
+
+/** Two summaries of one metric as one; of equals the older one's points stay. */
+export function mergeSummaries(older: Summary, newer: Summary): Summary {
+  const better = (a: Point | null, b: Point | null, wins: (b: number, a: number) => boolean) =>
+    !a || (b && wins(Number(b[3]), Number(a[3]))) ? b : a;
+  return {
+    count: older.count + newer.count,
+    nonfinite_count: older.nonfinite_count + newer.nonfinite_count,
+    sum: older.sum === null || newer.sum === null ? null : finiteOrNull(older.sum + newer.sum),
+    min: better(older.min, newer.min, (b, a) => b < a),
+    max: better(older.max, newer.max, (b, a) => b > a),
+    last: newer.last[0] >= older.last[0] ? newer.last : older.last,
+  };
+}
+
+/** A segment with some of its metrics alone. Rows stay, so that their steps still count. */
+export function withMetrics(segment: Segment, keep: (metric: string) => boolean): Segment {
+  const columns = segment.metrics.flatMap((metric, n) => (keep(metric) ? [n] : []));
+  if (columns.length === segment.metrics.length) return segment;
+  return {
+    metrics: columns.map((n) => segment.metrics[n] ?? ""),
+    rows: segment.rows.map(
+      ([step, epoch, ms, ...values]): Row => [
+        step,
+        epoch,
+        ms,
+        ...columns.map((n) => values[n] ?? null),
+      ],
+    ),
+  };
+}

@@ -3,7 +3,7 @@ import type { Statement } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { trainingTask } from "../db/schema.ts";
 import { faultsOf, type JobFaults } from "../faults.ts";
-import { finiteOrNull, meanOf, type Point, type Summary, summarise } from "./points.ts";
+import { meanOf, mergeSummaries, type Point, type Summary, summarise } from "./points.ts";
 import {
   type AttemptLogs,
   type ChunkOutline,
@@ -77,24 +77,6 @@ export function convergenceStepOf(
   return smoothed.find((p) => Math.abs(p.value - last.value) <= near)?.step ?? null;
 }
 
-/** Adds up summaries of one metric, oldest first. */
-const combine = (summaries: Summary[]): Summary | null =>
-  summaries.reduce<Summary | null>((all, s) => {
-    if (!all) return s;
-    const lower = (a: Point | null, b: Point | null) =>
-      !a || (b && Number(b[3]) < Number(a[3])) ? b : a;
-    const higher = (a: Point | null, b: Point | null) =>
-      !a || (b && Number(b[3]) > Number(a[3])) ? b : a;
-    return {
-      count: all.count + s.count,
-      nonfinite_count: all.nonfinite_count + s.nonfinite_count,
-      sum: all.sum === null || s.sum === null ? null : finiteOrNull(all.sum + s.sum),
-      min: lower(all.min, s.min),
-      max: higher(all.max, s.max),
-      last: s.last[0] >= all.last[0] ? s.last : all.last,
-    };
-  }, null);
-
 const metricsOf = (attempts: AttemptLogs[]) => [
   ...new Set(attempts.flatMap((a) => Object.keys(a.summaries))),
 ];
@@ -125,7 +107,9 @@ export function settle(read: Pick<Read, "attempts" | "outlines" | "raw" | "whole
     const all = exact && !clean ? effectivePoints(attempts, raw, metric) : [];
     const summary = all.length
       ? summarise(all)
-      : combine(attempts.flatMap((a) => a.summaries[metric] ?? []));
+      : attempts
+          .flatMap((a) => a.summaries[metric] ?? [])
+          .reduce<Summary | null>((all, s) => (all ? mergeSummaries(all, s) : s), null);
     return summary ? [[metric, summary]] : [];
   });
   const summaryStatement = (

@@ -12,7 +12,18 @@ import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
-import { appendPoints, attemptAssignments, prepareAppend } from "../logs/append.ts";
+import {
+  type Append,
+  appendPoints,
+  attemptAssignments,
+  boundMetrics,
+  gapsOf,
+  isKnown,
+  mergesByStatement,
+  prepareAppend,
+  readStored,
+  type Stored,
+} from "../logs/append.ts";
 import { logEntry, toSegment } from "../logs/points.ts";
 import { readForSettling, settle } from "../logs/settle.ts";
 import { redactJson, redactText } from "../secrets/redact.ts";
@@ -143,7 +154,16 @@ export const cancelling = {
   updatedAt: now,
 };
 
-export const MAX_METRICS = 500;
+/** Ranges of heartbeats that may be missing of an attempt: each heartbeat looks through them. */
+const MOST_GAPS = 200;
+/** Times that a heartbeat is merged anew because others of its attempt came in between. */
+const MERGE_TRIES = 6;
+
+export const tooManyMetrics = (dropped: string[], most: number) => ({
+  code: "too-many-metrics",
+  message: `This attempt has ${most} metrics, as many as it may. What was logged under ${dropped.length} further names was left out: ${dropped.slice(0, 5).join(", ")}${dropped.length > 5 ? ", …" : ""}.`,
+  path: "logs",
+});
 const tailKept = (tail: string) => redactText(tail, "tail").text.slice(-16_384);
 
 export const lifecycle = new Hono<App>()
@@ -246,6 +266,10 @@ export const lifecycle = new Hono<App>()
           attempt: z.int(),
           cancel_requested: z.boolean(),
           heartbeat_interval_sec: z.number(),
+          warnings: z
+            .array(z.object({ code: z.string(), message: z.string(), path: z.string() }))
+            .optional()
+            .describe("What of the heartbeat was left out, and why."),
         }),
         description: "How the task stands, and when to report next.",
         example: {
@@ -271,15 +295,10 @@ export const lifecycle = new Hono<App>()
       const body = c.req.valid("json");
       const { db, auth, config } = c.var;
       requireAttempt(auth, body.attempt);
-      const segment = toSegment(body.logs ?? []);
-      if (segment.metrics.length > MAX_METRICS)
-        throw notValid([
-          { path: "logs", message: `name more than ${MAX_METRICS} different metrics` },
-        ]);
-      const append = prepareAppend(segment);
+      const whole = toSegment(body.logs ?? []);
       const progress = body.progress ? JSON.stringify(body.progress) : null;
       const tail = body.tail ? tailKept(body.tail) : null;
-      const watch = prepareWatch(config, body.seq, segment, body.progress?.step);
+      const watch = prepareWatch(config, body.seq, whole, body.progress?.step);
       const seen = {
         heartbeatAt: now,
         watch: watch.noted,
@@ -295,38 +314,39 @@ export const lifecycle = new Hono<App>()
       const mine = meant(taskId, auth, body.attempt);
       const attempt =
         body.attempt ?? sql`(select max(attempt, 1) from training_task where id = ${taskId})`;
-      const accepted = sql`(${body.seq} > last_seq or exists (select 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1))`;
-      const [told, [begun], [beaten]] = await db.batch([
-        watch.event(db, mine),
-        // Only a change of state touches the index on it; the statement behind is for all other calls.
-        db
-          .update(trainingTask)
-          .set({
-            ...seen,
-            attempt: current,
-            status: "running",
-            startedAt: sql`coalesce(started_at, ${now})`,
-            finishedAt: null,
-            failureReason: null,
-            errorMessage: null,
-            updatedAt: now,
-          })
-          .where(and(mine, sql`status <> 'running'`, alive))
-          .returning(answer),
-        db
-          .update(trainingTask)
-          .set({
-            ...seen,
-            heartbeatAt: sql`case when status = 'running' then ${now} else heartbeat_at end`,
-            // Points that come after the end change the figures drawn from them.
-            settleAt: append
-              ? sql`case when status = 'running' then settle_at else ${now} end`
-              : undefined,
-          })
-          .where(and(mine, sql`changes() = 0`))
-          .returning(answer),
-        // A task that was imported, or cancelled while it waited, counts no attempt: this is its first.
-        db.run(sql`
+      const accepted = sql`((${body.seq} > last_seq and (${body.seq} = last_seq + 1 or json_array_length(gaps) < ${MOST_GAPS})) or exists (select 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1))`;
+      const store = (append: Append) =>
+        db.batch([
+          watch.event(db, mine),
+          // Only a change of state touches the index on it; the statement behind is for all other calls.
+          db
+            .update(trainingTask)
+            .set({
+              ...seen,
+              attempt: current,
+              status: "running",
+              startedAt: sql`coalesce(started_at, ${now})`,
+              finishedAt: null,
+              failureReason: null,
+              errorMessage: null,
+              updatedAt: now,
+            })
+            .where(and(mine, sql`status <> 'running'`, alive))
+            .returning(answer),
+          db
+            .update(trainingTask)
+            .set({
+              ...seen,
+              heartbeatAt: sql`case when status = 'running' then ${now} else heartbeat_at end`,
+              // Points that come after the end change the figures drawn from them.
+              settleAt: append
+                ? sql`case when status = 'running' then settle_at else ${now} end`
+                : undefined,
+            })
+            .where(and(mine, sql`changes() = 0`))
+            .returning(answer),
+          // A task that was imported, or cancelled while it waited, counts no attempt: this is its first.
+          db.run(sql`
           insert into task_attempt (task_id, attempt, status, started_at, finished_at,
             key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info,
             last_seq, gaps, received, open_chunk, open_count, open_size, points, bytes, first_step, last_step, summary, tail)
@@ -356,9 +376,46 @@ export const lifecycle = new Hono<App>()
                 order by 1) where lo <= hi) end,
             last_seq = max(last_seq, ${body.seq})
             ${append ? attemptAssignments(append) : sql``}
-          where ${accepted}`),
-        ...(append ? [db.run(appendPoints(append, taskId, sql`${attempt}`, body.seq))] : []),
-      ]);
+          where ${accepted} and ${append?.guard ?? sql`true`}`),
+          // Reads no row, and leaves changes() to the statement behind it as it is.
+          db.all<{ taken: number }>(sql`select changes() as taken`),
+          ...(append ? [db.run(appendPoints(append, taskId, sql`${attempt}`, body.seq))] : []),
+        ]);
+
+      let stored: Stored | null | undefined;
+      let dropped: string[] = [];
+      let done: Awaited<ReturnType<typeof store>> | undefined;
+      for (let tries = 1; ; tries++) {
+        // What its own statement cannot merge in little time is merged here, out of what is stored.
+        if (tries > 1 || !mergesByStatement(whole))
+          stored = await readStored(db, taskId, sql`${attempt}`);
+        if (stored && tries > 1 && isKnown(stored, body.seq)) break;
+        if (stored && body.seq > stored.lastSeq + 1 && gapsOf(stored) >= MOST_GAPS)
+          throw new ApiError(
+            422,
+            "too-many-gaps",
+            `Of this attempt's heartbeats ${MOST_GAPS} ranges are missing. Send those first, or go on with seq ${stored.lastSeq + 1}.`,
+          );
+        const bounded =
+          stored === undefined
+            ? { segment: whole, dropped: [] }
+            : boundMetrics(whole, stored, config.MAX_METRICS);
+        dropped = bounded.dropped;
+        const append = prepareAppend(bounded.segment, config.MAX_METRICS, stored);
+        done = await store(append);
+        const [, [begun], [beaten], , [upsert]] = done;
+        if (upsert?.taken || !append || !(begun ?? beaten)) break;
+        // A heartbeat that was there before, or others of the same attempt that came in between.
+        if (tries === MERGE_TRIES)
+          throw new ApiError(
+            503,
+            "busy",
+            "Other heartbeats of this attempt came at the same time. Send it again.",
+            { headers: { "Retry-After": "1" } },
+          );
+      }
+      if (!done) throw new Error("a heartbeat was stored by no statement");
+      const [told, [begun], [beaten]] = done;
       if (told.length) tellLater(c);
       const task = begun ?? beaten;
       if (!task) return explain(db, taskId, auth, body.attempt);
@@ -368,6 +425,7 @@ export const lifecycle = new Hono<App>()
         // One that was cancelled while its box was away is told when it comes back.
         cancel_requested: task.cancelRequested || task.status === "cancelled",
         heartbeat_interval_sec: config.HEARTBEAT_INTERVAL_SEC,
+        ...(dropped.length && { warnings: [tooManyMetrics(dropped, config.MAX_METRICS)] }),
       });
     },
   )
