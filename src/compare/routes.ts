@@ -9,7 +9,7 @@ import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 import { metricName, type Point, type Summary } from "../logs/points.ts";
 import { lossNames } from "../logs/read.ts";
-import { taskColumns } from "../tasks/queries.ts";
+import { shortColumns } from "../tasks/queries.ts";
 import { decodeConfig } from "../trainers/decode.ts";
 import { alignedCurve, alignments, curveStatements } from "./curves.ts";
 import { compareDatasets, datasetStatements } from "./datasets.ts";
@@ -154,7 +154,7 @@ export const compare = new Hono<App>().get(
     const [found, summaries, running, attempts, chunks, links, tags] = await db.batch([
       db
         .select({
-          task: taskColumns,
+          task: shortColumns,
           snapshot: sql<
             string | null
           >`case when length(${taskConfig.snapshot}) <= ${2 * MOST_BYTES} then ${taskConfig.snapshot} end`,

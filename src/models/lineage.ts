@@ -8,7 +8,7 @@ import { idParam } from "../http/params.ts";
 import { notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
-import { taskColumns } from "../tasks/queries.ts";
+import { shortColumns } from "../tasks/queries.ts";
 import { DOWNLOAD_URL_SEC, storeOf } from "../weights/store.ts";
 import { modelParam, nameKey } from "./names.ts";
 import { named, selectVersions, toVersion, versionAnswer } from "./queries.ts";
@@ -203,7 +203,7 @@ export const comparison = new Hono<App>().get(
     const [[known], rows, runs, figures, samples] = await db.batch([
       db.select({ name: model.name }).from(model).where(named(name)),
       selectVersions(db, sql`${named(name)} and ${inArray(modelVersion.number, versions)}`),
-      db.select(taskColumns).from(trainingTask).where(sql`${trainingTask.id} in ${ids}`),
+      db.select(shortColumns).from(trainingTask).where(sql`${trainingTask.id} in ${ids}`),
       db.select().from(metricSummary).where(sql`${metricSummary.taskId} in ${ids}`).limit(2000),
       db.all<{
         task_id: number;

@@ -8,7 +8,7 @@ import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 import { chooseTasks, explained } from "../tasks/choice.ts";
 import { taskAnswer } from "../tasks/fields.ts";
-import { listTasks, taskColumns } from "../tasks/queries.ts";
+import { listColumns, listTasks } from "../tasks/queries.ts";
 import {
   groupBy,
   keyNames,
@@ -68,7 +68,7 @@ export const leaderboard = new Hono<App>().get(
     const groupings = readGroupings(group_by);
     if (groupings.length === 0) {
       const terms = [...chosen.terms, { sql: there }];
-      const { rows, resumeAt } = await listTasks(db, taskColumns, {
+      const { rows, resumeAt } = await listTasks(db, listColumns(limit + 1), {
         chosen: { ...chosen, terms, order },
         ...{ place: undefined, limit, fields: [value] },
       });
@@ -93,7 +93,7 @@ export const leaderboard = new Hono<App>().get(
     const [found, [looked]] = await db.batch([
       db
         .select({
-          task: taskColumns,
+          task: listColumns(limit),
           value: column<number>("v"),
           runs: column<number>("n"),
           keys: sql<string>`json_array(${sql.join(

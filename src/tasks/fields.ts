@@ -5,6 +5,56 @@ const text = (max: number) => z.string().max(max);
 const count = z.int().max(2 ** 53 - 1);
 const jsonValue: z.ZodType<JsonValue> = z.json();
 
+/** Bytes of a document that a task's row keeps: rows come 200 at a time, and a database answers 9 MB. */
+export const MOST_DOCUMENT = 64_000;
+
+const encoder = new TextEncoder();
+export const bytesOf = (value: unknown): number =>
+  encoder.encode(JSON.stringify(value) ?? "").length;
+
+/**
+ * A document without its largest entries, where it is over MOST_DOCUMENT bytes, and their names. What is
+ * no object has none to leave out, and becomes null.
+ */
+export function withinDocument(value: JsonValue): { value: JsonValue; dropped: string[] } {
+  if (bytesOf(value) <= MOST_DOCUMENT) return { value, dropped: [] };
+  if (value === null || typeof value !== "object" || Array.isArray(value))
+    return { value: null, dropped: ["all of it"] };
+  const entries = Object.entries(value).map(([name, own]) => ({
+    ...{ name, own },
+    size: bytesOf(own) + bytesOf(name) + 2,
+  }));
+  let left = entries.reduce((sum, { size }) => sum + size, 2);
+  const dropped = new Set<string>();
+  for (const { name, size } of [...entries].sort((a, b) => b.size - a.size)) {
+    if (left <= MOST_DOCUMENT - 1000) break;
+    dropped.add(name);
+    left -= size;
+  }
+  return {
+    value: Object.fromEntries(
+      entries.flatMap(({ name, own }) => (dropped.has(name) ? [] : [[name, own]])),
+    ),
+    dropped: [...dropped],
+  };
+}
+
+/** The same, with what was left out named within it, for documents that no warning goes along with. */
+function toldWithin(document: JsonValue): JsonValue {
+  const { value, dropped } = withinDocument(document);
+  if (dropped.length === 0) return value;
+  const left_out = dropped.slice(0, 20).map((name) => name.slice(0, 40));
+  return value && typeof value === "object" && !Array.isArray(value)
+    ? { ...value, left_out }
+    : { left_out };
+}
+
+const document = jsonValue
+  .overwrite(toldWithin)
+  .describe(
+    `Of more than ${MOST_DOCUMENT} bytes the largest entries are left out, and named as left_out.`,
+  );
+
 /** Columns of `training_task` that a client may write, by their names on the wire. */
 export const writableFields = {
   task_name: text(300).trim().min(1),
@@ -37,17 +87,19 @@ export const writableFields = {
   save_every_n_epochs: count.min(0),
   caption_tag_delim: text(50),
   gpu_info: text(500),
-  node_info: jsonValue,
+  node_info: document,
   cuda_version: text(100),
   git_commit: text(200),
   hourly_price: z.number().min(0).describe("Price of the box, per hour."),
   command: z
     .array(text(10_000))
     .max(2000)
+    .refine((words) => bytesOf(words) <= 2 * MOST_DOCUMENT, `is over ${2 * MOST_DOCUMENT} bytes`)
     .describe("The trainer's command line as a list of words."),
   tags: z
     .record(z.string().min(1).max(100), text(1000))
-    .refine((tags) => Object.keys(tags).length <= 100, "at most 100 tags"),
+    .refine((tags) => Object.keys(tags).length <= 100, "at most 100 tags")
+    .refine((tags) => bytesOf(tags) <= MOST_DOCUMENT, `are over ${MOST_DOCUMENT} bytes`),
   notes: text(50_000),
   parent_task_id: count.min(1),
 } satisfies Record<string, z.ZodType>;
@@ -122,7 +174,10 @@ export const importSchema = z.strictObject({
   total_duration_sec: z.number().min(0).nullish().describe("Default: from start to end."),
   convergence_step: z.int().min(0).nullish(),
   weights_path: text(2000).nullish(),
-  progress: z.record(z.string(), jsonValue).nullish(),
+  progress: z
+    .record(z.string(), jsonValue)
+    .refine((progress) => bytesOf(progress) <= 4096, "must stay below 4 kB")
+    .nullish(),
   defaulted_fields: z.array(text(100)).max(200).nullish(),
   additional_args: z
     .record(text(200), jsonValue)
@@ -141,7 +196,7 @@ export const importSchema = z.strictObject({
         gpu_info: writableFields.gpu_info.nullish(),
         cuda_version: writableFields.cuda_version.nullish(),
         hourly_price: writableFields.hourly_price.nullish(),
-        node_info: jsonValue.nullish(),
+        node_info: document.nullish(),
         tail: text(65_536).nullish(),
       }),
     )
@@ -194,5 +249,9 @@ export const taskAnswer = z
       .array(z.string())
       .nullable()
       .describe("Columns that hold the trainer's default because its file is silent."),
+    left_out: z
+      .array(z.string())
+      .nullish()
+      .describe("In lists: columns that are null here because they are too long for a list."),
   })
   .meta({ id: "Task" });

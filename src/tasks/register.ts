@@ -20,7 +20,15 @@ import {
 import { indexInserted } from "../search/words.ts";
 import { redactCommand, redactJson, redactText } from "../secrets/redact.ts";
 import { type ReadConfig, readConfigFile, type SentFile, type Warning } from "./config.ts";
-import { importSchema, optionalFields, type PastAttempts, reservedFields } from "./fields.ts";
+import {
+  bytesOf,
+  importSchema,
+  MOST_DOCUMENT,
+  optionalFields,
+  type PastAttempts,
+  reservedFields,
+  withinDocument,
+} from "./fields.ts";
 import { taskColumns } from "./queries.ts";
 
 const fileInput = z
@@ -188,6 +196,18 @@ function recordAttempts(db: Db, taskId: SQL, keyId: number, attempts: PastAttemp
   ];
 }
 
+/** Bytes of parsed settings that filters and comparisons read, 20 at a time; files are a hundredth of it. */
+const MOST_SNAPSHOT = 256_000;
+
+const tooLarge = (path: string, dropped: string[]): Warning => ({
+  code: "too-large",
+  message: `${path} are over ${MOST_DOCUMENT} bytes, so the largest were left out: ${dropped
+    .slice(0, 5)
+    .map((name) => name.slice(0, 60))
+    .join(", ")}${dropped.length > 5 ? `, and ${dropped.length - 5} more` : ""}.`,
+  path,
+});
+
 /** Splits what the client sent into columns, the rest (additional_args), and what to tell it. */
 function toRow({ fields, file }: NewTask) {
   const warnings: Warning[] = [...(file?.warnings ?? [])];
@@ -229,19 +249,31 @@ function toRow({ fields, file }: NewTask) {
   if (file && !columns.trainer) columns.trainer = "unknown";
   columns.task_name ??= config?.path ? stem(config.path) : undefined;
   columns.task_name ||= "untitled";
-  if (Object.keys(additional).length)
-    columns.additional_args = redact(redactJson(additional, "additional_args"));
+  if (Object.keys(additional).length) {
+    const { value, dropped } = withinDocument(additional);
+    if (dropped.length) warnings.push(tooLarge("additional_args", dropped));
+    columns.additional_args = redact(redactJson(value, "additional_args"));
+  }
   const defaulted = (file?.recognition.defaults ?? []).filter((name) => !(name in explicit));
   if (defaulted.length) columns.defaulted_fields = defaulted;
   if (imported) Object.assign(columns, pastColumns(imported));
+  let snapshot =
+    file?.recognition.config ??
+    (config_snapshot ? redact(redactJson(config_snapshot, "config_snapshot")) : null);
+  if (bytesOf(snapshot) > MOST_SNAPSHOT) {
+    warnings.push({
+      code: "too-large",
+      message: `The settings are over ${MOST_SNAPSHOT} bytes, so filters do not find them by config.…; the file itself is kept whole.`,
+      path: "config",
+    });
+    snapshot = null;
+  }
   return {
     columns,
     warnings,
     datasets: datasets ?? [],
     queue: queue ?? null,
-    snapshot:
-      file?.recognition.config ??
-      (config_snapshot ? redact(redactJson(config_snapshot, "config_snapshot")) : null),
+    snapshot,
     path: config?.path ?? null,
     source: imported?.source,
     attempts: imported?.attempts ?? [],

@@ -17,7 +17,7 @@ import { reindexTasks } from "../search/words.ts";
 import { hasRedacted, redactCommand, redactJson } from "../secrets/redact.ts";
 import { choiceName, chooseTasks, placeOf, taskChoice } from "./choice.ts";
 import { optionalFields, taskAnswer, writableFields } from "./fields.ts";
-import { listTasks, taskColumns } from "./queries.ts";
+import { listColumns, listTasks, taskColumns } from "./queries.ts";
 import {
   fileQuery,
   readFileRegistration,
@@ -165,7 +165,8 @@ export const tasks = new Hono<App>()
     "/",
     describe({
       summary: "List tasks",
-      description: "Newest first; pages stay stable while tasks are added.",
+      description:
+        "Newest first; pages stay stable while tasks are added. A task of very long texts comes without them: `left_out` names them, and the task by itself has them.",
       tag: "Tasks",
       answer: {
         schema: z.object({
@@ -189,7 +190,7 @@ export const tasks = new Hono<App>()
       const list = await choiceName("tasks", choice);
       const place = placeOf(list, cursor, chosen.order);
       const query = { chosen, place, limit };
-      const { rows, scanned, resumeAt } = await listTasks(db, taskColumns, query);
+      const { rows, scanned, resumeAt } = await listTasks(db, listColumns(limit + 1), query);
       const { items, next_cursor } = page(rows, limit, (row) => encodeCursor(list, row.place));
       return c.json({
         items: items.map(({ task }) => toWire(task)),
