@@ -1,6 +1,7 @@
 import { and, eq, type SQL, sql } from "drizzle-orm";
 import { audit } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
+import { isShared } from "../boxes/shared.ts";
 import type { Db } from "../db/client.ts";
 import { type JsonValue, now, taskConfig, trainingTask } from "../db/schema.ts";
 import { nextAttempt } from "../tasks/attempts.ts";
@@ -31,9 +32,13 @@ const labelsFit = (labels: string[]): SQL =>
   )}, '[],') = ''`;
 const memoryFits = (memoryGb: number): SQL => sql`l.min_gpu_memory_gb <= ${memoryServed(memoryGb)}`;
 
-/** Whether the caller runs this user's tasks: a box that is not shared runs its owner's alone. */
+/** Whether the caller's key is that of a box which runs everyone's tasks: see isShared(). */
+const servesAll = (auth: Auth): SQL =>
+  sql`exists (select 1 from box where key_id = ${auth.keyId} and ${isShared})`;
+
+/** Whether the caller runs this user's tasks: any key its own user's, a shared box everyone's. */
 const serves = (auth: Auth, userId: SQL): SQL =>
-  sql`(${userId} = ${auth.userId} or (select not shared from box where key_id = ${auth.keyId}) is not 1)`;
+  sql`(${userId} = ${auth.userId} or ${servesAll(auth)})`;
 
 /** The tasks a slot holds without a heartbeat yet: those whose claim's answer may have been lost. */
 const unheard = (auth: Auth, agent: string): SQL =>
@@ -128,8 +133,8 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
       .from(trainingTask)
       .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
       .where(sql`${trainingTask.id} = ${held}`),
-    db.all<{ ready: number; memory: number; labels: number }>(sql`
-      select total(l.ready) as ready,
+    db.all<{ everyone: number; ready: number; memory: number; labels: number }>(sql`
+      select ${servesAll(auth)} as everyone, total(l.ready) as ready,
         total(iif(${memoryFits(claimer.memoryGb)}, 0, l.ready)) as memory,
         total(iif(${labelsFit(claimer.labels)}, 0, l.ready)) as labels
       from (select 1 where ${held} is null) cross join queue_lane l where ${serves(auth, sql`l.user_id`)}`),

@@ -1,0 +1,1 @@
+ALTER TABLE `weight` ADD `key_id` integer;
