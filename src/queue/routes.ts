@@ -205,7 +205,7 @@ export const queue = new Hono<App>()
                   ready: waiting?.ready ?? 0,
                   need_memory: waiting?.memory ?? 0,
                   need_labels: waiting?.labels ?? 0,
-                  runs: waiting?.everyone ? "all" : "own",
+                  runs: waiting?.all ? "all" : "own",
                 },
           });
         do {
