@@ -122,7 +122,8 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
     // Written when it pulled something, or offers something else than before: not each time it asks.
     // The entry just made names the task: looking for it again would cost rows.
     db.run(sql`
-      update box set claimed_at = iif(changes() = 1, ${now}, claimed_at), claimed_task = iif(changes() = 1, (select e.subject_id from (select max(id), subject_id from audit_entry) e), claimed_task),
+      update box set claimed_at = iif(changes() = 1, ${now}, claimed_at),
+        claimed_task = iif(changes() = 1, (select e.subject_id from (select max(id), subject_id from audit_entry) e), claimed_task),
         labels = ${offered}, gpu_memory_gb = ${claimer.memoryGb}
       where key_id = ${auth.keyId} and (changes() = 1 or labels is not ${offered} or gpu_memory_gb is not ${claimer.memoryGb})`),
     db
@@ -148,8 +149,8 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
   ]);
   if (!answer) throw new Error("the claim's answer did not come back");
   const { task, config } = answer;
-  const none: Waiting | null = answer.waiting === null ? null : JSON.parse(answer.waiting);
-  return { found: task && { task, config }, waiting: none };
+  const waiting: Waiting | null = answer.waiting === null ? null : JSON.parse(answer.waiting);
+  return { found: task && { task, config }, waiting };
 }
 
 /** Whether there is a task that fits the slot: what a waiting claim looks for. */

@@ -275,7 +275,12 @@ class Agent:
         if self.draining.is_set():
             return
         ready, memory, labels = (waiting.get(name) or 0 for name in ("ready", "need_memory", "need_labels"))
-        if not ready:
+        if not ready and waiting.get("runs") == "own":
+            why = (
+                "nothing of your own in the queue is ready; other users' runs are for boxes that an admin "
+                "enrols with `lora-ledger enrol --shared`"
+            )
+        elif not ready:
             why = "nothing in the queue is ready"
         else:
             parts = [f"{memory} ask for more GPU memory"] if memory else []
