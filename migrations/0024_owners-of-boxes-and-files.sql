@@ -1,5 +1,5 @@
--- Which key announced each file, as the audit has it: a box is handed what keys of its own user
--- announced, and goes on from files of before only where that is known.
+-- Which key announced each file, as the audit has it: a box gets the files that keys of its own user
+-- announced, and resumes from older files only where that is known.
 UPDATE weight SET key_id = (
   SELECT e.key_id FROM audit_entry e
   WHERE e.subject = 'weight' AND e.subject_id = weight.id AND e.action = 'weight.announce'

@@ -83,18 +83,19 @@ export const allow = (scope: Scope | null, { box = false } = {}) =>
  * |-----------------------------------------------|------------|-------------------------------------------|
  * | the box registers it, or claims it            | the box's  | reads, reports, opens attempts            |
  * | its lease ends (lost: failed or pending)      | stays      | the same: a heartbeat takes it back       |
- * | the box ends it (success, failed, Ctrl-C)     | stays      | the same: may try again what did not succeed |
- * | the box gives it back (preempted, pending)    | null       | ends: reads, brings what is missing       |
+ * | the box ends it (success, failed, Ctrl-C)     | stays      | the same: tries again what failed         |
+ * | the box gives it back (preempted, pending)    | null       | closing                                   |
  * | a person cancels it while it runs             | stays      | the same, but opens no attempt            |
- * | … and its end comes, or its lease ends        | null       | ends                                      |
- * | a person cancels it while it waits            | null       | ends                                      |
+ * | … and its end comes, or its lease ends        | null       | closing                                   |
+ * | a person cancels it while it waits            | null       | closing                                   |
  * | … before anybody has begun it                 | stays      | the same, but opens no attempt            |
  * | a person requeues it, or retries it as queued | null       | nothing: `superseded`                     |
  * | a person retries what no queue gave           | stays      | the same: it is begun by hand             |
  * | another key claims it or opens an attempt     | that key's | nothing: `superseded`                     |
  *
- * "Ends" holds while the attempt that the box ran is the run's last: see ranLast(). A later attempt
- * of another key leaves nothing but the answer `superseded`: see reportedOnce().
+ * Closing: while the attempt that the box ran is the run's last, its key reads the run, brings the
+ * points and files that are missing and reports the end, but begins nothing: see ranLast(). A later
+ * attempt of another key leaves nothing but the answer `superseded`: see reportedOnce().
  */
 
 /** Whether the caller's key holds the task: it registered or claimed it, and nobody took it away. */
@@ -113,7 +114,7 @@ export const readable = (auth: Auth): SQL =>
 export const reportable = (auth: Auth): SQL =>
   auth.box ? readable(auth) : sql`(${writable(auth)} or ${holds(auth)})`;
 
-/** Whether the caller's key once ran an attempt of the task: it is told that it is superseded, no more. */
+/** Whether the caller's key once ran an attempt of the task: the answer is `superseded`, no more. */
 export const reportedOnce = (auth: Auth): SQL =>
   sql`exists (select 1 from task_attempt once where once.task_id = ${trainingTask.id} and once.key_id = ${auth.keyId})`;
 

@@ -27,6 +27,7 @@ export const exchange = new Hono<App>().post(
       }),
       description: "The key of the new box.",
     },
+    errors: { 403: "Whoever made the token is a viewer now, or not active any more." },
   }),
   limitBody(10_000),
   validate(

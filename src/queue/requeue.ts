@@ -42,8 +42,8 @@ function requeued(change: QueueChange) {
 
 /**
  * Puts a task back to `pending`. One that was tried gets the next attempt's number, so that a box
- * which is still at it is told that it was superseded; and no key holds it until the next claim. A
- * run that no queue gave stays with the key that holds it, to be begun by hand.
+ * which is still at it gets the answer `superseded`; and no key holds it until the next claim. A run
+ * that no queue gave stays with the key that holds it, to be begun by hand.
  */
 async function putBack(
   c: Context<App>,

@@ -65,7 +65,7 @@ async function explain(
       and(
         eq(trainingTask.id, taskId),
         isNull(trainingTask.deletedAt),
-        // A box whose task was taken from it is told so, rather than that there is none.
+        // A box whose task was taken from it gets 409 and stops; 404 would let it train on.
         or(reportable(auth), reportedOnce(auth)),
       ),
     );
@@ -147,8 +147,8 @@ function missingRanges(gaps: string, lastSeq: number, announced: number | undefi
 }
 
 /**
- * What cancelling sets: a waiting task has ended, a running one is told at its next heartbeat. A box
- * whose lease had ended holds the task no more; one that has just registered it has yet to be told.
+ * What cancelling sets: a waiting task has ended, a running one learns of it at its next heartbeat. A
+ * box whose lease had ended holds the task no more; one that has just registered it has yet to learn.
  */
 export const cancelling = {
   keyId: sql`case when status = 'pending' and attempt > 0 then null else key_id end`,

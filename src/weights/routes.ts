@@ -384,7 +384,7 @@ export const taskWeights = new Hono<App>().post(
     },
     errors: {
       404: "No such task that is yours.",
-      409: "`superseded`: the attempt is not the current one any more; `attempt` names it.",
+      409: "`superseded`: the attempt is not the current one any more; `attempt` names it. `announced-already`: for a box key, another user's key announced this very file before.",
       413: "The file is too large.",
     },
   }),

@@ -8,9 +8,9 @@ export const uploadedBy = sql<
 >`(select k.user_id from api_key k where k.id = ${weight.keyId})`;
 
 /**
- * Which files of the tasks that a caller reads it is handed. A box loads what it goes on from, and a
- * training state may hold code: it gets what keys of its own user announced, and nothing that another
- * box, or the task's owner on a shared box, put beside it. Belongs in the same `where` as the id.
+ * Which files of the tasks that it reads a caller gets. A box loads the files that it resumes from,
+ * and a training state may hold code: it gets the files that keys of its own user announced, and none
+ * that a stranger's box, or the owner of a task on a shared box, put beside them.
  */
 export const handedTo = (auth: Auth): SQL =>
   auth.box ? sql`${uploadedBy} = ${auth.userId}` : sql`true`;
