@@ -20,6 +20,7 @@ import {
   user,
   webhook,
   weight,
+  type weightKinds,
 } from "../src/db/schema.ts";
 import { sha256Hex } from "../src/http/hash.ts";
 import type { Sent } from "./harness.ts";
@@ -55,12 +56,16 @@ export function rowsOf(ledger: Where, owner: Owner) {
       .returning({ id: trainingTask.id });
     return first(made).id;
   }
-  /** A file of five bytes that are really there; `state` as the weight and its object have it. */
+  /** A file of five bytes that are really there, of a task given or new; `state` as the weight and its object have it. */
   async function file(
     state: "uploading" | "complete" = "complete",
-    kind: "sample" | "final" = "sample",
+    kind: (typeof weightKinds)[number] = "sample",
+    of?: { taskId: number; attempt: number },
   ) {
-    const taskId = await task({ status: "running", attempt: 1 });
+    const { taskId, attempt } = of ?? {
+      taskId: await task({ status: "running", attempt: 1 }),
+      attempt: 1,
+    };
     const bytes = "bytes";
     const facts = { size: bytes.length, sha256: await sha256Hex(bytes), state };
     const objectKey = unique("w/table/");
@@ -75,10 +80,11 @@ export function rowsOf(ledger: Where, owner: Owner) {
       .insert(weight)
       .values({
         taskId,
-        attempt: 1,
+        attempt,
         objectId: object.id,
+        keyId: owner.keyId,
         kind,
-        filename: "notes.bin",
+        filename: `${state}.bin`,
         ...facts,
       })
       .returning({ id: weight.id });
@@ -291,8 +297,8 @@ const step =
   (state: "draft" | "in_review" | "approved", action: string, json: unknown = {}) =>
   async (rows: Rows) =>
     post(`${(await rows.version(state)).path}/${action}`, json);
-/** A task that any box may pull. */
-const queued = {
+/** A task that boxes may pull. */
+export const queued = {
   priority: 0,
   labels: [],
   minGpuMemoryGb: 0,

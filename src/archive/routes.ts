@@ -33,6 +33,7 @@ import { type ChunkText, nextChunks, type Place } from "../logs/read.ts";
 import { tooManyMetrics } from "../tasks/lifecycle.ts";
 import { taskColumns } from "../tasks/queries.ts";
 import { attemptColumns } from "../tasks/routes.ts";
+import { handedTo } from "../weights/uploaders.ts";
 
 /** Files that an archive lists; a run with more says so. */
 const MOST_WEIGHTS = 5000;
@@ -130,12 +131,12 @@ export const archive = new Hono<App>()
           .from(weight)
           .innerJoin(storedObject, eq(storedObject.id, weight.objectId))
           .where(
-            sql`${weight.taskId} = ${taskId} and weight.state = 'complete' and deleted_at is null`,
+            sql`${weight.taskId} = ${taskId} and weight.state = 'complete' and deleted_at is null and ${handedTo(auth)}`,
           )
           .orderBy(asc(weight.id))
           .limit(MOST_WEIGHTS),
         db.all<{ count: number }>(
-          sql`select count(*) as count from weight where task_id = ${taskId} and state = 'complete' and deleted_at is null`,
+          sql`select count(*) as count from weight where task_id = ${taskId} and state = 'complete' and deleted_at is null and ${handedTo(auth)}`,
         ),
       ]);
       if (!row) throw notFound(`task ${taskId}`);
@@ -226,7 +227,11 @@ export const archive = new Hono<App>()
       const { db, auth, config } = c.var;
       const whole = toSegment(logs);
       const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
-      const past = sql`training_task.import_source is not null and ${attempt} <= max(training_task.attempt, 1)`;
+      // A box that was given the run later adds nothing to what others made of it.
+      const others = auth.box
+        ? sql`exists (select 1 from task_attempt a where a.task_id = training_task.id and a.attempt = ${attempt} and a.key_id is not ${auth.keyId})`
+        : sql`false`;
+      const past = sql`(training_task.import_source is not null and ${attempt} <= max(training_task.attempt, 1) and not ${others})`;
       const stored = await readStored(db, taskId, sql`${attempt}`);
       const { segment, dropped } = boundMetrics(whole, stored, config.MAX_METRICS);
       const append = prepareAppend(segment, config.MAX_METRICS, stored);

@@ -4,7 +4,7 @@ import * as z from "zod";
 import { signKey } from "../auth/keys.ts";
 import { limitFailures } from "../auth/limits.ts";
 import type { App } from "../auth/middleware.ts";
-import { apiKey, box, boxEnrolment, now } from "../db/schema.ts";
+import { apiKey, box, boxEnrolment, now, user } from "../db/schema.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { ApiError } from "../http/problem.ts";
 import { describe, limitBody, validate } from "../http/validate.ts";
@@ -27,6 +27,7 @@ export const exchange = new Hono<App>().post(
       }),
       description: "The key of the new box.",
     },
+    errors: { 403: "Whoever made the token is a viewer now, or not active any more." },
   }),
   limitBody(10_000),
   validate(
@@ -49,13 +50,13 @@ export const exchange = new Hono<App>().post(
     const tokenHash = await sha256Hex(body.token);
     const jti = crypto.randomUUID();
     const key = sql`(select id from api_key where jti = ${jti})`;
-    const [, , , , [made]] = await db.batch([
+    const [, , , , [made], [maker]] = await db.batch([
       db
         .update(boxEnrolment)
         .set({ usedAt: now })
         .where(
           sql`token_hash = ${tokenHash} and used_at is null and expires_at > ${now}
-            and exists (select 1 from user u where u.id = user_id and u.active)`,
+            and exists (select 1 from user u where u.id = user_id and u.active and u.role <> 'viewer')`,
         ),
       db.run(sql`
         insert into api_key (jti, user_id, name, scopes, days, expires_at)
@@ -81,9 +82,22 @@ export const exchange = new Hono<App>().post(
         .from(box)
         .innerJoin(apiKey, eq(apiKey.id, box.keyId))
         .where(eq(apiKey.jti, jti)),
+      db
+        .select({ active: user.active, role: user.role })
+        .from(boxEnrolment)
+        .innerJoin(user, eq(user.id, boxEnrolment.userId))
+        .where(
+          sql`token_hash = ${tokenHash} and used_at is null and ${boxEnrolment.expiresAt} > ${now}`,
+        ),
     ]);
     const { expiresAt, userId, ...rest } = await limitFailures(c, async () => {
       if (made) return made;
+      if (maker && (!maker.active || maker.role === "viewer"))
+        throw new ApiError(
+          403,
+          "maker-not-allowed",
+          `Whoever made this token may enrol no boxes any more: that user ${maker.active ? "is a viewer now" : "is not active any more"}. Ask a member or an admin for another token.`,
+        );
       throw new ApiError(
         401,
         "token-not-valid",

@@ -12,6 +12,7 @@ import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 import { lastSeen } from "./seen.ts";
+import { isShared } from "./shared.ts";
 
 const name = z.string().trim().min(1).max(100);
 const price = z.number().min(0).max(1_000_000).describe("What the box costs an hour.");
@@ -33,7 +34,9 @@ const boxAnswer = z
     id: z.int(),
     name: z.string(),
     user_id: z.int(),
-    shared: z.boolean().describe("Whether it runs other users' tasks too."),
+    shared: z
+      .boolean()
+      .describe("Whether it runs other users' tasks too: as long as its owner is an admin."),
     gpu_info: z.string().nullable(),
     labels: z
       .array(z.string())
@@ -117,7 +120,7 @@ export const boxes = new Hono<App>()
         description: "The token, for POST /api/boxes/exchange.",
       },
       errors: {
-        403: "A box reports runs and uploads files, so its maker must be able to do both.",
+        403: "A box reports runs and uploads files, so its maker must be able to do both; and only an admin shares a box.",
       },
     }),
     allow("tasks:write"),
@@ -128,9 +131,9 @@ export const boxes = new Hono<App>()
         hourly_price: price.nullish(),
         shared: z
           .boolean()
-          .optional()
+          .default(false)
           .describe(
-            "Whether it runs everyone's tasks or its owner's alone. Default: everyone's if an admin enrols it. A machine that strangers can reach had better run its owner's alone.",
+            "Whether it runs everyone's tasks rather than its owner's alone. Default: its owner's. Only an admin's key with the scope admin grants everyone's, and the grant holds while the box's owner is an admin. A machine that strangers can reach had better run its owner's alone.",
           ),
         days: z.number().positive().max(90).default(3).describe("Life of the box's key."),
         minutes: z.number().positive().max(60).default(15).describe("Life of the token."),
@@ -145,8 +148,14 @@ export const boxes = new Hono<App>()
           "not-allowed",
           "A box uploads files: this needs weights:write too.",
         );
+      const { shared } = body;
+      if (shared && !auth.scopes.has("admin"))
+        throw new ApiError(
+          403,
+          "not-allowed",
+          "Only an admin lets a box run everyone's tasks: ask one to run `lora-ledger enrol --shared`, or leave out `shared` for a box that runs your own.",
+        );
       const token = newToken();
-      const shared = body.shared ?? auth.role === "admin";
       const { days, minutes } = body;
       const [[made]] = await db.batch([
         db
@@ -217,7 +226,7 @@ export const boxes = new Hono<App>()
             id: box.id,
             name: box.name,
             userId: box.userId,
-            shared: box.shared,
+            shared: sql`${isShared}`.mapWith(Boolean),
             gpuInfo: box.gpuInfo,
             labels: box.labels,
             gpuMemoryGb: box.gpuMemoryGb,

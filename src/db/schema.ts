@@ -131,8 +131,9 @@ export const trainingTask = sqliteTable(
       .notNull()
       .references(() => user.id),
     /**
-     * The key that registered or claimed the task: a box key reaches these and nothing else. No
-     * foreign key: it comes from the caller's own row, and a check would cost a read row a run.
+     * The key that registered or claimed the task, until somebody takes the task from it: a box key
+     * reaches these and nothing else. No foreign key: it comes from the caller's own row, and a check
+     * would cost a read row a run.
      */
     keyId: integer(),
     taskName: text().notNull(),
@@ -488,6 +489,8 @@ export const weight = sqliteTable(
     objectId: integer()
       .notNull()
       .references(() => storedObject.id),
+    /** The key that announced it. */
+    keyId: integer(),
     kind: text({ enum: weightKinds }).notNull(),
     filename: text().notNull(),
     size: integer().notNull(),

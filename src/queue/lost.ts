@@ -89,6 +89,8 @@ async function giveUp(db: Db, ids: number[], deadline: string) {
       .set({
         status: sql`case when cancel_requested then 'cancelled' when ${goesBack} then 'pending' else 'failed' end`,
         failureReason: sql`iif(cancel_requested or ${goesBack}, null, 'lost')`,
+        // A box that was only cut off may take its run back, but not one that was cancelled.
+        keyId: sql`iif(cancel_requested, null, key_id)`,
         finishedAt: sql`iif(${goesBack}, null, ${now})`,
         settleAt: sql`iif(${goesBack}, settle_at, ${now})`,
         updatedAt: now,

@@ -7,7 +7,7 @@ import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
-import { lastSignOfLife, totals } from "../tasks/attempts.ts";
+import { lastSignOfLife, opened, totals } from "../tasks/attempts.ts";
 import { taskAnswer } from "../tasks/fields.ts";
 import { taskColumns } from "../tasks/queries.ts";
 import { defaults, notBefore, type QueueChange, queueChange, wholeGb } from "./options.ts";
@@ -42,7 +42,8 @@ function requeued(change: QueueChange) {
 
 /**
  * Puts a task back to `pending`. One that was tried gets the next attempt's number, so that a box
- * which is still at it is told that it was superseded.
+ * which is still at it gets the answer `superseded`; and no key holds it until the next claim. A run
+ * that no queue gave stays with the key that holds it, to be begun by hand.
  */
 async function putBack(
   c: Context<App>,
@@ -53,7 +54,6 @@ async function putBack(
 ) {
   const { db, auth } = c.var;
   const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
-  const tried = sql`(training_task.status <> 'pending')`;
   const [, [changed], , [task]] = await db.batch([
     db
       .update(taskAttempt)
@@ -65,12 +65,13 @@ async function putBack(
       .update(trainingTask)
       .set({
         status: "pending",
-        attempt: sql`attempt + ${tried}`,
+        attempt: sql`iif(${opened}, max(attempt, 1) + 1, attempt + (status <> 'pending'))`,
         finishedAt: null,
         failureReason: null,
         errorMessage: null,
         exitCode: null,
         cancelRequested: false,
+        keyId: change === null ? sql`iif(queue_waiting is null, key_id, null)` : null,
         agent: null,
         updatedAt: now,
         ...totals,

@@ -71,9 +71,14 @@ const claimAnswer = z.object({
   retry_after_sec: z.number().nullable().describe("When to ask again, where there was no task."),
   waiting: z
     .object({
-      ready: z.int().describe("Tasks that some box may pull now."),
+      ready: z.int().describe("Tasks that a box of this owner may pull now."),
       need_memory: z.int().describe("Of these: ask for more GPU memory than the slot has."),
       need_labels: z.int().describe("Of these: ask for labels that the slot does not have."),
+      runs: z
+        .enum(["own", "all"])
+        .describe(
+          "Whose tasks are counted and given: `own`, those of the key's user; `all`, everyone's, to a box that an admin enrolled with `shared`.",
+        ),
     })
     .nullable()
     .describe("Why there was no task."),
@@ -149,7 +154,7 @@ export const queue = new Hono<App>()
     describe({
       summary: "Pull a task",
       description:
-        "Gives the best task that fits: of the user with the fewest queued tasks running, then of the one served least recently; of that user's the highest priority, then the oldest. It is `running` from then on, as a new attempt; heartbeats keep the claim.",
+        "Gives the best task that fits among those of the key's own user; to a box that an admin enrolled with `shared`, among everyone's: of the user with the fewest queued tasks running, then of the one served least recently. Of that user's the highest priority, then the oldest. The task is `running` from then on, as a new attempt; heartbeats keep the claim.",
       tag: "Queue",
       answer: { schema: claimAnswer, description: "A task, or why there is none." },
       errors: { 422: "Something in it is not valid." },
@@ -200,6 +205,7 @@ export const queue = new Hono<App>()
                   ready: waiting?.ready ?? 0,
                   need_memory: waiting?.memory ?? 0,
                   need_labels: waiting?.labels ?? 0,
+                  runs: waiting?.all ? "all" : "own",
                 },
           });
         do {

@@ -164,7 +164,7 @@ export const importSchema = z.strictObject({
   source: text(500)
     .min(1)
     .describe(
-      "Where it comes from: a file's hash and row, another ledger's run, … A user's import from the same source finds the first one again, for good.",
+      "Where it comes from: a file's hash and row, another ledger's run, … A user's import from the same source finds the first one again, for good; a box key finds its own alone.",
     ),
   status: z.enum(statuses).default("success"),
   created_at: time.nullish().describe("When it was recorded first."),

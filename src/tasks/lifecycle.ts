@@ -66,17 +66,28 @@ async function explain(
   attempt: number | undefined,
 ): Promise<never> {
   const [task] = await db
-    .select({ attempt: trainingTask.attempt, status: trainingTask.status })
+    .select({
+      attempt: trainingTask.attempt,
+      status: trainingTask.status,
+      mine: sql<number>`${reportable(auth)}`,
+    })
     .from(trainingTask)
     .where(
       and(
         eq(trainingTask.id, taskId),
         isNull(trainingTask.deletedAt),
-        // A box whose task another has claimed is told so, rather than that there is none.
+        // A box whose task was taken from it gets 409 and stops; 404 would let it train on.
         or(reportable(auth), reportedOnce(auth)),
       ),
     );
   if (!task) throw notFound(`task ${taskId} of yours`);
+  if (!task.mine)
+    throw new ApiError(
+      409,
+      "superseded",
+      `superseded: task ${taskId} was taken from this key and is at attempt ${task.attempt}, so nothing of what this key ran counts any more.`,
+      { extra: { current_attempt: task.attempt } },
+    );
   const extra = { current_attempt: task.attempt, current_status: task.status };
   if (attempt !== undefined && attempt < task.attempt)
     throw new ApiError(
@@ -146,8 +157,12 @@ function missingRanges(gaps: string, lastSeq: number, announced: number | undefi
   return ranges.map(([from, to]) => ({ from, to }));
 }
 
-/** What cancelling sets: a waiting task has ended, a running one is told at its next heartbeat. */
+/**
+ * What cancelling sets: a waiting task has ended, a running one learns of it at its next heartbeat. A
+ * box whose lease had ended holds the task no more; one that has just registered it has yet to learn.
+ */
 export const cancelling = {
+  keyId: sql`case when status = 'pending' and attempt > 0 then null else key_id end`,
   status: sql`case when status = 'pending' then 'cancelled' else status end`,
   finishedAt: sql`case when status = 'pending' then ${now} else finished_at end`,
   cancelRequested: sql`status = 'running'`,
@@ -179,7 +194,10 @@ export const lifecycle = new Hono<App>()
         description: "The attempt's number.",
         example: { attempt: 2, heartbeat_interval_sec: 30 },
       },
-      errors: { 404: "No such task that is yours.", 409: "The task has ended in success." },
+      errors: {
+        404: "No such task that is yours.",
+        409: "The task has ended in success; or, for a box key, a person cancelled it, or the box gave it back.",
+      },
     }),
     allow("tasks:write", { box: true }),
     validate("param", idParam),
@@ -191,6 +209,15 @@ export const lifecycle = new Hono<App>()
       const openedWith = c.req.header("Idempotency-Key")?.slice(0, 200) ?? null;
       const nodeInfo = body.node_info ? redactJson(body.node_info, "node_info").value : null;
       const again = sql`exists (select 1 from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${trainingTask.attempt} and a.opened_with = ${openedWith})`;
+      // A box begins nothing again that a person has cancelled: its own Ctrl-C leaves an attempt.
+      const unwanted = sql`(cancel_requested or (status = 'cancelled' and attempt = 0))`;
+      const mine = and(meant(taskId, auth, undefined), writable(auth));
+      const mayOpen = and(
+        mine,
+        sql`status <> 'success'`,
+        sql`not ${again}`,
+        auth.box ? sql`not ${unwanted}` : undefined,
+      );
       const [, [opened], , , [task]] = await db.batch([
         // What the attempt before has used is counted up to its last sign of life.
         db
@@ -201,12 +228,13 @@ export const lifecycle = new Hono<App>()
             ...lastSignOfLife,
           })
           .where(
-            sql`task_id = ${taskId} and attempt = (select attempt from training_task where ${meant(taskId, auth, undefined)} and status <> 'success' and not ${again})`,
+            sql`task_id = ${taskId} and attempt = (select attempt from training_task where ${mayOpen})`,
           ),
         db
           .update(trainingTask)
           .set({
             attempt: nextAttempt,
+            keyId: auth.keyId,
             agent: null,
             status: "running",
             startedAt: sql`coalesce(started_at, ${now})`,
@@ -223,7 +251,7 @@ export const lifecycle = new Hono<App>()
             nodeInfo: sql`coalesce(${nodeInfo === null ? null : JSON.stringify(nodeInfo)}, node_info)`,
             ...totals,
           })
-          .where(and(meant(taskId, auth, undefined), sql`status <> 'success'`, sql`not ${again}`))
+          .where(mayOpen)
           .returning({ attempt: trainingTask.attempt }),
         db.run(sql`
           insert into task_attempt (task_id, attempt, key_id, heartbeat_at, from_step, gpu_info, cuda_version, hourly_price, node_info, opened_with)
@@ -239,7 +267,16 @@ export const lifecycle = new Hono<App>()
           .from(trainingTask)
           .where(meant(taskId, auth, undefined)),
       ]);
-      if (!task) throw notFound(`task ${taskId} of yours`);
+      if (!task) return explain(db, taskId, auth, undefined);
+      if (!opened && !task.again && task.status !== "success")
+        throw new ApiError(
+          409,
+          "attempt-not-allowed",
+          task.status === "pending"
+            ? `Task ${taskId} was given back to the queue: the box that claims it opens its next attempt.`
+            : `Task ${taskId} was cancelled, so a box key opens no attempt of it. Its owner puts it back: POST /api/tasks/${taskId}/retry or /requeue.`,
+          { extra: { current_status: task.status } },
+        );
       if (!opened && !task.again)
         throw new ApiError(
           409,
@@ -281,7 +318,7 @@ export const lifecycle = new Hono<App>()
       },
       errors: {
         404: "No such task that is yours.",
-        409: "`superseded`: a later attempt has taken over.",
+        409: "`superseded`: a later attempt has taken over, or the task was taken from this box.",
         413: "Over 1 MB.",
         422: "Something in it is not valid; nothing was stored.",
       },
@@ -536,6 +573,10 @@ export const lifecycle = new Hono<App>()
             finalLossReported: body.final_loss !== undefined && body.final_loss !== null,
             convergenceStep: figures.convergenceStep,
             cancelRequested: false,
+            // A run that a person cancelled, or that its box gave back, is not the box's to begin again.
+            keyId: preempted
+              ? sql`iif(cancel_requested or ${goesBack}, null, key_id)`
+              : sql`iif(cancel_requested, null, key_id)`,
             finishedAt: preempted ? sql`iif(${goesBack}, null, ${now})` : now,
             heartbeatAt: now,
             updatedAt: now,

@@ -295,10 +295,12 @@ async function storing(
       "not-allowed",
       "A box key puts nothing into the queue: it would decide what other boxes run.",
     );
+  // A box key has names of its own: it neither finds nor blocks what other keys of its user register.
+  const by = auth.box ? `box:${auth.keyId}` : `${auth.userId}`;
   const registrationKey = idempotencyKey
-    ? `${auth.userId}:${idempotencyKey}`
+    ? `${by}:${idempotencyKey}`
     : source !== undefined
-      ? `import:${auth.userId}:${source}`
+      ? `import:${by}:${source}`
       : `made:${crypto.randomUUID()}`;
   if (filename && columns.task_name === "untitled")
     columns.task_name = stem(filename) || "untitled";

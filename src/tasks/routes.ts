@@ -130,7 +130,7 @@ export const tasks = new Hono<App>()
     describe({
       summary: "Register a run",
       description:
-        "Takes fields by name, the trainer's own file within JSON, or the raw file as the body (TOML, YAML, anything else; JSON files by ?filename=x.json). A repeated Idempotency-Key finds the first task again.",
+        "Takes fields by name, the trainer's own file within JSON, or the raw file as the body (TOML, YAML, anything else; JSON files by ?filename=x.json). An Idempotency-Key that the same user repeats, or the same box key, finds the first task again.",
       body: {
         "application/json": { schema: registration, example },
         "application/toml": { schema: null },

@@ -43,6 +43,7 @@ import {
   UPLOAD_URL_SEC,
   URLS_AT_ONCE,
 } from "./store.ts";
+import { handedTo, uploadable, uploadedBy } from "./uploaders.ts";
 import { FileDiffers, inspect } from "./verify.ts";
 
 /** A relative path below the run's output folder, with forward slashes. */
@@ -140,6 +141,12 @@ const weightAnswer = z
         "Where the file and its task's settings differ; empty: they agree; null: not compared.",
       ),
     warnings: z.array(z.string()).optional(),
+    uploaded_by: z
+      .int()
+      .nullable()
+      .describe(
+        "The user whose key announced the file; null: not known. Box keys are given the files of their own user's keys alone.",
+      ),
     created_at: z.string(),
     completed_at: z.string().nullable(),
   })
@@ -168,6 +175,7 @@ const columns = {
   tensor_count: storedObject.tensorCount,
   dtype: storedObject.dtype,
   warnings: storedObject.warnings,
+  uploaded_by: uploadedBy,
   created_at: weight.createdAt,
   completed_at: weight.completedAt,
   // What the answer is made from, besides what it shows.
@@ -376,7 +384,7 @@ export const taskWeights = new Hono<App>().post(
     },
     errors: {
       404: "No such task that is yours.",
-      409: "`superseded`: the attempt is not the current one any more; `attempt` names it.",
+      409: "`superseded`: the attempt is not the current one any more; `attempt` names it. `announced-already`: for a box key, another user's key announced this very file before.",
       413: "The file is too large.",
     },
   }),
@@ -415,7 +423,7 @@ export const taskWeights = new Hono<App>().post(
     // file anyhow: knowing a hash gives nobody a file, and claiming one spoils nobody's. CROSS JOIN
     // keeps the order of the loops, which begin at the hash and not at a task's thousands of files.
     const reach = auth.box
-      ? sql`h.task_id = ${trainingTask.id}`
+      ? sql`h.task_id = ${trainingTask.id} and (select k.user_id from api_key k where k.id = h.key_id) = ${auth.userId}`
       : auth.scopes.has("weights:read")
         ? sql`true`
         : sql`false`;
@@ -431,9 +439,9 @@ export const taskWeights = new Hono<App>().post(
         select ${objectKey}, id, ${body.size}, ${body.sha256}, ${partSizeFor(body.size)}
         from training_task where ${mine} and not ${announced} and ${held} is null`),
       db.run(sql`
-        insert into weight (task_id, attempt, object_id, kind, filename, size, sha256, state, completed_at,
+        insert into weight (task_id, attempt, object_id, key_id, kind, filename, size, sha256, state, completed_at,
           epoch, step, prompt, seed, "group")
-        select id, ${current}, coalesce(${fresh}, ${held}), ${body.kind}, ${body.filename}, ${body.size}, ${body.sha256},
+        select id, ${current}, coalesce(${fresh}, ${held}), ${auth.keyId}, ${body.kind}, ${body.filename}, ${body.size}, ${body.sha256},
           iif(${fresh} is null, 'complete', 'uploading'), iif(${fresh} is null, ${now}, null),
           ${body.epoch ?? null}, ${body.step ?? null}, ${body.prompt ?? null}, ${body.seed ?? null}, ${body.group ?? null}
         from training_task where ${mine} and not ${announced}`),
@@ -460,12 +468,14 @@ export const taskWeights = new Hono<App>().post(
           eq(weight.sha256, body.sha256),
           eq(weight.size, body.size),
           ne(weight.state, "aborted"),
+          handedTo(auth),
         ),
       ),
       db
         .select({
           attempt: trainingTask.attempt,
-          mine: sql<number>`${or(reportable(auth), reportedOnce(auth))}`,
+          mine: sql<number>`${reportable(auth)}`,
+          once: sql<number>`${reportedOnce(auth)}`,
         })
         .from(trainingTask)
         .where(and(task, or(readable(auth), reportedOnce(auth)))),
@@ -475,9 +485,15 @@ export const taskWeights = new Hono<App>().post(
         weight_id: row.id,
         upload: await uploadOf(c, row, { fresh: row.object.objectKey === objectKey }),
       });
-    if (!seen?.mine) throw notFound(`task ${taskId} of yours`);
+    if (!seen?.mine && !seen?.once) throw notFound(`task ${taskId} of yours`);
     const attempt = body.attempt ?? 0;
-    if (attempt < seen.attempt) throw superseded(attempt, seen.attempt);
+    if (!seen.mine || attempt < seen.attempt) throw superseded(attempt, seen.attempt);
+    if (Math.max(attempt, 1) === Math.max(seen.attempt, 1))
+      throw new ApiError(
+        409,
+        "announced-already",
+        `Another user's key announced ${body.filename} of attempt ${attempt} before this box did, so this box cannot upload it under that name.`,
+      );
     throw new ApiError(
       409,
       "attempt-not-open",
@@ -487,7 +503,7 @@ export const taskWeights = new Hono<App>().post(
   },
 );
 
-const byId = (c: Context<App>, weightId: number, condition: SQL) =>
+const byId = (c: Context<App>, weightId: number, condition: SQL | undefined) =>
   selectWeights(c.var.db, and(eq(weight.id, weightId), condition));
 
 export const weights = new Hono<App>()
@@ -525,6 +541,7 @@ export const weights = new Hono<App>()
         db,
         and(
           readable(auth),
+          handedTo(auth),
           task_id === undefined ? undefined : eq(weight.taskId, task_id),
           attempt === undefined ? undefined : eq(weight.attempt, attempt),
           kind === undefined ? undefined : eq(weight.kind, kind),
@@ -553,7 +570,7 @@ export const weights = new Hono<App>()
       const weightId = c.req.valid("param").id;
       const [row] = await selectWeight(
         c.var.db,
-        and(eq(weight.id, weightId), readable(c.var.auth)),
+        and(eq(weight.id, weightId), readable(c.var.auth), handedTo(c.var.auth)),
       );
       if (!row) throw notFound(`weight ${weightId}`);
       return c.json(toAnswer(row));
@@ -585,7 +602,8 @@ export const weights = new Hono<App>()
     ),
     async (c) => {
       const weightId = c.req.valid("param").id;
-      const [row] = await byId(c, weightId, reportable(c.var.auth));
+      const { auth } = c.var;
+      const [row] = await byId(c, weightId, and(reportable(auth), uploadable(auth)));
       if (!row) throw notFound(`weight ${weightId} of yours`);
       return c.json({ weight_id: row.id, upload: await uploadOf(c, row, c.req.valid("query")) });
     },
@@ -629,7 +647,8 @@ export const weights = new Hono<App>()
       const weightId = c.req.valid("param").id;
       const { db, auth, config } = c.var;
       const claimed = c.req.valid("json").parts ?? [];
-      const find = () => selectWeight(db, and(eq(weight.id, weightId), reportable(auth)));
+      const find = () =>
+        selectWeight(db, and(eq(weight.id, weightId), reportable(auth), uploadable(auth)));
       const [row] = await find();
       if (!row) throw notFound(`weight ${weightId} of yours`);
       if (row.state === "complete") return c.json(toAnswer(row));
@@ -798,7 +817,8 @@ export const weights = new Hono<App>()
     validate("query", z.strictObject({ redirect: z.stringbool().default(true) })),
     async (c) => {
       const weightId = c.req.valid("param").id;
-      const [row] = await byId(c, weightId, readable(c.var.auth));
+      const { auth } = c.var;
+      const [row] = await byId(c, weightId, and(readable(auth), handedTo(auth)));
       if (!row) throw notFound(`weight ${weightId}`);
       if (row.state !== "complete")
         throw new ApiError(

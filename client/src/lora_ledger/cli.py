@@ -502,14 +502,16 @@ def _add_agent(commands, form):
         "enrol",
         "make the line that lets a rented box pull work",
         "Prints one line for a box's start script. Its token is good once and for minutes; the box exchanges it for a key of "
-        "its own, which reads nothing but the runs that it pulled and can be revoked with one call.",
-        "  lora-ledger enrol --labels sdxl,24gb --hourly-price 0.44",
+        "its own, which reads nothing but the runs that it pulled and can be revoked with one call. The box runs your own runs; "
+        "an admin's --shared makes one that runs everyone's.",
+        "  lora-ledger enrol --labels sdxl,24gb --hourly-price 0.44\n"
+        "  lora-ledger enrol --shared --labels sdxl",
     )
     enrols.add_argument("--name", metavar="NAME", help="the box's name (default: what it calls itself)")
     enrols.add_argument("--exec", metavar="COMMAND", help="what the line's agent runs (see `lora-ledger agent --help`)")
     enrols.add_argument("--labels", metavar="A,B", help="what the box offers")
     enrols.add_argument("--hourly-price", metavar="PRICE", type=float, help="what the box costs an hour")
-    enrols.add_argument("--shared", action="store_true", help="it runs everyone's runs, not your own alone")
+    enrols.add_argument("--shared", action="store_true", help="it runs everyone's runs, not your own alone; for admins")
     enrols.add_argument("--days", metavar="N", type=float, help="life of the box's key (default: 3)")
     enrols.add_argument("--minutes", metavar="N", type=float, help="life of the token (default: 15)")
     _common(enrols)

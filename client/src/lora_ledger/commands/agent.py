@@ -80,6 +80,21 @@ def slots_of(gpus):
     return list(dict.fromkeys(int(part) for part in gpus.split(",")))
 
 
+def why_idle(waiting):
+    """Why the ledger gave no run, from the counts that it answers with, in words."""
+    ready, memory, labels = (waiting.get(name) or 0 for name in ("ready", "need_memory", "need_labels"))
+    if ready:
+        parts = [f"{memory} ask for more GPU memory"] if memory else []
+        parts += [f"{labels} ask for labels that this agent lacks"] if labels else []
+        return f"of {ready} ready runs none fits this box: " + ", ".join(parts or ["others were quicker"])
+    if waiting.get("runs") == "own":
+        return (
+            "none of your own runs in the queue is ready; everyone's are for boxes that an admin enrols with "
+            "`lora-ledger enrol --shared`"
+        )
+    return "nothing in the queue is ready"
+
+
 class Slot:
     """One place where a run can be: all GPUs, or one. Works in a thread of its own."""
 
@@ -274,13 +289,7 @@ class Agent:
         """Says why there is nothing to do, and again when that changes."""
         if self.draining.is_set():
             return
-        ready, memory, labels = (waiting.get(name) or 0 for name in ("ready", "need_memory", "need_labels"))
-        if not ready:
-            why = "nothing in the queue is ready"
-        else:
-            parts = [f"{memory} ask for more GPU memory"] if memory else []
-            parts += [f"{labels} ask for labels that this agent lacks"] if labels else []
-            why = f"of {ready} ready runs none fits this box: " + ", ".join(parts or ["others were quicker"])
+        why = why_idle(waiting)
         if why != self._told:
             self._told = why
             say.notice(f"waiting for work; {why}")

@@ -22,7 +22,7 @@ export function Enrol({ close }: { close: () => void }) {
   const [price, setPrice] = useState("");
   const [days, setDays] = useState("3");
   const [command, setCommand] = useState(TRAINER);
-  const [shared, setShared] = useState(me.role === "admin");
+  const [shared, setShared] = useState(false);
   const [made, setMade] = useState<{ token: string; expires_at: string } | null>(null);
   const offered = words(labels);
   const line = made
@@ -54,7 +54,7 @@ export function Enrol({ close }: { close: () => void }) {
           ...(name.trim() && { name: name.trim() }),
           ...(price && { hourly_price: Number(price) }),
           days: Number(days),
-          shared,
+          ...(shared && { shared }),
         };
         setMade(await read(api.boxes.enrol.$post({ json })));
         await client.invalidateQueries({ queryKey: ["boxes"] });
@@ -99,11 +99,13 @@ export function Enrol({ close }: { close: () => void }) {
           ["30", t("30 days")],
         ]}
       />
-      <Check
-        label={t("It runs everyone's runs, not mine alone")}
-        checked={shared}
-        change={setShared}
-      />
+      {me.role === "admin" && (
+        <Check
+          label={t("It runs everyone's runs, not mine alone")}
+          checked={shared}
+          change={setShared}
+        />
+      )}
     </Ask>
   );
 }

@@ -7,3 +7,5 @@ CREATE TABLE `job_fault` (
 	`created_at` text DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')) NOT NULL,
 	PRIMARY KEY(`job`, `subject_id`)
 );
+--> statement-breakpoint
+ALTER TABLE `weight` ADD `key_id` integer;
