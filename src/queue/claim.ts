@@ -123,6 +123,7 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
           original: taskConfig.original,
           datasetPath: taskConfig.datasetPath,
           datasetOriginal: taskConfig.datasetOriginal,
+          secrets: taskConfig.secrets,
         },
       })
       .from(trainingTask)

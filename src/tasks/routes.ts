@@ -14,9 +14,11 @@ import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, parseJson, validate } from "../http/validate.ts";
 import { fromWire, toWire } from "../http/wire.ts";
 import { reindexTasks } from "../search/words.ts";
+import { commandMarks } from "../secrets/marks.ts";
 import { hasRedacted, redactCommand, redactJson } from "../secrets/redact.ts";
 import { choiceName, chooseTasks, placeOf, taskChoice } from "./choice.ts";
-import { optionalFields, taskAnswer, writableFields } from "./fields.ts";
+import { secretsOf } from "./config.ts";
+import { markAnswer, optionalFields, taskAnswer, writableFields } from "./fields.ts";
 import { listTasks, taskColumns } from "./queries.ts";
 import {
   fileQuery,
@@ -427,19 +429,28 @@ export const tasks = new Hono<App>()
       answer: {
         schema: z.object({
           task_id: z.int(),
+          own: z.boolean().describe("Whether the run is of the user whose key asks."),
           config: z
             .object({
               format: z.string(),
               path: z.string().nullable(),
               sha256: z.string(),
               base64: z.string(),
+              secrets: z.array(markAnswer),
             })
             .nullable(),
           dataset_file: z
-            .object({ path: z.string().nullable(), base64: z.string() })
+            .object({
+              path: z.string().nullable(),
+              base64: z.string(),
+              secrets: z.array(markAnswer),
+            })
             .nullable()
             .describe("The separate file that lists the data."),
           command: z.array(z.string()).nullable(),
+          command_secrets: z
+            .array(markAnswer)
+            .describe("The same of the command: `at` is the number of a word, from 0."),
           git_commit: z.string().nullable(),
           software: z.json(),
           gpu_info: z.string().nullable(),
@@ -471,8 +482,10 @@ export const tasks = new Hono<App>()
       const { task, config } = row;
       const text = config?.sha256 ? toLatin1(config.original) : null;
       const data = config?.datasetOriginal ? toLatin1(config.datasetOriginal) : null;
+      const secrets = config && secretsOf(config);
       return c.json({
         task_id: task.id,
+        own: task.userId === auth.userId,
         config:
           config && text !== null
             ? {
@@ -480,11 +493,19 @@ export const tasks = new Hono<App>()
                 path: config.path,
                 sha256: config.sha256,
                 base64: btoa(text),
+                secrets: secrets?.config ?? [],
               }
             : null,
         dataset_file:
-          data === null ? null : { path: config?.datasetPath ?? null, base64: btoa(data) },
+          data === null
+            ? null
+            : {
+                path: config?.datasetPath ?? null,
+                base64: btoa(data),
+                secrets: secrets?.dataset ?? [],
+              },
         command: task.command,
+        command_secrets: commandMarks(task.command ?? []),
         git_commit: task.gitCommit,
         software: task.nodeInfo,
         gpu_info: task.gpuInfo,
