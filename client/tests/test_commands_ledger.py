@@ -236,11 +236,6 @@ class RepeatTest(CommandCase):
         self.assertEqual((self.folder / "b" / "c.toml").read_text(), text)
         self.assertNotIn("h2", json.dumps(self.server.tasks[2]["fields"]["command"]))
 
-    def test_where_secrets_stand(self):
-        text = 'a: "[redacted]"\n  hf-token = [redacted]\n# see [redacted]\n'
-        self.assertEqual(reproduce.missing_in_text(text), ["A", "HF_TOKEN", "SECRET_1"])
-        self.assertEqual(reproduce.missing_in_command(["--k=[redacted]", "--token", "[redacted]"]), ["K", "TOKEN"])
-
     def test_flatten(self):
         self.assertEqual(
             diff.flatten({"a": {"b": [{"c": 1}, 2]}, "d": [1, 2], "e": {}}),
