@@ -107,6 +107,9 @@ class Server:
         self.box_key = False
         # Whether tasks are of the key's own user.
         self.own = True
+        self.from_box = False
+        # What the next claims are answered, whatever it is.
+        self.claims = []
         self.guard = threading.RLock()
         server = self
 
@@ -179,6 +182,8 @@ class Server:
         value = json.loads(body) if body else {}
         if (method, path) == ("POST", "/api/tasks"):
             return 200, self.register(request, value, body), {}
+        if (method, path) == ("POST", "/api/queue/claim"):
+            return 200, self.claims.pop(0) if self.claims else {"task": None, "retry_after_sec": 0.2}, {}
         if (method, path) == ("GET", "/api/tasks"):
             return 200, self.list_tasks(parse_qs(url.query)), {}
         if (method, path) == ("GET", "/api/weights"):
@@ -356,6 +361,7 @@ class Server:
         return {
             "task_id": task["id"],
             "own": self.own,
+            "from_box": self.from_box,
             "config": config
             and {
                 "format": "toml",

@@ -13,7 +13,7 @@ from tests.helpers import EXAMPLE, ClientCase
 from tests.ledger_server import KEY, Problem
 
 from lora_ledger import settings as client_settings
-from lora_ledger.commands import common, credentials, diff, pull, reproduce
+from lora_ledger.commands import common, credentials, diff, pull
 
 
 class CommandCase(ClientCase):

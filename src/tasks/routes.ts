@@ -2,6 +2,7 @@ import { and, desc, eq, isNotNull, isNull, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { audit, briefly, ifChanged } from "../audit/audit.ts";
+import type { Auth } from "../auth/keys.ts";
 import { type App, allow, readable, writable } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import { datasetAnswer, datasetsOf } from "../datasets/routes.ts";
@@ -125,6 +126,15 @@ async function register(c: Context<App>) {
 }
 
 const listQuery = z.strictObject({ ...pageQuery, ...taskChoice });
+
+/** Whether a box's key other than the caller's holds the task, or ran an attempt of it. */
+const touchedByBox = (auth: Auth) => {
+  const isBox = sql`k.id <> ${auth.keyId} and k.scopes = '["box"]'`;
+  return sql<number>`(
+    exists (select 1 from api_key k where k.id = ${trainingTask.keyId} and ${isBox})
+    or exists (select 1 from task_attempt a cross join api_key k on k.id = a.key_id
+      where a.task_id = ${trainingTask.id} and ${isBox}))`;
+};
 
 export const tasks = new Hono<App>()
   .post(
@@ -430,6 +440,11 @@ export const tasks = new Hono<App>()
         schema: z.object({
           task_id: z.int(),
           own: z.boolean().describe("Whether the run is of the user whose key asks."),
+          from_box: z
+            .boolean()
+            .describe(
+              "Whether another box's key has registered or run it: such a key may have written its command.",
+            ),
           config: z
             .object({
               format: z.string(),
@@ -472,20 +487,21 @@ export const tasks = new Hono<App>()
       const { db, auth } = c.var;
       const [[row], facts] = await db.batch([
         db
-          .select({ task: taskColumns, config: taskConfig })
+          .select({ task: taskColumns, config: taskConfig, fromBox: touchedByBox(auth) })
           .from(trainingTask)
           .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
         datasetsOf(db, taskId),
       ]);
       if (!row) throw notFound(`task ${taskId}`);
-      const { task, config } = row;
+      const { task, config, fromBox } = row;
       const text = config?.sha256 ? toLatin1(config.original) : null;
       const data = config?.datasetOriginal ? toLatin1(config.datasetOriginal) : null;
       const secrets = config && secretsOf(config);
       return c.json({
         task_id: task.id,
         own: task.userId === auth.userId,
+        from_box: Boolean(fromBox),
         config:
           config && text !== null
             ? {

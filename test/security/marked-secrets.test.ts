@@ -87,3 +87,31 @@ describe("marks of a registered file", () => {
     }
   });
 });
+
+describe("a repeat", () => {
+  it("says of a run whether a box may have written its command", async () => {
+    const asks = async (id: number, key: string) =>
+      (await ledger.call(`/api/tasks/${id}/reproduce`, { key })).from_box;
+    const box = await ledger.key({ user: anna.userName, scopes: ["box"] });
+    const { task_id: own } = await register();
+    expect(await asks(own, anna.key)).toBe(false);
+    const { task_id: registered } = await ledger.call("/api/tasks", {
+      key: box.key,
+      json: { task_name: "of a box", command: ["sh", "-c", "true"] },
+    });
+    expect(await asks(registered, anna.key)).toBe(true);
+    expect(await asks(registered, box.key)).toBe(false);
+
+    const { task_id: queued } = await register({ queue: { labels: ["from-box"], priority: 9 } });
+    expect(await asks(queued, anna.key)).toBe(false);
+    const sent = { key: box.key, json: { agent: "b", labels: ["from-box"] } };
+    expect((await ledger.call("/api/queue/claim", sent)).task.id).toBe(queued);
+    // The box that holds the task may write its command, and leaves it for another key's attempt.
+    const change = { key: box.key, method: "PATCH", json: { command: ["sh", "-c", "evil"] } };
+    await ledger.call(`/api/tasks/${queued}`, change);
+    await ledger.call(`/api/tasks/${queued}/requeue`, { key: anna.key, json: {} });
+    const next = { key: anna.key, json: { agent: "a", labels: ["from-box"] } };
+    expect((await ledger.call("/api/queue/claim", next)).task.id).toBe(queued);
+    expect(await asks(queued, anna.key)).toBe(true);
+  });
+});

@@ -74,14 +74,15 @@ def _add_repeating(commands, form):
         "a run's original configuration, and the run once more",
         "Writes the original configuration byte for byte into a new folder and says what differs here: GPU, CUDA, torch, "
         "the trainer's commit, the data, the base model. --run runs the recorded command with it, in this folder, as a child "
-        "of the run. Another user's run is asked about first. Secrets are never kept: where [redacted] stands as the whole value of a secret key, the environment has to give the value, under "
-        "the key's name in capitals (wandb_api_key: WANDB_API_KEY) or LEDGER_SECRET_WANDB_API_KEY.",
+        "of the run; it asks before a command that another user or a box may have written. Secrets are never kept: where [redacted] is the whole value of a "
+        "secret key, the environment has to give the value, under the key's name in capitals (wandb_api_key: WANDB_API_KEY) or "
+        "LEDGER_SECRET_WANDB_API_KEY.",
         "  lora-ledger reproduce 42 -o again\n  WANDB_API_KEY=… lora-ledger reproduce 42 --run",
     )
     again.add_argument("task", type=int, metavar="ID")
     again.add_argument("-o", "--output", metavar="DIR", help="the new folder (default: task-ID-again)")
     again.add_argument("--run", action="store_true", help="run it again")
-    again.add_argument("--yes", action="store_true", help="do not ask before another user's command runs")
+    again.add_argument("--yes", action="store_true", help="do not ask before a command of others runs")
     _add_allow_secret(again)
     again.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
     _common(again)

@@ -360,13 +360,17 @@ class RunCommand:
         while not self.follower.started.wait(0.2) and time.monotonic() < deadline and not self._ended.is_set():
             pass
         try:
-            sources = self.trainer.datasets()
-            if self.options.not_own:
-                # A list of captions is a file that another user's configuration names: its words stay here.
-                sources = [s for s in sources if not (s.is_file or s.captions_file)]
-            self.recorder.add_datasets(datasets.collect(sources, ended=self._ended))
+            self.recorder.add_datasets(self._dataset_facts(self.trainer.datasets()))
         except Exception as error:
             say.trouble(error)
+
+    def _dataset_facts(self, sources):
+        if not self.options.not_own:
+            return datasets.collect(sources, ended=self._ended)
+        # A file of captions may be any file that another user's configuration names: its words stay here.
+        facts = datasets.collect([source for source in sources if not source.is_file], ended=self._ended)
+        listed = datasets.collect([source for source in sources if source.is_file], ended=self._ended)
+        return facts + [{k: v for k, v in fact.items() if k != "tag_distribution"} for fact in listed]
 
     def _outcome(self, console, seen):
         code = self.process.returncode

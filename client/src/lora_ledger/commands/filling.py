@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from .. import say, withhold
+from .. import withhold
 from ..redact import MARK
 
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,99}")
@@ -98,9 +98,9 @@ class Filling:
         """What has to be typed before all is filled, as lines."""
         if self.refused:
             options = " ".join(f"--allow-secret {name}" for name in self.refused)
-            yield f"it is another user's run and asks for {', '.join(self.refused)}: only `{options}` gives it that"
+            yield f"another user's run asks for {', '.join(self.refused)}, and only `{options}` here allows that"
         for name in self.unset:
-            yield f"a secret was left out: set {name} (or LEDGER_SECRET_{name}) in the environment"
+            yield f"set {name} (or LEDGER_SECRET_{name}) in the environment"
 
 
 def _add(names, name):
@@ -147,9 +147,3 @@ def fill_command(command, marks, filling):
         if filling.fills(mark):
             words[mark.at] = words[mark.at][: -len(MARK)] + filling.values[mark.variable]
     return words
-
-
-def tell_left(filling):
-    """Says which marks stay as they are."""
-    for line in filling.left:
-        say.notice(line)

@@ -1,9 +1,7 @@
 """What an agent brings to the box before a claimed run starts: its configuration, and what it goes on from."""
 
 import json
-import math
 import os
-import re
 import shutil
 import threading
 import time
@@ -14,7 +12,6 @@ from ..redact import MARK
 from ..safetensors import Incomplete, read_header
 from ..transport import Denied, Later, backoff
 from .common import Plain, printable, put
-from .filling import Filling
 from .pull import fetch, local_path
 from .reproduce import Kept
 
@@ -30,9 +27,9 @@ class Cancelled(Exception):
 
 def number_in(value, default, least, most):
     """A number of the ledger's within bounds; the default for anything else."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         return default
-    return min(most, max(least, float(value)))
+    return float(min(most, max(least, value)))
 
 
 @dataclass(frozen=True)
@@ -143,8 +140,7 @@ def write_files(claim, folder, with_dataset, filling):
         filling.look(file.name, file.marks, file.data.count(MARK.encode()))
     if filling.refused or filling.unset:
         names = " and ".join(printable(file.name) for file in kept.values() if file.marks)
-        wanted = "; ".join(filling.explain())
-        raise Plain(f"{names} lacks secrets that no ledger keeps: {wanted} of the agent")
+        raise Plain(f"{names} lacks secrets that no ledger keeps: {'; '.join(filling.explain())} (of the agent)")
     for line in filling.left:
         say.notice(f"task {claim.task}: {line}")
     filling.know()
@@ -199,7 +195,7 @@ def readable(weights):
                 **weight,
                 "group": group if isinstance(group, str) else None,
                 "step": step if type(step) is int else None,
-                "epoch": epoch if type(epoch) in (int, float) and math.isfinite(epoch) else None,
+                "epoch": epoch if type(epoch) in (int, float) and epoch == epoch else None,
             }
 
 

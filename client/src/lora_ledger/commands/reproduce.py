@@ -68,7 +68,9 @@ def reproduce(settings, options):
     for file in kept:
         filling.look(file.name, file.marks, file.data.count(MARK.encode()))
     filling.look("the command", marks, sum(word.count(MARK) for word in again))
-    for line in [*filling.explain(), *filling.left]:
+    for line in filling.explain():
+        put(f"  a secret was left out: {printable(line)}")
+    for line in filling.left:
         put(f"  {printable(line)}")
     if not options.run:
         return 0
@@ -80,8 +82,8 @@ def reproduce(settings, options):
         raise Plain("not run: the command was not recorded")
     if main in unnamed:
         raise Plain(f"not run: the command does not name the configuration; put {main.written} into it and use `lora-ledger run`")
-    if not own and not options.yes:
-        _ask(options.task)
+    if not options.yes and (not own or found.get("from_box") is True):
+        _ask(f"task {options.task} is another user's" if not own else f"a box has run task {options.task}")
     # The trainer gets copies with the secrets; nothing that is recorded of them holds one.
     filling.know()
     for file in kept:
@@ -92,9 +94,9 @@ def reproduce(settings, options):
     return _run(settings, options, again, main.written if main else None, task, filling)
 
 
-def _ask(task):
-    """Asks whether another user's command may run here. Raises Plain unless the answer is yes."""
-    theirs = f"task {task} is another user's, and so are its command and its configuration"
+def _ask(whose):
+    """Asks whether a command that others may have written may run here. Raises Plain unless the answer is yes."""
+    theirs = f"{whose}, so its command and its configuration may be anybody's"
     if not (sys.stdin and sys.stdin.isatty()):
         raise Plain(f"not run: {theirs}; read them, then add --yes")
     sys.stdout.flush()
@@ -116,7 +118,7 @@ class Kept:
             raise Plain(f"the ledger's {role} is no file")
         self.path = str(answer.get("path") or "")
         try:
-            self.data = base64.b64decode(answer["base64"])
+            self.data = base64.b64decode(answer["base64"], validate=True)
         except ValueError as error:
             raise Plain(f"the ledger's {role} cannot be read ({error})") from error
         self.text = self.data.decode("utf-8", "replace")
