@@ -487,11 +487,11 @@ class ReproduceTest(ClientCase):
             self.assertEqual(self.marker.exists(), code == 0)
             self.assertIn(b"Run it?", out)
 
-    def test_a_command_that_a_box_may_have_written_is_asked_about(self):
+    def test_a_command_that_a_box_wrote_is_asked_about(self):
         self.server.own = self.server.from_box = True
         code, _, err = self.reproduce()
         self.assertEqual(code, 1)
-        self.assertIn("a box has run task 1", err)
+        self.assertIn("a box has recorded task 1", err)
         self.assertFalse(self.marker.exists())
 
     def test_own_runs_begin_at_once(self):

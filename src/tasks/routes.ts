@@ -127,13 +127,16 @@ async function register(c: Context<App>) {
 
 const listQuery = z.strictObject({ ...pageQuery, ...taskChoice });
 
-/** Whether a box's key other than the caller's holds the task, or ran an attempt of it. */
-const touchedByBox = (auth: Auth) => {
+/**
+ * Whether a box's key other than the caller's registered the task, and so wrote its command: it has
+ * run it without the queue, or holds it so. What a box pulls was written by others.
+ */
+const registeredByBox = (auth: Auth) => {
   const isBox = sql`k.id <> ${auth.keyId} and k.scopes = '["box"]'`;
   return sql<number>`(
-    exists (select 1 from api_key k where k.id = ${trainingTask.keyId} and ${isBox})
+    exists (select 1 from api_key k where k.id = ${trainingTask.keyId} and ${trainingTask.agent} is null and ${isBox})
     or exists (select 1 from task_attempt a cross join api_key k on k.id = a.key_id
-      where a.task_id = ${trainingTask.id} and ${isBox}))`;
+      where a.task_id = ${trainingTask.id} and a.agent is null and ${isBox}))`;
 };
 
 export const tasks = new Hono<App>()
@@ -442,9 +445,7 @@ export const tasks = new Hono<App>()
           own: z.boolean().describe("Whether the run is of the user whose key asks."),
           from_box: z
             .boolean()
-            .describe(
-              "Whether another box's key has registered or run it: such a key may have written its command.",
-            ),
+            .describe("Whether another box's key has registered it, and so wrote its command."),
           config: z
             .object({
               format: z.string(),
@@ -487,7 +488,7 @@ export const tasks = new Hono<App>()
       const { db, auth } = c.var;
       const [[row], facts] = await db.batch([
         db
-          .select({ task: taskColumns, config: taskConfig, fromBox: touchedByBox(auth) })
+          .select({ task: taskColumns, config: taskConfig, fromBox: registeredByBox(auth) })
           .from(trainingTask)
           .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),

@@ -74,7 +74,7 @@ def _add_repeating(commands, form):
         "a run's original configuration, and the run once more",
         "Writes the original configuration byte for byte into a new folder and says what differs here: GPU, CUDA, torch, "
         "the trainer's commit, the data, the base model. --run runs the recorded command with it, in this folder, as a child "
-        "of the run; it asks before a command that another user or a box may have written. Secrets are never kept: where [redacted] is the whole value of a "
+        "of the run; it asks before a command that another user or a box wrote. Secrets are never kept: where [redacted] is the whole value of a "
         "secret key, the environment has to give the value, under the key's name in capitals (wandb_api_key: WANDB_API_KEY) or "
         "LEDGER_SECRET_WANDB_API_KEY.",
         "  lora-ledger reproduce 42 -o again\n  WANDB_API_KEY=… lora-ledger reproduce 42 --run",

@@ -83,7 +83,7 @@ def reproduce(settings, options):
     if main in unnamed:
         raise Plain(f"not run: the command does not name the configuration; put {main.written} into it and use `lora-ledger run`")
     if not options.yes and (not own or found.get("from_box") is True):
-        _ask(f"task {options.task} is another user's" if not own else f"a box has run task {options.task}")
+        _ask(f"task {options.task} is another user's" if not own else f"a box has recorded task {options.task}")
     # The trainer gets copies with the secrets; nothing that is recorded of them holds one.
     filling.know()
     for file in kept:
