@@ -65,10 +65,12 @@ export function fillableMarks(
   const stem = `redacted${crypto.randomUUID().replaceAll("-", "")}n`;
   const words = places.map((_, n) => `${stem}${n}n`);
   const keys = findKeys(parse(withWords(bytes, places, words)), stem);
+  // Both are in order, so that no later one of them is among the first places.
+  const first = new Set(made.slice(0, MOST_MARKS));
   return places.flatMap((at, n): Mark[] => {
     const name = keys.get(words[n] ?? "");
     if (!name) return [];
-    const typed = !(made.includes(at) || names.includes(name));
+    const typed = !(first.has(at) || names.includes(name));
     return [{ at, name, ...(typed && { typed }) }];
   });
 }

@@ -1,7 +1,7 @@
 // Which `[redacted]` of a run's files the ledger lets a repeat fill, and what a box is told of them.
 import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
-import { freshLedger, type Ledger } from "../harness.ts";
+import { costOf, freshLedger, type Ledger } from "../harness.ts";
 
 let ledger: Ledger;
 let anna: Awaited<ReturnType<Ledger["key"]>>;
@@ -100,6 +100,9 @@ describe("a repeat", () => {
       json: { task_name: "of a box", command: ["sh", "-c", "true"] },
     });
     expect(await asks(registered, anna.key)).toBe(true);
+    const cost = costOf(await ledger.request(`/api/tasks/${registered}/reproduce`, anna));
+    expect(cost).toMatchObject({ trips: 1, written: 0 });
+    expect(cost.read).toBeLessThanOrEqual(5);
     expect(await asks(registered, box.key)).toBe(false);
 
     const { task_id: queued } = await register({ queue: { labels: ["from-box"], priority: 9 } });

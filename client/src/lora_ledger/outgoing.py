@@ -11,6 +11,8 @@ import uuid
 from . import say, withhold
 from .safetensors import Incomplete, read_header
 
+# A larger file is searched only where a value was put into the configuration: it takes 3 s a GB.
+SEARCH_LIMIT = 256 * 1024 * 1024
 # A larger text is no configuration and no prompt.
 TEXT_LIMIT = 16 * 1024 * 1024
 
@@ -22,6 +24,8 @@ def make_ready(item, folder):
         return item
     try:
         told = _tells(path) if str(path).endswith(".safetensors") else None
+        if told is None and os.path.getsize(path) > SEARCH_LIMIT and not withhold.has_filled():
+            return item
         if told is False or (told is None and not withhold.are_in_file(path)):
             return item
         copy = _clean_copy(path, folder) if told is None else _star_header(path)

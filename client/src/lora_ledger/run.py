@@ -84,7 +84,7 @@ class RunCommand:
         """The trainer's environment. Which secrets are in it, or in its files, is known from here on."""
         options = self.options
         environment, kept = withhold.trainer_environment(not options.not_own, options.allow_secret)
-        withhold.know({name: withhold.value_of(name) or "" for name in options.filled})
+        withhold.know({name: withhold.value_of(name) or "" for name in options.filled}, filled=True)
         withhold.know_environment(environment)
         if kept:
             say.notice(

@@ -31,6 +31,7 @@ _guard = threading.Lock()
 _values = {}
 _pattern = None
 _longest = 0
+_filled = False
 
 
 def is_secret_name(name):
@@ -49,9 +50,14 @@ def value_of(name):
     return os.environ.get(f"LEDGER_SECRET_{name}") or os.environ.get(name) or None
 
 
-def know(values):
-    """Makes secrets known: {name: value}. Empty values and those of three letters or less are left out."""
+def know(values, filled=False):
+    """Makes secrets known: {name: value}. Empty values and those of three letters or less are left out.
+
+    `filled`: they were put into a configuration, and so into the hands of whoever wrote that.
+    """
+    global _filled
     with _guard:
+        _filled = _filled or (filled and bool(values))
         for name, value in values.items():
             for part in {value, *value.splitlines()}:
                 if len(part.strip()) >= LEAST:
@@ -76,8 +82,10 @@ def know_environment(environment):
 
 def forget():
     """Forgets all values; for tests."""
+    global _filled
     with _guard:
         _values.clear()
+        _filled = False
         _compile()
 
 
@@ -125,6 +133,11 @@ def _compile():
     _pattern = re.compile(b"|".join(ordered)) if ordered else None
     _longest = max(map(len, ordered), default=0)
     _short_text.cache_clear()
+
+
+def has_filled():
+    """Whether a value was put into a configuration."""
+    return _filled
 
 
 def longest():

@@ -92,7 +92,7 @@ class Filling:
 
     def know(self):
         """Makes the values known, so that none leaves this machine again."""
-        withhold.know(self.values)
+        withhold.know(self.values, filled=True)
 
     def explain(self):
         """What has to be typed before all is filled, as lines."""
