@@ -8,4 +8,5 @@ CREATE TABLE `job_fault` (
 	PRIMARY KEY(`job`, `subject_id`)
 );
 --> statement-breakpoint
+ALTER TABLE `task_config` ADD `secrets` text;--> statement-breakpoint
 ALTER TABLE `weight` ADD `key_id` integer;

@@ -301,6 +301,8 @@ export const taskConfig = sqliteTable("task_config", {
   /** The separate file that lists the data, as sd-scripts' `--dataset_config`. */
   datasetPath: text(),
   datasetOriginal: blob({ mode: "buffer" }),
+  /** The files' `[redacted]` that a repeat may fill; null where there is none, or in older rows. */
+  secrets: json<{ file: "config" | "dataset_file"; at: number; name: string; typed?: true }[]>(),
 });
 
 /** One try at a task by one box. */

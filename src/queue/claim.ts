@@ -136,6 +136,7 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
           original: taskConfig.original,
           datasetPath: taskConfig.datasetPath,
           datasetOriginal: taskConfig.datasetOriginal,
+          secrets: taskConfig.secrets,
         },
         waiting: sql<string | null>`case when slot.held is null then (
           select json_object('ready', sum(l.ready), 'memory', sum(iif(${memoryFits(claimer.memoryGb)}, 0, l.ready)),

@@ -7,7 +7,8 @@ import { decodeCursor, encodeCursor, pageAnswer, pageQuery } from "../http/page.
 import { describe, limitBody, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 import { redactJson } from "../secrets/redact.ts";
-import { taskAnswer, writableFields } from "../tasks/fields.ts";
+import { secretsOf } from "../tasks/config.ts";
+import { markAnswer, taskAnswer, writableFields } from "../tasks/fields.ts";
 import { anythingFits, claimTask } from "./claim.ts";
 import { labelsOf } from "./options.ts";
 
@@ -51,16 +52,21 @@ const claimBody = z.strictObject({
 const claimAnswer = z.object({
   task: taskAnswer.nullable(),
   attempt: z.int().nullable().describe("To be named in each heartbeat, upload and the finish."),
+  own: z.boolean().nullable().describe("Whether the task is of the user whose key asks."),
+  served_by: z
+    .int()
+    .describe("The user whose key asks: the `uploaded_by` of files from this owner's boxes."),
   config: z
     .object({
       format: z.string(),
       path: z.string().nullable(),
       sha256: z.string(),
       base64: z.string().describe("The trainer's file, byte for byte."),
+      secrets: z.array(markAnswer),
     })
     .nullable(),
   dataset_file: z
-    .object({ path: z.string().nullable(), base64: z.string() })
+    .object({ path: z.string().nullable(), base64: z.string(), secrets: z.array(markAnswer) })
     .nullable()
     .describe("The trainer's separate dataset file."),
   lease_sec: z
@@ -178,22 +184,27 @@ export const queue = new Hono<App>()
       const gone = () => c.req.raw.signal.aborted || Date.now() >= until;
       for (;;) {
         const { found, waiting } = await claimTask(db, auth, claimer);
-        if (found || gone())
+        if (found || gone()) {
+          const secrets = found?.config && secretsOf(found.config);
           return c.json({
             task: found ? toWire(found.task) : null,
             attempt: found?.task.attempt ?? null,
+            own: found ? found.task.userId === auth.userId : null,
+            served_by: auth.userId,
             config: found?.config?.sha256
               ? {
                   format: found.config.format,
                   path: found.config.path,
                   sha256: found.config.sha256,
                   base64: btoa(toLatin1(found.config.original)),
+                  secrets: secrets?.config ?? [],
                 }
               : null,
             dataset_file: found?.config?.datasetOriginal
               ? {
                   path: found.config.datasetPath,
                   base64: btoa(toLatin1(found.config.datasetOriginal)),
+                  secrets: secrets?.dataset ?? [],
                 }
               : null,
             lease_sec: found ? config.LOST_AFTER_SEC : null,
@@ -208,6 +219,7 @@ export const queue = new Hono<App>()
                   runs: waiting?.all ? "all" : "own",
                 },
           });
+        }
         do {
           const rest = Math.max(0, until - Date.now());
           await new Promise((done) => setTimeout(done, Math.min(LOOK_EVERY_MS, rest)));

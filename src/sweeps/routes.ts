@@ -57,6 +57,8 @@ type Base = {
   name?: string;
   command?: string[];
   dataset?: { base64: string; path?: string };
+  /** The keys whose values the ledger took out of its files. */
+  secrets?: string[];
 };
 
 /** The file of a task that the caller may read, as the base of a sweep. */
@@ -70,6 +72,7 @@ async function baseOf(c: Context<App>, id: number): Promise<Base> {
       path: taskConfig.path,
       datasetPath: taskConfig.datasetPath,
       datasetOriginal: taskConfig.datasetOriginal,
+      secrets: taskConfig.secrets,
     })
     .from(trainingTask)
     .innerJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
@@ -85,6 +88,7 @@ async function baseOf(c: Context<App>, id: number): Promise<Base> {
     dataset: row.datasetOriginal
       ? { base64: btoa(toLatin1(row.datasetOriginal)), path: row.datasetPath ?? undefined }
       : undefined,
+    secrets: row.secrets?.flatMap(({ name, typed }) => (typed ? [] : [name])),
   };
 }
 
@@ -159,7 +163,7 @@ export const sweeps = new Hono<App>().post(
           config: { text, format, ...(base.path && { path: base.path }) },
           queue: body.queue ?? {},
         };
-        return readRegistration(registration, JSON.stringify(registration));
+        return readRegistration(registration, JSON.stringify(registration), base.secrets);
       }),
     );
     const ids = body.dry_run

@@ -212,6 +212,18 @@ const taskShape = {
   ),
 };
 
+/** A place in a run's file or command where a repeat may put a secret. */
+export const markAnswer = z
+  .object({
+    at: z.int().describe("The byte at which `[redacted]` begins."),
+    name: z.string().describe("The key whose whole value it is, as the file writes it."),
+    typed: z
+      .literal(true)
+      .optional()
+      .describe("The text held the mark already when it was sent, or nobody knows."),
+  })
+  .meta({ id: "RedactedMark" });
+
 /** A task as lists give it. */
 export const taskAnswer = z
   .object({

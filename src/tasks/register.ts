@@ -82,8 +82,15 @@ const sentFile = ({ text, base64, format, path }: z.infer<typeof fileInput>): Se
   path,
 });
 
-/** Reads forms 1 and 2. `hash` stands for the whole request, for Idempotency-Key. */
-export async function readRegistration(value: unknown, text: string): Promise<NewTask> {
+/**
+ * Reads forms 1 and 2. `hash` stands for the whole request, for Idempotency-Key. `secrets` are the
+ * keys whose values were taken out of the files that these were made from.
+ */
+export async function readRegistration(
+  value: unknown,
+  text: string,
+  secrets: string[] = [],
+): Promise<NewTask> {
   const taken =
     value && typeof value === "object" && !Array.isArray(value)
       ? reservedFields.filter((name) => name in value && name !== "config_snapshot")
@@ -103,9 +110,9 @@ export async function readRegistration(value: unknown, text: string): Promise<Ne
   const file =
     config || dataset || command
       ? await readConfigFile(
-          config ? sentFile(config) : null,
+          config ? { ...sentFile(config), secrets } : null,
           command,
-          dataset && sentFile(dataset),
+          dataset && { ...sentFile(dataset), secrets },
         )
       : null;
   return { fields, file, hash: await sha256Hex(text) };
@@ -340,11 +347,11 @@ async function storing(
     statements.push(
       db.run(sql`
         insert into task_config
-          (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original)
+          (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original, secrets)
         select id, ${file?.recognition.format ?? "json"}, ${path ?? filename ?? null},
           ${file?.sha256 ?? ""}, ${snapshot === null ? null : JSON.stringify(snapshot)},
           ${file?.bytes ?? new Uint8Array()}, ${file?.dataset?.path ?? null},
-          ${file?.dataset?.bytes ?? null}
+          ${file?.dataset?.bytes ?? null}, ${file?.secrets ? JSON.stringify(file.secrets) : null}
         from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash}
         on conflict do nothing`),
     );

@@ -2,6 +2,7 @@ import { and, desc, eq, isNotNull, isNull, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { audit, briefly, ifChanged } from "../audit/audit.ts";
+import type { Auth } from "../auth/keys.ts";
 import { type App, allow, readable, writable } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import { datasetAnswer, datasetsOf } from "../datasets/routes.ts";
@@ -14,9 +15,11 @@ import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, parseJson, validate } from "../http/validate.ts";
 import { fromWire, toWire } from "../http/wire.ts";
 import { reindexTasks } from "../search/words.ts";
+import { commandMarks } from "../secrets/marks.ts";
 import { hasRedacted, redactCommand, redactJson } from "../secrets/redact.ts";
 import { choiceName, chooseTasks, placeOf, taskChoice } from "./choice.ts";
-import { optionalFields, taskAnswer, writableFields } from "./fields.ts";
+import { secretsOf } from "./config.ts";
+import { markAnswer, optionalFields, taskAnswer, writableFields } from "./fields.ts";
 import { listColumns, listTasks, taskColumns } from "./queries.ts";
 import {
   fileQuery,
@@ -123,6 +126,18 @@ async function register(c: Context<App>) {
 }
 
 const listQuery = z.strictObject({ ...pageQuery, ...taskChoice });
+
+/**
+ * Whether a box's key other than the caller's registered the task, and so wrote its command: it has
+ * run it without the queue, or holds it so. What a box pulls was written by others.
+ */
+const registeredByBox = (auth: Auth) => {
+  const isBox = sql`k.id <> ${auth.keyId} and k.scopes = '["box"]'`;
+  return sql<number>`(
+    exists (select 1 from api_key k where k.id = ${trainingTask.keyId} and ${trainingTask.agent} is null and ${isBox})
+    or exists (select 1 from task_attempt a cross join api_key k on k.id = a.key_id
+      where a.task_id = ${trainingTask.id} and a.agent is null and ${isBox}))`;
+};
 
 export const tasks = new Hono<App>()
   .post(
@@ -428,19 +443,31 @@ export const tasks = new Hono<App>()
       answer: {
         schema: z.object({
           task_id: z.int(),
+          own: z.boolean().describe("Whether the run is of the user whose key asks."),
+          from_box: z
+            .boolean()
+            .describe("Whether another box's key has registered it, and so wrote its command."),
           config: z
             .object({
               format: z.string(),
               path: z.string().nullable(),
               sha256: z.string(),
               base64: z.string(),
+              secrets: z.array(markAnswer),
             })
             .nullable(),
           dataset_file: z
-            .object({ path: z.string().nullable(), base64: z.string() })
+            .object({
+              path: z.string().nullable(),
+              base64: z.string(),
+              secrets: z.array(markAnswer),
+            })
             .nullable()
             .describe("The separate file that lists the data."),
           command: z.array(z.string()).nullable(),
+          command_secrets: z
+            .array(markAnswer)
+            .describe("The same of the command: `at` is the number of a word, from 0."),
           git_commit: z.string().nullable(),
           software: z.json(),
           gpu_info: z.string().nullable(),
@@ -462,18 +489,21 @@ export const tasks = new Hono<App>()
       const { db, auth } = c.var;
       const [[row], facts] = await db.batch([
         db
-          .select({ task: taskColumns, config: taskConfig })
+          .select({ task: taskColumns, config: taskConfig, fromBox: registeredByBox(auth) })
           .from(trainingTask)
           .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
         datasetsOf(db, taskId),
       ]);
       if (!row) throw notFound(`task ${taskId}`);
-      const { task, config } = row;
+      const { task, config, fromBox } = row;
       const text = config?.sha256 ? toLatin1(config.original) : null;
       const data = config?.datasetOriginal ? toLatin1(config.datasetOriginal) : null;
+      const secrets = config && secretsOf(config);
       return c.json({
         task_id: task.id,
+        own: task.userId === auth.userId,
+        from_box: Boolean(fromBox),
         config:
           config && text !== null
             ? {
@@ -481,11 +511,19 @@ export const tasks = new Hono<App>()
                 path: config.path,
                 sha256: config.sha256,
                 base64: btoa(text),
+                secrets: secrets?.config ?? [],
               }
             : null,
         dataset_file:
-          data === null ? null : { path: config?.datasetPath ?? null, base64: btoa(data) },
+          data === null
+            ? null
+            : {
+                path: config?.datasetPath ?? null,
+                base64: btoa(data),
+                secrets: secrets?.dataset ?? [],
+              },
         command: task.command,
+        command_secrets: commandMarks(task.command ?? []),
         git_commit: task.gitCommit,
         software: task.nodeInfo,
         gpu_info: task.gpuInfo,

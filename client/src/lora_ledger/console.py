@@ -8,7 +8,7 @@ import time
 import zlib
 from collections import deque
 
-from . import say
+from . import say, withhold
 from .redact import redact_bytes, redact_text
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -54,7 +54,8 @@ class Lines:
                     self.on_state(line)
                 self.state = ""
                 self.on_line(line)
-        self.rest = pieces[-1][-LONGEST_LINE:]
+        rest = pieces[-1]
+        self.rest = rest if len(rest) <= LONGEST_LINE else withhold.from_bytes(rest)[-LONGEST_LINE:]
 
     def flush(self):
         """Reads what stands there without a line end. tqdm writes `\\r` first, so its newest state is always here."""
@@ -68,8 +69,11 @@ class Lines:
 
 
 def _clean(data):
-    text = data[:LONGEST_LINE].decode("utf-8", "replace")
-    return _ESCAPES.sub("", text).rstrip() if "\x1b" in text else text.rstrip()
+    # Before anything is cut off: a part of a secret would be known as none.
+    text = withhold.from_bytes(data)[:LONGEST_LINE].decode("utf-8", "replace")
+    if "\x1b" in text:
+        text = withhold.from_text(_ESCAPES.sub("", text))
+    return text.rstrip()
 
 
 class Failure:
@@ -176,9 +180,14 @@ class Console:
         data = self._kept[name] + data
         cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         if not cut and len(data) > 65_536:
-            cut = len(data)
+            data = withhold.from_bytes(data)
+            cut = len(data) - min(len(data), withhold.longest())
         self._kept[name] = data[cut:]
-        self._write(redact_bytes(data[:cut]))
+        self._write(self._clean(data[:cut]))
+
+    @staticmethod
+    def _clean(data):
+        return redact_bytes(withhold.from_bytes(data))
 
     def _write(self, data):
         if self._file is None or not data:
@@ -225,7 +234,7 @@ class Console:
             if last:
                 self._line_of(name)(last)
             lines.rest, lines.state = b"", ""
-            self._write(redact_bytes(self._kept[name]))
+            self._write(self._clean(self._kept[name]))
         if self.left_out:
             self._written = 0
             self._write(f"\n[ledger] {self.left_out} bytes of output were left out of this file\n".encode())

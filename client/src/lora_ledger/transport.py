@@ -66,7 +66,7 @@ class Answer:
         """The body as a dict; empty when it is none."""
         try:
             value = json.loads(self.body or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
 
@@ -74,8 +74,11 @@ class Answer:
         """The problem in the server's own words, short."""
         problem = self.json()
         text = problem.get("detail") or problem.get("title") or http.client.responses.get(self.status, "")
+        errors = problem.get("errors")
         fields = "; ".join(
-            f"{e.get('path')}: {e.get('message')}" for e in problem.get("errors") or [] if isinstance(e, dict)
+            f"{e.get('path')}: {e.get('message')}"
+            for e in (errors if isinstance(errors, list) else [])
+            if isinstance(e, dict)
         )
         return f"{self.status} {text}{' (' + fields + ')' if fields else ''}"[:1000]
 

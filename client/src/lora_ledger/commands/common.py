@@ -1,6 +1,7 @@
 """What the commands share: calls whose failures are one plain line, pages of a list, tables and figures."""
 
 import os
+import re
 import shutil
 import sys
 import unicodedata
@@ -8,7 +9,11 @@ from datetime import datetime, timezone
 from urllib.parse import urlencode
 
 from .. import say
+from ..say import printable
 from ..transport import Denied, Later, Ledger, Refused, Superseded
+
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Plain(Exception):
@@ -64,8 +69,9 @@ class Api:
             items = answer.get("items")
             if not isinstance(items, list):
                 raise Plain("the ledger's answer is no list; is the address right?")
-            for item in items[:limit]:
-                yield item
+            if not all(isinstance(item, dict) for item in items):
+                raise Plain("the ledger's answer is no list of objects; is the address right?")
+            yield from items[:limit]
             if limit is not None:
                 limit -= len(items)
             cursor = answer.get("next_cursor")
@@ -79,20 +85,17 @@ def _with_status(plain, status):
 
 
 def put(text="", file=None):
-    """Prints a line; characters that the terminal's encoding lacks become `?`. The key is never printed."""
+    """Prints a line; characters that the terminal's encoding lacks become `?`. The key is never printed.
+
+    Control characters other than tabs and line ends, which could steer a terminal, become blanks.
+    """
     stream = file or sys.stdout
-    text = say.scrub(str(text))
+    text = _CONTROLS.sub(" ", say.scrub(str(text)))
     try:
         stream.write(text + "\n")
     except UnicodeEncodeError:
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-
-
-def printable(value):
-    """The value on one line, without control characters that could steer a terminal."""
-    text = "" if value is None else str(value)
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def figure(value):
