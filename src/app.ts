@@ -18,7 +18,7 @@ import { noCost, serverTiming } from "./db/cost.ts";
 import { readConfig } from "./env.ts";
 import { taskExport } from "./export/routes.ts";
 import { health } from "./http/health.ts";
-import { isPage, pageHeaders } from "./http/pages.ts";
+import { HSTS, isPage, pageHeaders } from "./http/pages.ts";
 import { ApiError, problem } from "./http/problem.ts";
 import { limitBody } from "./http/validate.ts";
 import { logs } from "./logs/routes.ts";
@@ -63,6 +63,7 @@ export const app = new Hono<App>()
     await next();
     countUsage(c.var.db, cost, times, c.var.later);
     c.header("X-Content-Type-Options", "nosniff");
+    if (new URL(c.req.url).protocol === "https:") c.header("Strict-Transport-Security", HSTS);
     if (config.COST_REPORTING) c.header("Server-Timing", serverTiming(cost));
   })
   .route("/healthz", health)
@@ -113,6 +114,14 @@ export const app = new Hono<App>()
   .route("/api/boxes", boxes)
   .route("/api/sweeps", sweeps);
 
+const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/** The methods that routes of this path take. */
+const methodsOf = (path: string) =>
+  methods.filter((method) =>
+    app.router.match(method, path)[0].some(([[, route]]) => route.method === method),
+  );
+
 app.notFound(async (c) => {
   if (isPage(c.req.method, c.req.path)) {
     // The dashboard is one page that shows many addresses; the platform has it under `/` alone.
@@ -122,6 +131,21 @@ app.notFound(async (c) => {
       headers: { ...pageHeaders, "Content-Type": "text/html; charset=utf-8" },
     });
   }
+  const allowed = methodsOf(c.req.path);
+  if (allowed.length)
+    return problem(
+      new ApiError(
+        405,
+        "method-not-allowed",
+        `${c.req.path} takes ${allowed.join(", ")}, not ${c.req.method}. See /docs.`,
+        {
+          headers: {
+            Allow: allowed.includes("GET") ? ["HEAD", ...allowed].join(", ") : allowed.join(", "),
+          },
+        },
+      ),
+      c,
+    );
   return problem(
     new ApiError(404, "no-route", `There is no ${c.req.method} ${c.req.path} here. See /docs.`),
     c,

@@ -64,7 +64,7 @@ export async function send(config: Config, receiver: Receiver, told: Told): Prom
         ...(wait > 0 && { waitSec: Math.min(wait, 3600) }),
       };
     }
-    return { status, error: refusal(receiver.target, answer) };
+    return { status, error: refusal(receiver, answer) };
   } catch (cause) {
     // What a fetch throws names the address, which may hold a secret.
     const late = cause instanceof Error && cause.name === "TimeoutError";

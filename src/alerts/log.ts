@@ -13,7 +13,7 @@ import {
   webhook,
 } from "../db/schema.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
-import { idParam } from "../http/params.ts";
+import { flag, idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
@@ -111,8 +111,7 @@ export const events = new Hono<App>().get(
     z.strictObject({
       ...pageQuery,
       task: id.optional().describe("Events about this task alone."),
-      undelivered: z
-        .stringbool()
+      undelivered: flag()
         .default(false)
         .describe("true: those alone that one of these webhooks has not got."),
     }),

@@ -255,8 +255,11 @@ export async function makeMessage(
   }
 }
 
+/** The chat services' own hosts: what they answer may be shown, an answer from elsewhere may be anybody's. */
+const chatHosts = /(^|\.)(feishu\.cn|larksuite\.com|dingtalk\.com|weixin\.qq\.com)$/;
+
 /** What chat services say in a body that comes with status 200; null: nothing is wrong. */
-export function refusal(target: Receiver["target"], body: string): string | null {
+export function refusal({ target, url }: Receiver, body: string): string | null {
   if (target !== "feishu" && target !== "dingtalk" && target !== "wecom") return null;
   let said: { code?: unknown; errcode?: unknown; msg?: unknown; errmsg?: unknown };
   try {
@@ -266,5 +269,7 @@ export function refusal(target: Receiver["target"], body: string): string | null
   }
   const code = said.errcode ?? said.code;
   if (code === 0) return null;
-  return `was refused: ${oneLine(`${String(code ?? "no code")} ${String(said.errmsg ?? said.msg ?? "")}`, 200)}`;
+  const number = typeof code === "number" ? `code ${code}` : "no code";
+  const words = chatHosts.test(new URL(url).hostname) ? String(said.errmsg ?? said.msg ?? "") : "";
+  return `was refused: ${oneLine(`${number} ${words}`, 200)}`;
 }

@@ -28,6 +28,12 @@ export async function limitKey(c: Context<App>, keyId: number) {
     throw tooMany("This key sends more requests than the ledger takes.", KEY_PERIOD_SEC);
 }
 
+/** Counts a guess at a key or a link by its address: gives the refusal, or 429 where they are too many. */
+export const countFailure = async (c: Context<App>, refusal: ApiError): Promise<ApiError> =>
+  (await within(c, "FAILURE_LIMIT", c.var.address ?? "unknown"))
+    ? refusal
+    : tooMany("Too many requests without a valid key came from here.", FAILURE_PERIOD_SEC);
+
 /**
  * Runs what authenticates; failures (401) count by address, and too many become 429. Keys that are
  * good never wait for others' failures from the same address.
@@ -36,9 +42,6 @@ export async function limitFailures<T>(c: Context<App>, work: () => Promise<T>):
   try {
     return await work();
   } catch (error) {
-    const failed = error instanceof ApiError && error.status === 401;
-    if (failed && !(await within(c, "FAILURE_LIMIT", c.var.address ?? "unknown")))
-      throw tooMany("Too many requests without a valid key came from here.", FAILURE_PERIOD_SEC);
-    throw error;
+    throw error instanceof ApiError && error.status === 401 ? await countFailure(c, error) : error;
   }
 }

@@ -7,7 +7,7 @@ import { type App, allow } from "../auth/middleware.ts";
 import { apiKey, box, boxEnrolment, now, statuses } from "../db/schema.ts";
 import { hex, sha256Hex } from "../http/hash.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
-import { idParam } from "../http/params.ts";
+import { flag, idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
@@ -207,7 +207,7 @@ export const boxes = new Hono<App>()
       "query",
       z.strictObject({
         ...pageQuery,
-        revoked: z.stringbool().default(false).describe("true: revoked boxes too."),
+        revoked: flag().default(false).describe("true: revoked boxes too."),
       }),
     ),
     async (c) => {

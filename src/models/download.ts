@@ -4,6 +4,7 @@ import * as z from "zod";
 import { type App, allow } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
 import { model } from "../db/schema.ts";
+import { flag } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { DOWNLOAD_URL_SEC, storeOf } from "../weights/store.ts";
@@ -99,7 +100,7 @@ export async function linkTo(c: Context<App>, row: VersionRow) {
   return { url, expires_at, sha256, size, filename, model: row.model, version, state };
 }
 
-export const redirectQuery = z.strictObject({ redirect: z.stringbool().default(true) });
+export const redirectQuery = z.strictObject({ redirect: flag().default(true) });
 
 /** What aliases and numbers name. Comes after the routes whose words are no aliases. */
 export const downloads = new Hono<App>()

@@ -15,6 +15,7 @@ import {
 import { FilterError, parseField } from "../filter/parse.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { decodeCursor } from "../http/page.ts";
+import { flag } from "../http/params.ts";
 import { ApiError } from "../http/problem.ts";
 import { notValid } from "../http/validate.ts";
 import { matching } from "../search/words.ts";
@@ -48,7 +49,7 @@ export const taskChoice = {
     ),
   status: z.enum(statuses).optional(),
   user: z.string().max(100).optional().describe("A user's name, or `me`."),
-  deleted: z.stringbool().default(false).describe("true: the trash instead of what is live."),
+  deleted: flag().default(false).describe("true: the trash instead of what is live."),
 };
 export type TaskChoice = z.infer<z.ZodObject<typeof taskChoice>>;
 

@@ -10,7 +10,7 @@ import { batchAround } from "../db/batch.ts";
 import { now, statuses, taskAttempt, taskConfig, trainingTask } from "../db/schema.ts";
 import { toLatin1 } from "../http/bytes.ts";
 import { encodeCursor, page, pageQuery } from "../http/page.ts";
-import { idParam } from "../http/params.ts";
+import { flag, idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, parseJson, validate } from "../http/validate.ts";
 import { fromWire, toWire } from "../http/wire.ts";
@@ -231,7 +231,7 @@ export const tasks = new Hono<App>()
     validate(
       "query",
       z.strictObject({
-        deleted: z.stringbool().default(false).describe("true: also when it is in the trash."),
+        deleted: flag().default(false).describe("true: also when it is in the trash."),
       }),
     ),
     async (c) => {

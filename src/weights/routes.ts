@@ -22,7 +22,7 @@ import {
   weightStates,
 } from "../db/schema.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
-import { idParam } from "../http/params.ts";
+import { flag, idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../http/validate.ts";
 import { bareEtag } from "./s3.ts";
@@ -527,7 +527,7 @@ export const weights = new Hono<App>()
         attempt: z.coerce.number().int().positive().optional(),
         kind: z.enum(weightKinds).optional(),
         state: z.enum(weightStates).optional(),
-        deleted: z.stringbool().default(false).describe("true: the trash instead of what is live."),
+        deleted: flag().default(false).describe("true: the trash instead of what is live."),
         ...pageQuery,
       }),
     ),
@@ -814,7 +814,7 @@ export const weights = new Hono<App>()
     }),
     allow("weights:read", { box: true }),
     validate("param", idParam),
-    validate("query", z.strictObject({ redirect: z.stringbool().default(true) })),
+    validate("query", z.strictObject({ redirect: flag().default(true) })),
     async (c) => {
       const weightId = c.req.valid("param").id;
       const { auth } = c.var;
