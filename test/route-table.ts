@@ -262,8 +262,8 @@ export type Asked = Sent & { path: string; shows?: number };
 export type RouteRights = {
   /** What allow() asks for; null: any key. */
   scope: Scope | null;
-  /** A second scope that it asks for, so that no key with one alone passes. */
-  also?: Scope;
+  /** Further scopes that it asks for, so that no key with one alone passes. */
+  also?: Scope[];
   /** Whether rented machines' keys may call it, on tasks that they registered or claimed. */
   box?: true;
   /**
@@ -333,13 +333,13 @@ export const routeTable: Record<string, RouteRights> = {
   },
   "GET /api/me": { scope: null, reach: "none", ask: () => ({ path: "/api/me" }) },
   "POST /api/keys": {
-    scope: null,
+    scope: "keys:write",
     reach: "none",
     ask: () => post("/api/keys", { name: "k" }),
     audit: "key.create",
   },
   "GET /api/keys": {
-    scope: null,
+    scope: "keys:read",
     reach: "key",
     ask: async (rows) => ({ path: "/api/keys", shows: await rows.key() }),
   },
@@ -349,10 +349,10 @@ export const routeTable: Record<string, RouteRights> = {
     ask: ({ owner }) => ({ method: "POST", path: `/api/keys/${owner.keyId}/renew` }),
     audit: "key.renew",
   },
+  // A key may always revoke itself: test/security/keys.test.ts.
   "DELETE /api/keys/:id": {
-    scope: null,
+    scope: "keys:write",
     reach: "key",
-    status: 204,
     ask: async (rows) => ({ method: "DELETE", path: `/api/keys/${await rows.key()}` }),
     audit: "key.revoke",
   },
@@ -397,7 +397,7 @@ export const routeTable: Record<string, RouteRights> = {
   },
   "POST /api/boxes/enrol": {
     scope: "tasks:write",
-    also: "weights:write",
+    also: ["weights:write"],
     reach: "none",
     ask: () => post("/api/boxes/enrol"),
     audit: "box.enrol",
