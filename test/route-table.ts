@@ -688,6 +688,7 @@ export const routeTable: Record<string, RouteRights> = {
   },
   "POST /api/models/:name/versions": {
     scope: "models:write",
+    also: ["weights:read", "tasks:read"],
     reach: "read",
     ask: async (rows) =>
       post(`/api/models/${await rows.model()}/versions`, {
@@ -700,10 +701,11 @@ export const routeTable: Record<string, RouteRights> = {
     reach: "read",
     ask: async (rows) => ({ path: `/api/models/${await rows.model()}/versions` }),
   },
+  // What was never approved asks for more, here and below: test/security/models.test.ts.
   "GET /api/models/:name/versions/:number": {
     scope: "models:read",
     reach: "read",
-    ask: async (rows) => ({ path: (await rows.version()).path }),
+    ask: async (rows) => ({ path: (await rows.version("approved")).path }),
   },
   "PATCH /api/models/:name/versions/:number": {
     scope: "models:write",
@@ -821,7 +823,7 @@ export const routeTable: Record<string, RouteRights> = {
   "GET /api/models/:name/versions/:number/card": {
     scope: "models:read",
     reach: "read",
-    ask: async (rows) => ({ path: `${(await rows.version()).path}/card?format=json` }),
+    ask: async (rows) => ({ path: `${(await rows.version("approved")).path}/card?format=json` }),
   },
   "POST /api/models/:name/shares": {
     scope: "models:release",
@@ -846,7 +848,7 @@ export const routeTable: Record<string, RouteRights> = {
     scope: "models:read",
     reach: "read",
     ask: async (rows) => ({
-      path: `/api/models/${(await rows.version("draft", 2)).name}/compare?versions=1,2`,
+      path: `/api/models/${(await rows.version("approved", 2)).name}/compare?versions=1,2`,
     }),
   },
   "GET /api/models/:name/:ref": {
@@ -858,16 +860,18 @@ export const routeTable: Record<string, RouteRights> = {
     scope: "models:read",
     reach: "read",
     ask: async (rows) => ({
-      path: `/api/models/${(await rows.version()).name}/1/download?redirect=false`,
+      path: `/api/models/${(await rows.version("approved")).name}/1/download?redirect=false`,
     }),
   },
   "GET /api/tasks/:id/lineage": {
     scope: "models:read",
+    also: ["tasks:read"],
     reach: "read",
     ask: async (rows) => ({ path: `/api/tasks/${await rows.task()}/lineage` }),
   },
   "GET /api/datasets/:id/versions": {
     scope: "models:read",
+    also: ["tasks:read"],
     reach: "none",
     ask: async (rows) => ({ path: `/api/datasets/${await rows.dataset()}/versions` }),
   },

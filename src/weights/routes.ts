@@ -431,9 +431,9 @@ export const taskWeights = new Hono<App>().post(
         select ${objectKey}, id, ${body.size}, ${body.sha256}, ${partSizeFor(body.size)}
         from training_task where ${mine} and not ${announced} and ${held} is null`),
       db.run(sql`
-        insert into weight (task_id, attempt, object_id, kind, filename, size, sha256, state, completed_at,
+        insert into weight (task_id, attempt, object_id, key_id, kind, filename, size, sha256, state, completed_at,
           epoch, step, prompt, seed, "group")
-        select id, ${current}, coalesce(${fresh}, ${held}), ${body.kind}, ${body.filename}, ${body.size}, ${body.sha256},
+        select id, ${current}, coalesce(${fresh}, ${held}), ${auth.keyId}, ${body.kind}, ${body.filename}, ${body.size}, ${body.sha256},
           iif(${fresh} is null, 'complete', 'uploading'), iif(${fresh} is null, ${now}, null),
           ${body.epoch ?? null}, ${body.step ?? null}, ${body.prompt ?? null}, ${body.seed ?? null}, ${body.group ?? null}
         from training_task where ${mine} and not ${announced}`),
