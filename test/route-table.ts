@@ -268,8 +268,8 @@ export type Asked = Sent & { path: string; shows?: number };
 export type RouteRights = {
   /** What allow() asks for; null: any key. */
   scope: Scope | null;
-  /** A second scope that it asks for, so that no key with one alone passes. */
-  also?: Scope;
+  /** Further scopes that it asks for, so that no key with one alone passes. */
+  also?: Scope[];
   /** Whether rented machines' keys may call it, on tasks that they registered or claimed. */
   box?: true;
   /**
@@ -339,13 +339,13 @@ export const routeTable: Record<string, RouteRights> = {
   },
   "GET /api/me": { scope: null, reach: "none", ask: () => ({ path: "/api/me" }) },
   "POST /api/keys": {
-    scope: null,
+    scope: "keys:write",
     reach: "none",
     ask: () => post("/api/keys", { name: "k" }),
     audit: "key.create",
   },
   "GET /api/keys": {
-    scope: null,
+    scope: "keys:read",
     reach: "key",
     ask: async (rows) => ({ path: "/api/keys", shows: await rows.key() }),
   },
@@ -355,10 +355,10 @@ export const routeTable: Record<string, RouteRights> = {
     ask: ({ owner }) => ({ method: "POST", path: `/api/keys/${owner.keyId}/renew` }),
     audit: "key.renew",
   },
+  // A key may always revoke itself: test/security/keys.test.ts.
   "DELETE /api/keys/:id": {
-    scope: null,
+    scope: "keys:write",
     reach: "key",
-    status: 204,
     ask: async (rows) => ({ method: "DELETE", path: `/api/keys/${await rows.key()}` }),
     audit: "key.revoke",
   },
@@ -403,7 +403,7 @@ export const routeTable: Record<string, RouteRights> = {
   },
   "POST /api/boxes/enrol": {
     scope: "tasks:write",
-    also: "weights:write",
+    also: ["weights:write"],
     reach: "none",
     ask: () => post("/api/boxes/enrol"),
     audit: "box.enrol",
@@ -694,6 +694,7 @@ export const routeTable: Record<string, RouteRights> = {
   },
   "POST /api/models/:name/versions": {
     scope: "models:write",
+    also: ["weights:read", "tasks:read"],
     reach: "read",
     ask: async (rows) =>
       post(`/api/models/${await rows.model()}/versions`, {
@@ -706,10 +707,11 @@ export const routeTable: Record<string, RouteRights> = {
     reach: "read",
     ask: async (rows) => ({ path: `/api/models/${await rows.model()}/versions` }),
   },
+  // What was never approved asks for more, here and below: test/security/models.test.ts.
   "GET /api/models/:name/versions/:number": {
     scope: "models:read",
     reach: "read",
-    ask: async (rows) => ({ path: (await rows.version()).path }),
+    ask: async (rows) => ({ path: (await rows.version("approved")).path }),
   },
   "PATCH /api/models/:name/versions/:number": {
     scope: "models:write",
@@ -827,7 +829,7 @@ export const routeTable: Record<string, RouteRights> = {
   "GET /api/models/:name/versions/:number/card": {
     scope: "models:read",
     reach: "read",
-    ask: async (rows) => ({ path: `${(await rows.version()).path}/card?format=json` }),
+    ask: async (rows) => ({ path: `${(await rows.version("approved")).path}/card?format=json` }),
   },
   "POST /api/models/:name/shares": {
     scope: "models:release",
@@ -852,7 +854,7 @@ export const routeTable: Record<string, RouteRights> = {
     scope: "models:read",
     reach: "read",
     ask: async (rows) => ({
-      path: `/api/models/${(await rows.version("draft", 2)).name}/compare?versions=1,2`,
+      path: `/api/models/${(await rows.version("approved", 2)).name}/compare?versions=1,2`,
     }),
   },
   "GET /api/models/:name/:ref": {
@@ -864,16 +866,18 @@ export const routeTable: Record<string, RouteRights> = {
     scope: "models:read",
     reach: "read",
     ask: async (rows) => ({
-      path: `/api/models/${(await rows.version()).name}/1/download?redirect=false`,
+      path: `/api/models/${(await rows.version("approved")).name}/1/download?redirect=false`,
     }),
   },
   "GET /api/tasks/:id/lineage": {
     scope: "models:read",
+    also: ["tasks:read"],
     reach: "read",
     ask: async (rows) => ({ path: `/api/tasks/${await rows.task()}/lineage` }),
   },
   "GET /api/datasets/:id/versions": {
     scope: "models:read",
+    also: ["tasks:read"],
     reach: "none",
     ask: async (rows) => ({ path: `/api/datasets/${await rows.dataset()}/versions` }),
   },

@@ -146,6 +146,14 @@ export const zh = {
   "kind = style": "kind = style",
   "last report": "最近上报",
   "Last used": "最近使用",
+  "Made by": "由谁生成",
+  "the command line": "命令行",
+  "Keys are not shown to this key": "此密钥无权查看密钥",
+  "Seeing keys takes the scope keys:read. Sign in with another key.":
+    "查看密钥需要 keys:read 权限。请用另一个密钥登录。",
+  "Keys that it made, which end with it, and their boxes: {n}.":
+    "由它生成、将随它一同失效的密钥（及其机器）：{n} 个。",
+  "As long as the key you are signed in with": "与您登录所用的密钥同时到期",
   "Learning rate": "学习率",
   Light: "浅色",
   Loading: "加载中",
@@ -259,6 +267,11 @@ export const zh = {
   Version: "版本",
   Versions: "版本",
   "What it was based on": "依据",
+  "Have a part in it": "参与者",
+  "{names}: they cannot decide on it.": "{names}：不能审批该版本。",
+  "Checks changed": "检查条件有改动",
+  loosened: "已放宽",
+  "as the uploader announced it; not computed here": "由上传者声明，此处未经计算核实",
   When: "时间",
   Why: "原因",
   "Whoever pulls it finds nothing. Making it anew brings it back.":

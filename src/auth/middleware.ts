@@ -56,21 +56,39 @@ export const requireKey = createMiddleware<App>(async (c, next) => {
     c.header("X-Key-Expires", auth.expiresAt.toISOString());
 });
 
+/** Throws ApiError 403 unless the caller holds all of these scopes; `why` says what needs them. */
+export function requireScopes(
+  auth: Auth,
+  scopes: readonly Scope[],
+  why = "This key cannot do this",
+) {
+  const lacking = scopes.filter((scope) => !auth.scopes.has(scope));
+  if (lacking.length)
+    throw new ApiError(
+      403,
+      "not-allowed",
+      `${why}: it needs the scope${lacking.length > 1 ? "s" : ""} ${lacking.join(" and ")}, within the rights of a ${auth.role}.`,
+    );
+}
+
 /**
- * Lets keys pass that hold `scope` within their user's role; `box: true` also lets rented machines'
- * keys pass, whose reach is then limited in each statement by readable() and writable().
+ * Lets keys pass that hold `scope`, and those of `also`, within their user's role; `box: true` also
+ * lets rented machines' keys pass, whose reach is then limited in each statement by readable() and
+ * writable().
  */
-export const allow = (scope: Scope | null, { box = false } = {}) =>
+export const allow = (
+  scope: Scope | null,
+  { box = false, also = [] }: { box?: boolean; also?: readonly Scope[] } = {},
+) =>
   createMiddleware<App>(async (c, next) => {
     const { auth } = c.var;
-    if (auth.box ? !(box && auth.scopes.has("box")) : scope !== null && !auth.scopes.has(scope))
+    if (auth.box && !(box && auth.scopes.has("box")))
       throw new ApiError(
         403,
         "not-allowed",
-        auth.box
-          ? "A box key cannot do this: it registers runs, reports on them and uploads their weights."
-          : `This key cannot do this: it needs the scope ${scope}, within the rights of a ${auth.role}.`,
+        "A box key cannot do this: it registers runs, reports on them and uploads their weights.",
       );
+    if (!auth.box && scope !== null) requireScopes(auth, [scope, ...also]);
     await next();
   });
 

@@ -2,7 +2,8 @@ import { and, eq, isNull, lt, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { audit, ifChanged } from "../audit/audit.ts";
-import { forgetKeys } from "../auth/keys.ts";
+import { forgetKeys, refuseMaker } from "../auth/keys.ts";
+import { mayMake, soonerOf } from "../auth/makers.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { apiKey, box, boxEnrolment, now, statuses } from "../db/schema.ts";
 import { hex, sha256Hex } from "../http/hash.ts";
@@ -108,7 +109,7 @@ export const boxes = new Hono<App>()
     describe({
       summary: "Make a one-time token for a box",
       description:
-        "For the line that is pasted into a box's start script: whoever brings the token within its minutes gets a key bound to one box. The box pulls tasks, reports on them and uploads their files; it reads nothing but the tasks it pulled.",
+        "For the line that is pasted into a box's start script: whoever brings the token within its minutes gets a key bound to one box, which ends with the key that made the token at the latest. The box pulls tasks, reports on them and uploads their files; it reads nothing but the tasks it pulled.",
       tag: "Boxes",
       answer: {
         schema: z.object({
@@ -116,6 +117,7 @@ export const boxes = new Hono<App>()
           expires_at: z.string(),
           shared: z.boolean(),
           days: z.number(),
+          warnings: z.array(z.string()).describe("That the box's key ends sooner than that."),
         }),
         description: "The token, for POST /api/boxes/exchange.",
       },
@@ -157,19 +159,14 @@ export const boxes = new Hono<App>()
         );
       const token = newToken();
       const { days, minutes } = body;
-      const [[made]] = await db.batch([
-        db
-          .insert(boxEnrolment)
-          .values({
-            tokenHash: await sha256Hex(token),
-            userId: auth.userId,
-            name: body.name ?? null,
-            shared,
-            hourlyPrice: body.hourly_price ?? null,
-            days,
-            expiresAt: sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${minutes / 1440})`,
-          })
-          .returning({ expiresAt: boxEnrolment.expiresAt }),
+      const expiresAt = sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${minutes / 1440})`;
+      const tokenHash = await sha256Hex(token);
+      const [, , , [made]] = await db.batch([
+        db.run(sql`
+          insert into box_enrolment (token_hash, user_id, key_id, name, shared, hourly_price, days, expires_at)
+          select ${tokenHash}, u.id, m.id, ${body.name ?? null}, ${Number(shared)}, ${body.hourly_price ?? null}, ${days},
+            ${soonerOf(expiresAt, sql`m.expires_at`)}
+          from api_key m join user u on u.id = m.user_id where m.id = ${auth.keyId} and ${mayMake(auth)}`),
         audit(db, auth, "box.enrol", sql`select null as id where changes() = 1`, {
           name: body.name ?? null,
           shared,
@@ -178,9 +175,21 @@ export const boxes = new Hono<App>()
         db
           .delete(boxEnrolment)
           .where(lt(boxEnrolment.expiresAt, sql`strftime('%Y-%m-%dT%H:%M:%fZ','now','-1 day')`)),
+        db
+          .select({
+            expiresAt: boxEnrolment.expiresAt,
+            keyEnds: sql<string | null>`(select m.expires_at from api_key m where m.id = key_id)`,
+          })
+          .from(boxEnrolment)
+          .where(eq(boxEnrolment.tokenHash, tokenHash)),
       ]);
-      if (!made) throw new Error("the token's row did not come back");
-      return c.json({ token, expires_at: made.expiresAt, shared, days });
+      if (!made) throw await refuseMaker(db, auth);
+      const { expiresAt: expires_at, keyEnds } = made;
+      const early = keyEnds !== null && Date.parse(keyEnds) < Date.now() + days * 86_400_000;
+      const warnings = early
+        ? [`The box's key ends at ${keyEnds}, with the key that made this token.`]
+        : [];
+      return c.json({ token, expires_at, shared, days, warnings });
     },
   )
   .get(

@@ -78,16 +78,21 @@ export const apiKey = sqliteTable(
     userId: integer()
       .notNull()
       .references(() => user.id),
+    /** The key that made it, whose life and rights bound its own; null: the command line. */
+    parentId: integer(),
     name: text().notNull(),
     scopes: json<string[]>().notNull(),
     createdAt: createdAt(),
-    /** How long it lives from its making or renewal; null: it does not expire. */
+    /** How long it may live from its making or renewal; null: as long as its maker. */
     days: real(),
     expiresAt: text(),
     revokedAt: text(),
     lastUsedAt: text(),
   },
-  (t) => [index("api_key_user").on(t.userId)],
+  (t) => [
+    index("api_key_user").on(t.userId),
+    index("api_key_parent").on(t.parentId).where(sql`parent_id is not null`),
+  ],
 );
 
 /**
@@ -496,6 +501,7 @@ export const weight = sqliteTable(
     kind: text({ enum: weightKinds }).notNull(),
     filename: text().notNull(),
     size: integer().notNull(),
+    /** As it was announced: proven where the object's `verified` is `sha256`. */
     sha256: text().notNull(),
     state: text({ enum: weightStates }).notNull().default("uploading"),
     epoch: real(),
@@ -593,6 +599,8 @@ export const modelVersion = sqliteTable(
       .references(() => user.id),
     submittedBy: integer(),
     submittedAt: text(),
+    /** The model's checks at the submission: they hold until the decision, whatever becomes of them. */
+    submittedChecks: json<ModelChecks>(),
     approvedAt: text(),
     /** When it first carried `production`. */
     releasedAt: text(),
@@ -612,6 +620,20 @@ export const modelVersion = sqliteTable(
     index("model_version_review").on(t.id).where(sql`state = 'in_review'`),
     check("model_version_state", oneOf(t.state, versionStates)),
   ],
+);
+
+/** Changes to what must hold of a model's versions. Append-only. */
+export const modelChecksChange = sqliteTable(
+  "model_checks_change",
+  {
+    id: integer().primaryKey(),
+    modelId: integer().notNull(),
+    userId: integer().notNull(),
+    before: json<ModelChecks>().notNull(),
+    after: json<ModelChecks>().notNull(),
+    at: createdAt(),
+  },
+  (t) => [index("model_checks_change_model").on(t.modelId)],
 );
 
 /** A decision on a version, with the evidence as it was. Append-only. */
@@ -774,6 +796,8 @@ export const boxEnrolment = sqliteTable(
     userId: integer()
       .notNull()
       .references(() => user.id),
+    /** The key that made the token, and so the box's key. */
+    keyId: integer(),
     name: text(),
     shared: bool().notNull(),
     hourlyPrice: real(),

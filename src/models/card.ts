@@ -169,7 +169,7 @@ export function renderCard(found: Provenance, model: CardModel, images: CardImag
       : "",
     `## File\n\n${table([
       ["File", answer.filename],
-      ["SHA-256", answer.sha256],
+      [answer.sha256_is === "verified" ? "SHA-256" : "SHA-256 (announced)", answer.sha256],
       ["Bytes", answer.size],
       ["Algorithm", answer.algorithm],
       ["Rank", answer.rank],

@@ -22,6 +22,7 @@ import {
   noVersion,
   numbered,
   ownsModel,
+  requireSight,
   selectVersions,
   toVersion,
   versionAnswer,
@@ -159,11 +160,12 @@ export const models = new Hono<App>()
     ),
     async (c) => {
       const { limit, cursor, filter, order_by } = c.req.valid("query");
+      const fields = modelFields(c.var.auth.scopes.has("tasks:read"));
       const condition = filter?.trim()
-        ? explained("filter", () => filterToSql(filter, modelFields))
+        ? explained("filter", () => filterToSql(filter, fields))
         : undefined;
       const order = order_by?.trim()
-        ? explained("order_by", () => parseOrder(order_by, modelFields))
+        ? explained("order_by", () => parseOrder(order_by, fields))
         : [];
       const list = `models ${(await sha256Hex(JSON.stringify([filter, order_by]))).slice(0, 16)}`;
       const after: readonly (string | number | null)[] = placeOf(list, cursor, order) ?? [];
@@ -214,7 +216,7 @@ export const models = new Hono<App>()
     describe({
       summary: "Change a model",
       description:
-        "Its maker or an admin. The name stays. With If-Match: the model's ETag, a change made meanwhile by someone else answers 412.",
+        "Its maker or an admin. The name stays. A change to the checks is noted and shown to whoever approves the next version; a version in review is still judged by the checks of its submission too. With If-Match: the model's ETag, a change made meanwhile by someone else answers 412.",
       tag: "Models",
       answer: { schema: modelAnswer, description: "The model." },
       errors: {
@@ -236,7 +238,16 @@ export const models = new Hono<App>()
         select a.alias from model_alias a join model_version v on v.id = a.version_id
         where a.model_id = model.id and v.state not in ('approved', 'released')
           and a.alias in (select value from json_each(${JSON.stringify(body.protected_aliases ?? [])})) limit 1)`;
-      const [[changed], , [row]] = await db.batch([
+      const fit = and(
+        mine,
+        sql`${unfit} is null`,
+        version === null ? undefined : eq(model.version, version),
+      );
+      const checks = body.checks === undefined ? null : JSON.stringify(body.checks);
+      const [, [changed], , [row]] = await db.batch([
+        db.run(sql`
+          insert into model_checks_change (model_id, user_id, before, after)
+          select id, ${auth.userId}, checks, ${checks} from model where ${fit} and checks <> ${checks}`),
         db
           .update(model)
           .set({
@@ -244,13 +255,7 @@ export const models = new Hono<App>()
             version: sql`version + 1`,
             updatedAt: now,
           })
-          .where(
-            and(
-              mine,
-              sql`${unfit} is null`,
-              version === null ? undefined : eq(model.version, version),
-            ),
-          )
+          .where(fit)
           .returning({ id: model.id }),
         audit(
           db,
@@ -279,7 +284,7 @@ export const models = new Hono<App>()
     describe({
       summary: "Make a version of a weight",
       description:
-        "A complete final file or checkpoint becomes the next number: 1, 2, 3, without gaps. From then on its run and its bytes stay, also when somebody deletes them.",
+        "A complete final file or checkpoint becomes the next number: 1, 2, 3, without gaps. Anyone may add a version to any model: it counts when somebody else approves it. Its run and its bytes stay, also when somebody deletes them, from now on where the run is one's own, else from the submission on.",
       tag: "Models",
       answer: { schema: versionAnswer, description: "The version, as a draft." },
       errors: {
@@ -287,7 +292,8 @@ export const models = new Hono<App>()
         409: "The weight is no complete model file, or a version of this model already.",
       },
     }),
-    allow("models:write"),
+    // A version shows its run and gives its file, so its maker must be able to see both.
+    allow("models:write", { also: ["weights:read", "tasks:read"] }),
     validate("param", modelParam),
     validate(
       "json",
@@ -395,7 +401,10 @@ export const models = new Hono<App>()
         schema: provenanceAnswer,
         description: "The version. `ETag` is its row's version.",
       },
-      errors: { 404: "No such version." },
+      errors: {
+        403: "The version was never approved, and the key lacks tasks:read.",
+        404: "No such version.",
+      },
     }),
     allow("models:read"),
     validate("param", versionParam),
@@ -403,6 +412,7 @@ export const models = new Hono<App>()
       const { name, number } = c.req.valid("param");
       const found = await readProvenance(c.var.db, numbered(name, number));
       if (!found) throw noVersion(name, number);
+      requireSight(c.var.auth, ["tasks:read"], found.row);
       c.header("ETag", `"${found.row.row.version}"`);
       return c.json(found.answer);
     },

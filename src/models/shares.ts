@@ -54,7 +54,7 @@ export const shares = new Hono<App>()
     "/:name/shares",
     describe({
       summary: "Make a public link",
-      description: `Anyone with the link downloads what it names, without a key, until it expires or is revoked. Only approved versions whose files were verified by \`${neededVerification.share}\` at least go out: a link to an alias gives nothing while its version is not.`,
+      description: `Anyone with the link downloads what it names, without a key, until it expires or is revoked. Only approved versions whose files were verified by \`${neededVerification.share}\` at least go out: a link to an alias gives nothing while its version is not. \`parts\` does not prove the SHA-256, which is then what the uploader announced (\`sha256_is\`).`,
       tag: "Models",
       answer: {
         schema: shareAnswer.extend({ url: z.string().describe("The link. Shown this once.") }),

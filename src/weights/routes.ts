@@ -115,7 +115,7 @@ const weightAnswer = z
       .enum(verifications)
       .nullable()
       .describe(
-        "What the service checked itself: the file's SHA-256, its parts' MD5s, or its size.",
+        "What the service checked itself: the file's SHA-256; its parts against the uploader's MD5s, which leaves the SHA-256 as it was announced; or its size.",
       ),
     epoch: z.number().nullable(),
     step: z.int().nullable(),
