@@ -42,6 +42,7 @@ import { table } from "./table/routes.ts";
 import { bulk } from "./tasks/bulk.ts";
 import { lifecycle } from "./tasks/lifecycle.ts";
 import { tasks } from "./tasks/routes.ts";
+import { myUse, usersUse } from "./use/routes.ts";
 import { views } from "./views/routes.ts";
 import { taskWeights, weights } from "./weights/routes.ts";
 import { signed } from "./weights/signed.ts";
@@ -72,7 +73,9 @@ export const app = new Hono<App>()
   .route("/api/boxes/exchange", exchange)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)
+  .route("/api/users/use", usersUse)
   .route("/api/me", me)
+  .route("/api/me/use", myUse)
   .route("/api/keys", keys)
   // Before the tasks, whose ids it would otherwise be taken for.
   .route("/api/tasks", taskExport)

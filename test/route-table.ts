@@ -332,6 +332,8 @@ export const routeTable: Record<string, RouteRights> = {
     audit: "user.update",
   },
   "GET /api/me": { scope: null, reach: "none", ask: () => ({ path: "/api/me" }) },
+  "GET /api/me/use": { scope: null, reach: "none", ask: () => ({ path: "/api/me/use" }) },
+  "GET /api/users/use": { scope: "admin", reach: "none", ask: () => ({ path: "/api/users/use" }) },
   "POST /api/keys": {
     scope: null,
     reach: "none",

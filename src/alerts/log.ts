@@ -73,6 +73,12 @@ const deliveryAnswer = z
     kind: z.enum(eventKinds),
     name: z.string().describe("Of the run or model that the event is about."),
     webhook: z.string().describe("The webhook's name."),
+    bundle_id: z
+      .int()
+      .nullable()
+      .describe(
+        "The delivery whose message told this one too, because the webhook had its fill for the hour; null: it came alone.",
+      ),
   })
   .meta({ id: "Delivery" });
 
@@ -88,6 +94,7 @@ const columns = {
   status: delivery.status,
   error: delivery.error,
   kind: event.kind,
+  bundleId: delivery.bundleId,
   name: event.name,
   webhook: webhook.name,
 };
@@ -247,7 +254,14 @@ export const deliveries = new Hono<App>()
       const [[again], , [row]] = await db.batch([
         db
           .update(delivery)
-          .set({ state: "waiting", attempts: 0, nextAt: now, deliveredAt: null })
+          .set({
+            state: "waiting",
+            attempts: 0,
+            nextAt: now,
+            deliveredAt: null,
+            // One out of a bundle comes alone this time.
+            bundleId: sql`iif(bundle_id = id, id, null)`,
+          })
           .where(and(eq(delivery.id, target), sql`state <> 'waiting'`, live))
           .returning({ id: delivery.id }),
         audit(

@@ -27,6 +27,7 @@ import { type ChunkText, nextChunks, type Place } from "../logs/read.ts";
 import { MAX_METRICS } from "../tasks/lifecycle.ts";
 import { taskColumns } from "../tasks/queries.ts";
 import { attemptColumns } from "../tasks/routes.ts";
+import { explainRoom, roomFor } from "../use/bounds.ts";
 
 /** Files that an archive lists; a run with more says so. */
 const MOST_WEIGHTS = 5000;
@@ -193,6 +194,7 @@ export const archive = new Hono<App>()
         example: { attempt: 1, last_seq: 12 },
       },
       errors: {
+        403: "`over-limit`: the bounds of the run's user leave no room.",
         404: "No such task that is yours.",
         409: "It was not imported, or has no such attempt.",
         413: "Over 1 MB.",
@@ -211,7 +213,7 @@ export const archive = new Hono<App>()
     async (c) => {
       const { id: taskId, attempt } = c.req.valid("param");
       const { seq, logs } = c.req.valid("json");
-      const { db, auth } = c.var;
+      const { db, auth, config } = c.var;
       const segment = toSegment(logs);
       if (segment.metrics.length > MAX_METRICS)
         throw notValid([
@@ -219,20 +221,22 @@ export const archive = new Hono<App>()
         ]);
       const append = prepareAppend(segment);
       const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
+      const more = { database_bytes: append?.size ?? 0 };
+      const room = roomFor(config, sql`training_task.user_id`, more);
       const past = sql`training_task.import_source is not null and ${attempt} <= max(training_task.attempt, 1)`;
       const [, [task]] = await batchAround(
         db,
         // An import that says nothing of attempts was one.
         db.run(sql`
-          insert into task_attempt (task_id, attempt, key_id, status, started_at, finished_at, duration_sec, gpu_info)
-          select id, ${attempt}, ${auth.keyId}, status, coalesce(started_at, created_at), finished_at, total_duration_sec, gpu_info
+          insert into task_attempt (task_id, user_id, attempt, key_id, status, started_at, finished_at, duration_sec, gpu_info)
+          select id, user_id, ${attempt}, ${auth.keyId}, status, coalesce(started_at, created_at), finished_at, total_duration_sec, gpu_info
           from training_task where ${mine} and ${past} on conflict do nothing`),
         append
           ? [
               db.run(sql`
                 update task_attempt set last_seq = ${seq}, received = received + 1 ${attemptAssignments(append)}
                 where task_id = ${taskId} and attempt = ${attempt} and last_seq < ${seq}
-                  and exists (select 1 from training_task where ${mine} and ${past})`),
+                  and exists (select 1 from training_task where ${mine} and ${past} and ${room})`),
               db.run(appendPoints(append, taskId, sql`${attempt}`, seq)),
               // The figures drawn from points are settled by the scheduled job.
               db.run(sql`
@@ -244,6 +248,7 @@ export const archive = new Hono<App>()
           .select({
             imported: sql<number>`${past}`,
             lastSeq: taskAttempt.lastSeq,
+            userId: trainingTask.userId,
           })
           .from(trainingTask)
           .leftJoin(
@@ -259,6 +264,10 @@ export const archive = new Hono<App>()
           "not-imported",
           `Task ${taskId} was not imported with an attempt ${attempt}; a run under way reports by heartbeat.`,
         );
+      if ((task.lastSeq ?? 0) < seq && append) {
+        const full = await explainRoom(db, config, task.userId, more);
+        if (full) throw full;
+      }
       return c.json({ attempt, last_seq: task.lastSeq ?? 0 });
     },
   );

@@ -3,8 +3,11 @@ import { errors, jwtVerify, SignJWT } from "jose";
 import * as z from "zod";
 import { type Actor, audit, ifChanged } from "../audit/audit.ts";
 import type { Db } from "../db/client.ts";
+import { insertIf } from "../db/insert.ts";
 import { apiKey, now, session, user } from "../db/schema.ts";
+import type { Config } from "../env.ts";
 import { ApiError } from "../http/problem.ts";
+import { noRoom, roomToMake } from "../use/bounds.ts";
 import { effectiveScopes, type KeyScope, type Role } from "./scopes.ts";
 
 const issuer = "lora-ledger";
@@ -221,27 +224,34 @@ async function noteUse(db: Db, keyId: number) {
   }
 }
 
-/** Stores a new key and signs it: the only time that it is seen. Days null: it does not expire. */
+/**
+ * Stores a new key and signs it: the only time that it is seen. Days null: it does not expire. With
+ * `bounds` only within what its user may have: throws ApiError 403.
+ */
 export async function makeKey(
   db: Db,
   secrets: Secrets,
   actor: Actor,
   input: { userId: number; name: string; scopes: readonly string[]; days: number | null },
+  bounds?: Config,
 ) {
   const jti = crypto.randomUUID();
   const expiresAt = input.days === null ? null : new Date(Date.now() + input.days * 86_400_000);
-  const [[row]] = await db.batch([
-    db
-      .insert(apiKey)
-      .values({
-        jti,
-        userId: input.userId,
-        name: input.name,
-        scopes: [...input.scopes],
-        days: input.days,
-        expiresAt: expiresAt?.toISOString() ?? null,
-      })
-      .returning(),
+  const [, , [row]] = await db.batch([
+    db.run(
+      insertIf(
+        apiKey,
+        {
+          jti,
+          userId: input.userId,
+          name: input.name,
+          scopes: [...input.scopes],
+          days: input.days,
+          expiresAt: expiresAt?.toISOString() ?? null,
+        },
+        bounds ? roomToMake(bounds, input.userId, "keys") : sql`true`,
+      ),
+    ),
     audit(
       db,
       actor,
@@ -249,7 +259,9 @@ export async function makeKey(
       sql`select id from api_key where jti = ${jti} and changes() = 1`,
       { user_id: input.userId, name: input.name, scopes: [...input.scopes], days: input.days },
     ),
+    db.select().from(apiKey).where(eq(apiKey.jti, jti)),
   ]);
+  if (!row && bounds) throw await noRoom(db, bounds, input.userId, "keys");
   if (!row) throw new Error("the key's row did not come back");
   return {
     row,

@@ -251,7 +251,7 @@ export const keys = new Hono<App>()
       tag: "Keys",
       answer: { schema: withKey, description: "The key, shown this once." },
       errors: {
-        403: "A key never gives more than the key and user that made it.",
+        403: "A key never gives more than the key and user that made it; or `over-limit`: the user has as many keys as there may be.",
         404: "No such user.",
       },
     }),
@@ -286,12 +286,13 @@ export const keys = new Hono<App>()
           "not-allowed",
           `A key with ${beyond.join(", ")} is more than this key and its user may do.`,
         );
-      const made = await makeKey(db, config, auth, {
-        userId: owner.id,
-        name: body.name,
-        scopes: wanted,
-        days: body.days,
-      });
+      const made = await makeKey(
+        db,
+        config,
+        auth,
+        { userId: owner.id, name: body.name, scopes: wanted, days: body.days },
+        config,
+      );
       return c.json({ ...keyWire(made.row), key: made.key });
     },
   )

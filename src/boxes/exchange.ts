@@ -8,6 +8,7 @@ import { apiKey, box, boxEnrolment, now } from "../db/schema.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { ApiError } from "../http/problem.ts";
 import { describe, limitBody, validate } from "../http/validate.ts";
+import { explainRoom, roomToMake } from "../use/bounds.ts";
 
 /** Where a box that has no key yet gets one. */
 export const exchange = new Hono<App>().post(
@@ -27,6 +28,7 @@ export const exchange = new Hono<App>().post(
       }),
       description: "The key of the new box.",
     },
+    errors: { 403: "`over-limit`: its user has as many keys as there may be." },
   }),
   limitBody(10_000),
   validate(
@@ -55,7 +57,8 @@ export const exchange = new Hono<App>().post(
         .set({ usedAt: now })
         .where(
           sql`token_hash = ${tokenHash} and used_at is null and expires_at > ${now}
-            and exists (select 1 from user u where u.id = user_id and u.active)`,
+            and exists (select 1 from user u where u.id = user_id and u.active)
+            and ${roomToMake(config, sql`box_enrolment.user_id`, "keys")}`,
         ),
       db.run(sql`
         insert into api_key (jti, user_id, name, scopes, days, expires_at)
@@ -82,6 +85,14 @@ export const exchange = new Hono<App>().post(
         .innerJoin(apiKey, eq(apiKey.id, box.keyId))
         .where(eq(apiKey.jti, jti)),
     ]);
+    if (!made) {
+      const [open] = await db
+        .select({ userId: boxEnrolment.userId })
+        .from(boxEnrolment)
+        .where(sql`token_hash = ${tokenHash} and used_at is null and expires_at > ${now}`);
+      const full = open && (await explainRoom(db, config, open.userId, { keys: 1 }));
+      if (full) throw full;
+    }
     const { expiresAt, userId, ...rest } = await limitFailures(c, async () => {
       if (made) return made;
       throw new ApiError(

@@ -4,6 +4,7 @@ import * as z from "zod";
 import { audit, ifChanged } from "../audit/audit.ts";
 import { forgetKeys } from "../auth/keys.ts";
 import { type App, allow } from "../auth/middleware.ts";
+import { insertIf } from "../db/insert.ts";
 import { apiKey, box, boxEnrolment, now, statuses } from "../db/schema.ts";
 import { hex, sha256Hex } from "../http/hash.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
@@ -11,6 +12,7 @@ import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
+import { noRoom, roomToMake } from "../use/bounds.ts";
 import { lastSeen } from "./seen.ts";
 
 const name = z.string().trim().min(1).max(100);
@@ -117,7 +119,7 @@ export const boxes = new Hono<App>()
         description: "The token, for POST /api/boxes/exchange.",
       },
       errors: {
-        403: "A box reports runs and uploads files, so its maker must be able to do both.",
+        403: "A box reports runs and uploads files, so its maker must be able to do both; or `over-limit`: too many tokens are open.",
       },
     }),
     allow("tasks:write"),
@@ -138,7 +140,7 @@ export const boxes = new Hono<App>()
     ),
     async (c) => {
       const body = c.req.valid("json");
-      const { db, auth } = c.var;
+      const { db, auth, config } = c.var;
       if (!auth.scopes.has("weights:write"))
         throw new ApiError(
           403,
@@ -148,19 +150,23 @@ export const boxes = new Hono<App>()
       const token = newToken();
       const shared = body.shared ?? auth.role === "admin";
       const { days, minutes } = body;
-      const [[made]] = await db.batch([
-        db
-          .insert(boxEnrolment)
-          .values({
-            tokenHash: await sha256Hex(token),
-            userId: auth.userId,
-            name: body.name ?? null,
-            shared,
-            hourlyPrice: body.hourly_price ?? null,
-            days,
-            expiresAt: sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${minutes / 1440})`,
-          })
-          .returning({ expiresAt: boxEnrolment.expiresAt }),
+      const tokenHash = await sha256Hex(token);
+      const [, , , [made]] = await db.batch([
+        db.run(
+          insertIf(
+            boxEnrolment,
+            {
+              tokenHash,
+              userId: auth.userId,
+              name: body.name ?? null,
+              shared,
+              hourlyPrice: body.hourly_price ?? null,
+              days,
+              expiresAt: sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${minutes / 1440})`,
+            },
+            roomToMake(config, auth.userId, "enrolments"),
+          ),
+        ),
         audit(db, auth, "box.enrol", sql`select null as id where changes() = 1`, {
           name: body.name ?? null,
           shared,
@@ -169,8 +175,12 @@ export const boxes = new Hono<App>()
         db
           .delete(boxEnrolment)
           .where(lt(boxEnrolment.expiresAt, sql`strftime('%Y-%m-%dT%H:%M:%fZ','now','-1 day')`)),
+        db
+          .select({ expiresAt: boxEnrolment.expiresAt })
+          .from(boxEnrolment)
+          .where(eq(boxEnrolment.tokenHash, tokenHash)),
       ]);
-      if (!made) throw new Error("the token's row did not come back");
+      if (!made) throw await noRoom(db, config, auth.userId, "enrolments");
       return c.json({ token, expires_at: made.expiresAt, shared, days });
     },
   )

@@ -4,6 +4,8 @@ import { failureReasons, type JsonValue, modelTypes, precisions, statuses } from
 const text = (max: number) => z.string().max(max);
 const count = z.int().max(2 ** 53 - 1);
 const jsonValue: z.ZodType<JsonValue> = z.json();
+/** About a box; a list of a thousand packages is some 40 kB. */
+const MOST_ABOUT_BOX = 200_000;
 
 /** Columns of `training_task` that a client may write, by their names on the wire. */
 export const writableFields = {
@@ -37,7 +39,10 @@ export const writableFields = {
   save_every_n_epochs: count.min(0),
   caption_tag_delim: text(50),
   gpu_info: text(500),
-  node_info: jsonValue,
+  node_info: jsonValue.refine(
+    (info) => JSON.stringify(info).length <= MOST_ABOUT_BOX,
+    `must stay below ${MOST_ABOUT_BOX / 1000} kB`,
+  ),
   cuda_version: text(100),
   git_commit: text(200),
   hourly_price: z.number().min(0).describe("Price of the box, per hour."),

@@ -6,6 +6,7 @@ import { endEvents, prepareWatch } from "../alerts/runs.ts";
 import { audit, ifChanged } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
 import { type App, allow, reportable, reportedOnce, writable } from "../auth/middleware.ts";
+import { batchOf } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { failureReasons, now, statuses, taskAttempt, trainingTask } from "../db/schema.ts";
 import { idParam } from "../http/params.ts";
@@ -16,6 +17,7 @@ import { appendPoints, attemptAssignments, prepareAppend } from "../logs/append.
 import { logEntry, toSegment } from "../logs/points.ts";
 import { readForSettling, settle } from "../logs/settle.ts";
 import { redactJson, redactText } from "../secrets/redact.ts";
+import { explainRoom, nearLimit, overLimit, roomFor } from "../use/bounds.ts";
 import { goesBack, lastSignOfLife, nextAttempt, totals } from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
 import { taskColumns } from "./queries.ts";
@@ -144,6 +146,8 @@ export const cancelling = {
 };
 
 export const MAX_METRICS = 500;
+/** Attempts of one task: an archive names no more either. */
+const MOST_ATTEMPTS = 1000;
 const tailKept = (tail: string) => redactText(tail, "tail").text.slice(-16_384);
 
 export const lifecycle = new Hono<App>()
@@ -159,7 +163,11 @@ export const lifecycle = new Hono<App>()
         description: "The attempt's number.",
         example: { attempt: 2, heartbeat_interval_sec: 30 },
       },
-      errors: { 404: "No such task that is yours.", 409: "The task has ended in success." },
+      errors: {
+        403: "`over-limit`: the bounds of the run's user leave no room.",
+        404: "No such task that is yours.",
+        409: "The task has ended in success, or has made the most attempts there may be.",
+      },
     }),
     allow("tasks:write", { box: true }),
     validate("param", idParam),
@@ -171,6 +179,14 @@ export const lifecycle = new Hono<App>()
       const openedWith = c.req.header("Idempotency-Key")?.slice(0, 200) ?? null;
       const nodeInfo = body.node_info ? redactJson(body.node_info, "node_info").value : null;
       const again = sql`exists (select 1 from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${trainingTask.attempt} and a.opened_with = ${openedWith})`;
+      const more = { database_bytes: nodeInfo === null ? 0 : JSON.stringify(nodeInfo).length };
+      const fits = and(
+        meant(taskId, auth, undefined),
+        sql`status <> 'success'`,
+        sql`not ${again}`,
+        sql`attempt < ${MOST_ATTEMPTS}`,
+        roomFor(config, sql`training_task.user_id`, more),
+      );
       const [, [opened], , , [task]] = await db.batch([
         // What the attempt before has used is counted up to its last sign of life.
         db
@@ -181,7 +197,7 @@ export const lifecycle = new Hono<App>()
             ...lastSignOfLife,
           })
           .where(
-            sql`task_id = ${taskId} and attempt = (select attempt from training_task where ${meant(taskId, auth, undefined)} and status <> 'success' and not ${again})`,
+            sql`task_id = ${taskId} and attempt = (select attempt from training_task where ${fits})`,
           ),
         db
           .update(trainingTask)
@@ -203,23 +219,34 @@ export const lifecycle = new Hono<App>()
             nodeInfo: sql`coalesce(${nodeInfo === null ? null : JSON.stringify(nodeInfo)}, node_info)`,
             ...totals,
           })
-          .where(and(meant(taskId, auth, undefined), sql`status <> 'success'`, sql`not ${again}`))
+          .where(fits)
           .returning({ attempt: trainingTask.attempt }),
         db.run(sql`
-          insert into task_attempt (task_id, attempt, key_id, heartbeat_at, from_step, gpu_info, cuda_version, hourly_price, node_info, opened_with)
-          select id, attempt, ${auth.keyId}, ${now}, ${body.from_step ?? null}, gpu_info, cuda_version, hourly_price, node_info, ${openedWith}
+          insert into task_attempt (task_id, user_id, attempt, key_id, heartbeat_at, from_step, gpu_info, cuda_version, hourly_price, node_info, opened_with)
+          select id, user_id, attempt, ${auth.keyId}, ${now}, ${body.from_step ?? null}, gpu_info, cuda_version, hourly_price, node_info, ${openedWith}
           from training_task where id = ${taskId} and changes() = 1`),
         audit(db, auth, "task.attempt", ifChanged(taskId)),
         db
           .select({
             attempt: trainingTask.attempt,
             status: trainingTask.status,
+            userId: trainingTask.userId,
             again: sql<number>`${again}`,
           })
           .from(trainingTask)
           .where(meant(taskId, auth, undefined)),
       ]);
       if (!task) throw notFound(`task ${taskId} of yours`);
+      if (!opened && !task.again && task.status !== "success") {
+        const full = await explainRoom(db, config, task.userId, more);
+        if (full) throw full;
+        throw new ApiError(
+          409,
+          "too-many-attempts",
+          `Task ${taskId} has made ${task.attempt} attempts, the most there may be. Register a new run with parent_task_id ${taskId} to go on from it.`,
+          { extra: { current_attempt: task.attempt } },
+        );
+      }
       if (!opened && !task.again)
         throw new ApiError(
           409,
@@ -246,6 +273,10 @@ export const lifecycle = new Hono<App>()
           attempt: z.int(),
           cancel_requested: z.boolean(),
           heartbeat_interval_sec: z.number(),
+          warnings: z
+            .array(z.object({ code: z.string(), message: z.string() }))
+            .optional()
+            .describe("`near-limit`: the bytes of the run's user come near their bound."),
         }),
         description: "How the task stands, and when to report next.",
         example: {
@@ -258,7 +289,7 @@ export const lifecycle = new Hono<App>()
       errors: {
         404: "No such task that is yours.",
         409: "`superseded`: a later attempt has taken over.",
-        413: "Over 1 MB.",
+        413: "Over 1 MB; or `over-limit`: its points are beyond what the run's user may store. The run counts as alive, and the points can be sent again once there is room.",
         422: "Something in it is not valid; nothing was stored.",
       },
     }),
@@ -287,19 +318,17 @@ export const lifecycle = new Hono<App>()
           ? sql`case when ${watch.newest} then ${progress} else progress end`
           : undefined,
       };
-      const answer = {
-        status: trainingTask.status,
-        attempt: sql<number>`${current}`,
-        cancelRequested: trainingTask.cancelRequested,
-      };
       const mine = meant(taskId, auth, body.attempt);
+      const room = append
+        ? roomFor(config, sql`training_task.user_id`, { database_bytes: append.size })
+        : sql`true`;
       const attempt =
         body.attempt ?? sql`(select max(attempt, 1) from training_task where id = ${taskId})`;
       const accepted = sql`(${body.seq} > last_seq or exists (select 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1))`;
-      const [told, [begun], [beaten]] = await db.batch([
-        watch.event(db, mine),
+      const { told, taken, read } = await batchOf(db, {
+        told: watch.event(db, mine),
         // Only a change of state touches the index on it; the statement behind is for all other calls.
-        db
+        begun: db
           .update(trainingTask)
           .set({
             ...seen,
@@ -311,9 +340,8 @@ export const lifecycle = new Hono<App>()
             errorMessage: null,
             updatedAt: now,
           })
-          .where(and(mine, sql`status <> 'running'`, alive))
-          .returning(answer),
-        db
+          .where(and(mine, sql`status <> 'running'`, alive)),
+        beaten: db
           .update(trainingTask)
           .set({
             ...seen,
@@ -323,19 +351,18 @@ export const lifecycle = new Hono<App>()
               ? sql`case when status = 'running' then settle_at else ${now} end`
               : undefined,
           })
-          .where(and(mine, sql`changes() = 0`))
-          .returning(answer),
+          .where(and(mine, sql`changes() = 0`)),
         // A task that was imported, or cancelled while it waited, counts no attempt: this is its first.
-        db.run(sql`
-          insert into task_attempt (task_id, attempt, status, started_at, finished_at,
+        taken: db.run(sql`
+          insert into task_attempt (task_id, user_id, attempt, status, started_at, finished_at,
             key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info,
             last_seq, gaps, received, open_chunk, open_count, open_size, points, bytes, first_step, last_step, summary, tail)
-          select id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at,
+          select id, user_id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at,
             ${auth.keyId}, ${now}, gpu_info, cuda_version, hourly_price, node_info,
             ${body.seq}, ${body.seq > 1 ? JSON.stringify([[1, body.seq - 1]]) : "[]"}, 1,
             ${append ? 1 : 0}, ${append?.count ?? 0}, ${append?.size ?? 0}, ${append?.count ?? 0}, ${append?.size ?? 0},
             ${append?.firstStep ?? null}, ${append?.lastStep ?? null}, ${append?.summaryJson ?? "{}"}, ${tail}
-          from training_task where ${mine}
+          from training_task where ${mine} and ${room}
           on conflict (task_id, attempt) do update set
             heartbeat_at = excluded.heartbeat_at,
             status = case when status = 'failed' and failure_reason = 'lost' then 'running' else status end,
@@ -357,18 +384,56 @@ export const lifecycle = new Hono<App>()
             last_seq = max(last_seq, ${body.seq})
             ${append ? attemptAssignments(append) : sql``}
           where ${accepted}`),
-        ...(append ? [db.run(appendPoints(append, taskId, sql`${attempt}`, body.seq))] : []),
-      ]);
-      if (told.length) tellLater(c);
-      const task = begun ?? beaten;
+        ...(append && { added: db.run(appendPoints(append, taskId, sql`${attempt}`, body.seq)) }),
+        // What RETURNING gives is read once more from a table of its own.
+        read: db
+          .select({
+            status: trainingTask.status,
+            attempt: sql<number>`${current}`,
+            cancelRequested: trainingTask.cancelRequested,
+            bytes: append
+              ? sql<
+                  number | null
+                >`(select bytes from user_use where user_use.user_id = ${trainingTask.userId})`
+              : sql<null>`null`,
+          })
+          .from(trainingTask)
+          .where(mine),
+      });
+      if (told.rowsAffected) tellLater(c);
+      const [task] = read;
       if (!task) return explain(db, taskId, auth, body.attempt);
-      return c.json({
+      const answered = {
         status: task.status,
         attempt: task.attempt,
         // One that was cancelled while its box was away is told when it comes back.
         cancel_requested: task.cancelRequested || task.status === "cancelled",
         heartbeat_interval_sec: config.HEARTBEAT_INTERVAL_SEC,
-      });
+      };
+      const most = config.MAX_DATABASE_BYTES_PER_USER;
+      if (
+        append &&
+        most > 0 &&
+        taken.rowsAffected === 0 &&
+        (task.bytes ?? 0) + append.size > most
+      ) {
+        // Its points wait for room, its `seq` stays missing, and the attempt lives on.
+        await db.run(sql`
+          insert into task_attempt (task_id, user_id, attempt, status, started_at, finished_at, key_id, heartbeat_at,
+            gpu_info, cuda_version, hourly_price, node_info, tail)
+          select id, user_id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at, ${auth.keyId}, ${now},
+            gpu_info, cuda_version, hourly_price, node_info, ${tail}
+          from training_task where ${mine}
+          on conflict (task_id, attempt) do update set
+            heartbeat_at = excluded.heartbeat_at, tail = coalesce(excluded.tail, tail)`);
+        const { status: current_status, ...more } = answered;
+        throw overLimit("database_bytes", task.bytes ?? 0, most, {
+          status: 413,
+          more: { current_status, ...more },
+        });
+      }
+      const near = append && nearLimit(config, "database_bytes", task.bytes);
+      return c.json({ ...answered, ...(near && { warnings: [near] }) });
     },
   )
   .post(
@@ -487,8 +552,8 @@ export const lifecycle = new Hono<App>()
           .returning({ id: trainingTask.id }),
         audit(db, auth, "task.finish", ifChanged(taskId), { attempt, status }),
         db.run(sql`
-          insert into task_attempt (task_id, attempt, key_id, status, heartbeat_at, finished_at, duration_sec, exit_code, failure_reason, error_message, gpu_info, cuda_version, hourly_price, node_info)
-          select id, attempt, ${auth.keyId}, ${status}, ${now}, ${now}, 0, ${body.exit_code ?? null}, ${reason}, ${errorMessage}, gpu_info, cuda_version, hourly_price, node_info
+          insert into task_attempt (task_id, user_id, attempt, key_id, status, heartbeat_at, finished_at, duration_sec, exit_code, failure_reason, error_message, gpu_info, cuda_version, hourly_price, node_info)
+          select id, user_id, attempt, ${auth.keyId}, ${status}, ${now}, ${now}, 0, ${body.exit_code ?? null}, ${reason}, ${errorMessage}, gpu_info, cuda_version, hourly_price, node_info
           from training_task where id = ${taskId} and changes() = 1
           on conflict (task_id, attempt) do update set
             status = excluded.status, finished_at = excluded.finished_at, exit_code = excluded.exit_code,

@@ -15,6 +15,7 @@ const {
   attemptLimit,
   queueWaiting,
   queueDueAt,
+  recordBytes,
   ...columns
 } = getTableColumns(trainingTask);
 
