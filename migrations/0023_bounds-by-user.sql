@@ -14,7 +14,7 @@ CREATE TABLE `audit_export` (
 CREATE UNIQUE INDEX `audit_export_lastId_unique` ON `audit_export` (`last_id`);--> statement-breakpoint
 CREATE TABLE `purge_place` (
 	`id` integer PRIMARY KEY NOT NULL,
-	`task_id` integer NOT NULL
+	`place` integer NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE `user_use` (

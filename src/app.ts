@@ -3,7 +3,7 @@ import { HTTPException } from "hono/http-exception";
 import { deliveries, events } from "./alerts/log.ts";
 import { webhooks } from "./alerts/routes.ts";
 import { archive } from "./archive/routes.ts";
-import { auditLog } from "./audit/routes.ts";
+import { auditExports, auditLog } from "./audit/routes.ts";
 import { type App, requireKey } from "./auth/middleware.ts";
 import { keys, me, users } from "./auth/routes.ts";
 import { signIn } from "./auth/sign-in.ts";
@@ -81,6 +81,7 @@ export const app = new Hono<App>()
   .route("/api/tasks", taskExport)
   .route("/api/tasks", compare)
   .route("/api/audit", auditLog)
+  .route("/api/audit/exports", auditExports)
   .route("/api/stats", stats)
   .route("/api/leaderboard", leaderboard)
   .route("/api/tasks", tasks)

@@ -1,11 +1,13 @@
 import { tellIdleBoxes } from "./alerts/boxes.ts";
 import { retryDeliveries, tellWebhooks } from "./alerts/outbox.ts";
+import { exportAudit } from "./audit/export.ts";
 import { openDb } from "./db/client.ts";
 import { type Bindings, readConfig } from "./env.ts";
 import { settleLogs } from "./logs/settle.ts";
 import { advanceQueue } from "./queue/advance.ts";
 import { sweepLost } from "./queue/lost.ts";
 import { applyKeepRules } from "./storage/rules.ts";
+import { purgeOld } from "./trash/old.ts";
 import { emptyTrash } from "./trash/purge.ts";
 import { sweepUploads } from "./weights/sweep.ts";
 
@@ -23,6 +25,8 @@ export async function runSchedule(env: Bindings): Promise<void> {
     applyKeepRules: () => applyKeepRules(db),
     emptyTrash: () => emptyTrash(db, env, config),
     sweepUploads: () => sweepUploads(db, env, config),
+    purgeOld: () => purgeOld(db, config),
+    exportAudit: () => exportAudit(db, env, config),
   };
   for (const [name, job] of Object.entries(jobs)) {
     try {

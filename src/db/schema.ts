@@ -971,7 +971,7 @@ export const auditExport = sqliteTable("audit_export", {
 /** How far the look for old Idempotency-Keys is: one row. */
 export const purgePlace = sqliteTable("purge_place", {
   id: integer().primaryKey(),
-  taskId: integer().notNull(),
+  place: integer().notNull(),
 });
 
 /** What may be told to people outside. */

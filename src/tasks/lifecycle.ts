@@ -394,7 +394,7 @@ export const lifecycle = new Hono<App>()
             bytes: append
               ? sql<
                   number | null
-                >`(select bytes from user_use where user_use.user_id = ${trainingTask.userId})`
+                >`(select bytes from user_use where user_use.user_id = training_task.user_id)`
               : sql<null>`null`,
           })
           .from(trainingTask)

@@ -320,12 +320,12 @@ export const tasks = new Hono<App>()
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth))),
       );
       if (!current) throw notFound(`task ${taskId} of yours`);
-      if (!changed && (version === null || version === current.version) && !current.parentKnown)
-        throw notValid([{ path: "parent_task_id", message: "must be another task, not deleted" }]);
       if (!changed && (version === null || version === current.version)) {
         const full = await explainRoom(db, config, current.userId, more);
         if (full) throw full;
       }
+      if (!changed && (version === null || version === current.version) && !current.parentKnown)
+        throw notValid([{ path: "parent_task_id", message: "must be another task, not deleted" }]);
       if (!changed) throw changedMeanwhile(current.version);
       c.header("ETag", `"${changed.version}"`);
       return c.json(toWire(changed));
