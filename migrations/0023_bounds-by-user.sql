@@ -27,6 +27,20 @@ CREATE TABLE `user_use` (
 	`upload_bytes` integer DEFAULT 0 NOT NULL
 );
 --> statement-breakpoint
+PRAGMA foreign_keys=OFF;--> statement-breakpoint
+CREATE TABLE `__new_task_dataset` (
+	`task_id` integer NOT NULL,
+	`dataset_id` integer NOT NULL,
+	`name` text NOT NULL,
+	`source_path` text,
+	`repeats` integer,
+	PRIMARY KEY(`task_id`, `dataset_id`, `name`)
+);
+--> statement-breakpoint
+INSERT INTO `__new_task_dataset`("task_id", "dataset_id", "name", "source_path", "repeats") SELECT "task_id", "dataset_id", "name", "source_path", "repeats" FROM `task_dataset`;--> statement-breakpoint
+DROP TABLE `task_dataset`;--> statement-breakpoint
+ALTER TABLE `__new_task_dataset` RENAME TO `task_dataset`;--> statement-breakpoint
+PRAGMA foreign_keys=ON;--> statement-breakpoint
 ALTER TABLE `dataset` ADD `links` integer DEFAULT 0 NOT NULL;--> statement-breakpoint
 CREATE INDEX `dataset_unused` ON `dataset` (`created_at`) WHERE links <= 0;--> statement-breakpoint
 ALTER TABLE `delivery` ADD `bundle_id` integer;--> statement-breakpoint

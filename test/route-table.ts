@@ -167,15 +167,12 @@ export function rowsOf(ledger: Where, owner: Owner) {
         .returning({ id: savedView.id });
       return first(made).id;
     },
-    /** A file of audit entries that have left the database, if there are entries to leave. */
+    /** A file of the oldest audit entry that is in none yet; the entry stays. */
     async auditFile() {
       const objectKey = unique("audit/2026/");
       await ledger.bindings.BUCKET.put(objectKey, "gz");
       const times = { firstAt: "2026-01-01T00:00:00.000Z", lastAt: "2026-01-01T00:00:00.000Z" };
-      await db.run(
-        sql`insert into audit_entry (action, subject) values ('task.purge', 'task'), ('task.purge', 'task')`,
-      );
-      const firstId = sql<number>`(select max(id) - 1 from audit_entry)`;
+      const firstId = sql<number>`(select coalesce(max(last_id), 0) + 1 from audit_export)`;
       const made = await db
         .insert(auditExport)
         .values({ ...times, firstId, lastId: firstId, entries: 1, objectKey, size: 2, sha256: "x" })

@@ -48,6 +48,10 @@ const eventAnswer = z
           delivered_at: z.string().nullable(),
           status: z.int().nullable(),
           error: z.string().nullable(),
+          bundle_id: z
+            .int()
+            .nullable()
+            .describe("The delivery whose message tells this one too; null: it comes alone."),
         }),
       )
       .describe(
@@ -155,6 +159,7 @@ export const events = new Hono<App>().get(
           deliveredAt: delivery.deliveredAt,
           status: delivery.status,
           error: delivery.error,
+          bundleId: delivery.bundleId,
         })
         .from(
           sql`(select ${event.id} as id from event where ${where ?? sql`true`} order by id desc limit ${limit}) shown`,

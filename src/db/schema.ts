@@ -423,9 +423,8 @@ export const taskDataset = sqliteTable(
   "task_dataset",
   {
     taskId: integer().notNull(),
-    datasetId: integer()
-      .notNull()
-      .references(() => dataset.id),
+    /** No foreign key: purging a dataset would look for it in all of these. It has their number. */
+    datasetId: integer().notNull(),
     name: text().notNull(),
     sourcePath: text(),
     repeats: integer(),
