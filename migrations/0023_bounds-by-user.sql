@@ -35,7 +35,7 @@ CREATE TABLE `__new_task_dataset` (
 	`source_path` text,
 	`repeats` integer,
 	PRIMARY KEY(`task_id`, `dataset_id`, `name`)
-);
+) WITHOUT ROWID;
 --> statement-breakpoint
 INSERT INTO `__new_task_dataset`("task_id", "dataset_id", "name", "source_path", "repeats") SELECT "task_id", "dataset_id", "name", "source_path", "repeats" FROM `task_dataset`;--> statement-breakpoint
 DROP TABLE `task_dataset`;--> statement-breakpoint

@@ -418,14 +418,17 @@ export const lifecycle = new Hono<App>()
         (task.bytes ?? 0) + append.size > most
       ) {
         // Its points wait for room, its `seq` stays missing, and the attempt lives on.
-        await db.run(sql`
+        const [known] = await db.all<{ there: number }>(sql`
           insert into task_attempt (task_id, user_id, attempt, status, started_at, finished_at, key_id, heartbeat_at,
             gpu_info, cuda_version, hourly_price, node_info, tail)
           select id, user_id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at, ${auth.keyId}, ${now},
             gpu_info, cuda_version, hourly_price, node_info, ${tail}
           from training_task where ${mine}
           on conflict (task_id, attempt) do update set
-            heartbeat_at = excluded.heartbeat_at, tail = coalesce(excluded.tail, tail)`);
+            heartbeat_at = excluded.heartbeat_at, tail = coalesce(excluded.tail, tail)
+          returning not ${accepted} as there`);
+        // One that was taken before and is repeated has its place.
+        if (known?.there) return c.json(answered);
         const { status: current_status, ...more } = answered;
         throw overLimit("database_bytes", task.bytes ?? 0, most, {
           status: 413,

@@ -211,6 +211,7 @@ describe("bytes in the database", () => {
     expect(attempt?.last_seq).toBe(seq - 1);
     const task = await ledger.call(`/api/tasks/${id}`, { key: who.key });
     expect(task).toMatchObject({ status: "running", progress: { step: seq } });
+    expect((await beat(seq - 1)).status).toBe(200);
     // Heartbeats without points go on, and so does the end, which names what is missing.
     await ledger.call(`/api/tasks/${id}/heartbeat`, {
       key: who.key,
