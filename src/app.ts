@@ -3,7 +3,7 @@ import { HTTPException } from "hono/http-exception";
 import { deliveries, events } from "./alerts/log.ts";
 import { webhooks } from "./alerts/routes.ts";
 import { archive } from "./archive/routes.ts";
-import { auditLog } from "./audit/routes.ts";
+import { auditExports, auditLog } from "./audit/routes.ts";
 import { type App, requireKey } from "./auth/middleware.ts";
 import { keys, me, users } from "./auth/routes.ts";
 import { signIn } from "./auth/sign-in.ts";
@@ -42,6 +42,7 @@ import { table } from "./table/routes.ts";
 import { bulk } from "./tasks/bulk.ts";
 import { lifecycle } from "./tasks/lifecycle.ts";
 import { tasks } from "./tasks/routes.ts";
+import { myUse, usersUse } from "./use/routes.ts";
 import { views } from "./views/routes.ts";
 import { taskWeights, weights } from "./weights/routes.ts";
 import { signed } from "./weights/signed.ts";
@@ -73,12 +74,15 @@ export const app = new Hono<App>()
   .route("/api/boxes/exchange", exchange)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)
+  .route("/api/users/use", usersUse)
   .route("/api/me", me)
+  .route("/api/me/use", myUse)
   .route("/api/keys", keys)
   // Before the tasks, whose ids it would otherwise be taken for.
   .route("/api/tasks", taskExport)
   .route("/api/tasks", compare)
   .route("/api/audit", auditLog)
+  .route("/api/audit/exports", auditExports)
   .route("/api/stats", stats)
   .route("/api/leaderboard", leaderboard)
   .route("/api/tasks", tasks)

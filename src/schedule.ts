@@ -1,5 +1,6 @@
 import { tellIdleBoxes } from "./alerts/boxes.ts";
 import { retryDeliveries, tellWebhooks } from "./alerts/outbox.ts";
+import { exportAudit } from "./audit/export.ts";
 import { openDb } from "./db/client.ts";
 import { type Bindings, readConfig } from "./env.ts";
 import { type JobFaults, readFaults } from "./faults.ts";
@@ -7,6 +8,7 @@ import { settleLogs } from "./logs/settle.ts";
 import { advanceQueue } from "./queue/advance.ts";
 import { sweepLost } from "./queue/lost.ts";
 import { applyKeepRules } from "./storage/rules.ts";
+import { purgeOld } from "./trash/old.ts";
 import { emptyTrash } from "./trash/purge.ts";
 import { sweepUploads } from "./weights/sweep.ts";
 
@@ -26,6 +28,8 @@ export async function runSchedule(env: Bindings): Promise<void> {
     applyKeepRules: (aside) => applyKeepRules(db, aside),
     emptyTrash: (aside) => emptyTrash(db, env, config, aside),
     sweepUploads: () => sweepUploads(db, env, config),
+    purgeOld: () => purgeOld(db, config),
+    exportAudit: () => exportAudit(db, env, config),
     // Alerts come last: so they tell of what the jobs before them failed at.
     tellWebhooks: () => tellWebhooks({ db, env, config }),
     retryDeliveries: () => retryDeliveries({ db, env, config }),

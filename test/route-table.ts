@@ -5,6 +5,7 @@ import type { Scope } from "../src/auth/scopes.ts";
 import type { Db } from "../src/db/client.ts";
 import {
   apiKey,
+  auditExport,
   box,
   dataset,
   delivery,
@@ -170,6 +171,18 @@ export function rowsOf(ledger: Where, owner: Owner) {
         .insert(savedView)
         .values({ userId: owner.userId, name: unique("view "), query: "status=failed", shared })
         .returning({ id: savedView.id });
+      return first(made).id;
+    },
+    /** A file of the oldest audit entry that is in none yet; the entry stays. */
+    async auditFile() {
+      const objectKey = unique("audit/2026/");
+      await ledger.bindings.BUCKET.put(objectKey, "gz");
+      const times = { firstAt: "2026-01-01T00:00:00.000Z", lastAt: "2026-01-01T00:00:00.000Z" };
+      const firstId = sql<number>`(select coalesce(max(last_id), 0) + 1 from audit_export)`;
+      const made = await db
+        .insert(auditExport)
+        .values({ ...times, firstId, lastId: firstId, entries: 1, objectKey, size: 2, sha256: "x" })
+        .returning({ id: auditExport.id });
       return first(made).id;
     },
     noViews: () => db.delete(savedView).where(sql`user_id = ${owner.userId}`),
@@ -338,6 +351,8 @@ export const routeTable: Record<string, RouteRights> = {
     audit: "user.update",
   },
   "GET /api/me": { scope: null, reach: "none", ask: () => ({ path: "/api/me" }) },
+  "GET /api/me/use": { scope: null, reach: "none", ask: () => ({ path: "/api/me/use" }) },
+  "GET /api/users/use": { scope: "admin", reach: "none", ask: () => ({ path: "/api/users/use" }) },
   "POST /api/keys": {
     scope: "keys:write",
     reach: "none",
@@ -363,6 +378,16 @@ export const routeTable: Record<string, RouteRights> = {
     audit: "key.revoke",
   },
   "GET /api/audit": { scope: "admin", reach: "none", ask: () => ({ path: "/api/audit" }) },
+  "GET /api/audit/exports": {
+    scope: "admin",
+    reach: "none",
+    ask: () => ({ path: "/api/audit/exports" }),
+  },
+  "GET /api/audit/exports/:id": {
+    scope: "admin",
+    reach: "none",
+    ask: async (rows) => ({ path: `/api/audit/exports/${await rows.auditFile()}` }),
+  },
 
   "POST /api/tasks": {
     scope: "tasks:write",

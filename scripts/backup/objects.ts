@@ -128,7 +128,13 @@ export function s3Bucket(s3: S3Settings): Bucket {
 
 type StoredObject = { key: string; size: number; sha256: string };
 
-/** Does something with every object that weights stand on, a few at a time. */
+/** Tables that name objects, and which of their rows do. */
+const holders = {
+  stored_object: "state = 'complete'",
+  audit_export: "true",
+};
+
+/** Does something with every object that weights stand on or audit files are, a few at a time. */
 async function forEachObject(
   address: DatabaseAddress,
   what: string,
@@ -137,27 +143,37 @@ async function forEachObject(
   const client = createClient(address);
   let bar: Progress | undefined;
   try {
-    const total = await client.execute(
-      "select coalesce(sum(size), 0) as bytes from stored_object where state = 'complete'",
+    const { rows: tables } = await client.execute(
+      "select name from sqlite_master where type = 'table'",
     );
-    bar = progress(what, Number(total.rows[0]?.bytes) / 1e6, "MB of files");
-    for (let last = 0; ; ) {
-      const { rows } = await client.execute({
-        sql: "select id, object_key, size, sha256 from stored_object where state = 'complete' and id > ? order by id limit 500",
-        args: [last],
-      });
-      for (let n = 0; n < rows.length; n += AT_ONCE)
-        await Promise.all(
-          rows.slice(n, n + AT_ONCE).map(async ({ object_key, size, sha256 }) => {
-            const key = String(object_key);
-            if (!/^[\w-]+(\/[\w-]+)*$/.test(key)) throw new Trouble(`${key} is no object's key.`);
-            await work({ key, size: Number(size), sha256: String(sha256) });
-            bar?.add(Number(size) / 1e6);
-          }),
-        );
-      last = Number(rows.at(-1)?.id ?? 0);
-      if (rows.length < 500) break;
+    // A database of before knows no audit files.
+    const there = Object.entries(holders).filter(([name]) => tables.some((t) => t.name === name));
+    let total = 0;
+    for (const [table, where] of there) {
+      const { rows } = await client.execute(
+        `select coalesce(sum(size), 0) as bytes from ${table} where ${where}`,
+      );
+      total += Number(rows[0]?.bytes);
     }
+    bar = progress(what, total / 1e6, "MB of files");
+    for (const [table, where] of there)
+      for (let last = 0; ; ) {
+        const { rows } = await client.execute({
+          sql: `select id, object_key, size, sha256 from ${table} where ${where} and id > ? order by id limit 500`,
+          args: [last],
+        });
+        for (let n = 0; n < rows.length; n += AT_ONCE)
+          await Promise.all(
+            rows.slice(n, n + AT_ONCE).map(async ({ object_key, size, sha256 }) => {
+              const key = String(object_key);
+              if (!/^[\w-]+(\/[\w-]+)*$/.test(key)) throw new Trouble(`${key} is no object's key.`);
+              await work({ key, size: Number(size), sha256: String(sha256) });
+              bar?.add(Number(size) / 1e6);
+            }),
+          );
+        last = Number(rows.at(-1)?.id ?? 0);
+        if (rows.length < 500) break;
+      }
     bar.end();
   } catch (error) {
     bar?.stop();

@@ -13,7 +13,13 @@ export type Told = Pick<
   | "name"
   | "detail"
   | "createdAt"
-> & { kind: EventKind | "test"; userName: string | null };
+> & { kind: EventKind | "test"; userName: string | null; bundle?: Bundle };
+
+/** Events of a webhook that had its fill for the hour, told by one message: how many, and the first. */
+export type Bundle = {
+  kinds: Partial<Record<EventKind, number>>;
+  first: { kind: EventKind; subject: Told["subject"]; subject_id: number; name: string }[];
+};
 
 export type Receiver = Pick<typeof webhook.$inferSelect, "target" | "url" | "secret">;
 
@@ -33,6 +39,21 @@ const titles: Record<Told["kind"], string> = {
   job_failed: "Scheduled job leaves something out",
   test: "Test message",
 };
+
+/** What "38 more …" were, by their kind. */
+const more: Record<EventKind, string> = {
+  failed: "failed",
+  lost: "lost",
+  finished: "finished",
+  loss_diverged: "with a loss that diverged",
+  stalled: "without steps",
+  new_best: "the best of their group",
+  approval_requested: "waiting for approval",
+  released: "released",
+  box_idle: "paid boxes idle",
+  job_failed: "jobs that leave something out",
+};
+const isKind = (word: string): word is EventKind => word in more;
 
 /** The order and names of what a message says of an event's detail; the rest stays with webhooks. */
 const labels: Record<string, string> = {
@@ -86,8 +107,31 @@ const plain = (text: string, most: number) => {
 };
 const oneLine = (text: string, most: number) => plain(text, most).replace(/\s+/g, " ").trim();
 
+const countOf = ({ kinds }: Bundle) => Object.values(kinds).reduce((sum, n) => sum + n, 0);
+
+/** What a bundle's message says: how many of each kind, the first by name, and where the others are. */
+function bundleSummary(bundle: Bundle, publicUrl: string | undefined) {
+  const kinds = Object.entries(bundle.kinds).filter(([kind]) => isKind(kind));
+  const said = kinds.map(
+    ([kind, n], at) => `${n} ${at === 0 ? "more " : ""}${isKind(kind) ? more[kind] : kind}`,
+  );
+  const left = countOf(bundle) - bundle.first.length;
+  return {
+    title: said.join(", "),
+    lines: [
+      "Held back, because this webhook had its fill of messages for the hour:",
+      ...bundle.first.map(
+        ({ kind, name, subject_id }) => `${titles[kind]}: ${oneLine(name, 120)} (#${subject_id})`,
+      ),
+      ...(left > 0 ? [`and ${left} more: the delivery log has them all.`] : []),
+    ],
+    link: publicUrl ? `${publicUrl.replace(/\/+$/, "")}/board/alerts` : null,
+  };
+}
+
 /** What every message says: a title, lines below it, and where to look. All of it is plain text. */
 function summary(told: Told, publicUrl: string | undefined) {
+  if (told.bundle) return bundleSummary(told.bundle, publicUrl);
   const name = oneLine(told.name, 120);
   const number =
     told.attempt > 1 ? `#${told.subjectId}, attempt ${told.attempt}` : `#${told.subjectId}`;
@@ -166,22 +210,30 @@ export async function makeMessage(
   switch (receiver.target) {
     // https://www.standardwebhooks.com: HMAC-SHA256 over id.timestamp.body.
     case "generic": {
+      const { bundle } = told;
       const sent = message({
-        type: told.kind,
-        timestamp: told.createdAt,
-        data: {
-          event_id: told.uid,
-          subject: told.subject,
-          subject_id: told.subjectId,
-          attempt: told.attempt,
-          name: told.name,
-          experiment_group: told.experimentGroup,
-          user_id: told.userId,
-          user: told.userName,
-          detail: told.detail,
-          text,
-          ...(link && { link }),
-        },
+        type: bundle ? "bundle" : told.kind,
+        timestamp: bundle ? now.toISOString() : told.createdAt,
+        data: bundle
+          ? {
+              event_id: told.uid,
+              bundle: { count: countOf(bundle), ...bundle },
+              text,
+              ...(link && { link }),
+            }
+          : {
+              event_id: told.uid,
+              subject: told.subject,
+              subject_id: told.subjectId,
+              attempt: told.attempt,
+              name: told.name,
+              experiment_group: told.experimentGroup,
+              user_id: told.userId,
+              user: told.userName,
+              detail: told.detail,
+              text,
+              ...(link && { link }),
+            },
       });
       if (receiver.secret)
         headers["Webhook-Signature"] =
@@ -199,7 +251,14 @@ export async function makeMessage(
         text: forSlack(title),
         blocks: [
           section("plain_text", content),
-          ...(link ? [section("mrkdwn", `<${forSlack(link)}|Open the run>`)] : []),
+          ...(link
+            ? [
+                section(
+                  "mrkdwn",
+                  `<${forSlack(link)}|${told.bundle ? "Open the log" : "Open the run"}>`,
+                ),
+              ]
+            : []),
         ],
       });
     }
@@ -211,7 +270,7 @@ export async function makeMessage(
             title: forDiscord(title).slice(0, 256),
             description: forDiscord(lines.join("\n")).slice(0, 4096),
             ...(link && { url: link }),
-            timestamp: told.createdAt,
+            timestamp: told.bundle ? now.toISOString() : told.createdAt,
           },
         ],
         allowed_mentions: { parse: [] },

@@ -17,7 +17,9 @@ export function endEvents(
   status: (typeof statuses)[number],
 ) {
   if (status !== "success" && status !== "failed") return [];
-  const ended = sql`id = ${taskId} and attempt = ${attempt} and status = ${status} and deleted_at is null`;
+  // An end that is reported again long after is no news, also once its event was purged.
+  const ended = sql`id = ${taskId} and attempt = ${attempt} and status = ${status} and deleted_at is null
+    and finished_at > strftime('%Y-%m-%dT%H:%M:%fZ','now','-1 day')`;
   const how = sql`json_object('final_loss', final_loss, 'total_duration_sec', total_duration_sec, 'cost', cost,
     'failure_reason', failure_reason, 'exit_code', exit_code, 'error_message', substr(error_message, 1, 2000))`;
   // A run too short for a second heartbeat has nobody else to tell of its lost loss.

@@ -33,6 +33,7 @@ import { type ChunkText, nextChunks, type Place } from "../logs/read.ts";
 import { tooManyMetrics } from "../tasks/lifecycle.ts";
 import { taskColumns } from "../tasks/queries.ts";
 import { attemptColumns } from "../tasks/routes.ts";
+import { explainRoom, roomFor } from "../use/bounds.ts";
 import { handedTo } from "../weights/uploaders.ts";
 
 /** Files that an archive lists; a run with more says so. */
@@ -206,6 +207,7 @@ export const archive = new Hono<App>()
         example: { attempt: 1, last_seq: 12 },
       },
       errors: {
+        403: "`over-limit`: the bounds of the run's user leave no room.",
         404: "No such task that is yours.",
         409: "It was not imported, or has no such attempt.",
         413: "Over 1 MB.",
@@ -235,19 +237,21 @@ export const archive = new Hono<App>()
       const stored = await readStored(db, taskId, sql`${attempt}`);
       const { segment, dropped } = boundMetrics(whole, stored, config.MAX_METRICS);
       const append = prepareAppend(segment, config.MAX_METRICS, stored);
+      const more = { database_bytes: append?.size ?? 0 };
+      const room = roomFor(config, sql`training_task.user_id`, more);
       const [, [task]] = await batchAround(
         db,
         // An import that says nothing of attempts was one.
         db.run(sql`
-          insert into task_attempt (task_id, attempt, key_id, status, started_at, finished_at, duration_sec, gpu_info)
-          select id, ${attempt}, ${auth.keyId}, status, coalesce(started_at, created_at), finished_at, total_duration_sec, gpu_info
+          insert into task_attempt (task_id, user_id, attempt, key_id, status, started_at, finished_at, duration_sec, gpu_info)
+          select id, user_id, ${attempt}, ${auth.keyId}, status, coalesce(started_at, created_at), finished_at, total_duration_sec, gpu_info
           from training_task where ${mine} and ${past} on conflict do nothing`),
         append
           ? [
               db.run(sql`
                 update task_attempt set last_seq = ${seq}, received = received + 1 ${attemptAssignments(append)}
                 where task_id = ${taskId} and attempt = ${attempt} and last_seq < ${seq} and ${append.guard}
-                  and exists (select 1 from training_task where ${mine} and ${past})`),
+                  and exists (select 1 from training_task where ${mine} and ${past} and ${room})`),
               db.run(appendPoints(append, taskId, sql`${attempt}`, seq)),
               // The figures drawn from points are settled by the scheduled job.
               db.run(sql`
@@ -259,6 +263,7 @@ export const archive = new Hono<App>()
           .select({
             imported: sql<number>`${past}`,
             lastSeq: taskAttempt.lastSeq,
+            userId: trainingTask.userId,
           })
           .from(trainingTask)
           .leftJoin(
@@ -275,13 +280,16 @@ export const archive = new Hono<App>()
           `Task ${taskId} was not imported with an attempt ${attempt}; a run under way reports by heartbeat.`,
         );
       const lastSeq = task.lastSeq ?? 0;
-      if (append && lastSeq < seq)
+      if (append && lastSeq < seq) {
+        const full = await explainRoom(db, config, task.userId, more);
+        if (full) throw full;
         throw new ApiError(
           503,
           "busy",
           "Other points of this attempt came at the same time. Send these again.",
           { headers: { "Retry-After": "1" } },
         );
+      }
       return c.json({
         ...{ attempt, last_seq: lastSeq },
         ...(dropped.length && { warnings: [tooManyMetrics(dropped, config.MAX_METRICS)] }),

@@ -4,7 +4,9 @@ import * as z from "zod";
 import { type Actor, audit } from "../audit/audit.ts";
 import type { Db } from "../db/client.ts";
 import { apiKey, now, session, user } from "../db/schema.ts";
+import type { Config } from "../env.ts";
 import { ApiError } from "../http/problem.ts";
+import { explainRoom, roomToMake } from "../use/bounds.ts";
 import { descendants, generation, MOST_GENERATIONS, mayMake, soonerOf, works } from "./makers.ts";
 import { effectiveScopes, type KeyScope, type Role } from "./scopes.ts";
 
@@ -262,7 +264,8 @@ export async function refuseMaker(db: Db, { keyId, role }: Pick<Auth, "keyId" | 
 /**
  * Stores a new key and signs it: the only time that it is seen. Days null: no end of its own. A key
  * that `maker` makes ends with its maker at the latest; `shortened` says that it does so sooner than
- * was asked. Throws ApiError 401, 409 where the maker makes no key at this moment.
+ * was asked. With `bounds` only within what its user may have. Throws ApiError 403, and 401 or 409
+ * where the maker makes no key at this moment.
  */
 export async function makeKey(
   db: Db,
@@ -270,16 +273,18 @@ export async function makeKey(
   actor: Actor,
   input: { userId: number; name: string; scopes: readonly string[]; days: number | null },
   maker: Pick<Auth, "keyId" | "role" | "session"> | null = null,
+  bounds?: Config,
 ) {
   const jti = crypto.randomUUID();
   const { userId, name, scopes, days } = input;
   const wanted = days === null ? null : new Date(Date.now() + days * 86_400_000).toISOString();
   const end = maker ? soonerOf(sql`${wanted}`, sql`m.expires_at`) : sql`${wanted}`;
+  const room = bounds ? roomToMake(bounds, userId, "keys") : sql`true`;
   const [, , [row]] = await db.batch([
     db.run(sql`
       insert into api_key (jti, user_id, parent_id, name, scopes, days, expires_at)
       select ${jti}, ${userId}, ${maker?.keyId ?? null}, ${name}, ${JSON.stringify(scopes)}, ${days}, ${end}
-      ${maker ? sql`from api_key m join user u on u.id = m.user_id where m.id = ${maker.keyId} and ${mayMake(maker)}` : sql``}`),
+      ${maker ? sql`from api_key m join user u on u.id = m.user_id where m.id = ${maker.keyId} and ${mayMake(maker)} and ${room}` : sql`where ${room}`}`),
     audit(
       db,
       actor,
@@ -289,6 +294,8 @@ export async function makeKey(
     ),
     selectKeys(db).where(eq(apiKey.jti, jti)),
   ]);
+  const full = !row && bounds && (await explainRoom(db, bounds, userId, { keys: 1 }));
+  if (full) throw full;
   if (!row && maker) throw await refuseMaker(db, maker);
   if (!row) throw new Error("the key's row did not come back");
   const expiresAt = row.expiresAt === null ? null : new Date(row.expiresAt);

@@ -7,7 +7,7 @@ import { trainingTask } from "../db/schema.ts";
 import type { Bindings, Config } from "../env.ts";
 import { ApiError } from "../http/problem.ts";
 import { type Auth, authenticate } from "./keys.ts";
-import { limitFailures, limitKey } from "./limits.ts";
+import { limitCaller, limitFailures } from "./limits.ts";
 import type { Scope } from "./scopes.ts";
 import { prolong, refuseCrossSite, sessionCookie } from "./session.ts";
 
@@ -47,7 +47,7 @@ async function authenticateRequest(c: Context<App>) {
 /** Asks for a key, or a page's session, on everything behind it. */
 export const requireKey = createMiddleware<App>(async (c, next) => {
   const caller = await limitFailures(c, () => authenticateRequest(c));
-  await limitKey(c, caller.keyId);
+  await limitCaller(c, caller);
   const auth = { ...caller, address: c.var.address };
   c.set("auth", auth);
   await next();

@@ -270,7 +270,7 @@ export const keys = new Hono<App>()
       tag: "Keys",
       answer: { schema: withKey, description: "The key, shown this once." },
       errors: {
-        403: "A key never gives more than the key and user that made it.",
+        403: "A key never gives more than the key and user that made it; or `over-limit`: the user has as many keys as there may be.",
         404: "No such user.",
         409: "The key is the tenth in a line of keys, each made by the one before.",
       },
@@ -303,7 +303,7 @@ export const keys = new Hono<App>()
           `A key with ${beyond.join(", ")} is more than this key and its user may do.`,
         );
       const input = { userId: owner.id, name: body.name, scopes: wanted, days: body.days };
-      const { row, key, shortened } = await makeKey(db, config, auth, input, auth);
+      const { row, key, shortened } = await makeKey(db, config, auth, input, auth, config);
       const warnings = shortened ? [endsWithMaker(row.expiresAt)] : [];
       return c.json({ ...keyWire(row), key, warnings });
     },

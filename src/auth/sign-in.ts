@@ -16,6 +16,9 @@ import {
   sessionCookie,
 } from "./session.ts";
 
+/** Browsers that one key signs in at a time; the oldest is signed out. */
+const MOST_SESSIONS = 50;
+
 /** Signing in and out of the pages: a key is pasted once, and a cookie takes its place. */
 export const signIn = new Hono<App>()
   .post(
@@ -54,7 +57,13 @@ export const signIn = new Hono<App>()
         db.insert(session).values({ id, keyId, endsAt }),
         audit(db, { userId, keyId, address }, "key.sign-in", ifChanged(keyId)),
         // The key's own old sessions go as new ones come, so that they never pile up.
-        db.delete(session).where(and(eq(session.keyId, keyId), sql`ends_at < ${now}`)),
+        db.delete(session).where(
+          and(
+            eq(session.keyId, keyId),
+            sql`(ends_at < ${now} or id not in (
+              select id from session where key_id = ${keyId} order by created_at desc, rowid desc limit ${MOST_SESSIONS}))`,
+          ),
+        ),
       ]);
       await giveCookie(c, { id, userId, scopes: [...auth.scopes], endsAt });
       return c.json({ user_id: userId, name: auth.userName, ends_at: endsAt });

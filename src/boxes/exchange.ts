@@ -9,6 +9,7 @@ import { apiKey, box, boxEnrolment, now, user } from "../db/schema.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { ApiError } from "../http/problem.ts";
 import { describe, limitBody, validate } from "../http/validate.ts";
+import { explainRoom, roomToMake } from "../use/bounds.ts";
 
 /** Where a box that has no key yet gets one. */
 export const exchange = new Hono<App>().post(
@@ -28,7 +29,9 @@ export const exchange = new Hono<App>().post(
       }),
       description: "The key of the new box.",
     },
-    errors: { 403: "Whoever made the token is a viewer now, or not active any more." },
+    errors: {
+      403: "Whoever made the token is a viewer now, or not active any more; or `over-limit`: its user has as many keys as there may be.",
+    },
   }),
   limitBody(10_000),
   validate(
@@ -59,7 +62,8 @@ export const exchange = new Hono<App>().post(
           sql`token_hash = ${tokenHash} and used_at is null and expires_at > ${now}
             and exists (select 1 from user u where u.id = user_id and u.active and u.role <> 'viewer')
             and (key_id is null or exists (
-              select 1 from api_key m join user u on u.id = m.user_id where m.id = key_id and ${works}))`,
+              select 1 from api_key m join user u on u.id = m.user_id where m.id = key_id and ${works}))
+            and ${roomToMake(config, sql`box_enrolment.user_id`, "keys")}`,
         ),
       db.run(sql`
         insert into api_key (jti, user_id, parent_id, name, scopes, days, expires_at)
@@ -94,6 +98,14 @@ export const exchange = new Hono<App>().post(
           sql`token_hash = ${tokenHash} and used_at is null and ${boxEnrolment.expiresAt} > ${now}`,
         ),
     ]);
+    if (!made) {
+      const [open] = await db
+        .select({ userId: boxEnrolment.userId })
+        .from(boxEnrolment)
+        .where(sql`token_hash = ${tokenHash} and used_at is null and expires_at > ${now}`);
+      const full = open && (await explainRoom(db, config, open.userId, { keys: 1 }));
+      if (full) throw full;
+    }
     const { expiresAt, userId, ...rest } = await limitFailures(c, async () => {
       if (made) return made;
       if (maker && (!maker.active || maker.role === "viewer"))

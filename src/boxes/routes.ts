@@ -12,6 +12,7 @@ import { flag, idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
+import { explainRoom, roomToMake } from "../use/bounds.ts";
 import { lastSeen } from "./seen.ts";
 import { isShared } from "./shared.ts";
 
@@ -122,7 +123,7 @@ export const boxes = new Hono<App>()
         description: "The token, for POST /api/boxes/exchange.",
       },
       errors: {
-        403: "A box reports runs and uploads files, so its maker must be able to do both; and only an admin shares a box.",
+        403: "A box reports runs and uploads files, so its maker must be able to do both; and only an admin shares a box; or `over-limit`: too many tokens are open.",
       },
     }),
     allow("tasks:write"),
@@ -143,7 +144,7 @@ export const boxes = new Hono<App>()
     ),
     async (c) => {
       const body = c.req.valid("json");
-      const { db, auth } = c.var;
+      const { db, auth, config } = c.var;
       if (!auth.scopes.has("weights:write"))
         throw new ApiError(
           403,
@@ -166,7 +167,8 @@ export const boxes = new Hono<App>()
           insert into box_enrolment (token_hash, user_id, key_id, name, shared, hourly_price, days, expires_at)
           select ${tokenHash}, u.id, m.id, ${body.name ?? null}, ${Number(shared)}, ${body.hourly_price ?? null}, ${days},
             ${soonerOf(expiresAt, sql`m.expires_at`)}
-          from api_key m join user u on u.id = m.user_id where m.id = ${auth.keyId} and ${mayMake(auth)}`),
+          from api_key m join user u on u.id = m.user_id where m.id = ${auth.keyId} and ${mayMake(auth)}
+            and ${roomToMake(config, auth.userId, "enrolments")}`),
         audit(db, auth, "box.enrol", sql`select null as id where changes() = 1`, {
           name: body.name ?? null,
           shared,
@@ -183,7 +185,11 @@ export const boxes = new Hono<App>()
           .from(boxEnrolment)
           .where(eq(boxEnrolment.tokenHash, tokenHash)),
       ]);
-      if (!made) throw await refuseMaker(db, auth);
+      if (!made)
+        throw (
+          (await explainRoom(db, config, auth.userId, { enrolments: 1 })) ??
+          (await refuseMaker(db, auth))
+        );
       const { expiresAt: expires_at, keyEnds } = made;
       const early = keyEnds !== null && Date.parse(keyEnds) < Date.now() + days * 86_400_000;
       const warnings = early

@@ -92,6 +92,7 @@ export const apiKey = sqliteTable(
   (t) => [
     index("api_key_user").on(t.userId),
     index("api_key_parent").on(t.parentId).where(sql`parent_id is not null`),
+    index("api_key_live").on(t.userId, t.expiresAt).where(sql`revoked_at is null`),
   ],
 );
 
@@ -110,7 +111,7 @@ export const session = sqliteTable(
     endsAt: text().notNull(),
     endedAt: text(),
   },
-  (t) => [index("session_key").on(t.keyId)],
+  (t) => [index("session_key").on(t.keyId), index("session_end").on(t.endsAt)],
 );
 
 /** What a day (UTC) cost, for the page that shows it beside the free plans' limits. */
@@ -225,6 +226,8 @@ export const trainingTask = sqliteTable(
     additionalArgs: json<Record<string, JsonValue>>(),
     /** Columns that hold a trainer's default because its file is silent. */
     defaultedFields: json<string[]>(),
+    /** Bytes of its settings files and facts about its data, which are in tables beside this one. */
+    recordBytes: integer().notNull().default(0),
     /** Makes a repeated registration find its first row; the server makes one when none is sent. */
     registrationKey: text().notNull(),
     registrationHash: text().notNull(),
@@ -316,6 +319,8 @@ export const taskAttempt = sqliteTable(
   {
     taskId: integer().notNull(),
     attempt: integer().notNull(),
+    /** The task's user, whom its bytes count to: at hand, so that a new chunk reads no row more. */
+    userId: integer(),
     keyId: integer(),
     status: text({ enum: statuses }).notNull().default("running"),
     startedAt: text().notNull().default(now),
@@ -403,24 +408,29 @@ export const metricSummary = sqliteTable(
 );
 
 /** Facts about training data, never the data; recorded once by hash. */
-export const dataset = sqliteTable("dataset", {
-  id: integer().primaryKey(),
-  /** sha256 over content hash, image count and tag distribution: equal facts are one row. */
-  hash: text().notNull().unique(),
-  contentHash: text(),
-  imageCount: integer(),
-  tagDistribution: json<Record<string, number>>(),
-  createdAt: createdAt(),
-});
+export const dataset = sqliteTable(
+  "dataset",
+  {
+    id: integer().primaryKey(),
+    /** sha256 over content hash, image count and tag distribution: equal facts are one row. */
+    hash: text().notNull().unique(),
+    contentHash: text(),
+    imageCount: integer(),
+    tagDistribution: json<Record<string, number>>(),
+    /** How often runs name it; a trigger takes back those of purged runs. */
+    links: integer().notNull().default(0),
+    createdAt: createdAt(),
+  },
+  (t) => [index("dataset_unused").on(t.createdAt).where(sql`links <= 0`)],
+);
 
 /** Which task used which dataset, and as what. */
 export const taskDataset = sqliteTable(
   "task_dataset",
   {
     taskId: integer().notNull(),
-    datasetId: integer()
-      .notNull()
-      .references(() => dataset.id),
+    /** No foreign key: purging a dataset would look for it in all of these. It has their number. */
+    datasetId: integer().notNull(),
     name: text().notNull(),
     sourcePath: text(),
     repeats: integer(),
@@ -434,8 +444,9 @@ export const storedObject = sqliteTable(
   {
     id: integer().primaryKey({ autoIncrement: true }),
     objectKey: text().notNull().unique(),
-    /** The task it was first uploaded for. */
+    /** The task it was first uploaded for, and that task's user: bounds count it to them. */
     taskId: integer().notNull(),
+    userId: integer(),
     size: integer().notNull(),
     sha256: text().notNull(),
     /** `aborted`: nothing refers to its bytes any more; `removed`: they are gone. */
@@ -552,25 +563,29 @@ export type KeepRule = {
 };
 
 /** A name under which people agree on what is used. */
-export const model = sqliteTable("model", {
-  id: integer().primaryKey(),
-  name: text().notNull(),
-  /** The name as it reads, in small letters: no two models read the same. */
-  nameKey: text().notNull().unique(),
-  description: text(),
-  taskType: text(),
-  license: text(),
-  tags: json<Record<string, string>>(),
-  checks: json<ModelChecks>().notNull(),
-  /** Aliases besides `production` that only approved versions carry. */
-  protectedAliases: json<string[]>().notNull(),
-  userId: integer()
-    .notNull()
-    .references(() => user.id),
-  version: integer().notNull().default(1),
-  createdAt: createdAt(),
-  updatedAt: createdAt(),
-});
+export const model = sqliteTable(
+  "model",
+  {
+    id: integer().primaryKey(),
+    name: text().notNull(),
+    /** The name as it reads, in small letters: no two models read the same. */
+    nameKey: text().notNull().unique(),
+    description: text(),
+    taskType: text(),
+    license: text(),
+    tags: json<Record<string, string>>(),
+    checks: json<ModelChecks>().notNull(),
+    /** Aliases besides `production` that only approved versions carry. */
+    protectedAliases: json<string[]>().notNull(),
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    version: integer().notNull().default(1),
+    createdAt: createdAt(),
+    updatedAt: createdAt(),
+  },
+  (t) => [index("model_user").on(t.userId)],
+);
 
 /**
  * A weight as a model's version n. Triggers keep what it is, its states in order, and the rows that
@@ -807,7 +822,10 @@ export const boxEnrolment = sqliteTable(
     expiresAt: text().notNull(),
     usedAt: text(),
   },
-  (t) => [index("box_enrolment_expiry").on(t.expiresAt)],
+  (t) => [
+    index("box_enrolment_expiry").on(t.expiresAt),
+    index("box_enrolment_user").on(t.userId, t.expiresAt),
+  ],
 );
 
 /** A public link to a version, or to whatever an alias names. */
@@ -863,20 +881,38 @@ export const storageTotal = sqliteTable("storage_total", {
   bytes: integer().notNull(),
 });
 
-/** Which files of runs stay, and so which go into the trash. */
-export const keepRule = sqliteTable("keep_rule", {
-  id: integer().primaryKey(),
-  name: text().notNull(),
-  /** Whose runs it is about; an admin's is about all. */
-  userId: integer()
-    .notNull()
-    .references(() => user.id),
-  rule: json<KeepRule>().notNull(),
-  /** Whether the scheduled job applies it every day. */
-  active: bool().notNull().default(false),
-  lastRunAt: text(),
-  createdAt: createdAt(),
+/**
+ * What counts against a user's bounds where it cannot be counted at each look: triggers keep it.
+ * `bytes` are those of the database, `file_bytes` those of files; `uploads` are the unfinished ones.
+ */
+export const userUse = sqliteTable("user_use", {
+  userId: integer().primaryKey(),
+  tasks: integer().notNull().default(0),
+  bytes: integer().notNull().default(0),
+  files: integer().notNull().default(0),
+  fileBytes: integer().notNull().default(0),
+  uploads: integer().notNull().default(0),
+  uploadBytes: integer().notNull().default(0),
 });
+
+/** Which files of runs stay, and so which go into the trash. */
+export const keepRule = sqliteTable(
+  "keep_rule",
+  {
+    id: integer().primaryKey(),
+    name: text().notNull(),
+    /** Whose runs it is about; an admin's is about all. */
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    rule: json<KeepRule>().notNull(),
+    /** Whether the scheduled job applies it every day. */
+    active: bool().notNull().default(false),
+    lastRunAt: text(),
+    createdAt: createdAt(),
+  },
+  (t) => [index("keep_rule_user").on(t.userId)],
+);
 
 /** A way to look at the runs that somebody gave a name: the query of the page's address. */
 export const savedView = sqliteTable(
@@ -939,6 +975,30 @@ export const auditEntry = sqliteTable(
     index("audit_entry_rare").on(t.subject).where(sql`subject <> 'task' and subject <> 'weight'`),
   ],
 );
+
+/**
+ * Audit entries that were moved into the bucket: gzipped lines of JSON, each an entry. Append-only.
+ * Triggers let only entries go that one of these holds.
+ */
+export const auditExport = sqliteTable("audit_export", {
+  id: integer().primaryKey(),
+  /** The ids and times of the first and the last entry in it. */
+  firstId: integer().notNull(),
+  lastId: integer().notNull().unique(),
+  firstAt: text().notNull(),
+  lastAt: text().notNull(),
+  entries: integer().notNull(),
+  objectKey: text().notNull(),
+  size: integer().notNull(),
+  sha256: text().notNull(),
+  createdAt: createdAt(),
+});
+
+/** How far the look for old Idempotency-Keys is: one row. */
+export const purgePlace = sqliteTable("purge_place", {
+  id: integer().primaryKey(),
+  place: integer().notNull(),
+});
 
 /** What may be told to people outside. */
 export const eventKinds = [
@@ -1023,6 +1083,7 @@ export const webhook = sqliteTable(
   },
   (t) => [
     index("webhook_user").on(t.userId).where(sql`deleted_at is null`),
+    index("webhook_gone").on(t.deletedAt).where(sql`deleted_at is not null`),
     check("webhook_target", oneOf(t.target, webhookTargets)),
   ],
 );
@@ -1043,6 +1104,11 @@ export const delivery = sqliteTable(
     /** Whose webhook it is: their log is found by it. */
     userId: integer(),
     state: text({ enum: deliveryStates }).notNull().default("waiting"),
+    /**
+     * The delivery whose message tells this one too, where a webhook had its fill for the hour; its own
+     * id where it is that one. Null: it comes alone.
+     */
+    bundleId: integer(),
     attempts: integer().notNull().default(0),
     /** When it may be tried next; while one try is under way, when that one counts as lost. */
     nextAt: text().notNull().default(now),
@@ -1056,6 +1122,9 @@ export const delivery = sqliteTable(
     uniqueIndex("delivery_once").on(t.eventId, t.webhookId),
     index("delivery_webhook").on(t.webhookId),
     index("delivery_user").on(t.userId),
+    index("delivery_hour").on(t.webhookId, t.createdAt).where(sql`bundle_id is null`),
+    index("delivery_bundle").on(t.bundleId).where(sql`bundle_id is not null`),
+    index("delivery_head").on(t.webhookId).where(sql`bundle_id = id and state = 'waiting'`),
     index("delivery_due").on(t.nextAt).where(sql`state = 'waiting'`),
     index("delivery_open").on(t.id).where(sql`state <> 'delivered'`),
     check("delivery_state", oneOf(t.state, deliveryStates)),

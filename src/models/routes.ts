@@ -5,6 +5,7 @@ import { audit } from "../audit/audit.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import type { Db } from "../db/client.ts";
+import { insertIf } from "../db/insert.ts";
 import { model, modelVersion, now, versionStates } from "../db/schema.ts";
 import { behind, filterToSql, orderSql, parseOrder } from "../filter/compile.ts";
 import { sha256Hex } from "../http/hash.ts";
@@ -13,6 +14,7 @@ import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { fromWire } from "../http/wire.ts";
 import { explained, filterText, orderText, placeOf } from "../tasks/choice.ts";
+import { noRoom, roomToMake } from "../use/bounds.ts";
 import { modelChecks, usualChecks } from "./checks.ts";
 import { modelFields } from "./fields.ts";
 import { aliasName, modelName, modelParam, nameKey, versionParam } from "./names.ts";
@@ -86,6 +88,9 @@ const modelColumns = {
   ),
 };
 
+/** Versions of one model: its numbers are 1 to this. */
+const MOST_VERSIONS = 1000;
+
 const selectModels = (db: Db) => db.select(modelColumns).from(model);
 
 export const models = new Hono<App>()
@@ -96,26 +101,31 @@ export const models = new Hono<App>()
       description: "A name under which versions are reviewed, released and fetched.",
       tag: "Models",
       answer: { schema: modelAnswer, description: "The model." },
-      errors: { 409: "A model of that name, or of one that reads the same, is there." },
+      errors: {
+        403: "`over-limit`: the user has as many of them as there may be.",
+        409: "A model of that name, or of one that reads the same, is there.",
+      },
     }),
     allow("models:write"),
     validate("json", z.strictObject({ name: modelName, ...settings })),
     async (c) => {
       const { name, checks, protected_aliases, ...body } = c.req.valid("json");
-      const { db, auth } = c.var;
-      const [[made], , [row]] = await db.batch([
-        db
-          .insert(model)
-          .values({
-            ...fromWire<Partial<typeof model.$inferInsert>>(body),
-            name,
-            nameKey: nameKey(name),
-            checks: checks ?? usualChecks,
-            protectedAliases: protected_aliases ?? [],
-            userId: auth.userId,
-          })
-          .onConflictDoNothing()
-          .returning({ id: model.id }),
+      const { db, auth, config } = c.var;
+      const [made, , [row]] = await db.batch([
+        db.run(
+          insertIf(
+            model,
+            {
+              ...fromWire<Partial<typeof model.$inferInsert>>(body),
+              name,
+              nameKey: nameKey(name),
+              checks: checks ?? usualChecks,
+              protectedAliases: protected_aliases ?? [],
+              userId: auth.userId,
+            },
+            roomToMake(config, auth.userId, "models"),
+          ),
+        ),
         audit(
           db,
           c.var.auth,
@@ -125,8 +135,8 @@ export const models = new Hono<App>()
         ),
         selectModels(db).where(named(name)),
       ]);
-      if (!row) throw new Error("the model's row did not come back");
-      if (!made)
+      if (!row) throw await noRoom(db, config, auth.userId, "models");
+      if (made.rowsAffected === 0)
         throw new ApiError(
           409,
           "name-taken",
@@ -316,6 +326,7 @@ export const models = new Hono<App>()
           from model m join weight w on w.id = ${weight_id} join stored_object o on o.id = w.object_id join training_task t on t.id = w.task_id
           where m.name_key = ${nameKey(name)} and w.kind in ('final', 'checkpoint') and w.state = 'complete' and o.state = 'complete'
             and w.deleted_at is null and t.deleted_at is null and not exists (select 1 from model_version v where ${stands})
+            and coalesce((select max(number) from model_version v where v.model_id = m.id), 0) < ${MOST_VERSIONS}
           returning number`),
         audit(
           db,
@@ -327,8 +338,13 @@ export const models = new Hono<App>()
         selectVersions(db, and(named(name), eq(modelVersion.weightId, weight_id)))
           .orderBy(desc(modelVersion.number))
           .limit(1),
-        db.all<{ state: string | null; kind: string | null; again: number | null }>(sql`
-          select w.state, w.kind, (select number from model_version v where ${stands}) as again
+        db.all<{
+          state: string | null;
+          kind: string | null;
+          again: number | null;
+          last: number;
+        }>(sql`
+          select w.state, w.kind, coalesce((select max(number) from model_version v where v.model_id = m.id), 0) as last, (select number from model_version v where ${stands}) as again
           from model m left join weight w on w.id = ${weight_id} and w.deleted_at is null
             and exists (select 1 from training_task t where t.id = w.task_id and t.deleted_at is null)
           where m.name_key = ${nameKey(name)}`),
@@ -343,6 +359,12 @@ export const models = new Hono<App>()
           { extra: { version: found.again } },
         );
       if (found.state === null) throw notFound(`weight ${weight_id}`);
+      if (found.last >= MOST_VERSIONS)
+        throw new ApiError(
+          409,
+          "too-many-versions",
+          `${name} has ${MOST_VERSIONS} versions, the most there may be. Make another model for what comes.`,
+        );
       throw new ApiError(
         409,
         "not-a-model-file",

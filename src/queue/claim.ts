@@ -114,8 +114,8 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
       .set({ heartbeatAt: now })
       .where(sql`id = case when changes() = 0 then ${held} end`),
     db.run(sql`
-      insert into task_attempt (task_id, attempt, key_id, agent, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info)
-      select id, attempt, key_id, agent, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info
+      insert into task_attempt (task_id, user_id, attempt, key_id, agent, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info)
+      select id, user_id, attempt, key_id, agent, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info
       from training_task where ${slot} and not exists (
         select 1 from task_attempt a where a.task_id = training_task.id and a.attempt = training_task.attempt)`),
     audit(db, auth, "task.claim", sql`select ${held} as id where changes() = 1`, { agent }),

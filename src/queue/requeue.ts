@@ -10,6 +10,7 @@ import { toWire } from "../http/wire.ts";
 import { lastSignOfLife, opened, totals } from "../tasks/attempts.ts";
 import { taskAnswer } from "../tasks/fields.ts";
 import { taskColumns } from "../tasks/queries.ts";
+import { explainRoom, roomFor } from "../use/bounds.ts";
 import { defaults, notBefore, type QueueChange, queueChange, wholeGb } from "./options.ts";
 
 /** What of a task's queue columns changes; what is not said stays, or takes its default. */
@@ -52,14 +53,15 @@ async function putBack(
   from: SQL,
   change: QueueChange | null,
 ) {
-  const { db, auth } = c.var;
+  const { db, auth, config } = c.var;
   const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
+  const fits = and(from, roomFor(config, sql`training_task.user_id`, { database_bytes: 0 }));
   const [, [changed], , [task]] = await db.batch([
     db
       .update(taskAttempt)
       .set({ status: "failed", failureReason: "preempted", ...lastSignOfLife })
       .where(
-        sql`status = 'running' and (task_id, attempt) = (select id, attempt from training_task where ${and(mine, from)})`,
+        sql`status = 'running' and (task_id, attempt) = (select id, attempt from training_task where ${and(mine, fits)})`,
       ),
     db
       .update(trainingTask)
@@ -77,12 +79,16 @@ async function putBack(
         ...totals,
         ...(change === null ? { attemptLimit: sql`attempt + max_attempts` } : requeued(change)),
       })
-      .where(and(mine, from))
+      .where(and(mine, fits))
       .returning({ id: trainingTask.id }),
     audit(db, auth, action, ifChanged(taskId), change ? briefly(change) : undefined),
     db.select(taskColumns).from(trainingTask).where(mine),
   ]);
   if (!task) throw notFound(`task ${taskId} of yours`);
+  if (!changed) {
+    const full = await explainRoom(db, config, task.userId, { database_bytes: 0 });
+    if (full) throw full;
+  }
   return { changed: changed !== undefined, task };
 }
 

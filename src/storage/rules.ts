@@ -5,6 +5,7 @@ import { type Actor, audit, scheduledJob } from "../audit/audit.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { batchOf } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
+import { insertIf } from "../db/insert.ts";
 import { type KeepRule, keepRule, now, user } from "../db/schema.ts";
 import { faultsOf, type JobFaults } from "../faults.ts";
 import { columnOf, filterToSql } from "../filter/compile.ts";
@@ -14,6 +15,7 @@ import { idParam } from "../http/params.ts";
 import { notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { explained, filterText } from "../tasks/choice.ts";
+import { noRoom, roomToMake } from "../use/bounds.ts";
 
 /** Files that one application puts into the trash; the next goes on. */
 const AT_ONCE = 500;
@@ -199,6 +201,7 @@ export const rules = new Hono<App>()
         "Such as `keep the checkpoints of the best 3 runs of each group by final_loss, and the last of every run`: {best: {count: 3}, last: 1}; or `checkpoints for 30 days`: {days: 30}. Whatever none of its clauses keeps may go. One's own runs; an admin's rule is about all. It does nothing until it is applied, or made active.",
       tag: "Storage",
       answer: { schema: ruleAnswer, description: "The rule." },
+      errors: { 403: "`over-limit`: the user has as many of them as there may be." },
     }),
     allow("weights:write"),
     validate(
@@ -207,20 +210,27 @@ export const rules = new Hono<App>()
     ),
     async (c) => {
       const body = c.req.valid("json");
-      const { db, auth } = c.var;
+      const { db, auth, config } = c.var;
       compileRule(body.rule);
-      const [[made]] = await db.batch([
-        db
-          .insert(keepRule)
-          .values({ ...body, userId: auth.userId })
-          .returning(columns),
+      const [, , [made]] = await db.batch([
+        db.run(
+          insertIf(
+            keepRule,
+            { ...body, userId: auth.userId },
+            roomToMake(config, auth.userId, "rules"),
+          ),
+        ),
         audit(db, auth, "rule.create", sql`select last_insert_rowid() as id where changes() = 1`, {
           name: body.name,
           rule: body.rule,
           active: body.active,
         }),
+        db
+          .select(columns)
+          .from(keepRule)
+          .where(sql`keep_rule.id = (select max(id) from keep_rule) and changes() = 1`),
       ]);
-      if (!made) throw new Error("the rule's row did not come back");
+      if (!made) throw await noRoom(db, config, auth.userId, "rules");
       return c.json({ ...made, created_by: auth.userName });
     },
   )

@@ -122,7 +122,6 @@ export const sweeps = new Hono<App>().post(
   validate("json", sweepBody),
   async (c) => {
     const body = c.req.valid("json");
-    const { db, auth } = c.var;
     const base: Base = body.config ?? (await baseOf(c, body.base_task_id ?? 0));
     const { format } = parseConfig(base.text, base.format, base.path);
     if (format === "text")
@@ -168,7 +167,7 @@ export const sweeps = new Hono<App>().post(
     );
     const ids = body.dry_run
       ? []
-      : await registerTasks(db, auth, inputs, c.req.header("Idempotency-Key")?.slice(0, 150));
+      : await registerTasks(c.var, inputs, c.req.header("Idempotency-Key")?.slice(0, 150));
     return c.json({
       count: made.length,
       dry_run: body.dry_run,

@@ -7,11 +7,13 @@ import { type App, allow, writable } from "../auth/middleware.ts";
 import { batchAround } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { now, trainingTask } from "../db/schema.ts";
+import type { Config } from "../env.ts";
 import { behind } from "../filter/compile.ts";
 import { encodeCursor, pageQuery } from "../http/page.ts";
 import { ApiError } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { reindexTasks, type Searched } from "../search/words.ts";
+import { roomFor } from "../use/bounds.ts";
 import { choiceName, chooseTasks, filterText, placeOf, taskChoice, withWords } from "./choice.ts";
 import { writableFields } from "./fields.ts";
 import { cancelling } from "./lifecycle.ts";
@@ -57,6 +59,7 @@ const reasons = {
   same: "It is so already.",
   running: "It is running: let it end, or cancel it first.",
   ended: "It has ended, so there is nothing to cancel.",
+  full: "Its user has as many bytes in the database as there may be.",
   "too-many-tags": `It would have more than ${MOST_TAGS} tags.`,
   meanwhile: "It was changed by someone else at that moment.",
 };
@@ -77,7 +80,7 @@ type Action = {
 const edited = { updatedAt: now, version: sql`version + 1` };
 
 /** What an action does to a task. */
-function actionOf(body: Bulk): Action {
+function actionOf(body: Bulk, config: Config): Action {
   switch (body.action) {
     case "tag":
     case "untag": {
@@ -94,6 +97,9 @@ function actionOf(body: Bulk): Action {
         searched: { tagsPatch: patch },
         leaves: {
           same: sql`${patched} = coalesce(tags, '{}')`,
+          full: sql`not (${roomFor(config, sql`training_task.user_id`, {
+            database_bytes: body.action === "tag" ? JSON.stringify(patch).length : 0,
+          })})`,
           "too-many-tags": sql`(select count(*) from json_each(${patched})) > ${MOST_TAGS}`,
         },
       };
@@ -200,7 +206,7 @@ export const bulk = new Hono<App>().post(
           message: "is missing: name the tasks by a filter, by words (q) or by ids",
         },
       ]);
-    const { name, detail, set, leaves, searched } = actionOf(body);
+    const { name, detail, set, leaves, searched } = actionOf(body, c.var.config);
     const choice = { filter, q, deleted: body.action === "restore" };
     const chosen = chooseTasks(auth, choice);
     const { live, terms, words } = chosen;

@@ -6,6 +6,7 @@ import { endEvents, prepareWatch } from "../alerts/runs.ts";
 import { audit, ifChanged } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
 import { type App, allow, reportable, reportedOnce, writable } from "../auth/middleware.ts";
+import { batchOf } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { failureReasons, now, statuses, taskAttempt, trainingTask } from "../db/schema.ts";
 import { idParam } from "../http/params.ts";
@@ -27,6 +28,7 @@ import {
 import { logEntry, toSegment } from "../logs/points.ts";
 import { readForSettling, settle } from "../logs/settle.ts";
 import { redactJson, redactText } from "../secrets/redact.ts";
+import { explainRoom, nearLimit, overLimit, roomFor } from "../use/bounds.ts";
 import { goesBack, lastSignOfLife, nextAttempt, totals } from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
 import { taskColumns } from "./queries.ts";
@@ -179,6 +181,8 @@ export const tooManyMetrics = (dropped: string[], most: number) => ({
   message: `This attempt has ${most} metrics, as many as it may. What was logged under ${dropped.length} further names was left out: ${dropped.slice(0, 5).join(", ")}${dropped.length > 5 ? ", …" : ""}.`,
   path: "logs",
 });
+/** Attempts of one task: an archive names no more either. */
+const MOST_ATTEMPTS = 1000;
 const tailKept = (tail: string) => redactText(tail, "tail").text.slice(-16_384);
 
 export const lifecycle = new Hono<App>()
@@ -195,8 +199,9 @@ export const lifecycle = new Hono<App>()
         example: { attempt: 2, heartbeat_interval_sec: 30 },
       },
       errors: {
+        403: "`over-limit`: the bounds of the run's user leave no room.",
         404: "No such task that is yours.",
-        409: "The task has ended in success; or, for a box key, a person cancelled it, or the box gave it back.",
+        409: "The task has ended in success, or has made the most attempts there may be; or, for a box key, a person cancelled it, or the box gave it back.",
       },
     }),
     allow("tasks:write", { box: true }),
@@ -209,6 +214,7 @@ export const lifecycle = new Hono<App>()
       const openedWith = c.req.header("Idempotency-Key")?.slice(0, 200) ?? null;
       const nodeInfo = body.node_info ? redactJson(body.node_info, "node_info").value : null;
       const again = sql`exists (select 1 from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${trainingTask.attempt} and a.opened_with = ${openedWith})`;
+      const more = { database_bytes: nodeInfo === null ? 0 : JSON.stringify(nodeInfo).length };
       // A box begins nothing again that a person has cancelled: its own Ctrl-C leaves an attempt.
       const unwanted = sql`(cancel_requested or (status = 'cancelled' and attempt = 0))`;
       const mine = and(meant(taskId, auth, undefined), writable(auth));
@@ -217,6 +223,8 @@ export const lifecycle = new Hono<App>()
         sql`status <> 'success'`,
         sql`not ${again}`,
         auth.box ? sql`not ${unwanted}` : undefined,
+        sql`attempt < ${MOST_ATTEMPTS}`,
+        roomFor(config, sql`training_task.user_id`, more),
       );
       const [, [opened], , , [task]] = await db.batch([
         // What the attempt before has used is counted up to its last sign of life.
@@ -254,21 +262,31 @@ export const lifecycle = new Hono<App>()
           .where(mayOpen)
           .returning({ attempt: trainingTask.attempt }),
         db.run(sql`
-          insert into task_attempt (task_id, attempt, key_id, heartbeat_at, from_step, gpu_info, cuda_version, hourly_price, node_info, opened_with)
-          select id, attempt, ${auth.keyId}, ${now}, ${body.from_step ?? null}, gpu_info, cuda_version, hourly_price, node_info, ${openedWith}
+          insert into task_attempt (task_id, user_id, attempt, key_id, heartbeat_at, from_step, gpu_info, cuda_version, hourly_price, node_info, opened_with)
+          select id, user_id, attempt, ${auth.keyId}, ${now}, ${body.from_step ?? null}, gpu_info, cuda_version, hourly_price, node_info, ${openedWith}
           from training_task where id = ${taskId} and changes() = 1`),
         audit(db, auth, "task.attempt", ifChanged(taskId)),
         db
           .select({
             attempt: trainingTask.attempt,
             status: trainingTask.status,
+            userId: trainingTask.userId,
             again: sql<number>`${again}`,
           })
           .from(trainingTask)
           .where(meant(taskId, auth, undefined)),
       ]);
       if (!task) return explain(db, taskId, auth, undefined);
-      if (!opened && !task.again && task.status !== "success")
+      if (!opened && !task.again && task.status !== "success") {
+        const full = await explainRoom(db, config, task.userId, more);
+        if (full) throw full;
+        if (task.attempt >= MOST_ATTEMPTS)
+          throw new ApiError(
+            409,
+            "too-many-attempts",
+            `Task ${taskId} has made ${task.attempt} attempts, the most there may be. Register a new run with parent_task_id ${taskId} to go on from it.`,
+            { extra: { current_attempt: task.attempt } },
+          );
         throw new ApiError(
           409,
           "attempt-not-allowed",
@@ -277,6 +295,7 @@ export const lifecycle = new Hono<App>()
             : `Task ${taskId} was cancelled, so a box key opens no attempt of it. Its owner puts it back: POST /api/tasks/${taskId}/retry or /requeue.`,
           { extra: { current_status: task.status } },
         );
+      }
       if (!opened && !task.again)
         throw new ApiError(
           409,
@@ -304,9 +323,11 @@ export const lifecycle = new Hono<App>()
           cancel_requested: z.boolean(),
           heartbeat_interval_sec: z.number(),
           warnings: z
-            .array(z.object({ code: z.string(), message: z.string(), path: z.string() }))
+            .array(z.object({ code: z.string(), message: z.string(), path: z.string().optional() }))
             .optional()
-            .describe("What of the heartbeat was left out, and why."),
+            .describe(
+              "`too-many-metrics`: what was left out. `near-limit`: the bytes of the run's user come near their bound.",
+            ),
         }),
         description: "How the task stands, and when to report next.",
         example: {
@@ -319,7 +340,7 @@ export const lifecycle = new Hono<App>()
       errors: {
         404: "No such task that is yours.",
         409: "`superseded`: a later attempt has taken over, or the task was taken from this box.",
-        413: "Over 1 MB.",
+        413: "Over 1 MB; or `over-limit`: its points are beyond what the run's user may store. The run counts as alive, and the points can be sent again once there is room.",
         422: "Something in it is not valid; nothing was stored.",
       },
     }),
@@ -343,20 +364,15 @@ export const lifecycle = new Hono<App>()
           ? sql`case when ${watch.newest} then ${progress} else progress end`
           : undefined,
       };
-      const answer = {
-        status: trainingTask.status,
-        attempt: sql<number>`${current}`,
-        cancelRequested: trainingTask.cancelRequested,
-      };
       const mine = meant(taskId, auth, body.attempt);
       const attempt =
         body.attempt ?? sql`(select max(attempt, 1) from training_task where id = ${taskId})`;
       const accepted = sql`((${body.seq} > last_seq and (${body.seq} = last_seq + 1 or json_array_length(gaps) < ${MOST_GAPS})) or exists (select 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1))`;
       const store = (append: Append) =>
-        db.batch([
-          watch.event(db, mine),
+        batchOf(db, {
+          told: watch.event(db, mine),
           // Only a change of state touches the index on it; the statement behind is for all other calls.
-          db
+          begun: db
             .update(trainingTask)
             .set({
               ...seen,
@@ -368,9 +384,8 @@ export const lifecycle = new Hono<App>()
               errorMessage: null,
               updatedAt: now,
             })
-            .where(and(mine, sql`status <> 'running'`, alive))
-            .returning(answer),
-          db
+            .where(and(mine, sql`status <> 'running'`, alive)),
+          beaten: db
             .update(trainingTask)
             .set({
               ...seen,
@@ -380,19 +395,18 @@ export const lifecycle = new Hono<App>()
                 ? sql`case when status = 'running' then settle_at else ${now} end`
                 : undefined,
             })
-            .where(and(mine, sql`changes() = 0`))
-            .returning(answer),
+            .where(and(mine, sql`changes() = 0`)),
           // A task that was imported, or cancelled while it waited, counts no attempt: this is its first.
-          db.run(sql`
-          insert into task_attempt (task_id, attempt, status, started_at, finished_at,
+          taken: db.run(sql`
+          insert into task_attempt (task_id, user_id, attempt, status, started_at, finished_at,
             key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info,
             last_seq, gaps, received, open_chunk, open_count, open_size, points, bytes, first_step, last_step, summary, tail)
-          select id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at,
+          select id, user_id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at,
             ${auth.keyId}, ${now}, gpu_info, cuda_version, hourly_price, node_info,
             ${body.seq}, ${body.seq > 1 ? JSON.stringify([[1, body.seq - 1]]) : "[]"}, 1,
             ${append ? 1 : 0}, ${append?.count ?? 0}, ${append?.size ?? 0}, ${append?.count ?? 0}, ${append?.size ?? 0},
             ${append?.firstStep ?? null}, ${append?.lastStep ?? null}, ${append?.summaryJson ?? "{}"}, ${tail}
-          from training_task where ${mine}
+          from training_task where ${mine} and ${append ? roomFor(config, sql`training_task.user_id`, { database_bytes: append.size }) : sql`true`}
           on conflict (task_id, attempt) do update set
             heartbeat_at = excluded.heartbeat_at,
             status = case when status = 'failed' and failure_reason = 'lost' then 'running' else status end,
@@ -414,13 +428,26 @@ export const lifecycle = new Hono<App>()
             last_seq = max(last_seq, ${body.seq})
             ${append ? attemptAssignments(append) : sql``}
           where ${accepted} and ${append?.guard ?? sql`true`}`),
-          // Reads no row, and leaves changes() to the statement behind it as it is.
-          db.all<{ taken: number }>(sql`select changes() as taken`),
-          ...(append ? [db.run(appendPoints(append, taskId, sql`${attempt}`, body.seq))] : []),
-        ]);
+          ...(append && { added: db.run(appendPoints(append, taskId, sql`${attempt}`, body.seq)) }),
+          // What RETURNING gives is read once more from a table of its own.
+          read: db
+            .select({
+              status: trainingTask.status,
+              attempt: sql<number>`${current}`,
+              cancelRequested: trainingTask.cancelRequested,
+              bytes: append
+                ? sql<
+                    number | null
+                  >`(select bytes from user_use where user_use.user_id = training_task.user_id)`
+                : sql<null>`null`,
+            })
+            .from(trainingTask)
+            .where(mine),
+        });
 
       let stored: Stored | null | undefined;
       let dropped: string[] = [];
+      let append: Append = null;
       let done: Awaited<ReturnType<typeof store>> | undefined;
       for (let tries = 1; ; tries++) {
         // What its own statement cannot merge in little time is merged here, out of what is stored.
@@ -438,10 +465,13 @@ export const lifecycle = new Hono<App>()
             ? { segment: whole, dropped: [] }
             : boundMetrics(whole, stored, config.MAX_METRICS);
         dropped = bounded.dropped;
-        const append = prepareAppend(bounded.segment, config.MAX_METRICS, stored);
+        append = prepareAppend(bounded.segment, config.MAX_METRICS, stored);
         done = await store(append);
-        const [, [begun], [beaten], , [upsert]] = done;
-        if (upsert?.taken || !append || !(begun ?? beaten)) break;
+        if (done.told.rowsAffected) tellLater(c);
+        const [seen] = done.read;
+        if (done.taken.rowsAffected || !append || !seen) break;
+        const most = config.MAX_DATABASE_BYTES_PER_USER;
+        if (most > 0 && (seen.bytes ?? 0) + append.size > most) break;
         // A heartbeat that was there before, or others of the same attempt that came in between.
         if (tries === MERGE_TRIES)
           throw new ApiError(
@@ -452,18 +482,47 @@ export const lifecycle = new Hono<App>()
           );
       }
       if (!done) throw new Error("a heartbeat was stored by no statement");
-      const [told, [begun], [beaten]] = done;
-      if (told.length) tellLater(c);
-      const task = begun ?? beaten;
+      const { taken } = done;
+      const [task] = done.read;
       if (!task) return explain(db, taskId, auth, body.attempt);
-      return c.json({
+      const answered = {
         status: task.status,
         attempt: task.attempt,
         // One that was cancelled while its box was away is told when it comes back.
         cancel_requested: task.cancelRequested || task.status === "cancelled",
         heartbeat_interval_sec: config.HEARTBEAT_INTERVAL_SEC,
-        ...(dropped.length && { warnings: [tooManyMetrics(dropped, config.MAX_METRICS)] }),
-      });
+      };
+      const most = config.MAX_DATABASE_BYTES_PER_USER;
+      if (
+        append &&
+        most > 0 &&
+        taken.rowsAffected === 0 &&
+        (task.bytes ?? 0) + append.size > most
+      ) {
+        // Its points wait for room, its `seq` stays missing, and the attempt lives on.
+        const [known] = await db.all<{ there: number }>(sql`
+          insert into task_attempt (task_id, user_id, attempt, status, started_at, finished_at, key_id, heartbeat_at,
+            gpu_info, cuda_version, hourly_price, node_info, tail)
+          select id, user_id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at, ${auth.keyId}, ${now},
+            gpu_info, cuda_version, hourly_price, node_info, ${tail}
+          from training_task where ${mine}
+          on conflict (task_id, attempt) do update set
+            heartbeat_at = excluded.heartbeat_at, tail = coalesce(excluded.tail, tail)
+          returning not ${accepted} as there`);
+        // One that was taken before and is repeated has its place.
+        if (known?.there) return c.json(answered);
+        const { status: current_status, ...more } = answered;
+        throw overLimit("database_bytes", task.bytes ?? 0, most, {
+          status: 413,
+          more: { current_status, ...more },
+        });
+      }
+      const near = append && nearLimit(config, "database_bytes", task.bytes);
+      const warnings = [
+        ...(dropped.length ? [tooManyMetrics(dropped, config.MAX_METRICS)] : []),
+        ...(near ? [near] : []),
+      ];
+      return c.json({ ...answered, ...(warnings.length && { warnings }) });
     },
   )
   .post(
@@ -586,8 +645,8 @@ export const lifecycle = new Hono<App>()
           .returning({ id: trainingTask.id }),
         audit(db, auth, "task.finish", ifChanged(taskId), { attempt, status }),
         db.run(sql`
-          insert into task_attempt (task_id, attempt, key_id, status, heartbeat_at, finished_at, duration_sec, exit_code, failure_reason, error_message, gpu_info, cuda_version, hourly_price, node_info)
-          select id, attempt, ${auth.keyId}, ${status}, ${now}, ${now}, 0, ${body.exit_code ?? null}, ${reason}, ${errorMessage}, gpu_info, cuda_version, hourly_price, node_info
+          insert into task_attempt (task_id, user_id, attempt, key_id, status, heartbeat_at, finished_at, duration_sec, exit_code, failure_reason, error_message, gpu_info, cuda_version, hourly_price, node_info)
+          select id, user_id, attempt, ${auth.keyId}, ${status}, ${now}, ${now}, 0, ${body.exit_code ?? null}, ${reason}, ${errorMessage}, gpu_info, cuda_version, hourly_price, node_info
           from training_task where id = ${taskId} and changes() = 1
           on conflict (task_id, attempt) do update set
             status = excluded.status, finished_at = excluded.finished_at, exit_code = excluded.exit_code,

@@ -16,6 +16,7 @@ const {
   attemptLimit,
   queueWaiting,
   queueDueAt,
+  recordBytes,
   ...columns
 } = getTableColumns(trainingTask);
 

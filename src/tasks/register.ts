@@ -2,11 +2,13 @@ import { type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
 import { audit } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
-import { readable } from "../auth/middleware.ts";
-import { datasetFacts, recordDatasets } from "../datasets/facts.ts";
+import { type App, readable } from "../auth/middleware.ts";
+import { datasetFacts, factsBytes, recordDatasets } from "../datasets/facts.ts";
 import { batchAround, type Statement } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
+import { insertIf } from "../db/insert.ts";
 import { type JsonValue, trainingTask } from "../db/schema.ts";
+import type { Config } from "../env.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { ApiError } from "../http/problem.ts";
 import { faultsOf, notValid } from "../http/validate.ts";
@@ -19,6 +21,7 @@ import {
 } from "../queue/options.ts";
 import { indexInserted } from "../search/words.ts";
 import { redactCommand, redactJson, redactText } from "../secrets/redact.ts";
+import { explainRoom, nearLimit, roomFor } from "../use/bounds.ts";
 import { type ReadConfig, readConfigFile, type SentFile, type Warning } from "./config.ts";
 import {
   bytesOf,
@@ -156,6 +159,8 @@ const inUtc = (fields: Record<string, unknown>) =>
     ]),
   );
 
+const byteLength = (text: string) => new TextEncoder().encode(text).length;
+
 /** The columns that an import states of a run that has ended elsewhere. */
 function pastColumns({
   source,
@@ -197,8 +202,8 @@ function recordAttempts(db: Db, taskId: SQL, keyId: number, attempts: PastAttemp
   const values = sql.raw(names.map((name) => `a.value ->> '${name}'`).join(", "));
   return [
     db.run(sql`
-      insert into task_attempt (task_id, key_id, ${columns})
-      select t.id, ${keyId}, ${values} from (select ${taskId} as id) t, json_each(${JSON.stringify(safe)}) a
+      insert into task_attempt (task_id, user_id, key_id, ${columns})
+      select t.id, (select user_id from training_task o where o.id = t.id), ${keyId}, ${values} from (select ${taskId} as id) t, json_each(${JSON.stringify(safe)}) a
       where t.id is not null on conflict do nothing`),
   ];
 }
@@ -287,13 +292,16 @@ function toRow({ fields, file }: NewTask) {
   };
 }
 
-/** The statements that store a task: `first` writes, `found` reads its row back. */
+/**
+ * The statements that store a task: `inserted` writes it where `room` holds, and all others do nothing
+ * where it did not; `found` reads its row back.
+ */
 async function storing(
   db: Db,
   auth: Auth,
   input: NewTask,
   idempotencyKey: string | undefined,
-  filename?: string,
+  { config, filename, room }: { config: Config; filename?: string; room?: SQL },
 ) {
   const { columns, warnings, datasets, queue, snapshot, path, source, attempts } = toRow(input);
   if (queue && auth.box)
@@ -316,20 +324,31 @@ async function storing(
     ...fromWire<Partial<typeof trainingTask.$inferInsert>>(columns),
     taskName: String(columns.task_name).slice(0, 300),
   };
-  const insert = db
-    .insert(trainingTask)
-    .values({
-      ...made,
-      userId: auth.userId,
-      keyId: auth.keyId,
-      registrationKey,
-      registrationHash: input.hash,
-      ...(queue && enqueued(queue)),
-      parentTaskId: parent
-        ? sql`(select id from training_task where id = ${parent} and deleted_at is null and ${readable(auth)})`
-        : null,
-    })
-    .onConflictDoNothing({ target: trainingTask.registrationKey });
+  const { file } = input;
+  const snapshotJson = snapshot === null ? null : JSON.stringify(snapshot);
+  const recordBytes =
+    (snapshotJson ? byteLength(snapshotJson) : 0) +
+    (file?.bytes?.length ?? 0) +
+    (file?.dataset?.bytes.length ?? 0) +
+    datasets.reduce((sum, facts) => sum + factsBytes(facts), 0);
+  const insert = db.run(
+    insertIf(
+      trainingTask,
+      {
+        ...made,
+        userId: auth.userId,
+        keyId: auth.keyId,
+        registrationKey,
+        registrationHash: input.hash,
+        recordBytes,
+        ...(queue && enqueued(queue)),
+        parentTaskId: parent
+          ? sql`(select id from training_task where id = ${parent} and deleted_at is null and ${readable(auth)})`
+          : null,
+      },
+      room ?? roomFor(config, auth.userId, { tasks: 1, database_bytes: recordBytes }),
+    ),
+  );
   const mine: SQL = sql`(select id from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash})`;
   const dependsOn = queue?.depends_on ?? [];
   const statements: Statement[] = [
@@ -338,18 +357,18 @@ async function storing(
       db,
       auth,
       "task.register",
-      sql`select id from training_task where registration_key = ${registrationKey} and changes() = 1 and coalesce(queue_waiting, 0) >= 0`,
+      sql`select id from training_task where registration_key = ${registrationKey} and changes() = 1
+        ${dependsOn.length ? sql`and coalesce(queue_waiting, 0) >= 0` : sql``}`,
     ),
     ...dependencyStatements(db, registrationKey, dependsOn),
   ];
-  const { file } = input;
   if (file?.bytes || file?.dataset || snapshot !== null)
     statements.push(
       db.run(sql`
         insert into task_config
           (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original, secrets)
         select id, ${file?.recognition.format ?? "json"}, ${path ?? filename ?? null},
-          ${file?.sha256 ?? ""}, ${snapshot === null ? null : JSON.stringify(snapshot)},
+          ${file?.sha256 ?? ""}, ${snapshotJson},
           ${file?.bytes ?? new Uint8Array()}, ${file?.dataset?.path ?? null},
           ${file?.dataset?.bytes ?? null}, ${file?.secrets ? JSON.stringify(file.secrets) : null}
         from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash}
@@ -358,52 +377,73 @@ async function storing(
   statements.push(...(await recordDatasets(db, mine, datasets)));
   statements.push(...recordAttempts(db, mine, auth.keyId, attempts));
   const found = db
-    .select({ ...taskColumns, registrationHash: trainingTask.registrationHash })
+    .select({
+      ...taskColumns,
+      registrationHash: trainingTask.registrationHash,
+      use: sql<
+        string | null
+      >`(select json_array(tasks, bytes) from user_use where user_id = ${auth.userId})`,
+    })
     .from(trainingTask)
     .where(sql`registration_key = ${registrationKey}`);
-  // A key older than 30 days is free again; only a client's own key can be that old. An import may
-  // state that it was recorded long ago.
+  // A key older than IDEMPOTENCY_DAYS is free again; only a client's own key can be that old. An import
+  // may state that it was recorded long ago.
   const expire = db.run(sql`
     update training_task set registration_key = registration_key || ':until:' || id
-    where registration_key = ${registrationKey} and import_source is null and created_at < strftime('%Y-%m-%dT%H:%M:%fZ','now','-30 days')`);
+    where registration_key = ${registrationKey} and import_source is null and created_at < strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${config.IDEMPOTENCY_DAYS})`);
   return {
     warnings,
     parent,
     dependsOn,
     registrationKey,
+    recordBytes,
     found,
-    inserted: insert.returning({ id: trainingTask.id }),
+    inserted: insert,
     statements,
-    expire: idempotencyKey ? expire : null,
+    expire: idempotencyKey && config.IDEMPOTENCY_DAYS > 0 ? expire : null,
   };
 }
 
 /**
  * Stores a task in one round trip. The same `idempotencyKey` of the same user with the same
- * request finds the first task again for 30 days; with another request it is refused (422).
+ * request finds the first task again for IDEMPOTENCY_DAYS; with another request it is refused (422).
+ * Throws ApiError 403 where the user's bounds leave no room.
  */
 export async function registerTask(
-  db: Db,
-  auth: Auth,
+  { db, auth, config }: Pick<App["Variables"], "db" | "auth" | "config">,
   input: NewTask,
   idempotencyKey: string | undefined,
   filename?: string,
 ) {
-  const stored = await storing(db, auth, input, idempotencyKey, filename);
+  const stored = await storing(db, auth, input, idempotencyKey, { config, filename });
   const { warnings, parent, dependsOn, found, inserted, statements, expire } = stored;
   const [fresh, [row]] = expire
     ? await batchAround(db, expire, [inserted, ...statements], found)
     : await batchAround(db, inserted, statements, found);
+  if (!row) {
+    const { recordBytes } = stored;
+    const full = await explainRoom(db, config, auth.userId, {
+      tasks: 1,
+      database_bytes: recordBytes,
+    });
+    if (full) throw full;
+  }
   if (!row && dependsOn.length) throw await unknownDependencies(db, dependsOn);
   if (!row) throw new Error("the task's row did not come back");
-  const { registrationHash, ...task } = row;
+  const { registrationHash, use, ...task } = row;
+  const [tasks = null, bytes = null]: (number | null)[] = JSON.parse(use ?? "[]");
+  for (const near of [
+    nearLimit(config, "tasks", tasks),
+    nearLimit(config, "database_bytes", bytes),
+  ])
+    if (near) warnings.push(near);
   if (parent && task.parentTaskId === null)
     warnings.push({
       code: "parent-unknown",
       message: `There is no task ${parent} that this key can read, so the run was recorded without a parent.`,
       path: "parent_task_id",
     });
-  if (!idempotencyKey && Array.isArray(fresh) && fresh.length === 0) {
+  if (!idempotencyKey && fresh.rowsAffected === 0) {
     warnings.push({
       code: "already-imported",
       message: `This was imported before, as task ${task.id}${task.deletedAt ? ", which is in the trash" : ""}; nothing was added.`,
@@ -423,18 +463,28 @@ const keyReused = () =>
     { errors: [{ path: "Idempotency-Key", message: "belongs to another registration" }] },
   );
 
-/** Stores tasks in one atomic batch, and answers with their ids; with a key, repeated, the same ones. */
+/**
+ * Stores tasks in one atomic batch, all or, where the user's bounds leave no room, none (ApiError 403).
+ * Answers with their ids; with a key, repeated, the same ones.
+ */
 export async function registerTasks(
-  db: Db,
-  auth: Auth,
+  { db, auth, config }: Pick<App["Variables"], "db" | "auth" | "config">,
   inputs: NewTask[],
   idempotencyKey: string | undefined,
 ): Promise<number[]> {
-  const all = await Promise.all(
-    inputs.map((input, n) =>
-      storing(db, auth, input, idempotencyKey && `${idempotencyKey}/${n + 1}-of-${inputs.length}`),
-    ),
-  );
+  const keyOf = (n: number) => idempotencyKey && `${idempotencyKey}/${n + 1}-of-${inputs.length}`;
+  const bytes = inputs.reduce((sum, { file }) => sum + 2 * (file?.bytes?.length ?? 0), 0);
+  const more = { tasks: inputs.length, database_bytes: bytes };
+  // The first one asks for room for all; the others are there if it is.
+  const all: Awaited<ReturnType<typeof storing>>[] = [];
+  for (const [n, input] of inputs.entries()) {
+    const first = all[0]?.registrationKey;
+    const room =
+      first === undefined
+        ? roomFor(config, auth.userId, more)
+        : sql`exists (select 1 from training_task f where f.registration_key = ${first})`;
+    all.push(await storing(db, auth, input, keyOf(n), { config, room }));
+  }
   const [first, ...rest] = all.flatMap(({ expire, inserted, statements }) => [
     ...(expire ? [expire] : []),
     inserted,
@@ -447,6 +497,10 @@ export async function registerTasks(
       cross join training_task t on t.registration_key = k.value order by k.key`);
   const [, rows] = await batchAround(db, first, rest, found);
   const dependsOn = all[0]?.dependsOn ?? [];
+  if (rows.length < inputs.length) {
+    const full = await explainRoom(db, config, auth.userId, more);
+    if (full) throw full;
+  }
   if (rows.length < inputs.length && dependsOn.length)
     throw await unknownDependencies(db, dependsOn);
   if (rows.some(({ hash }, n) => hash !== inputs[n]?.hash)) throw keyReused();

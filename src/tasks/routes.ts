@@ -17,6 +17,7 @@ import { fromWire, toWire } from "../http/wire.ts";
 import { reindexTasks } from "../search/words.ts";
 import { commandMarks } from "../secrets/marks.ts";
 import { hasRedacted, redactCommand, redactJson } from "../secrets/redact.ts";
+import { explainRoom, roomFor } from "../use/bounds.ts";
 import { choiceName, chooseTasks, placeOf, taskChoice } from "./choice.ts";
 import { secretsOf } from "./config.ts";
 import { markAnswer, optionalFields, taskAnswer, writableFields } from "./fields.ts";
@@ -108,11 +109,10 @@ async function register(c: Context<App>) {
   if (!parsedQuery.success)
     throw notValid([{ path: "query", message: "takes filename, task_name and experiment_group" }]);
   const query = parsedQuery.data;
-  const { db, auth } = c.var;
   if (/\bapplication\/(?:[\w.-]+\+)?json\b/.test(contentType) && !query.filename) {
     const text = await c.req.text();
     const input = await readRegistration(parseJson(text), text);
-    return registerTask(db, auth, input, idempotencyKey);
+    return registerTask(c.var, input, idempotencyKey);
   }
   if (contentType.startsWith("multipart/"))
     throw new ApiError(
@@ -122,7 +122,7 @@ async function register(c: Context<App>) {
     );
   const bytes = new Uint8Array(await c.req.arrayBuffer());
   const input = await readFileRegistration(bytes, query, contentType);
-  return registerTask(db, auth, input, idempotencyKey, query.filename);
+  return registerTask(c.var, input, idempotencyKey, query.filename);
 }
 
 const listQuery = z.strictObject({ ...pageQuery, ...taskChoice });
@@ -138,6 +138,8 @@ const registeredByBox = (auth: Auth) => {
     or exists (select 1 from task_attempt a cross join api_key k on k.id = a.key_id
       where a.task_id = ${trainingTask.id} and a.agent is null and ${isBox}))`;
 };
+/** Characters of a change that needs no room. */
+const SMALL_CHANGE = 2000;
 
 export const tasks = new Hono<App>()
   .post(
@@ -165,6 +167,7 @@ export const tasks = new Hono<App>()
       },
       errors: {
         400: "The body is not valid JSON.",
+        403: "`over-limit`: the user's bounds leave no room. Delete runs, or an admin raises them.",
         413: "Over 4 MB.",
         415: "A form: send the file itself.",
         422: "Something in it is not valid; nothing was stored.",
@@ -269,6 +272,7 @@ export const tasks = new Hono<App>()
       tag: "Tasks",
       answer: { schema: taskAnswer, description: "The task." },
       errors: {
+        403: "A box key changes notes only; or `over-limit`: the bounds of the run's user leave no room.",
         404: "No such task that is yours.",
         412: "Changed by someone else since it was read.",
         422: "A field is not known, not valid or kept by the server.",
@@ -283,7 +287,7 @@ export const tasks = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const body = c.req.valid("json");
-      const { db, auth } = c.var;
+      const { db, auth, config } = c.var;
       const beyond = auth.box ? Object.keys(body).filter((name) => name !== "notes") : [];
       if (beyond.length)
         throw new ApiError(
@@ -298,6 +302,9 @@ export const tasks = new Hono<App>()
       if (body.command) body.command = redactCommand(body.command).command;
       if (body.node_info) body.node_info = redactJson(body.node_info, "node_info").value;
       const change = fromWire<Partial<typeof trainingTask.$inferInsert>>(body);
+      // Small changes stay open to those who are at their bounds: they replace, and add nothing up.
+      const size = JSON.stringify(body).length;
+      const more = size > SMALL_CHANGE ? { database_bytes: size } : {};
       const [[changed], [current]] = await batchAround(
         db,
         db
@@ -314,6 +321,7 @@ export const tasks = new Hono<App>()
               writable(auth),
               version === null ? undefined : eq(trainingTask.version, version),
               typeof parent === "number" ? parentKnown : undefined,
+              roomFor(config, sql`training_task.user_id`, more),
             ),
           )
           .returning(taskColumns),
@@ -322,11 +330,15 @@ export const tasks = new Hono<App>()
           ...reindexTasks(db, sql`rowid = ${taskId} and changes() = 1`, change),
         ],
         db
-          .select({ version: trainingTask.version, parentKnown })
+          .select({ version: trainingTask.version, userId: trainingTask.userId, parentKnown })
           .from(trainingTask)
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth))),
       );
       if (!current) throw notFound(`task ${taskId} of yours`);
+      if (!changed && (version === null || version === current.version)) {
+        const full = await explainRoom(db, config, current.userId, more);
+        if (full) throw full;
+      }
       if (!changed && (version === null || version === current.version) && !current.parentKnown)
         throw notValid([{ path: "parent_task_id", message: "must be another task, not deleted" }]);
       if (!changed) throw changedMeanwhile(current.version);

@@ -25,6 +25,7 @@ import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http
 import { flag, idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../http/validate.ts";
+import { explainRoom, roomFor } from "../use/bounds.ts";
 import { bareEtag } from "./s3.ts";
 import { compareWithTask } from "./safetensors.ts";
 import {
@@ -383,6 +384,7 @@ export const taskWeights = new Hono<App>().post(
       },
     },
     errors: {
+      403: "`over-limit`: the bounds of the run's user leave no room.",
       404: "No such task that is yours.",
       409: "`superseded`: the attempt is not the current one any more; `attempt` names it. `announced-already`: for a box key, another user's key announced this very file before.",
       413: "The file is too large.",
@@ -433,18 +435,21 @@ export const taskWeights = new Hono<App>().post(
         cross join training_task ht on ht.id = h.task_id and ht.deleted_at is null
       where o.sha256 = ${body.sha256} and o.size = ${body.size} and o.state = 'complete'
         and o.verified = 'sha256' and ${reach} limit 1)`;
+    const more = { files: 1, file_bytes: body.size, database_bytes: body.prompt?.length ?? 0 };
     const [, , , , [row], [seen]] = await db.batch([
       db.run(sql`
-        insert into stored_object (object_key, task_id, size, sha256, part_size)
-        select ${objectKey}, id, ${body.size}, ${body.sha256}, ${partSizeFor(body.size)}
-        from training_task where ${mine} and not ${announced} and ${held} is null`),
+        insert into stored_object (object_key, task_id, user_id, size, sha256, part_size)
+        select ${objectKey}, id, user_id, ${body.size}, ${body.sha256}, ${partSizeFor(body.size)}
+        from training_task where ${mine} and not ${announced} and ${held} is null
+          and ${roomFor(config, sql`training_task.user_id`, { ...more, uploads: 1 })}`),
       db.run(sql`
         insert into weight (task_id, attempt, object_id, key_id, kind, filename, size, sha256, state, completed_at,
           epoch, step, prompt, seed, "group")
         select id, ${current}, coalesce(${fresh}, ${held}), ${auth.keyId}, ${body.kind}, ${body.filename}, ${body.size}, ${body.sha256},
           iif(${fresh} is null, 'complete', 'uploading'), iif(${fresh} is null, ${now}, null),
           ${body.epoch ?? null}, ${body.step ?? null}, ${body.prompt ?? null}, ${body.seed ?? null}, ${body.group ?? null}
-        from training_task where ${mine} and not ${announced}`),
+        from training_task where ${mine} and not ${announced}
+          and (${fresh} is not null or (${held} is not null and ${roomFor(config, sql`training_task.user_id`, more)}))`),
       audit(
         db,
         auth,
@@ -474,8 +479,10 @@ export const taskWeights = new Hono<App>().post(
       db
         .select({
           attempt: trainingTask.attempt,
+          userId: trainingTask.userId,
           mine: sql<number>`${reportable(auth)}`,
           once: sql<number>`${reportedOnce(auth)}`,
+          open: sql<number>`${mine}`,
         })
         .from(trainingTask)
         .where(and(task, or(readable(auth), reportedOnce(auth)))),
@@ -486,6 +493,10 @@ export const taskWeights = new Hono<App>().post(
         upload: await uploadOf(c, row, { fresh: row.object.objectKey === objectKey }),
       });
     if (!seen?.mine && !seen?.once) throw notFound(`task ${taskId} of yours`);
+    if (seen.open) {
+      const full = await explainRoom(db, config, seen.userId, { ...more, uploads: 1 });
+      if (full) throw full;
+    }
     const attempt = body.attempt ?? 0;
     if (!seen.mine || attempt < seen.attempt) throw superseded(attempt, seen.attempt);
     if (Math.max(attempt, 1) === Math.max(seen.attempt, 1))

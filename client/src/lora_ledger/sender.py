@@ -191,6 +191,13 @@ class Sender:
     def _deny(self, error):
         self.denied = str(error)
         self.wake()
+        if error.full:
+            say.warn_once(
+                "full",
+                f"the ledger takes no more for now ({error}); the record is kept in {self.spool.folder} and tried "
+                "again every minute, or later by `lora-ledger sync`",
+            )
+            return
         say.warn_once(
             "denied",
             f"the ledger does not accept the key ({error}); the record is kept in {self.spool.folder}: "
@@ -314,11 +321,21 @@ class Sender:
             self.interval = min(300.0, max(0.2, float(value)))
 
     def _send_heartbeat(self, body):
-        answer = self.ledger.ask(
-            "POST", f"{self._task}/heartbeat", {"attempt": self.spool.state["attempt"], **body}
-        )
+        try:
+            answer = self.ledger.ask(
+                "POST", f"{self._task}/heartbeat", {"attempt": self.spool.state["attempt"], **body}
+            )
+        except Refused as error:
+            # Points that there is no room for are set aside; the run lives on, and may be cancelled.
+            self._last_beat = time.monotonic()
+            self._take_interval(error.body)
+            if error.body.get("cancel_requested"):
+                self.events.cancel_requested()
+            raise
         self._last_beat = time.monotonic()
         self._take_interval(answer)
+        for warning in answer.get("warnings") or []:
+            say.warn_once(f"near-{warning.get('code')}", warning.get("message"))
         if answer.get("cancel_requested"):
             self.events.cancel_requested()
 
@@ -391,7 +408,12 @@ class Sender:
             raise Later(str(error), 0.0) from error
         missing = [(r["from"], r["to"]) for r in answer.get("missing") or []]
         for beat in self.spool.find_heartbeats(missing) if missing else ():
-            self._send_heartbeat(beat)
+            try:
+                self._send_heartbeat(beat)
+            except Refused as error:
+                # The end is taken; what was set aside before stays so.
+                say.warn_once("refused-heartbeat", f"the ledger refused log points again: {error}")
+                break
         self.events.finished(answer)
 
     def _upload(self, n, body):

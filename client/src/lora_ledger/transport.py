@@ -30,11 +30,12 @@ class Later(Exception):
 
 
 class Denied(Exception):
-    """401 or 403: the key is missing, expired, revoked, or may not do this."""
+    """401 or 403: the key is missing, expired, revoked, or may not do this; or its user is `full`, at a bound."""
 
-    def __init__(self, reason, status):
+    def __init__(self, reason, status, full=False):
         super().__init__(reason)
         self.status = status
+        self.full = full
 
 
 class Refused(Exception):
@@ -193,7 +194,8 @@ class Ledger:
         if status in (408, 425, 429) or status >= 500:
             raise Later(answer.reason(), retry_after(answer.headers))
         if status in (401, 403):
-            raise Denied(answer.reason(), status)
+            full = answer.json().get("type") == "urn:lora-ledger:over-limit"
+            raise Denied(answer.reason(), status, full)
         if 300 <= status < 400:
             raise Later(
                 f"the address redirects to {answer.headers.get('location')}: name that one in LEDGER_URL"
