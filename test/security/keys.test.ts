@@ -203,7 +203,7 @@ describe("a key that a key makes", () => {
     const demoted = await ledger.key();
     const old = (await enrol(demoted.key)).token;
     await ledger.db.update(user).set({ role: "viewer" }).where(eq(user.id, demoted.userId));
-    await exchange(old, 401);
+    await exchange(old, 403);
   });
 });
 
