@@ -40,9 +40,9 @@ def run(settings, options, command, kind=RunCommand):
             safe.tell_at_end(settings, runner)
 
 
-def sync(settings):
-    """Sends all spooled runs and notes the tasks of those that were registered by it. Returns the exit code."""
+def sync(settings, again=False):
+    """Sends all spooled runs, with `again` also what was refused before, and notes the tasks of those that were registered by it. Returns the exit code."""
     waiting = safe.unregistered(settings)
-    code = sending.sync(settings)
+    code = sending.sync(settings, again)
     safe.learn(settings, waiting)
     return code
