@@ -13,7 +13,7 @@ from . import files
 from .files import SAVED, Saved
 from .generic import Generic
 
-_EPOCH = re.compile(r"^epoch (\d+)/(\d+)\s*$")
+_EPOCH = re.compile(r"^epoch (\d{1,9})/(\d{1,9})\s*$")
 _FOLDER = re.compile(r"^(\d+)_(.+)$")
 # A file, or a module behind `-m` as musubi-tuner's are called.
 _SCRIPTS = re.compile(r"(?:^|[/.])\w*train_network(?:\.py)?$")
