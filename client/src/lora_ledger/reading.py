@@ -80,13 +80,16 @@ def _whole(digits):
 _NUMBERS = {} if hasattr(sys, "set_int_max_str_digits") else {"parse_int": _whole}
 
 
-def loads(text):
-    """JSON out of text or bytes, its texts repaired. Raises ValueError for whatever is wrong with it, too deep and too large."""
+def loads(text, most=MOST_CONTAINERS):
+    """JSON out of text or bytes, its texts repaired. Raises ValueError for whatever is wrong with it, too deep and too large.
+
+    `most` bounds its lists and objects.
+    """
     if isinstance(text, (bytes, bytearray)):
         text = text.decode(json.detect_encoding(text))
     containers = text.count("[") + text.count("{")
-    if containers > MOST_CONTAINERS:
-        raise TooMuch(f"it holds more than {MOST_CONTAINERS} lists and objects")
+    if containers > most:
+        raise TooMuch(f"it holds more than {most} lists and objects")
     try:
         value = json.loads(text, **_NUMBERS)
     except RecursionError:

@@ -3,6 +3,7 @@
 import os
 
 from .. import say, sync as sending
+from ..reading import open_file
 from ..redact import redact_command
 from ..run import RunCommand, find_config
 from ..trainers import recognise
@@ -16,7 +17,7 @@ def output_folders(command, config, output_dir):
         path = config or find_config(command)
         text = None
         if path:
-            with open(path, "rb") as file:
+            with open_file(path) as file:
                 text = file.read(4 * 1024 * 1024).decode("utf-8", "replace")
         return recognise(command, text, os.getcwd(), output_dir).folders()
     except Exception as error:
