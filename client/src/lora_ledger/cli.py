@@ -316,6 +316,9 @@ def build_parser():
         epilog=ENVIRONMENT,
         description="Sends the records of all runs that are still in the spool. Nothing is ever recorded twice.",
     )
+    sync.add_argument(
+        "--again", action="store_true", help="also send once more what the ledger refused, such as after an update of it"
+    )
     _common(sync)
     _add_agent(commands, form)
     _add_reading(commands, form)
@@ -658,7 +661,7 @@ def _dispatch(parser, options, found, trailing):
             metrics,
         )
     if options.command_name == "sync":
-        return recorded.sync(found)
+        return recorded.sync(found, options.again)
     return _COMMANDS[options.command_name](found, options)
 
 

@@ -42,7 +42,7 @@ class Lines:
         self.carriage = data[-1:] == b"\r"
         pieces = re.split(rb"(\r\n|\n|\r)", self.rest + data)
         for text, end in zip(pieces[0::2], pieces[1::2]):
-            line = _clean(text)
+            line = _clean(text) if text else ""
             if end == b"\r":
                 if line:
                     self.state = line
@@ -120,7 +120,7 @@ class Console:
         self.left_out = 0
         self._on_state = on_state
         self._tail = deque(maxlen=TAIL_LINES)
-        self._lines = {name: Lines(self._line_of(name), on_state) for name in self.failure}
+        self._lines = {name: Lines(self._line_of(name), self._state) for name in self.failure}
         self._queue = queue.Queue()
         self._waiting = 0
         self._guard = threading.Lock()
@@ -134,6 +134,13 @@ class Console:
             say.trouble(error)
         self._thread = threading.Thread(target=self._read, name="ledger-console", daemon=True)
         self._thread.start()
+
+    def _state(self, line):
+        try:
+            self._on_state(line)
+        except Exception as error:
+            # One line that cannot be understood hides none of those behind it.
+            say.trouble(error)
 
     def _line_of(self, name):
         def line(text):

@@ -159,7 +159,7 @@ class Process:
         try:
             if os.getsid(pid) == self.pid:
                 return True
-        except (OSError, AttributeError):
+        except (OSError, AttributeError, OverflowError):
             return None
         for _ in range(64):
             try:

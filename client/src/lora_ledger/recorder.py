@@ -164,6 +164,12 @@ class Recorder(Events):
             say.warn(
                 f"not everything reached the ledger: {self._left()} left in {self.spool.folder}; `lora-ledger sync` sends it"
             )
+        if self.spool.aside:
+            n = self.spool.aside
+            say.warn(
+                f"the ledger refused {n} item{'s' if n > 1 else ''} of this run, see {self.spool.folder / 'refused.jsonl'}; "
+                "`lora-ledger sync --again` sends them once more"
+            )
         if self.spool.dropped:
             say.warn(
                 f"{self.spool.dropped} heartbeats were lost, since neither the ledger nor the disk could take them"

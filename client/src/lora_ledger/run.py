@@ -15,9 +15,10 @@ from .follow.tensorboard import EventFolder
 from .points import Points
 from .process import Process, shell_code
 from .recorder import Recorder
+from .reading import open_file
 from .redact import redact_command, redact_text
 from .scout import Scout, wraps
-from .trainers import recognise
+from .trainers import Generic, recognise
 from .trainers.launch import find_config
 from .watch import Watch
 
@@ -38,11 +39,11 @@ def read_config(path):
     if not path:
         return None, None
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             data = file.read(CONFIG_LIMIT + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         say.warn(
-            f"the configuration {path} cannot be read ({error.strerror}); the run is recorded without it"
+            f"the configuration {path} cannot be read ({getattr(error, 'strerror', None) or error}); the run is recorded without it"
         )
         return None, None
     if len(data) > CONFIG_LIMIT:
@@ -100,10 +101,15 @@ class RunCommand:
         self.config, text = read_config(self.config_path)
         self._text = text or ""
         self.trainer = recognise(self.command, text, self.cwd, self.options.output_dir)
-        self.watch = Watch(self.trainer, self.options.upload_state)
-        readers = self._readers()
-        resumed_at = self.trainer.resume_step()[0] or 0
-        from_step = self._from_step()
+        try:
+            self.watch = Watch(self.trainer, self.options.upload_state)
+            readers, resumed_at, from_step = self._readers(), self.trainer.resume_step()[0] or 0, self._from_step()
+        except Exception as error:
+            # Settings that nobody expects keep no trainer from starting.
+            say.trouble(error)
+            self.trainer = Generic(self.command, self.cwd, self.options.output_dir)
+            self.watch = Watch(self.trainer, self.options.upload_state)
+            readers, resumed_at, from_step = self._readers(), 0, self.options.from_step
         # Signals that come while the trainer is being started wait for it.
         self._catch_signals()
         waiting = []

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from .. import say
 from ..say import printable
+from ..text import clean
 from ..transport import Denied, Later, Ledger, Refused, Superseded
 
 
@@ -58,7 +59,7 @@ class Api:
     def get(self, path, **query):
         """GET with the query's values that are not None."""
         given = {k: v for k, v in query.items() if v is not None}
-        return self.ask("GET", path + ("?" + urlencode(given) if given else ""))
+        return self.ask("GET", path + ("?" + query_of(given) if given else ""))
 
     def pages(self, path, limit=None, **query):
         """Items of a list, page after page, at most `limit`."""
@@ -77,6 +78,11 @@ class Api:
             cursor = answer.get("next_cursor")
             if not cursor:
                 return
+
+
+def query_of(values):
+    """A URL's query. Words of a command line that are no UTF-8 would break it."""
+    return urlencode({name: clean(value) for name, value in values.items()})
 
 
 def _with_status(plain, status):

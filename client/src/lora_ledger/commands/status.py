@@ -2,7 +2,7 @@
 
 from ..transport import Denied, Later, Ledger, Refused
 from . import spools
-from .common import Api, Plain, put, table
+from .common import Api, Plain, printable, put, table
 from .ls import HEADS, row_of
 
 
@@ -33,7 +33,9 @@ def status(settings, _options):
     if not waiting:
         put(f"spool: nothing waits in {settings.spool}")
     for spool in waiting:
-        put(f"spool: {spool.name}: " + ("being sent by a running process" if spool.running else spool.problems[0]))
+        told = "being sent by a running process" if spool.running else spool.problems[0]
+        more = f" ({spool.refused} item{'s' if spool.refused > 1 else ''} refused in all)" if spool.refused else ""
+        put(f"spool: {spool.name}: {printable(told)}{more}")
     return code
 
 
