@@ -384,32 +384,46 @@ export type Order = {
   metric?: string;
 };
 
-/** A comma between fields; one within quotes belongs to a name. */
-const comma = /,(?=(?:[^"]*"[^"]*")*[^"]*$)/;
+/** A text's parts between commas; a comma within quotes belongs to a name. */
+function splitAtCommas(source: string): string[] {
+  const parts: string[] = [];
+  let begin = 0;
+  let isQuoted = false;
+  for (let i = 0; i < source.length; i++) {
+    if (source[i] === '"') isQuoted = !isQuoted;
+    else if (source[i] === "," && !isQuoted) {
+      parts.push(source.slice(begin, i));
+      begin = i + 1;
+    }
+  }
+  return [...parts, source.slice(begin)];
+}
 
 /** The fields of a list with commas between. */
 export const splitFields = (source: string): string[] =>
-  source.trim() === "" ? [] : source.split(comma).map((name) => name.trim());
+  source.trim() === "" ? [] : splitAtCommas(source).map((name) => name.trim());
 
 /**
  * `order_by`: fields separated by commas, each with `-` before it or `desc` behind it for
  * descending order. Nulls come last either way, and newer tasks first among equals. At most three.
  */
 export function parseOrder(source: string, fields: Fields = columnOf): Order[] {
-  const parts = source.split(comma);
+  const parts = splitAtCommas(source);
   if (parts.length > 3) throw new FilterError("orders by at most three fields", 1);
   let next = 0;
   return parts.map((text) => {
     const begins = next;
     next += text.length + 1;
-    const [, before = "", minus, name = "", direction] =
-      text.match(/^(\s*(-?)\s*)(.*?)(?:\s+(asc|desc))?\s*$/is) ?? [];
-    const descending = minus === "-" || direction?.toLowerCase() === "desc";
+    const bare = text.trim().replace(/^-\s*/, "");
+    const before = bare ? text.indexOf(bare) : text.length;
+    const direction = /\s(?:asc|desc)$/i.exec(bare)?.[0].trim().toLowerCase();
+    const name = direction ? bare.slice(0, -direction.length).trimEnd() : bare;
+    const descending = text.trim().startsWith("-") || direction === "desc";
     try {
       return { ...orderOf(parseField(name), fields), descending };
     } catch (error) {
       if (!(error instanceof FilterError)) throw error;
-      throw new FilterError(error.message, begins + before.length + error.position);
+      throw new FilterError(error.message, begins + before + error.position);
     }
   });
 }

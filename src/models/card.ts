@@ -92,7 +92,7 @@ const quoted = (text: string) =>
 
 const code = (text: unknown) => {
   const line = String(text ?? "").replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ");
-  const longest = Math.max(0, ...(line.match(/`+/g) ?? []).map((run) => run.length));
+  const longest = (line.match(/`+/g) ?? []).reduce((most, run) => Math.max(most, run.length), 0);
   const fence = "`".repeat(longest + 1);
   return longest || line.startsWith(" ") || line.endsWith(" ")
     ? `${fence} ${line} ${fence}`

@@ -10,13 +10,15 @@ import { queueOptions } from "../queue/options.ts";
 import { writableFields } from "../tasks/fields.ts";
 import { readRegistration, registerTasks } from "../tasks/register.ts";
 import { decodeConfig } from "../trainers/decode.ts";
-import { parseConfig } from "../trainers/parse.ts";
+import { ConfigSyntaxError, MAX_YAML, parseConfig } from "../trainers/parse.ts";
 import { findPlaces, type Scalar, writeValues } from "./edit.ts";
 import { combinations, space } from "./space.ts";
 
 /** Tasks that one sweep makes, and bytes of their files together. */
 const MOST_TASKS = 200;
 const MOST_BYTES = 3_000_000;
+/** YAML takes ten times as long to read, and each copy is read again. */
+const MOST_YAML_BYTES = 600_000;
 
 const sweepBody = z
   .strictObject({
@@ -92,6 +94,16 @@ async function baseOf(c: Context<App>, id: number): Promise<Base> {
   };
 }
 
+/** A base's format and values. Throws ApiError 422 on a broken one. */
+function readBase({ text, format, path }: Base) {
+  try {
+    return parseConfig(text, format, path);
+  } catch (error) {
+    if (!(error instanceof ConfigSyntaxError)) throw error;
+    throw notValid([{ path: "config", message: error.message }], "The sweep");
+  }
+}
+
 export const sweeps = new Hono<App>().post(
   "/",
   describe({
@@ -123,9 +135,11 @@ export const sweeps = new Hono<App>().post(
   async (c) => {
     const body = c.req.valid("json");
     const base: Base = body.config ?? (await baseOf(c, body.base_task_id ?? 0));
-    const { format } = parseConfig(base.text, base.format, base.path);
+    const { format, value: root } = readBase(base);
     if (format === "text")
       throw notValid([{ path: "config", message: "is no TOML, YAML or JSON" }], "The sweep");
+    if (format === "yaml" && base.text.length > MAX_YAML)
+      throw notValid([{ path: "config", message: `is YAML of over ${MAX_YAML} characters` }]);
     const keys = Object.keys(body.space);
     const rows = combinations(
       Object.values(body.space),
@@ -134,20 +148,21 @@ export const sweeps = new Hono<App>().post(
       body.seed,
       MOST_TASKS,
     );
-    if (rows.length * base.text.length > MOST_BYTES)
+    const most = format === "yaml" ? MOST_YAML_BYTES : MOST_BYTES;
+    if (rows.length * base.text.length > most)
       throw notValid([
         {
           path: "space",
-          message: `${rows.length} copies of this file are over ${MOST_BYTES} bytes: make fewer at once`,
+          message: `${rows.length} copies of this file are over ${most} bytes: make fewer at once`,
         },
       ]);
-    const places = findPlaces(format, base.text, keys);
+    const places = findPlaces(format, base.text, root, keys);
     const short = keys.map((key) => key.replace(/^.*[.\]]/, "").replaceAll('"', ""));
     const prefix = body.task_name ?? base.name ?? body.experiment_group;
     const made = rows.map((values: Scalar[], n) => ({
       task_name: `${`${prefix} ${short.map((key, k) => `${key}=${values[k]}`).join(" ")}`.slice(0, 290)} #${n + 1}`,
       values: Object.fromEntries(keys.map((key, k) => [key, values[k] ?? ""])),
-      text: writeValues(format, base.text, places, keys, values),
+      text: writeValues(format, base.text, root, places, keys, values),
     }));
     const command = body.command ?? base.command;
     const inputs = await Promise.all(

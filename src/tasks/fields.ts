@@ -1,5 +1,6 @@
 import * as z from "zod";
 import { failureReasons, type JsonValue, modelTypes, precisions, statuses } from "../db/schema.ts";
+import { longestTexts } from "../trainers/dialect.ts";
 
 const text = (max: number) => z.string().max(max);
 const count = z.int().max(2 ** 53 - 1);
@@ -57,13 +58,13 @@ const document = jsonValue
 
 /** Columns of `training_task` that a client may write, by their names on the wire. */
 export const writableFields = {
-  task_name: text(300).trim().min(1),
+  task_name: text(longestTexts.task_name).trim().min(1),
   model_type: z.enum(modelTypes),
-  base_arch: text(100),
+  base_arch: text(longestTexts.base_arch),
   trainer: text(100),
-  network_algo: text(100),
-  experiment_group: text(200),
-  base_model_path: text(2000),
+  network_algo: text(longestTexts.network_algo),
+  experiment_group: text(longestTexts.experiment_group),
+  base_model_path: text(longestTexts.base_model_path),
   lora_rank: count.min(1).max(65536),
   lora_alpha: z.number(),
   dropout: z.number().min(0).max(1),
@@ -74,18 +75,18 @@ export const writableFields = {
   epochs: z.number().min(0),
   max_steps: count.min(0),
   learning_rate: z.number().min(0),
-  optimizer: text(200),
-  scheduler: text(200),
+  optimizer: text(longestTexts.optimizer),
+  scheduler: text(longestTexts.scheduler),
   mixed_precision: z.enum(precisions),
   seed: z.int(),
-  resolution: text(200),
-  data_dir: text(2000),
-  metadata_path: text(2000),
-  output_dir: text(2000),
-  log_dir: text(2000),
-  sample_prompts: text(20_000),
+  resolution: text(longestTexts.resolution),
+  data_dir: text(longestTexts.data_dir),
+  metadata_path: text(longestTexts.metadata_path),
+  output_dir: text(longestTexts.output_dir),
+  log_dir: text(longestTexts.log_dir),
+  sample_prompts: text(longestTexts.sample_prompts),
   save_every_n_epochs: count.min(0),
-  caption_tag_delim: text(50),
+  caption_tag_delim: text(longestTexts.caption_tag_delim),
   gpu_info: text(500),
   node_info: document,
   cuda_version: text(100),

@@ -228,7 +228,7 @@ function readShapes(tensors: Tensor[]) {
 
 /** A tensor's module: its name up to the adapter's own part. */
 const moduleOf = (name: string) =>
-  name.replace(/\.(?:lora[._](?:down|up|A|B)\b.*|hada_\w+|lokr_\w+|alpha)$/, "");
+  name.replace(/\.(?:lora[._](?:down|up|A|B)\b.*|hada_\w+$|lokr_\w+$|alpha$)/s, "");
 
 /**
  * The alpha: the scalar `<module>.alpha` of a linear layer with the usual rank, else any; the
