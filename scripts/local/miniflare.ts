@@ -1,0 +1,97 @@
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { convertV4MiniflareOptions, Log, LogLevel, Miniflare } from "miniflare";
+import { unstable_getMiniflareWorkerOptions as readWrangler } from "wrangler";
+import { root } from "./processes.ts";
+
+/** The most bytes of a Unix socket's path that every system takes. */
+const LONGEST_SOCKET = 100;
+
+/** Where workerd's binary is: a dependency of Miniflare's, not of ours. */
+function workerdBinary(): string {
+  const ours = createRequire(join(root, "package.json"));
+  const binary: unknown = createRequire(ours.resolve("miniflare"))("workerd").default;
+  if (typeof binary !== "string") throw new Error("the package workerd names no binary");
+  return binary;
+}
+
+/** A folder of this user alone, and what takes it away again. */
+function socketFolder(dir: string): { folder: string; remove(): void } {
+  if (Buffer.byteLength(join(dir, "entry")) <= LONGEST_SOCKET)
+    return { folder: dir, remove: () => {} };
+  const folder = mkdtempSync(join(tmpdir(), "ledger-"));
+  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+export type Emulation = {
+  /** The Unix socket that all of it answers at. */
+  entry: string;
+  /** Starts it anew with what the files now hold; requests wait or fail meanwhile. */
+  reload(): Promise<void>;
+  stop(): Promise<void>;
+};
+
+/**
+ * Runs a Worker in workerd with Miniflare's emulation of the platform, on the bindings of a wrangler
+ * configuration and the state in `dir`. It listens at no TCP port but Miniflare's own loopback, which
+ * answers workerd alone: no inspector, no registry, and the entry is a socket in a folder of this user,
+ * for beside the Worker it leads to the whole bucket (/cdn-cgi/local) without a key.
+ */
+export async function startEmulation(options: {
+  config: string;
+  dir: string;
+  /** The Worker's one module; read anew at each start. */
+  script: () => string;
+  /** Only the bucket, and nothing else that the configuration binds. */
+  bucketAlone?: boolean;
+  log?: (level: string, message: string) => void;
+}): Promise<Emulation> {
+  const { config, dir, script, bucketAlone = false, log } = options;
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const { folder, remove } = socketFolder(dir);
+  const entry = join(folder, "entry");
+  process.env.MINIFLARE_WORKERD_PATH = join(root, "scripts/local/workerd.sh");
+  process.env.LEDGER_WORKERD = workerdBinary();
+  process.env.LEDGER_ENTRY = entry;
+  function current() {
+    const { workerOptions } = readWrangler(config);
+    const { compatibilityDate, r2Buckets } = workerOptions;
+    return convertV4MiniflareOptions({
+      host: "127.0.0.1",
+      // No look at where on Earth this machine is.
+      cf: false,
+      logRequests: false,
+      log: new Log(LogLevel.WARN),
+      handleStructuredLogs: ({ level, message }) => log?.(level, message),
+      // Behind the entry's socket, for whoever may use that.
+      unsafeTriggerHandlers: true,
+      resourcePersistencePath: join(dir, "state/v3"),
+      resourceTmpPath: join(dir, "tmp"),
+      workers: [
+        {
+          ...(bucketAlone ? { compatibilityDate, r2Buckets } : workerOptions),
+          name: "lora-ledger",
+          modules: [{ type: "ESModule", path: "worker.js", contents: script() }],
+        },
+      ],
+    });
+  }
+  const emulation = new Miniflare(current());
+  try {
+    await emulation.ready;
+  } catch (error) {
+    await emulation.dispose();
+    remove();
+    throw error;
+  }
+  return {
+    entry,
+    reload: () => emulation.setOptions(current()),
+    async stop() {
+      await emulation.dispose();
+      remove();
+    },
+  };
+}
