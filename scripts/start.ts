@@ -166,15 +166,16 @@ function everyMinute(url: string) {
   setInterval(tick, 60_000);
 }
 
-/** A file as a command in the repository's root names it, whatever is in its path. */
-const quoted = (path: string) => `'${path.replaceAll("'", `'\\''`)}'`;
+/** A path as a shell takes it for one word. */
+const quoted = (path: string) =>
+  /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 
 function welcome(url: string, code: string) {
   const config = "examples/first-run/my_lora.toml";
   const trainer = `python3 examples/first-run/train_network.py --config_file ${config}`;
   // The line is for a terminal in the repository's folder.
-  const path = relative(root, at("key"));
-  const key = /^[\w./-]+$/.test(path) && !path.startsWith("..") ? path : quoted(at("key"));
+  const inside = relative(root, at("key"));
+  const key = quoted(inside.startsWith("..") ? at("key") : inside);
   console.log(`
 LoRA Ledger runs at ${url}  (its API: ${url}/docs)
 

@@ -17,9 +17,9 @@ function workerdBinary(): string {
   return binary;
 }
 
-/** A folder of this user alone, and what takes it away again. */
-function socketFolder(dir: string): { folder: string; remove(): void } {
-  if (Buffer.byteLength(join(dir, "entry")) <= LONGEST_SOCKET)
+/** A folder for the socket, of this user alone, and what takes it away again. */
+function socketFolder(dir: string | undefined): { folder: string; remove(): void } {
+  if (dir && Buffer.byteLength(join(dir, "entry")) <= LONGEST_SOCKET)
     return { folder: dir, remove: () => {} };
   const folder = mkdtempSync(join(tmpdir(), "ledger-"));
   return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
@@ -35,22 +35,24 @@ export type Emulation = {
 
 /**
  * Runs a Worker in workerd with Miniflare's emulation of the platform, on the bindings of a wrangler
- * configuration and the state in `dir`. It listens at no TCP port but Miniflare's own loopback, which
+ * configuration and the state in a folder. It listens at no TCP port but Miniflare's own loopback, which
  * answers workerd alone: no inspector, no registry, and the entry is a socket in a folder of this user,
  * for beside the Worker it leads to the whole bucket (/cdn-cgi/local) without a key.
  */
 export async function startEmulation(options: {
   config: string;
-  dir: string;
+  state: string;
+  /** Where the socket goes, if its path is short enough; else into a temporary folder. */
+  entryDir?: string;
   /** The Worker's one module; read anew at each start. */
   script: () => string;
   /** Only the bucket, and nothing else that the configuration binds. */
   bucketAlone?: boolean;
   log?: (level: string, message: string) => void;
 }): Promise<Emulation> {
-  const { config, dir, script, bucketAlone = false, log } = options;
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
-  const { folder, remove } = socketFolder(dir);
+  const { config, state, script, bucketAlone = false, log } = options;
+  mkdirSync(state, { recursive: true, mode: 0o700 });
+  const { folder, remove } = socketFolder(options.entryDir);
   const entry = join(folder, "entry");
   process.env.MINIFLARE_WORKERD_PATH = join(root, "scripts/local/workerd.sh");
   process.env.LEDGER_WORKERD = workerdBinary();
@@ -67,8 +69,8 @@ export async function startEmulation(options: {
       handleStructuredLogs: ({ level, message }) => log?.(level, message),
       // Behind the entry's socket, for whoever may use that.
       unsafeTriggerHandlers: true,
-      resourcePersistencePath: join(dir, "state/v3"),
-      resourceTmpPath: join(dir, "tmp"),
+      resourcePersistencePath: join(state, "v3"),
+      resourceTmpPath: join(state, "tmp"),
       workers: [
         {
           ...(bucketAlone ? { compatibilityDate, r2Buckets } : workerOptions),

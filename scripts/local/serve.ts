@@ -31,7 +31,8 @@ await main(async () => {
   } = settings.parse(JSON.parse(readFileSync(join(dir, "serve.json"), "utf8")));
   const emulation = await startEmulation({
     config: join(dir, "wrangler.json"),
-    dir,
+    state: join(dir, "state"),
+    entryDir: dir,
     script: () => readFileSync(file, "utf8"),
     log: (level, message) => console.log(`[${level}] ${message}`),
   });
