@@ -14,13 +14,15 @@ import { Trouble } from "../local/processes.ts";
 import { type Progress, progress } from "../local/progress.ts";
 import { remoteEnv, remoteFile } from "../local/remote.ts";
 
+type Parts = AsyncIterable<ArrayBuffer> | Iterable<ArrayBuffer>;
+
 /** Where the bytes of weights lie. Sizes in bytes; null where there is no such object. */
 export type Bucket = {
   /** Bytes of the parts that write() takes. */
   part: number;
   size(key: string): Promise<number | null>;
   read(key: string): Promise<AsyncIterable<Uint8Array> | null>;
-  write(key: string, parts: AsyncIterable<ArrayBuffer>, size: number): Promise<void>;
+  write(key: string, parts: Parts, size: number): Promise<void>;
   close(): Promise<void>;
 };
 

@@ -48,7 +48,8 @@ const kept =
   /^(?:sqld|worker|secret|(?:key|running\.json)(?:\.new)?|(?:sqld|worker)\.log(?:\.last)?)$/;
 
 /**
- * Closes to other users what an older version of the local ledger left open to them. A folder that holds other things too, named by LEDGER_LOCAL, keeps its mode: its owner's choice.
+ * Closes to other users what an older version of the local ledger left open to them. A folder that holds
+ * other things too, named by LEDGER_LOCAL, keeps its mode: its owner's choice.
  */
 function closeHome(): void {
   const names = readdirSync(home);

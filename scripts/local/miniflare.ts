@@ -35,9 +35,9 @@ export type Emulation = {
 
 /**
  * Runs a Worker in workerd with Miniflare's emulation of the platform, on the bindings of a wrangler
- * configuration and the state in a folder. It listens at no TCP port but Miniflare's own loopback, which
- * answers workerd alone: no inspector, no registry, and the entry is a socket in a folder of this user,
- * for beside the Worker it leads to the whole bucket (/cdn-cgi/local) without a key.
+ * configuration and the state in a folder. `wrangler dev` would do, but it always opens V8's inspector to
+ * every user of the machine, and its port leads past every key to the whole bucket (/cdn-cgi/local). Here
+ * that is behind a socket in a folder of this user; Miniflare's own loopback port answers workerd alone.
  */
 export async function startEmulation(options: {
   config: string;
@@ -55,8 +55,7 @@ export async function startEmulation(options: {
   const { folder, remove } = socketFolder(options.entryDir);
   const entry = join(folder, "entry");
   process.env.MINIFLARE_WORKERD_PATH = join(root, "scripts/local/workerd.sh");
-  process.env.LEDGER_WORKERD = workerdBinary();
-  process.env.LEDGER_ENTRY = entry;
+  const unsafeRuntimeEnv = { LEDGER_WORKERD: workerdBinary(), LEDGER_ENTRY: entry };
   function current() {
     const { workerOptions } = readWrangler(config);
     const { compatibilityDate, r2Buckets } = workerOptions;
@@ -69,6 +68,7 @@ export async function startEmulation(options: {
       handleStructuredLogs: ({ level, message }) => log?.(level, message),
       // Behind the entry's socket, for whoever may use that.
       unsafeTriggerHandlers: true,
+      unsafeRuntimeEnv,
       resourcePersistencePath: join(state, "v3"),
       resourceTmpPath: join(state, "tmp"),
       workers: [

@@ -96,8 +96,8 @@ export async function killTree(pid: number, graceMs = 5_000): Promise<void> {
 }
 
 /**
- * Starts a command whose whole process group ends with this process, whatever ends it. Its output,
- * without secrets, goes line by line to `onLine` and, where given, to `logFile`.
+ * Starts a command whose whole process group ends with this process, whatever ends it. Its output goes
+ * line by line to `onLine` and, where given, to `logFile`.
  */
 export function startProcess(options: {
   command: string;
@@ -106,7 +106,7 @@ export function startProcess(options: {
   env?: NodeJS.ProcessEnv;
   logFile?: string;
   onLine?: (line: string) => void;
-  /** Files that it makes are for this user alone. */
+  /** What it leaves is for this user alone: the files it makes, and its output, which loses its secrets. */
   ownerOnly?: boolean;
 }): Running {
   const { command, args, cwd, env, logFile, onLine, ownerOnly } = options;
@@ -128,7 +128,7 @@ export function startProcess(options: {
   const last: string[] = [];
   for (const stream of [stdout, stderr])
     createInterface({ input: stream }).on("line", (said) => {
-      const line = hideSecrets(said);
+      const line = ownerOnly ? hideSecrets(said) : said;
       last.push(line);
       if (last.length > 60) last.shift();
       log?.write(`${line}\n`);

@@ -15,6 +15,7 @@ import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createServer } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freePort, root, sleep } from "../../scripts/local/processes.ts";
 import { desktop, launch } from "../browser.ts";
@@ -254,6 +255,9 @@ describe.runIf(process.platform === "linux")("the ports of a local ledger", () =
       `/x/..${path}`,
       `/.${path}`,
       path.replace("/", "/\\..\\"),
+      `/x/%2E%2e${path}`,
+      `/${path}`,
+      path.replace("c", "%63"),
     ];
     for (const path of strange.flatMap(roundabout))
       for (const [name, value] of [
@@ -311,6 +315,36 @@ describe.runIf(process.platform === "linux")("the ports of a local ledger", () =
     expect([large.status, large.headers.get("Content-Type")]).toEqual([
       ...[413, "application/problem+json"],
     ]);
+  });
+});
+
+describe("the development server of the pages", () => {
+  it("serves the pages, and of the folder no file beside their sources", async () => {
+    process.env.LEDGER_WORKER = url;
+    const vite = await createServer({
+      configFile: join(root, "dashboard/vite.config.ts"),
+      server: { port: await freePort(), strictPort: true },
+    });
+    const browser = await launch();
+    try {
+      await vite.listen();
+      const [origin = ""] = vite.resolvedUrls?.local ?? [];
+      // What lies beside .local/ is as far away as what lies in it.
+      for (const path of ["package.json", "wrangler.toml", "scripts/start.ts", ".local/key"])
+        for (const query of ["", "?raw", "?url", "?import&raw", "?raw??", "?inline"]) {
+          const answer = await fetch(`${origin}@fs${root}/${path}${query}`);
+          expect([path, query, [403, 404]]).toEqual([
+            ...[path, query],
+            expect.arrayContaining([answer.status]),
+          ]);
+        }
+      const page = await (await browser.newContext(desktop)).newPage();
+      await page.goto(`${origin}sign-in`);
+      await page.getByText("npm run key -- --link").waitFor({ state: "attached" });
+    } finally {
+      await browser.close();
+      await vite.close();
+    }
   });
 });
 
