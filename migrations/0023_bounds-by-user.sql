@@ -37,6 +37,15 @@ CREATE TABLE `purge_place` (
 	`place` integer NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE `sign_in_link` (
+	`code_hash` text PRIMARY KEY NOT NULL,
+	`key_id` integer NOT NULL,
+	`created_at` text DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')) NOT NULL,
+	`expires_at` text NOT NULL,
+	`used_at` text,
+	FOREIGN KEY (`key_id`) REFERENCES `api_key`(`id`) ON UPDATE no action ON DELETE no action
+);
+--> statement-breakpoint
 CREATE TABLE `user_use` (
 	`user_id` integer PRIMARY KEY NOT NULL,
 	`tasks` integer DEFAULT 0 NOT NULL,

@@ -34,7 +34,10 @@ const receiver = "http://127.0.0.1:9/hook";
 export type Owner = { userId: number; keyId: number };
 
 /** Where the rows go. */
-type Where = { db: Db; bindings: { BUCKET: Pick<R2Bucket, "put"> } };
+type Where = {
+  db: Db;
+  bindings: { BUCKET: { put(key: string, bytes: string): Promise<unknown> } };
+};
 
 /** Makes rows of one owner as they would stand in the database. */
 export function rowsOf(ledger: Where, owner: Owner) {

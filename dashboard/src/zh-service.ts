@@ -144,6 +144,7 @@ export const refusals: Record<string, string> = {
   "task-ended": "该训练已经结束",
   "task-running": "训练仍在进行，请先等它结束或取消它",
   "there-again": "同一文件已重新上传，无需恢复",
+  "link-not-valid": "登录链接无效：已被使用或已过期，请重新生成：npm run key -- --link",
   "token-not-valid": "令牌无效：已被使用、已过期，或生成它的密钥已失效",
   "too-large": "内容过大",
   "too-many-makers": "此密钥处于逐级生成的第十级，不能再生成密钥",

@@ -198,8 +198,8 @@ export const zh = {
   "Nothing is known of its data": "没有数据集信息",
   "Nothing matches this filter. Loosen it, or look at all runs.":
     "没有匹配的结果。请放宽筛选条件，或查看全部训练。",
-  "npm start prints the first one, and keeps it in .local/key.":
-    "npm start 会打印首个密钥，并保存在 .local/key。",
+  "npm start keeps the first one in .local/key, and prints a one-time link to sign in:":
+    "npm start 会把第一个密钥保存在 .local/key 中，并显示一次性登录链接：",
   "On the machine that runs the ledger:": "在运行账本的机器上执行：",
   "One moment…": "请稍候…",
   "Only read": "只读",

@@ -8,13 +8,13 @@ import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@libsql/client/http";
-import { getPlatformProxy } from "wrangler";
 import { presign, type S3Settings, s3Client, s3Settings } from "../../src/weights/s3.ts";
 import type { DatabaseAddress } from "../local/database.ts";
-import { at } from "../local/home.ts";
-import { root, Trouble } from "../local/processes.ts";
+import { Trouble } from "../local/processes.ts";
 import { type Progress, progress } from "../local/progress.ts";
 import { remoteEnv, remoteFile } from "../local/remote.ts";
+
+type Parts = AsyncIterable<ArrayBuffer> | Iterable<ArrayBuffer>;
 
 /** Where the bytes of weights lie. Sizes in bytes; null where there is no such object. */
 export type Bucket = {
@@ -22,38 +22,12 @@ export type Bucket = {
   part: number;
   size(key: string): Promise<number | null>;
   read(key: string): Promise<AsyncIterable<Uint8Array> | null>;
-  write(key: string, parts: AsyncIterable<ArrayBuffer>, size: number): Promise<void>;
+  write(key: string, parts: Parts, size: number): Promise<void>;
   close(): Promise<void>;
 };
 
-const PART = 64 * 1024 * 1024;
+export const PART = 64 * 1024 * 1024;
 const AT_ONCE = 4;
-
-/** The R2 emulation below `.local/`, or another folder that wrangler keeps its state in. */
-export async function localBucket(state = at("worker/state"), part = PART): Promise<Bucket> {
-  const proxy = await getPlatformProxy<{ BUCKET: R2Bucket }>({
-    configPath: join(root, "wrangler.toml"),
-    persist: { path: join(state, "v3") },
-    envFiles: [],
-  });
-  const { BUCKET } = proxy.env;
-  return {
-    part,
-    size: async (key) => (await BUCKET.head(key))?.size ?? null,
-    read: async (key) => (await BUCKET.get(key))?.body ?? null,
-    async write(key, parts, size) {
-      if (size <= part) {
-        for await (const bytes of parts) await BUCKET.put(key, bytes);
-        return;
-      }
-      const upload = await BUCKET.createMultipartUpload(key);
-      const done = [];
-      for await (const bytes of parts) done.push(await upload.uploadPart(done.length + 1, bytes));
-      await upload.complete(done);
-    },
-    close: () => proxy.dispose(),
-  };
-}
 
 /** R2 itself, by the S3 credentials of the deployed service. */
 export function remoteBucket(): Bucket {

@@ -114,6 +114,18 @@ export const session = sqliteTable(
   (t) => [index("session_key").on(t.keyId), index("session_end").on(t.endsAt)],
 );
 
+/** A link that signs a browser in once, in place of the key itself. */
+export const signInLink = sqliteTable("sign_in_link", {
+  /** SHA-256 of the link's code, which is shown once and kept nowhere. */
+  codeHash: text().primaryKey(),
+  keyId: integer()
+    .notNull()
+    .references(() => apiKey.id),
+  createdAt: createdAt(),
+  expiresAt: text().notNull(),
+  usedAt: text(),
+});
+
 /** What a day (UTC) cost, for the page that shows it beside the free plans' limits. */
 export const usageDay = sqliteTable("usage_day", {
   day: text().primaryKey(),
