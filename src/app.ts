@@ -20,7 +20,7 @@ import { taskExport } from "./export/routes.ts";
 import { health } from "./http/health.ts";
 import { isPage, pageHeaders } from "./http/pages.ts";
 import { ApiError, problem } from "./http/problem.ts";
-import { limitBody } from "./http/validate.ts";
+import { cleanAddress, limitBody } from "./http/validate.ts";
 import { logs } from "./logs/routes.ts";
 import { aliases } from "./models/aliases.ts";
 import { cards } from "./models/cards.ts";
@@ -65,6 +65,7 @@ export const app = new Hono<App>()
     c.header("X-Content-Type-Options", "nosniff");
     if (config.COST_REPORTING) c.header("Server-Timing", serverTiming(cost));
   })
+  .use(cleanAddress)
   .route("/healthz", health)
   .route("/signed", signed)
   .route("/share", share)

@@ -10,6 +10,7 @@ import type { Db } from "../db/client.ts";
 import { failureReasons, now, statuses, taskAttempt, trainingTask } from "../db/schema.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
+import { cutText } from "../http/text.ts";
 import { describe, limitBody, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 import { appendPoints, attemptAssignments, prepareAppend } from "../logs/append.ts";
@@ -144,7 +145,7 @@ export const cancelling = {
 };
 
 export const MAX_METRICS = 500;
-const tailKept = (tail: string) => redactText(tail, "tail").text.slice(-16_384);
+const tailKept = (tail: string) => cutText(redactText(tail, "tail").text, -16_384);
 
 export const lifecycle = new Hono<App>()
   .post(
