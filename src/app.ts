@@ -20,7 +20,7 @@ import { taskExport } from "./export/routes.ts";
 import { health } from "./http/health.ts";
 import { HSTS, isPage, pageHeaders } from "./http/pages.ts";
 import { ApiError, problem } from "./http/problem.ts";
-import { limitBody } from "./http/validate.ts";
+import { cleanAddress, limitBody } from "./http/validate.ts";
 import { logs } from "./logs/routes.ts";
 import { aliases } from "./models/aliases.ts";
 import { cards } from "./models/cards.ts";
@@ -67,6 +67,7 @@ export const app = new Hono<App>()
     if (new URL(c.req.url).protocol === "https:") c.header("Strict-Transport-Security", HSTS);
     if (config.COST_REPORTING) c.header("Server-Timing", serverTiming(cost));
   })
+  .use(cleanAddress)
   .route("/healthz", health)
   .route("/signed", signed)
   .route("/share", share)

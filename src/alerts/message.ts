@@ -1,4 +1,5 @@
 import type { event, JsonValue, webhook } from "../db/schema.ts";
+import { cutText } from "../http/text.ts";
 import type { EventKind } from "./events.ts";
 
 /** What a message is made from. `kind` is "test" when someone presses the test button. */
@@ -103,7 +104,7 @@ function shown(field: string, value: JsonValue): string {
 /** Text of users as a receiver may see it: without control characters or marks that turn its direction. */
 const plain = (text: string, most: number) => {
   const clean = text.replace(/[^\P{Cc}\n]|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "");
-  return clean.length > most ? `${clean.slice(0, most - 1)}…` : clean;
+  return clean.length > most ? `${cutText(clean, 0, most - 1)}…` : clean;
 };
 const oneLine = (text: string, most: number) => plain(text, most).replace(/\s+/g, " ").trim();
 
@@ -175,7 +176,7 @@ const secretBytes = (secret: string) =>
 /** The longest beginning of a text that takes at most so many bytes. */
 function withinBytes(text: string, most: number): string {
   let kept = text;
-  while (encoder.encode(kept).length > most) kept = kept.slice(0, Math.floor(kept.length * 0.9));
+  while (encoder.encode(kept).length > most) kept = cutText(kept, 0, Math.floor(kept.length * 0.9));
   return kept.length < text.length ? `${kept}…` : text;
 }
 
@@ -242,7 +243,7 @@ export async function makeMessage(
     }
     // https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
     case "slack": {
-      const content = forSlack([title, ...lines].join("\n")).slice(0, 2900);
+      const content = cutText(forSlack([title, ...lines].join("\n")), 0, 2900);
       const section = (type: "plain_text" | "mrkdwn", text: string) => ({
         type: "section",
         text: { type, text },
@@ -267,8 +268,8 @@ export async function makeMessage(
       return message({
         embeds: [
           {
-            title: forDiscord(title).slice(0, 256),
-            description: forDiscord(lines.join("\n")).slice(0, 4096),
+            title: cutText(forDiscord(title), 0, 256),
+            description: cutText(forDiscord(lines.join("\n")), 0, 4096),
             ...(link && { url: link }),
             timestamp: told.bundle ? now.toISOString() : told.createdAt,
           },

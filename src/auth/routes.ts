@@ -58,7 +58,7 @@ const endsWithMaker = (expiresAt: string | null) =>
 /** `If-Match` as a row version; null when the header is absent. */
 export function ifMatch(header: string | undefined): number | null {
   if (header === undefined || header === "*") return null;
-  const version = header.match(/^(?:W\/)?"(\d+)"$/)?.[1];
+  const version = header.match(/^(?:W\/)?"(\d{1,15})"$/)?.[1];
   if (!version)
     throw notValid([{ path: "If-Match", message: 'must be the ETag of the row, such as "3"' }]);
   return Number(version);

@@ -5,6 +5,7 @@ import { type App, allow, readable } from "../auth/middleware.ts";
 import { taskConfig, trainingTask } from "../db/schema.ts";
 import { toLatin1 } from "../http/bytes.ts";
 import { notFound } from "../http/problem.ts";
+import { cutText } from "../http/text.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { queueOptions } from "../queue/options.ts";
 import { writableFields } from "../tasks/fields.ts";
@@ -160,7 +161,7 @@ export const sweeps = new Hono<App>().post(
     const short = keys.map((key) => key.replace(/^.*[.\]]/, "").replaceAll('"', ""));
     const prefix = body.task_name ?? base.name ?? body.experiment_group;
     const made = rows.map((values: Scalar[], n) => ({
-      task_name: `${`${prefix} ${short.map((key, k) => `${key}=${values[k]}`).join(" ")}`.slice(0, 290)} #${n + 1}`,
+      task_name: `${cutText(`${prefix} ${short.map((key, k) => `${key}=${values[k]}`).join(" ")}`, 0, 290)} #${n + 1}`,
       values: Object.fromEntries(keys.map((key, k) => [key, values[k] ?? ""])),
       text: writeValues(format, base.text, root, places, keys, values),
     }));

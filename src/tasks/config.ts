@@ -1,4 +1,5 @@
 import { sha256Hex } from "../http/hash.ts";
+import { cleanValue } from "../http/text.ts";
 import { notValid } from "../http/validate.ts";
 import { fillableMarks, type Mark } from "../secrets/marks.ts";
 import { MARK, redactConfig } from "../secrets/redact.ts";
@@ -106,6 +107,11 @@ export function secretsOf(row: StoredFiles): { config: Mark[]; dataset: Mark[] }
   };
 }
 
+/** What is recognised, its texts clean: a file may spell any character as an escape. */
+const cleanRecognition = (input: Parameters<typeof recognise>[0]) =>
+  // Cleaning changes characters of texts alone.
+  cleanValue(recognise(input)) as Recognition;
+
 /**
  * Reads a trainer's files: secrets are replaced in their bytes, the rest stays as it is; what they
  * say is recognised from what is left. Throws ApiError 422 with line and column when the trainer's
@@ -120,7 +126,7 @@ export async function readConfigFile(
   const data = dataset && readText(dataset, "dataset_file");
   let recognition: Recognition;
   try {
-    recognition = recognise({
+    recognition = cleanRecognition({
       text: main?.text ?? "",
       ...(file && { format: file.format, path: file.path }),
       command,

@@ -148,8 +148,13 @@ const derivedFields = [
 
 export const reservedFields: readonly string[] = [...serverFields, ...derivedFields];
 
-/** Kept as ISO 8601 UTC, so that times compare as texts. */
-const time = z.iso.datetime({ offset: true }).overwrite((text) => new Date(text).toISOString());
+const isTime = (text: string) => !Number.isNaN(Date.parse(text));
+
+/** Kept as ISO 8601 UTC, so that times compare as texts. Overwriting also sees what is no time. */
+const time = z.iso
+  .datetime({ offset: true })
+  .refine(isTime, "is no time")
+  .overwrite((text) => (isTime(text) ? new Date(text).toISOString() : text));
 
 /** How a run, or one attempt of it, ended; what only an import may state. */
 const pastEnd = {

@@ -11,6 +11,7 @@ import type { Db } from "../db/client.ts";
 import { failureReasons, now, statuses, taskAttempt, trainingTask } from "../db/schema.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
+import { cutText } from "../http/text.ts";
 import { describe, limitBody, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 import {
@@ -183,7 +184,7 @@ export const tooManyMetrics = (dropped: string[], most: number) => ({
 });
 /** Attempts of one task: an archive names no more either. */
 const MOST_ATTEMPTS = 1000;
-const tailKept = (tail: string) => redactText(tail, "tail").text.slice(-16_384);
+const tailKept = (tail: string) => cutText(redactText(tail, "tail").text, -16_384);
 
 export const lifecycle = new Hono<App>()
   .post(

@@ -11,6 +11,7 @@ import { type JsonValue, trainingTask } from "../db/schema.ts";
 import type { Config } from "../env.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { ApiError } from "../http/problem.ts";
+import { cutText } from "../http/text.ts";
 import { faultsOf, notValid } from "../http/validate.ts";
 import { fromWire } from "../http/wire.ts";
 import {
@@ -191,7 +192,7 @@ function recordAttempts(db: Db, taskId: SQL, keyId: number, attempts: PastAttemp
   const safe = attempts.map(({ node_info, tail, error_message, ...attempt }) => ({
     ...inUtc(attempt),
     error_message: error_message && redactText(error_message, "error_message").text,
-    tail: tail && redactText(tail, "tail").text.slice(-16_384),
+    tail: tail && cutText(redactText(tail, "tail").text, -16_384),
     node_info: node_info && JSON.stringify(redactJson(node_info, "node_info").value),
   }));
   const names =
@@ -322,7 +323,7 @@ async function storing(
   const parent = columns.parent_task_id;
   const made = {
     ...fromWire<Partial<typeof trainingTask.$inferInsert>>(columns),
-    taskName: String(columns.task_name).slice(0, 300),
+    taskName: cutText(String(columns.task_name), 0, 300),
   };
   const { file } = input;
   const snapshotJson = snapshot === null ? null : JSON.stringify(snapshot);

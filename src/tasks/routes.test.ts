@@ -310,8 +310,6 @@ describe("registering", () => {
       { method: "POST", body: "{", headers: { "Content-Type": "application/json" } },
       400,
     );
-    const nul = await call("/api/tasks", { json: { task_name: "a\0b" } }, 422);
-    expect(nul.detail).toContain("NUL");
     const deep = `${"[".repeat(50_000)}${"]".repeat(50_000)}`;
     await call(
       "/api/tasks",

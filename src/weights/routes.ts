@@ -52,8 +52,11 @@ const filename = z
   .string()
   .min(1)
   .max(255)
-  .refine((name) => !/[\p{Cc}\\]/u.test(name), "must hold no control characters or backslashes")
-  .refine((name) => name.isWellFormed(), "must be well-formed Unicode")
+  // U+FFFD is what became of a control character or of half a surrogate pair.
+  .refine(
+    (name) => !/[\p{Cc}\\\ufffd]/u.test(name),
+    "must be well-formed Unicode without control characters or backslashes",
+  )
   .refine(
     (name) =>
       !/^[a-z]:/i.test(name) &&
