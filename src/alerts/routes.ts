@@ -142,7 +142,7 @@ export const webhooks = new Hono<App>()
       errors: { 403: "`over-limit`: the user has as many of them as there may be." },
     }),
     allow("tasks:write"),
-    validate("json", newWebhook),
+    validate("json", newWebhook, ["url", "secret"]),
     async (c) => {
       const body = c.req.valid("json");
       const { auth, db, config } = c.var;
@@ -233,7 +233,7 @@ export const webhooks = new Hono<App>()
     }),
     allow("tasks:write"),
     validate("param", idParam),
-    validate("json", changes),
+    validate("json", changes, ["url", "secret"]),
     async (c) => {
       const { id } = c.req.valid("param");
       const body = c.req.valid("json");

@@ -96,7 +96,10 @@ it("takes a run of the past with its attempts and points, once", async () => {
     additional_args: { lora_rank: "none", more: [1], key: "[redacted]" },
   });
   expect(task.error_message).toBe("[redacted]: out of memory");
-  expect(warnings).toMatchObject([{ code: "secret-redacted", path: "additional_args.key" }]);
+  expect(warnings).toMatchObject([
+    { code: "secret-redacted", path: "error_message" },
+    { code: "secret-redacted", path: "additional_args.key" },
+  ]);
   const points = (attempt: number, json: object, status = 200) =>
     call(`/api/tasks/${id}/attempts/${attempt}/logs`, json, status);
   await points(1, { seq: 1, logs: logs(1, 3, (n) => n) });

@@ -222,6 +222,7 @@ export const archive = new Hono<App>()
         seq: z.int().min(1).max(1_000_000_000),
         logs: z.array(logEntry).min(1).max(5000),
       }),
+      ["logs"],
     ),
     async (c) => {
       const { id: taskId, attempt } = c.req.valid("param");

@@ -42,7 +42,7 @@ export const signIn = new Hono<App>()
       errors: { 403: "A box key, or another site's page asks." },
     }),
     limitBody(20_000),
-    validate("json", credential),
+    validate("json", credential, ["key", "code"]),
     async (c) => {
       const { db, config, later, address } = c.var;
       // Programs send neither header and are no browser's cookie jar.

@@ -47,6 +47,7 @@ export const exchange = new Hono<App>().post(
         .nullish()
         .describe("Counts where the token says none."),
     }),
+    ["token"],
   ),
   async (c) => {
     const body = c.req.valid("json");

@@ -82,7 +82,9 @@ export const datasets = new Hono<App>()
     }),
     allow("tasks:write", { box: true }),
     validate("param", idParam),
-    validate("json", z.strictObject({ datasets: z.array(datasetFacts).min(1).max(50) })),
+    validate("json", z.strictObject({ datasets: z.array(datasetFacts).min(1).max(50) }), [
+      "datasets.tag_distribution",
+    ]),
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth, config } = c.var;

@@ -2,6 +2,7 @@ import { zValidator } from "@hono/zod-validator";
 import type { HonoRequest, MiddlewareHandler, ValidationTargets } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { z } from "zod";
+import { type Kept, type Redaction, redactBody } from "../secrets/redact.ts";
 import { type Described, documented } from "./described.ts";
 import { ApiError, type Fault } from "./problem.ts";
 import { hasControls, isUnclean, parseClean } from "./text.ts";
@@ -44,17 +45,30 @@ export const notValid = (errors: Fault[], what = "The request") =>
 /**
  * Validates one part of a request; the one place where zValidator is called. The schema is also
  * what the route's OpenAPI description is made from. Refusals are 422 with a fault a place.
+ *
+ * Secrets in a JSON body become `[redacted]`, and `X-Redacted` says where. `keep` names the fields
+ * that must arrive as they are: those that the service needs a secret of, and long lists of numbers.
  */
 export function validate<T extends z.ZodType, Target extends keyof ValidationTargets>(
   target: Target,
   schema: T,
+  keep: Kept = [],
 ) {
   const middleware = zValidator(target, schema, (result) => {
     if (!result.success) throw notValid(faultsOf(result.error));
   });
   const guarded: typeof middleware = async (c, next) => {
-    if (target === "json") await cleanBody(c.req);
-    return middleware(c, next);
+    if (target !== "json") return middleware(c, next);
+    await cleanBody(c.req);
+    return middleware(c, async () => {
+      // Its types stay: texts take the place of texts.
+      const { body, redactions } = redactBody(c.req.valid(target) as object, keep);
+      if (redactions.length > 0) {
+        c.req.addValidatedData(target, body);
+        c.header("X-Redacted", placesOf(redactions));
+      }
+      await next();
+    });
   };
   return Object.assign(guarded, { [documented]: { target, schema } });
 }
@@ -67,6 +81,12 @@ async function cleanBody(request: HonoRequest) {
   if (isUnclean(text))
     Object.assign(request.bodyCache, { text: Promise.resolve(JSON.stringify(value)) });
 }
+/** Where something was replaced, as a header can say it. */
+export const placesOf = (redactions: Redaction[]) =>
+  redactions
+    .slice(0, 20)
+    .map(({ where }) => where.slice(0, 100).replace(/[^ -~]|,/g, "?"))
+    .join(", ");
 
 const MAX_DEPTH = 64;
 

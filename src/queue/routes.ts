@@ -6,7 +6,6 @@ import { toLatin1 } from "../http/bytes.ts";
 import { decodeCursor, encodeCursor, pageAnswer, pageQuery } from "../http/page.ts";
 import { describe, limitBody, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
-import { redactJson } from "../secrets/redact.ts";
 import { secretsOf } from "../tasks/config.ts";
 import { markAnswer, taskAnswer, writableFields } from "../tasks/fields.ts";
 import { anythingFits, claimTask } from "./claim.ts";
@@ -178,7 +177,7 @@ export const queue = new Hono<App>()
         gpuInfo: body.gpu?.name ?? null,
         cudaVersion: body.cuda_version ?? null,
         hourlyPrice: body.hourly_price ?? null,
-        nodeInfo: body.node_info ? redactJson(body.node_info, "node_info").value : null,
+        nodeInfo: body.node_info ?? null,
       };
       const until = Date.now() + body.wait_sec * 1000;
       const gone = () => c.req.raw.signal.aborted || Date.now() >= until;

@@ -1,111 +1,136 @@
+import { rules } from "./rules.ts";
+
+const exact = new Set(rules.names);
+/** The same names as programs write them without `_`: `hftoken`, `SharedAccessKey`. */
+const flat = new Map(rules.names.map((name) => [name.replaceAll("_", ""), name]));
+const proseKeys = new Set(rules.prose);
+const cores = new Set(rules.cores);
+const issuers = new Set(rules.issuers);
+const weakKeys = new Set(rules.weak);
+const harmless = new Set(rules.harmless);
+const suffixes = new Set(rules.suffixes);
+
 /**
- * Whole key names whose values are secrets, in lower case with `_`; `-` and `_` are alike when
- * they are looked up. An explicit list, because guessing by a part of the name would take
- * `class_tokens`, `max_token_length` or `pad_token` for secrets.
+ * A key whose values are secrets. `prose`: an everyday word too, so that a text needs more than
+ * the word. `weak`: its values are secrets only where they look like one.
  */
-const names = `
-  token auth_token authtoken access_token refresh_token bearer_token api_token apitoken id_token
-  session_token personal_access_token bot_token secret_token authorization x_api_key
-  api_key apikey api_secret access_key access_key_id secret secret_key secret_access_key
-  client_secret private_key encryption_key signing_key
-  password passwd passphrase pwd user_password admin_password
+export type SecretKey = { name: string; prose: boolean; weak?: boolean };
 
-  hf_token hf_api_token hf_api_key hf_hub_token huggingface_token huggingface_api_key
-  huggingface_api_token huggingface_hub_token hugging_face_token hugging_face_hub_token
-  huggingfacehub_api_token hub_token push_to_hub_token ms_hub_token om_hub_token
-  modelscope_token modelscope_api_token modelscope_sdk_token civitai_token civitai_api_key
-  civitai_api_token
-  wandb_api_key wandb_key wandb_token comet_api_key neptune_api_token swanlab_api_key
-  swanlab_lark_secret swanlab_lark_webhook_url clearml_api_access_key clearml_api_secret_key
-  mlflow_tracking_password mlflow_tracking_token trackio_token
-  openai_api_key azure_openai_api_key anthropic_api_key gemini_api_key google_api_key
-  openrouter_api_key mistral_api_key groq_api_key together_api_key deepseek_api_key
-  dashscope_api_key cohere_api_key replicate_api_token fireworks_api_key nvidia_api_key ngc_api_key
-  aws_access_key_id aws_secret_access_key aws_session_token s3_access_key s3_secret_key
-  s3_secret_access_key r2_access_key_id r2_secret_access_key minio_secret_key
-  minio_root_password azure_storage_key azure_client_secret b2_application_key
-  cloudflare_api_token
-  github_token gh_token github_pat gitlab_token gitlab_private_token
-  runpod_api_key vast_api_key vastai_api_key lambda_api_key paperspace_api_key modal_token_secret
-  telegram_token telegram_bot_token discord_token discord_bot_token slack_token slack_bot_token
-  discord_webhook discord_webhook_url slack_webhook slack_webhook_url feishu_webhook
-  feishu_webhook_url lark_webhook_url lark_webhook_secret webhook_secret
-  jwt_secret jwt_secret_previous ledger_key lora_ledger_key turso_auth_token database_auth_token
-  db_password database_password mysql_password mysql_pwd postgres_password pgpassword
-  redis_password smtp_password ssh_password sudo_password root_password jupyter_token
-  jupyter_password notebook_token ngrok_authtoken ngrok_auth_token tailscale_authkey ts_authkey
-  proxy_password civitai_key
-`;
+/** No name of a setting is longer. */
+export const longestKey = 80;
 
-/** Words of ordinary prose as well, so a value needs more than standing behind them in a text. */
-const proseKeys = new Set(["token", "secret", "pwd", "authorization", "access_key", "id_token"]);
-
-/** A key of the list; `prose` when it is an everyday word too. */
-export type SecretKey = { name: string; prose: boolean };
-
-const byName = new Map<string, SecretKey>();
-for (const name of names.split(/\s+/).filter(Boolean))
-  byName.set(name, { name, prose: proseKeys.has(name) });
-
-export const longestKey = Math.max(...Array.from(byName.keys(), (name) => name.length));
-
-/** A key's unit as it counts for comparing: lower case, `_` for `-`. */
-const fold = (unit: number) => (unit === 45 ? 95 : unit >= 65 && unit <= 90 ? unit | 32 : unit);
-const step = (hash: number, unit: number) => Math.imul(hash ^ unit, 16777619);
-
-const byHash = new Map<number, SecretKey>();
-for (const key of byName.values()) {
-  let hash = 0;
-  for (let i = 0; i < key.name.length; i++) hash = step(hash, key.name.charCodeAt(i));
-  // Two names with one hash would hide each other; the list's tests look every name up.
-  byHash.set(hash, key);
+/**
+ * Whole words of the name decide, so that `class_tokens`, `max_token_length`, `tokenizer` and
+ * `password_hash_algo` name no secret, and `api_token_prod` and `s3_key` do.
+ */
+function classify(key: string): SecretKey | undefined {
+  const parts = key
+    .replace(/([a-z0-9])([A-Z])/g, "$1_$2")
+    .replaceAll("-", "_")
+    .toLowerCase()
+    .split("_")
+    .filter(Boolean);
+  while (parts.length > 1 && suffixes.has(parts.at(-1) ?? "")) parts.pop();
+  const last = (parts.pop() ?? "").replace(/(?<=[a-z]{3})\d{1,2}$/, "");
+  parts.push(last);
+  const name = parts.join("_");
+  if (exact.has(name)) return { name, prose: proseKeys.has(name) };
+  const whole = flat.get(parts.join(""));
+  if (whole !== undefined && !/[_-]/.test(key)) return { name: whole, prose: false };
+  const before = parts.at(-2) ?? "";
+  if (cores.has(last) || cores.has(`${before}_${last}`)) return { name, prose: false };
+  if (!weakKeys.has(last)) return undefined;
+  if ((last === "token" || last === "key") && issuers.has(before)) return { name, prose: false };
+  if (parts.some((part) => harmless.has(part))) return undefined;
+  return { name, prose: false, weak: true };
 }
 
-/**
- * `endings[last * 64 + length]`: a cheap no for almost every key before it is hashed.
- */
-const endings = new Uint8Array(128 * 64);
-for (const { name } of byName.values())
-  endings[name.charCodeAt(name.length - 1) * 64 + name.length] = 1;
+/** Names are few and come again and again; a text made of new ones starts the memory over. */
+const remembered = new Map<string, SecretKey | null>();
 
-/** The secret key that stands at [from, to) of the units, looked up without making a string. */
+/** The secret key of this name, if its values are secrets. */
+export function secretKey(key: string): SecretKey | undefined {
+  if (key.length > longestKey || key.length < 3) return undefined;
+  const known = remembered.get(key);
+  if (known !== undefined) return known ?? undefined;
+  if (remembered.size >= 5000) remembered.clear();
+  const found = classify(key);
+  remembered.set(key, found ?? null);
+  return found;
+}
+
+/** Every secret key's name holds one of these pairs of letters: a cheap no for all others. */
+const pairs = new Uint8Array(128 * 128);
+for (const pair of ["to", "ke", "se", "pa", "pw", "au", "cr", "we", "ac", "si", "ap", "sh", "id"]) {
+  for (const a of [pair.charCodeAt(0), pair.charCodeAt(0) - 32])
+    for (const b of [pair.charCodeAt(1), pair.charCodeAt(1) - 32]) pairs[a * 128 + b] = 1;
+}
+
+/** The secret key at [from, to) of the units; most names are refused without making a string. */
 export function secretKeyAt(
   units: ArrayLike<number>,
   from: number,
   to: number,
 ): SecretKey | undefined {
-  const length = to - from;
-  if (length < 1 || length > longestKey) return undefined;
-  const last = fold(units[to - 1] ?? 0);
-  if (last > 127 || endings[last * 64 + length] !== 1) return undefined;
-  let hash = 0;
-  for (let i = from; i < to; i++) hash = step(hash, fold(units[i] ?? 0));
-  const key = byHash.get(hash);
-  if (key === undefined || key.name.length !== length) return undefined;
-  for (let i = 0; i < length; i++)
-    if (key.name.charCodeAt(i) !== fold(units[from + i] ?? 0)) return undefined;
-  return key;
+  if (to - from < 3 || to - from > longestKey) return undefined;
+  let may = false;
+  let previous = 0;
+  for (let i = from; i < to; i++) {
+    const unit = units[i] ?? 0;
+    if (unit > 127) return undefined;
+    if (pairs[previous * 128 + unit] === 1) may = true;
+    previous = unit;
+  }
+  return may ? secretKey(textOf(units, from, to)) : undefined;
 }
 
-/** The secret key of this name, if its values are secrets. */
-export const secretKey = (key: string): SecretKey | undefined =>
-  key.length > longestKey ? undefined : byName.get(key.toLowerCase().replaceAll("-", "_"));
+/** The units at [from, to) as a string. */
+export function textOf(units: ArrayLike<number>, from: number, to: number): string {
+  let text = "";
+  for (let i = from; i < to && i < units.length; i++) text += String.fromCharCode(units[i] ?? 0);
+  return text;
+}
 
-const nothing = new Set([
-  ...["null", "none", "nil", "undefined", "false", "true", "yes", "no", "on", "off", "~"],
-]);
+const nothing = new Set(rules.nothing);
 /** References and blanks to fill in: `${HF_TOKEN}`, `%TOKEN%`, `<your token>`, `your_key_here`. */
 const placeholder =
-  /^(?:\$\{\w+\}|\$\w*[A-Z_]{3}\w*|\{\{[^{}]*\}\}|%\w+%|<[^<>]*>|your[-_ ][\w -]*|x{3,}|\*{3,})$/i;
+  /^(?:\$\{[^{}]*\}|\$\w*[A-Z_]{3}\w*|\$env:\w+|\{\{[^{}]*\}\}|\{\w+\}|%\w+%|<[^<>]*>|your[-_ ][\w -]*|x{3,}|\*{3,}|\.{3,})$/i;
+/** Beginnings of expressions that fetch a secret: none of them holds one. */
+const reference =
+  /^(?:os\.(?:environ|getenv)|getenv\(|process\.env|env[.(]|secrets\.|self\.|args\.|opt(?:ion)?s?\.|c(?:on)?fi?g\.|settings\.|\$\(|\$\{|\{\{)/;
 
 /** Whether a value under a secret key is worth hiding; empty values and references are not. */
 export function isSecretValue(value: string, key: SecretKey): boolean {
   const text = value.trim();
   if (!/[a-z0-9\u0080-\uffff]/i.test(text)) return false;
   if (text.length <= 9 && nothing.has(text.toLowerCase())) return false;
-  if ("[${%<yYxX*".includes(text.charAt(0))) {
-    if (text.startsWith("[redacted") || (text.length < 200 && placeholder.test(text))) return false;
-  }
+  if (text.startsWith("[redacted") || text.startsWith("://[redacted")) return false;
+  if (text.length < 200 && (placeholder.test(text) || reference.test(text))) return false;
+  // Code that passes a secret on by its name: `login(token=hf_token)`.
+  if (text.length <= longestKey && /^[a-z_]+(?:\.[a-z_]+)*$/i.test(text))
+    if (secretKey(text.slice(text.lastIndexOf(".") + 1))) return false;
+  if (key.weak) return isRandom(text);
+  // Counts and weights of words: `{"password": 3}`, `(password:1.2)`.
+  if (/^[-+]?\d{0,3}(?:\.\d+)?$/.test(text)) return false;
   // A count of tokens is a number, a password of digits is a password.
   return !(key.prose && text.length <= 12 && /^[-+\d._e]*$/i.test(text));
 }
+
+/**
+ * Whether it looks drawn by chance, as keys are: letters and digits that take turns within a long
+ * word. Names of files, models and layers, UUIDs and SHA-256 hashes do not count.
+ */
+export function isRandom(text: string): boolean {
+  if (text.length < 16 || !/^[\w+~-]{16,512}={0,2}$/.test(text)) return false;
+  if (/^[0-9a-f]{64}$/i.test(text)) return false;
+  if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return false;
+  const digits = text.replace(/\D/g, "").length;
+  const turns = (text.match(/[a-z](?=\d)|\d(?=[a-z])/gi) ?? []).length;
+  if (digits < 3 || turns < 3) return false;
+  if (/[0-9a-z]{16}/i.test(text)) return true;
+  return text.length >= 20 && turns >= 4 && /[a-z]/.test(text) && /[A-Z]/.test(text);
+}
+
+/** Whether it looks like a password rather than a word of a sentence. */
+export const looksChosen = (text: string): boolean =>
+  text.length >= 6 && /[a-z]/i.test(text) && /[\d!@#$%^&*+=?~|]/.test(text);

@@ -1,5 +1,6 @@
 import type { JsonValue } from "../db/schema.ts";
-import { isSecretValue, secretKey } from "./keys.ts";
+import { isRandom, isSecretValue, type SecretKey, secretKey } from "./keys.ts";
+import { rules } from "./rules.ts";
 import { type Found, scan, type Units } from "./scan.ts";
 
 /** Where something was replaced, e.g. `wandb_api_key (line 12)`, `command[7]`, `error_message`. */
@@ -117,22 +118,64 @@ const assignment = /^-{0,2}([A-Za-z][\w.-]*?)=([\s\S]*)$/;
 
 /**
  * A command line with its secrets replaced: values behind secret options (`--hf_token x`,
- * `--hf_token=x`), assignments (`HF_TOKEN=x`) and anything that looks like a token.
+ * `--hf_token=x`, `curl -u user:x`), assignments (`HF_TOKEN=x`) and anything that looks like a
+ * token.
  */
 export function redactCommand(argv: string[]): { command: string[]; redactions: Redaction[] } {
-  const redactions: Redaction[] = [];
-  const command = argv.map((arg, i) => {
-    const replaced = redactArgument(arg, argv[i - 1] ?? "", argv[i - 2] ?? "");
-    if (replaced !== arg) redactions.push({ where: `command[${i}]` });
+  const command = redactArguments(argv);
+  const changed = command.flatMap((arg, i) =>
+    arg === argv[i] ? [] : [{ where: `command[${i}]` }],
+  );
+  return { command, redactions: changed };
+}
+
+/** The arguments with their secrets replaced; each is looked at beside those before it. */
+function redactArguments(argv: string[]): string[] {
+  let program = "";
+  let from = 0;
+  return argv.map((arg, i) => {
+    const previous = argv[i - 1] ?? "";
+    const replaced =
+      redactOption(program, argv.slice(from, Math.min(i, from + 8)), previous, arg) ??
+      redactArgument(arg, previous, argv[i - 2] ?? "");
+    const name = arg.slice(arg.lastIndexOf("/") + 1);
+    if (programNames.has(name)) [program, from] = [name, i];
     return replaced;
   });
-  return { command, redactions };
+}
+
+const programNames = new Set(rules.programs.map(({ program }) => program));
+const passwordKey: SecretKey = { name: "password", prose: false };
+
+/** An option's value where the program takes a secret there under no name; null elsewhere. */
+function redactOption(name: string, before: string[], previous: string, arg: string) {
+  for (const { program, options, form, pair, sub } of rules.programs) {
+    if (program !== name || (sub && !before.includes(sub))) continue;
+    for (const option of options) {
+      const long = option.startsWith("--");
+      const behind = long ? `${option}=` : option;
+      let value: string | null = null;
+      if (previous === option && form !== "glued" && !arg.startsWith("-")) value = arg;
+      else if (arg.length > behind.length && arg.startsWith(behind) && (long || form !== "apart"))
+        value = arg.slice(behind.length);
+      const user = pair && value !== null ? /^[^:%\s]*[:%]/.exec(value)?.[0] : "";
+      if (value === null || user === undefined) continue;
+      const secret = value.slice(user.length);
+      if (!isSecretValue(secret, passwordKey)) return arg;
+      return arg.slice(0, arg.length - secret.length) + MARK;
+    }
+  }
+  return null;
 }
 
 function redactArgument(arg: string, previous: string, beforeThat: string): string {
-  const option = /^--?([A-Za-z][\w-]*)$/.exec(previous)?.[1];
-  const optionKey = option && secretKey(option);
-  if (optionKey && !arg.startsWith("--")) return isSecretValue(arg, optionKey) ? MARK : arg;
+  const option = /^(--?)?([A-Za-z][\w-]*)$/.exec(previous);
+  const optionKey = option?.[2] && secretKey(option[2]);
+  if (optionKey && !arg.startsWith("--")) {
+    // `config set api-key VALUE` names it by a word of its own, as prose may.
+    if (option[1] ? isSecretValue(arg, optionKey) : isRandom(arg)) return MARK;
+    if (option[1]) return arg;
+  }
   if (previous === "login" && /wandb$/.test(beforeThat) && /^\w{32,}$/.test(arg)) return MARK;
   const [, name = "", value = ""] = assignment.exec(arg) ?? [];
   const key = secretKey(name.slice(name.lastIndexOf(".") + 1));
@@ -140,63 +183,96 @@ function redactArgument(arg: string, previous: string, beforeThat: string): stri
   return replaceInText(arg);
 }
 
+/** No shorter name of a field can hold a token. */
+const LONG_NAME = 20;
+
+/** Fields of a body that redaction passes over, as `logs` or `datasets.tag_distribution`. */
+export type Kept = readonly string[];
+
 /**
  * A JSON value with its secrets replaced: values under secret keys, `{name: "HF_TOKEN", value}`
  * pairs, and tokens inside any string, also one that holds JSON itself. Without secrets the same
- * value comes back. `where` is the path's beginning in the redactions.
+ * value comes back. `where` is the path's beginning in the redactions; `keep` names what is left.
  */
-export function redactJson(
-  value: JsonValue,
+export function redactJson<T extends JsonValue>(
+  value: T,
   where: string,
-): { value: JsonValue; redactions: Redaction[] } {
+  keep: Kept = [],
+): { value: T; redactions: Redaction[] } {
   const redactions: Redaction[] = [];
 
-  const walk = (node: JsonValue, path: string, key: string): JsonValue => {
+  /** `place` is the path without `where` and without indexes, as long as it may be one to keep. */
+  const walk = (
+    node: JsonValue,
+    path: string,
+    secret: SecretKey | undefined,
+    place: string | null,
+  ): JsonValue => {
     if (typeof node === "string" || typeof node === "number") {
-      const secret = secretKey(key);
-      if (secret) {
-        if (!isSecretValue(String(node), secret)) return node;
+      if (secret && isSecretValue(String(node), secret)) {
         redactions.push({ where: path });
         return MARK;
       }
-      if (typeof node === "number") return node;
+      if (typeof node === "number" || (secret && !secret.weak)) return node;
       const text = replaceInText(node);
       if (text !== node) redactions.push({ where: path });
       return text;
     }
     if (Array.isArray(node)) {
-      // A command kept as a list of arguments has its values behind their options.
-      if (node.every((item) => typeof item === "string")) {
-        const items = node.map((item, i) =>
-          secretKey(key)
-            ? walk(item, `${path}[${i}]`, key)
-            : redactArgument(item, textAt(node, i - 1), textAt(node, i - 2)),
-        );
-        for (const [i, item] of items.entries())
-          if (item !== node[i] && !secretKey(key)) redactions.push({ where: `${path}[${i}]` });
-        return items;
+      if (secret || !isTexts(node)) {
+        const items = node.map((item, i) => walk(item, `${path}[${i}]`, secret, place));
+        return items.some((item, i) => item !== node[i]) ? items : node;
       }
-      return node.map((item, i) => walk(item, `${path}[${i}]`, key));
+      // A command kept as a list of arguments has its values behind their options.
+      const items = redactArguments(node);
+      for (const [i, item] of items.entries())
+        if (item !== node[i]) redactions.push({ where: `${path}[${i}]` });
+      return items.some((item, i) => item !== node[i]) ? items : node;
     }
     if (node === null || typeof node !== "object") return node;
-    const named = [node.name, node.key].find((name) => typeof name === "string");
-    return Object.fromEntries(
-      Object.entries(node).map(([name, item]) => [
-        name,
-        walk(
-          item,
-          path ? `${path}.${name}` : name,
-          name === "value" && typeof named === "string" ? named : name,
-        ),
-      ]),
-    );
+    const paired = pairedKey(node);
+    let changed = false;
+    const entries = Object.entries(node).map(([name, item]): [string, JsonValue] => {
+      const inside = place === null ? null : place ? `${place}.${name}` : name;
+      if (inside !== null && keep.includes(inside)) return [name, item];
+      const safeName = name.length < LONG_NAME ? name : replaceInText(name);
+      const below = path ? `${path}.${safeName}` : safeName;
+      const found = (paired && pairValues.has(name) ? paired : undefined) ?? secretKey(name);
+      const goesOn = inside !== null && keep.some((kept) => kept.startsWith(inside));
+      const replaced = item === null ? item : walk(item, below, found, goesOn ? inside : null);
+      if (safeName !== name) redactions.push({ where: path || "a name" });
+      if (replaced !== item || safeName !== name) changed = true;
+      return [safeName, replaced];
+    });
+    return changed ? Object.fromEntries(entries) : node;
   };
 
-  const replaced = walk(value, where, "");
-  return redactions.length > 0 ? { value: replaced, redactions } : { value, redactions };
+  const replaced = walk(value, where, undefined, keep.length > 0 ? "" : null);
+  // Strings take the place of strings, and of numbers only under a secret's own name.
+  return { value: replaced as T, redactions };
 }
 
-const textAt = (items: JsonValue[], i: number) => {
-  const item = items[i];
-  return typeof item === "string" ? item : "";
-};
+/**
+ * A validated body with its secrets replaced. Every text that a client sends passes through here or
+ * through the registration, so that a new field needs no thought.
+ */
+export function redactBody<T>(body: T, keep: Kept = []): { body: T; redactions: Redaction[] } {
+  // A body was JSON; validation has made nothing of it that JSON could not say.
+  const { value, redactions } = redactJson(body as JsonValue, "", keep);
+  return { body: value as T, redactions };
+}
+
+const pairValues = new Set(rules.pairValues);
+
+/** The secret key that `{name: "HF_TOKEN", value: …}` names. */
+function pairedKey(node: { [name: string]: JsonValue }): SecretKey | undefined {
+  for (const name of rules.pairNames) {
+    const named = node[name];
+    const key = typeof named === "string" ? secretKey(named) : undefined;
+    if (key) return { ...key, prose: false };
+  }
+  return undefined;
+}
+
+const isTexts = (items: JsonValue[]): items is string[] =>
+  items.length > 0 && items.every((item) => typeof item === "string");

@@ -1,4 +1,13 @@
-import { isSecretValue, longestKey, type SecretKey, secretKeyAt } from "./keys.ts";
+import {
+  isRandom,
+  isSecretValue,
+  longestKey,
+  looksChosen,
+  type SecretKey,
+  secretKeyAt,
+  textOf as textAt,
+} from "./keys.ts";
+import { type CharClass, rules } from "./rules.ts";
 
 /** Code units: the bytes of a text in any ASCII-compatible encoding, or UTF-16 units. */
 export type Units = Uint8Array | Uint16Array;
@@ -9,6 +18,8 @@ export type Found = {
   places: number[];
   /** What the first ones stood under, or the kind of token they look like, and their lines from 1. */
   names: { key: string; line: number }[];
+  /** Where a `[redacted]` that was there before is the whole value of a secret key. */
+  standing: number[];
 };
 
 /** More than anyone reads; the others are counted. */
@@ -17,6 +28,7 @@ const MAX_NAMES = 100;
 const code = (char: string) => char.charCodeAt(0);
 const [TAB, LF, CR, SPACE, QUOTE, APOSTROPHE, BACKSLASH] = [9, 10, 13, 32, 34, 39, 92] as const;
 const [HASH, COMMA, DASH, DOT, SLASH, COLON, EQUALS] = [35, 44, 45, 46, 47, 58, 61] as const;
+const [PERCENT, QUESTION, AMPERSAND] = [37, 63, 38] as const;
 const [AT, OPEN_BRACKET, CLOSE_BRACKET, OPEN_BRACE, CLOSE_BRACE] = [64, 91, 93, 123, 125] as const;
 
 /** A lookup table of character classes keeps the one pass over a text at a few ns a unit. */
@@ -30,80 +42,66 @@ const upper = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const alnumChars = digits + upper + upper.toLowerCase();
 const isAlnum = classOf(alnumChars);
 const isUpperAlnum = classOf(digits + upper);
+const isDigit = classOf(digits);
+const isWeakValue = classOf(`${alnumChars}_+~-`);
+const isHex = classOf(`${digits}abcdefABCDEF`);
+const isEscapeLetter = classOf("nrt");
+const isStop = classOf(".,;:!?");
+/** Last letters of the words that a secret may follow in a sentence. */
+const endsSpoken = classOf("ynydtesckhlYNDTESCKH0123456789");
 const isWord = classOf(`${alnumChars}_`);
 const isName = classOf(`${alnumChars}_-`);
-const isBearer = classOf(`${alnumChars}-._~+/=`);
 const isKeyBlock = classOf(`${alnumChars}+/=\\ \t\r\n:,-`);
 const isNumeric = classOf(`${digits}-+.`);
 const isBlank = classOf(" \t");
 const endsKey = classOf(`${alnumChars} \t"'\``);
 const isQuote = classOf("\"'`");
-const beforeKey = classOf("{,[#.;&?(-\"'`|");
+const beforeKey = classOf("{,[#.;:&?(-\"'`|");
 const beforeSpacedKey = classOf("{,[#;-|");
 const endsWord = classOf(" \t\r\n,;&)]}\"'`<>");
 
-/** Tokens known by their first letters, then at least `min` characters of `of`. */
-const shapes: [prefix: string, min: number, of: (unit: number) => boolean, exact?: true][] = [
-  ["hf_", 20, isAlnum],
-  ["sk-proj-", 20, isName],
-  ["sk-svcacct-", 20, isName],
-  ["sk-admin-", 20, isName],
-  ["sk-ant-", 20, isName],
-  ["sk-or-v1-", 20, isName],
-  ["sk-", 20, isAlnum],
-  ["ghp_", 20, isAlnum],
-  ["gho_", 20, isAlnum],
-  ["ghu_", 20, isAlnum],
-  ["ghs_", 20, isAlnum],
-  ["ghr_", 20, isAlnum],
-  ["github_pat_", 20, isWord],
-  ["glpat-", 16, isName],
-  ["gsk_", 30, isAlnum],
-  ["AKIA", 16, isUpperAlnum, true],
-  ["ASIA", 16, isUpperAlnum, true],
-  ["AIza", 35, isName],
-  ["xoxb-", 10, isName],
-  ["xoxp-", 10, isName],
-  ["xoxa-", 10, isName],
-  ["xoxr-", 10, isName],
-  ["xoxs-", 10, isName],
-  ["xoxe-", 10, isName],
-  ["xapp-", 10, isName],
-  ["nvapi-", 20, isName],
-  ["npm_", 30, isAlnum],
-  ["rpa_", 30, isAlnum],
-  ["r8_", 30, isAlnum],
-  ["pypi-AgE", 30, isName],
-  ["dckr_pat_", 20, isName],
-  ["dop_v1_", 40, isAlnum],
-  ["Bearer ", 16, isBearer],
-  ["bearer ", 16, isBearer],
-  ["wandb login ", 32, isAlnum],
-];
-const shapesByFirst = new Map<number, typeof shapes>();
-for (const shape of shapes)
-  shapesByFirst.set(code(shape[0]), [...(shapesByFirst.get(code(shape[0])) ?? []), shape]);
+/** A class of the rules, given as ranges: `0-9A-Z`. */
+function classOfRanges(ranges: string) {
+  const table = new Uint8Array(128);
+  for (const [, from = "", to = ""] of ranges.matchAll(/(.)-(.)/g))
+    for (let unit = code(from); unit <= code(to); unit++) table[unit] = 1;
+  for (const char of ranges.replace(/.-./g, "")) table[code(char)] = 1;
+  return (unit: number) => unit < 128 && table[unit] === 1;
+}
+const ofClass = Object.fromEntries(
+  Object.entries(rules.classes).map(([name, ranges]) => [name, classOfRanges(ranges)]),
+) as Record<CharClass, (unit: number) => boolean>; // Object.fromEntries forgets the keys.
+
+/** What begins with each letter: longer prefixes come before shorter ones of the same kind. */
+function byFirst<T>(items: T[], textOf: (item: T) => string): Map<number, T[]> {
+  const found = new Map<number, T[]>();
+  for (const item of items) {
+    const first = code(textOf(item).charAt(0));
+    found.set(first, [...(found.get(first) ?? []), item]);
+  }
+  return found;
+}
+const shapesByFirst = byFirst(rules.shapes, ([prefix]) => prefix);
+const programsByFirst = byFirst(rules.programs, ({ program }) => program);
 
 const passwordKey: SecretKey = { name: "password", prose: false };
 
-/** Places whose last part is the secret. */
-const webhooks = [
-  "hooks.slack.com/services/",
-  "hooks.slack.com/workflows/",
-  "hooks.slack.com/triggers/",
-  "discord.com/api/webhooks/",
-  "discordapp.com/api/webhooks/",
-  "ptb.discord.com/api/webhooks/",
-  "canary.discord.com/api/webhooks/",
-  "open.feishu.cn/open-apis/bot/",
-  "open.larksuite.com/open-apis/bot/",
-  "qyapi.weixin.qq.com/cgi-bin/webhook/send?key=",
-  "oapi.dingtalk.com/robot/send?access_token=",
-];
+const queryKeys = new Set(rules.query);
+const pairNames = new Set(rules.pairNames);
+const pairValues = new Set(rules.pairValues);
+const sentence = new Set(rules.sentence);
+const MARK = "[redacted]";
+/** A setting's name and its value that are further apart belong to two settings. */
+const PAIR_REACH = 400;
+/** No command line has more between a program and its option. */
+const PROGRAM_REACH = 400;
+const longestPairWord = Math.max(...rules.pairNames.concat(rules.pairValues).map((w) => w.length));
 
-const [SEPARATOR, HYPHEN, START, JWT] = [1, 2, 3, 4] as const;
+const [SEPARATOR, HYPHEN, START, JWT, BLANK, ESCAPE] = [1, 2, 3, 4, 5, 6] as const;
 const kinds = new Uint8Array(128);
-for (const first of shapesByFirst.keys()) kinds[first] = START;
+for (const first of [...shapesByFirst.keys(), ...programsByFirst.keys()]) kinds[first] = START;
+kinds[SPACE] = BLANK;
+kinds[PERCENT] = ESCAPE;
 kinds[EQUALS] = kinds[COLON] = SEPARATOR;
 kinds[DASH] = HYPHEN;
 kinds[code("e")] = JWT;
@@ -119,14 +117,11 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   const n = units.length;
   const places: number[] = [];
   const names: Found["names"] = [];
+  const standing: number[] = [];
   const at = (i: number) => (i < n ? (units[i] ?? -1) : -1);
   const isSpace = (unit: number) => unit === SPACE || unit === TAB || unit === LF || unit === CR;
   const lineEnds = (unit: number) => unit === LF || unit === CR || unit === -1;
-  const textOf = (from: number, to: number) => {
-    let text = "";
-    for (let i = from; i < to && i < n; i++) text += String.fromCharCode(at(i));
-    return text;
-  };
+  const textOf = (from: number, to: number) => textAt(units, from, to);
   const startsWith = (from: number, literal: string) => {
     for (let i = 0; i < literal.length; i++)
       if (at(from + i) !== literal.charCodeAt(i)) return false;
@@ -170,6 +165,10 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   let keyFrom = 0;
   let keyTo = 0;
   const addIfSecret = (from: number, to: number, quoted = false) => {
+    if (startsWith(from, MARK)) {
+      if (to - from === MARK.length || to - from === MARK.length - 1) standing.push(from);
+      return;
+    }
     // Long values are judged by their beginning.
     if (to > from && isSecretValue(textOf(from, Math.min(to, from + 256)), key))
       add(from, to, "", quoted);
@@ -201,8 +200,9 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   };
 
   /** A word that ends at a blank, a comma or a closing bracket, as in `KEY=value other`. */
-  const wordEnd = (i: number) => {
-    while (i < n && !endsWord(at(i)) && at(i) !== -1) i++;
+  const wordEnd = (i: number, longest = n) => {
+    const most = Math.min(n, i + longest);
+    while (i < most && !endsWord(at(i))) i++;
     return i;
   };
 
@@ -314,6 +314,100 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     return i;
   };
 
+  /** How many of the units at `i` belong to an escape that begins before it: `\\n`, `%22`. */
+  const escapeBefore = (i: number): number => {
+    const unit = at(i - 1);
+    if (unit === BACKSLASH) return isEscapeLetter(at(i)) ? 1 : 0;
+    return unit === PERCENT && isHex(at(i)) && isHex(at(i + 1)) ? 2 : 0;
+  };
+  /** Whether a token may begin at `i`: no word does before it that is no escape. */
+  const begins = (i: number): boolean => {
+    if (i === 0 || !isWord(at(i - 1))) return true;
+    if (at(i - 2) === BACKSLASH) return isEscapeLetter(at(i - 1));
+    return at(i - 3) === PERCENT && isHex(at(i - 2)) && isHex(at(i - 1));
+  };
+
+  const queryKey = (from: number, to: number): SecretKey | null => {
+    const name = to - from > 24 ? "" : textOf(from, to).toLowerCase().replaceAll("-", "_");
+    if (!queryKeys.has(name)) return null;
+    return { name, prose: false, weak: name === "key" || name === "auth" };
+  };
+
+  /** The range of a short value at `i`, its quotes left out. */
+  const shortValue = (i: number): [from: number, to: number] => {
+    let from = i;
+    while (isSpace(at(from)) && from - i < 64) from++;
+    if (at(from) === BACKSLASH) from++;
+    if (!isQuote(at(from))) return [from, wordEnd(from, 512)];
+    const quote = at(from++);
+    let to = from;
+    while (!lineEnds(at(to)) && at(to) !== quote && at(to) !== BACKSLASH && to - from < 512) to++;
+    return [from, to];
+  };
+
+  let pair: { key: SecretKey; at: number } | null = null;
+  /** The sign behind the last key such as `value` that no name was known for. */
+  let valueAt = -1;
+  const parted = (from: number, to: number) => {
+    for (let i = from; i < to; i++) if (at(i) === OPEN_BRACE || at(i) === CLOSE_BRACE) return true;
+    return false;
+  };
+  /**
+   * The key that a value is meant for, where its setting is named beside it: `{"name": "HF_TOKEN",
+   * "value": …}`, in either order.
+   */
+  const pairedKey = (i: number, start: number, end: number): SecretKey | null => {
+    if (end - start > longestPairWord) return null;
+    const word = textOf(start, end).toLowerCase();
+    if (pairNames.has(word)) {
+      let from = i + 1;
+      while (isSpace(at(from)) && from - i < 64) from++;
+      if (at(from) === BACKSLASH) from++;
+      if (isQuote(at(from))) from++;
+      let to = from;
+      while (to - from <= longestKey && isName(at(to))) to++;
+      const named = secretKeyAt(units, from, to);
+      pair = named ? { key: { ...named, prose: false }, at: to } : null;
+      const last = valueAt;
+      valueAt = -1;
+      if (!named || last === -1 || i - last > PAIR_REACH) return null;
+      const [valueFrom, valueTo] = shortValue(last + 1);
+      if (parted(valueTo, start) || valueFrom < (places.at(-2) ?? 0)) return null;
+      key = { ...named, prose: false };
+      [keyFrom, keyTo] = [from, to];
+      addIfSecret(valueFrom, valueTo);
+      return null;
+    }
+    if (!pairValues.has(word)) return null;
+    const named = pair;
+    pair = null;
+    if (named && i - named.at < PAIR_REACH && !parted(named.at, start)) return named.key;
+    valueAt = i;
+    return null;
+  };
+
+  /** Whether the word behind `password:` goes on as a sentence does. */
+  const isSentence = (from: number, to: number): boolean => {
+    if (keyTo - keyFrom > 12 || !/^[a-z]+$/i.test(textOf(from, Math.min(to, from + 40))))
+      return false;
+    const next = skipBlanks(to);
+    return sentence.has(textOf(from, to).toLowerCase()) || (next > to && isAlnum(at(next)));
+  };
+
+  /** A value that is a secret only where it looks like one; all others are read on into. */
+  const weakValue = (i: number): number => {
+    let from = skipBlanks(i + 1);
+    if (at(from) === BACKSLASH) from++;
+    if (isQuote(at(from))) from++;
+    let to = from;
+    while (to - from <= 512 && isWeakValue(at(to))) to++;
+    while (to - from <= 512 && at(to) === EQUALS) to++;
+    const ends = to >= n || endsWord(at(to)) || at(to) === BACKSLASH || at(to) === HASH;
+    if (!ends || !isRandom(textOf(from, to))) return i + 1;
+    add(from, to, "");
+    return to;
+  };
+
   /** What stands behind a `=` or `:` at `i`, when a secret key stands before it. Returns where to go on. */
   const keyed = (i: number): number => {
     if (i === 0 || !endsKey(at(i - 1))) return i + 1;
@@ -326,16 +420,21 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     if (escaped) end--;
     let start = end;
     while (start > 0 && end - start <= longestKey && isName(at(start - 1))) start--;
-    // An option's dashes and a list's hyphen are not part of the name.
+    // Neither are an escape's letters (`\\nHF_TOKEN=`), an option's dashes and a list's hyphen part of the name.
+    start += escapeBefore(start);
     while (start < end && at(start) === DASH) start++;
-    const found = secretKeyAt(units, start, end);
-    if (found === undefined) return i + 1;
-    key = found;
+    const inQuery = start > 0 && (at(start - 1) === QUESTION || at(start - 1) === AMPERSAND);
+    const found = pairedKey(i, start, end) ?? secretKeyAt(units, start, end) ?? null;
+    const known = found ?? (inQuery ? queryKey(start, end) : null);
+    if (known === null) return i + 1;
+    key = known;
     keyFrom = start;
     keyTo = end;
 
     let next = at(i + 1);
     if (next === EQUALS || (at(i) === COLON && (next === COLON || next === SLASH))) return i + 1;
+    if (at(i) === COLON && next === EQUALS) return i + 1;
+    if (key.weak) return weakValue(i);
     const tight = at(i) === EQUALS && !spaced && !isSpace(next);
     let before = start - 1;
     if (quotedKey) before -= escaped ? 2 : 1;
@@ -368,15 +467,17 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     let from = skipBlanks(i + 1);
     if (quotedKey && lineEnds(at(from))) while (isSpace(at(from))) from++;
     next = at(from);
-    if (escaped && next === BACKSLASH && isQuote(at(from + 1))) {
+    if ((escaped || anywhere || tight) && next === BACKSLASH && isQuote(at(from + 1))) {
       // JSON inside a string: its quotes are escaped, so the value ends at the next backslash.
       let to = from + 2;
       while (to < n && at(to) !== BACKSLASH && !lineEnds(at(to))) to++;
       addIfSecret(from + 2, to);
       return to;
     }
+    if (isQuote(at(from + 1)) && (next === 98 || next === 114 || next === 117)) next = at(++from);
     if (next === QUOTE || next === APOSTROPHE) return quotedValue(from);
-    if (key.name === "authorization") {
+    if (next === code("`")) from++;
+    if (key.name.endsWith("authorization")) {
       const scheme = wordEnd(from);
       if (
         at(scheme) === SPACE &&
@@ -387,7 +488,15 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     if (next === OPEN_BRACE) return from;
     if (next === OPEN_BRACKET && !startsWith(from, "[redacted]"))
       return anywhere && key.prose ? from : listValue(from, comment || anywhere);
+    const opened = before >= 0 && !quotedKey && isQuote(at(before)) ? at(before) : -1;
     const asWord = anywhere || (tight && !(before < 0 || lineEnds(at(before))));
+    if (!asWord && opened !== -1) {
+      // A header or setting that is a string as a whole, as in `-H "X-Api-Key: …"`.
+      let to = from;
+      while (!lineEnds(at(to)) && at(to) !== opened) to++;
+      addIfSecret(from, to);
+      return Math.max(to, i + 1);
+    }
     if (asWord || comment) {
       const to = wordEnd(from);
       // Prose in a comment goes on behind the word; a commented-out setting does not.
@@ -398,8 +507,9 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
         at(skipBlanks(to)) !== HASH
       )
         return i + 1;
-      if (anywhere && key.prose && !looksRandom(textOf(from, Math.min(to, from + 64))))
+      if (anywhere && key.prose && !inQuery && !looksRandom(textOf(from, Math.min(to, from + 64))))
         return i + 1;
+      if (anywhere && at(i) === COLON && !tight && !quotedKey && isSentence(from, to)) return i + 1;
       addIfSecret(from, to);
       return Math.max(to, i + 1);
     }
@@ -458,6 +568,25 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     return to;
   };
 
+  /** The rest of a private key whose beginning is cut off, up to its last line at `i`. */
+  const endOfPrivateKey = (i: number): number => {
+    let head = i + 9;
+    while (head < i + 48 && (isUpperAlnum(at(head)) || at(head) === SPACE)) head++;
+    if (!textOf(i, head).endsWith("PRIVATE KEY")) return i + 9;
+    const least = places.at(-2) ?? 0;
+    let from = i;
+    for (let lines = 0; lines < 80; lines++) {
+      let start = from;
+      while (start > least && isSpace(at(start - 1))) start--;
+      const end = start;
+      while (start > least && end - start <= 80 && ofClass.base64(at(start - 1))) start--;
+      if (end === start || !(start === least || lineEnds(at(start - 1)))) break;
+      from = start;
+    }
+    if (from < i) add(from, trimEnd(from, i), "private key");
+    return head;
+  };
+
   const jwtEnd = (i: number) => {
     while (isName(at(i))) i++;
     return i;
@@ -493,7 +622,11 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
       if (isSecretValue(password, passwordKey)) add(host, userEnd, "password in a URL");
       return userEnd;
     }
-    for (const place of webhooks) {
+    if (userEnd !== -1 && colon === -1 && isRandom(textOf(host, Math.min(userEnd, host + 256)))) {
+      add(host, userEnd, "key in a URL");
+      return userEnd;
+    }
+    for (const place of rules.webhooks) {
       if (!startsWith(host, place)) continue;
       const from = host + place.length;
       const to = wordEnd(from);
@@ -504,19 +637,133 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   };
 
   const shape = (i: number): number => {
-    for (const [prefix, min, of, exact] of shapesByFirst.get(at(i)) ?? []) {
+    for (const [prefix, min, name, exact] of shapesByFirst.get(at(i)) ?? []) {
       if (!startsWith(i, prefix)) continue;
+      const of = ofClass[name];
       const from = i + prefix.length;
       let to = from;
       while (to - from < min && of(at(to))) to++;
-      if (to - from < min || (exact && isWord(at(to)))) continue;
+      if (to - from < min) continue;
       while (of(at(to))) to++;
-      // Of `Bearer x` and `wandb login x` the words stay.
-      const secretFrom = prefix.endsWith(" ") ? from : i;
-      add(secretFrom, to, `${prefix.trim()}… token`);
+      if (exact && isWord(at(to))) continue;
+      // Of `Bearer x` and `wandb login x` the words stay, and prose has no digits there.
+      const afterWord = prefix.endsWith(" ");
+      if (afterWord && !/\d/.test(textOf(from, Math.min(to, from + 128)))) continue;
+      add(afterWord ? from : i, to, `${prefix.trim()}… token`);
       return to;
     }
+    for (const { program } of programsByFirst.get(at(i)) ?? [])
+      if (startsWith(i, program) && !isName(at(i + program.length)))
+        lastProgram = { at: i, name: program };
     return i + 1;
+  };
+
+  let lastProgram: { at: number; name: string } | null = null;
+  /** `-u user:password` of a program that was named on this line; -1 where it is no such option. */
+  const programOption = (i: number): number => {
+    const last = lastProgram;
+    if (!last || i - last.at > PROGRAM_REACH || !(isSpace(at(i - 1)) || isQuote(at(i - 1))))
+      return -1;
+    const between = textOf(last.at, i);
+    if (/[\n;|]/.test(between)) return -1;
+    for (const { program, options, form, pair: isPair, sub } of rules.programs) {
+      if (program !== last.name || (sub && !between.includes(` ${sub} `))) continue;
+      for (const option of options) {
+        if (!startsWith(i, option)) continue;
+        let from = i + option.length;
+        const quotedOption = isQuote(at(from));
+        if (quotedOption && at(from + 1) === COMMA) from += 2;
+        const apart = isSpace(at(from)) || at(from) === EQUALS || quotedOption;
+        if (apart ? form === "glued" : form === "apart" || option.startsWith("--")) continue;
+        if (at(from) === EQUALS) from++;
+        let [begin, to] = shortValue(from);
+        if (at(begin) === DASH && apart) continue;
+        if (isPair) {
+          const parts = /^[^:%\s]*[:%]/.exec(textOf(begin, Math.min(to, begin + 200)));
+          if (!parts) continue;
+          begin += parts[0].length;
+        }
+        if (to > begin && isSecretValue(textOf(begin, Math.min(to, begin + 256)), passwordKey))
+          add(begin, to, `${program} ${option}`);
+        return Math.max(to, i + 1);
+      }
+    }
+    return -1;
+  };
+
+  /** A secret behind its name in a sentence or a command: `logged in with key …`, `password is …`. */
+  const spoken = (i: number): number => {
+    let start = i;
+    while (start > 0 && i - start <= longestKey && isName(at(start - 1))) start--;
+    start += escapeBefore(start);
+    while (start < i && at(start) === DASH) start++;
+    if (textOf(start, i) === "Basic") return basic(i);
+    const found = secretKeyAt(units, start, i);
+    if (!found) return i + 1;
+    let from = skipBlanks(i);
+    const link = /^(?:(?:is|was|are|set to|=>|->|of)(?: now)?:? +){1,2}/.exec(
+      textOf(from, from + 24),
+    );
+    if (link) from += link[0].length;
+    const told = link !== null;
+    const quoted = isQuote(at(from));
+    if (quoted) from++;
+    let to = wordEnd(from, 512);
+    while (to > from && isStop(at(to - 1))) to--;
+    if (at(to) === EQUALS || at(to) === COLON || (to === from && !quoted)) return i + 1;
+    const text = textOf(from, to);
+    const isPassword = /pass|pwd/.test(found.name);
+    const login = isPassword && / login \S{1,80} $/.test(textOf(Math.max(0, start - 100), start));
+    key = found;
+    [keyFrom, keyTo] = [start, i];
+    if (!login && !(told && isPassword && looksChosen(text)) && !isRandom(text)) return i + 1;
+    addIfSecret(from, to);
+    return to;
+  };
+
+  /** `Basic` and a user's name and password in base64. */
+  const basic = (i: number): number => {
+    let to = i + 1;
+    while (ofClass.base64(at(to))) to++;
+    const text = textOf(i + 1, Math.min(to, i + 200));
+    if (text.length < 12 || !/[a-z]/.test(text) || !/[A-Z]/.test(text) || !/[\d=]/.test(text))
+      return i + 1;
+    add(i + 1, to, "Basic authorization");
+    return to;
+  };
+
+  /** A key's value within an encoded address or form: `token%3D…`, `%22hf_token%22%3A%22…`. */
+  const encoded = (i: number): number => {
+    const sign = textOf(i + 1, i + 3).toUpperCase();
+    if (sign !== "3D" && sign !== "3A") return i + 1;
+    const isEncodedQuote = (from: number) => /^%2[27]$/.test(textOf(from, from + 3));
+    let end = i;
+    if (isEncodedQuote(end - 3)) end -= 3;
+    let start = end;
+    while (start > 0 && end - start <= longestKey && isName(at(start - 1))) start--;
+    start += escapeBefore(start);
+    const found = secretKeyAt(units, start, end);
+    if (!found) return i + 1;
+    let from = i + 3;
+    while (startsWith(from, "%20")) from += 3;
+    if (isEncodedQuote(from)) from += 3;
+    let to = from;
+    while (to < n && !endsWord(at(to)) && !/^%(?:2[2-7C]|7D|20|0A)/i.test(textOf(to, to + 3))) to++;
+    key = found;
+    [keyFrom, keyTo] = [start, end];
+    if (!found.prose || looksRandom(textOf(from, Math.min(to, from + 64)))) addIfSecret(from, to);
+    return Math.max(to, i + 3);
+  };
+
+  /** A Telegram bot's token, `123456789:AA…`, at its colon. */
+  const telegram = (i: number): number => {
+    let from = i;
+    while (from > 0 && i - from <= 10 && isDigit(at(from - 1))) from--;
+    let to = i + 1;
+    while (to - i <= 64 && isName(at(to))) to++;
+    if (i - from < 8 || i - from > 10 || to - i < 34) return -1;
+    add(from, to, "a bot's token");
+    return to;
   };
 
   for (let i = 0; i < n; ) {
@@ -524,22 +771,32 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     const kind = unit < 128 ? kinds[unit] : 0;
     if (kind === 0) {
       i++;
+    } else if (kind === BLANK) {
+      i = i > 0 && endsSpoken(at(i - 1)) ? spoken(i) : i + 1;
     } else if (kind === SEPARATOR) {
-      i = unit === COLON && at(i + 1) === SLASH && at(i + 2) === SLASH ? url(i) : keyed(i);
+      if (unit === COLON && at(i + 1) === SLASH && at(i + 2) === SLASH) i = url(i);
+      else if (unit === COLON && at(i + 1) === 65 && at(i + 2) === 65 && telegram(i) !== -1)
+        i = Math.max(i + 1, places.at(-2) ?? 0);
+      else i = keyed(i);
     } else if (kind === HYPHEN) {
-      if (at(i + 1) !== DASH) i++;
+      const after = programOption(i);
+      if (after !== -1) i = after;
+      else if (at(i + 1) !== DASH) i++;
       else if (startsWith(i, "-----BEGIN ")) i = privateKey(i);
+      else if (startsWith(i, "-----END ")) i = endOfPrivateKey(i);
       else if (isWord(at(i + 2)) && !(i > 0 && isName(at(i - 1)))) i = option(i);
       else i++;
-    } else if (i > 0 && isWord(at(i - 1))) {
+    } else if (kind === ESCAPE) {
+      i = encoded(i);
+    } else if (!begins(i)) {
       i++;
-    } else if (kind === JWT) {
-      i = at(i + 1) === 121 && at(i + 2) === 74 ? jwt(i) : i + 1;
+    } else if (kind === JWT && at(i + 1) === 121 && at(i + 2) === 74) {
+      i = jwt(i);
     } else {
       i = shape(i);
     }
   }
-  return { places, names };
+  return { places, names, standing };
 }
 
 /** Letters and digits mixed, and long: a token rather than a word of a sentence. */

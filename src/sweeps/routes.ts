@@ -132,7 +132,7 @@ export const sweeps = new Hono<App>().post(
     },
   }),
   allow("tasks:write"),
-  validate("json", sweepBody),
+  validate("json", sweepBody, ["config.text"]),
   async (c) => {
     const body = c.req.valid("json");
     const base: Base = body.config ?? (await baseOf(c, body.base_task_id ?? 0));

@@ -194,7 +194,7 @@ export const bulk = new Hono<App>().post(
     },
   }),
   allow("tasks:write"),
-  validate("json", bulkBody),
+  validate("json", bulkBody, ["cursor"]),
   async (c) => {
     const body = c.req.valid("json");
     const { filter, q, ids, dry_run, expect, cursor } = body;

@@ -28,7 +28,6 @@ import {
 } from "../logs/append.ts";
 import { logEntry, toSegment } from "../logs/points.ts";
 import { readForSettling, settle } from "../logs/settle.ts";
-import { redactJson, redactText } from "../secrets/redact.ts";
 import { explainRoom, nearLimit, overLimit, roomFor } from "../use/bounds.ts";
 import { goesBack, lastSignOfLife, nextAttempt, totals } from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
@@ -184,7 +183,7 @@ export const tooManyMetrics = (dropped: string[], most: number) => ({
 });
 /** Attempts of one task: an archive names no more either. */
 const MOST_ATTEMPTS = 1000;
-const tailKept = (tail: string) => cutText(redactText(tail, "tail").text, -16_384);
+const TAIL_LENGTH = 16_384;
 
 export const lifecycle = new Hono<App>()
   .post(
@@ -213,7 +212,7 @@ export const lifecycle = new Hono<App>()
       const body = c.req.valid("json");
       const { db, auth, config } = c.var;
       const openedWith = c.req.header("Idempotency-Key")?.slice(0, 200) ?? null;
-      const nodeInfo = body.node_info ? redactJson(body.node_info, "node_info").value : null;
+      const nodeInfo = body.node_info ?? null;
       const again = sql`exists (select 1 from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${trainingTask.attempt} and a.opened_with = ${openedWith})`;
       const more = { database_bytes: nodeInfo === null ? 0 : JSON.stringify(nodeInfo).length };
       // A box begins nothing again that a person has cancelled: its own Ctrl-C leaves an attempt.
@@ -348,7 +347,7 @@ export const lifecycle = new Hono<App>()
     allow("tasks:write", { box: true }),
     limitBody(1_000_000),
     validate("param", idParam),
-    validate("json", heartbeatBody),
+    validate("json", heartbeatBody, ["logs"]),
     async (c) => {
       const taskId = c.req.valid("param").id;
       const body = c.req.valid("json");
@@ -356,7 +355,7 @@ export const lifecycle = new Hono<App>()
       requireAttempt(auth, body.attempt);
       const whole = toSegment(body.logs ?? []);
       const progress = body.progress ? JSON.stringify(body.progress) : null;
-      const tail = body.tail ? tailKept(body.tail) : null;
+      const tail = body.tail ? cutText(body.tail, -TAIL_LENGTH) : null;
       const watch = prepareWatch(config, body.seq, whole, body.progress?.step);
       const seen = {
         heartbeatAt: now,
@@ -597,9 +596,7 @@ export const lifecycle = new Hono<App>()
       const figures = settle(read);
       const { status } = body;
       const reason = status === "failed" ? (body.failure_reason ?? "error") : null;
-      const errorMessage = body.error_message
-        ? redactText(body.error_message, "error_message").text
-        : null;
+      const errorMessage = body.error_message || null;
       // A loss that is no finite number has no place in a REAL column; the points keep it.
       const finalLoss =
         typeof body.final_loss === "string" ? null : (body.final_loss ?? figures.finalLoss);

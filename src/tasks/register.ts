@@ -83,7 +83,7 @@ const fromBase64 = (text: string): Uint8Array<ArrayBuffer> =>
 const sentFile = ({ text, base64, format, path }: z.infer<typeof fileInput>): SentFile => ({
   bytes: text !== undefined ? new TextEncoder().encode(text) : fromBase64(base64 ?? ""),
   format,
-  path,
+  path: path && redactText(path, "path").text,
 });
 
 /**
@@ -178,7 +178,7 @@ function pastColumns({
         total_duration_sec: Math.max(0, (Date.parse(ended) - Date.parse(begun)) / 1000),
       }),
     ...inUtc(Object.fromEntries(given.filter(([, value]) => value !== undefined))),
-    ...(error && { error_message: redactText(error, "error_message").text }),
+    ...(error && { error_message: error }),
     // Points that come later do not draw a stated loss anew.
     final_loss_reported: typeof final_loss === "number",
     import_source: source,
@@ -189,11 +189,10 @@ function pastColumns({
 /** A statement that adds an imported run's attempts to the task that `taskId` selects. */
 function recordAttempts(db: Db, taskId: SQL, keyId: number, attempts: PastAttempts): Statement[] {
   if (attempts.length === 0) return [];
-  const safe = attempts.map(({ node_info, tail, error_message, ...attempt }) => ({
+  const safe = attempts.map(({ node_info, tail, ...attempt }) => ({
     ...inUtc(attempt),
-    error_message: error_message && redactText(error_message, "error_message").text,
-    tail: tail && cutText(redactText(tail, "tail").text, -16_384),
-    node_info: node_info && JSON.stringify(redactJson(node_info, "node_info").value),
+    tail: tail && cutText(tail, -16_384),
+    node_info: node_info && JSON.stringify(node_info),
   }));
   const names =
     "attempt status started_at heartbeat_at finished_at duration_sec cost from_step gpu_info cuda_version hourly_price exit_code failure_reason error_message node_info tail".split(
@@ -220,10 +219,34 @@ const tooLarge = (path: string, dropped: string[]): Warning => ({
     .join(", ")}${dropped.length > 5 ? `, and ${dropped.length - 5} more` : ""}.`,
   path,
 });
+/** Fields whose texts are files, which readConfigFile redacts byte by byte, or long counts. */
+const redactedApart = [
+  ...["config.text", "config.base64", "dataset_file.text", "dataset_file.base64"],
+  "datasets.tag_distribution",
+];
+
+/** Where a part of a registration is kept: an import's fields are a run's, unknown ones are arguments. */
+const keptAs = (where: string): string => {
+  const path = where.replace(/^import\./, "");
+  return path !== where || (path.split(/[.[]/)[0] ?? "") in registration.shape
+    ? path
+    : `additional_args.${path}`;
+};
 
 /** Splits what the client sent into columns, the rest (additional_args), and what to tell it. */
-function toRow({ fields, file }: NewTask) {
+function toRow({ fields: sent, file }: NewTask) {
   const warnings: Warning[] = [...(file?.warnings ?? [])];
+  const redact = <T>(result: { value: T; redactions: { where: string }[] }): T => {
+    for (const path of result.redactions.slice(0, 100).map(({ where }) => keptAs(where)))
+      warnings.push({
+        code: "secret-redacted",
+        message: `A secret was replaced by [redacted]: ${path}.`,
+        path,
+      });
+    return result.value;
+  };
+  // Validation made the fields from JSON, which they still are.
+  const fields = redact(redactJson(sent as JsonValue, "", redactedApart)) as Registration;
   const {
     config,
     dataset_file,
@@ -241,22 +264,9 @@ function toRow({ fields, file }: NewTask) {
     } else additional[name] = value as JsonValue; // z.looseObject keeps what JSON.parse made.
   }
   Object.assign(additional, fields.import?.additional_args);
-  const redact = <T>(result: { value: T; redactions: { where: string }[] }): T => {
-    for (const { where } of result.redactions)
-      warnings.push({
-        code: "secret-redacted",
-        message: `A secret was replaced by [redacted]: ${where}.`,
-        path: where,
-      });
-    return result.value;
-  };
-  const read = file?.recognition.fields ?? {};
+  // Texts of a configuration are read as sentences here, where its bytes were read as settings.
+  const read = redactJson((file?.recognition.fields ?? {}) as JsonValue, "").value as object;
   const columns: Record<string, unknown> = { ...read, ...explicit };
-  if (fields.command) {
-    const { command, redactions } = redactCommand(fields.command);
-    columns.command = redact({ value: command, redactions });
-  }
-  if (fields.node_info) columns.node_info = redact(redactJson(fields.node_info, "node_info"));
   if (file && file.recognition.trainer !== "unknown" && !explicit.trainer)
     columns.trainer = file.recognition.trainer;
   if (file && !columns.trainer) columns.trainer = "unknown";
@@ -265,14 +275,15 @@ function toRow({ fields, file }: NewTask) {
   if (Object.keys(additional).length) {
     const { value, dropped } = withinDocument(additional);
     if (dropped.length) warnings.push(tooLarge("additional_args", dropped));
-    columns.additional_args = redact(redactJson(value, "additional_args"));
+    columns.additional_args = value;
   }
   const defaulted = (file?.recognition.defaults ?? []).filter((name) => !(name in explicit));
   if (defaulted.length) columns.defaulted_fields = defaulted;
   if (imported) Object.assign(columns, pastColumns(imported));
-  let snapshot =
-    file?.recognition.config ??
-    (config_snapshot ? redact(redactJson(config_snapshot, "config_snapshot")) : null);
+  let snapshot: JsonValue = redactJson(
+    file?.recognition.config ?? config_snapshot ?? null,
+    "",
+  ).value;
   if (bytesOf(snapshot) > MOST_SNAPSHOT) {
     warnings.push({
       code: "too-large",

@@ -12,11 +12,11 @@ import { toLatin1 } from "../http/bytes.ts";
 import { encodeCursor, page, pageQuery } from "../http/page.ts";
 import { flag, idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
-import { describe, notValid, parseJson, validate } from "../http/validate.ts";
+import { describe, notValid, parseJson, placesOf, validate } from "../http/validate.ts";
 import { fromWire, toWire } from "../http/wire.ts";
 import { reindexTasks } from "../search/words.ts";
 import { commandMarks } from "../secrets/marks.ts";
-import { hasRedacted, redactCommand, redactJson } from "../secrets/redact.ts";
+import { hasRedacted, redactBody } from "../secrets/redact.ts";
 import { explainRoom, roomFor } from "../use/bounds.ts";
 import { choiceName, chooseTasks, placeOf, taskChoice } from "./choice.ts";
 import { secretsOf } from "./config.ts";
@@ -108,7 +108,8 @@ async function register(c: Context<App>) {
   const parsedQuery = fileQuery.safeParse(c.req.query());
   if (!parsedQuery.success)
     throw notValid([{ path: "query", message: "takes filename, task_name and experiment_group" }]);
-  const query = parsedQuery.data;
+  const { body: query, redactions } = redactBody(parsedQuery.data);
+  if (redactions.length > 0) c.header("X-Redacted", placesOf(redactions));
   if (/\bapplication\/(?:[\w.-]+\+)?json\b/.test(contentType) && !query.filename) {
     const text = await c.req.text();
     const input = await readRegistration(parseJson(text), text);
@@ -299,8 +300,6 @@ export const tasks = new Hono<App>()
       const parent = body.parent_task_id;
       const parentKnown = sql<number>`exists (
         select 1 from training_task p where p.id = ${parent ?? null} and p.id <> ${taskId} and p.deleted_at is null)`;
-      if (body.command) body.command = redactCommand(body.command).command;
-      if (body.node_info) body.node_info = redactJson(body.node_info, "node_info").value;
       const change = fromWire<Partial<typeof trainingTask.$inferInsert>>(body);
       // Small changes stay open to those who are at their bounds: they replace, and add nothing up.
       const size = JSON.stringify(body).length;
