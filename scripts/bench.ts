@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: what each route costs with 1,000, 100,000 and 1,000,000 tasks and 100 log points
- * a task, on a real sqld and the Worker under `wrangler dev`. Prints a table of round trips, rows
+ * a task, on a real sqld and the Worker in a local workerd. Prints a table of round trips, rows
  * read and written (the most of all calls) and times (median and p99), at each size where they
  * differ, and ends with 1 where a budget of the contract does not hold. Other sizes: `npm run bench -- --sizes 1000,20000`.
  */
@@ -9,12 +9,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { sql } from "drizzle-orm";
-import { getPlatformProxy } from "wrangler";
 import { commandLine } from "../src/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/auth/keys.ts";
 import { roleScopes } from "../src/auth/scopes.ts";
 import { rowsOf } from "../test/route-table.ts";
 import { seedLongRun, seedTasks } from "../test/seed.ts";
+import { localBucket } from "./backup/local-bucket.ts";
 import {
   type Asked,
   type Held,
@@ -25,7 +25,7 @@ import {
 } from "./bench/routes.ts";
 import { build } from "./build.ts";
 import { openDatabase } from "./local/database.ts";
-import { root, Trouble } from "./local/processes.ts";
+import { Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 import { startSqld } from "./local/sqld.ts";
 import { startWorker } from "./local/worker.ts";
@@ -182,11 +182,14 @@ if (isMain(import.meta.url))
         return JSON.parse(text).task_id;
       };
       // The same bucket as the Worker's, for rows whose bytes must really be there.
-      const platform = await getPlatformProxy<{ BUCKET: R2Bucket }>({
-        configPath: join(root, "wrangler.toml"),
-        persist: { path: join(home, "worker/state/v3") },
-      });
-      ended.unshift(() => platform.dispose());
+      const bucket = await localBucket(join(home, "worker/state"));
+      ended.unshift(() => bucket.close());
+      const BUCKET = {
+        put(key: string, text: string) {
+          const bytes = new TextEncoder().encode(text);
+          return bucket.write(key, [bytes.buffer as ArrayBuffer], bytes.length);
+        },
+      };
       const faults: string[] = [];
       const results = new Map<Measured, Figures[]>(wanted.map((what) => [what, []]));
       const long = await seedLongRun(db, users[0]?.id ?? 1, 1_000_000);
@@ -213,7 +216,7 @@ if (isMain(import.meta.url))
           task: register,
           rows: (whose) =>
             rowsOf(
-              { db, bindings: platform.env },
+              { db, bindings: { BUCKET } },
               whose === "own"
                 ? { userId: admin.id, keyId }
                 : { userId: users[0]?.id ?? 1, keyId: 0 },

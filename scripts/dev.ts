@@ -28,6 +28,8 @@ await main(async () => {
   const ledger = spawn(process.execPath, [join(root, "scripts/run.mjs"), "start"], {
     stdio: "inherit",
     cwd: root,
+    // The Worker is taken anew where build/worker.js changes.
+    env: { ...process.env, LEDGER_RELOAD: "1" },
   });
   const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((done) =>
     ledger.on("exit", (code, signal) => done({ code, signal })),
@@ -41,7 +43,6 @@ await main(async () => {
   process.env.LEDGER_WORKER = worker;
   const vite = await createServer({ configFile: join(root, "dashboard/vite.config.ts") });
   const sources = ["src", "client/src"].map((dir) => join(root, dir));
-  // wrangler looks at build/worker.js, and takes the new one by itself.
   const again = whenQuiet(buildApart);
   vite.watcher.add(sources).on("all", (_event, path) => {
     if (sources.some((dir) => path.startsWith(dir + sep)) && /\.(ts|py)$/.test(path)) again();

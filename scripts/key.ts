@@ -1,6 +1,7 @@
 /**
  * `npm run key -- NAME [--role member] [--scopes a,b] [--days 30] [--remote]`: prints a key alone
- * on standard output, making the user when new. All else that it says goes to standard error.
+ * on standard output, making the user when new. `npm run key -- --link` prints a link that signs the
+ * local admin in once. All else that it says goes to standard error.
  */
 import { parseArgs } from "node:util";
 import { eq } from "drizzle-orm";
@@ -13,9 +14,11 @@ import {
   roleScopes,
   usualScopes,
 } from "../src/auth/scopes.ts";
+import { LINK_MINUTES } from "../src/auth/sign-in-links.ts";
 import { roles, user } from "../src/db/schema.ts";
+import { signInCode, signInUrl } from "./local/admin.ts";
 import { type DatabaseAddress, openDatabase } from "./local/database.ts";
-import { localSecret, withLocalDatabase } from "./local/home.ts";
+import { localSecret, running, withLocalDatabase } from "./local/home.ts";
 import { Trouble } from "./local/processes.ts";
 import { remoteSettings } from "./local/remote.ts";
 import { isMain, main } from "./local/say.ts";
@@ -23,10 +26,12 @@ import { migrate } from "./migrate.ts";
 
 const usage =
   "Usage: npm run key -- NAME [--role member] [--scopes a,b] [--days 30] [--remote]" +
+  "\n       npm run key -- --link" +
   `\n  --role    for a new user: ${roles.join(", ")}; without it, member` +
   `\n  --scopes  ${keyScopes.join(", ")}; without it, the usual ones of the role. box stands alone` +
   "\n  --days    the key's life in days; without it, the key does not expire" +
-  "\n  --remote  the deployed ledger, by the settings in .env.production";
+  "\n  --remote  the deployed ledger, by the settings in .env.production" +
+  "\n  --link    alone: a one-time link that signs the local admin in, at the ledger that runs here";
 
 type Wanted = { name: string; role?: Role; scopes?: KeyScope[]; days: number | null };
 
@@ -34,7 +39,7 @@ const isRole = (word: string): word is Role => (roles as readonly string[]).incl
 const isScope = (word: string): word is KeyScope => (keyScopes as readonly string[]).includes(word);
 
 /** What the command line asks for. Throws Trouble naming what is valid. */
-function readArguments(args: string[]): Wanted & { remote: boolean } {
+function readArguments(args: string[]): (Wanted & { remote: boolean }) | "link" {
   let parsed: ReturnType<typeof parse>;
   try {
     parsed = parse(args);
@@ -43,6 +48,10 @@ function readArguments(args: string[]): Wanted & { remote: boolean } {
     throw new Trouble(`${reason}.\n${usage}`);
   }
   const { values, positionals } = parsed;
+  if (values.link) {
+    if (args.length > 1) throw new Trouble(`--link stands alone.\n${usage}`);
+    return "link";
+  }
   const name = positionals[0]?.trim() ?? "";
   if (positionals.length !== 1 || name === "" || name.length > 100)
     throw new Trouble(`Name one user, with at most 100 characters.\n${usage}`);
@@ -73,6 +82,7 @@ const parse = (args: string[]) =>
       scopes: { type: "string" },
       days: { type: "string" },
       remote: { type: "boolean" },
+      link: { type: "boolean" },
     },
   });
 
@@ -107,9 +117,20 @@ export async function issueKey(at: DatabaseAddress, secret: string, wanted: Want
   }
 }
 
+/** Prints a link that signs the local admin in. Throws Trouble where no ledger runs here. */
+async function printLink() {
+  const { url, databaseUrl } = (await running()) ?? {};
+  if (!url || !databaseUrl)
+    throw new Trouble("No ledger runs here. `npm start` starts it, and prints such a link.");
+  const code = await signInCode({ url: databaseUrl }, localSecret());
+  console.error(`Good once, within ${LINK_MINUTES} minutes:`);
+  console.log(signInUrl(url, code));
+}
+
 if (isMain(import.meta.url))
   await main(async () => {
     const wanted = readArguments(process.argv.slice(2));
+    if (wanted === "link") return printLink();
     const { npm_lifecycle_event, npm_config_loglevel, npm_config_json } = process.env;
     if (
       npm_lifecycle_event &&

@@ -140,6 +140,34 @@ const file = (operationId: string, summary: string, type: string) => ({
   },
 });
 
+/**
+ * Patterns as every dialect of regular expressions reads them: JSON Schema names none that knows `\p{…}`.
+ * Control characters have their ranges; a pattern that names letters of all scripts is told in words.
+ */
+function portable(node: unknown): void {
+  if (typeof node !== "object" || node === null) return;
+  const schema = node as {
+    pattern?: unknown;
+    description?: string;
+    prefixItems?: unknown;
+    items?: unknown;
+  };
+  // Many tools of today know no prefixItems: a tuple is a list of so many of any of its kinds.
+  if (Array.isArray(schema.prefixItems)) {
+    const kinds = new Map(schema.prefixItems.map((kind) => [JSON.stringify(kind), kind]));
+    schema.items = kinds.size === 1 ? schema.prefixItems[0] : { anyOf: [...kinds.values()] };
+    delete schema.prefixItems;
+  }
+  if (typeof schema.pattern === "string" && schema.pattern.includes("\\p{")) {
+    const pattern = schema.pattern.replaceAll("\\p{Cc}", "\\u0000-\\u001f\\u007f-\\u009f");
+    if (pattern.includes("\\p{")) {
+      delete schema.pattern;
+      schema.description ??= "Letters and digits of any script, and some signs within.";
+    } else schema.pattern = pattern;
+  }
+  for (const value of Object.values(node)) portable(value);
+}
+
 /** The document. Throws Trouble naming every route of the app that is not described. */
 export async function describeApi() {
   for (const route of app.routes) translate(findTargetHandler(route.handler));
@@ -185,6 +213,7 @@ export async function describeApi() {
         default: problem("Any other fault."),
       };
     }
+  portable(document);
   if (faults.size) throw new Trouble(`openapi.json cannot be made:\n  ${[...faults].join("\n  ")}`);
   return document;
 }

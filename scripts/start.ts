@@ -2,13 +2,11 @@
  * `npm start`: the whole ledger on this machine, at http://localhost:8787 (PORT changes it), with
  * its data in .local/. All that it starts ends with it, however it ends.
  */
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { commandLine } from "../src/audit/audit.ts";
-import { authenticate, ensureUser, makeKey } from "../src/auth/keys.ts";
-import { roleScopes } from "../src/auth/scopes.ts";
-import { ApiError } from "../src/http/problem.ts";
+import { existsSync, readFileSync, renameSync } from "node:fs";
+import { relative } from "node:path";
+import { LINK_MINUTES } from "../src/auth/sign-in-links.ts";
+import { signInCode, signInUrl } from "./local/admin.ts";
 import { buildApart } from "./local/build-apart.ts";
-import { openDatabase } from "./local/database.ts";
 import { at, claim, home, localSecret, shown } from "./local/home.ts";
 import {
   describeExit,
@@ -37,40 +35,13 @@ async function choosePort(): Promise<number> {
   );
 }
 
-/** The local admin's key: the one kept, or a new one where that does not work (any more). */
-async function adminKey(databaseUrl: string, secret: string): Promise<string> {
-  const file = at("key");
-  const db = openDatabase({ url: databaseUrl });
-  const secrets = { JWT_SECRET: secret };
-  try {
-    if (existsSync(file)) {
-      const kept = readFileSync(file, "utf8").trim();
-      try {
-        const later: Promise<unknown>[] = [];
-        await authenticate(db, secrets, kept, (work) => later.push(work));
-        await Promise.all(later);
-        return kept;
-      } catch (error) {
-        if (!(error instanceof ApiError)) throw error;
-      }
-    }
-    const { id } = await ensureUser(db, commandLine, "admin", "admin");
-    const input = { userId: id, name: "made by npm start", scopes: roleScopes.admin, days: null };
-    const { key } = await makeKey(db, secrets, commandLine, input);
-    writeFileSync(file, `${key}\n`, { mode: 0o600 });
-    return key;
-  } finally {
-    db.$client.close();
-  }
-}
-
-/** What of wrangler's and the Worker's output is worth a look; the rest is in the log alone. */
+/** What of the Worker's output is worth a look; the rest is in the log alone. */
 function troublesOnly(say: (line: string) => void) {
   let inside = false;
   return (line: string) => {
-    if (/\[ERROR\]|\[wrangler:(error|warn)\]/.test(line)) inside = true;
+    if (/^\[(error|warn)\]/.test(line)) inside = true;
     else if (line.trim() === "" || !/^\s/.test(line)) inside = false;
-    if (inside) say(`worker: ${line.replace(/^✘ /, "")}`);
+    if (inside) say(`worker: ${line}`);
   };
 }
 
@@ -151,7 +122,7 @@ async function start() {
       (applied) => (applied.length ? `applied ${applied.join(", ")}` : "up to date"),
     );
     const secret = localSecret();
-    const key = await adminKey(sqld.url, secret);
+    const code = await signInCode({ url: sqld.url }, secret);
     await step(
       "static files",
       () => files,
@@ -180,7 +151,7 @@ async function start() {
     everyMinute(worker.url);
     const url = `http://localhost:${port}`;
     mine.note({ url });
-    welcome(url, key);
+    welcome(url, code);
   } catch (error) {
     if (endingSince) return;
     throw error;
@@ -195,17 +166,25 @@ function everyMinute(url: string) {
   setInterval(tick, 60_000);
 }
 
-function welcome(url: string, key: string) {
+/** A path as a shell takes it for one word. */
+const quoted = (path: string) =>
+  /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
+
+function welcome(url: string, code: string) {
   const config = "examples/first-run/my_lora.toml";
   const trainer = `python3 examples/first-run/train_network.py --config_file ${config}`;
+  // The line is for a terminal in the repository's folder.
+  const inside = relative(root, at("key"));
+  const key = quoted(inside.startsWith("..") ? at("key") : inside);
   console.log(`
 LoRA Ledger runs at ${url}  (its API: ${url}/docs)
 
-The local admin's key, kept in ${shown(at("key"))}:
-${key}
+To sign in, open this link; it is good once, within ${LINK_MINUTES} minutes (another: npm run key -- --link):
+${signInUrl(url, code)}
+The local admin's key is kept in ${shown(at("key"))}.
 
 To record a first run, paste this into another terminal, in ${shown(root) === "." ? "this folder" : root}:
-curl -fsS ${url}/client.py -o ledger.py && LEDGER_URL=${url} LEDGER_KEY=$(cat ${shown(at("key"))}) python3 ledger.py run --config ${config} -- ${trainer}
+curl -fsS ${url}/client.py -o ledger.py && LEDGER_URL=${url} LEDGER_KEY="$(cat ${key})" python3 ledger.py run --config ${config} -- ${trainer}
 
 Ctrl-C ends it. What it says goes to ${shown(at("worker.log"))}.`);
 }

@@ -3,7 +3,7 @@ import { HTTPException } from "hono/http-exception";
 import { deliveries, events } from "./alerts/log.ts";
 import { webhooks } from "./alerts/routes.ts";
 import { archive } from "./archive/routes.ts";
-import { auditLog } from "./audit/routes.ts";
+import { auditExports, auditLog } from "./audit/routes.ts";
 import { type App, requireKey } from "./auth/middleware.ts";
 import { keys, me, users } from "./auth/routes.ts";
 import { signIn } from "./auth/sign-in.ts";
@@ -18,9 +18,9 @@ import { noCost, serverTiming } from "./db/cost.ts";
 import { readConfig } from "./env.ts";
 import { taskExport } from "./export/routes.ts";
 import { health } from "./http/health.ts";
-import { isPage, pageHeaders } from "./http/pages.ts";
+import { HSTS, isPage, pageHeaders } from "./http/pages.ts";
 import { ApiError, problem } from "./http/problem.ts";
-import { limitBody } from "./http/validate.ts";
+import { cleanAddress, limitBody } from "./http/validate.ts";
 import { logs } from "./logs/routes.ts";
 import { aliases } from "./models/aliases.ts";
 import { cards } from "./models/cards.ts";
@@ -42,6 +42,7 @@ import { table } from "./table/routes.ts";
 import { bulk } from "./tasks/bulk.ts";
 import { lifecycle } from "./tasks/lifecycle.ts";
 import { tasks } from "./tasks/routes.ts";
+import { myUse, usersUse } from "./use/routes.ts";
 import { views } from "./views/routes.ts";
 import { taskWeights, weights } from "./weights/routes.ts";
 import { signed } from "./weights/signed.ts";
@@ -63,8 +64,10 @@ export const app = new Hono<App>()
     await next();
     countUsage(c.var.db, cost, times, c.var.later);
     c.header("X-Content-Type-Options", "nosniff");
+    if (new URL(c.req.url).protocol === "https:") c.header("Strict-Transport-Security", HSTS);
     if (config.COST_REPORTING) c.header("Server-Timing", serverTiming(cost));
   })
+  .use(cleanAddress)
   .route("/healthz", health)
   .route("/signed", signed)
   .route("/share", share)
@@ -72,12 +75,15 @@ export const app = new Hono<App>()
   .route("/api/boxes/exchange", exchange)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)
+  .route("/api/users/use", usersUse)
   .route("/api/me", me)
+  .route("/api/me/use", myUse)
   .route("/api/keys", keys)
   // Before the tasks, whose ids it would otherwise be taken for.
   .route("/api/tasks", taskExport)
   .route("/api/tasks", compare)
   .route("/api/audit", auditLog)
+  .route("/api/audit/exports", auditExports)
   .route("/api/stats", stats)
   .route("/api/leaderboard", leaderboard)
   .route("/api/tasks", tasks)
@@ -113,6 +119,14 @@ export const app = new Hono<App>()
   .route("/api/boxes", boxes)
   .route("/api/sweeps", sweeps);
 
+const methods = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/** The methods that routes of this path take. */
+const methodsOf = (path: string) =>
+  methods.filter((method) =>
+    app.router.match(method, path)[0].some(([[, route]]) => route.method === method),
+  );
+
 app.notFound(async (c) => {
   if (isPage(c.req.method, c.req.path)) {
     // The dashboard is one page that shows many addresses; the platform has it under `/` alone.
@@ -122,6 +136,21 @@ app.notFound(async (c) => {
       headers: { ...pageHeaders, "Content-Type": "text/html; charset=utf-8" },
     });
   }
+  const allowed = methodsOf(c.req.path);
+  if (allowed.length)
+    return problem(
+      new ApiError(
+        405,
+        "method-not-allowed",
+        `${c.req.path} takes ${allowed.join(", ")}, not ${c.req.method}. See /docs.`,
+        {
+          headers: {
+            Allow: allowed.includes("GET") ? ["HEAD", ...allowed].join(", ") : allowed.join(", "),
+          },
+        },
+      ),
+      c,
+    );
   return problem(
     new ApiError(404, "no-route", `There is no ${c.req.method} ${c.req.path} here. See /docs.`),
     c,

@@ -3,6 +3,9 @@ import * as z from "zod";
 /** A number in a variable, which wrangler hands over as text. */
 const number = (fallback: number, min: number, max: number) =>
   z.coerce.number().min(min).max(max).default(fallback);
+/** How much of something one user may have; 0: as much as there is room for. */
+const most = (fallback: number) => number(fallback, 0, Number.MAX_SAFE_INTEGER);
+const days = (fallback: number) => number(fallback, 0, 36_500);
 const optional = z
   .string()
   .trim()
@@ -29,6 +32,8 @@ const variables = z.object({
   HEARTBEAT_INTERVAL_SEC: number(30, 1, 45),
   /** A running task is lost when it has sent no heartbeat for so long; the look is once a minute. */
   LOST_AFTER_SEC: number(55, 1, 86_400),
+  /** Names of metrics that one attempt may have; what it logs under further names is left out, and told. */
+  MAX_METRICS: number(500, 1, 5000),
   /** Adds `Server-Timing` with round trips and rows to every answer. */
   COST_REPORTING: z.stringbool().default(false),
   /** Refuses keys and addresses over the limits that wrangler.toml sets. */
@@ -53,6 +58,36 @@ const variables = z.object({
   ALERT_RETRY_SEC: number(10, 0.1, 900),
   /** Tries before an alert is given up. 100 take about a day; wrangler.toml's max_retries goes with it. */
   ALERT_TRIES: number(100, 1, 1000),
+  /** Messages that a webhook gets within an hour; what is beyond follows in one message. 0: all come alone. */
+  ALERTS_PER_HOUR: number(30, 0, 100_000),
+  // Bounds by user, each 0 for none; src/use/bounds.ts says what counts, docs/limits.md names them all.
+  /** Runs, those in the trash included. */
+  MAX_TASKS_PER_USER: most(200_000),
+  /** Bytes in the database: log points, settings files, notes, facts about data. */
+  MAX_DATABASE_BYTES_PER_USER: most(4_000_000_000),
+  /** Files of runs, those in the trash and uploads that were given up included. */
+  MAX_FILES_PER_USER: most(500_000),
+  /** Bytes of files, those in the trash and what is being uploaded included. */
+  MAX_FILE_BYTES_PER_USER: most(1_000_000_000_000),
+  /** Uploads that were announced, and neither completed nor swept. */
+  MAX_OPEN_UPLOADS_PER_USER: most(2_000),
+  /** Keys that live, those of boxes among them. */
+  MAX_KEYS_PER_USER: most(500),
+  /** Each event is held against all webhooks there are. */
+  MAX_WEBHOOKS_PER_USER: most(20),
+  MAX_VIEWS_PER_USER: most(100),
+  MAX_RULES_PER_USER: most(100),
+  MAX_MODELS_PER_USER: most(1_000),
+  /** Tokens for boxes that are still good. */
+  MAX_ENROLMENTS_PER_USER: most(100),
+  /** For how many days events and what was sent of them stay in the log. 0: for good. */
+  EVENTS_DAYS: days(90),
+  /** After how many days an Idempotency-Key is free again. 0: never. */
+  IDEMPOTENCY_DAYS: days(30),
+  /** For how many days facts about data that no run names any more are kept. 0: for good. */
+  DATASETS_DAYS: days(30),
+  /** After how many days audit entries move into the bucket, as files that stay. 0: never. */
+  AUDIT_DAYS: days(730),
 });
 
 const settings = variables.transform((config) => ({
@@ -68,6 +103,8 @@ export type Bindings = {
   BUCKET: R2Bucket;
   ASSETS: Fetcher;
   KEY_LIMIT: RateLimit;
+  /** Without it only keys are limited. */
+  USER_LIMIT?: RateLimit;
   FAILURE_LIMIT: RateLimit;
   /** Carries alerts. Without it the scheduled job delivers them alone. */
   ALERTS?: Queue<{ delivery: number }>;

@@ -327,6 +327,35 @@ describe("an agent", () => {
     expect(stolen.out).toContain("was used already");
   }, 120_000);
 
+  it("runs another user's run only on a box that an admin shares, and says so", async () => {
+    const member = await stack.key("anna");
+    const { config } = trainerFolder(stack.home, { max_train_epochs: 1 });
+    const { task_id: id } = await stack.api(
+      "/api/tasks",
+      {
+        config: { text: readFileSync(config, "utf8"), path: "my_lora.toml" },
+        queue: { labels: ["annas"] },
+      },
+      member,
+    );
+    const idle = await box("annas", ["--exec", exec, "--max-idle", "1s"]).ended;
+    expect(idle.code, idle.out).toBe(0);
+    expect(await task(id)).toMatchObject({ status: "pending", attempt: 0 });
+    const line = ["enrol", "--shared", "--exec", exec];
+    const refused = await stack.client(line, { key: member }).ended;
+    expect(refused.code).toBe(1);
+    expect(refused.out).toContain("ask one to run `lora-ledger enrol --shared`");
+    const made = await stack.client(line).ended;
+    expect(made.out).toContain("it runs everyone’s runs");
+    const env = {
+      LEDGER_ENROL: String(made.out.match(/LEDGER_ENROL=(\S+)/)?.[1]),
+      LEDGER_LOGIN: join(mkdtempSync(join(stack.home, "login-")), "login.json"),
+    };
+    const shared = await box("annas", ["--exec", exec, "--once"], { env, key: "" }).ended;
+    expect(shared.code, shared.out).toBe(0);
+    expect(await task(id)).toMatchObject({ status: "success", attempt: 1 });
+  }, 120_000);
+
   it("says what is wrong with its command line before it asks for work", async () => {
     for (const [command, said] of [
       ["train {cfg}", "{cfg}, which is no placeholder"],

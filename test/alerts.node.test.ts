@@ -328,8 +328,8 @@ describe("through the queue", () => {
       ),
     );
     for (const [target, path, words] of [
-      ["dingtalk", "", "was refused: 310000 sign not match"],
-      ["wecom", "", "was refused: 310000 sign not match"],
+      ["dingtalk", "", "was refused: code 310000"],
+      ["wecom", "", "was refused: code 310000"],
       ["feishu", "/html", "answered with something else than the JSON of a chat service"],
     ]) {
       const { id } = await act.webhook({ url: `${receiver.url}${path}`, target });

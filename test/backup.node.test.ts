@@ -3,10 +3,12 @@ import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Readable } from "node:stream";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { createClient } from "@libsql/client/http";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { type Bucket, copyIn, copyOut, localBucket } from "../scripts/backup/objects.ts";
+import { localBucket } from "../scripts/backup/local-bucket.ts";
+import { type Bucket, copyIn, copyOut } from "../scripts/backup/objects.ts";
 import { migrationsOf } from "../scripts/backup/tables.ts";
 import { backup } from "../scripts/backup.ts";
 import { root } from "../scripts/local/processes.ts";
@@ -142,6 +144,8 @@ test("a restored ledger answers the same, goes on with the next id, and keeps it
     ],
     ...[
       "/api/audit?limit=200",
+      "/api/audit/exports",
+      "/api/audit/exports/1",
       "/api/models",
       "/api/table?fields=lora_rank,tags.kind,metrics.loss.min",
     ],
@@ -159,12 +163,21 @@ test("a restored ledger answers the same, goes on with the next id, and keeps it
         return [path, bytes.toString("latin1")];
       }),
     );
+  const [source, target] = [join(stack.home, "worker/state"), join(home, "worker/state")];
+  // Audit entries that have moved into the bucket.
+  const moved = "audit/2026/000000000001-000000000001";
+  const gz = new TextEncoder().encode("gz").buffer;
+  await withBucket(source, (b) => b.write(moved, Readable.from([gz]), gz.byteLength));
+  await query(
+    stack.databaseUrl(),
+    `insert into audit_export (first_id, last_id, first_at, last_at, entries, object_key, size, sha256)
+     values (1, 1, '2026', '2026', 1, '${moved}', 2, '${createHash("sha256").update("gz").digest("hex")}')`,
+  );
   const before = await answersOf(stack.url);
   const file = newFile();
   const rows = await backup({ url: stack.databaseUrl() }, file);
 
   const folder = join(home, "files");
-  const [source, target] = [join(stack.home, "worker/state"), join(home, "worker/state")];
   const breaking = withBucket(source, (b) => {
     async function* broken() {
       yield new Uint8Array(3);
@@ -175,18 +188,18 @@ test("a restored ledger answers the same, goes on with the next id, and keeps it
   });
   await expect(breaking).rejects.toThrow(/could not be copied: aborted\. Run it again/);
   const out = () => withBucket(source, (b) => copyOut({ url: stack.databaseUrl() }, b, folder));
-  expect(await out()).toEqual({ copied: 3, there: 0, missing: [], different: [] });
-  expect(await out()).toEqual({ copied: 0, there: 3, missing: [], different: [] });
+  expect(await out()).toEqual({ copied: 4, there: 0, missing: [], different: [] });
+  expect(await out()).toEqual({ copied: 0, there: 4, missing: [], different: [] });
 
   const fresh = await emptyDatabase();
   expect(await restore({ url: fresh.url }, file)).toBe(rows);
   const back = () => withBucket(target, (b) => copyIn({ url: fresh.url }, b, folder));
-  expect(await back()).toEqual({ copied: 3, there: 0, missing: [], different: [] });
-  expect(await back()).toEqual({ copied: 0, there: 3, missing: [], different: [] });
+  expect(await back()).toEqual({ copied: 4, there: 0, missing: [], different: [] });
+  expect(await back()).toEqual({ copied: 0, there: 4, missing: [], different: [] });
   const [first] = await query(fresh.url, "select object_key as key from stored_object limit 1");
   const one = String(first?.key);
   rmSync(join(folder, one));
-  expect(await back()).toEqual({ copied: 0, there: 2, missing: [one], different: [] });
+  expect(await back()).toEqual({ copied: 0, there: 3, missing: [one], different: [] });
   const worker = await startWorker({
     databaseUrl: fresh.url,
     jwtSecret: SECRET,

@@ -6,7 +6,7 @@ import { gzipSync } from "node:zlib";
 import { expect, it } from "vitest";
 import { root } from "../scripts/local/processes.ts";
 
-it("what is deployed as the Worker is at most 250 kB, gzipped", () => {
+it("what is deployed as the Worker is at most 600 kB, gzipped", () => {
   const out = mkdtempSync(join(tmpdir(), "lora-ledger-bundle-"));
   try {
     const wrangler = join(root, "node_modules/wrangler/wrangler-dist/cli.js");
@@ -22,7 +22,7 @@ it("what is deployed as the Worker is at most 250 kB, gzipped", () => {
     });
     const [name, ...others] = readdirSync(out).filter((file) => file.endsWith(".js"));
     expect([name, others]).toEqual(["worker.js", []]);
-    expect(gzipSync(readFileSync(join(out, "worker.js"))).length).toBeLessThanOrEqual(250_000);
+    expect(gzipSync(readFileSync(join(out, "worker.js"))).length).toBeLessThanOrEqual(600_000);
   } finally {
     rmSync(out, { recursive: true, force: true });
   }

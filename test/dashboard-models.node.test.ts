@@ -42,6 +42,12 @@ describe.skipIf(!chromiumPath())("the models' pages", () => {
     keys.bert = await stack.key("bert", "member", [...member, "models:approve"]);
     keys.carla = await stack.key("carla", "member", [...member, "models:release"]);
     await stack.api("/api/models", { name, description: `${evil} d` }, keys.anna);
+    const loosened = await fetch(`${stack.url}/api/models/${name}`, {
+      method: "PATCH",
+      headers: { Authorization: `Bearer ${keys.anna}`, "Content-Type": "application/json" },
+      body: JSON.stringify({ checks: { task_success: false } }),
+    });
+    expect(loosened.status).toBe(200);
     await addVersion(keys.anna);
     await addVersion(keys.anna);
     await addVersion(keys.bert);
@@ -106,6 +112,8 @@ describe.skipIf(!chromiumPath())("the models' pages", () => {
         await version(page, 1).getByText("Where it comes from").click();
         await version(page, 1).getByText("10_aki").waitFor();
         await version(page, 1).getByText("None yet.").waitFor();
+        await version(page, 1).getByText("anna: they cannot decide on it.").waitFor();
+        await version(page, 1).getByText("loosened task_success").waitFor();
         await version(page, 1).getByRole("link", { name: "1 samples of its run" }).waitFor();
 
         await step(page, 1, "Approve", `clean ${evil}`);
@@ -128,7 +136,7 @@ describe.skipIf(!chromiumPath())("the models' pages", () => {
         await step(page, 3, "Approve");
         await dialog(page)
           .getByRole("alert")
-          .getByText(/Nobody decides on their own submission/)
+          .getByText(/Nobody decides on what they trained/)
           .waitFor();
         await dialog(page).getByRole("button", { name: "Back" }).click();
         await closed(page);

@@ -291,6 +291,7 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
             await page.waitForLoadState("networkidle");
             if (path === "/boxes") await page.getByRole("button", { name: /^Its runs/ }).click();
             if (path !== "/usage") await page.getByText(evil).first().waitFor();
+            else await page.getByRole("region", { name: "Bounds of everyone" }).waitFor();
             const hit = "[String(window.hit), document.querySelectorAll('img[src=x]').length]";
             expect([path, await page.evaluate(hit)]).toEqual([path, ["undefined", 0]]);
             expect([name, path, await axe(page)]).toEqual([name, path, []]);

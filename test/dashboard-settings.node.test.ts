@@ -39,6 +39,32 @@ describe.skipIf(!chromiumPath())("settings", () => {
     });
   });
 
+  it("show who made a key, and revoke with it what it made", async () => {
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/settings/keys`);
+      await page.getByRole("button", { name: "New key" }).click();
+      await page.getByRole("textbox", { name: "What is it for?" }).fill("a maker");
+      await page.getByRole("combobox", { name: "What may it do?" }).selectOption("own");
+      await page.getByRole("button", { name: "Make the key" }).click();
+      const key = (await page.getByTestId("new-key").textContent()) ?? "";
+      await page.getByRole("button", { name: "Done" }).click();
+      const child = await stack.api("/api/keys", { name: "its child" }, key);
+      await page.reload();
+      await page
+        .getByRole("row", { name: /^its child/ })
+        .getByText("· a maker")
+        .waitFor();
+      await page.getByRole("button", { name: "Revoke a maker" }).click();
+      await page.getByText("Keys that it made, which end with it, and their boxes: 1.").waitFor();
+      await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+      await page.getByRole("row", { name: /^its child/ }).waitFor({ state: "detached" });
+      const asks = await fetch(`${stack.url}/api/me`, {
+        headers: { Authorization: `Bearer ${child.key}` },
+      });
+      expect(asks.status).toBe(401);
+    });
+  });
+
   it("make a user with a first key that works, and change the role", async () => {
     await pages.signedIn(async (page) => {
       await page.goto(`${pages.url}/settings/users`);

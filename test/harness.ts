@@ -1,6 +1,7 @@
 // Tests inside workerd: `const ledger = await freshLedger()` gives the real app over a database of
 // its own, forked from a migrated one, and the R2 emulation. `ledger.request(...)` sends a request,
-// `ledger.key({ role, scopes })` makes a user and a key; `ledger.db` looks into the database.
+// `ledger.key({ role, scopes })` makes a user and a key, `ledger.box(key)` enrols a box with it;
+// `ledger.db` looks into the database.
 import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test";
 import { env } from "cloudflare:workers";
 import { inject } from "vitest";
@@ -109,7 +110,14 @@ export async function freshLedger(vars: Record<string, string> = {}) {
     return text ? JSON.parse(text) : undefined;
   }
 
-  return { request, call, key, db, config, bindings };
+  /** Enrols a box with that key, as people do, and gives the key that the box gets for its token. */
+  async function box(by: string, enrolment: Record<string, unknown> = {}) {
+    const { token } = await call("/api/boxes/enrol", { key: by, json: enrolment });
+    const made = await call("/api/boxes/exchange", { json: { token } });
+    return { key: String(made.key), id: Number(made.box_id) };
+  }
+
+  return { request, call, key, box, db, config, bindings };
 }
 
 export type Ledger = Awaited<ReturnType<typeof freshLedger>>;

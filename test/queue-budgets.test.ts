@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger, type Sent } from "./harness.ts";
 
 const LANES = 12;
+const offers = { agent: "slot", labels: ["sdxl"], gpu: { memory_gb: 24 } };
 
 /** Tasks that ask for a label no box here has, in lanes of six users and two memory classes. */
 async function seed(ledger: Ledger, tasks: number, userIds: number[]) {
@@ -31,9 +32,11 @@ describe.each([1_000, 100_000])("with %i tasks that do not fit", (tasks) => {
     const users = [];
     for (let i = 0; i < 6; i++) users.push((await ledger.key()).userId);
     ({ key } = await ledger.key({ role: "admin" }));
-    box = (await ledger.key({ scopes: ["box"] })).key;
+    box = (await ledger.box(key, { shared: true })).key;
     await seed(ledger, tasks, users);
     for (const known of [key, box]) await ledger.request("/api/me", { key: known });
+    // What it offers is noted when it asks for the first time, and when that changes.
+    await ledger.request("/api/queue/claim", { key: box, json: offers });
   }, 120_000);
 
   const cost = async (path: string, sent: Sent) => {
@@ -51,7 +54,7 @@ describe.each([1_000, 100_000])("with %i tasks that do not fit", (tasks) => {
   };
 
   it("a claim that finds nothing, the one task that fits, and the same again", async () => {
-    const json = { agent: "slot", labels: ["sdxl"], gpu: { memory_gb: 24 } };
+    const json = offers;
     const none = await cost("/api/queue/claim", { key: box, json });
     expect(none.answer.task).toBe(null);
     within(none, { ...most, written: 0 });

@@ -1,5 +1,5 @@
 // The whole ledger as real processes, for tests in Node: `await startStack()` gives sqld and the
-// Worker under wrangler dev, each of which can be killed and started again on its port with its
+// Worker in workerd, each of which can be killed and started again on its port with its
 // data, an admin's key, and helpers to run the Python client and the small trainer.
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -59,10 +59,8 @@ function ofThisLedger(): string[] {
   return readdirSync("/proc").flatMap((pid) => {
     try {
       const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
-      // workerd is given no folder in its arguments, but its port.
-      const ours = words.some(
-        (word) => word.startsWith(home) || word === `--socket-addr=entry=127.0.0.1:${port}`,
-      );
+      // workerd is given its socket: `--socket-addr=entry=unix:…`.
+      const ours = words.some((word) => word.startsWith(home) || word.includes(`unix:${home}`));
       return ours ? [words.slice(0, 3).join(" ").slice(0, 200)] : [];
     } catch {
       return [];
@@ -88,8 +86,10 @@ test.runIf(process.platform === "linux")(
   async () => {
     let ledger = await startLedger();
     expect(ledger.said.out).toContain(`http://localhost:${port}`);
-    expect(ledger.said.out).toContain(keptKey());
+    expect(ledger.said.out).not.toContain(keptKey());
+    expect(ledger.said.out).toMatch(/\/sign-in#code=[\w-]{43}\n/);
     expect(ledger.said.out).toMatch(/curl -fsS \S+\/client.py -o ledger.py && LEDGER_URL=/);
+    expect(ledger.said.out).toContain(`LEDGER_KEY="$(cat ${join(home, "key")})"`);
     expect(ledger.said.err).toBe("");
     expect(await (await get("/healthz")).json()).toMatchObject({ database: true, bucket: true });
     for (const name of ["key", "secret", "worker/.dev.vars"])

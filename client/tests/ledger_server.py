@@ -71,6 +71,22 @@ def strict(body, allowed, required=()):
         raise Problem(422, "The body is not valid", "not-valid", wrong)
 
 
+def marks_in(text):
+    """Marks that are the whole value of a key on a line of its own."""
+    found = re.finditer(rb"""^[ \t]*([\w-]+)[ \t]*[=:][ \t]*["']?(\[redacted\])["']?[ \t]*$""", text, re.M)
+    return [{"at": match.start(2), "name": match[1].decode()} for match in found]
+
+
+def command_marks(command):
+    """The same of a command's words: `--name [redacted]` and `--name=[redacted]`."""
+    found = []
+    for at, word in enumerate(command):
+        name = command[at - 1] if at and word == "[redacted]" else word[: -len("=[redacted]")]
+        if word.endswith("[redacted]") and re.fullmatch(r"-{0,2}\w[\w-]*", name):
+            found.append({"at": at, "name": name.lstrip("-")})
+    return found
+
+
 class Server:
     """`tasks`, `weights`, `objects` hold what arrived; `requests` every (method, path) in order.
 
@@ -89,6 +105,11 @@ class Server:
         self.requests = []
         self.faults = []
         self.box_key = False
+        # Whether tasks are of the key's own user.
+        self.own = True
+        self.from_box = False
+        # What the next claims are answered, whatever it is.
+        self.claims = []
         self.guard = threading.RLock()
         server = self
 
@@ -161,6 +182,8 @@ class Server:
         value = json.loads(body) if body else {}
         if (method, path) == ("POST", "/api/tasks"):
             return 200, self.register(request, value, body), {}
+        if (method, path) == ("POST", "/api/queue/claim"):
+            return 200, self.claims.pop(0) if self.claims else {"task": None, "retry_after_sec": 0.2}, {}
         if (method, path) == ("GET", "/api/tasks"):
             return 200, self.list_tasks(parse_qs(url.query)), {}
         if (method, path) == ("GET", "/api/weights"):
@@ -337,15 +360,19 @@ class Server:
         text = (config.get("text") or "").encode() if config else b""
         return {
             "task_id": task["id"],
+            "own": self.own,
+            "from_box": self.from_box,
             "config": config
             and {
                 "format": "toml",
                 "path": config.get("path"),
                 "sha256": hashlib.sha256(text).hexdigest(),
                 "base64": base64.b64encode(text).decode(),
+                "secrets": marks_in(text),
             },
             "dataset_file": None,
             "command": fields.get("command"),
+            "command_secrets": command_marks(fields.get("command") or []),
             "git_commit": fields.get("git_commit"),
             "software": fields.get("node_info"),
             "gpu_info": fields.get("gpu_info"),

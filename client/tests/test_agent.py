@@ -2,7 +2,7 @@
 
 import unittest
 
-from lora_ledger.commands.agent import seconds_of, slots_of
+from lora_ledger.commands.agent import seconds_of, slots_of, why_idle
 from lora_ledger.commands.common import Plain
 from lora_ledger.commands.prepare import KINDS, newest
 from lora_ledger.commands.template import Template
@@ -61,6 +61,24 @@ class OptionsTest(unittest.TestCase):
         self.assertEqual(slots_of("0,2,0"), [0, 2])
         with self.assertRaises(Plain):
             slots_of("first")
+
+
+class IdleTest(unittest.TestCase):
+    def test_says_whose_runs_are_pulled_and_how_to_pull_everyones(self):
+        none = {"ready": 0, "need_memory": 0, "need_labels": 0}
+        own = why_idle({**none, "runs": "own"})
+        self.assertIn("none of your own runs", own)
+        self.assertIn("lora-ledger enrol --shared", own)
+        # A box that an admin shares, and a ledger that does not say.
+        for waiting in ({**none, "runs": "all"}, none, {}):
+            self.assertEqual(why_idle(waiting), "nothing in the queue is ready")
+
+    def test_says_what_does_not_fit(self):
+        waiting = {"ready": 3, "need_memory": 1, "need_labels": 2, "runs": "own"}
+        self.assertEqual(
+            why_idle(waiting),
+            "of 3 ready runs none fits this box: 1 ask for more GPU memory, 2 ask for labels that this agent lacks",
+        )
 
 
 def weight(number, attempt, kind, filename, **more):

@@ -13,7 +13,7 @@ from tests.helpers import EXAMPLE, ClientCase
 from tests.ledger_server import KEY, Problem
 
 from lora_ledger import settings as client_settings
-from lora_ledger.commands import common, credentials, diff, pull, reproduce
+from lora_ledger.commands import common, credentials, diff, pull
 
 
 class CommandCase(ClientCase):
@@ -235,11 +235,6 @@ class RepeatTest(CommandCase):
         self.assertIn("'h2'", out)
         self.assertEqual((self.folder / "b" / "c.toml").read_text(), text)
         self.assertNotIn("h2", json.dumps(self.server.tasks[2]["fields"]["command"]))
-
-    def test_where_secrets_stand(self):
-        text = 'a: "[redacted]"\n  hf-token = [redacted]\n# see [redacted]\n'
-        self.assertEqual(reproduce.missing_in_text(text), ["A", "HF_TOKEN", "SECRET_1"])
-        self.assertEqual(reproduce.missing_in_command(["--k=[redacted]", "--token", "[redacted]"]), ["K", "TOKEN"])
 
     def test_flatten(self):
         self.assertEqual(

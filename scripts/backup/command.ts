@@ -4,7 +4,8 @@ import type { DatabaseAddress } from "../local/database.ts";
 import { withLocalDatabase } from "../local/home.ts";
 import { Trouble } from "../local/processes.ts";
 import { remoteSettings } from "../local/remote.ts";
-import { type Bucket, type Copied, localBucket, remoteBucket, sayCopied } from "./objects.ts";
+import { localBucket } from "./local-bucket.ts";
+import { type Bucket, type Copied, remoteBucket, sayCopied } from "./objects.ts";
 
 /** What `npm run NAME -- FILE [--remote] [--with-files FOLDER]` names. Throws Trouble with the usage. */
 export function databaseCommand(name: "backup" | "restore") {

@@ -8,13 +8,13 @@ import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@libsql/client/http";
-import { getPlatformProxy } from "wrangler";
 import { presign, type S3Settings, s3Client, s3Settings } from "../../src/weights/s3.ts";
 import type { DatabaseAddress } from "../local/database.ts";
-import { at } from "../local/home.ts";
-import { root, Trouble } from "../local/processes.ts";
+import { Trouble } from "../local/processes.ts";
 import { type Progress, progress } from "../local/progress.ts";
 import { remoteEnv, remoteFile } from "../local/remote.ts";
+
+type Parts = AsyncIterable<ArrayBuffer> | Iterable<ArrayBuffer>;
 
 /** Where the bytes of weights lie. Sizes in bytes; null where there is no such object. */
 export type Bucket = {
@@ -22,38 +22,12 @@ export type Bucket = {
   part: number;
   size(key: string): Promise<number | null>;
   read(key: string): Promise<AsyncIterable<Uint8Array> | null>;
-  write(key: string, parts: AsyncIterable<ArrayBuffer>, size: number): Promise<void>;
+  write(key: string, parts: Parts, size: number): Promise<void>;
   close(): Promise<void>;
 };
 
-const PART = 64 * 1024 * 1024;
+export const PART = 64 * 1024 * 1024;
 const AT_ONCE = 4;
-
-/** The R2 emulation below `.local/`, or another folder that wrangler keeps its state in. */
-export async function localBucket(state = at("worker/state"), part = PART): Promise<Bucket> {
-  const proxy = await getPlatformProxy<{ BUCKET: R2Bucket }>({
-    configPath: join(root, "wrangler.toml"),
-    persist: { path: join(state, "v3") },
-    envFiles: [],
-  });
-  const { BUCKET } = proxy.env;
-  return {
-    part,
-    size: async (key) => (await BUCKET.head(key))?.size ?? null,
-    read: async (key) => (await BUCKET.get(key))?.body ?? null,
-    async write(key, parts, size) {
-      if (size <= part) {
-        for await (const bytes of parts) await BUCKET.put(key, bytes);
-        return;
-      }
-      const upload = await BUCKET.createMultipartUpload(key);
-      const done = [];
-      for await (const bytes of parts) done.push(await upload.uploadPart(done.length + 1, bytes));
-      await upload.complete(done);
-    },
-    close: () => proxy.dispose(),
-  };
-}
 
 /** R2 itself, by the S3 credentials of the deployed service. */
 export function remoteBucket(): Bucket {
@@ -128,7 +102,13 @@ export function s3Bucket(s3: S3Settings): Bucket {
 
 type StoredObject = { key: string; size: number; sha256: string };
 
-/** Does something with every object that weights stand on, a few at a time. */
+/** Tables that name objects, and which of their rows do. */
+const holders = {
+  stored_object: "state = 'complete'",
+  audit_export: "true",
+};
+
+/** Does something with every object that weights stand on or audit files are, a few at a time. */
 async function forEachObject(
   address: DatabaseAddress,
   what: string,
@@ -137,27 +117,37 @@ async function forEachObject(
   const client = createClient(address);
   let bar: Progress | undefined;
   try {
-    const total = await client.execute(
-      "select coalesce(sum(size), 0) as bytes from stored_object where state = 'complete'",
+    const { rows: tables } = await client.execute(
+      "select name from sqlite_master where type = 'table'",
     );
-    bar = progress(what, Number(total.rows[0]?.bytes) / 1e6, "MB of files");
-    for (let last = 0; ; ) {
-      const { rows } = await client.execute({
-        sql: "select id, object_key, size, sha256 from stored_object where state = 'complete' and id > ? order by id limit 500",
-        args: [last],
-      });
-      for (let n = 0; n < rows.length; n += AT_ONCE)
-        await Promise.all(
-          rows.slice(n, n + AT_ONCE).map(async ({ object_key, size, sha256 }) => {
-            const key = String(object_key);
-            if (!/^[\w-]+(\/[\w-]+)*$/.test(key)) throw new Trouble(`${key} is no object's key.`);
-            await work({ key, size: Number(size), sha256: String(sha256) });
-            bar?.add(Number(size) / 1e6);
-          }),
-        );
-      last = Number(rows.at(-1)?.id ?? 0);
-      if (rows.length < 500) break;
+    // A database of before knows no audit files.
+    const there = Object.entries(holders).filter(([name]) => tables.some((t) => t.name === name));
+    let total = 0;
+    for (const [table, where] of there) {
+      const { rows } = await client.execute(
+        `select coalesce(sum(size), 0) as bytes from ${table} where ${where}`,
+      );
+      total += Number(rows[0]?.bytes);
     }
+    bar = progress(what, total / 1e6, "MB of files");
+    for (const [table, where] of there)
+      for (let last = 0; ; ) {
+        const { rows } = await client.execute({
+          sql: `select id, object_key, size, sha256 from ${table} where ${where} and id > ? order by id limit 500`,
+          args: [last],
+        });
+        for (let n = 0; n < rows.length; n += AT_ONCE)
+          await Promise.all(
+            rows.slice(n, n + AT_ONCE).map(async ({ object_key, size, sha256 }) => {
+              const key = String(object_key);
+              if (!/^[\w-]+(\/[\w-]+)*$/.test(key)) throw new Trouble(`${key} is no object's key.`);
+              await work({ key, size: Number(size), sha256: String(sha256) });
+              bar?.add(Number(size) / 1e6);
+            }),
+          );
+        last = Number(rows.at(-1)?.id ?? 0);
+        if (rows.length < 500) break;
+      }
     bar.end();
   } catch (error) {
     bar?.stop();

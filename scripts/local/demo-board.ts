@@ -86,7 +86,8 @@ export async function seedBoard(
     },
   });
   for (const { name, gpu, memory, price, labels, work } of machines) {
-    const { token } = await api("/api/boxes/enrol", { name, hourly_price: price });
+    const enrolment = { name, hourly_price: price, shared: true };
+    const { token } = await api("/api/boxes/enrol", enrolment);
     const { key } = await api("/api/boxes/exchange", { token, gpu_info: gpu });
     const own = String(key);
     for (let n = 0; n <= work; n++) {

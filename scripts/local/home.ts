@@ -1,5 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { connect, createServer } from "node:net";
 import { join, relative, resolve } from "node:path";
 import type { DatabaseAddress } from "./database.ts";
@@ -20,11 +30,39 @@ export const shown = (path: string) => {
   return here.startsWith("..") ? path : here || ".";
 };
 
+/** Whose bits of a file's mode are not its owner's. */
+const OTHERS = 0o077;
+
+/** Takes from all but their owner a path, and with a folder all below it. Links lead elsewhere, and stay. */
+function closeToOthers(path: string) {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (!stat || stat.isSymbolicLink()) return;
+  // Another user's files are that user's to close.
+  if (stat.mode & OTHERS && stat.uid === process.getuid?.())
+    chmodSync(path, stat.mode & 0o7777 & ~OTHERS);
+  if (stat.isDirectory()) for (const name of readdirSync(path)) closeToOthers(join(path, name));
+}
+
+/** What a ledger keeps in its folder. Tools of the repository's own may lie beside it. */
+const kept =
+  /^(?:sqld|worker|secret|(?:key|running\.json)(?:\.new)?|(?:sqld|worker)\.log(?:\.last)?)$/;
+
+/**
+ * Closes to other users what an older version of the local ledger left open to them. A folder that holds
+ * other things too, named by LEDGER_LOCAL, keeps its mode: its owner's choice.
+ */
+function closeHome(): void {
+  const names = readdirSync(home);
+  const whole = home === join(root, ".local") || names.every((name) => kept.test(name));
+  if (whole && lstatSync(home).mode & OTHERS) chmodSync(home, 0o700);
+  for (const name of names) if (kept.test(name)) closeToOthers(at(name));
+}
+
 /** The local JWT_SECRET, made once. */
 export function localSecret(): string {
   const file = at("secret");
   if (!existsSync(file)) {
-    mkdirSync(home, { recursive: true });
+    mkdirSync(home, { recursive: true, mode: 0o700 });
     // "wx": of two commands at the same moment, one makes it and both read it.
     try {
       writeFileSync(file, randomBytes(32).toString("hex"), { mode: 0o600, flag: "wx" });
@@ -85,7 +123,7 @@ export type Claim = {
  * with it. Throws Trouble when another process has it.
  */
 export async function claim(): Promise<Claim> {
-  mkdirSync(home, { recursive: true });
+  mkdirSync(home, { recursive: true, mode: 0o700 });
   const token = randomBytes(16).toString("hex");
   const server = createServer((socket) => {
     socket.on("error", () => {});
@@ -122,6 +160,7 @@ export async function claim(): Promise<Claim> {
     }
     rmSync(file(), { force: true });
   }
+  closeHome();
   return {
     note(more) {
       current = { ...current, ...more };

@@ -5,6 +5,7 @@ import { connect, createServer } from "node:net";
 import { dirname, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { hideSecrets } from "./hide.ts";
 
 /** The repository's root. */
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -95,8 +96,8 @@ export async function killTree(pid: number, graceMs = 5_000): Promise<void> {
 }
 
 /**
- * Starts a command whose whole process group ends with this process, whatever ends it. Its output
- * goes line by line to `onLine` and, where given, to `logFile`.
+ * Starts a command whose whole process group ends with this process, whatever ends it. Its output goes
+ * line by line to `onLine` and, where given, to `logFile`.
  */
 export function startProcess(options: {
   command: string;
@@ -105,9 +106,12 @@ export function startProcess(options: {
   env?: NodeJS.ProcessEnv;
   logFile?: string;
   onLine?: (line: string) => void;
+  /** What it leaves is for this user alone: the files it makes, and its output, which loses its secrets. */
+  ownerOnly?: boolean;
 }): Running {
-  const { command, args, cwd, env, logFile, onLine } = options;
-  const child: ChildProcess = spawn("/bin/sh", ["-c", guard, "sh", command, ...args], {
+  const { command, args, cwd, env, logFile, onLine, ownerOnly } = options;
+  const script = ownerOnly ? `umask 077\n${guard}` : guard;
+  const child: ChildProcess = spawn("/bin/sh", ["-c", script, "sh", command, ...args], {
     cwd,
     env,
     detached: true,
@@ -118,12 +122,13 @@ export function startProcess(options: {
   groups.add(pid);
   // The other end going away is what `exited` reports.
   stdin.on("error", () => {});
-  if (logFile) mkdirSync(dirname(logFile), { recursive: true });
+  if (logFile) mkdirSync(dirname(logFile), { recursive: true, mode: 0o700 });
   const log = logFile ? createWriteStream(logFile, { flags: "a", mode: 0o600 }) : undefined;
   log?.on("error", () => {});
   const last: string[] = [];
   for (const stream of [stdout, stderr])
-    createInterface({ input: stream }).on("line", (line) => {
+    createInterface({ input: stream }).on("line", (said) => {
+      const line = ownerOnly ? hideSecrets(said) : said;
       last.push(line);
       if (last.length > 60) last.shift();
       log?.write(`${line}\n`);
@@ -241,8 +246,8 @@ export function describeExit({ code, signal }: Exit): string {
 }
 
 /** True when a GET answers 200. */
-export const answersOk = async (url: string, timeoutMs = 5_000) => {
-  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs) });
+export const answersOk = async (url: string, timeoutMs = 5_000, headers = {}) => {
+  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), headers });
   await response.body?.cancel();
   return response.ok;
 };

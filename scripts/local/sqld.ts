@@ -1,6 +1,8 @@
-import { existsSync, mkdirSync } from "node:fs";
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
+import { SignJWT } from "jose";
 import {
   answersOk,
   freePort,
@@ -32,6 +34,7 @@ export function sqldBinary(): string {
 }
 
 export type Sqld = {
+  /** With the token that the server asks for, as libSQL's clients take both: `http://…?authToken=…`. */
   url: string;
   /** Makes and removes databases; only with `namespaces`. */
   adminUrl?: string;
@@ -50,9 +53,33 @@ export type Sqld = {
 const CHECKPOINT_SEC = 3600;
 
 /**
- * Starts a libSQL server on a loopback port, free unless given, and waits until it answers. With
- * `namespaces`, one server holds many databases, each reached as `http://NAME.localhost:PORT` (the
- * Host header decides) once it was made by `POST {adminUrl}/v1/namespaces/NAME/create`.
+ * Sees to it that a database answers only who has its token: `publicFile` is what the server checks by.
+ * Key and token are made once, readable by their owner alone, so that a restarted server takes the same.
+ */
+async function accessTo(dataDir: string): Promise<{ publicFile: string; token: string }> {
+  const privateFile = join(dataDir, "access.key");
+  const publicFile = join(dataDir, "access.pub");
+  if (!existsSync(privateFile)) {
+    const { privateKey } = generateKeyPairSync("ed25519");
+    // Renamed into place: a start that was cut off leaves no half of a key.
+    const pem = privateKey.export({ type: "pkcs8", format: "pem" });
+    writeFileSync(`${privateFile}.new`, pem, { mode: 0o600 });
+    renameSync(`${privateFile}.new`, privateFile);
+  }
+  const privateKey = createPrivateKey(readFileSync(privateFile));
+  const pem = createPublicKey(privateKey).export({ type: "spki", format: "pem" });
+  writeFileSync(publicFile, pem, { mode: 0o600 });
+  const token = await new SignJWT({ a: "rw" })
+    .setProtectedHeader({ alg: "EdDSA" })
+    .sign(privateKey);
+  return { publicFile, token };
+}
+
+/**
+ * Starts a libSQL server on a loopback port, free unless given, and waits until it answers. It asks
+ * everybody for the token that `url` carries, but with `namespaces`, for tests alone: then one server holds
+ * many databases, each reached as `http://NAME.localhost:PORT` (the Host header decides) once it was made
+ * by `POST {adminUrl}/v1/namespaces/NAME/create`.
  */
 export async function startSqld(options: {
   dataDir: string;
@@ -69,7 +96,8 @@ export async function startSqld(options: {
 }): Promise<Sqld> {
   const { dataDir, namespaces = false, oneWriter = false, logFile } = options;
   const command = sqldBinary();
-  mkdirSync(dataDir, { recursive: true });
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  const access = namespaces ? undefined : await accessTo(dataDir);
   // Settings of another sqld in the environment must not reach this one.
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !/^(SQLD|LIBSQL)_/.test(name)),
@@ -81,6 +109,7 @@ export async function startSqld(options: {
       command,
       args: [
         ...["--db-path", dataDir, "--http-listen-addr", `127.0.0.1:${port}`, "--no-welcome"],
+        ...(access ? ["--auth-jwt-key-file", access.publicFile] : []),
         ...(oneWriter ? [] : ["--checkpoint-interval-s", String(CHECKPOINT_SEC)]),
         ...(adminPort
           ? ["--enable-namespaces", "--admin-listen-addr", `127.0.0.1:${adminPort}`]
@@ -89,10 +118,11 @@ export async function startSqld(options: {
       cwd: dataDir,
       env,
       logFile,
+      ownerOnly: true,
     });
-    const url = `http://127.0.0.1:${port}`;
+    const origin = `http://127.0.0.1:${port}`;
     try {
-      await waitFor("database", () => answersOk(`${url}/health`), {
+      await waitFor("database", () => answersOk(`${origin}/health`), {
         alive: run.exited,
         tail: run.tail,
         timeoutMs: 30_000,
@@ -105,7 +135,7 @@ export async function startSqld(options: {
       throw error;
     }
     return {
-      url,
+      url: access ? `${origin}?authToken=${access.token}` : origin,
       ...(adminPort && { adminUrl: `http://127.0.0.1:${adminPort}` }),
       port,
       pid: run.pid,

@@ -1,6 +1,8 @@
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { delimiter, join, resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { parse, type TomlTable } from "smol-toml";
+import { SCHEDULED } from "./front.ts";
 import {
   answersOk,
   freePort,
@@ -33,29 +35,41 @@ function devVar(name: string, value: string): string {
  * secrets: there they stand in no process list and no log, and no .dev.vars or .env of the
  * repository changes them. Static files are built by the caller.
  */
-function writeConfig(dir: string, vars: Record<string, string>, more: TomlTable = {}): string {
+function writeConfig(
+  dir: string,
+  vars: Record<string, string>,
+  listen: { port: number; token: string },
+  more: TomlTable = {},
+) {
   const config: TomlTable = parse(readFileSync(join(root, "wrangler.toml"), "utf8"));
   // Crons never fire here; wrangler only warns of that at length.
   const { build: _build, assets, triggers: _crons, ...rest } = config;
   const table = (value: unknown) => (typeof value === "object" && value !== null ? value : {});
   const { directory } = { directory: "dist", ...table(assets) };
+  const main = resolve(root, String(config.main));
   const local = {
     ...rest,
     ...more,
-    main: resolve(root, String(config.main)),
+    main,
     assets: { ...table(assets), directory: resolve(root, directory) },
     send_metrics: false,
   };
-  const file = join(dir, "wrangler.json");
   const lines = Object.entries(vars).map(([name, value]) => devVar(name, value));
-  writeFileSync(join(dir, ".dev.vars"), lines.join(""), { mode: 0o600 });
-  writeFileSync(file, JSON.stringify(local, null, 2));
-  return file;
+  const files = {
+    ".dev.vars": lines.join(""),
+    "wrangler.json": JSON.stringify(local, null, 2),
+    "serve.json": JSON.stringify({ ...listen, main }),
+  };
+  for (const [name, text] of Object.entries(files))
+    writeFileSync(join(dir, name), text, { mode: 0o600 });
 }
 
+/** What runs the scheduled job of the workers that this process has started, by their addresses. */
+const tokens = new Map<string, string>();
+
 /**
- * Starts the Worker under `wrangler dev` with local R2 on a loopback port, free unless given, and
- * waits until it answers. `dist/` must exist. Everything it writes goes under `persistDir`.
+ * Starts the Worker in workerd, with local R2, on a loopback port, free unless given, and waits until it
+ * answers. `dist/` and `build/` must exist. Everything it writes goes under `persistDir`.
  */
 export async function startWorker(options: {
   port?: number;
@@ -68,28 +82,21 @@ export async function startWorker(options: {
   logFile?: string;
   onLine?: (line: string) => void;
 }): Promise<Worker> {
-  const { databaseUrl, jwtSecret, vars, logFile } = options;
+  const { databaseUrl, jwtSecret, vars, logFile, onLine } = options;
   const persistDir = resolve(options.persistDir);
   if (!existsSync(join(root, "dist")))
     throw new Trouble("The static files (dist/) are missing. Make them: npm run build");
   const port = options.port ?? (await freePort());
-  mkdirSync(persistDir, { recursive: true });
+  mkdirSync(persistDir, { recursive: true, mode: 0o700 });
   const secrets = { DATABASE_URL: databaseUrl, JWT_SECRET: jwtSecret, ...vars };
-  const config = writeConfig(persistDir, secrets, options.config);
+  const token = randomBytes(32).toString("hex");
+  writeConfig(persistDir, secrets, { port, token }, options.config);
   const env: NodeJS.ProcessEnv = {
     ...process.env,
-    // The build command's `node` is the one that came with the packages, where there is one.
-    PATH: [join(root, "node_modules/.bin"), process.env.PATH].join(delimiter),
     WRANGLER_SEND_METRICS: "false",
     WRANGLER_SEND_ERROR_REPORTS: "false",
     // The banner is also what asks for a newer version.
     WRANGLER_HIDE_BANNER: "true",
-    WRANGLER_NO_SKILLS_UPDATE_PROMPTS: "true",
-    // Else it asks an outside server where on Earth this machine is.
-    CLOUDFLARE_CF_FETCH_ENABLED: "false",
-    X_LOCAL_OBSERVABILITY: "false",
-    // Else every worker of this name on the machine shares one folder in the home directory.
-    WRANGLER_REGISTRY_PATH: join(persistDir, "registry"),
     WRANGLER_WRITE_LOGS: "false",
     WRANGLER_LOG_PATH: join(persistDir, "logs"),
     XDG_CONFIG_HOME: join(persistDir, "config"),
@@ -97,31 +104,20 @@ export async function startWorker(options: {
     FORCE_COLOR: "0",
     CI: "true",
   };
-  let failed = false;
   const run = startProcess({
     command: process.execPath,
-    args: [
-      "--no-warnings",
-      join(root, "node_modules/wrangler/wrangler-dist/cli.js"),
-      "dev",
-      ...["--config", config, "--local", "--persist-to", join(persistDir, "state")],
-      ...["--ip", "127.0.0.1", "--port", String(port), "--inspector-port", "0"],
-      "--show-interactive-dev-session=false",
-    ],
+    args: ["--no-warnings", join(root, "scripts/local/serve.ts"), persistDir],
     cwd: root,
     env,
     logFile,
-    onLine: (line) => {
-      if (line.includes("Build failed with")) failed = true;
-      options.onLine?.(line);
-    },
+    onLine,
+    ownerOnly: true,
   });
   const url = `http://127.0.0.1:${port}`;
   try {
     await waitFor(
       "worker",
       async () => {
-        if (failed) throw new Trouble(`The worker could not be built.\n${run.tail().join("\n")}`);
         const response = await fetch(`${url}/healthz`, { signal: AbortSignal.timeout(5_000) });
         await response.body?.cancel();
         // Healthy or not; but not someone else's answer.
@@ -133,6 +129,7 @@ export async function startWorker(options: {
     await run.stop(1_000);
     throw error;
   }
+  tokens.set(url, token);
   return {
     url,
     port,
@@ -144,6 +141,11 @@ export async function startWorker(options: {
   };
 }
 
-/** Does what the cron trigger does every minute when deployed; wrangler dev never fires it. */
+/**
+ * Does what the cron trigger does every minute when deployed, with a worker that this process has started.
+ * Nobody else may: the job is work.
+ */
 export const runScheduled = (url: string) =>
-  answersOk(`${url}/cdn-cgi/local/scheduled?cron=${encodeURIComponent("* * * * *")}`, 55_000);
+  answersOk(`${url}${SCHEDULED}?cron=${encodeURIComponent("* * * * *")}`, 55_000, {
+    Authorization: `Bearer ${tokens.get(url)}`,
+  });

@@ -5,7 +5,7 @@
  * Cloudflare's network has no way into private ones, but a Worker run elsewhere may.
  */
 const insideNames =
-  /(^|\.)(localhost|local|localdomain|internal|intranet|lan|home|corp|private|home\.arpa)$/;
+  /(^|\.)(localhost|local|localdomain|internal|intranet|intra|lan|home|corp|private|svc|consul|docker|test|invalid|onion|home\.arpa)$/;
 
 /** First address and prefix length of what is not the public internet (IANA special purposes). */
 const insideV4: [string, number][] = [
@@ -17,8 +17,11 @@ const insideV4: [string, number][] = [
   ["172.16.0.0", 12],
   ["192.0.0.0", 24],
   ["192.0.2.0", 24],
+  ["192.31.196.0", 24],
+  ["192.52.193.0", 24],
   ["192.88.99.0", 24],
   ["192.168.0.0", 16],
+  ["192.175.48.0", 24],
   ["198.18.0.0", 15],
   ["198.51.100.0", 24],
   ["203.0.113.0", 24],
@@ -41,7 +44,8 @@ function isInsideV6(address: string) {
     .map((group) => Number.parseInt(group || "0", 16));
   const global = head >= 0x2000 && head <= 0x3fff;
   const special = head === 0x2002 || (head === 0x2001 && (second < 0x200 || second === 0xdb8));
-  return !global || special || (head === 0x3fff && second < 0x1000);
+  const sink = head === 0x2620 && second === 0x4f;
+  return !global || special || sink || (head === 0x3fff && second < 0x1000);
 }
 
 /**

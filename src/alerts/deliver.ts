@@ -3,12 +3,14 @@ import type { Db } from "../db/client.ts";
 import { delivery, event, now, user, webhook } from "../db/schema.ts";
 import type { Config } from "../env.ts";
 import { addressFault } from "./address.ts";
-import { makeMessage, type Receiver, refusal, type Told } from "./message.ts";
+import { type Bundle, makeMessage, type Receiver, refusal, type Told } from "./message.ts";
 
 /** Deliveries at once: a Worker has six connections, and 50 subrequests on a free plan. */
 export const AT_ONCE = 5;
 const TIMEOUT_MS = 10_000;
 const MOST_READ = 4096;
+/** How many of a bundle its message names. */
+const BUNDLE_NAMES = 10;
 /** When a try that nobody heard of again counts as lost. */
 const TRY_SEC = 60;
 const LONGEST_WAIT_SEC = 900;
@@ -64,7 +66,7 @@ export async function send(config: Config, receiver: Receiver, told: Told): Prom
         ...(wait > 0 && { waitSec: Math.min(wait, 3600) }),
       };
     }
-    return { status, error: refusal(receiver.target, answer) };
+    return { status, error: refusal(receiver, answer) };
   } catch (cause) {
     // What a fetch throws names the address, which may hold a secret.
     const late = cause instanceof Error && cause.name === "TimeoutError";
@@ -92,7 +94,7 @@ export async function tryDeliveries(
   const tried = new Map<number, number | null>(ids.map((id) => [id, null]));
   if (ids.length === 0) return tried;
   const live = sql<number>`(${webhook.active} and ${webhook.deletedAt} is null and ${user.active})`;
-  const [taken, rows] = await db.batch([
+  const [taken, rows, told] = await db.batch([
     db
       .update(delivery)
       .set({ attempts: sql`attempts + 1`, nextAt: inSeconds(TRY_SEC) })
@@ -113,25 +115,43 @@ export async function tryDeliveries(
         event,
         live,
         userName: sql<string | null>`(select name from user o where o.id = ${event.userId})`,
+        bundleId: delivery.bundleId,
       })
       .from(delivery)
       .innerJoin(event, eq(event.id, delivery.eventId))
       .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
       .innerJoin(user, eq(user.id, webhook.userId))
       .where(inArray(delivery.id, ids)),
+    // What bundles tell: how many of each kind, and the first of them by name.
+    db.all<{ id: number; kinds: string; first: string }>(sql`
+      select h.id, (
+        select json_group_object(kind, count) from (
+          select e.kind, count(*) as count from delivery m join event e on e.id = m.event_id
+          where m.bundle_id = h.id group by e.kind order by count(*) desc)) as kinds, (
+        select json_group_array(json_object('kind', kind, 'subject', subject, 'subject_id', subject_id, 'name', name)) from (
+          select e.kind, e.subject, e.subject_id, e.name from delivery m join event e on e.id = m.event_id
+          where m.bundle_id = h.id order by m.id limit ${BUNDLE_NAMES})) as first
+      from delivery h where h.id in (select value from json_each(${JSON.stringify(ids)})) and h.bundle_id = h.id`),
   ]);
+  const bundles = new Map(
+    told.map(({ id, kinds, first }): [number, Bundle] => [
+      id,
+      { kinds: JSON.parse(kinds), first: JSON.parse(first) },
+    ]),
+  );
   const mine = new Set(taken.map(({ id }) => id));
   const results = await Promise.all(
     rows
       .filter(({ id }) => mine.has(id))
-      .map(async ({ id, attempts, live, userName, ...row }) => {
+      .map(async ({ id, attempts, live, userName, bundleId, ...row }) => {
         if (!live)
           return {
             id,
             again: null,
             outcome: { status: null, error: "was not sent: the webhook was switched off" },
           };
-        const outcome = await send(config, row.webhook, { ...row.event, userName });
+        const bundle = bundleId === id ? bundles.get(id) : undefined;
+        const outcome = await send(config, row.webhook, { ...row.event, userName, bundle });
         const again = Math.max(backOff(config, attempts), outcome.waitSec ?? 0);
         return { id, again: outcome.error === null ? null : again, outcome };
       }),
@@ -146,7 +166,13 @@ export async function tryDeliveries(
         ...(error === null && { deliveredAt: now }),
         ...(again !== null && { nextAt: inSeconds(again) }),
       })
-      .where(and(eq(delivery.id, id), eq(delivery.state, "waiting"))),
+      // A bundle's end is that of all that it told; while it is tried again they wait for it.
+      .where(
+        and(
+          again === null ? sql`(id = ${id} or bundle_id = ${id})` : eq(delivery.id, id),
+          eq(delivery.state, "waiting"),
+        ),
+      ),
   );
   if (first) await db.batch([first, ...rest]);
   for (const { id, again } of results) tried.set(id, again);

@@ -9,7 +9,7 @@ export type EventKind = (typeof eventKinds)[number];
  * this order: the subject's id, its attempt (0 where it has none), user_id, experiment_group, name,
  * detail (a JSON object or null) and occasion ('' unless the fact may repeat), with the condition
  * that the change really happened. What is recorded already is not recorded again, so that how
- * things stand now is condition enough. Answers with the ids of new events.
+ * things stand now is condition enough. `rowsAffected` says how many are new; RETURNING would read rows.
  */
 export const recordEvent = (
   db: Db,
@@ -17,10 +17,10 @@ export const recordEvent = (
   subject: (typeof eventSubjects)[number],
   rows: SQL,
 ) =>
-  db.all<{ id: number }>(sql`
+  db.run(sql`
     insert into event (subject_id, attempt, user_id, experiment_group, name, detail, occasion, kind, subject)
     select fact.*, ${kind}, ${subject} from (${rows}) as fact where true
-    on conflict do nothing returning id`);
+    on conflict do nothing`);
 
 /** recordEvent for the tasks that meet `where`, in their current attempt. */
 export const taskEvent = (db: Db, kind: EventKind, where: SQL | undefined, detail = sql`null`) =>

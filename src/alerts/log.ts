@@ -13,7 +13,7 @@ import {
   webhook,
 } from "../db/schema.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
-import { idParam } from "../http/params.ts";
+import { flag, idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
@@ -48,6 +48,10 @@ const eventAnswer = z
           delivered_at: z.string().nullable(),
           status: z.int().nullable(),
           error: z.string().nullable(),
+          bundle_id: z
+            .int()
+            .nullable()
+            .describe("The delivery whose message tells this one too; null: it comes alone."),
         }),
       )
       .describe(
@@ -73,6 +77,12 @@ const deliveryAnswer = z
     kind: z.enum(eventKinds),
     name: z.string().describe("Of the run or model that the event is about."),
     webhook: z.string().describe("The webhook's name."),
+    bundle_id: z
+      .int()
+      .nullable()
+      .describe(
+        "The delivery whose message told this one too, because the webhook had its fill for the hour; null: it came alone.",
+      ),
   })
   .meta({ id: "Delivery" });
 
@@ -88,6 +98,7 @@ const columns = {
   status: delivery.status,
   error: delivery.error,
   kind: event.kind,
+  bundleId: delivery.bundleId,
   name: event.name,
   webhook: webhook.name,
 };
@@ -111,8 +122,7 @@ export const events = new Hono<App>().get(
     z.strictObject({
       ...pageQuery,
       task: id.optional().describe("Events about this task alone."),
-      undelivered: z
-        .stringbool()
+      undelivered: flag()
         .default(false)
         .describe("true: those alone that one of these webhooks has not got."),
     }),
@@ -148,6 +158,7 @@ export const events = new Hono<App>().get(
           deliveredAt: delivery.deliveredAt,
           status: delivery.status,
           error: delivery.error,
+          bundleId: delivery.bundleId,
         })
         .from(
           sql`(select ${event.id} as id from event where ${where ?? sql`true`} order by id desc limit ${limit}) shown`,
@@ -247,7 +258,14 @@ export const deliveries = new Hono<App>()
       const [[again], , [row]] = await db.batch([
         db
           .update(delivery)
-          .set({ state: "waiting", attempts: 0, nextAt: now, deliveredAt: null })
+          .set({
+            state: "waiting",
+            attempts: 0,
+            nextAt: now,
+            deliveredAt: null,
+            // One out of a bundle comes alone this time.
+            bundleId: sql`iif(bundle_id = id, id, null)`,
+          })
           .where(and(eq(delivery.id, target), sql`state <> 'waiting'`, live))
           .returning({ id: delivery.id }),
         audit(

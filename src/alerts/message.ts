@@ -1,4 +1,5 @@
 import type { event, JsonValue, webhook } from "../db/schema.ts";
+import { cutText } from "../http/text.ts";
 import type { EventKind } from "./events.ts";
 
 /** What a message is made from. `kind` is "test" when someone presses the test button. */
@@ -13,7 +14,13 @@ export type Told = Pick<
   | "name"
   | "detail"
   | "createdAt"
-> & { kind: EventKind | "test"; userName: string | null };
+> & { kind: EventKind | "test"; userName: string | null; bundle?: Bundle };
+
+/** Events of a webhook that had its fill for the hour, told by one message: how many, and the first. */
+export type Bundle = {
+  kinds: Partial<Record<EventKind, number>>;
+  first: { kind: EventKind; subject: Told["subject"]; subject_id: number; name: string }[];
+};
 
 export type Receiver = Pick<typeof webhook.$inferSelect, "target" | "url" | "secret">;
 
@@ -30,8 +37,24 @@ const titles: Record<Told["kind"], string> = {
   approval_requested: "Approval requested",
   released: "Model released",
   box_idle: "Paid box is idle",
+  job_failed: "Scheduled job leaves something out",
   test: "Test message",
 };
+
+/** What "38 more …" were, by their kind. */
+const more: Record<EventKind, string> = {
+  failed: "failed",
+  lost: "lost",
+  finished: "finished",
+  loss_diverged: "with a loss that diverged",
+  stalled: "without steps",
+  new_best: "the best of their group",
+  approval_requested: "waiting for approval",
+  released: "released",
+  box_idle: "paid boxes idle",
+  job_failed: "jobs that leave something out",
+};
+const isKind = (word: string): word is EventKind => word in more;
 
 /** The order and names of what a message says of an event's detail; the rest stays with webhooks. */
 const labels: Record<string, string> = {
@@ -57,6 +80,8 @@ const labels: Record<string, string> = {
   released_by: "Released by",
   reason: "Reason",
   rollback: "Rollback",
+  failed: "Items left out",
+  example: "One of them",
 };
 
 const duration = (seconds: number) => {
@@ -79,12 +104,35 @@ function shown(field: string, value: JsonValue): string {
 /** Text of users as a receiver may see it: without control characters or marks that turn its direction. */
 const plain = (text: string, most: number) => {
   const clean = text.replace(/[^\P{Cc}\n]|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "");
-  return clean.length > most ? `${clean.slice(0, most - 1)}…` : clean;
+  return clean.length > most ? `${cutText(clean, 0, most - 1)}…` : clean;
 };
 const oneLine = (text: string, most: number) => plain(text, most).replace(/\s+/g, " ").trim();
 
+const countOf = ({ kinds }: Bundle) => Object.values(kinds).reduce((sum, n) => sum + n, 0);
+
+/** What a bundle's message says: how many of each kind, the first by name, and where the others are. */
+function bundleSummary(bundle: Bundle, publicUrl: string | undefined) {
+  const kinds = Object.entries(bundle.kinds).filter(([kind]) => isKind(kind));
+  const said = kinds.map(
+    ([kind, n], at) => `${n} ${at === 0 ? "more " : ""}${isKind(kind) ? more[kind] : kind}`,
+  );
+  const left = countOf(bundle) - bundle.first.length;
+  return {
+    title: said.join(", "),
+    lines: [
+      "Held back, because this webhook had its fill of messages for the hour:",
+      ...bundle.first.map(
+        ({ kind, name, subject_id }) => `${titles[kind]}: ${oneLine(name, 120)} (#${subject_id})`,
+      ),
+      ...(left > 0 ? [`and ${left} more: the delivery log has them all.`] : []),
+    ],
+    link: publicUrl ? `${publicUrl.replace(/\/+$/, "")}/board/alerts` : null,
+  };
+}
+
 /** What every message says: a title, lines below it, and where to look. All of it is plain text. */
 function summary(told: Told, publicUrl: string | undefined) {
+  if (told.bundle) return bundleSummary(told.bundle, publicUrl);
   const name = oneLine(told.name, 120);
   const number =
     told.attempt > 1 ? `#${told.subjectId}, attempt ${told.attempt}` : `#${told.subjectId}`;
@@ -99,7 +147,7 @@ function summary(told: Told, publicUrl: string | undefined) {
     }),
   ];
   return {
-    title: `${titles[told.kind]}: ${name} (${number})`,
+    title: `${titles[told.kind]}: ${name}${told.subject === "job" ? "" : ` (${number})`}`,
     lines,
     link:
       told.subject === "task" && publicUrl
@@ -128,7 +176,7 @@ const secretBytes = (secret: string) =>
 /** The longest beginning of a text that takes at most so many bytes. */
 function withinBytes(text: string, most: number): string {
   let kept = text;
-  while (encoder.encode(kept).length > most) kept = kept.slice(0, Math.floor(kept.length * 0.9));
+  while (encoder.encode(kept).length > most) kept = cutText(kept, 0, Math.floor(kept.length * 0.9));
   return kept.length < text.length ? `${kept}…` : text;
 }
 
@@ -163,22 +211,30 @@ export async function makeMessage(
   switch (receiver.target) {
     // https://www.standardwebhooks.com: HMAC-SHA256 over id.timestamp.body.
     case "generic": {
+      const { bundle } = told;
       const sent = message({
-        type: told.kind,
-        timestamp: told.createdAt,
-        data: {
-          event_id: told.uid,
-          subject: told.subject,
-          subject_id: told.subjectId,
-          attempt: told.attempt,
-          name: told.name,
-          experiment_group: told.experimentGroup,
-          user_id: told.userId,
-          user: told.userName,
-          detail: told.detail,
-          text,
-          ...(link && { link }),
-        },
+        type: bundle ? "bundle" : told.kind,
+        timestamp: bundle ? now.toISOString() : told.createdAt,
+        data: bundle
+          ? {
+              event_id: told.uid,
+              bundle: { count: countOf(bundle), ...bundle },
+              text,
+              ...(link && { link }),
+            }
+          : {
+              event_id: told.uid,
+              subject: told.subject,
+              subject_id: told.subjectId,
+              attempt: told.attempt,
+              name: told.name,
+              experiment_group: told.experimentGroup,
+              user_id: told.userId,
+              user: told.userName,
+              detail: told.detail,
+              text,
+              ...(link && { link }),
+            },
       });
       if (receiver.secret)
         headers["Webhook-Signature"] =
@@ -187,7 +243,7 @@ export async function makeMessage(
     }
     // https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
     case "slack": {
-      const content = forSlack([title, ...lines].join("\n")).slice(0, 2900);
+      const content = cutText(forSlack([title, ...lines].join("\n")), 0, 2900);
       const section = (type: "plain_text" | "mrkdwn", text: string) => ({
         type: "section",
         text: { type, text },
@@ -196,7 +252,14 @@ export async function makeMessage(
         text: forSlack(title),
         blocks: [
           section("plain_text", content),
-          ...(link ? [section("mrkdwn", `<${forSlack(link)}|Open the run>`)] : []),
+          ...(link
+            ? [
+                section(
+                  "mrkdwn",
+                  `<${forSlack(link)}|${told.bundle ? "Open the log" : "Open the run"}>`,
+                ),
+              ]
+            : []),
         ],
       });
     }
@@ -205,10 +268,10 @@ export async function makeMessage(
       return message({
         embeds: [
           {
-            title: forDiscord(title).slice(0, 256),
-            description: forDiscord(lines.join("\n")).slice(0, 4096),
+            title: cutText(forDiscord(title), 0, 256),
+            description: cutText(forDiscord(lines.join("\n")), 0, 4096),
             ...(link && { url: link }),
-            timestamp: told.createdAt,
+            timestamp: told.bundle ? now.toISOString() : told.createdAt,
           },
         ],
         allowed_mentions: { parse: [] },
@@ -252,8 +315,11 @@ export async function makeMessage(
   }
 }
 
+/** The chat services' own hosts: what they answer may be shown, an answer from elsewhere may be anybody's. */
+const chatHosts = /(^|\.)(feishu\.cn|larksuite\.com|dingtalk\.com|weixin\.qq\.com)$/;
+
 /** What chat services say in a body that comes with status 200; null: nothing is wrong. */
-export function refusal(target: Receiver["target"], body: string): string | null {
+export function refusal({ target, url }: Receiver, body: string): string | null {
   if (target !== "feishu" && target !== "dingtalk" && target !== "wecom") return null;
   let said: { code?: unknown; errcode?: unknown; msg?: unknown; errmsg?: unknown };
   try {
@@ -263,5 +329,7 @@ export function refusal(target: Receiver["target"], body: string): string | null
   }
   const code = said.errcode ?? said.code;
   if (code === 0) return null;
-  return `was refused: ${oneLine(`${String(code ?? "no code")} ${String(said.errmsg ?? said.msg ?? "")}`, 200)}`;
+  const number = typeof code === "number" ? `code ${code}` : "no code";
+  const words = chatHosts.test(new URL(url).hostname) ? String(said.errmsg ?? said.msg ?? "") : "";
+  return `was refused: ${oneLine(`${number} ${words}`, 200)}`;
 }

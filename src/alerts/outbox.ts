@@ -1,7 +1,8 @@
-import { and, asc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
+import { and, asc, eq, isNull, type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import * as z from "zod";
 import type { App } from "../auth/middleware.ts";
+import { batchAround, type Statement } from "../db/batch.ts";
 import { type Db, openDb } from "../db/client.ts";
 import { alertCursor, delivery, event, now, user, webhook } from "../db/schema.ts";
 import { type Bindings, type Config, readConfig } from "../env.ts";
@@ -12,6 +13,9 @@ const EVENTS_AT_ONCE = 100;
 const REQUEUED_A_MINUTE = 100;
 /** How long a queue may be late before a delivery counts as lost by it. */
 const QUEUE_GRACE_SEC = 90;
+const HOUR_SEC = 3600;
+/** So long before its time a bundle takes no more. */
+const JOIN_SEC = 5;
 
 type Carrier = { db: Db; env: Bindings; config: Config };
 
@@ -42,12 +46,49 @@ async function dispatch({ db, env, config }: Carrier, ids: number[]) {
     );
 }
 
+/** When those of a bundle are tried by themselves: never, unless they leave it. */
+const WITH_THE_BUNDLE = "9999-12-31T00:00:00.000Z";
+
+/**
+ * Statements that bundle new deliveries of an hour's ALERTS_PER_HOUR-th on: one of a webhook becomes the
+ * head of a bundle, whose message goes out when the first of that hour is an hour old, and all that
+ * come until then are told by it. A head is joined only well before its time, so that what it counts
+ * does not change under way. `events` and `hooks` are JSON lists of ids.
+ */
+function bundling(db: Db, config: Config, events: string, hooks: string): Statement[] {
+  const most = config.ALERTS_PER_HOUR;
+  if (most === 0) return [];
+  const beyond = sql`
+    select id, webhook_id, first from (
+      select d.id, d.webhook_id, d.event_id, d.state, d.attempts,
+        row_number() over hour as place, min(d.created_at) over hour as first
+      from json_each(${hooks}) h
+        cross join delivery d on d.webhook_id = h.value and d.bundle_id is null and d.created_at > ${inSeconds(-HOUR_SEC)}
+      window hour as (partition by d.webhook_id order by d.id))
+    where place > ${most} and state = 'waiting' and attempts = 0
+      and event_id in (select value from json_each(${events}))`;
+  const head = (webhook: SQL) => sql`(
+    select max(o.id) from delivery o
+    where o.webhook_id = ${webhook} and o.bundle_id = o.id and o.state = 'waiting' and o.attempts = 0
+      and o.next_at > ${inSeconds(JOIN_SEC)})`;
+  return [
+    db.run(sql`
+      update delivery set bundle_id = id, next_at = (
+        select strftime('%Y-%m-%dT%H:%M:%fZ', max(julianday(b.first) + ${HOUR_SEC / 86_400}, julianday('now') + ${(2 * JOIN_SEC) / 86_400}))
+        from (${beyond}) b where b.id = delivery.id)
+      where id in (select min(b.id) from (${beyond}) b where ${head(sql`b.webhook_id`)} is null group by b.webhook_id)`),
+    db.run(sql`
+      update delivery set bundle_id = ${head(sql`delivery.webhook_id`)}, next_at = ${WITH_THE_BUNDLE}
+      where id in (select b.id from (${beyond}) b)`),
+  ];
+}
+
 /**
  * Gives new events to the webhooks that want them: a delivery each, whoever calls and however often.
  * What is then not sent is sent by `retryDeliveries`.
  */
 export async function tellWebhooks(carrier: Carrier): Promise<void> {
-  const { db } = carrier;
+  const { db, config } = carrier;
   const last = sql`coalesce((select event_id from alert_cursor where id = 1), 0)`;
   const [events, webhooks, [clock]] = await db.batch([
     db.select().from(event).where(sql`id > ${last}`).orderBy(asc(event.id)).limit(EVENTS_AT_ONCE),
@@ -59,6 +100,7 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
         groups: webhook.groups,
         users: webhook.users,
         mutes: webhook.mutes,
+        role: user.role,
       })
       .from(webhook)
       .innerJoin(user, eq(user.id, webhook.userId))
@@ -70,6 +112,8 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
   const wanted = events.flatMap((fact) =>
     webhooks
       .filter((hook) => wants(hook, fact, Date.parse(clock.now)))
+      // The service's own troubles are for those who can mend them.
+      .filter((hook) => fact.kind !== "job_failed" || hook.role === "admin")
       .map((hook) => [fact.id, hook.id, hook.owner]),
   );
   const advance = db
@@ -83,17 +127,23 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
     await advance;
     return;
   }
-  const [made] = await db.batch([
+  const ids = (place: 0 | 1) => JSON.stringify([...new Set(wanted.map((one) => one[place]))]);
+  const [made, alone] = await batchAround(
+    db,
     // One parameter, however many there are.
     db.all<{ id: number }>(sql`
       insert into delivery (event_id, webhook_id, user_id)
       select value ->> 0, value ->> 1, value ->> 2 from json_each(${JSON.stringify(wanted)}) where true
       on conflict do nothing returning id`),
-    advance,
-  ]);
+    [advance, ...bundling(db, config, ids(0), ids(1))],
+    db.all<{ id: number }>(sql`
+      select id from delivery where bundle_id is null and state = 'waiting'
+        and event_id in (select value from json_each(${ids(0)}))`),
+  );
+  const single = new Set(alone.map(({ id }) => id));
   await dispatch(
     carrier,
-    made.map(({ id }) => id),
+    made.map(({ id }) => id).filter((id) => single.has(id)),
   );
 }
 
@@ -112,15 +162,23 @@ export const tellLater = (c: Context<App>) => later(c, tellWebhooks);
 export const sendLater = (c: Context<App>, id: number) =>
   later(c, (carrier) => dispatch(carrier, [id]));
 
-/** Gives deliveries up for good; they stay visible and can be sent again. */
-const bury = (db: Db, which: SQL | undefined) =>
+/** Gives deliveries up for good, with those of their bundles; they stay visible and can be sent again. */
+const bury = (db: Db, which: SQL) =>
   db
     .update(delivery)
     .set({ state: "dead" })
-    .where(and(eq(delivery.state, "waiting"), which));
+    .where(
+      and(
+        eq(delivery.state, "waiting"),
+        sql`id in (with buried as (${which})
+          select id from buried union select m.id from buried b join delivery m on m.bundle_id = b.id)`,
+      ),
+    );
 
+/** What is overdue; the first try of a bundle, which no queue holds, is due on its time. */
 const due = (graceSec: number, most: number, more: SQL) =>
-  sql`(select id from delivery where state = 'waiting' and next_at < ${inSeconds(-graceSec)} and ${more} order by next_at limit ${most})`;
+  sql`select id from delivery where state = 'waiting' and next_at < ${now}
+    and (next_at < ${inSeconds(-graceSec)} or (bundle_id = id and attempts = 0)) and ${more} order by next_at limit ${most}`;
 
 /** What is overdue: queued again, or tried where there is no queue. */
 export async function retryDeliveries(carrier: Carrier): Promise<void> {
@@ -129,11 +187,11 @@ export async function retryDeliveries(carrier: Carrier): Promise<void> {
   const tired = sql`attempts >= ${config.ALERT_TRIES}`;
   const most = env.ALERTS ? REQUEUED_A_MINUTE : AT_ONCE;
   const [, rows] = await db.batch([
-    bury(db, sql`id in ${due(grace, REQUEUED_A_MINUTE, tired)}`),
+    bury(db, due(grace, REQUEUED_A_MINUTE, tired)),
     db
       .update(delivery)
       .set({ nextAt: now })
-      .where(sql`id in ${due(grace, most, sql`not (${tired})`)}`)
+      .where(sql`id in (${due(grace, most, sql`not (${tired})`)})`)
       .returning({ id: delivery.id }),
   ]);
   await dispatch(
@@ -157,7 +215,7 @@ export async function consume(batch: MessageBatch, env: Bindings): Promise<void>
   });
   const ids = messages.map(({ id }) => id);
   if (batch.queue.endsWith("-dead")) {
-    await bury(db, inArray(delivery.id, ids));
+    await bury(db, sql`select value as id from json_each(${JSON.stringify(ids)})`);
     return;
   }
   try {

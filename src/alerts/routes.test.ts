@@ -129,7 +129,7 @@ describe("webhooks", () => {
   it("are at most 20 a user", async () => {
     const { key } = await ledger.key();
     for (let n = 0; n < 20; n++) await make({ name: `n${n}`, url: "https://example.com" }, key);
-    await make({ name: "one more", url: "https://example.com" }, key, 409);
+    await make({ name: "one more", url: "https://example.com" }, key, 403);
   });
 });
 

@@ -5,19 +5,18 @@ import { audit, briefly, ifChanged } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
+import { insertIf } from "../db/insert.ts";
 import { delivery, eventKinds, now, webhook, webhookTargets } from "../db/schema.ts";
 import type { Config } from "../env.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
-import { ApiError, notFound } from "../http/problem.ts";
+import { notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { fromWire, toWire } from "../http/wire.ts";
+import { noRoom, roomToMake } from "../use/bounds.ts";
 import { addressFault } from "./address.ts";
 import { send } from "./deliver.ts";
 import { newSecret, secretPrefix } from "./message.ts";
-
-/** Webhooks of one user; each event is held against all there are. */
-const MOST_WEBHOOKS = 20;
 
 type Row = typeof webhook.$inferSelect;
 
@@ -140,7 +139,7 @@ export const webhooks = new Hono<App>()
         }),
         description: "The webhook.",
       },
-      errors: { 409: `One user has at most ${MOST_WEBHOOKS} of them.` },
+      errors: { 403: "`over-limit`: the user has as many of them as there may be." },
     }),
     allow("tasks:write"),
     validate("json", newWebhook, ["url", "secret"]),
@@ -150,23 +149,24 @@ export const webhooks = new Hono<App>()
       checkReceiver(config, body);
       const made = body.target === "generic" && !body.secret ? newSecret() : null;
       const { url: _, secret: __, ...told } = body;
-      const [count] = await db.all<{ count: number }>(
-        sql`select count(*) as count from webhook where user_id = ${auth.userId} and deleted_at is null`,
-      );
-      if (count && count.count >= MOST_WEBHOOKS)
-        throw new ApiError(
-          409,
-          "too-many-webhooks",
-          `You have ${MOST_WEBHOOKS} webhooks already, the most there may be; delete one first.`,
-        );
-      const [[row]] = await db.batch([
-        db
-          .insert(webhook)
-          .values({ ...body, secret: made ?? body.secret, userId: auth.userId })
-          .returning(),
-        audit(db, auth, "webhook.create", sql`select last_insert_rowid() as id`, briefly(told)),
+      const [, , [row]] = await db.batch([
+        db.run(
+          insertIf(
+            webhook,
+            { ...body, secret: made ?? body.secret, userId: auth.userId },
+            roomToMake(config, auth.userId, "webhooks"),
+          ),
+        ),
+        audit(
+          db,
+          auth,
+          "webhook.create",
+          sql`select last_insert_rowid() as id where changes() = 1`,
+          briefly(told),
+        ),
+        db.select().from(webhook).where(sql`id = (select max(id) from webhook) and changes() = 1`),
       ]);
-      if (!row) throw new Error("the webhook's row did not come back");
+      if (!row) throw await noRoom(db, config, auth.userId, "webhooks");
       return c.json({ ...wire(row), secret: made });
     },
   )

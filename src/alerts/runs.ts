@@ -2,7 +2,7 @@ import { type SQL, sql } from "drizzle-orm";
 import type { Db } from "../db/client.ts";
 import { now, type statuses } from "../db/schema.ts";
 import type { Config } from "../env.ts";
-import { pointsOf, type Segment } from "../logs/points.ts";
+import { meanOf, pointsOf, type Segment } from "../logs/points.ts";
 import { lossNames } from "../logs/read.ts";
 import { recordEvent, taskEvent } from "./events.ts";
 
@@ -17,7 +17,9 @@ export function endEvents(
   status: (typeof statuses)[number],
 ) {
   if (status !== "success" && status !== "failed") return [];
-  const ended = sql`id = ${taskId} and attempt = ${attempt} and status = ${status} and deleted_at is null`;
+  // An end that is reported again long after is no news, also once its event was purged.
+  const ended = sql`id = ${taskId} and attempt = ${attempt} and status = ${status} and deleted_at is null
+    and finished_at > strftime('%Y-%m-%dT%H:%M:%fZ','now','-1 day')`;
   const how = sql`json_object('final_loss', final_loss, 'total_duration_sec', total_duration_sec, 'cost', cost,
     'failure_reason', failure_reason, 'exit_code', exit_code, 'error_message', substr(error_message, 1, 2000))`;
   // A run too short for a second heartbeat has nobody else to tell of its lost loss.
@@ -73,7 +75,7 @@ export function prepareWatch(
   const metric = lossNames.find((name) => segment.metrics.includes(name));
   const losses = metric ? pointsOf(segment, metric) : [];
   const values = losses.flatMap(([, , , value]) => (typeof value === "number" ? [value] : []));
-  const mean = values.length ? values.reduce((sum, v) => sum + v, 0) / values.length : null;
+  const mean = values.length ? meanOf(values) : null;
   const odd = losses.find(([, , , value]) => typeof value !== "number");
   const steps = [segment.rows.at(-1)?.[0], progress].filter((n) => typeof n === "number");
   const step = steps.length ? Math.max(...steps) : null;

@@ -19,14 +19,22 @@ import { sha256Hex } from "../http/hash.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { streamOf } from "../http/stream.ts";
-import { describe, limitBody, notValid, validate } from "../http/validate.ts";
+import { describe, limitBody, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
-import { appendPoints, attemptAssignments, prepareAppend } from "../logs/append.ts";
+import {
+  appendPoints,
+  attemptAssignments,
+  boundMetrics,
+  prepareAppend,
+  readStored,
+} from "../logs/append.ts";
 import { logEntry, toSegment } from "../logs/points.ts";
 import { type ChunkText, nextChunks, type Place } from "../logs/read.ts";
-import { MAX_METRICS } from "../tasks/lifecycle.ts";
+import { tooManyMetrics } from "../tasks/lifecycle.ts";
 import { taskColumns } from "../tasks/queries.ts";
 import { attemptColumns } from "../tasks/routes.ts";
+import { explainRoom, roomFor } from "../use/bounds.ts";
+import { handedTo } from "../weights/uploaders.ts";
 
 /** Files that an archive lists; a run with more says so. */
 const MOST_WEIGHTS = 5000;
@@ -124,12 +132,12 @@ export const archive = new Hono<App>()
           .from(weight)
           .innerJoin(storedObject, eq(storedObject.id, weight.objectId))
           .where(
-            sql`${weight.taskId} = ${taskId} and weight.state = 'complete' and deleted_at is null`,
+            sql`${weight.taskId} = ${taskId} and weight.state = 'complete' and deleted_at is null and ${handedTo(auth)}`,
           )
           .orderBy(asc(weight.id))
           .limit(MOST_WEIGHTS),
         db.all<{ count: number }>(
-          sql`select count(*) as count from weight where task_id = ${taskId} and state = 'complete' and deleted_at is null`,
+          sql`select count(*) as count from weight where task_id = ${taskId} and state = 'complete' and deleted_at is null and ${handedTo(auth)}`,
         ),
       ]);
       if (!row) throw notFound(`task ${taskId}`);
@@ -188,11 +196,18 @@ export const archive = new Hono<App>()
         "What heartbeats are for a run under way. `seq` counts up from 1 in each attempt; a number at or below the last one changes nothing.",
       tag: "Logs",
       answer: {
-        schema: z.object({ attempt: z.int(), last_seq: z.int() }),
+        schema: z.object({
+          attempt: z.int(),
+          last_seq: z.int(),
+          warnings: z
+            .array(z.object({ code: z.string(), message: z.string(), path: z.string() }))
+            .optional(),
+        }),
         description: "The highest number received.",
         example: { attempt: 1, last_seq: 12 },
       },
       errors: {
+        403: "`over-limit`: the bounds of the run's user leave no room.",
         404: "No such task that is yours.",
         409: "It was not imported, or has no such attempt.",
         413: "Over 1 MB.",
@@ -212,28 +227,32 @@ export const archive = new Hono<App>()
     async (c) => {
       const { id: taskId, attempt } = c.req.valid("param");
       const { seq, logs } = c.req.valid("json");
-      const { db, auth } = c.var;
-      const segment = toSegment(logs);
-      if (segment.metrics.length > MAX_METRICS)
-        throw notValid([
-          { path: "logs", message: `name more than ${MAX_METRICS} different metrics` },
-        ]);
-      const append = prepareAppend(segment);
+      const { db, auth, config } = c.var;
+      const whole = toSegment(logs);
       const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
-      const past = sql`training_task.import_source is not null and ${attempt} <= max(training_task.attempt, 1)`;
+      // A box that was given the run later adds nothing to what others made of it.
+      const others = auth.box
+        ? sql`exists (select 1 from task_attempt a where a.task_id = training_task.id and a.attempt = ${attempt} and a.key_id is not ${auth.keyId})`
+        : sql`false`;
+      const past = sql`(training_task.import_source is not null and ${attempt} <= max(training_task.attempt, 1) and not ${others})`;
+      const stored = await readStored(db, taskId, sql`${attempt}`);
+      const { segment, dropped } = boundMetrics(whole, stored, config.MAX_METRICS);
+      const append = prepareAppend(segment, config.MAX_METRICS, stored);
+      const more = { database_bytes: append?.size ?? 0 };
+      const room = roomFor(config, sql`training_task.user_id`, more);
       const [, [task]] = await batchAround(
         db,
         // An import that says nothing of attempts was one.
         db.run(sql`
-          insert into task_attempt (task_id, attempt, key_id, status, started_at, finished_at, duration_sec, gpu_info)
-          select id, ${attempt}, ${auth.keyId}, status, coalesce(started_at, created_at), finished_at, total_duration_sec, gpu_info
+          insert into task_attempt (task_id, user_id, attempt, key_id, status, started_at, finished_at, duration_sec, gpu_info)
+          select id, user_id, ${attempt}, ${auth.keyId}, status, coalesce(started_at, created_at), finished_at, total_duration_sec, gpu_info
           from training_task where ${mine} and ${past} on conflict do nothing`),
         append
           ? [
               db.run(sql`
                 update task_attempt set last_seq = ${seq}, received = received + 1 ${attemptAssignments(append)}
-                where task_id = ${taskId} and attempt = ${attempt} and last_seq < ${seq}
-                  and exists (select 1 from training_task where ${mine} and ${past})`),
+                where task_id = ${taskId} and attempt = ${attempt} and last_seq < ${seq} and ${append.guard}
+                  and exists (select 1 from training_task where ${mine} and ${past} and ${room})`),
               db.run(appendPoints(append, taskId, sql`${attempt}`, seq)),
               // The figures drawn from points are settled by the scheduled job.
               db.run(sql`
@@ -245,6 +264,7 @@ export const archive = new Hono<App>()
           .select({
             imported: sql<number>`${past}`,
             lastSeq: taskAttempt.lastSeq,
+            userId: trainingTask.userId,
           })
           .from(trainingTask)
           .leftJoin(
@@ -260,6 +280,20 @@ export const archive = new Hono<App>()
           "not-imported",
           `Task ${taskId} was not imported with an attempt ${attempt}; a run under way reports by heartbeat.`,
         );
-      return c.json({ attempt, last_seq: task.lastSeq ?? 0 });
+      const lastSeq = task.lastSeq ?? 0;
+      if (append && lastSeq < seq) {
+        const full = await explainRoom(db, config, task.userId, more);
+        if (full) throw full;
+        throw new ApiError(
+          503,
+          "busy",
+          "Other points of this attempt came at the same time. Send these again.",
+          { headers: { "Retry-After": "1" } },
+        );
+      }
+      return c.json({
+        ...{ attempt, last_seq: lastSeq },
+        ...(dropped.length && { warnings: [tooManyMetrics(dropped, config.MAX_METRICS)] }),
+      });
     },
   );

@@ -1,10 +1,12 @@
-import { and, desc, eq, getTableColumns, type SQL, sql } from "drizzle-orm";
+import { and, desc, eq, getTableColumns, lt, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { type App, allow } from "../auth/middleware.ts";
-import { auditEntry, auditSubjects, user } from "../db/schema.ts";
+import { auditEntry, auditExport, auditSubjects, user } from "../db/schema.ts";
 import { sha256Hex } from "../http/hash.ts";
-import { decodeCursor, encodeCursor, page, pageQuery } from "../http/page.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
+import { idParam } from "../http/params.ts";
+import { notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 
@@ -65,12 +67,82 @@ const rare = sql`subject <> 'task' and subject <> 'weight'`;
 const isRare = (subject: string | undefined) =>
   subject !== undefined && subject !== "task" && subject !== "weight";
 
+const exportAnswer = z
+  .object({
+    id: z.int(),
+    first_id: z.int(),
+    last_id: z.int(),
+    first_at: z.string(),
+    last_at: z.string(),
+    entries: z.int(),
+    size: z.int().describe("Of the file, in bytes."),
+    sha256: z.string(),
+    created_at: z.string(),
+  })
+  .meta({ id: "AuditExport" });
+
+/** Files of entries that have left the database after AUDIT_DAYS. */
+export const auditExports = new Hono<App>()
+  .get(
+    "/",
+    describe({
+      summary: "Files of older audit entries",
+      description:
+        "Entries older than AUDIT_DAYS move into files of the bucket: gzipped lines of JSON, an entry each.",
+      tag: "Audit",
+      answer: { schema: pageAnswer(exportAnswer), description: "Newest first." },
+      errors: { 403: "Only admins read it." },
+    }),
+    allow("admin"),
+    validate("query", z.strictObject(pageQuery)),
+    async (c) => {
+      const { limit, cursor } = c.req.valid("query");
+      const before = cursor
+        ? decodeCursor("audit-exports", cursor, z.tuple([z.int()]))[0]
+        : undefined;
+      const rows = await c.var.db
+        .select()
+        .from(auditExport)
+        .where(before === undefined ? undefined : lt(auditExport.id, before))
+        .orderBy(desc(auditExport.id))
+        .limit(limit + 1);
+      const shown = rows.map(({ objectKey: _, ...row }) => toWire(row));
+      return c.json(page(shown, limit, (last) => encodeCursor("audit-exports", [last.id])));
+    },
+  )
+  .get(
+    "/:id",
+    describe({
+      summary: "A file of older audit entries",
+      tag: "Audit",
+      answer: {
+        description: "Gzipped lines of JSON, an entry each, oldest first.",
+        content: "application/gzip",
+      },
+      errors: { 403: "Only admins read it.", 404: "No such file." },
+    }),
+    allow("admin"),
+    validate("param", idParam),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      const [row] = await c.var.db.select().from(auditExport).where(eq(auditExport.id, id));
+      const object = row && (await c.env.BUCKET.get(row.objectKey));
+      if (!object) throw notFound(`audit file ${id}`);
+      return c.body(object.body, 200, {
+        "Content-Type": "application/gzip",
+        "Content-Length": String(object.size),
+        "Content-Disposition": `attachment; filename="audit-${row.firstId}-${row.lastId}.jsonl.gz"`,
+        "Cache-Control": "private, no-store",
+      });
+    },
+  );
+
 export const auditLog = new Hono<App>().get(
   "/",
   describe({
     summary: "Who did what to which row",
     description:
-      "Newest first. Every change by a person or a box is here, but for heartbeats and the bytes of uploads. Nothing can be changed or removed.",
+      "Newest first. Every change by a person or a box is here, but for heartbeats and the bytes of uploads. Nothing can be changed; entries older than AUDIT_DAYS move into files: `GET /api/audit/exports`.",
     tag: "Audit",
     answer: {
       schema: z.object({

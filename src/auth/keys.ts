@@ -1,10 +1,13 @@
-import { and, eq, isNull, sql } from "drizzle-orm";
+import { and, eq, getTableColumns, sql } from "drizzle-orm";
 import { errors, jwtVerify, SignJWT } from "jose";
 import * as z from "zod";
-import { type Actor, audit, ifChanged } from "../audit/audit.ts";
+import { type Actor, audit } from "../audit/audit.ts";
 import type { Db } from "../db/client.ts";
 import { apiKey, now, session, user } from "../db/schema.ts";
+import type { Config } from "../env.ts";
 import { ApiError } from "../http/problem.ts";
+import { explainRoom, roomToMake } from "../use/bounds.ts";
+import { descendants, generation, MOST_GENERATIONS, mayMake, soonerOf, works } from "./makers.ts";
 import { effectiveScopes, type KeyScope, type Role } from "./scopes.ts";
 
 const issuer = "lora-ledger";
@@ -97,6 +100,7 @@ type Standing = {
   userName: string;
   keyId: number;
   role: Role;
+  scopes: string[];
   keyExpiresAt: string | null;
   /** When a session ends for good; null for keys. */
   endsAt: string | null;
@@ -124,6 +128,7 @@ export const forgetKeys = () => known.clear();
 /** What every check of a key or session reads of its key and user. */
 const standingColumns = {
   keyId: apiKey.id,
+  scopes: apiKey.scopes,
   keyExpiresAt: apiKey.expiresAt,
   revokedAt: apiKey.revokedAt,
   userId: user.id,
@@ -187,7 +192,7 @@ export async function authenticate(
     throw purpose === "api"
       ? unauthorized("key-revoked", "This key was revoked, or its user is not active any more.")
       : unauthorized("session-ended", "This session has ended. Sign in again.");
-  const granted = claims.scope.split(" ");
+  const granted = standing.scopes;
   const keyEnd = standing.keyExpiresAt === null ? null : new Date(standing.keyExpiresAt);
   return {
     userId: standing.userId,
@@ -221,39 +226,83 @@ async function noteUse(db: Db, keyId: number) {
   }
 }
 
-/** Stores a new key and signs it: the only time that it is seen. Days null: it does not expire. */
+/** Up to this number the keys that end with a key are counted. */
+const MOST_CHILDREN = 1000;
+// Columns of the outer table are named in full: a subquery would take its own of that name.
+const shownColumns = {
+  ...getTableColumns(apiKey),
+  madeBy: sql<
+    string | null
+  >`(select u.name from api_key m join user u on u.id = m.user_id where m.id = api_key.parent_id)`,
+  children: sql<number>`(select count(*) from api_key c where c.id in ${descendants(sql`api_key.id`, MOST_CHILDREN)}
+    and c.revoked_at is null and (c.expires_at is null or c.expires_at > ${now}))`,
+};
+
+/** Keys as lists show them, with who made each and how many end with it. */
+export const selectKeys = (db: Db) => db.select(shownColumns).from(apiKey);
+
+/** The refusal of a key that was good for the last check, and is not any more, or makes no key. */
+export async function refuseMaker(db: Db, { keyId, role }: Pick<Auth, "keyId" | "role">) {
+  forgetKeys();
+  const [seen] = await db.all<{ works: number; role: string; generation: number }>(sql`
+    select ${works} as works, u.role, ${generation} as generation
+    from api_key m join user u on u.id = m.user_id where m.id = ${keyId}`);
+  if (seen?.works && seen.generation >= MOST_GENERATIONS)
+    return new ApiError(
+      409,
+      "too-many-makers",
+      `This key is the ${MOST_GENERATIONS}th in a line of keys, each made by the one before: it makes no other. Make one on the command line (npm run key), or with a key nearer to the first.`,
+    );
+  if (seen?.works && seen.role !== role)
+    return new ApiError(409, "conflict", "The user's role changed meanwhile; try again.");
+  return unauthorized(
+    "key-revoked",
+    "This key was revoked or signed out, or its user is not active any more: it makes no other key.",
+  );
+}
+
+/**
+ * Stores a new key and signs it: the only time that it is seen. Days null: no end of its own. A key
+ * that `maker` makes ends with its maker at the latest; `shortened` says that it does so sooner than
+ * was asked. With `bounds` only within what its user may have. Throws ApiError 403, and 401 or 409
+ * where the maker makes no key at this moment.
+ */
 export async function makeKey(
   db: Db,
   secrets: Secrets,
   actor: Actor,
   input: { userId: number; name: string; scopes: readonly string[]; days: number | null },
+  maker: Pick<Auth, "keyId" | "role" | "session"> | null = null,
+  bounds?: Config,
 ) {
   const jti = crypto.randomUUID();
-  const expiresAt = input.days === null ? null : new Date(Date.now() + input.days * 86_400_000);
-  const [[row]] = await db.batch([
-    db
-      .insert(apiKey)
-      .values({
-        jti,
-        userId: input.userId,
-        name: input.name,
-        scopes: [...input.scopes],
-        days: input.days,
-        expiresAt: expiresAt?.toISOString() ?? null,
-      })
-      .returning(),
+  const { userId, name, scopes, days } = input;
+  const wanted = days === null ? null : new Date(Date.now() + days * 86_400_000).toISOString();
+  const end = maker ? soonerOf(sql`${wanted}`, sql`m.expires_at`) : sql`${wanted}`;
+  const room = bounds ? roomToMake(bounds, userId, "keys") : sql`true`;
+  const [, , [row]] = await db.batch([
+    db.run(sql`
+      insert into api_key (jti, user_id, parent_id, name, scopes, days, expires_at)
+      select ${jti}, ${userId}, ${maker?.keyId ?? null}, ${name}, ${JSON.stringify(scopes)}, ${days}, ${end}
+      ${maker ? sql`from api_key m join user u on u.id = m.user_id where m.id = ${maker.keyId} and ${mayMake(maker)} and ${room}` : sql`where ${room}`}`),
     audit(
       db,
       actor,
       "key.create",
       sql`select id from api_key where jti = ${jti} and changes() = 1`,
-      { user_id: input.userId, name: input.name, scopes: [...input.scopes], days: input.days },
+      { user_id: userId, name, scopes: [...scopes], days },
     ),
+    selectKeys(db).where(eq(apiKey.jti, jti)),
   ]);
+  const full = !row && bounds && (await explainRoom(db, bounds, userId, { keys: 1 }));
+  if (full) throw full;
+  if (!row && maker) throw await refuseMaker(db, maker);
   if (!row) throw new Error("the key's row did not come back");
+  const expiresAt = row.expiresAt === null ? null : new Date(row.expiresAt);
   return {
     row,
-    key: await signKey(secrets, { jti, userId: input.userId, scopes: input.scopes, expiresAt }),
+    key: await signKey(secrets, { jti, userId, scopes, expiresAt }),
+    shortened: row.expiresAt !== wanted,
   };
 }
 
@@ -274,21 +323,31 @@ export async function ensureUser(db: Db, actor: Actor, name: string, role: Role)
   return row;
 }
 
-/** Revokes a key, of that owner alone unless null; whether there was a live one. */
+/**
+ * Revokes a key, of that owner alone unless null, with all keys that came from it, whoever has them,
+ * and their boxes. Answers with the ids of those that were live until now, its own first.
+ */
 export async function revokeKey(db: Db, actor: Actor, id: number, ownerId: number | null) {
-  const [revoked] = await db.batch([
+  const root = sql`(select k.id from api_key k where k.id = ${id} and k.revoked_at is null
+    and ${ownerId === null ? sql`true` : sql`k.user_id = ${ownerId}`})`;
+  const ending = sql`select k.id from api_key k where k.revoked_at is null
+    and (k.id in ${root} or k.id in ${descendants(root)})`;
+  const [, , revoked] = await db.batch([
+    audit(
+      db,
+      actor,
+      "key.revoke",
+      ending,
+      sql`iif(changed.id = ${id}, null, json_object('with_key', cast(${id} as integer)))`,
+    ),
+    db.run(
+      sql`update box set revoked_at = ${now} where revoked_at is null and key_id in (${ending})`,
+    ),
     db
       .update(apiKey)
       .set({ revokedAt: now })
-      .where(
-        and(
-          eq(apiKey.id, id),
-          isNull(apiKey.revokedAt),
-          ownerId === null ? undefined : eq(apiKey.userId, ownerId),
-        ),
-      )
+      .where(sql`id in (${ending})`)
       .returning({ id: apiKey.id }),
-    audit(db, actor, "key.revoke", ifChanged(id)),
   ]);
-  return revoked.length === 1;
+  return revoked.map((row) => row.id).sort((a, b) => a - b);
 }

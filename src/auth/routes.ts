@@ -8,8 +8,9 @@ import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
-import { forgetKeys, makeKey, revokeKey, signKey } from "./keys.ts";
-import { type App, allow } from "./middleware.ts";
+import { forgetKeys, makeKey, revokeKey, selectKeys, signKey, unauthorized } from "./keys.ts";
+import { soonerOf, works } from "./makers.ts";
+import { type App, allow, requireScopes } from "./middleware.ts";
 import { type KeyScope, keyScopes, roleScopes, usualScopes } from "./scopes.ts";
 
 const name = z.string().trim().min(1).max(100).describe("Shown to others; unique among users.");
@@ -30,21 +31,34 @@ const keyAnswer = z
   .object({
     id: z.int(),
     user_id: z.int(),
+    parent_id: z
+      .int()
+      .nullable()
+      .describe("The key that made it, of a session its key; null: the command line."),
+    made_by: z.string().nullable().describe("That key's user."),
     name: z.string(),
     scopes: z.array(z.enum(keyScopes)),
     created_at: z.string(),
     expires_at: z.string().nullable(),
     revoked_at: z.string().nullable(),
     last_used_at: z.string().nullable(),
+    children: z
+      .int()
+      .describe("Live keys that are revoked with it: those it made, and theirs. At most 1,000."),
   })
   .meta({ id: "Key" });
 
-const keyWire = ({ jti: _, days: __, ...row }: typeof apiKey.$inferSelect) => toWire(row);
+type KeyRow = Awaited<ReturnType<typeof selectKeys>>[number];
+const keyWire = ({ jti: _, days: __, ...row }: KeyRow) => toWire(row);
+
+/** Says of a key that was made or renewed for a time that it ends sooner than that. */
+const endsWithMaker = (expiresAt: string | null) =>
+  `This key ends at ${expiresAt}, with the key that made it: no key outlives its maker. A longer life takes a maker that lives longer, or the command line (npm run key).`;
 
 /** `If-Match` as a row version; null when the header is absent. */
 export function ifMatch(header: string | undefined): number | null {
   if (header === undefined || header === "*") return null;
-  const version = header.match(/^(?:W\/)?"(\d+)"$/)?.[1];
+  const version = header.match(/^(?:W\/)?"(\d{1,15})"$/)?.[1];
   if (!version)
     throw notValid([{ path: "If-Match", message: 'must be the ETag of the row, such as "3"' }]);
   return Number(version);
@@ -116,7 +130,7 @@ export const users = new Hono<App>()
     describe({
       summary: "Change a user",
       description:
-        "Users are never deleted, only made inactive: their keys stop within 30 seconds, their runs stay.",
+        "Users are never deleted, only made inactive: their keys stop within 30 seconds, their runs stay. Keys that an admin made for others stay too, but cannot be renewed while that admin is inactive; revoke the admin's key to end them.",
       tag: "Users",
       answer: { schema: userAnswer, description: "The user." },
       errors: {
@@ -237,25 +251,31 @@ const newKey = z.strictObject({
     .max(3650)
     .nullable()
     .default(null)
-    .describe("Life in days; null: no end."),
+    .describe("Life in days; null: no end of its own. It ends with the key that makes it."),
   user_id: z.int().positive().optional().describe("Admins may make keys for others."),
 });
 
-const withKey = keyAnswer.extend({ key: z.string().describe("The key itself. Shown this once.") });
+const withKey = keyAnswer.extend({
+  key: z.string().describe("The key itself. Shown this once."),
+  warnings: z.array(z.string()).describe("That it ends sooner than was asked."),
+});
 
 export const keys = new Hono<App>()
   .post(
     "/",
     describe({
       summary: "Make a key",
+      description:
+        "The new key notes the key that makes it, gives no more than that, ends no later, and is revoked with it. A key to take the place of an old one comes from the command line, or from another key.",
       tag: "Keys",
       answer: { schema: withKey, description: "The key, shown this once." },
       errors: {
-        403: "A key never gives more than the key and user that made it.",
+        403: "A key never gives more than the key and user that made it; or `over-limit`: the user has as many keys as there may be.",
         404: "No such user.",
+        409: "The key is the tenth in a line of keys, each made by the one before.",
       },
     }),
-    allow(null),
+    allow("keys:write"),
     validate("json", newKey),
     async (c) => {
       const body = c.req.valid("json");
@@ -268,11 +288,7 @@ export const keys = new Hono<App>()
         .from(user)
         .where(eq(user.id, body.user_id ?? auth.userId));
       if (!owner) throw notFound(`user ${body.user_id}`);
-      const most = new Set<KeyScope>(
-        forOther
-          ? roleScopes[owner.role]
-          : roleScopes[owner.role].filter((s) => auth.scopes.has(s)),
-      );
+      const most = new Set<KeyScope>(roleScopes[owner.role].filter((s) => auth.scopes.has(s)));
       // A box key registers runs and uploads weights, so its maker must be able to do both.
       if (most.has("tasks:write") && most.has("weights:write")) most.add("box");
       const usual: readonly KeyScope[] = usualScopes[owner.role];
@@ -286,13 +302,10 @@ export const keys = new Hono<App>()
           "not-allowed",
           `A key with ${beyond.join(", ")} is more than this key and its user may do.`,
         );
-      const made = await makeKey(db, config, auth, {
-        userId: owner.id,
-        name: body.name,
-        scopes: wanted,
-        days: body.days,
-      });
-      return c.json({ ...keyWire(made.row), key: made.key });
+      const input = { userId: owner.id, name: body.name, scopes: wanted, days: body.days };
+      const { row, key, shortened } = await makeKey(db, config, auth, input, auth, config);
+      const warnings = shortened ? [endsWithMaker(row.expiresAt)] : [];
+      return c.json({ ...keyWire(row), key, warnings });
     },
   )
   .get(
@@ -306,15 +319,13 @@ export const keys = new Hono<App>()
         description: "Keys, newest first.",
       },
     }),
-    allow(null),
+    allow("keys:read"),
     validate("query", z.strictObject(pageQuery)),
     async (c) => {
       const { limit, cursor } = c.req.valid("query");
       const { auth, db } = c.var;
       const before = cursor ? decodeCursor("keys", cursor, z.tuple([z.int()]))[0] : undefined;
-      const rows = await db
-        .select()
-        .from(apiKey)
+      const rows = await selectKeys(db)
         .where(
           and(
             before === undefined ? undefined : lt(apiKey.id, before),
@@ -330,13 +341,14 @@ export const keys = new Hono<App>()
     "/:id/renew",
     describe({
       summary: "Renew a key",
-      description: "Its holder gets the same key with its life begun anew.",
+      description:
+        "Its holder gets the same key with its life begun anew, up to the end of the key that made it.",
       tag: "Keys",
       answer: { schema: withKey, description: "The renewed key, shown this once." },
       errors: {
         403: "Only the key's holder renews it.",
         404: "No such key.",
-        409: "The key does not expire.",
+        409: "The key does not expire, or what made it was revoked or belongs to nobody active.",
       },
     }),
     allow(null),
@@ -350,32 +362,56 @@ export const keys = new Hono<App>()
           "not-allowed",
           "A key is renewed with itself: send it as the bearer.",
         );
-      const [[row]] = await db.batch([
+      const maker = sql`from api_key m join user u on u.id = m.user_id where m.id = api_key.parent_id`;
+      const asked = sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + api_key.days)`;
+      const [renewed, , [row]] = await db.batch([
         db
           .update(apiKey)
           .set({
-            expiresAt: sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${apiKey.days})`,
+            expiresAt: sql`coalesce(${soonerOf(asked, sql`(select m.expires_at ${maker})`)}, api_key.expires_at)`,
           })
-          .where(and(eq(apiKey.id, id), sql`expires_at is not null and revoked_at is null`))
-          .returning(),
+          .where(
+            and(
+              eq(apiKey.id, id),
+              sql`expires_at is not null and revoked_at is null`,
+              sql`(parent_id is null or exists (select 1 ${maker} and ${works}))`,
+            ),
+          )
+          .returning({ shortened: sql<number>`expires_at < ${asked} or ${asked} is null` }),
         audit(db, auth, "key.renew", ifChanged(id)),
+        selectKeys(db).where(eq(apiKey.id, id)),
       ]);
-      if (!row?.expiresAt) throw new ApiError(409, "no-expiry", "This key does not expire.");
-      const key = await signKey(config, {
-        jti: row.jti,
-        userId: row.userId,
-        scopes: row.scopes,
-        expiresAt: new Date(row.expiresAt),
-      });
-      return c.json({ ...keyWire(row), key });
+      if (!row || row.revokedAt !== null) {
+        forgetKeys();
+        throw unauthorized("key-revoked", "This key was revoked: it is not renewed.");
+      }
+      if (row.expiresAt === null) throw new ApiError(409, "no-expiry", "This key does not expire.");
+      const [done] = renewed;
+      if (!done)
+        throw new ApiError(
+          409,
+          "maker-ended",
+          "The key that made this one works no more, so this one is not renewed: ask for a new key.",
+        );
+      const { jti, userId, scopes, expiresAt } = row;
+      const key = await signKey(config, { jti, userId, scopes, expiresAt: new Date(expiresAt) });
+      const warnings = done.shortened ? [endsWithMaker(expiresAt)] : [];
+      return c.json({ ...keyWire(row), key, warnings });
     },
   )
   .delete(
     "/:id",
     describe({
       summary: "Revoke a key",
-      description: "Takes effect within 30 seconds everywhere.",
+      description:
+        "With all keys that it made, and those that they made, whoever has them, and their boxes. Takes effect within 30 seconds everywhere. A key may always revoke itself.",
       tag: "Keys",
+      answer: {
+        schema: z.object({
+          revoked: z.array(z.int()).describe("The keys that ended: this one, and those it made."),
+        }),
+        description: "What ended.",
+      },
       errors: { 404: "No such key that is yours, or it is revoked already." },
     }),
     allow(null),
@@ -383,9 +419,11 @@ export const keys = new Hono<App>()
     async (c) => {
       const { id } = c.req.valid("param");
       const { auth, db } = c.var;
+      if (id !== auth.keyId) requireScopes(auth, ["keys:write"]);
       const owner = auth.scopes.has("admin") ? null : auth.userId;
-      if (!(await revokeKey(db, auth, id, owner))) throw notFound(`live key ${id} of yours`);
+      const revoked = await revokeKey(db, auth, id, owner);
+      if (revoked.length === 0) throw notFound(`live key ${id} of yours`);
       forgetKeys();
-      return c.body(null, 204);
+      return c.json({ revoked });
     },
   );

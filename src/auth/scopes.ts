@@ -13,13 +13,16 @@ export const scopes = [
   "models:write",
   "models:approve",
   "models:release",
+  "keys:read",
+  "keys:write",
   "admin",
 ] as const;
 export type Scope = (typeof scopes)[number];
 export const keyScopes = [...scopes, "box"] as const;
 export type KeyScope = (typeof keyScopes)[number];
 
-const viewer: Scope[] = ["tasks:read", "weights:read", "models:read"];
+// `keys:…` reach the user's own keys; with `admin` everyone's.
+const viewer: Scope[] = ["tasks:read", "weights:read", "models:read", "keys:read", "keys:write"];
 const member: Scope[] = [...viewer, "tasks:write", "weights:write", "queue:claim", "models:write"];
 
 /** What a role's keys can do when they are made without naming scopes. */

@@ -52,7 +52,8 @@ export function refuseCrossSite(c: Context<App>) {
   const site = c.req.header("Sec-Fetch-Site");
   const origin = c.req.header("Origin");
   const own = [new URL(c.req.url).origin, c.var.config.PUBLIC_URL?.replace(/\/+$/, "")];
-  if (site ? site === "same-origin" : own.includes(origin)) return;
+  // A request that names neither header is no page's of this site.
+  if (site ? site === "same-origin" : origin !== undefined && own.includes(origin)) return;
   throw new ApiError(
     403,
     "cross-site",

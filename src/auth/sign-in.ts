@@ -15,15 +15,24 @@ import {
   SESSION_DAYS,
   sessionCookie,
 } from "./session.ts";
+import { LINK_MINUTES, redeemSignInCode } from "./sign-in-links.ts";
+
+/** What signs a browser in: a key, or the code of a link that was made for one. */
+const credential = z.union([
+  z.strictObject({ key: z.string().trim().min(1).max(10_000) }),
+  z.strictObject({ code: z.string().trim().min(1).max(200) }),
+]);
+
+/** Browsers that one key signs in at a time; the oldest is signed out. */
+const MOST_SESSIONS = 50;
 
 /** Signing in and out of the pages: a key is pasted once, and a cookie takes its place. */
 export const signIn = new Hono<App>()
   .post(
     "/",
     describe({
-      summary: "Sign a browser in with a key",
-      description:
-        "Exchanges a key for a session in a cookie that no script can read. It gives what the key gives and ends with it, after 12 hours without use, or after a week.",
+      summary: "Sign a browser in with a key or a one-time code",
+      description: `Exchanges a key for a session in a cookie that no script can read. It gives what the key gives and ends with it, after 12 hours without use, or after a week. The code of a sign-in link (\`npm run key -- --link\`) stands for a key once, within ${LINK_MINUTES} minutes.`,
       tag: "Keys",
       open: true,
       answer: {
@@ -33,13 +42,19 @@ export const signIn = new Hono<App>()
       errors: { 403: "A box key, or another site's page asks." },
     }),
     limitBody(20_000),
-    validate("json", z.strictObject({ key: z.string().trim().min(1).max(10_000) }), ["key"]),
+    validate("json", credential, ["key", "code"]),
     async (c) => {
       const { db, config, later, address } = c.var;
       // Programs send neither header and are no browser's cookie jar.
       if (c.req.header("Sec-Fetch-Site") ?? c.req.header("Origin")) refuseCrossSite(c);
-      const { key } = c.req.valid("json");
-      const auth = await limitFailures(c, () => authenticate(db, config, key, later));
+      const given = c.req.valid("json");
+      if ("code" in given) {
+        const from = { address, days: SESSION_DAYS };
+        const made = await limitFailures(c, () => redeemSignInCode(db, given.code, from));
+        await giveCookie(c, made);
+        return c.json({ user_id: made.userId, name: made.name, ends_at: made.endsAt });
+      }
+      const auth = await limitFailures(c, () => authenticate(db, config, given.key, later));
       if (auth.box)
         throw new ApiError(
           403,
@@ -54,7 +69,13 @@ export const signIn = new Hono<App>()
         db.insert(session).values({ id, keyId, endsAt }),
         audit(db, { userId, keyId, address }, "key.sign-in", ifChanged(keyId)),
         // The key's own old sessions go as new ones come, so that they never pile up.
-        db.delete(session).where(and(eq(session.keyId, keyId), sql`ends_at < ${now}`)),
+        db.delete(session).where(
+          and(
+            eq(session.keyId, keyId),
+            sql`(ends_at < ${now} or id not in (
+              select id from session where key_id = ${keyId} order by created_at desc, rowid desc limit ${MOST_SESSIONS}))`,
+          ),
+        ),
       ]);
       await giveCookie(c, { id, userId, scopes: [...auth.scopes], endsAt });
       return c.json({ user_id: userId, name: auth.userName, ends_at: endsAt });

@@ -76,10 +76,10 @@ describe("enrolling", () => {
     const theirs = await enqueue(bert.key);
     const own = await box();
     expect(await claim(own.key)).toMatchObject({ task: null, waiting: { ready: 0 } });
-    const shared = await box({ shared: true });
-    expect((await claim(shared.key)).task.id).toBe(theirs);
     const admin = await ledger.key({ role: "admin" });
-    expect((await enrol({}, admin.key)).shared).toBe(true);
+    const shared = await box({ shared: true }, admin.key);
+    expect((await claim(shared.key)).task.id).toBe(theirs);
+    await ledger.call("/api/boxes/enrol", { key: anna.key, json: { shared: true } }, 403);
     // A stolen key reads and spoils nothing of anyone's.
     for (const [method, path, json] of [
       ["GET", `/api/tasks/${theirs}`],

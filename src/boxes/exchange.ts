@@ -3,11 +3,13 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { signKey } from "../auth/keys.ts";
 import { limitFailures } from "../auth/limits.ts";
+import { soonerOf, works } from "../auth/makers.ts";
 import type { App } from "../auth/middleware.ts";
-import { apiKey, box, boxEnrolment, now } from "../db/schema.ts";
+import { apiKey, box, boxEnrolment, now, user } from "../db/schema.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { ApiError } from "../http/problem.ts";
 import { describe, limitBody, validate } from "../http/validate.ts";
+import { explainRoom, roomToMake } from "../use/bounds.ts";
 
 /** Where a box that has no key yet gets one. */
 export const exchange = new Hono<App>().post(
@@ -22,10 +24,13 @@ export const exchange = new Hono<App>().post(
         box_id: z.int(),
         name: z.string(),
         key: z.string().describe("The box's key, shown this once."),
-        expires_at: z.string(),
+        expires_at: z.string().describe("The end of the key that made the token, at the latest."),
         hourly_price: z.number().nullable(),
       }),
       description: "The key of the new box.",
+    },
+    errors: {
+      403: "Whoever made the token is a viewer now, or not active any more; or `over-limit`: its user has as many keys as there may be.",
     },
   }),
   limitBody(10_000),
@@ -50,19 +55,23 @@ export const exchange = new Hono<App>().post(
     const tokenHash = await sha256Hex(body.token);
     const jti = crypto.randomUUID();
     const key = sql`(select id from api_key where jti = ${jti})`;
-    const [, , , , [made]] = await db.batch([
+    const [, , , , [made], [maker]] = await db.batch([
       db
         .update(boxEnrolment)
         .set({ usedAt: now })
         .where(
           sql`token_hash = ${tokenHash} and used_at is null and expires_at > ${now}
-            and exists (select 1 from user u where u.id = user_id and u.active)`,
+            and exists (select 1 from user u where u.id = user_id and u.active and u.role <> 'viewer')
+            and (key_id is null or exists (
+              select 1 from api_key m join user u on u.id = m.user_id where m.id = key_id and ${works}))
+            and ${roomToMake(config, sql`box_enrolment.user_id`, "keys")}`,
         ),
       db.run(sql`
-        insert into api_key (jti, user_id, name, scopes, days, expires_at)
-        select ${jti}, user_id, 'box ' || coalesce(name, ${body.name ?? null}, 'without a name'), '["box"]', days,
-          strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + days)
-        from box_enrolment where token_hash = ${tokenHash} and changes() = 1`),
+        insert into api_key (jti, user_id, parent_id, name, scopes, days, expires_at)
+        select ${jti}, e.user_id, e.key_id, 'box ' || coalesce(e.name, ${body.name ?? null}, 'without a name'), '["box"]', e.days,
+          ${soonerOf(sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + e.days)`, sql`m.expires_at`)}
+        from box_enrolment e left join api_key m on m.id = e.key_id
+        where e.token_hash = ${tokenHash} and changes() = 1`),
       db.run(sql`
         insert into box (user_id, key_id, name, shared, gpu_info, hourly_price)
         select user_id, ${key}, coalesce(name, ${body.name ?? null}, 'box ' || ${key}), shared, ${body.gpu_info ?? null},
@@ -82,13 +91,34 @@ export const exchange = new Hono<App>().post(
         .from(box)
         .innerJoin(apiKey, eq(apiKey.id, box.keyId))
         .where(eq(apiKey.jti, jti)),
+      db
+        .select({ active: user.active, role: user.role })
+        .from(boxEnrolment)
+        .innerJoin(user, eq(user.id, boxEnrolment.userId))
+        .where(
+          sql`token_hash = ${tokenHash} and used_at is null and ${boxEnrolment.expiresAt} > ${now}`,
+        ),
     ]);
+    if (!made) {
+      const [open] = await db
+        .select({ userId: boxEnrolment.userId })
+        .from(boxEnrolment)
+        .where(sql`token_hash = ${tokenHash} and used_at is null and expires_at > ${now}`);
+      const full = open && (await explainRoom(db, config, open.userId, { keys: 1 }));
+      if (full) throw full;
+    }
     const { expiresAt, userId, ...rest } = await limitFailures(c, async () => {
       if (made) return made;
+      if (maker && (!maker.active || maker.role === "viewer"))
+        throw new ApiError(
+          403,
+          "maker-not-allowed",
+          `Whoever made this token may enrol no boxes any more: that user ${maker.active ? "is a viewer now" : "is not active any more"}. Ask a member or an admin for another token.`,
+        );
       throw new ApiError(
         401,
         "token-not-valid",
-        "This token is not valid: it was used already, or its minutes are over. Make another: POST /api/boxes/enrol.",
+        "This token is not valid: it was used already, its minutes are over, or the key that made it works no more. Make another: POST /api/boxes/enrol.",
       );
     });
     if (!expiresAt) throw new Error("the key's row has no end");

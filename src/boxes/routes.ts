@@ -2,16 +2,19 @@ import { and, eq, isNull, lt, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { audit, ifChanged } from "../audit/audit.ts";
-import { forgetKeys } from "../auth/keys.ts";
+import { forgetKeys, refuseMaker } from "../auth/keys.ts";
+import { mayMake, soonerOf } from "../auth/makers.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { apiKey, box, boxEnrolment, now, statuses } from "../db/schema.ts";
 import { hex, sha256Hex } from "../http/hash.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
-import { idParam } from "../http/params.ts";
+import { flag, idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
+import { explainRoom, roomToMake } from "../use/bounds.ts";
 import { lastSeen } from "./seen.ts";
+import { isShared } from "./shared.ts";
 
 const name = z.string().trim().min(1).max(100);
 const price = z.number().min(0).max(1_000_000).describe("What the box costs an hour.");
@@ -33,7 +36,9 @@ const boxAnswer = z
     id: z.int(),
     name: z.string(),
     user_id: z.int(),
-    shared: z.boolean().describe("Whether it runs other users' tasks too."),
+    shared: z
+      .boolean()
+      .describe("Whether it runs other users' tasks too: as long as its owner is an admin."),
     gpu_info: z.string().nullable(),
     labels: z
       .array(z.string())
@@ -105,7 +110,7 @@ export const boxes = new Hono<App>()
     describe({
       summary: "Make a one-time token for a box",
       description:
-        "For the line that is pasted into a box's start script: whoever brings the token within its minutes gets a key bound to one box. The box pulls tasks, reports on them and uploads their files; it reads nothing but the tasks it pulled.",
+        "For the line that is pasted into a box's start script: whoever brings the token within its minutes gets a key bound to one box, which ends with the key that made the token at the latest. The box pulls tasks, reports on them and uploads their files; it reads nothing but the tasks it pulled.",
       tag: "Boxes",
       answer: {
         schema: z.object({
@@ -113,11 +118,12 @@ export const boxes = new Hono<App>()
           expires_at: z.string(),
           shared: z.boolean(),
           days: z.number(),
+          warnings: z.array(z.string()).describe("That the box's key ends sooner than that."),
         }),
         description: "The token, for POST /api/boxes/exchange.",
       },
       errors: {
-        403: "A box reports runs and uploads files, so its maker must be able to do both.",
+        403: "A box reports runs and uploads files, so its maker must be able to do both; and only an admin shares a box; or `over-limit`: too many tokens are open.",
       },
     }),
     allow("tasks:write"),
@@ -128,9 +134,9 @@ export const boxes = new Hono<App>()
         hourly_price: price.nullish(),
         shared: z
           .boolean()
-          .optional()
+          .default(false)
           .describe(
-            "Whether it runs everyone's tasks or its owner's alone. Default: everyone's if an admin enrols it. A machine that strangers can reach had better run its owner's alone.",
+            "Whether it runs everyone's tasks rather than its owner's alone. Default: its owner's. Only an admin's key with the scope admin grants everyone's, and the grant holds while the box's owner is an admin. A machine that strangers can reach had better run its owner's alone.",
           ),
         days: z.number().positive().max(90).default(3).describe("Life of the box's key."),
         minutes: z.number().positive().max(60).default(15).describe("Life of the token."),
@@ -138,29 +144,31 @@ export const boxes = new Hono<App>()
     ),
     async (c) => {
       const body = c.req.valid("json");
-      const { db, auth } = c.var;
+      const { db, auth, config } = c.var;
       if (!auth.scopes.has("weights:write"))
         throw new ApiError(
           403,
           "not-allowed",
           "A box uploads files: this needs weights:write too.",
         );
+      const { shared } = body;
+      if (shared && !auth.scopes.has("admin"))
+        throw new ApiError(
+          403,
+          "not-allowed",
+          "Only an admin lets a box run everyone's tasks: ask one to run `lora-ledger enrol --shared`, or leave out `shared` for a box that runs your own.",
+        );
       const token = newToken();
-      const shared = body.shared ?? auth.role === "admin";
       const { days, minutes } = body;
-      const [[made]] = await db.batch([
-        db
-          .insert(boxEnrolment)
-          .values({
-            tokenHash: await sha256Hex(token),
-            userId: auth.userId,
-            name: body.name ?? null,
-            shared,
-            hourlyPrice: body.hourly_price ?? null,
-            days,
-            expiresAt: sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${minutes / 1440})`,
-          })
-          .returning({ expiresAt: boxEnrolment.expiresAt }),
+      const expiresAt = sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${minutes / 1440})`;
+      const tokenHash = await sha256Hex(token);
+      const [, , , [made]] = await db.batch([
+        db.run(sql`
+          insert into box_enrolment (token_hash, user_id, key_id, name, shared, hourly_price, days, expires_at)
+          select ${tokenHash}, u.id, m.id, ${body.name ?? null}, ${Number(shared)}, ${body.hourly_price ?? null}, ${days},
+            ${soonerOf(expiresAt, sql`m.expires_at`)}
+          from api_key m join user u on u.id = m.user_id where m.id = ${auth.keyId} and ${mayMake(auth)}
+            and ${roomToMake(config, auth.userId, "enrolments")}`),
         audit(db, auth, "box.enrol", sql`select null as id where changes() = 1`, {
           name: body.name ?? null,
           shared,
@@ -169,9 +177,25 @@ export const boxes = new Hono<App>()
         db
           .delete(boxEnrolment)
           .where(lt(boxEnrolment.expiresAt, sql`strftime('%Y-%m-%dT%H:%M:%fZ','now','-1 day')`)),
+        db
+          .select({
+            expiresAt: boxEnrolment.expiresAt,
+            keyEnds: sql<string | null>`(select m.expires_at from api_key m where m.id = key_id)`,
+          })
+          .from(boxEnrolment)
+          .where(eq(boxEnrolment.tokenHash, tokenHash)),
       ]);
-      if (!made) throw new Error("the token's row did not come back");
-      return c.json({ token, expires_at: made.expiresAt, shared, days });
+      if (!made)
+        throw (
+          (await explainRoom(db, config, auth.userId, { enrolments: 1 })) ??
+          (await refuseMaker(db, auth))
+        );
+      const { expiresAt: expires_at, keyEnds } = made;
+      const early = keyEnds !== null && Date.parse(keyEnds) < Date.now() + days * 86_400_000;
+      const warnings = early
+        ? [`The box's key ends at ${keyEnds}, with the key that made this token.`]
+        : [];
+      return c.json({ token, expires_at, shared, days, warnings });
     },
   )
   .get(
@@ -198,7 +222,7 @@ export const boxes = new Hono<App>()
       "query",
       z.strictObject({
         ...pageQuery,
-        revoked: z.stringbool().default(false).describe("true: revoked boxes too."),
+        revoked: flag().default(false).describe("true: revoked boxes too."),
       }),
     ),
     async (c) => {
@@ -217,7 +241,7 @@ export const boxes = new Hono<App>()
             id: box.id,
             name: box.name,
             userId: box.userId,
-            shared: box.shared,
+            shared: sql`${isShared}`.mapWith(Boolean),
             gpuInfo: box.gpuInfo,
             labels: box.labels,
             gpuMemoryGb: box.gpuMemoryGb,

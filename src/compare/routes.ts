@@ -9,7 +9,7 @@ import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 import { metricName, type Point, type Summary } from "../logs/points.ts";
 import { lossNames } from "../logs/read.ts";
-import { taskColumns } from "../tasks/queries.ts";
+import { shortColumns } from "../tasks/queries.ts";
 import { decodeConfig } from "../trainers/decode.ts";
 import { alignedCurve, alignments, curveStatements } from "./curves.ts";
 import { compareDatasets, datasetStatements } from "./datasets.ts";
@@ -18,8 +18,11 @@ import { compareParameters, leavesOf, parameterColumns } from "./parameters.ts";
 const MOST_TASKS = 20;
 /** Files larger than this are not compared. */
 const MOST_BYTES = 65_536;
-/** Lines that two files may differ in before the search for the shortest difference is given up. */
-const MOST_EDITS = 2000;
+/**
+ * Lines that two files may differ in before the search for the shortest difference is given up. Its
+ * time grows with their square, so that more files share less.
+ */
+const MOST_EDITS = 1000;
 
 const compareQuery = z.strictObject({
   ids: z
@@ -112,19 +115,20 @@ const soFar = ({ count, ...summary }: Summary) => {
 
 type File = { id: number; text: string } | { id: number; why: string };
 
-/** The unified diff of two tasks' files, or why there is none. */
-function fileDiff(first: File, other: File) {
+/** The unified diff of two tasks' files, one of `pairs`, or why there is none. */
+export function fileDiff(first: File, other: File, pairs: number) {
   const { id } = other;
   if ("why" in first) return { id, diff: null, why: first.why };
   if ("why" in other) return { id, diff: null, why: other.why };
   if (first.text === other.text) return { id, diff: "" };
   const [from, to] = [first.text, other.text].map((text) => text.replaceAll("\r\n", "\n"));
+  const most = Math.floor(MOST_EDITS / Math.sqrt(pairs));
   const patch = createTwoFilesPatch(
     ...[`task ${first.id}`, `task ${id}`, from ?? "", to ?? "", undefined, undefined],
-    { context: 3, maxEditLength: MOST_EDITS },
+    { context: 3, maxEditLength: most },
   );
   if (patch === undefined)
-    return { id, diff: null, why: `The files differ in more than ${MOST_EDITS} lines.` };
+    return { id, diff: null, why: `The files differ in more than ${most} lines.` };
   // Line 1 is a rule that no other tool writes.
   return { id, diff: patch.replace(/^=+\n/, "") };
 }
@@ -154,7 +158,7 @@ export const compare = new Hono<App>().get(
     const [found, summaries, running, attempts, chunks, links, tags] = await db.batch([
       db
         .select({
-          task: taskColumns,
+          task: shortColumns,
           snapshot: sql<
             string | null
           >`case when length(${taskConfig.snapshot}) <= ${2 * MOST_BYTES} then ${taskConfig.snapshot} end`,
@@ -239,7 +243,7 @@ export const compare = new Hono<App>().get(
         })),
       },
       datasets: compareDatasets(ids, links, tags),
-      config_diffs: first ? rest.map((other) => fileDiff(first, other)) : [],
+      config_diffs: first ? rest.map((other) => fileDiff(first, other, rest.length)) : [],
     });
   },
 );

@@ -36,6 +36,13 @@ async function hashFacts(facts: DatasetFacts): Promise<string> {
   return sha256Hex(text);
 }
 
+/** Bytes that facts take beside a task, about: what their user's bound counts. */
+export const factsBytes = (facts: DatasetFacts) =>
+  500 +
+  (facts.tag_distribution
+    ? new TextEncoder().encode(JSON.stringify(facts.tag_distribution)).length
+    : 0);
+
 /**
  * Statements that record facts once by hash and link them to the task that `taskId` selects (a
  * scalar subquery that is null when the caller may not write there). Three rows a new dataset.
@@ -44,11 +51,12 @@ export async function recordDatasets(db: Db, taskId: SQL, facts: DatasetFacts[])
   const hashed = await Promise.all(facts.map(async (f) => ({ ...f, hash: await hashFacts(f) })));
   return hashed.flatMap((f) => [
     db.run(sql`
-      insert into dataset (hash, content_hash, image_count, tag_distribution)
+      insert into dataset (hash, content_hash, image_count, tag_distribution, links)
       select ${f.hash}, ${f.content_hash ?? null}, ${f.image_count ?? null},
-        ${f.tag_distribution ? JSON.stringify(f.tag_distribution) : null}
+        ${f.tag_distribution ? JSON.stringify(f.tag_distribution) : null}, 1
       where ${taskId} is not null
-      on conflict do nothing`),
+      on conflict (hash) do update set links = links + 1 where not exists (
+        select 1 from task_dataset l where l.task_id = ${taskId} and l.dataset_id = dataset.id and l.name = ${f.name})`),
     db.run(sql`
       insert into task_dataset (task_id, dataset_id, name, source_path, repeats)
       select t.id, d.id, ${f.name}, ${f.source_path ?? null}, ${f.repeats ?? null}

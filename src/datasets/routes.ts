@@ -9,7 +9,8 @@ import { dataset, now, taskDataset, trainingTask } from "../db/schema.ts";
 import { idParam } from "../http/params.ts";
 import { notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
-import { datasetFacts, recordDatasets } from "./facts.ts";
+import { explainRoom, roomFor } from "../use/bounds.ts";
+import { datasetFacts, factsBytes, recordDatasets } from "./facts.ts";
 
 export const datasetAnswer = datasetFacts
   .extend({
@@ -73,7 +74,11 @@ export const datasets = new Hono<App>()
         "Facts of datasets named here are added or brought up to date; the task's others stay.",
       tag: "Datasets",
       answer: { schema: answer, description: "All datasets of the task." },
-      errors: { 404: "No such task that is yours.", 422: "The facts are not valid." },
+      errors: {
+        403: "`over-limit`: the bounds of the run's user leave no room.",
+        404: "No such task that is yours.",
+        422: "The facts are not valid.",
+      },
     }),
     allow("tasks:write", { box: true }),
     validate("param", idParam),
@@ -82,33 +87,50 @@ export const datasets = new Hono<App>()
     ]),
     async (c) => {
       const taskId = c.req.valid("param").id;
-      const { db, auth } = c.var;
+      const { db, auth, config } = c.var;
       const { datasets } = c.req.valid("json");
       const mine = and(
         eq(trainingTask.id, taskId),
         isNull(trainingTask.deletedAt),
         reportable(auth),
       );
+      const more = {
+        database_bytes: datasets.reduce((sum, facts) => sum + factsBytes(facts), 0),
+      };
+      const room = roomFor(config, sql`training_task.user_id`, more);
       const statements = await recordDatasets(
         db,
-        sql`(select id from training_task where ${mine})`,
+        sql`(select id from training_task where ${mine} and ${room})`,
         datasets,
       );
+      // What its facts take is taken off before and put back after, so that it is right either way.
+      const taken = sql`(
+        select coalesce(sum(500 + coalesce(octet_length(d.tag_distribution), 0)), 0)
+        from task_dataset l join dataset d on d.id = l.dataset_id where l.task_id = training_task.id)`;
       const [[task], rows] = await batchAround(
         db,
         db
           .update(trainingTask)
-          .set({ updatedAt: now })
-          .where(mine)
+          .set({ updatedAt: now, recordBytes: sql`max(0, record_bytes - ${taken})` })
+          .where(and(mine, room))
           .returning({ id: trainingTask.id }),
         [
           audit(db, auth, "task.datasets", ifChanged(taskId), {
             names: datasets.map((facts) => facts.name),
           }),
           ...statements,
+          db
+            .update(trainingTask)
+            .set({ recordBytes: sql`record_bytes + ${taken}` })
+            .where(and(mine, room)),
         ],
         datasetsOf(db, taskId),
       );
+      if (!task) {
+        const owner = sql`(select user_id from training_task where ${mine})`;
+        const full = await explainRoom(db, config, owner, more);
+        if (full) throw full;
+      }
       if (!task) throw notFound(`task ${taskId} of yours`);
       return c.json({ datasets: rows });
     },

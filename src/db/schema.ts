@@ -78,16 +78,22 @@ export const apiKey = sqliteTable(
     userId: integer()
       .notNull()
       .references(() => user.id),
+    /** The key that made it, whose life and rights bound its own; null: the command line. */
+    parentId: integer(),
     name: text().notNull(),
     scopes: json<string[]>().notNull(),
     createdAt: createdAt(),
-    /** How long it lives from its making or renewal; null: it does not expire. */
+    /** How long it may live from its making or renewal; null: as long as its maker. */
     days: real(),
     expiresAt: text(),
     revokedAt: text(),
     lastUsedAt: text(),
   },
-  (t) => [index("api_key_user").on(t.userId)],
+  (t) => [
+    index("api_key_user").on(t.userId),
+    index("api_key_parent").on(t.parentId).where(sql`parent_id is not null`),
+    index("api_key_live").on(t.userId, t.expiresAt).where(sql`revoked_at is null`),
+  ],
 );
 
 /**
@@ -105,8 +111,20 @@ export const session = sqliteTable(
     endsAt: text().notNull(),
     endedAt: text(),
   },
-  (t) => [index("session_key").on(t.keyId)],
+  (t) => [index("session_key").on(t.keyId), index("session_end").on(t.endsAt)],
 );
+
+/** A link that signs a browser in once, in place of the key itself. */
+export const signInLink = sqliteTable("sign_in_link", {
+  /** SHA-256 of the link's code, which is shown once and kept nowhere. */
+  codeHash: text().primaryKey(),
+  keyId: integer()
+    .notNull()
+    .references(() => apiKey.id),
+  createdAt: createdAt(),
+  expiresAt: text().notNull(),
+  usedAt: text(),
+});
 
 /** What a day (UTC) cost, for the page that shows it beside the free plans' limits. */
 export const usageDay = sqliteTable("usage_day", {
@@ -131,8 +149,9 @@ export const trainingTask = sqliteTable(
       .notNull()
       .references(() => user.id),
     /**
-     * The key that registered or claimed the task: a box key reaches these and nothing else. No
-     * foreign key: it comes from the caller's own row, and a check would cost a read row a run.
+     * The key that registered or claimed the task, until somebody takes the task from it: a box key
+     * reaches these and nothing else. No foreign key: it comes from the caller's own row, and a check
+     * would cost a read row a run.
      */
     keyId: integer(),
     taskName: text().notNull(),
@@ -219,6 +238,8 @@ export const trainingTask = sqliteTable(
     additionalArgs: json<Record<string, JsonValue>>(),
     /** Columns that hold a trainer's default because its file is silent. */
     defaultedFields: json<string[]>(),
+    /** Bytes of its settings files and facts about its data, which are in tables beside this one. */
+    recordBytes: integer().notNull().default(0),
     /** Makes a repeated registration find its first row; the server makes one when none is sent. */
     registrationKey: text().notNull(),
     registrationHash: text().notNull(),
@@ -300,6 +321,8 @@ export const taskConfig = sqliteTable("task_config", {
   /** The separate file that lists the data, as sd-scripts' `--dataset_config`. */
   datasetPath: text(),
   datasetOriginal: blob({ mode: "buffer" }),
+  /** The files' `[redacted]` that a repeat may fill; null where there is none, or in older rows. */
+  secrets: json<{ file: "config" | "dataset_file"; at: number; name: string; typed?: true }[]>(),
 });
 
 /** One try at a task by one box. */
@@ -308,6 +331,8 @@ export const taskAttempt = sqliteTable(
   {
     taskId: integer().notNull(),
     attempt: integer().notNull(),
+    /** The task's user, whom its bytes count to: at hand, so that a new chunk reads no row more. */
+    userId: integer(),
     keyId: integer(),
     status: text({ enum: statuses }).notNull().default("running"),
     startedAt: text().notNull().default(now),
@@ -395,24 +420,29 @@ export const metricSummary = sqliteTable(
 );
 
 /** Facts about training data, never the data; recorded once by hash. */
-export const dataset = sqliteTable("dataset", {
-  id: integer().primaryKey(),
-  /** sha256 over content hash, image count and tag distribution: equal facts are one row. */
-  hash: text().notNull().unique(),
-  contentHash: text(),
-  imageCount: integer(),
-  tagDistribution: json<Record<string, number>>(),
-  createdAt: createdAt(),
-});
+export const dataset = sqliteTable(
+  "dataset",
+  {
+    id: integer().primaryKey(),
+    /** sha256 over content hash, image count and tag distribution: equal facts are one row. */
+    hash: text().notNull().unique(),
+    contentHash: text(),
+    imageCount: integer(),
+    tagDistribution: json<Record<string, number>>(),
+    /** How often runs name it; a trigger takes back those of purged runs. */
+    links: integer().notNull().default(0),
+    createdAt: createdAt(),
+  },
+  (t) => [index("dataset_unused").on(t.createdAt).where(sql`links <= 0`)],
+);
 
 /** Which task used which dataset, and as what. */
 export const taskDataset = sqliteTable(
   "task_dataset",
   {
     taskId: integer().notNull(),
-    datasetId: integer()
-      .notNull()
-      .references(() => dataset.id),
+    /** No foreign key: purging a dataset would look for it in all of these. It has their number. */
+    datasetId: integer().notNull(),
     name: text().notNull(),
     sourcePath: text(),
     repeats: integer(),
@@ -426,8 +456,9 @@ export const storedObject = sqliteTable(
   {
     id: integer().primaryKey({ autoIncrement: true }),
     objectKey: text().notNull().unique(),
-    /** The task it was first uploaded for. */
+    /** The task it was first uploaded for, and that task's user: bounds count it to them. */
     taskId: integer().notNull(),
+    userId: integer(),
     size: integer().notNull(),
     sha256: text().notNull(),
     /** `aborted`: nothing refers to its bytes any more; `removed`: they are gone. */
@@ -488,9 +519,12 @@ export const weight = sqliteTable(
     objectId: integer()
       .notNull()
       .references(() => storedObject.id),
+    /** The key that announced it. */
+    keyId: integer(),
     kind: text({ enum: weightKinds }).notNull(),
     filename: text().notNull(),
     size: integer().notNull(),
+    /** As it was announced: proven where the object's `verified` is `sha256`. */
     sha256: text().notNull(),
     state: text({ enum: weightStates }).notNull().default("uploading"),
     epoch: real(),
@@ -541,25 +575,29 @@ export type KeepRule = {
 };
 
 /** A name under which people agree on what is used. */
-export const model = sqliteTable("model", {
-  id: integer().primaryKey(),
-  name: text().notNull(),
-  /** The name as it reads, in small letters: no two models read the same. */
-  nameKey: text().notNull().unique(),
-  description: text(),
-  taskType: text(),
-  license: text(),
-  tags: json<Record<string, string>>(),
-  checks: json<ModelChecks>().notNull(),
-  /** Aliases besides `production` that only approved versions carry. */
-  protectedAliases: json<string[]>().notNull(),
-  userId: integer()
-    .notNull()
-    .references(() => user.id),
-  version: integer().notNull().default(1),
-  createdAt: createdAt(),
-  updatedAt: createdAt(),
-});
+export const model = sqliteTable(
+  "model",
+  {
+    id: integer().primaryKey(),
+    name: text().notNull(),
+    /** The name as it reads, in small letters: no two models read the same. */
+    nameKey: text().notNull().unique(),
+    description: text(),
+    taskType: text(),
+    license: text(),
+    tags: json<Record<string, string>>(),
+    checks: json<ModelChecks>().notNull(),
+    /** Aliases besides `production` that only approved versions carry. */
+    protectedAliases: json<string[]>().notNull(),
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    version: integer().notNull().default(1),
+    createdAt: createdAt(),
+    updatedAt: createdAt(),
+  },
+  (t) => [index("model_user").on(t.userId)],
+);
 
 /**
  * A weight as a model's version n. Triggers keep what it is, its states in order, and the rows that
@@ -588,6 +626,8 @@ export const modelVersion = sqliteTable(
       .references(() => user.id),
     submittedBy: integer(),
     submittedAt: text(),
+    /** The model's checks at the submission: they hold until the decision, whatever becomes of them. */
+    submittedChecks: json<ModelChecks>(),
     approvedAt: text(),
     /** When it first carried `production`. */
     releasedAt: text(),
@@ -607,6 +647,20 @@ export const modelVersion = sqliteTable(
     index("model_version_review").on(t.id).where(sql`state = 'in_review'`),
     check("model_version_state", oneOf(t.state, versionStates)),
   ],
+);
+
+/** Changes to what must hold of a model's versions. Append-only. */
+export const modelChecksChange = sqliteTable(
+  "model_checks_change",
+  {
+    id: integer().primaryKey(),
+    modelId: integer().notNull(),
+    userId: integer().notNull(),
+    before: json<ModelChecks>().notNull(),
+    after: json<ModelChecks>().notNull(),
+    at: createdAt(),
+  },
+  (t) => [index("model_checks_change_model").on(t.modelId)],
 );
 
 /** A decision on a version, with the evidence as it was. Append-only. */
@@ -769,6 +823,8 @@ export const boxEnrolment = sqliteTable(
     userId: integer()
       .notNull()
       .references(() => user.id),
+    /** The key that made the token, and so the box's key. */
+    keyId: integer(),
     name: text(),
     shared: bool().notNull(),
     hourlyPrice: real(),
@@ -778,7 +834,10 @@ export const boxEnrolment = sqliteTable(
     expiresAt: text().notNull(),
     usedAt: text(),
   },
-  (t) => [index("box_enrolment_expiry").on(t.expiresAt)],
+  (t) => [
+    index("box_enrolment_expiry").on(t.expiresAt),
+    index("box_enrolment_user").on(t.userId, t.expiresAt),
+  ],
 );
 
 /** A public link to a version, or to whatever an alias names. */
@@ -834,20 +893,38 @@ export const storageTotal = sqliteTable("storage_total", {
   bytes: integer().notNull(),
 });
 
-/** Which files of runs stay, and so which go into the trash. */
-export const keepRule = sqliteTable("keep_rule", {
-  id: integer().primaryKey(),
-  name: text().notNull(),
-  /** Whose runs it is about; an admin's is about all. */
-  userId: integer()
-    .notNull()
-    .references(() => user.id),
-  rule: json<KeepRule>().notNull(),
-  /** Whether the scheduled job applies it every day. */
-  active: bool().notNull().default(false),
-  lastRunAt: text(),
-  createdAt: createdAt(),
+/**
+ * What counts against a user's bounds where it cannot be counted at each look: triggers keep it.
+ * `bytes` are those of the database, `file_bytes` those of files; `uploads` are the unfinished ones.
+ */
+export const userUse = sqliteTable("user_use", {
+  userId: integer().primaryKey(),
+  tasks: integer().notNull().default(0),
+  bytes: integer().notNull().default(0),
+  files: integer().notNull().default(0),
+  fileBytes: integer().notNull().default(0),
+  uploads: integer().notNull().default(0),
+  uploadBytes: integer().notNull().default(0),
 });
+
+/** Which files of runs stay, and so which go into the trash. */
+export const keepRule = sqliteTable(
+  "keep_rule",
+  {
+    id: integer().primaryKey(),
+    name: text().notNull(),
+    /** Whose runs it is about; an admin's is about all. */
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    rule: json<KeepRule>().notNull(),
+    /** Whether the scheduled job applies it every day. */
+    active: bool().notNull().default(false),
+    lastRunAt: text(),
+    createdAt: createdAt(),
+  },
+  (t) => [index("keep_rule_user").on(t.userId)],
+);
 
 /** A way to look at the runs that somebody gave a name: the query of the page's address. */
 export const savedView = sqliteTable(
@@ -911,6 +988,30 @@ export const auditEntry = sqliteTable(
   ],
 );
 
+/**
+ * Audit entries that were moved into the bucket: gzipped lines of JSON, each an entry. Append-only.
+ * Triggers let only entries go that one of these holds.
+ */
+export const auditExport = sqliteTable("audit_export", {
+  id: integer().primaryKey(),
+  /** The ids and times of the first and the last entry in it. */
+  firstId: integer().notNull(),
+  lastId: integer().notNull().unique(),
+  firstAt: text().notNull(),
+  lastAt: text().notNull(),
+  entries: integer().notNull(),
+  objectKey: text().notNull(),
+  size: integer().notNull(),
+  sha256: text().notNull(),
+  createdAt: createdAt(),
+});
+
+/** How far the look for old Idempotency-Keys is: one row. */
+export const purgePlace = sqliteTable("purge_place", {
+  id: integer().primaryKey(),
+  place: integer().notNull(),
+});
+
 /** What may be told to people outside. */
 export const eventKinds = [
   "failed",
@@ -922,10 +1023,11 @@ export const eventKinds = [
   "approval_requested",
   "released",
   "box_idle",
+  "job_failed",
 ] as const;
 
 /** What an event is about. */
-export const eventSubjects = ["task", "model", "box"] as const;
+export const eventSubjects = ["task", "model", "box", "job"] as const;
 
 /**
  * A fact worth telling, written in the same batch as the change itself. Facts are told in the order
@@ -993,6 +1095,7 @@ export const webhook = sqliteTable(
   },
   (t) => [
     index("webhook_user").on(t.userId).where(sql`deleted_at is null`),
+    index("webhook_gone").on(t.deletedAt).where(sql`deleted_at is not null`),
     check("webhook_target", oneOf(t.target, webhookTargets)),
   ],
 );
@@ -1013,6 +1116,11 @@ export const delivery = sqliteTable(
     /** Whose webhook it is: their log is found by it. */
     userId: integer(),
     state: text({ enum: deliveryStates }).notNull().default("waiting"),
+    /**
+     * The delivery whose message tells this one too, where a webhook had its fill for the hour; its own
+     * id where it is that one. Null: it comes alone.
+     */
+    bundleId: integer(),
     attempts: integer().notNull().default(0),
     /** When it may be tried next; while one try is under way, when that one counts as lost. */
     nextAt: text().notNull().default(now),
@@ -1026,6 +1134,9 @@ export const delivery = sqliteTable(
     uniqueIndex("delivery_once").on(t.eventId, t.webhookId),
     index("delivery_webhook").on(t.webhookId),
     index("delivery_user").on(t.userId),
+    index("delivery_hour").on(t.webhookId, t.createdAt).where(sql`bundle_id is null`),
+    index("delivery_bundle").on(t.bundleId).where(sql`bundle_id is not null`),
+    index("delivery_head").on(t.webhookId).where(sql`bundle_id = id and state = 'waiting'`),
     index("delivery_due").on(t.nextAt).where(sql`state = 'waiting'`),
     index("delivery_open").on(t.id).where(sql`state <> 'delivered'`),
     check("delivery_state", oneOf(t.state, deliveryStates)),
@@ -1037,3 +1148,19 @@ export const alertCursor = sqliteTable("alert_cursor", {
   id: integer().primaryKey(),
   eventId: integer().notNull(),
 });
+
+/** Items that a scheduled job failed at: it leaves them out until `retryAt`, and works on all others. */
+export const jobFault = sqliteTable(
+  "job_fault",
+  {
+    job: text().notNull(),
+    /** Of the row that the job failed at: a task, a rule, a box …; 0 where no row is to blame. */
+    subjectId: integer().notNull(),
+    failures: integer().notNull(),
+    /** The kind of error alone: messages may quote what a user sent. */
+    error: text().notNull(),
+    retryAt: text().notNull(),
+    createdAt: createdAt(),
+  },
+  (t) => [primaryKey({ columns: [t.job, t.subjectId] })],
+);

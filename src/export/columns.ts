@@ -1,5 +1,5 @@
 import { type SQL, sql } from "drizzle-orm";
-import { columnOf, splitFields } from "../filter/compile.ts";
+import { joinedColumnOf, splitFields } from "../filter/compile.ts";
 import { parseField } from "../filter/parse.ts";
 import { notValid } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
@@ -72,7 +72,7 @@ function named(name: string, format: Format): ExportColumn {
   const known = all.get(name);
   if (known) return known;
   const field = explained("columns", () => parseField(name));
-  const { sql: value, json, type } = explained("columns", () => columnOf(field));
+  const { sql: value, json, type } = explained("columns", () => joinedColumnOf(field));
   return json && format === "jsonl"
     ? { name, kind: "json", sql: json }
     : { name, kind: type, sql: value };

@@ -24,9 +24,10 @@ export function csvCell(value: Cell, kind: ExportColumn["kind"]): string {
   if (kind === "boolean") return value ? "true" : "false";
   if (typeof value === "number") return String(value);
   const cell = typeof value === "string" && kind !== "json" ? value : JSON.stringify(value);
-  if (!/^[=+\-@\s]|[",\r\n]|\s$/.test(cell)) return cell;
+  if (!/^[=+\-@\s]|[",;|\t\r\n]|\s$/.test(cell)) return cell;
   const text = /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell;
-  return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  // Some spreadsheets part columns at other signs, behind which a formula could begin.
+  return /[",;|\t\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
 const csvWriter = (columns: ExportColumn[], bom: boolean): Writer => ({

@@ -4,6 +4,7 @@ import * as z from "zod";
 import { type App, allow } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
 import { encodeCursor, pageQuery } from "../http/page.ts";
+import { flag } from "../http/params.ts";
 import { streamOf } from "../http/stream.ts";
 import { describe, validate } from "../http/validate.ts";
 import { choiceName, chooseTasks, placeOf, taskChoice } from "../tasks/choice.ts";
@@ -37,8 +38,7 @@ const exportQuery = z.strictObject({
     .max(MOST_TASKS)
     .default(200)
     .describe("How many tasks at most in one answer. 200 take a Worker about 7 ms of CPU time."),
-  bom: z
-    .stringbool()
+  bom: flag()
     .default(false)
     .describe("true: CSV begins with a byte order mark, by which Excel knows its encoding."),
   cursor: pageQuery.cursor,

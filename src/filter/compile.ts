@@ -16,7 +16,7 @@ export type Value = string | number | null;
 
 /** What a field holds; `any` is what a trainer's file or a tag may hold. */
 type Type = "number" | "text" | "boolean" | "time" | "any";
-/** A field as SQL over `training_task`; `json` is a document's part as JSON text. */
+/** A field as SQL over `training_task`; `json` is a document's part as JSON text, which reads a whole document. */
 export type Column = { sql: SQL; type: Type; json?: SQL };
 /** What a name stands for in a list. Throws FilterError when it is nothing there. */
 export type Fields = (field: Field) => Column;
@@ -89,7 +89,13 @@ function metricSql(metric: Metric): SQL {
 }
 
 /** The column behind a field. Throws FilterError when there is none. */
-export function columnOf({ path, position }: Field): Column {
+export const columnOf: Fields = (field) => columnIn(documents, field);
+
+/** As `columnOf`, for a query that joins `task_config`: many fields of one file read it once. */
+export const joinedColumnOf: Fields = (field) =>
+  columnIn(new Map(documents).set("config", sql`task_config.snapshot`), field);
+
+function columnIn(documents: ReadonlyMap<string, SQL>, { path, position }: Field): Column {
   const [first, ...rest] = path;
   const name = String(first);
   if (rest.length === 0) {
@@ -194,7 +200,7 @@ function compare(fields: Fields, field: Field, operator: Operator, literal: Lite
   if (operator === "like") {
     if (typeof literal.value !== "string" || column.type === "number" || column.type === "boolean")
       throw new FilterError("like compares texts", literal.position);
-    return guarded(column, operator, literal, sql`${column.sql} like ${literal.value}`);
+    return guarded(column, operator, literal, likeSql(column.sql, literal.value, literal.position));
   }
   checkType(column, field, literal);
   if (fields === columnOf && field.path.join(".") === "user" && operator === "=")
@@ -206,6 +212,80 @@ function compare(fields: Fields, field: Field, operator: Operator, literal: Lite
     literal,
     sql`${column.sql} ${sql.raw(operator)} ${bound(literal)}`,
   );
+}
+
+/** Bounds of patterns, by what the longest text and the worst pattern cost: see docs/limits.md. */
+const MAX_PATTERN = 200;
+const MAX_WILDCARDS = 6;
+const MAX_PIECE = 20;
+
+/**
+ * `column like pattern`. SQLite compares a pattern's pieces with every place of a text, so a long
+ * piece costs its length for each character. A pattern with at most one piece between two `%` is
+ * spelled out as comparisons that cost the text's length alone; others have short pieces.
+ */
+export function likeSql(column: SQL, pattern: string, position: number): SQL {
+  if (pattern.length > MAX_PATTERN)
+    throw new FilterError(`the pattern is longer than ${MAX_PATTERN} characters`, position);
+  const pieces = pattern.split(/%+/);
+  const [first = "", ...rest] = pieces;
+  const last = rest.pop();
+  if (!pattern.includes("_") && rest.length <= 1 && last !== undefined) {
+    const [middle = ""] = rest;
+    const length = (text: string) => [...text].length;
+    const ends = length(first) + length(last);
+    const text = sql`lower(${column})`;
+    const between = sql`substr(${text}, ${length(first) + 1}, length(${column}) - ${ends})`;
+    const conditions = [
+      sql`length(${column}) >= ${ends + length(middle)}`,
+      ...(first ? [sql`substr(${text}, 1, ${length(first)}) = lower(${first})`] : []),
+      ...(last ? [sql`substr(${text}, ${-length(last)}) = lower(${last})`] : []),
+      ...(middle ? [sql`instr(${between}, lower(${middle})) > 0`] : []),
+    ];
+    return sql`(${sql.join(conditions, sql` and `)})`;
+  }
+  if (pieces.length - 1 > MAX_WILDCARDS)
+    throw new FilterError(`the pattern has more than ${MAX_WILDCARDS} wildcards %`, position);
+  if (rest.concat(last ?? "").some((piece) => piece.length > MAX_PIECE))
+    throw new FilterError(
+      `behind a % of a pattern with several parts, a part is at most ${MAX_PIECE} characters long`,
+      position,
+    );
+  return sql`${column} like ${pattern}`;
+}
+
+const MAX_LIKES = 20;
+const MAX_DOCUMENT_VALUES = 50;
+
+/**
+ * What a filter costs a task more than its columns do: a comparison within a document (`config.…`)
+ * counts 1, a pattern 2. Throws FilterError where they are too many.
+ */
+export function weightOf(source: string): number {
+  let likes = 0;
+  let values = 0;
+  const count = (expression: Expression): void => {
+    switch (expression.kind) {
+      case "and":
+      case "or":
+        for (const part of expression.parts) count(part);
+        return;
+      case "not":
+        count(expression.part);
+        return;
+    }
+    const [name = ""] = expression.field.path;
+    const { position } = expression.field;
+    if (documents.has(String(name)) && ++values > MAX_DOCUMENT_VALUES)
+      throw new FilterError(
+        `more than ${MAX_DOCUMENT_VALUES} comparisons of config.… and other documents`,
+        position,
+      );
+    if (expression.kind === "compare" && expression.operator === "like" && ++likes > MAX_LIKES)
+      throw new FilterError(`more than ${MAX_LIKES} comparisons by like`, position);
+  };
+  count(parseFilter(source));
+  return values + 2 * likes;
 }
 
 function depthOf(expression: Expression): number {
@@ -240,11 +320,22 @@ function compile(expression: Expression, fields: Fields): SQL {
       return sql`(${fields(expression.field).sql} is null)`;
     case "in": {
       const column = fields(expression.field);
-      if (column.type === "any" || column.type === "time")
+      if (column.type === "time")
         return sql`(${sql.join(
           expression.literals.map((literal) => compare(fields, expression.field, "=", literal)),
           sql` or `,
         )})`;
+      if (column.type === "any") {
+        // Of two lists only the one of the value's own kind is searched, so that it is read twice at most.
+        const among = (text: boolean) =>
+          sql`${column.sql} in (${sql.join(
+            expression.literals
+              .filter(({ value }) => (typeof value === "string") === text)
+              .map((literal) => sql`${bound(literal)}`),
+            sql`, `,
+          )})`;
+        return sql`(case when typeof(${column.sql}) = 'text' then ${among(true)} else ${among(false)} end)`;
+      }
       for (const literal of expression.literals) checkType(column, expression.field, literal);
       return sql`${column.sql} in (${sql.join(
         expression.literals.map((literal) => sql`${bound(literal)}`),
@@ -293,32 +384,46 @@ export type Order = {
   metric?: string;
 };
 
-/** A comma between fields; one within quotes belongs to a name. */
-const comma = /,(?=(?:[^"]*"[^"]*")*[^"]*$)/;
+/** A text's parts between commas; a comma within quotes belongs to a name. */
+function splitAtCommas(source: string): string[] {
+  const parts: string[] = [];
+  let begin = 0;
+  let isQuoted = false;
+  for (let i = 0; i < source.length; i++) {
+    if (source[i] === '"') isQuoted = !isQuoted;
+    else if (source[i] === "," && !isQuoted) {
+      parts.push(source.slice(begin, i));
+      begin = i + 1;
+    }
+  }
+  return [...parts, source.slice(begin)];
+}
 
 /** The fields of a list with commas between. */
 export const splitFields = (source: string): string[] =>
-  source.trim() === "" ? [] : source.split(comma).map((name) => name.trim());
+  source.trim() === "" ? [] : splitAtCommas(source).map((name) => name.trim());
 
 /**
  * `order_by`: fields separated by commas, each with `-` before it or `desc` behind it for
  * descending order. Nulls come last either way, and newer tasks first among equals. At most three.
  */
 export function parseOrder(source: string, fields: Fields = columnOf): Order[] {
-  const parts = source.split(comma);
+  const parts = splitAtCommas(source);
   if (parts.length > 3) throw new FilterError("orders by at most three fields", 1);
   let next = 0;
   return parts.map((text) => {
     const begins = next;
     next += text.length + 1;
-    const [, before = "", minus, name = "", direction] =
-      text.match(/^(\s*(-?)\s*)(.*?)(?:\s+(asc|desc))?\s*$/is) ?? [];
-    const descending = minus === "-" || direction?.toLowerCase() === "desc";
+    const bare = text.trim().replace(/^-\s*/, "");
+    const before = bare ? text.indexOf(bare) : text.length;
+    const direction = /\s(?:asc|desc)$/i.exec(bare)?.[0].trim().toLowerCase();
+    const name = direction ? bare.slice(0, -direction.length).trimEnd() : bare;
+    const descending = text.trim().startsWith("-") || direction === "desc";
     try {
       return { ...orderOf(parseField(name), fields), descending };
     } catch (error) {
       if (!(error instanceof FilterError)) throw error;
-      throw new FilterError(error.message, begins + before.length + error.position);
+      throw new FilterError(error.message, begins + before + error.position);
     }
   });
 }

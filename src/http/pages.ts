@@ -15,8 +15,12 @@ export const PAGES_CSP = [
   "require-trusted-types-for 'script'",
 ].join("; ");
 
+/** Browsers heed it over https alone, and then come by no other way for a year. */
+export const HSTS = "max-age=31536000";
+
 /** Headers of every page of the dashboard. */
 export const pageHeaders = {
+  "Strict-Transport-Security": HSTS,
   "Content-Security-Policy": PAGES_CSP,
   "X-Content-Type-Options": "nosniff",
   "Referrer-Policy": "no-referrer",

@@ -1,10 +1,11 @@
 import { zValidator } from "@hono/zod-validator";
-import type { MiddlewareHandler, ValidationTargets } from "hono";
+import type { HonoRequest, MiddlewareHandler, ValidationTargets } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { z } from "zod";
 import { type Kept, type Redaction, redactBody } from "../secrets/redact.ts";
 import { type Described, documented } from "./described.ts";
 import { ApiError, type Fault } from "./problem.ts";
+import { hasControls, isUnclean, parseClean } from "./text.ts";
 
 /** A fault's place as people write it: `logs[3].metrics.loss`. */
 export const faultPath = (path: readonly PropertyKey[]) =>
@@ -58,7 +59,7 @@ export function validate<T extends z.ZodType, Target extends keyof ValidationTar
   });
   const guarded: typeof middleware = async (c, next) => {
     if (target !== "json") return middleware(c, next);
-    parseJson(await c.req.text());
+    await cleanBody(c.req);
     return middleware(c, async () => {
       // Its types stay: texts take the place of texts.
       const { body, redactions } = redactBody(c.req.valid(target) as object, keep);
@@ -72,6 +73,14 @@ export function validate<T extends z.ZodType, Target extends keyof ValidationTar
   return Object.assign(guarded, { [documented]: { target, schema } });
 }
 
+/** Refuses a body that is hostile as JSON, and lets the validator read it with clean texts. */
+async function cleanBody(request: HonoRequest) {
+  const text = await request.text();
+  const value = parseJson(text);
+  // The cache holds promises, which its type does not say.
+  if (isUnclean(text))
+    Object.assign(request.bodyCache, { text: Promise.resolve(JSON.stringify(value)) });
+}
 /** Where something was replaced, as a header can say it. */
 export const placesOf = (redactions: Redaction[]) =>
   redactions
@@ -98,19 +107,27 @@ function jsonDepth(text: string): number {
   return deepest;
 }
 
-/** Parses a JSON text that may be hostile; throws ApiError 400 or 422. */
+/**
+ * Parses a JSON text that may be hostile: its texts come clean, as cleanText says. Throws ApiError
+ * 400 or 422.
+ */
 export function parseJson(text: string): unknown {
   if (jsonDepth(text) > MAX_DEPTH)
     throw notValid([{ path: "", message: `nests deeper than ${MAX_DEPTH} levels` }], "The body");
-  if (/(?<!\\)(?:\\\\)*\\u0000/.test(text) || text.includes("\0"))
-    throw notValid([{ path: "", message: "holds a NUL character" }], "The body");
   try {
-    return JSON.parse(text);
+    return parseClean(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : "";
     throw new ApiError(400, "malformed-json", `The body is not valid JSON: ${reason}`);
   }
 }
+
+/** Refuses addresses that hold control characters, in their path or their query. */
+export const cleanAddress: MiddlewareHandler = async (c, next) => {
+  if (hasControls(c.req.url))
+    throw notValid([{ path: "", message: "holds a control character" }], "The address");
+  await next();
+};
 
 /** Refuses bodies over `bytes` with 413, whether they announce their length or not. */
 export const limitBody = (bytes: number): MiddlewareHandler =>

@@ -24,6 +24,9 @@ const camel = remembered((name) =>
   name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
 );
 
+/** A column's name on the wire and in the database. */
+export const wireName = (name: string): string => snake(name);
+
 /** A row as it goes over the wire: its own keys in snake_case, values untouched. */
 export const toWire = <T extends object>(row: T): Wire<T> =>
   // The mapping of keys is exactly what Wire<T> says of the types.

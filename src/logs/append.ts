@@ -1,12 +1,24 @@
 import { type SQL, sql } from "drizzle-orm";
+import type { Db } from "../db/client.ts";
 import {
   extremesByBlock,
+  mergeSummaries,
   type Point,
   pointsOf,
   type Segment,
   type Summary,
   summarise,
+  withMetrics,
 } from "./points.ts";
+
+/**
+ * Metrics of a heartbeat that its own statement merges into what is stored: the database has one
+ * writer, and the time that merging takes grows with the metrics and with what is stored of them.
+ * More are merged in the Worker, out of what it read beforehand.
+ */
+const MERGED_BY_STATEMENT = 64;
+/** The shortest summary of a metric: what is stored in fewer bytes than so many take is no more metrics. */
+const LEAST_SUMMARY_BYTES = 110;
 
 /** Rows of a chunk before the next one is begun, and bytes of its points. */
 const CHUNK_POINTS = 1000;
@@ -24,6 +36,10 @@ function withPairs(name: "json_set" | "json_insert", target: SQL, pairs: SQL[]):
     result = sql`${sql.raw(name)}(${result}, ${sql.join(pairs.slice(i, i + PAIRS), sql`, `)})`;
   return result;
 }
+
+/** A stored sum with another added; null, as soon as no double holds it. */
+const summed = (type: SQL, old: SQL, sum: number | null) =>
+  sql`case when ${type} = 'null' or abs(coalesce(${old}, 0) + ${sum}) > 1.7976931348623157e308 then null else coalesce(${old}, 0) + ${sum} end`;
 
 /**
  * SQL for a stored summary with a heartbeat's summaries merged in. It is spelled out a metric
@@ -43,7 +59,7 @@ function mergedSummary(old: SQL, summaries: [string, Summary][]): SQL {
     return sql`${path(metric)}, json_object(
       'count', coalesce(${at("count")}, 0) + ${s.count},
       'nonfinite_count', coalesce(${at("nonfinite_count")}, 0) + ${s.nonfinite_count},
-      'sum', coalesce(${at("sum")}, 0) + ${s.sum},
+      'sum', ${summed(sql`json_type(${old}, ${`${path(metric)}.sum`})`, at("sum"), s.sum)},
       'min', ${extreme("min", sql`<`)},
       'max', ${extreme("max", sql`>`)},
       'last', json(case when coalesce(${at("last[0]")}, -1) <= ${s.last[0]} then ${json(s.last)} else ${kept("last")} end))`;
@@ -67,11 +83,68 @@ function mergedBlocks(old: SQL, blocks: [string, Point[]][]): SQL {
   );
 }
 
+/** What merging in the Worker needs of an attempt: none of it changes while `received` does not. */
+export type Stored = {
+  received: number;
+  lastSeq: number;
+  gaps: string;
+  summary: string;
+  /** Of the open chunk; null where there is none. */
+  chunkSummary: string | null;
+  chunkBlocks: string | null;
+};
+
+/** An attempt as it is stored, for merging in the Worker; null where it does not exist yet. */
+export async function readStored(db: Db, taskId: number, attempt: SQL): Promise<Stored | null> {
+  const [row] = await db.all<Stored>(sql`
+    select a.received, a.last_seq as "lastSeq", a.gaps, a.summary,
+      c.summary as "chunkSummary", c.blocks as "chunkBlocks"
+    from task_attempt a
+    left join log_chunk c on c.task_id = a.task_id and c.attempt = a.attempt and c.chunk = a.open_chunk
+    where a.task_id = ${taskId} and a.attempt = ${attempt}`);
+  return row ?? null;
+}
+
+const parseGaps = ({ gaps }: Stored): [number, number][] => JSON.parse(gaps);
+
+/** How many ranges of an attempt's heartbeats never came. */
+export const gapsOf = (stored: Stored): number => parseGaps(stored).length;
+
+/** Whether a heartbeat of this number was accepted before. */
+export const isKnown = (stored: Stored, seq: number): boolean =>
+  seq <= stored.lastSeq && !parseGaps(stored).some(([from, to]) => seq >= from && seq <= to);
+
+type Summaries = Record<string, Summary>;
+
+/** Whether a heartbeat is merged by its own statement, as far as can be told without reading. */
+export const mergesByStatement = (segment: Segment): boolean =>
+  segment.metrics.length <= MERGED_BY_STATEMENT;
+
+/** A segment with as many metrics as an attempt may have, and the names of those that were too many. */
+export function boundMetrics(segment: Segment, stored: Stored | null, most: number) {
+  const known = new Set(Object.keys(stored ? JSON.parse(stored.summary) : {}));
+  const dropped: string[] = [];
+  const kept = withMetrics(segment, (metric) => {
+    if (known.has(metric)) return true;
+    if (known.size >= most) {
+      dropped.push(metric);
+      return false;
+    }
+    known.add(metric);
+    return true;
+  });
+  return { segment: kept, dropped };
+}
+
 /** A heartbeat's log points, ready to be put behind those already there. */
 export type Append = ReturnType<typeof prepareAppend>;
 
-/** Prepares a heartbeat's segment; null when it brought no point. */
-export function prepareAppend(segment: Segment) {
+/**
+ * Prepares a heartbeat's segment; null when it brought no point. With `stored` (null: nothing is)
+ * summaries are merged here, and `guard` holds while the attempt is as it was read; without, the
+ * statement merges them, and `guard` holds while the attempt surely has fewer than `most` metrics.
+ */
+export function prepareAppend(segment: Segment, most: number, stored?: Stored | null) {
   const [first] = segment.rows;
   const last = segment.rows.at(-1);
   if (!first || !last) return null;
@@ -87,6 +160,34 @@ export function prepareAppend(segment: Segment) {
     extremesByBlock(points),
   ]);
   const tail = `"m":${json(segment.metrics)},"p":${json(segment.rows)}}`;
+  const summaryOver = (text: string | null): string => {
+    const all: Summaries = JSON.parse(text ?? "{}");
+    for (const [metric, own] of summaries) {
+      const older = Object.hasOwn(all, metric) ? all[metric] : undefined;
+      all[metric] = older ? mergeSummaries(older, own) : own;
+    }
+    return json(all);
+  };
+  const blocksOver = (text: string | null): string => {
+    const all: Record<string, Point[]> = JSON.parse(text ?? "{}");
+    for (const [metric, own] of blocks)
+      all[metric] = Object.hasOwn(all, metric) ? [...(all[metric] ?? []), ...own] : own;
+    return json(all);
+  };
+  const merged =
+    stored === undefined
+      ? {
+          attemptSummary: mergedSummary(sql`summary`, summaries),
+          chunkSummary: mergedSummary(sql`log_chunk.summary`, summaries),
+          chunkBlocks: mergedBlocks(sql`log_chunk.blocks`, blocks),
+          guard: sql`length(summary) < ${Math.max(0, most - summaries.length) * LEAST_SUMMARY_BYTES}`,
+        }
+      : {
+          attemptSummary: sql`${summaryOver(stored?.summary ?? null)}`,
+          chunkSummary: sql`${summaryOver(stored?.chunkSummary ?? null)}`,
+          chunkBlocks: sql`${blocksOver(stored?.chunkBlocks ?? null)}`,
+          guard: sql`received = ${stored?.received ?? 0}`,
+        };
   return {
     count: segment.rows.length,
     size: tail.length,
@@ -94,8 +195,7 @@ export function prepareAppend(segment: Segment) {
     lastStep: last[0],
     summaryJson: json(Object.fromEntries(summaries)),
     blocksJson: json(Object.fromEntries(blocks)),
-    mergedSummary: (old: SQL) => mergedSummary(old, summaries),
-    mergedBlocks: (old: SQL) => mergedBlocks(old, blocks),
+    ...merged,
     /** The end of the stored segment; its beginning, the arrival number, is known to SQL alone. */
     segmentTail: tail,
   };
@@ -115,7 +215,7 @@ export const attemptAssignments = (append: NonNullable<Append>): SQL => sql`
   , overlap = max(overlap, coalesce(last_step, -1) >= ${append.firstStep})
   , first_step = min(coalesce(first_step, ${append.firstStep}), ${append.firstStep})
   , last_step = max(coalesce(last_step, 0), ${append.lastStep})
-  , summary = ${append.mergedSummary(sql`summary`)}`;
+  , summary = ${append.attemptSummary}`;
 
 /**
  * Puts the points behind the attempt's open chunk, or begins the next. Runs right behind the
@@ -138,6 +238,6 @@ export const appendPoints = (
     last_step = max(last_step, excluded.last_step),
     count = count + excluded.count,
     size = size + excluded.size,
-    summary = ${append.mergedSummary(sql`log_chunk.summary`)},
-    blocks = ${append.mergedBlocks(sql`log_chunk.blocks`)},
+    summary = ${append.chunkSummary},
+    blocks = ${append.chunkBlocks},
     points = substr(points, 1, length(points) - 1) || ',' || substr(excluded.points, 2)`;

@@ -63,11 +63,14 @@ export function toSegment(entries: LogEntry[]): Segment {
   };
 }
 
-/** Summary of a metric; sums and extremes are of the finite values. Points carry step, epoch, ms. */
+/**
+ * Summary of a metric; sums and extremes are of the finite values. Points carry step, epoch, ms. `sum`
+ * is null where no double holds it: neither a column nor JSON keeps an infinity.
+ */
 export type Summary = {
   count: number;
   nonfinite_count: number;
-  sum: number;
+  sum: number | null;
   min: Point | null;
   max: Point | null;
   last: Point;
@@ -106,6 +109,18 @@ export function pointsOf(segment: Segment, metric: string): Point[] {
   });
 }
 
+/** The number, or null where it is beyond what a double holds. */
+export const finiteOrNull = (value: number): number | null =>
+  Number.isFinite(value) ? value : null;
+
+/** The mean of some finite numbers, also where no double holds their sum. */
+export function meanOf(values: number[]): number {
+  const sum = values.reduce((all, value) => all + value, 0);
+  return Number.isFinite(sum)
+    ? sum / values.length
+    : values.reduce((mean, value) => mean + value / values.length, 0);
+}
+
 /** Sums up one metric's points (at least one), which ascend by step. */
 export function summarise(points: Point[]): Summary {
   let sum = 0;
@@ -124,5 +139,39 @@ export function summarise(points: Point[]): Summary {
   }
   const last = points.at(-1);
   if (!last) throw new Error("nothing to sum up");
-  return { count: points.length, nonfinite_count: nonfinite, sum, min, max, last };
+  return {
+    ...{ count: points.length, nonfinite_count: nonfinite },
+    ...{ sum: finiteOrNull(sum), min, max, last },
+  };
+}
+
+/** Two summaries of one metric as one; of equals the older one's points stay. */
+export function mergeSummaries(older: Summary, newer: Summary): Summary {
+  const better = (a: Point | null, b: Point | null, wins: (b: number, a: number) => boolean) =>
+    !a || (b && wins(Number(b[3]), Number(a[3]))) ? b : a;
+  return {
+    count: older.count + newer.count,
+    nonfinite_count: older.nonfinite_count + newer.nonfinite_count,
+    sum: older.sum === null || newer.sum === null ? null : finiteOrNull(older.sum + newer.sum),
+    min: better(older.min, newer.min, (b, a) => b < a),
+    max: better(older.max, newer.max, (b, a) => b > a),
+    last: newer.last[0] >= older.last[0] ? newer.last : older.last,
+  };
+}
+
+/** A segment with some of its metrics alone. Rows stay, so that their steps still count. */
+export function withMetrics(segment: Segment, keep: (metric: string) => boolean): Segment {
+  const columns = segment.metrics.flatMap((metric, n) => (keep(metric) ? [n] : []));
+  if (columns.length === segment.metrics.length) return segment;
+  return {
+    metrics: columns.map((n) => segment.metrics[n] ?? ""),
+    rows: segment.rows.map(
+      ([step, epoch, ms, ...values]): Row => [
+        step,
+        epoch,
+        ms,
+        ...columns.map((n) => values[n] ?? null),
+      ],
+    ),
+  };
 }

@@ -2,7 +2,8 @@ import { eq, type SQL, sql } from "drizzle-orm";
 import type { Statement } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { trainingTask } from "../db/schema.ts";
-import { type Point, type Summary, summarise } from "./points.ts";
+import { faultsOf, type JobFaults } from "../faults.ts";
+import { meanOf, mergeSummaries, type Point, type Summary, summarise } from "./points.ts";
 import {
   type AttemptLogs,
   type ChunkOutline,
@@ -41,13 +42,11 @@ const finite = (points: Point[]) =>
     typeof value === "number" ? [{ step, value, weight: 1 }] : [],
   );
 
-const mean = (values: number[]) => values.reduce((sum, v) => sum + v, 0) / values.length;
-
 /** The mean of the last tenth of the points, at least one and at most 100 of them. */
 export function finalLossOf(points: Point[], total: number): number | null {
   const last = Math.min(100, Math.max(1, Math.floor(total / 10)));
   const values = finite(points.slice(-last)).map((p) => p.value);
-  return values.length ? mean(values) : null;
+  return values.length ? meanOf(values) : null;
 }
 
 /**
@@ -78,24 +77,6 @@ export function convergenceStepOf(
   return smoothed.find((p) => Math.abs(p.value - last.value) <= near)?.step ?? null;
 }
 
-/** Adds up summaries of one metric, oldest first. */
-const combine = (summaries: Summary[]): Summary | null =>
-  summaries.reduce<Summary | null>((all, s) => {
-    if (!all) return s;
-    const lower = (a: Point | null, b: Point | null) =>
-      !a || (b && Number(b[3]) < Number(a[3])) ? b : a;
-    const higher = (a: Point | null, b: Point | null) =>
-      !a || (b && Number(b[3]) > Number(a[3])) ? b : a;
-    return {
-      count: all.count + s.count,
-      nonfinite_count: all.nonfinite_count + s.nonfinite_count,
-      sum: all.sum + s.sum,
-      min: lower(all.min, s.min),
-      max: higher(all.max, s.max),
-      last: s.last[0] >= all.last[0] ? s.last : all.last,
-    };
-  }, null);
-
 const metricsOf = (attempts: AttemptLogs[]) => [
   ...new Set(attempts.flatMap((a) => Object.keys(a.summaries))),
 ];
@@ -104,7 +85,8 @@ const metricsOf = (attempts: AttemptLogs[]) => [
 const seriesOfChunks = (attempts: AttemptLogs[], outlines: ChunkOutline[]) =>
   outlines.flatMap(({ attempt, lastStep, summary }) => {
     const weight = summary ? summary.count - summary.nonfinite_count : 0;
-    return summary && weight > 0 && lastStep < cutoffOf(attempts, attempt)
+    // A chunk whose sum no double holds has no mean to draw.
+    return summary && summary.sum !== null && weight > 0 && lastStep < cutoffOf(attempts, attempt)
       ? [{ step: lastStep, value: summary.sum / weight, weight }]
       : [];
   });
@@ -125,7 +107,9 @@ export function settle(read: Pick<Read, "attempts" | "outlines" | "raw" | "whole
     const all = exact && !clean ? effectivePoints(attempts, raw, metric) : [];
     const summary = all.length
       ? summarise(all)
-      : combine(attempts.flatMap((a) => a.summaries[metric] ?? []));
+      : attempts
+          .flatMap((a) => a.summaries[metric] ?? [])
+          .reduce<Summary | null>((all, s) => (all ? mergeSummaries(all, s) : s), null);
     return summary ? [[metric, summary]] : [];
   });
   const summaryStatement = (
@@ -166,17 +150,21 @@ const CHUNKS_A_PAGE = 400;
  * Finishes what finishing left: very long runs, runs with many metrics, and runs whose missing log
  * points came after their end. Bounded; the rest waits for the next minute.
  */
-export async function settleLogs(db: Db): Promise<number> {
+export async function settleLogs(
+  db: Db,
+  faults: JobFaults = faultsOf(db, "settleLogs"),
+): Promise<number> {
   const waiting = await db
     .select({ id: trainingTask.id, settleAt: trainingTask.settleAt })
     .from(trainingTask)
-    .where(sql`settle_at is not null and status not in ('pending', 'running')`)
+    .where(
+      sql`settle_at is not null and status not in ('pending', 'running') and deleted_at is null and ${faults.sound(sql`id`)}`,
+    )
     .orderBy(trainingTask.settleAt)
     .limit(TASKS_A_MINUTE);
   let pages = 0;
   let settled = 0;
-  for (const task of waiting) {
-    if (pages >= PAGES_A_MINUTE) break;
+  const settleOne = async (task: (typeof waiting)[number]) => {
     const outlines: ChunkOutline[] = [];
     let read: Awaited<ReturnType<typeof readLogs>> = null;
     let whole = false;
@@ -193,7 +181,7 @@ export async function settleLogs(db: Db): Promise<number> {
       whole = next.outlines.length < CHUNKS_A_PAGE;
     }
     // A run that no minute is long enough for still gets its loss and summaries.
-    if (!read) continue;
+    if (!read) return;
     const figures = settle({ ...read, outlines, whole });
     await db.batch([
       db
@@ -208,6 +196,10 @@ export async function settleLogs(db: Db): Promise<number> {
       figures.summaryStatement(db, task.id, sql`changes() = 1`, Number.POSITIVE_INFINITY),
     ]);
     settled++;
+  };
+  for (const task of waiting) {
+    if (pages >= PAGES_A_MINUTE) break;
+    await faults.each([task.id], () => settleOne(task));
   }
   return settled;
 }

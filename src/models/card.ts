@@ -92,7 +92,7 @@ const quoted = (text: string) =>
 
 const code = (text: unknown) => {
   const line = String(text ?? "").replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, " ");
-  const longest = Math.max(0, ...(line.match(/`+/g) ?? []).map((run) => run.length));
+  const longest = (line.match(/`+/g) ?? []).reduce((most, run) => Math.max(most, run.length), 0);
   const fence = "`".repeat(longest + 1);
   return longest || line.startsWith(" ") || line.endsWith(" ")
     ? `${fence} ${line} ${fence}`
@@ -169,7 +169,7 @@ export function renderCard(found: Provenance, model: CardModel, images: CardImag
       : "",
     `## File\n\n${table([
       ["File", answer.filename],
-      ["SHA-256", answer.sha256],
+      [answer.sha256_is === "verified" ? "SHA-256" : "SHA-256 (announced)", answer.sha256],
       ["Bytes", answer.size],
       ["Algorithm", answer.algorithm],
       ["Rank", answer.rank],

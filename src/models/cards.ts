@@ -7,7 +7,7 @@ import { DOWNLOAD_URL_SEC, storeOf } from "../weights/store.ts";
 import { baseModelOf, renderCard, triggerWords } from "./card.ts";
 import { versionParam } from "./names.ts";
 import { readProvenance } from "./provenance.ts";
-import { named, noVersion, numbered } from "./queries.ts";
+import { named, noVersion, numbered, requireSight } from "./queries.ts";
 
 const fileName = (filename: string) => filename.slice(filename.lastIndexOf("/") + 1);
 
@@ -19,7 +19,10 @@ export const cards = new Hono<App>().get(
       "Markdown below the front matter that model hubs read: base model, licence, tags, trigger words, samples by links that last minutes. With `images=relative` the samples are `images/<file>`, for a folder that holds them; with `format=json` the card, the trigger words and the samples' links as JSON, for tools that write such a folder.",
     tag: "Models",
     answer: { description: "The card.", content: "text/markdown" },
-    errors: { 404: "No such version." },
+    errors: {
+      403: "The version was never approved, and the key lacks tasks:read or weights:read.",
+      404: "No such version.",
+    },
   }),
   allow("models:read"),
   validate("param", versionParam),
@@ -47,6 +50,7 @@ export const cards = new Hono<App>().get(
         .where(named(name)),
     ]);
     if (!found || !about) throw noVersion(name, number);
+    requireSight(c.var.auth, ["tasks:read", "weights:read"], found.row);
     const store = storeOf(c);
     const expires = new Date(Date.now() + DOWNLOAD_URL_SEC * 1000);
     const samples = await Promise.all(

@@ -53,6 +53,9 @@ export const versionWithEvidence = sql`
   left join stored_object o on o.id = v.object_id
   left join training_task t on t.id = v.task_id`;
 
+/** The model's checks, and those of the submission where they were others: both must hold. */
+const judgedBy = sql`(select m.checks as checks union select coalesce(v.submitted_checks, m.checks)) j`;
+
 /** What of a version's checks does not hold, as JSON: `[{check, wanted, found}, …]`. */
 export const failedChecks = sql<string>`(
   select json_group_array(json_object('check', f.name, 'wanted', f.wanted, 'found', f.found)) from (
@@ -61,23 +64,47 @@ export const failedChecks = sql<string>`(
     select 'trash', 'not in the trash', iif(t.deleted_at is null, 'the weight is', 'its run is')
       where w.deleted_at is not null or t.deleted_at is not null
     union all
-    select 'verified', m.checks ->> 'verified', coalesce(o.verified, 'nothing')
-      where ${level(sql`o.verified`)} < ${level(sql`m.checks ->> 'verified'`)}
+    select distinct 'verified', j.checks ->> 'verified', coalesce(o.verified, 'nothing') from ${judgedBy}
+      where ${level(sql`o.verified`)} < ${level(sql`j.checks ->> 'verified'`)}
     union all
-    select 'task_success', 'success', coalesce(t.status, 'gone') where m.checks ->> 'task_success' and t.status is not 'success'
+    select distinct 'task_success', 'success', coalesce(t.status, 'gone') from ${judgedBy}
+      where j.checks ->> 'task_success' and t.status is not 'success'
     union all
-    select 'samples', 'at least ' || (m.checks ->> 'min_samples'), n from (
+    select distinct 'samples', 'at least ' || (j.checks ->> 'min_samples'), n from ${judgedBy}, (
       select count(*) as n from weight s where s.task_id = v.task_id and s.kind = 'sample' and s.state = 'complete' and s.deleted_at is null
-    ) where n < m.checks ->> 'min_samples'
+    ) where n < j.checks ->> 'min_samples'
     union all
-    select 'metric ' || metric, trim(coalesce('at most ' || most, '') || coalesce(' at least ' || least, '')), coalesce(n, 'nothing') from (
+    select distinct 'metric ' || metric, trim(coalesce('at most ' || most, '') || coalesce(' at least ' || least, '')), coalesce(n, 'nothing') from (
       select c.value ->> 'metric' as metric, c.value ->> 'max' as most, c.value ->> 'min' as least,
         case c.value ->> 'metric' when 'final_loss' then t.final_loss else (
           select case c.value ->> 'statistic' when 'min' then s.min when 'max' then s.max else s.last end
           from metric_summary s where s.task_id = v.task_id and s.metric = c.value ->> 'metric') end as n
-      from json_each(m.checks, '$.metrics') c
+      from ${judgedBy}, json_each(j.checks, '$.metrics') c
     ) where n is null or n > most or n < least
   ) f)`;
+
+/** Which checks say less after a change than before it, by the names that `failedChecks` gives them. */
+export function loosenedBy(before: ModelChecks, after: ModelChecks): string[] {
+  const order = verifications.toReversed();
+  const holds = (least: number | undefined, bound: number | undefined) =>
+    bound === undefined || (least !== undefined && least >= bound);
+  const dropped = before.metrics.filter(
+    ({ metric, statistic, min, max }) =>
+      !after.metrics.some(
+        (now) =>
+          now.metric === metric &&
+          now.statistic === statistic &&
+          holds(now.min, min) &&
+          holds(now.max === undefined ? undefined : -now.max, max === undefined ? undefined : -max),
+      ),
+  );
+  return [
+    ...(order.indexOf(after.verified) < order.indexOf(before.verified) ? ["verified"] : []),
+    ...(before.task_success && !after.task_success ? ["task_success"] : []),
+    ...(after.min_samples < before.min_samples ? ["samples"] : []),
+    ...dropped.map(({ metric }) => `metric ${metric}`),
+  ];
+}
 
 type Failed = { check: string; wanted: string; found: string | number };
 

@@ -4,6 +4,7 @@ import * as z from "zod";
 import { type App, allow } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
 import { model } from "../db/schema.ts";
+import { flag } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { DOWNLOAD_URL_SEC, storeOf } from "../weights/store.ts";
@@ -14,7 +15,9 @@ import {
   noVersion,
   numbered,
   requireBytes,
+  requireSight,
   selectVersions,
+  shaAnswer,
   toVersion,
   type VersionRow,
   versionAnswer,
@@ -78,6 +81,7 @@ export const linkAnswer = z.object({
   url: z.string(),
   expires_at: z.string(),
   sha256: z.string(),
+  sha256_is: shaAnswer,
   size: z.int(),
   filename: z.string(),
   model: z.string(),
@@ -87,7 +91,7 @@ export const linkAnswer = z.object({
 
 /** A signed link to a version's file. */
 export async function linkTo(c: Context<App>, row: VersionRow) {
-  const { object, size, sha256, filename, version, state } = row;
+  const { object, size, sha256, sha256_is, filename, version, state } = row;
   if (!object) throw new Error("a version without its object");
   const expires = new Date(Date.now() + DOWNLOAD_URL_SEC * 1000);
   const url = await storeOf(c).signGet(
@@ -96,10 +100,10 @@ export async function linkTo(c: Context<App>, row: VersionRow) {
     expires,
   );
   const expires_at = expires.toISOString();
-  return { url, expires_at, sha256, size, filename, model: row.model, version, state };
+  return { url, expires_at, sha256, sha256_is, size, filename, model: row.model, version, state };
 }
 
-export const redirectQuery = z.strictObject({ redirect: z.stringbool().default(true) });
+export const redirectQuery = z.strictObject({ redirect: flag().default(true) });
 
 /** What aliases and numbers name. Comes after the routes whose words are no aliases. */
 export const downloads = new Hono<App>()
@@ -127,11 +131,12 @@ export const downloads = new Hono<App>()
     describe({
       summary: "Download a version's file",
       description:
-        "302 to a signed URL that lasts minutes, or with `redirect=false` the URL as JSON. `ETag` is the file's SHA-256: with If-None-Match a nightly fetch of what has not changed is a 304.",
+        "302 to a signed URL that lasts minutes, or with `redirect=false` the URL as JSON. `ETag` is the file's SHA-256: with If-None-Match a nightly fetch of what has not changed is a 304. What was never approved takes weights:read too, or models:approve while it is in review.",
       tag: "Models",
       answer: { schema: linkAnswer, description: "With `redirect=false`." },
       errors: {
         302: "To the signed URL.",
+        403: "The version was never approved, and the key lacks weights:read.",
         404: "No such model or version, or the alias names none.",
         409: "Its bytes are gone.",
       },
@@ -142,6 +147,7 @@ export const downloads = new Hono<App>()
     async (c) => {
       const { name, ref } = c.req.valid("param");
       const { row } = await resolve(c.var.db, name, ref);
+      requireSight(c.var.auth, ["weights:read"], row);
       c.header("ETag", `"${row.sha256}"`);
       c.header("Cache-Control", "private, no-cache");
       if (unchanged(c, row.sha256)) return c.body(null, 304);

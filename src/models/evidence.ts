@@ -4,6 +4,7 @@ import type { App } from "../auth/middleware.ts";
 import type { Db } from "../db/client.ts";
 import type { decisions } from "../db/schema.ts";
 import { versionWithEvidence } from "./checks.ts";
+import { checksChanges, parties } from "./parties.ts";
 
 /** Samples that an approval keeps, the latest first: enough to see what was seen. */
 const MOST_SAMPLES = 50;
@@ -30,9 +31,13 @@ export const keepEvidence = (
       'submitted_by', (select name from user where id = v.submitted_by),
       'submitted_at', v.submitted_at,
       'checks', json(m.checks),
+      'submitted_checks', json(v.submitted_checks),
+      'checks_changes', (select json_group_array(json_object('at', at, 'by', by, 'before', json(before), 'after', json(after)))
+        from (${checksChanges})),
+      'parties', (select json_group_array(name) from (${parties} order by name)),
       'license', coalesce(v.license, m.license),
       'weight', json_object('id', v.weight_id, 'filename', v.filename, 'size', v.size, 'sha256', v.sha256,
-        'verified', o.verified, 'rank', o.rank, 'conv_rank', o.conv_rank, 'alpha', o.alpha, 'algorithm', o.algorithm,
+        'sha256_is', iif(o.verified = 'sha256', 'verified', 'announced'), 'verified', o.verified, 'rank', o.rank, 'conv_rank', o.conv_rank, 'alpha', o.alpha, 'algorithm', o.algorithm,
         'base_arch', o.base_arch, 'kind', w.kind, 'epoch', w.epoch, 'step', w.step),
       'task', json_object('id', t.id, 'name', t.task_name, 'status', t.status, 'trainer', t.trainer, 'base_model_path', t.base_model_path,
         'git_commit', t.git_commit, 'gpu_info', t.gpu_info, 'final_loss', t.final_loss, 'cost', t.cost,

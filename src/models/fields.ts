@@ -13,6 +13,11 @@ const ofVersion = (name: string): SQL =>
 const ofFile = (name: string): SQL =>
   sql`(select o.${sql.identifier(name)} from model_version v join stored_object o on o.id = v.object_id where v.id = ${shown})`;
 
+/** The run of the version that is shown; of one that was never approved, for whoever reads runs. */
+const ofRun = (readsRuns: boolean, what: SQL, join: SQL): SQL =>
+  sql`(select ${what} from model_version v join ${join} where v.id = ${shown}
+    ${readsRuns ? sql`` : sql`and v.approved_at is not null`})`;
+
 const columns: Record<string, Column> = {
   name: { sql: ofModel("name"), type: "text" },
   description: { sql: ofModel("description"), type: "text" },
@@ -33,31 +38,35 @@ const columns: Record<string, Column> = {
   algorithm: { sql: ofFile("algorithm"), type: "text" },
   base_arch: { sql: ofFile("base_arch"), type: "text" },
   verified: { sql: ofFile("verified"), type: "text" },
-  final_loss: {
-    sql: sql`(select t.final_loss from model_version v join training_task t on t.id = v.task_id where v.id = ${shown})`,
-    type: "number",
-  },
 };
 
-/** What a filter over models can name. Throws FilterError for anything else. */
-export const modelFields: Fields = ({ path, position }) => {
-  const [first, ...rest] = path;
-  const column = Object.hasOwn(columns, String(first)) ? columns[String(first)] : undefined;
-  if (column && rest.length === 0) return column;
-  if (first === "tags" && rest.length > 0)
-    return { sql: sql`(${ofModel("tags")} ->> ${jsonPath(rest, position)})`, type: "any" };
-  if (first === "aliases" && rest.length > 0)
-    return {
-      sql: sql`(select v.number from model_alias a join model_version v on v.id = a.version_id where a.model_id = model.id and a.alias = ${rest.join(".")})`,
-      type: "number",
-    };
-  if (first === "metrics" && rest.length > 0)
-    return {
-      sql: sql`(select s.last from model_version v join metric_summary s on s.task_id = v.task_id where v.id = ${shown} and s.metric = ${rest.join(".")})`,
-      type: "number",
-    };
-  throw new FilterError(
-    `there is no field ${path.join(".")}; a model has ${Object.keys(columns).join(", ")}, tags.…, aliases.… and metrics.…`,
-    position,
-  );
-};
+/**
+ * What a filter over models can name; figures of runs that were never approved need `readsRuns`.
+ * Throws FilterError for anything else.
+ */
+export const modelFields =
+  (readsRuns: boolean): Fields =>
+  ({ path, position }) => {
+    const [first, ...rest] = path;
+    const column = Object.hasOwn(columns, String(first)) ? columns[String(first)] : undefined;
+    if (column && rest.length === 0) return column;
+    if (first === "final_loss" && rest.length === 0) {
+      const run = sql`training_task t on t.id = v.task_id`;
+      return { sql: ofRun(readsRuns, sql`t.final_loss`, run), type: "number" };
+    }
+    if (first === "tags" && rest.length > 0)
+      return { sql: sql`(${ofModel("tags")} ->> ${jsonPath(rest, position)})`, type: "any" };
+    if (first === "aliases" && rest.length > 0)
+      return {
+        sql: sql`(select v.number from model_alias a join model_version v on v.id = a.version_id where a.model_id = model.id and a.alias = ${rest.join(".")})`,
+        type: "number",
+      };
+    if (first === "metrics" && rest.length > 0) {
+      const summary = sql`metric_summary s on s.task_id = v.task_id and s.metric = ${rest.join(".")}`;
+      return { sql: ofRun(readsRuns, sql`s.last`, summary), type: "number" };
+    }
+    throw new FilterError(
+      `there is no field ${path.join(".")}; a model has ${Object.keys(columns).join(", ")}, final_loss, tags.…, aliases.… and metrics.…`,
+      position,
+    );
+  };

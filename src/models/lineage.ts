@@ -8,10 +8,10 @@ import { idParam } from "../http/params.ts";
 import { notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
-import { taskColumns } from "../tasks/queries.ts";
+import { shortColumns } from "../tasks/queries.ts";
 import { DOWNLOAD_URL_SEC, storeOf } from "../weights/store.ts";
 import { modelParam, nameKey } from "./names.ts";
-import { named, selectVersions, toVersion, versionAnswer } from "./queries.ts";
+import { named, requireSight, selectVersions, toVersion, versionAnswer } from "./queries.ts";
 
 const runAnswer = z.object({
   id: z.int(),
@@ -59,7 +59,7 @@ export const taskLineage = new Hono<App>().get(
     },
     errors: { 404: "No such task." },
   }),
-  allow("models:read"),
+  allow("models:read", { also: ["tasks:read"] }),
   validate("param", idParam),
   async (c) => {
     const { id } = c.req.valid("param");
@@ -100,7 +100,7 @@ export const datasetVersions = new Hono<App>().get(
     },
     errors: { 404: "No such dataset." },
   }),
-  allow("models:read"),
+  allow("models:read", { also: ["tasks:read"] }),
   validate("param", idParam),
   validate("query", z.strictObject(pageQuery)),
   async (c) => {
@@ -175,7 +175,10 @@ export const comparison = new Hono<App>().get(
       }),
       description: "The comparison.",
     },
-    errors: { 404: "No such model or version." },
+    errors: {
+      403: "One of them was never approved, and the key lacks tasks:read or weights:read.",
+      404: "No such model or version.",
+    },
   }),
   allow("models:read"),
   validate("param", modelParam),
@@ -203,7 +206,7 @@ export const comparison = new Hono<App>().get(
     const [[known], rows, runs, figures, samples] = await db.batch([
       db.select({ name: model.name }).from(model).where(named(name)),
       selectVersions(db, sql`${named(name)} and ${inArray(modelVersion.number, versions)}`),
-      db.select(taskColumns).from(trainingTask).where(sql`${trainingTask.id} in ${ids}`),
+      db.select(shortColumns).from(trainingTask).where(sql`${trainingTask.id} in ${ids}`),
       db.select().from(metricSummary).where(sql`${metricSummary.taskId} in ${ids}`).limit(2000),
       db.all<{
         task_id: number;
@@ -228,6 +231,7 @@ export const comparison = new Hono<App>().get(
       if (!row) throw notFound(`version ${number} of a model ${name}`);
       return row;
     });
+    requireSight(c.var.auth, ["tasks:read", "weights:read"], ...ordered);
     const fields = ordered.map((row) => {
       const run = runs.find((r) => r.id === row.task_id);
       const { rank, alpha, algorithm, base_arch, size, verified, state } = row;

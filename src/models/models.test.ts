@@ -147,7 +147,7 @@ describe("versions", () => {
     const weight = await newWeight({}, task);
     const name = await newModel({ license: "mit" });
     const version = await addVersion(name, weight.id);
-    const found = await ledger.call(`/api/models/${name}/versions/${version}`, { key: bert });
+    const found = await ledger.call(`/api/models/${name}/versions/${version}`, { key: anna });
     expect(found).toMatchObject({
       model: name,
       state: "draft",
@@ -215,14 +215,14 @@ describe("going live", () => {
   });
 
   it("lets nobody approve their own submission, unless the setting says so", async () => {
-    const both = ["models:read", "models:write", "models:approve", "weights:read"];
+    const all = "models:read models:write models:approve weights:read tasks:read".split(" ");
     for (const [allowed, status] of [
       ["false", 403],
       ["true", 200],
     ] as const) {
       const other = await freshLedger({ ALLOW_SELF_APPROVAL: allowed });
       const admin = (await other.key({ role: "admin" })).key;
-      const { key } = await other.key({ user: "solo", scopes: both });
+      const { key } = await other.key({ user: "solo", scopes: all });
       const { task_id } = await other.call("/api/tasks", { key: admin, json: { task_name: "t" } });
       await other.call(`/api/tasks/${task_id}/finish`, { key: admin, json: { status: "success" } });
       const weight = await upload(other, admin, task_id, lora());

@@ -4,6 +4,7 @@ import { datasetAnswer, datasetsOf } from "../datasets/routes.ts";
 import type { Db } from "../db/client.ts";
 import {
   decisions,
+  type ModelChecks,
   metricSummary,
   model,
   modelReview,
@@ -16,6 +17,8 @@ import {
 import { toWire } from "../http/wire.ts";
 import { taskAnswer } from "../tasks/fields.ts";
 import { taskColumns } from "../tasks/queries.ts";
+import { loosenedBy, modelChecks } from "./checks.ts";
+import { checksChanges, parties } from "./parties.ts";
 import { selectVersions, toVersion, versionAnswer } from "./queries.ts";
 
 const sampleAnswer = z.object({
@@ -65,6 +68,20 @@ export const provenanceAnswer = versionAnswer.extend({
       evidence: z.json().describe("What it was based on, as it was then."),
     })
     .nullable(),
+  parties: z
+    .array(z.string())
+    .describe("Users who trained, uploaded, made or submitted it, and so do not decide on it."),
+  checks_changes: z
+    .array(
+      z.object({
+        at: z.string(),
+        by: z.string(),
+        before: modelChecks,
+        after: modelChecks,
+        loosened: z.array(z.string()).describe("The checks that say less than before."),
+      }),
+    )
+    .describe("Changes to the model's checks since another version was approved. The latest 20."),
   cost: z
     .object({
       run: figure.describe("The version's own run."),
@@ -72,6 +89,8 @@ export const provenanceAnswer = versionAnswer.extend({
     })
     .describe("In the unit of the boxes' hourly prices; null where no price is known."),
 });
+
+type ChecksChange = { at: string; by: string; before: ModelChecks; after: ModelChecks };
 
 /** The runs behind the version: its own, and those it goes on from. */
 const lineage = sql`
@@ -86,88 +105,97 @@ export async function readProvenance(db: Db, which: SQL | undefined) {
   const of = <T extends SQL>(what: T) =>
     sql`(select ${what} from ${modelVersion} join ${model} on ${model.id} = ${modelVersion.modelId} where ${which})`;
   const taskId = of(sql`${modelVersion.taskId}`);
-  const [[row], [file], [run], metrics, datasets, samples, [review], [cost]] = await db.batch([
-    selectVersions(db, which),
-    db
-      .select({
-        attempt: weight.attempt,
-        kind: weight.kind,
-        epoch: weight.epoch,
-        step: weight.step,
-        conv_rank: storedObject.convRank,
-        tensor_count: storedObject.tensorCount,
-        dtype: storedObject.dtype,
-        metadata: storedObject.metadata,
-      })
-      .from(weight)
-      .innerJoin(storedObject, eq(storedObject.id, weight.objectId))
-      .where(eq(weight.id, of(sql`${modelVersion.weightId}`))),
-    db
-      .select({
-        task: taskColumns,
-        snapshot: taskConfig.snapshot,
-        config: {
-          format: taskConfig.format,
-          path: taskConfig.path,
-          sha256: taskConfig.sha256,
-        },
-      })
-      .from(trainingTask)
-      .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
-      .where(eq(trainingTask.id, taskId)),
-    db
-      .select({
-        metric: metricSummary.metric,
-        last: metricSummary.last,
-        min: metricSummary.min,
-        max: metricSummary.max,
-      })
-      .from(metricSummary)
-      .where(eq(metricSummary.taskId, taskId))
-      .limit(500),
-    datasetsOf(db, taskId),
-    db
-      .select({
-        weight_id: weight.id,
-        filename: weight.filename,
-        sha256: weight.sha256,
-        size: weight.size,
-        prompt: weight.prompt,
-        seed: weight.seed,
-        step: weight.step,
-        epoch: weight.epoch,
-        objectKey: storedObject.objectKey,
-        mediaType: storedObject.mediaType,
-      })
-      .from(weight)
-      .innerJoin(storedObject, eq(storedObject.id, weight.objectId))
-      .where(
-        sql`${weight.taskId} = ${taskId} and ${weight.kind} = 'sample' and ${storedObject.state} = 'complete' and (
+  const [[row], [file], [run], metrics, datasets, samples, [review], [cost], [seen]] =
+    await db.batch([
+      selectVersions(db, which),
+      db
+        .select({
+          attempt: weight.attempt,
+          kind: weight.kind,
+          epoch: weight.epoch,
+          step: weight.step,
+          conv_rank: storedObject.convRank,
+          tensor_count: storedObject.tensorCount,
+          dtype: storedObject.dtype,
+          metadata: storedObject.metadata,
+        })
+        .from(weight)
+        .innerJoin(storedObject, eq(storedObject.id, weight.objectId))
+        .where(eq(weight.id, of(sql`${modelVersion.weightId}`))),
+      db
+        .select({
+          task: taskColumns,
+          snapshot: taskConfig.snapshot,
+          config: {
+            format: taskConfig.format,
+            path: taskConfig.path,
+            sha256: taskConfig.sha256,
+          },
+        })
+        .from(trainingTask)
+        .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
+        .where(eq(trainingTask.id, taskId)),
+      db
+        .select({
+          metric: metricSummary.metric,
+          last: metricSummary.last,
+          min: metricSummary.min,
+          max: metricSummary.max,
+        })
+        .from(metricSummary)
+        .where(eq(metricSummary.taskId, taskId))
+        .limit(500),
+      datasetsOf(db, taskId),
+      db
+        .select({
+          weight_id: weight.id,
+          filename: weight.filename,
+          sha256: weight.sha256,
+          size: weight.size,
+          prompt: weight.prompt,
+          seed: weight.seed,
+          step: weight.step,
+          epoch: weight.epoch,
+          objectKey: storedObject.objectKey,
+          mediaType: storedObject.mediaType,
+        })
+        .from(weight)
+        .innerJoin(storedObject, eq(storedObject.id, weight.objectId))
+        .where(
+          sql`${weight.taskId} = ${taskId} and ${weight.kind} = 'sample' and ${storedObject.state} = 'complete' and (
           (${weight.state} = 'complete' and ${weight.deletedAt} is null)
           or exists (select 1 from review_sample r where r.weight_id = ${weight.id}))`,
-      )
-      .orderBy(desc(weight.step), desc(weight.id))
-      .limit(50),
-    db
-      .select({
-        decision: modelReview.decision,
-        reviewer: sql<string>`(select name from user where user.id = model_review.user_id)`,
-        reason: modelReview.reason,
-        at: modelReview.at,
-        evidence: modelReview.evidence,
-      })
-      .from(modelReview)
-      .where(eq(modelReview.versionId, of(sql`${modelVersion.id}`))),
-    db
-      .select({
-        run: sql<number | null>`(select cost from training_task where id = model_version.task_id)`,
-        lineage: sql<number | null>`(${lineage})`,
-      })
-      .from(modelVersion)
-      .where(eq(modelVersion.id, of(sql`${modelVersion.id}`))),
-  ]);
+        )
+        .orderBy(desc(weight.step), desc(weight.id))
+        .limit(50),
+      db
+        .select({
+          decision: modelReview.decision,
+          reviewer: sql<string>`(select name from user where user.id = model_review.user_id)`,
+          reason: modelReview.reason,
+          at: modelReview.at,
+          evidence: modelReview.evidence,
+        })
+        .from(modelReview)
+        .where(eq(modelReview.versionId, of(sql`${modelVersion.id}`))),
+      db
+        .select({
+          run: sql<
+            number | null
+          >`(select cost from training_task where id = model_version.task_id)`,
+          lineage: sql<number | null>`(${lineage})`,
+        })
+        .from(modelVersion)
+        .where(eq(modelVersion.id, of(sql`${modelVersion.id}`))),
+      db.all<{ parties: string; changes: string }>(sql`
+      select (select json_group_array(name) from (${parties} order by name)) as parties,
+        (select json_group_array(json_object('at', at, 'by', by, 'before', json(before), 'after', json(after)))
+          from (${checksChanges})) as changes
+      from model_version v where v.id = ${of(sql`${modelVersion.id}`)}`),
+    ]);
   if (!row) return null;
   const { metadata, ...facts } = file ?? { metadata: null };
+  const changes: ChecksChange[] = JSON.parse(seen?.changes ?? "[]");
   const answer: z.infer<typeof provenanceAnswer> = {
     ...toVersion(row),
     weight: "kind" in facts ? facts : null,
@@ -183,6 +211,11 @@ export async function readProvenance(db: Db, which: SQL | undefined) {
     datasets,
     samples: samples.map(({ objectKey: _, mediaType: __, size: ___, ...sample }) => sample),
     review: review ?? null,
+    parties: JSON.parse(seen?.parties ?? "[]"),
+    checks_changes: changes.map((change) => ({
+      ...change,
+      loosened: loosenedBy(change.before, change.after),
+    })),
     cost: cost ?? { run: null, lineage: null },
   };
   return { row, answer, run: run?.task ?? null, metadata, samples };

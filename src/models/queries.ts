@@ -2,12 +2,19 @@ import { and, eq, type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import * as z from "zod";
 import type { Auth } from "../auth/keys.ts";
-import type { App } from "../auth/middleware.ts";
+import { type App, requireScopes } from "../auth/middleware.ts";
+import type { Scope } from "../auth/scopes.ts";
 import type { Db } from "../db/client.ts";
 import { model, modelVersion, storedObject, verifications, versionStates } from "../db/schema.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { storeOf } from "../weights/store.ts";
 import { nameKey } from "./names.ts";
+
+export const shaAnswer = z
+  .enum(["verified", "announced"])
+  .describe(
+    "Whether somebody besides the uploader computed the SHA-256 over the bytes. `announced`: a download tells, by its own hash.",
+  );
 
 export const versionAnswer = z
   .object({
@@ -20,7 +27,13 @@ export const versionAnswer = z
     filename: z.string(),
     size: z.int(),
     sha256: z.string(),
-    verified: z.enum(verifications).nullable().describe("What the ledger checked of the file."),
+    sha256_is: shaAnswer,
+    verified: z
+      .enum(verifications)
+      .nullable()
+      .describe(
+        "What was checked of the file: `sha256` its bytes against that hash; `parts` the bytes against MD5s that the uploader gave, so that nothing was lost on the way; `size` their number.",
+      ),
     rank: z.int().nullable(),
     alpha: z.number().nullable(),
     algorithm: z.string().nullable(),
@@ -51,6 +64,9 @@ const columns = {
   filename: modelVersion.filename,
   size: modelVersion.size,
   sha256: modelVersion.sha256,
+  sha256_is: sql<
+    "verified" | "announced"
+  >`iif(${storedObject.verified} = 'sha256', 'verified', 'announced')`,
   verified: storedObject.verified,
   rank: storedObject.rank,
   alpha: storedObject.alpha,
@@ -113,6 +129,27 @@ export const numbered = (name: string, number: number) =>
 /** Whether the caller may change a model's own settings, or a version that they made. */
 export const ownsModel = (auth: Auth, owner: SQL | typeof model.userId = model.userId) =>
   auth.role === "admin" ? sql`true` : sql`${owner} = ${auth.userId}`;
+
+/**
+ * Refuses more of versions that were never approved than their entries, unless the caller holds
+ * `scopes`, or decides on them while they are in review. An approval opens a version to all who read
+ * models. Throws ApiError 403.
+ */
+export function requireSight(
+  auth: Auth,
+  scopes: readonly Scope[],
+  ...versions: Pick<VersionRow, "model" | "version" | "state" | "approved_at">[]
+) {
+  for (const { model: name, version, state, approved_at } of versions) {
+    if (approved_at !== null) continue;
+    if (state === "in_review" && auth.scopes.has("models:approve")) continue;
+    requireScopes(
+      auth,
+      scopes,
+      `This key does not see all of version ${version} of ${name}, which was never approved`,
+    );
+  }
+}
 
 export const noVersion = (name: string, number: number) =>
   notFound(`version ${number} of a model ${name}`);

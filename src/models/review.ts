@@ -6,14 +6,17 @@ import { tellLater } from "../alerts/outbox.ts";
 import { audit } from "../audit/audit.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { batchOf, type Statement } from "../db/batch.ts";
-import { modelVersion, now, versionStates } from "../db/schema.ts";
+import { modelVersion, now, storedObject, versionStates } from "../db/schema.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
+import { storeOf } from "../weights/store.ts";
+import { hashObject } from "../weights/verify.ts";
 import { dropAliases, move, PRODUCTION } from "./aliases.ts";
 import { checksFail, failedChecks, versionWithEvidence } from "./checks.ts";
 import { keepEvidence, keepSamples } from "./evidence.ts";
 import { nameKey, versionParam } from "./names.ts";
+import { parties } from "./parties.ts";
 import {
   noVersion,
   numbered,
@@ -30,11 +33,9 @@ type Ref = { name: string; number: number };
 const theirs = ({ var: { auth } }: Context<App>) =>
   auth.role === "admin" ? sql`true` : sql`${auth.userId} in (v.user_id, m.user_id)`;
 
-/** Condition that the version `v` is not the caller's own submission. */
+/** Condition that the caller has no part in the version `v`. */
 const anothers = ({ var: { auth, config } }: Context<App>) =>
-  config.ALLOW_SELF_APPROVAL
-    ? sql`true`
-    : sql`${auth.userId} not in (v.user_id, coalesce(v.submitted_by, 0))`;
+  config.ALLOW_SELF_APPROVAL ? sql`true` : sql`${auth.userId} not in (select id from (${parties}))`;
 
 const meant = ({ name, number }: Ref) =>
   sql`m.name_key = ${nameKey(name)} and v.number = ${number}`;
@@ -106,7 +107,7 @@ async function advance(c: Context<App>, ref: Ref, step: Step) {
     throw new ApiError(
       403,
       "own-submission",
-      "Nobody decides on their own submission: somebody else with the scope models:approve has to. In a one-person ledger, set ALLOW_SELF_APPROVAL.",
+      "Nobody decides on what they trained, uploaded, made a version of or submitted: somebody else with the scope models:approve has to. In a one-person ledger, set ALLOW_SELF_APPROVAL.",
     );
   if (!seen.may) throw notFound(`version ${ref.number} of a model ${found.model} of yours`);
   if (!step.from.includes(found.state))
@@ -119,11 +120,23 @@ async function advance(c: Context<App>, ref: Ref, step: Step) {
   throw checksFail(seen.failed);
 }
 
-/** The version as it stands, with its bytes still there. Throws ApiError 404, 409. */
+/**
+ * The version as it stands, with its bytes still there; where the Worker may hash whole files, they are
+ * proven to be those of its SHA-256. Throws ApiError 404, 409.
+ */
 async function findWhole(c: Context<App>, { name, number }: Ref) {
-  const [row] = await selectVersions(c.var.db, numbered(name, number));
+  const { db, config } = c.var;
+  const [row] = await selectVersions(db, numbered(name, number));
   if (!row) throw noVersion(name, number);
   await requireBytes(c, row);
+  if (!config.VERIFY_BY_STREAMING || row.verified === "sha256" || !row.object) return row;
+  const found = await hashObject(storeOf(c), row.object.objectKey);
+  if (found !== row.sha256)
+    throw checksFail(JSON.stringify([{ check: "sha256", wanted: row.sha256, found }]));
+  await db
+    .update(storedObject)
+    .set({ verified: "sha256" })
+    .where(and(eq(storedObject.id, row.row.objectId), eq(storedObject.state, "complete")));
   return row;
 }
 
@@ -154,7 +167,11 @@ export const review = new Hono<App>()
           from: ["draft"],
           to: "in_review",
           action: "model.submit",
-          set: { submittedBy: c.var.auth.userId, submittedAt: now },
+          set: {
+            submittedBy: c.var.auth.userId,
+            submittedAt: now,
+            submittedChecks: sql`(select m.checks from model m where m.id = model_id)`,
+          },
           may: theirs(c),
           checked: true,
           after: {
@@ -191,7 +208,7 @@ export const review = new Hono<App>()
           from: ["in_review"],
           to: "draft",
           action: "model.withdraw",
-          set: { submittedBy: null, submittedAt: null },
+          set: { submittedBy: null, submittedAt: null, submittedChecks: null },
           may: theirs(c),
         }),
       ),
@@ -226,11 +243,11 @@ export const review = new Hono<App>()
     describe({
       summary: "Approve a version",
       description:
-        "Keeps the evidence as it is now: hash, figures, samples, data, licence, reviewer and reason. From then on nothing takes its bytes away.",
+        "By somebody who neither trained, uploaded nor submitted it. The checks of the submission and those of now must hold. Keeps the evidence as it is now: hash (and whether it was verified or only announced), figures, samples, data, licence, checks and their changes, reviewer and reason. From then on nothing takes its bytes away.",
       tag: "Models",
       answer,
       errors: {
-        403: "The key lacks models:approve, or it is one's own submission.",
+        403: "The key lacks models:approve, or its user has a part in the version.",
         404: "No such version.",
         409: "It is not in review, its checks fail, or its bytes are gone.",
       },
@@ -269,7 +286,7 @@ export const review = new Hono<App>()
       tag: "Models",
       answer,
       errors: {
-        403: "The key lacks models:approve, or it is one's own submission.",
+        403: "The key lacks models:approve, or its user has a part in the version.",
         404: "No such version.",
         409: "It is not in review.",
       },

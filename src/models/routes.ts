@@ -5,6 +5,7 @@ import { audit } from "../audit/audit.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import type { Db } from "../db/client.ts";
+import { insertIf } from "../db/insert.ts";
 import { model, modelVersion, now, versionStates } from "../db/schema.ts";
 import { behind, filterToSql, orderSql, parseOrder } from "../filter/compile.ts";
 import { sha256Hex } from "../http/hash.ts";
@@ -13,6 +14,7 @@ import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { fromWire } from "../http/wire.ts";
 import { explained, filterText, orderText, placeOf } from "../tasks/choice.ts";
+import { noRoom, roomToMake } from "../use/bounds.ts";
 import { modelChecks, usualChecks } from "./checks.ts";
 import { modelFields } from "./fields.ts";
 import { aliasName, modelName, modelParam, nameKey, versionParam } from "./names.ts";
@@ -22,6 +24,7 @@ import {
   noVersion,
   numbered,
   ownsModel,
+  requireSight,
   selectVersions,
   toVersion,
   versionAnswer,
@@ -85,6 +88,9 @@ const modelColumns = {
   ),
 };
 
+/** Versions of one model: its numbers are 1 to this. */
+const MOST_VERSIONS = 1000;
+
 const selectModels = (db: Db) => db.select(modelColumns).from(model);
 
 export const models = new Hono<App>()
@@ -95,26 +101,31 @@ export const models = new Hono<App>()
       description: "A name under which versions are reviewed, released and fetched.",
       tag: "Models",
       answer: { schema: modelAnswer, description: "The model." },
-      errors: { 409: "A model of that name, or of one that reads the same, is there." },
+      errors: {
+        403: "`over-limit`: the user has as many of them as there may be.",
+        409: "A model of that name, or of one that reads the same, is there.",
+      },
     }),
     allow("models:write"),
     validate("json", z.strictObject({ name: modelName, ...settings })),
     async (c) => {
       const { name, checks, protected_aliases, ...body } = c.req.valid("json");
-      const { db, auth } = c.var;
-      const [[made], , [row]] = await db.batch([
-        db
-          .insert(model)
-          .values({
-            ...fromWire<Partial<typeof model.$inferInsert>>(body),
-            name,
-            nameKey: nameKey(name),
-            checks: checks ?? usualChecks,
-            protectedAliases: protected_aliases ?? [],
-            userId: auth.userId,
-          })
-          .onConflictDoNothing()
-          .returning({ id: model.id }),
+      const { db, auth, config } = c.var;
+      const [made, , [row]] = await db.batch([
+        db.run(
+          insertIf(
+            model,
+            {
+              ...fromWire<Partial<typeof model.$inferInsert>>(body),
+              name,
+              nameKey: nameKey(name),
+              checks: checks ?? usualChecks,
+              protectedAliases: protected_aliases ?? [],
+              userId: auth.userId,
+            },
+            roomToMake(config, auth.userId, "models"),
+          ),
+        ),
         audit(
           db,
           c.var.auth,
@@ -124,8 +135,8 @@ export const models = new Hono<App>()
         ),
         selectModels(db).where(named(name)),
       ]);
-      if (!row) throw new Error("the model's row did not come back");
-      if (!made)
+      if (!row) throw await noRoom(db, config, auth.userId, "models");
+      if (made.rowsAffected === 0)
         throw new ApiError(
           409,
           "name-taken",
@@ -159,11 +170,12 @@ export const models = new Hono<App>()
     ),
     async (c) => {
       const { limit, cursor, filter, order_by } = c.req.valid("query");
+      const fields = modelFields(c.var.auth.scopes.has("tasks:read"));
       const condition = filter?.trim()
-        ? explained("filter", () => filterToSql(filter, modelFields))
+        ? explained("filter", () => filterToSql(filter, fields))
         : undefined;
       const order = order_by?.trim()
-        ? explained("order_by", () => parseOrder(order_by, modelFields))
+        ? explained("order_by", () => parseOrder(order_by, fields))
         : [];
       const list = `models ${(await sha256Hex(JSON.stringify([filter, order_by]))).slice(0, 16)}`;
       const after: readonly (string | number | null)[] = placeOf(list, cursor, order) ?? [];
@@ -214,7 +226,7 @@ export const models = new Hono<App>()
     describe({
       summary: "Change a model",
       description:
-        "Its maker or an admin. The name stays. With If-Match: the model's ETag, a change made meanwhile by someone else answers 412.",
+        "Its maker or an admin. The name stays. A change to the checks is noted and shown to whoever approves the next version; a version in review is still judged by the checks of its submission too. With If-Match: the model's ETag, a change made meanwhile by someone else answers 412.",
       tag: "Models",
       answer: { schema: modelAnswer, description: "The model." },
       errors: {
@@ -236,7 +248,16 @@ export const models = new Hono<App>()
         select a.alias from model_alias a join model_version v on v.id = a.version_id
         where a.model_id = model.id and v.state not in ('approved', 'released')
           and a.alias in (select value from json_each(${JSON.stringify(body.protected_aliases ?? [])})) limit 1)`;
-      const [[changed], , [row]] = await db.batch([
+      const fit = and(
+        mine,
+        sql`${unfit} is null`,
+        version === null ? undefined : eq(model.version, version),
+      );
+      const checks = body.checks === undefined ? null : JSON.stringify(body.checks);
+      const [, [changed], , [row]] = await db.batch([
+        db.run(sql`
+          insert into model_checks_change (model_id, user_id, before, after)
+          select id, ${auth.userId}, checks, ${checks} from model where ${fit} and checks <> ${checks}`),
         db
           .update(model)
           .set({
@@ -244,13 +265,7 @@ export const models = new Hono<App>()
             version: sql`version + 1`,
             updatedAt: now,
           })
-          .where(
-            and(
-              mine,
-              sql`${unfit} is null`,
-              version === null ? undefined : eq(model.version, version),
-            ),
-          )
+          .where(fit)
           .returning({ id: model.id }),
         audit(
           db,
@@ -279,7 +294,7 @@ export const models = new Hono<App>()
     describe({
       summary: "Make a version of a weight",
       description:
-        "A complete final file or checkpoint becomes the next number: 1, 2, 3, without gaps. From then on its run and its bytes stay, also when somebody deletes them.",
+        "A complete final file or checkpoint becomes the next number: 1, 2, 3, without gaps. Anyone may add a version to any model: it counts when somebody else approves it. Its run and its bytes stay, also when somebody deletes them, from now on where the run is one's own, else from the submission on.",
       tag: "Models",
       answer: { schema: versionAnswer, description: "The version, as a draft." },
       errors: {
@@ -287,7 +302,8 @@ export const models = new Hono<App>()
         409: "The weight is no complete model file, or a version of this model already.",
       },
     }),
-    allow("models:write"),
+    // A version shows its run and gives its file, so its maker must be able to see both.
+    allow("models:write", { also: ["weights:read", "tasks:read"] }),
     validate("param", modelParam),
     validate(
       "json",
@@ -310,6 +326,7 @@ export const models = new Hono<App>()
           from model m join weight w on w.id = ${weight_id} join stored_object o on o.id = w.object_id join training_task t on t.id = w.task_id
           where m.name_key = ${nameKey(name)} and w.kind in ('final', 'checkpoint') and w.state = 'complete' and o.state = 'complete'
             and w.deleted_at is null and t.deleted_at is null and not exists (select 1 from model_version v where ${stands})
+            and coalesce((select max(number) from model_version v where v.model_id = m.id), 0) < ${MOST_VERSIONS}
           returning number`),
         audit(
           db,
@@ -321,8 +338,13 @@ export const models = new Hono<App>()
         selectVersions(db, and(named(name), eq(modelVersion.weightId, weight_id)))
           .orderBy(desc(modelVersion.number))
           .limit(1),
-        db.all<{ state: string | null; kind: string | null; again: number | null }>(sql`
-          select w.state, w.kind, (select number from model_version v where ${stands}) as again
+        db.all<{
+          state: string | null;
+          kind: string | null;
+          again: number | null;
+          last: number;
+        }>(sql`
+          select w.state, w.kind, coalesce((select max(number) from model_version v where v.model_id = m.id), 0) as last, (select number from model_version v where ${stands}) as again
           from model m left join weight w on w.id = ${weight_id} and w.deleted_at is null
             and exists (select 1 from training_task t where t.id = w.task_id and t.deleted_at is null)
           where m.name_key = ${nameKey(name)}`),
@@ -337,6 +359,12 @@ export const models = new Hono<App>()
           { extra: { version: found.again } },
         );
       if (found.state === null) throw notFound(`weight ${weight_id}`);
+      if (found.last >= MOST_VERSIONS)
+        throw new ApiError(
+          409,
+          "too-many-versions",
+          `${name} has ${MOST_VERSIONS} versions, the most there may be. Make another model for what comes.`,
+        );
       throw new ApiError(
         409,
         "not-a-model-file",
@@ -395,7 +423,10 @@ export const models = new Hono<App>()
         schema: provenanceAnswer,
         description: "The version. `ETag` is its row's version.",
       },
-      errors: { 404: "No such version." },
+      errors: {
+        403: "The version was never approved, and the key lacks tasks:read.",
+        404: "No such version.",
+      },
     }),
     allow("models:read"),
     validate("param", versionParam),
@@ -403,6 +434,7 @@ export const models = new Hono<App>()
       const { name, number } = c.req.valid("param");
       const found = await readProvenance(c.var.db, numbered(name, number));
       if (!found) throw noVersion(name, number);
+      requireSight(c.var.auth, ["tasks:read"], found.row);
       c.header("ETag", `"${found.row.row.version}"`);
       return c.json(found.answer);
     },

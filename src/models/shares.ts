@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import { base64url } from "jose";
 import * as z from "zod";
 import { audit } from "../audit/audit.ts";
+import { countFailure } from "../auth/limits.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { model, modelShare, now } from "../db/schema.ts";
 import { sha256Hex } from "../http/hash.ts";
@@ -53,7 +54,7 @@ export const shares = new Hono<App>()
     "/:name/shares",
     describe({
       summary: "Make a public link",
-      description: `Anyone with the link downloads what it names, without a key, until it expires or is revoked. Only approved versions whose files were verified by \`${neededVerification.share}\` at least go out: a link to an alias gives nothing while its version is not.`,
+      description: `Anyone with the link downloads what it names, without a key, until it expires or is revoked. Only approved versions whose files were verified by \`${neededVerification.share}\` at least go out: a link to an alias gives nothing while its version is not. \`parts\` does not prove the SHA-256, which is then what the uploader announced (\`sha256_is\`).`,
       tag: "Models",
       answer: {
         schema: shareAnswer.extend({ url: z.string().describe("The link. Shown this once.") }),
@@ -222,7 +223,7 @@ export const share = new Hono<App>().get(
         select ${live} as live, exists (select 1 from model_version v join stored_object o on o.id = v.object_id where v.id = ${version} and ${fitToShare}) as fit
         from model_share s where s.token_hash = ${tokenHash}`),
     ]);
-    if (!found) throw notFound("such link");
+    if (!found) throw await countFailure(c, notFound("such link"));
     const ended = new ApiError(
       410,
       "link-ended",

@@ -5,11 +5,14 @@ import { freshLedger, type Ledger } from "../../test/harness.ts";
 let ledger: Ledger;
 let anna: Awaited<ReturnType<Ledger["key"]>>;
 let admin: Awaited<ReturnType<Ledger["key"]>>;
+/** The key of a box that runs everyone's tasks. */
+let fleet: string;
 
 beforeEach(async () => {
   ledger = await freshLedger();
   anna = await ledger.key();
   admin = await ledger.key({ role: "admin" });
+  fleet = (await ledger.box(admin.key, { shared: true })).key;
 });
 
 const enqueue = async (
@@ -23,7 +26,7 @@ const enqueue = async (
 /** Asks until it is answered, as an agent does: 503 and Retry-After say that it may. */
 async function claimAnyhow(agent: string): Promise<number | null> {
   for (let tries = 0; tries < 10; tries++) {
-    const sent = { key: admin.key, json: { agent } };
+    const sent = { key: fleet, json: { agent } };
     const response = await ledger.request("/api/queue/claim", sent);
     const answer: { task: { id: number } | null } = await response.json();
     if (response.status === 200) return answer.task?.id ?? null;
@@ -33,13 +36,13 @@ async function claimAnyhow(agent: string): Promise<number | null> {
   throw new Error("ten answers of 503");
 }
 
-const claim = (agent: string, more: Record<string, unknown> = {}, key = admin.key) =>
+const claim = (agent: string, more: Record<string, unknown> = {}, key = fleet) =>
   ledger.call("/api/queue/claim", { key, json: { agent, ...more } });
 
-const claimed = async (agent: string, more: Record<string, unknown> = {}, key = admin.key) =>
+const claimed = async (agent: string, more: Record<string, unknown> = {}, key = fleet) =>
   (await claim(agent, more, key)).task?.id ?? null;
 
-const finish = (id: number, status = "success", key = admin.key, attempt = 1) =>
+const finish = (id: number, status = "success", key = fleet, attempt = 1) =>
   ledger.call(`/api/tasks/${id}/finish`, { key, json: { attempt, status } });
 
 /** The lanes as triggers keep them, against what the tasks themselves say. */
@@ -164,11 +167,11 @@ describe("claim", () => {
     expect([again.task.id, again.attempt]).toEqual([first, 1]);
     expect(again.task.heartbeat_at >= before.task.heartbeat_at).toBe(true);
     // Another key's slot of the same name is another slot.
-    const other = await ledger.key({ role: "admin" });
+    const other = await ledger.box(admin.key, { shared: true });
     expect(await claimed("slot", {}, other.key)).toBe(second);
     const third = await enqueue();
     await ledger.call(`/api/tasks/${first}/heartbeat`, {
-      key: admin.key,
+      key: fleet,
       json: { attempt: 1, seq: 1 },
     });
     expect(await claimed("slot")).toBe(third);
@@ -203,22 +206,22 @@ describe("claim", () => {
   });
 
   it("lets the claimer report on another's run, and nothing more", async () => {
-    const boxes = await ledger.key();
+    const key = fleet;
     const id = await enqueue();
-    expect(await claimed("m", {}, boxes.key)).toBe(id);
-    const key = boxes.key;
+    expect(await claimed("m", {}, key)).toBe(id);
     await ledger.call(`/api/tasks/${id}/heartbeat`, { key, json: { attempt: 1, seq: 1 } });
     const file = {
       filename: "a.safetensors",
       size: 8,
       sha256: "0".repeat(64),
       kind: "checkpoint",
+      attempt: 1,
     };
     await ledger.call(`/api/tasks/${id}/weights`, { key, json: file });
-    await ledger.call(`/api/tasks/${id}/cancel`, { key, method: "POST" }, 404);
-    await ledger.call(`/api/tasks/${id}`, { key, method: "PATCH", json: { notes: "x" } }, 404);
+    await ledger.call(`/api/tasks/${id}/cancel`, { key, method: "POST" }, 403);
+    await ledger.call(`/api/tasks/${id}`, { key, method: "PATCH", json: { task_name: "x" } }, 403);
     await ledger.call(`/api/tasks/${id}/finish`, { key, json: { attempt: 1, status: "failed" } });
-    await ledger.call(`/api/tasks/${id}`, { key, method: "DELETE" }, 404);
+    await ledger.call(`/api/tasks/${id}`, { key, method: "DELETE" }, 403);
   });
 
   it("lets a box key claim, read what it claimed, and put nothing into the queue", async () => {

@@ -1,6 +1,7 @@
 import { and, eq, type SQL, sql } from "drizzle-orm";
 import { audit } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
+import { isShared } from "../boxes/shared.ts";
 import type { Db } from "../db/client.ts";
 import { type JsonValue, now, taskConfig, trainingTask } from "../db/schema.ts";
 import { nextAttempt } from "../tasks/attempts.ts";
@@ -17,6 +18,9 @@ export type Claimer = {
   nodeInfo: JsonValue;
 };
 
+/** The tasks that are ready where there is none to give, how many of them do not fit, and whose they are. */
+type Waiting = { ready: number | null; memory: number | null; labels: number | null; all: 0 | 1 };
+
 /** Cards report up to about 7 % less than the memory they are sold with. */
 const TOLERANCE = 1.075;
 
@@ -31,9 +35,13 @@ const labelsFit = (labels: string[]): SQL =>
   )}, '[],') = ''`;
 const memoryFits = (memoryGb: number): SQL => sql`l.min_gpu_memory_gb <= ${memoryServed(memoryGb)}`;
 
-/** Whether the caller runs this user's tasks: a box that is not shared runs its owner's alone. */
+/** Whether the caller's key is that of a box which runs everyone's tasks: see isShared(). */
+const servesAll = (auth: Auth): SQL =>
+  sql`exists (select 1 from box where key_id = ${auth.keyId} and ${isShared})`;
+
+/** Whether the caller runs this user's tasks: any key its own user's, a shared box everyone's. */
 const serves = (auth: Auth, userId: SQL): SQL =>
-  sql`(${userId} = ${auth.userId} or (select not shared from box where key_id = ${auth.keyId}) is not 1)`;
+  sql`(${userId} = ${auth.userId} or ${servesAll(auth)})`;
 
 /** The tasks a slot holds without a heartbeat yet: those whose claim's answer may have been lost. */
 const unheard = (auth: Auth, agent: string): SQL =>
@@ -75,7 +83,7 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
     hourly_price: sql`coalesce(${hourlyPrice}, (select hourly_price from box where key_id = ${auth.keyId}), hourly_price)`,
     node_info: sql`coalesce(${nodeInfo}, node_info)`,
   };
-  const [, , , , , [found], [waiting]] = await db.batch([
+  const [, , , , , [answer]] = await db.batch([
     db
       .update(trainingTask)
       .set({
@@ -100,17 +108,22 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
         sql`id = (select ${bestTask(auth, claimer)} where ${held} is null)
           and status = 'pending' and queue_waiting = 0 and deleted_at is null`,
       ),
-    // A slot that asks again starts its lease anew.
-    db.update(trainingTask).set({ heartbeatAt: now }).where(sql`changes() = 0 and id = ${held}`),
+    // A slot that asks again starts its lease anew; CASE looks for it only then.
+    db
+      .update(trainingTask)
+      .set({ heartbeatAt: now })
+      .where(sql`id = case when changes() = 0 then ${held} end`),
     db.run(sql`
-      insert into task_attempt (task_id, attempt, key_id, agent, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info)
-      select id, attempt, key_id, agent, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info
+      insert into task_attempt (task_id, user_id, attempt, key_id, agent, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info)
+      select id, user_id, attempt, key_id, agent, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info
       from training_task where ${slot} and not exists (
         select 1 from task_attempt a where a.task_id = training_task.id and a.attempt = training_task.attempt)`),
     audit(db, auth, "task.claim", sql`select ${held} as id where changes() = 1`, { agent }),
     // Written when it pulled something, or offers something else than before: not each time it asks.
+    // The entry just made names the task: looking for it again would cost rows.
     db.run(sql`
-      update box set claimed_at = iif(changes() = 1, ${now}, claimed_at), claimed_task = iif(changes() = 1, ${held}, claimed_task),
+      update box set claimed_at = iif(changes() = 1, ${now}, claimed_at),
+        claimed_task = iif(changes() = 1, (select e.subject_id from (select max(id), subject_id from audit_entry) e), claimed_task),
         labels = ${offered}, gpu_memory_gb = ${claimer.memoryGb}
       where key_id = ${auth.keyId} and (changes() = 1 or labels is not ${offered} or gpu_memory_gb is not ${claimer.memoryGb})`),
     db
@@ -123,18 +136,22 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
           original: taskConfig.original,
           datasetPath: taskConfig.datasetPath,
           datasetOriginal: taskConfig.datasetOriginal,
+          secrets: taskConfig.secrets,
         },
+        waiting: sql<string | null>`case when slot.held is null then (
+          select json_object('ready', sum(l.ready), 'memory', sum(iif(${memoryFits(claimer.memoryGb)}, 0, l.ready)),
+            'labels', sum(iif(${labelsFit(claimer.labels)}, 0, l.ready)), 'all', serving.everyone)
+          from (select ${servesAll(auth)} as everyone) serving
+            left join queue_lane l on l.user_id = ${auth.userId} or serving.everyone) end`,
       })
-      .from(trainingTask)
-      .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
-      .where(sql`${trainingTask.id} = ${held}`),
-    db.all<{ ready: number; memory: number; labels: number }>(sql`
-      select total(l.ready) as ready,
-        total(iif(${memoryFits(claimer.memoryGb)}, 0, l.ready)) as memory,
-        total(iif(${labelsFit(claimer.labels)}, 0, l.ready)) as labels
-      from (select 1 where ${held} is null) cross join queue_lane l where ${serves(auth, sql`l.user_id`)}`),
+      .from(sql`(select ${held} as held) slot`)
+      .leftJoin(trainingTask, sql`${trainingTask.id} = slot.held`)
+      .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id)),
   ]);
-  return { found, waiting };
+  if (!answer) throw new Error("the claim's answer did not come back");
+  const { task, config } = answer;
+  const waiting: Waiting | null = answer.waiting === null ? null : JSON.parse(answer.waiting);
+  return { found: task && { task, config }, waiting };
 }
 
 /** Whether there is a task that fits the slot: what a waiting claim looks for. */

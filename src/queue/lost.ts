@@ -4,6 +4,7 @@ import type { Db } from "../db/client.ts";
 import { takeOutage } from "../db/outage.ts";
 import { now, taskAttempt, trainingTask } from "../db/schema.ts";
 import type { Config } from "../env.ts";
+import { faultsOf, type JobFaults } from "../faults.ts";
 import { goesBack, lastSignOfLife, totals } from "../tasks/attempts.ts";
 
 /** Running tasks looked at in one statement, and statements a minute: the next minute goes on. */
@@ -26,7 +27,11 @@ const heard = sql`coalesce(heartbeat_at, started_at, created_at)`;
  * clock counts. After an outage everybody gets the whole time again, since boxes could not report.
  * Answers with how many were given up.
  */
-export async function sweepLost(db: Db, config: Config): Promise<number> {
+export async function sweepLost(
+  db: Db,
+  config: Config,
+  faults: JobFaults = faultsOf(db, "sweepLost"),
+): Promise<number> {
   const outage = takeOutage() >= config.LOST_AFTER_SEC * 250;
   let lost = 0;
   for (let look = 0; look < LOOKS_A_MINUTE; look++) {
@@ -41,7 +46,7 @@ export async function sweepLost(db: Db, config: Config): Promise<number> {
         select count(*) as count, max(id) as last, json_group_array(id) filter (where ${heard} < deadline) as stale
         from (select id, heartbeat_at, started_at, created_at, ${fromNow(-config.LOST_AFTER_SEC)} as deadline
           from training_task indexed by training_task_status
-          where status = 'running' and deleted_at is null and id > (select place from lost_sweep)
+          where status = 'running' and deleted_at is null and id > (select place from lost_sweep) and ${faults.sound(sql`id`)}
           order by id limit ${LOOKED_AT})`),
     ]);
     if (!sweep?.due || !seen) break;
@@ -49,8 +54,8 @@ export async function sweepLost(db: Db, config: Config): Promise<number> {
     const ids = stale.sort((a, b) => a - b).slice(0, LOST_AT_ONCE);
     const more = ids.length < stale.length || seen.count === LOOKED_AT;
     const place = !more ? 0 : ids.length < stale.length ? (ids.at(-1) ?? 0) : seen.last;
-    if (ids.length) await giveUp(db, ids, sweep.deadline, place);
-    else if (place !== sweep.place) await db.run(sql`update lost_sweep set place = ${place}`);
+    await faults.each(ids, (part) => giveUp(db, part, sweep.deadline));
+    if (place !== sweep.place) await db.run(sql`update lost_sweep set place = ${place}`);
     lost += ids.length;
     if (!more) break;
   }
@@ -58,7 +63,7 @@ export async function sweepLost(db: Db, config: Config): Promise<number> {
 }
 
 /** Gives up those of the tasks that are still not heard of since the deadline, in one batch. */
-async function giveUp(db: Db, ids: number[], deadline: string, place: number) {
+async function giveUp(db: Db, ids: number[], deadline: string) {
   const stale = sql`id in (select value from json_each(${JSON.stringify(ids)}))
     and status = 'running' and deleted_at is null and ${heard} < ${deadline}`;
   // The tasks change last: until then each statement finds the same ones by what they are.
@@ -84,12 +89,13 @@ async function giveUp(db: Db, ids: number[], deadline: string, place: number) {
       .set({
         status: sql`case when cancel_requested then 'cancelled' when ${goesBack} then 'pending' else 'failed' end`,
         failureReason: sql`iif(cancel_requested or ${goesBack}, null, 'lost')`,
+        // A box that was only cut off may take its run back, but not one that was cancelled.
+        keyId: sql`iif(cancel_requested, null, key_id)`,
         finishedAt: sql`iif(${goesBack}, null, ${now})`,
         settleAt: sql`iif(${goesBack}, settle_at, ${now})`,
         updatedAt: now,
         ...totals,
       })
       .where(stale),
-    db.run(sql`update lost_sweep set place = ${place}`),
   ]);
 }

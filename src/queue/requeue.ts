@@ -7,9 +7,10 @@ import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
-import { lastSignOfLife, totals } from "../tasks/attempts.ts";
+import { lastSignOfLife, opened, totals } from "../tasks/attempts.ts";
 import { taskAnswer } from "../tasks/fields.ts";
 import { taskColumns } from "../tasks/queries.ts";
+import { explainRoom, roomFor } from "../use/bounds.ts";
 import { defaults, notBefore, type QueueChange, queueChange, wholeGb } from "./options.ts";
 
 /** What of a task's queue columns changes; what is not said stays, or takes its default. */
@@ -42,7 +43,8 @@ function requeued(change: QueueChange) {
 
 /**
  * Puts a task back to `pending`. One that was tried gets the next attempt's number, so that a box
- * which is still at it is told that it was superseded.
+ * which is still at it gets the answer `superseded`; and no key holds it until the next claim. A run
+ * that no queue gave stays with the key that holds it, to be begun by hand.
  */
 async function putBack(
   c: Context<App>,
@@ -51,37 +53,42 @@ async function putBack(
   from: SQL,
   change: QueueChange | null,
 ) {
-  const { db, auth } = c.var;
+  const { db, auth, config } = c.var;
   const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
-  const tried = sql`(training_task.status <> 'pending')`;
+  const fits = and(from, roomFor(config, sql`training_task.user_id`, { database_bytes: 0 }));
   const [, [changed], , [task]] = await db.batch([
     db
       .update(taskAttempt)
       .set({ status: "failed", failureReason: "preempted", ...lastSignOfLife })
       .where(
-        sql`status = 'running' and (task_id, attempt) = (select id, attempt from training_task where ${and(mine, from)})`,
+        sql`status = 'running' and (task_id, attempt) = (select id, attempt from training_task where ${and(mine, fits)})`,
       ),
     db
       .update(trainingTask)
       .set({
         status: "pending",
-        attempt: sql`attempt + ${tried}`,
+        attempt: sql`iif(${opened}, max(attempt, 1) + 1, attempt + (status <> 'pending'))`,
         finishedAt: null,
         failureReason: null,
         errorMessage: null,
         exitCode: null,
         cancelRequested: false,
+        keyId: change === null ? sql`iif(queue_waiting is null, key_id, null)` : null,
         agent: null,
         updatedAt: now,
         ...totals,
         ...(change === null ? { attemptLimit: sql`attempt + max_attempts` } : requeued(change)),
       })
-      .where(and(mine, from))
+      .where(and(mine, fits))
       .returning({ id: trainingTask.id }),
     audit(db, auth, action, ifChanged(taskId), change ? briefly(change) : undefined),
     db.select(taskColumns).from(trainingTask).where(mine),
   ]);
   if (!task) throw notFound(`task ${taskId} of yours`);
+  if (!changed) {
+    const full = await explainRoom(db, config, task.userId, { database_bytes: 0 });
+    if (full) throw full;
+  }
   return { changed: changed !== undefined, task };
 }
 

@@ -6,7 +6,8 @@ import { toLatin1 } from "../http/bytes.ts";
 import { decodeCursor, encodeCursor, pageAnswer, pageQuery } from "../http/page.ts";
 import { describe, limitBody, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
-import { taskAnswer, writableFields } from "../tasks/fields.ts";
+import { secretsOf } from "../tasks/config.ts";
+import { markAnswer, taskAnswer, writableFields } from "../tasks/fields.ts";
 import { anythingFits, claimTask } from "./claim.ts";
 import { labelsOf } from "./options.ts";
 
@@ -50,16 +51,21 @@ const claimBody = z.strictObject({
 const claimAnswer = z.object({
   task: taskAnswer.nullable(),
   attempt: z.int().nullable().describe("To be named in each heartbeat, upload and the finish."),
+  own: z.boolean().nullable().describe("Whether the task is of the user whose key asks."),
+  served_by: z
+    .int()
+    .describe("The user whose key asks: the `uploaded_by` of files from this owner's boxes."),
   config: z
     .object({
       format: z.string(),
       path: z.string().nullable(),
       sha256: z.string(),
       base64: z.string().describe("The trainer's file, byte for byte."),
+      secrets: z.array(markAnswer),
     })
     .nullable(),
   dataset_file: z
-    .object({ path: z.string().nullable(), base64: z.string() })
+    .object({ path: z.string().nullable(), base64: z.string(), secrets: z.array(markAnswer) })
     .nullable()
     .describe("The trainer's separate dataset file."),
   lease_sec: z
@@ -70,9 +76,14 @@ const claimAnswer = z.object({
   retry_after_sec: z.number().nullable().describe("When to ask again, where there was no task."),
   waiting: z
     .object({
-      ready: z.int().describe("Tasks that some box may pull now."),
+      ready: z.int().describe("Tasks that a box of this owner may pull now."),
       need_memory: z.int().describe("Of these: ask for more GPU memory than the slot has."),
       need_labels: z.int().describe("Of these: ask for labels that the slot does not have."),
+      runs: z
+        .enum(["own", "all"])
+        .describe(
+          "Whose tasks are counted and given: `own`, those of the key's user; `all`, everyone's, to a box that an admin enrolled with `shared`.",
+        ),
     })
     .nullable()
     .describe("Why there was no task."),
@@ -148,7 +159,7 @@ export const queue = new Hono<App>()
     describe({
       summary: "Pull a task",
       description:
-        "Gives the best task that fits: of the user with the fewest queued tasks running, then of the one served least recently; of that user's the highest priority, then the oldest. It is `running` from then on, as a new attempt; heartbeats keep the claim.",
+        "Gives the best task that fits among those of the key's own user; to a box that an admin enrolled with `shared`, among everyone's: of the user with the fewest queued tasks running, then of the one served least recently. Of that user's the highest priority, then the oldest. The task is `running` from then on, as a new attempt; heartbeats keep the claim.",
       tag: "Queue",
       answer: { schema: claimAnswer, description: "A task, or why there is none." },
       errors: { 422: "Something in it is not valid." },
@@ -172,22 +183,27 @@ export const queue = new Hono<App>()
       const gone = () => c.req.raw.signal.aborted || Date.now() >= until;
       for (;;) {
         const { found, waiting } = await claimTask(db, auth, claimer);
-        if (found || gone())
+        if (found || gone()) {
+          const secrets = found?.config && secretsOf(found.config);
           return c.json({
             task: found ? toWire(found.task) : null,
             attempt: found?.task.attempt ?? null,
+            own: found ? found.task.userId === auth.userId : null,
+            served_by: auth.userId,
             config: found?.config?.sha256
               ? {
                   format: found.config.format,
                   path: found.config.path,
                   sha256: found.config.sha256,
                   base64: btoa(toLatin1(found.config.original)),
+                  secrets: secrets?.config ?? [],
                 }
               : null,
             dataset_file: found?.config?.datasetOriginal
               ? {
                   path: found.config.datasetPath,
                   base64: btoa(toLatin1(found.config.datasetOriginal)),
+                  secrets: secrets?.dataset ?? [],
                 }
               : null,
             lease_sec: found ? config.LOST_AFTER_SEC : null,
@@ -199,8 +215,10 @@ export const queue = new Hono<App>()
                   ready: waiting?.ready ?? 0,
                   need_memory: waiting?.memory ?? 0,
                   need_labels: waiting?.labels ?? 0,
+                  runs: waiting?.all ? "all" : "own",
                 },
           });
+        }
         do {
           const rest = Math.max(0, until - Date.now());
           await new Promise((done) => setTimeout(done, Math.min(LOOK_EVERY_MS, rest)));

@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { type App, allow } from "../auth/middleware.ts";
 import { lastSeen } from "../boxes/seen.ts";
+import { isShared } from "../boxes/shared.ts";
 import { apiKey, box, now } from "../db/schema.ts";
 import { describe } from "../http/validate.ts";
 import { memoryServed } from "./claim.ts";
@@ -59,7 +60,7 @@ export const queueStanding = new Hono<App>()
     "/lanes",
     describe({
       summary: "Who is next, and which boxes fit",
-      description: `Ready tasks that ask the same of a box, by user, in the order in which a box that fits all of them would take them, ${MOST_LANES} lanes at most. \`boxes\` are enrolled ones whose key still holds, the newest ${MOST_BOXES}: what they offer is what they said when they last asked for a task. Agents with an ordinary key are not known here.`,
+      description: `Ready tasks that ask the same of a box, by user, in the order in which a box that fits all of them would take them, ${MOST_LANES} lanes at most. \`boxes\` are enrolled ones whose key still holds, the newest ${MOST_BOXES}: what they offer is what they said when they last asked for a task. Agents with an ordinary key, which run their own user's tasks alone, are not known here.`,
       tag: "Queue",
       answer: {
         schema: z.object({
@@ -92,7 +93,7 @@ export const queueStanding = new Hono<App>()
             id: box.id,
             name: box.name,
             userId: box.userId,
-            shared: box.shared,
+            shared: isShared,
             labels: box.labels,
             gpu_memory_gb: box.gpuMemoryGb,
             busy: sql<number>`exists (select 1 from training_task t where t.key_id = ${box.keyId} and t.status = 'running' and t.agent is not null)`,

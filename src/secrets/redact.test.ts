@@ -164,7 +164,7 @@ describe("redactConfig", () => {
     const bytes = new Uint8Array([0xff, 0x00, 0x3d, 0x22, 0xfe]);
     expect(redactConfig(bytes).bytes).toBe(bytes);
     const once = redactConfig(bytesOf('hf_token: abc\napi_key = "x1"\n')).bytes;
-    expect(redactConfig(once)).toEqual({ bytes: once, redactions: [] });
+    expect(redactConfig(once)).toEqual({ bytes: once, redactions: [], marks: [] });
   });
 
   it("looks every name of its list up, in any spelling", () => {

@@ -6,7 +6,7 @@ import { type Found, scan, type Units } from "./scan.ts";
 /** Where something was replaced, e.g. `wandb_api_key (line 12)`, `command[7]`, `error_message`. */
 export type Redaction = { where: string };
 
-const MARK = "[redacted]";
+export const MARK = "[redacted]";
 
 /** True if `[redacted]` stands somewhere in it. */
 export const hasRedacted = (text: string) => text.includes(MARK);
@@ -14,27 +14,29 @@ export const hasRedacted = (text: string) => text.includes(MARK);
 /** A bare number under a secret key becomes a string, or TOML and JSON would no longer parse. */
 const markOf = (quoted: number | undefined) => (quoted === 1 ? `"${MARK}"` : MARK);
 
-/** The units with each secret replaced; everything else is copied as it is. */
+/** The units with each secret replaced, all else copied as it is, and where the marks begin in them. */
 function replaceUnits<U extends Units>(
   units: U,
   { places }: Found,
   make: (length: number) => U,
-): U {
+): { units: U; marks: number[] } {
   let length = units.length;
   for (let i = 0; i < places.length; i += 3)
     length += markOf(places[i + 2]).length - (places[i + 1] ?? 0) + (places[i] ?? 0);
   const out = make(length);
+  const marks: number[] = [];
   let read = 0;
   let write = 0;
   for (let i = 0; i < places.length; i += 3) {
     const from = places[i] ?? 0;
     while (read < from) out[write++] = units[read++] ?? 0;
     const mark = markOf(places[i + 2]);
+    marks.push(write + mark.indexOf(MARK));
     for (let j = 0; j < mark.length; j++) out[write++] = mark.charCodeAt(j);
     read = places[i + 1] ?? read;
   }
   out.set(units.subarray(read), write);
-  return out;
+  return { units: out, marks };
 }
 
 /** Where the first ones were, and how many more there are. */
@@ -64,23 +66,30 @@ function fromUnits(units: Uint16Array, littleEndian: boolean, tail: Uint8Array):
  * A trainer's file with its secrets replaced by `[redacted]`. Only the secret values' bytes
  * change; BOM, line ends, order and comments stay, and so do bytes of any ASCII-compatible
  * encoding. Commented-out secrets are replaced too. Without secrets the same bytes come back.
+ * `marks` are the first bytes of the marks that were put there; of UTF-16 none are given.
  */
-export function redactConfig(bytes: Uint8Array): { bytes: Uint8Array; redactions: Redaction[] } {
+export function redactConfig(bytes: Uint8Array): {
+  bytes: Uint8Array;
+  redactions: Redaction[];
+  marks: number[];
+} {
   const littleEndian = bytes[0] === 0xff && bytes[1] === 0xfe;
   if (littleEndian || (bytes[0] === 0xfe && bytes[1] === 0xff)) {
     const units = toUnits(bytes, littleEndian);
     const found = scan(units, { anywhere: false });
-    if (found.places.length === 0) return { bytes, redactions: [] };
+    if (found.places.length === 0) return { bytes, redactions: [], marks: [] };
     const replaced = replaceUnits(units, found, (length) => new Uint16Array(length));
     const tail = bytes.subarray(units.length * 2);
-    return { bytes: fromUnits(replaced, littleEndian, tail), redactions: redactionsOf(found) };
+    return {
+      bytes: fromUnits(replaced.units, littleEndian, tail),
+      redactions: redactionsOf(found),
+      marks: [],
+    };
   }
   const found = scan(bytes, { anywhere: false });
-  if (found.places.length === 0) return { bytes, redactions: [] };
-  return {
-    bytes: replaceUnits(bytes, found, (length) => new Uint8Array(length)),
-    redactions: redactionsOf(found),
-  };
+  if (found.places.length === 0) return { bytes, redactions: [], marks: [] };
+  const { units, marks } = replaceUnits(bytes, found, (length) => new Uint8Array(length));
+  return { bytes: units, redactions: redactionsOf(found), marks };
 }
 
 /** The text with its secrets replaced; the same text when there are none. */

@@ -131,9 +131,25 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     while (isBlank(at(i))) i++;
     return i;
   };
+  // The line looked at last is remembered: many keys of one line ask for the same end and beginning.
+  let endAsked = 0;
+  let endKnown = -1;
   const lineEnd = (i: number) => {
-    while (!lineEnds(at(i))) i++;
-    return i;
+    if (i < endAsked || i > endKnown) {
+      endAsked = i;
+      for (endKnown = i; !lineEnds(at(endKnown)); ) endKnown++;
+    }
+    return endKnown;
+  };
+  let startAsked = 0;
+  let startKnown = 0;
+  const lineStart = (i: number) => {
+    const asked = i >= startAsked ? startAsked : 0;
+    let start = i;
+    while (start > asked && !lineEnds(at(start - 1))) start--;
+    startKnown = start === asked && asked > 0 ? startKnown : start;
+    startAsked = i;
+    return startKnown;
   };
 
   let line = 1;
@@ -206,16 +222,30 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     return trimEnd(from, i);
   };
 
-  /** The text of the next line below `i` that is not blank, if it is indented deeper than `column`. */
-  const deeperLine = (i: number, column: number): number => {
-    for (let start = lineEnd(i); start < n; ) {
+  let above = -1;
+  let below = { start: n, text: n };
+  /** The next line below the one that ends at `end` which is not blank: where it and its text start. */
+  const lineBelow = (end: number) => {
+    if (above === end) return below;
+    above = end;
+    below = { start: n, text: n };
+    for (let start = end; start < n; ) {
       if (at(start) === CR) start++;
       if (at(start) === LF) start++;
       const text = skipBlanks(start);
-      if (!lineEnds(at(text))) return text - start > column ? text : -1;
+      if (!lineEnds(at(text))) {
+        below = { start, text };
+        break;
+      }
       start = text;
     }
-    return -1;
+    return below;
+  };
+
+  /** The text of the next line below `i` that is not blank, if it is indented deeper than `column`. */
+  const deeperLine = (i: number, column: number): number => {
+    const { start, text } = lineBelow(lineEnd(i));
+    return text - start > column ? text : -1;
   };
 
   /** End of the deeper lines that begin with the one at `text`. */
@@ -484,9 +514,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
       return Math.max(to, i + 1);
     }
     if (at(i) === COLON && !inFlow && !quotedKey) {
-      let lineStart = start;
-      while (lineStart > 0 && !lineEnds(at(lineStart - 1))) lineStart--;
-      return Math.max(yamlValue(from, start - lineStart), i + 1);
+      return Math.max(yamlValue(from, start - lineStart(start)), i + 1);
     }
     const to = plainEnd(from, inFlow || quotedKey);
     addIfSecret(from, to, isNumeric(at(from)));

@@ -2,7 +2,7 @@ import { and, type SQL, sql } from "drizzle-orm";
 import { splitFields } from "../filter/compile.ts";
 import { notValid } from "../http/validate.ts";
 import { type Chosen, fieldOf, withWords } from "../tasks/choice.ts";
-import { narrowing } from "../tasks/queries.ts";
+import { narrowing, withinWeight } from "../tasks/queries.ts";
 
 /** Tasks that an aggregate looks at at most where no index serves its filter. */
 export const MOST_AGGREGATED = 200_000;
@@ -22,7 +22,16 @@ const buckets: Record<string, (time: SQL) => SQL> = {
   year: (time) => sql`substr(${time}, 1, 4)`,
 };
 
-export type Grouping = { name: string; sql: SQL };
+/** `weight`: what it costs a task to look it up in a document, as a filter's comparisons are counted. */
+export type Grouping = { name: string; sql: SQL; weight: number };
+
+/** Columns whose texts may be longer than a group's key. */
+const longTexts = new Set(["notes", "sample_prompts", "error_message"]);
+/** Of a longer text its beginning and length are the group's key: keys come with every answer. */
+const MOST_KEY = 200;
+const groupText = (value: SQL) =>
+  sql`(case when typeof(${value}) = 'text' and length(${value}) > ${MOST_KEY}
+    then substr(${value}, 1, ${MOST_KEY}) || '… (' || length(${value}) || ')' else ${value} end)`;
 
 /** `group_by`: fields, or dates by `day(created_at)`, `week(…)`, `month(…)`, `year(…)`, `hour(…)`. */
 export function readGroupings(source: string): Grouping[] {
@@ -31,7 +40,11 @@ export function readGroupings(source: string): Grouping[] {
     throw notValid([{ path: "group_by", message: `takes up to ${MOST_GROUPINGS} fields` }]);
   return names.map((name) => {
     const [, bucket = "", inner] = name.match(/^(\w+)\((.*)\)$/s) ?? [];
-    if (inner === undefined) return { name, sql: fieldOf("group_by", name).sql };
+    if (inner === undefined) {
+      const { sql: value, json } = fieldOf("group_by", name);
+      const long = json !== undefined || longTexts.has(name);
+      return { name, sql: long ? groupText(value) : value, weight: json ? 4 : 0 };
+    }
     const cut = buckets[bucket];
     const field = fieldOf("group_by", inner);
     if (!cut || field.type !== "time")
@@ -41,7 +54,7 @@ export function readGroupings(source: string): Grouping[] {
           message: `${name}: takes ${Object.keys(buckets).join(", ")} of a time such as created_at`,
         },
       ]);
-    return { name, sql: cut(field.sql) };
+    return { name, sql: cut(field.sql), weight: 0 };
   });
 }
 
@@ -55,9 +68,10 @@ export function numbersOf(path: string, name: string): SQL {
 }
 
 /** What `select` asks of each group: an aggregate, or the percentile of some numbers. */
-export type Selected =
-  | { name: string; sql: SQL; share?: undefined }
-  | { name: string; sql: SQL; share: number; field: string };
+export type Selected = { name: string; sql: SQL; weight: number } & (
+  | { share?: undefined }
+  | { share: number; field: string }
+);
 
 export function readSelected(source: string): Selected[] {
   const names = splitFields(source);
@@ -66,22 +80,24 @@ export function readSelected(source: string): Selected[] {
   return names.map((name): Selected => {
     const [, kind = "", inner] = name.match(/^(\w+)(?:\((.*)\))?$/s) ?? [];
     const word = kind.toLowerCase();
+    // Numbers of a document are looked up twice: for their type, and for what they are.
+    const weight = inner !== undefined && fieldOf("select", inner).json ? 2 : 0;
     if (word === "count")
       return {
-        name,
+        ...{ name, weight },
         sql: inner === undefined ? sql`count(*)` : sql`count(${fieldOf("select", inner).sql})`,
       };
     if (inner !== undefined && /^p[1-9]\d?$/.test(word))
       return {
-        name,
+        ...{ name, weight },
         sql: numbersOf("select", inner),
         share: Number(word.slice(1)) / 100,
         field: inner.trim(),
       };
     if (inner !== undefined && /^(min|max)$/.test(word) && fieldOf("select", inner).type === "time")
-      return { name, sql: sql`${sql.raw(word)}(${fieldOf("select", inner).sql})` };
+      return { name, weight, sql: sql`${sql.raw(word)}(${fieldOf("select", inner).sql})` };
     if (inner !== undefined && /^(avg|min|max|sum)$/.test(word))
-      return { name, sql: sql`${sql.raw(word)}(${numbersOf("select", inner)})` };
+      return { name, weight, sql: sql`${sql.raw(word)}(${numbersOf("select", inner)})` };
     throw notValid([
       {
         path: "select",
@@ -92,24 +108,36 @@ export function readSelected(source: string): Selected[] {
 }
 
 /**
- * The tasks that are meant, as FROM and WHERE. Where no index serves the filter, only the newest `most`
- * are looked at; `candidates` counts them then.
+ * The tasks that are meant, as FROM and WHERE. Where no index serves the filter, or documents are read,
+ * only the newest `most` are looked at; `candidates` counts them then. `weight` is what a task costs
+ * besides the filter.
  */
-export function sourceOf({ live, terms, words }: Chosen, also?: SQL, most = MOST_AGGREGATED) {
+export function sourceOf(
+  { live, terms, words, ...chosen }: Chosen,
+  {
+    weight = 0,
+    also,
+    newest = MOST_AGGREGATED,
+  }: { weight?: number; also?: SQL; newest?: number } = {},
+) {
+  const all = weight + chosen.weight;
+  // Aggregates are asked for less often than pages of a list, so one may take longer.
+  const most = withinWeight(newest, all / 4);
   const narrow = narrowing(terms, "created_at");
   const rest = terms.filter((term) => !narrow.includes(term)).map((term) => term.sql);
-  if (rest.length === 0 || words !== null) {
+  if ((rest.length === 0 && all === 0) || words !== null) {
     const wordy = words === null ? [] : [withWords(words)];
     const where = and(live, ...terms.map((term) => term.sql), ...wordy, also);
-    return { rows: sql`training_task where ${where}`, candidates: null };
+    return { rows: sql`training_task where ${where}`, candidates: null, most };
   }
   const candidates = sql`select id from training_task
     where ${and(live, ...narrow.map((term) => term.sql))}
     order by created_at desc, id desc limit ${most}`;
   return {
     rows: sql`(${candidates}) candidate cross join training_task on training_task.id = candidate.id
-      where ${and(...rest, also)}`,
+      where ${and(...rest, also) ?? sql`true`}`,
     candidates: sql<number>`select count(*) as scanned from (${candidates})`,
+    most,
   };
 }
 

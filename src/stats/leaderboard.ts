@@ -8,12 +8,11 @@ import { describe, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 import { chooseTasks, explained } from "../tasks/choice.ts";
 import { taskAnswer } from "../tasks/fields.ts";
-import { listTasks, taskColumns } from "../tasks/queries.ts";
+import { listColumns, listTasks } from "../tasks/queries.ts";
 import {
   groupBy,
   keyNames,
   keysSelected,
-  MOST_AGGREGATED,
   numbersOf,
   readGroupings,
   sourceOf,
@@ -69,7 +68,7 @@ export const leaderboard = new Hono<App>().get(
     const groupings = readGroupings(group_by);
     if (groupings.length === 0) {
       const terms = [...chosen.terms, { sql: there }];
-      const { rows, resumeAt } = await listTasks(db, taskColumns, {
+      const { rows, resumeAt } = await listTasks(db, listColumns(limit + 1), {
         chosen: { ...chosen, terms, order },
         ...{ place: undefined, limit, fields: [value] },
       });
@@ -81,7 +80,8 @@ export const leaderboard = new Hono<App>().get(
         complete: resumeAt === null,
       });
     }
-    const { rows, candidates } = sourceOf(chosen, there);
+    const weight = groupings.reduce((all, one) => all + one.weight, 0);
+    const { rows, candidates, most } = sourceOf(chosen, { weight, also: there });
     const keys = keyNames(groupings);
     const [best, worst] = direction === "max" ? ["max", "desc"] : ["min", "asc"];
     // With min() or max() SQLite takes the other columns from the row that has that value.
@@ -93,7 +93,7 @@ export const leaderboard = new Hono<App>().get(
     const [found, [looked]] = await db.batch([
       db
         .select({
-          task: taskColumns,
+          task: listColumns(limit),
           value: column<number>("v"),
           runs: column<number>("n"),
           keys: sql<string>`json_array(${sql.join(
@@ -114,7 +114,7 @@ export const leaderboard = new Hono<App>().get(
           ...{ value: own, runs, task: toWire(task) },
         };
       }),
-      complete: (looked?.scanned ?? 0) < MOST_AGGREGATED,
+      complete: (looked?.scanned ?? 0) < most,
     });
   },
 );

@@ -35,7 +35,7 @@ export const groupByQuery = z
 export const complete = z
   .boolean()
   .describe(
-    `false: no index serves the filter, and only the newest ${MOST_AGGREGATED} were looked at.`,
+    `false: no index serves the filter, and only the newest ${MOST_AGGREGATED} were looked at, or fewer where much of configurations is asked for.`,
   );
 
 const statsQuery = z.strictObject({
@@ -131,7 +131,8 @@ export const stats = new Hono<App>()
       const groupings = readGroupings(group_by);
       const selected = readSelected(select);
       const direct = selected.filter((s) => s.share === undefined);
-      const { rows, candidates } = sourceOf(chooseTasks(auth, chosenBy));
+      const weight = [...groupings, ...selected].reduce((all, one) => all + one.weight, 0);
+      const { rows, candidates, most } = sourceOf(chooseTasks(auth, chosenBy), { weight });
       const list = await choiceName(`stats ${group_by} ${select} ${order_by}`, chosenBy);
       const [from] = cursor ? decodeCursor(list, cursor, z.tuple([z.int().min(0)])) : [0];
       const values = direct.map(({ sql: value }, n) => sql`, ${value} as ${sql.raw(`s${n}`)}`);
@@ -185,7 +186,7 @@ export const stats = new Hono<App>()
         next_cursor: groups.length > limit ? encodeCursor(list, [from + limit]) : null,
         groups: all,
         scanned: looked?.scanned || tasks,
-        complete: (looked?.scanned ?? 0) < MOST_AGGREGATED,
+        complete: (looked?.scanned ?? 0) < most,
         approximate: rough
           ? {
               values: shares.map((s) => s.name),
@@ -249,7 +250,9 @@ export const stats = new Hono<App>()
       const { metric, ...chosenBy } = c.req.valid("query");
       const { db, auth } = c.var;
       const value = numbersOf("metric", metric);
-      const { rows, candidates } = sourceOf(chooseTasks(auth, chosenBy), sql`${value} is not null`);
+      const { rows, candidates, most } = sourceOf(chooseTasks(auth, chosenBy), {
+        also: sql`${value} is not null`,
+      });
       // Candidates come newest first by themselves, and so only as many as are needed.
       const sample = sql`select training_task.id as id, ${value} as v from ${rows}
         ${candidates ? sql`` : sql`order by training_task.created_at desc, training_task.id desc`} limit ${MOST_RUNS + 1}`;
@@ -294,7 +297,7 @@ export const stats = new Hono<App>()
         metric,
         runs: taken.length,
         sampled: runs.length > MOST_RUNS,
-        complete: (looked?.scanned ?? 0) < MOST_AGGREGATED,
+        complete: (looked?.scanned ?? 0) < most,
         caution: cautionFor(taken.length),
         parameters: found.sort((a, b) => b.strength - a.strength || b.runs - a.runs),
       });

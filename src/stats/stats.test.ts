@@ -337,7 +337,7 @@ describe("aggregates of many", () => {
   it("looks at the newest only where no index serves the filter", async () => {
     const count = async (filter: string, most: number) => {
       const chosen = chooseTasks({ userId: 1 }, { filter, deleted: false });
-      const { rows, candidates } = sourceOf(chosen, undefined, most);
+      const { rows, candidates } = sourceOf(chosen, { newest: most });
       const [found] = await ledger.db.all<{ n: number }>(sql`select count(*) as n from ${rows}`);
       const [looked] = candidates ? await ledger.db.all<{ scanned: number }>(candidates) : [];
       return [found?.n, looked?.scanned ?? null];

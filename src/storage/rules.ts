@@ -5,7 +5,9 @@ import { type Actor, audit, scheduledJob } from "../audit/audit.ts";
 import { type App, allow } from "../auth/middleware.ts";
 import { batchOf } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
+import { insertIf } from "../db/insert.ts";
 import { type KeepRule, keepRule, now, user } from "../db/schema.ts";
+import { faultsOf, type JobFaults } from "../faults.ts";
 import { columnOf, filterToSql } from "../filter/compile.ts";
 import { parseField } from "../filter/parse.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
@@ -13,6 +15,7 @@ import { idParam } from "../http/params.ts";
 import { notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
 import { explained, filterText } from "../tasks/choice.ts";
+import { noRoom, roomToMake } from "../use/bounds.ts";
 
 /** Files that one application puts into the trash; the next goes on. */
 const AT_ONCE = 500;
@@ -164,7 +167,10 @@ const runsOf = (userId: number, role: string) =>
   role === "admin" ? sql`true` : sql`training_task.user_id = ${userId}`;
 
 /** Applies one active rule that has not been applied for a day; the next minute another. */
-export async function applyKeepRules(db: Db): Promise<void> {
+export async function applyKeepRules(
+  db: Db,
+  faults: JobFaults = faultsOf(db, "applyKeepRules"),
+): Promise<void> {
   const [due] = await db
     .select({ id: keepRule.id, rule: keepRule.rule, userId: keepRule.userId, role: user.role })
     .from(keepRule)
@@ -173,12 +179,15 @@ export async function applyKeepRules(db: Db): Promise<void> {
       and(
         eq(keepRule.active, true),
         eq(user.active, true),
+        faults.sound(sql`${keepRule.id}`),
         sql`coalesce(${keepRule.lastRunAt}, '') < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day')`,
       ),
     )
     .orderBy(sql`coalesce(${keepRule.lastRunAt}, '')`)
     .limit(1);
-  if (due) await apply(db, scheduledJob, due.id, due.rule, runsOf(due.userId, due.role));
+  if (!due) return;
+  const { id, rule, userId, role } = due;
+  await faults.each([id], () => apply(db, scheduledJob, id, rule, runsOf(userId, role)));
 }
 
 const nameField = z.string().trim().min(1).max(200);
@@ -192,6 +201,7 @@ export const rules = new Hono<App>()
         "Such as `keep the checkpoints of the best 3 runs of each group by final_loss, and the last of every run`: {best: {count: 3}, last: 1}; or `checkpoints for 30 days`: {days: 30}. Whatever none of its clauses keeps may go. One's own runs; an admin's rule is about all. It does nothing until it is applied, or made active.",
       tag: "Storage",
       answer: { schema: ruleAnswer, description: "The rule." },
+      errors: { 403: "`over-limit`: the user has as many of them as there may be." },
     }),
     allow("weights:write"),
     validate(
@@ -200,20 +210,27 @@ export const rules = new Hono<App>()
     ),
     async (c) => {
       const body = c.req.valid("json");
-      const { db, auth } = c.var;
+      const { db, auth, config } = c.var;
       compileRule(body.rule);
-      const [[made]] = await db.batch([
-        db
-          .insert(keepRule)
-          .values({ ...body, userId: auth.userId })
-          .returning(columns),
+      const [, , [made]] = await db.batch([
+        db.run(
+          insertIf(
+            keepRule,
+            { ...body, userId: auth.userId },
+            roomToMake(config, auth.userId, "rules"),
+          ),
+        ),
         audit(db, auth, "rule.create", sql`select last_insert_rowid() as id where changes() = 1`, {
           name: body.name,
           rule: body.rule,
           active: body.active,
         }),
+        db
+          .select(columns)
+          .from(keepRule)
+          .where(sql`keep_rule.id = (select max(id) from keep_rule) and changes() = 1`),
       ]);
-      if (!made) throw new Error("the rule's row did not come back");
+      if (!made) throw await noRoom(db, config, auth.userId, "rules");
       return c.json({ ...made, created_by: auth.userName });
     },
   )

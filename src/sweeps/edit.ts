@@ -47,17 +47,54 @@ function resolve(root: JsonValue, key: string): Path {
   const [only, ...others] = found;
   if (!only) throw refuse(key, "is not a key of the base config: add it there with any value");
   if (others.length)
-    throw refuse(key, `stands in several places: ${found.map((p) => p.join(".")).join(", ")}`);
+    throw refuse(
+      key,
+      `stands in several places: ${found
+        .slice(0, 5)
+        .map((p) => p.join("."))
+        .join(", ")}${found.length > 5 ? `, and ${found.length - 5} more` : ""}`,
+    );
   return only;
 }
 
-/** Value literals of one line of TOML: strings, inline arrays and tables, numbers, dates, booleans. */
-const tomlValue =
-  /"(?:[^"\\]|\\.)*"|'[^']*'|\[[^\]\n]*\]|\{[^}\n]*\}|[^\s#,][^#\n]*?(?=\s*(?:#|\r?\n|$))/y;
+const closers: Record<string, string> = { "'": "'", "[": "]", "{": "}" };
 
-/** Where values of `[table]` and `key = value` lines stand, by their path as JSON. */
-function tomlPlaces(text: string): Map<string, Place> {
-  const places = new Map<string, Place>();
+/**
+ * How long the value is that a line of TOML begins with: a string, an inline array or table, a
+ * number, a date or a boolean. 0: there is none.
+ */
+function valueLength(line: string): number {
+  const first = line.charAt(0);
+  if (first === '"') {
+    const string = /^"(?:[^"\\]|\\.)*"/.exec(line);
+    if (string) return string[0].length;
+  }
+  const closer = closers[first];
+  const end = closer === undefined ? -1 : line.indexOf(closer, 1);
+  if (end !== -1) return end + 1;
+  return first === "," ? 0 : (line.split("#", 1)[0] ?? "").trimEnd().length;
+}
+
+/** Where a line's `key =` has its sign, outside quotes; -1: it has none. */
+function signAt(line: string): number {
+  for (let i = 0; i < line.length; i++) {
+    const char = line.charAt(i);
+    if (char === "=") return i;
+    if (char === '"' || char === "'") {
+      i = line.indexOf(char, i + 1);
+      if (i === -1) return -1;
+    } else if (!/[\w.\- \t]/.test(char)) return -1;
+  }
+  return -1;
+}
+
+/** Compared from the end, where paths differ: a table's long name is in the path of each of its keys. */
+const isSamePath = (one: Path, other: Path) =>
+  one.length === other.length && one.every((_, n) => one.at(-1 - n) === other.at(-1 - n));
+
+/** Where the values of wanted paths stand in `[table]` and `key = value` lines. */
+function tomlPlaces(text: string, wanted: Path[]): (Place | undefined)[] {
+  const places: (Place | undefined)[] = wanted.map(() => undefined);
   const keys = (source: string) =>
     [...source.matchAll(/"([^"]*)"|'([^']*)'|([\w-]+)/g)].map(
       ([, double, single, bare]) => double ?? single ?? bare ?? "",
@@ -68,40 +105,41 @@ function tomlPlaces(text: string): Map<string, Place> {
   const masked = text.replace(/"""[\s\S]*?"""|'''[\s\S]*?'''/g, (part) =>
     part.replace(/[^\n]/g, "_"),
   );
-  for (const line of masked.matchAll(
-    /^[ \t]*(?:\[\[([^\]\n]+)\]\]|\[([^\]\n]+)\]|((?:"[^"\n]*"|'[^'\n]*'|[\w.\- ])+?)[ \t]*=[ \t]*)/gm,
-  )) {
-    const [whole, list, header, name] = line;
+  let begin = 0;
+  for (const line of masked.split("\n")) {
+    const [, list, header] = /^[ \t]*(?:\[\[([^\]]+)\]\]|\[([^\]]+)\])/.exec(line) ?? [];
+    const sign = signAt(line);
     if (list !== undefined) {
       const path = keys(list);
       const n = counts.get(list) ?? 0;
       counts.set(list, n + 1);
       table = [...path, n];
     } else if (header !== undefined) table = keys(header);
-    else {
-      const path = [...table, ...keys(name ?? "")];
-      tomlValue.lastIndex = line.index + whole.length;
-      const value = tomlValue.exec(text);
-      if (value)
-        places.set(JSON.stringify(path), {
-          path,
-          from: value.index,
-          to: value.index + value[0].length,
-        });
+    else if (sign > 0) {
+      const path = [...table, ...keys(line.slice(0, sign))];
+      const nth = wanted.findIndex((one) => isSamePath(one, path));
+      const blanks = line.length - line.slice(sign + 1).trimStart().length;
+      const from = begin + blanks;
+      const length = valueLength(text.slice(from, begin + line.length));
+      if (nth !== -1 && length > 0) places[nth] = { path, from, to: from + length };
     }
+    begin += line.length + 1;
   }
   return places;
 }
 
-/** Where each key's value stands. Throws ApiError 422 on keys that are not there or hold no plain value. */
-export function findPlaces(format: Format, text: string, keys: string[]): Place[] {
-  const root = parseAs(format, text);
-  const toml = format === "toml" ? tomlPlaces(text) : null;
+/**
+ * Where each key's value stands in a text that was parsed as `root`. Throws ApiError 422 on keys that
+ * are not there or hold no plain value.
+ */
+export function findPlaces(format: Format, text: string, root: JsonValue, keys: string[]): Place[] {
+  const paths = keys.map((key) => resolve(root, key));
+  const toml = format === "toml" ? tomlPlaces(text, paths) : null;
   const document = toml ? null : parseDocument(text);
-  return keys.map((key) => {
-    const path = resolve(root, key);
+  return keys.map((key, n) => {
+    const path = paths[n] ?? [];
     if (toml) {
-      const place = toml.get(JSON.stringify(path));
+      const place = toml[n];
       if (!place) throw refuse(key, "cannot be changed where it stands: give it a line of its own");
       return place;
     }
@@ -142,12 +180,13 @@ function withValues(root: JsonValue, places: Place[], values: Scalar[]): JsonVal
 }
 
 /**
- * A config text with values written at their places, all else byte for byte as it was. What comes
- * out is read again and compared. Throws ApiError 422 where it says anything else.
+ * A config text, parsed as `root`, with values written at their places, all else byte for byte as it
+ * was. What comes out is read again and compared. Throws ApiError 422 where it says anything else.
  */
 export function writeValues(
   format: Format,
   text: string,
+  root: JsonValue,
   places: Place[],
   keys: string[],
   values: Scalar[],
@@ -160,7 +199,7 @@ export function writeValues(
       t.slice(0, from) + spell(format, value, text.slice(from, to)) + t.slice(to),
     text,
   );
-  const wanted = withValues(parseAs(format, text), places, values);
+  const wanted = withValues(root, places, values);
   let got: JsonValue = null;
   try {
     got = parseAs(format, edited);

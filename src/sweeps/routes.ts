@@ -5,18 +5,21 @@ import { type App, allow, readable } from "../auth/middleware.ts";
 import { taskConfig, trainingTask } from "../db/schema.ts";
 import { toLatin1 } from "../http/bytes.ts";
 import { notFound } from "../http/problem.ts";
+import { cutText } from "../http/text.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { queueOptions } from "../queue/options.ts";
 import { writableFields } from "../tasks/fields.ts";
 import { readRegistration, registerTasks } from "../tasks/register.ts";
 import { decodeConfig } from "../trainers/decode.ts";
-import { parseConfig } from "../trainers/parse.ts";
+import { ConfigSyntaxError, MAX_YAML, parseConfig } from "../trainers/parse.ts";
 import { findPlaces, type Scalar, writeValues } from "./edit.ts";
 import { combinations, space } from "./space.ts";
 
 /** Tasks that one sweep makes, and bytes of their files together. */
 const MOST_TASKS = 200;
 const MOST_BYTES = 3_000_000;
+/** YAML takes ten times as long to read, and each copy is read again. */
+const MOST_YAML_BYTES = 600_000;
 
 const sweepBody = z
   .strictObject({
@@ -57,6 +60,8 @@ type Base = {
   name?: string;
   command?: string[];
   dataset?: { base64: string; path?: string };
+  /** The keys whose values the ledger took out of its files. */
+  secrets?: string[];
 };
 
 /** The file of a task that the caller may read, as the base of a sweep. */
@@ -70,6 +75,7 @@ async function baseOf(c: Context<App>, id: number): Promise<Base> {
       path: taskConfig.path,
       datasetPath: taskConfig.datasetPath,
       datasetOriginal: taskConfig.datasetOriginal,
+      secrets: taskConfig.secrets,
     })
     .from(trainingTask)
     .innerJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
@@ -85,7 +91,18 @@ async function baseOf(c: Context<App>, id: number): Promise<Base> {
     dataset: row.datasetOriginal
       ? { base64: btoa(toLatin1(row.datasetOriginal)), path: row.datasetPath ?? undefined }
       : undefined,
+    secrets: row.secrets?.flatMap(({ name, typed }) => (typed ? [] : [name])),
   };
+}
+
+/** A base's format and values. Throws ApiError 422 on a broken one. */
+function readBase({ text, format, path }: Base) {
+  try {
+    return parseConfig(text, format, path);
+  } catch (error) {
+    if (!(error instanceof ConfigSyntaxError)) throw error;
+    throw notValid([{ path: "config", message: error.message }], "The sweep");
+  }
 }
 
 export const sweeps = new Hono<App>().post(
@@ -118,11 +135,12 @@ export const sweeps = new Hono<App>().post(
   validate("json", sweepBody, ["config.text"]),
   async (c) => {
     const body = c.req.valid("json");
-    const { db, auth } = c.var;
     const base: Base = body.config ?? (await baseOf(c, body.base_task_id ?? 0));
-    const { format } = parseConfig(base.text, base.format, base.path);
+    const { format, value: root } = readBase(base);
     if (format === "text")
       throw notValid([{ path: "config", message: "is no TOML, YAML or JSON" }], "The sweep");
+    if (format === "yaml" && base.text.length > MAX_YAML)
+      throw notValid([{ path: "config", message: `is YAML of over ${MAX_YAML} characters` }]);
     const keys = Object.keys(body.space);
     const rows = combinations(
       Object.values(body.space),
@@ -131,20 +149,21 @@ export const sweeps = new Hono<App>().post(
       body.seed,
       MOST_TASKS,
     );
-    if (rows.length * base.text.length > MOST_BYTES)
+    const most = format === "yaml" ? MOST_YAML_BYTES : MOST_BYTES;
+    if (rows.length * base.text.length > most)
       throw notValid([
         {
           path: "space",
-          message: `${rows.length} copies of this file are over ${MOST_BYTES} bytes: make fewer at once`,
+          message: `${rows.length} copies of this file are over ${most} bytes: make fewer at once`,
         },
       ]);
-    const places = findPlaces(format, base.text, keys);
+    const places = findPlaces(format, base.text, root, keys);
     const short = keys.map((key) => key.replace(/^.*[.\]]/, "").replaceAll('"', ""));
     const prefix = body.task_name ?? base.name ?? body.experiment_group;
     const made = rows.map((values: Scalar[], n) => ({
-      task_name: `${`${prefix} ${short.map((key, k) => `${key}=${values[k]}`).join(" ")}`.slice(0, 290)} #${n + 1}`,
+      task_name: `${cutText(`${prefix} ${short.map((key, k) => `${key}=${values[k]}`).join(" ")}`, 0, 290)} #${n + 1}`,
       values: Object.fromEntries(keys.map((key, k) => [key, values[k] ?? ""])),
-      text: writeValues(format, base.text, places, keys, values),
+      text: writeValues(format, base.text, root, places, keys, values),
     }));
     const command = body.command ?? base.command;
     const inputs = await Promise.all(
@@ -159,12 +178,12 @@ export const sweeps = new Hono<App>().post(
           config: { text, format, ...(base.path && { path: base.path }) },
           queue: body.queue ?? {},
         };
-        return readRegistration(registration, JSON.stringify(registration));
+        return readRegistration(registration, JSON.stringify(registration), base.secrets);
       }),
     );
     const ids = body.dry_run
       ? []
-      : await registerTasks(db, auth, inputs, c.req.header("Idempotency-Key")?.slice(0, 150));
+      : await registerTasks(c.var, inputs, c.req.header("Idempotency-Key")?.slice(0, 150));
     return c.json({
       count: made.length,
       dry_run: body.dry_run,

@@ -1,7 +1,8 @@
 import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { freshLedger, type Ledger } from "../../test/harness.ts";
-import { findPlaces, writeValues } from "./edit.ts";
+import { parseAs } from "../trainers/parse.ts";
+import { findPlaces, type Scalar, writeValues } from "./edit.ts";
 
 let ledger: Ledger;
 let key: string;
@@ -26,15 +27,16 @@ network_dim = 99
 """
 `;
 
+type Format = Parameters<typeof parseAs>[0];
+const places = (format: Format, text: string, keys: string[]) =>
+  findPlaces(format, text, parseAs(format, text), keys);
+const write = (format: Format, text: string, keys: string[], values: Scalar[]) =>
+  writeValues(format, text, parseAs(format, text), places(format, text, keys), keys, values);
+
 describe("writing values", () => {
   it("changes the values alone, in each format's spelling", () => {
     const keys = ["network_dim", "network.network_alpha", "learning_rate", "optimizer_type"];
-    const written = writeValues("toml", toml, findPlaces("toml", toml, keys), keys, [
-      16,
-      8,
-      0.0002,
-      'say "hi"',
-    ]);
+    const written = write("toml", toml, keys, [16, 8, 0.0002, 'say "hi"']);
     expect(written).toBe(
       toml
         .replace("network_dim = 8 ", "network_dim = 16 ")
@@ -45,25 +47,23 @@ describe("writing values", () => {
     const yaml =
       "job: extension\r\nconfig:\r\n  process:\r\n    - type: sd_trainer # kept\r\n      train:\r\n        lr: 1e-4   # rate\r\n        optimizer: adamw8bit\r\n";
     const two = ["config.process[0].train.lr", "optimizer"];
-    expect(writeValues("yaml", yaml, findPlaces("yaml", yaml, two), two, [0.0005, "prodigy"])).toBe(
+    expect(write("yaml", yaml, two, [0.0005, "prodigy"])).toBe(
       yaml.replace("1e-4", "0.0005").replace("adamw8bit", "prodigy"),
     );
     const yes = ["optimizer"];
-    expect(writeValues("yaml", yaml, findPlaces("yaml", yaml, yes), yes, ["yes"])).toContain(
-      'optimizer: "yes"',
-    );
+    expect(write("yaml", yaml, yes, ["yes"])).toContain('optimizer: "yes"');
     const json = '{ "rank": 4,\n\t"name":"x", "nested": {"lr": 0.1} }';
     const three = ["rank", "lr", "name"];
-    expect(writeValues("json", json, findPlaces("json", json, three), three, [8, 0.2, true])).toBe(
+    expect(write("json", json, three, [8, 0.2, true])).toBe(
       '{ "rank": 8,\n\t"name":true, "nested": {"lr": 0.2} }',
     );
   });
 
   it("refuses what it cannot write exactly", () => {
-    expect(() => findPlaces("toml", toml, ["nothing"])).toThrow(/not a key of the base config/);
-    expect(() => findPlaces("json", '{"a":{"x":1},"b":{"x":2}}', ["x"])).toThrow(/several places/);
-    expect(() => findPlaces("json", '{"a":{"x":1}}', ["a"])).toThrow(/single value/);
-    expect(() => findPlaces("toml", "a = { b = 1 }\n", ["a.b"])).toThrow(/line of its own/);
+    expect(() => places("toml", toml, ["nothing"])).toThrow(/not a key of the base config/);
+    expect(() => places("json", '{"a":{"x":1},"b":{"x":2}}', ["x"])).toThrow(/several places/);
+    expect(() => places("json", '{"a":{"x":1}}', ["a"])).toThrow(/single value/);
+    expect(() => places("toml", "a = { b = 1 }\n", ["a.b"])).toThrow(/line of its own/);
   });
 });
 

@@ -4,7 +4,7 @@ import { etag } from "hono/etag";
 import * as z from "zod";
 import { type App, allow, readable } from "../auth/middleware.ts";
 import { auditEntry, statuses, trainingTask } from "../db/schema.ts";
-import { splitFields } from "../filter/compile.ts";
+import { joinedColumnOf, splitFields } from "../filter/compile.ts";
 import { encodeCursor, page, pageQuery } from "../http/page.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
@@ -51,7 +51,7 @@ const standing = z.object({
 
 /** A field as a table shows it: texts are cut, for a prompt of 20,000 characters is no cell. */
 function fieldSql(name: string): SQL {
-  const { sql: column, type } = fieldOf("fields", name);
+  const { sql: column, type } = fieldOf("fields", name, joinedColumnOf);
   return type === "text" || type === "any"
     ? sql`(case when typeof(${column}) = 'text' then substr(${column}, 1, 300) else ${column} end)`
     : column;

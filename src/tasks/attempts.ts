@@ -1,13 +1,14 @@
 import { sql } from "drizzle-orm";
 
-/** Whether the task's current attempt was ever opened. */
-const opened = sql`exists (select 1 from task_attempt a where a.task_id = training_task.id and a.attempt = training_task.attempt)`;
+/** Whether the task's current attempt was ever opened; a task that counts none may have a first one. */
+export const opened = sql`exists (select 1 from task_attempt a where a.task_id = training_task.id and a.attempt = max(training_task.attempt, 1))`;
 
 /**
  * The number of the attempt to open next: the current one where it has yet to be opened (a new task,
  * or one that people put back), else the one behind it.
  */
-export const nextAttempt = sql<number>`max(1, training_task.attempt + (training_task.status <> 'pending' or ${opened}))`;
+export const nextAttempt = sql<number>`max(training_task.attempt, 1)
+  + (${opened} or (training_task.status <> 'pending' and training_task.attempt > 0))`;
 
 /** Ends an attempt's row at its last sign of life: what it used up to then is counted. */
 export const lastSignOfLife = {

@@ -7,15 +7,17 @@ import { type App, allow, writable } from "../auth/middleware.ts";
 import { batchAround } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { now, trainingTask } from "../db/schema.ts";
+import type { Config } from "../env.ts";
 import { behind } from "../filter/compile.ts";
 import { encodeCursor, pageQuery } from "../http/page.ts";
 import { ApiError } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { reindexTasks, type Searched } from "../search/words.ts";
+import { roomFor } from "../use/bounds.ts";
 import { choiceName, chooseTasks, filterText, placeOf, taskChoice, withWords } from "./choice.ts";
 import { writableFields } from "./fields.ts";
 import { cancelling } from "./lifecycle.ts";
-import { listTasks, MOST_SCANNED } from "./queries.ts";
+import { listTasks, MOST_SCANNED, withinWeight } from "./queries.ts";
 
 /** Tasks that one call changes: each is a row written, and its entry in the audit. */
 const MOST_CHANGED = 500;
@@ -57,6 +59,7 @@ const reasons = {
   same: "It is so already.",
   running: "It is running: let it end, or cancel it first.",
   ended: "It has ended, so there is nothing to cancel.",
+  full: "Its user has as many bytes in the database as there may be.",
   "too-many-tags": `It would have more than ${MOST_TAGS} tags.`,
   meanwhile: "It was changed by someone else at that moment.",
 };
@@ -77,7 +80,7 @@ type Action = {
 const edited = { updatedAt: now, version: sql`version + 1` };
 
 /** What an action does to a task. */
-function actionOf(body: Bulk): Action {
+function actionOf(body: Bulk, config: Config): Action {
   switch (body.action) {
     case "tag":
     case "untag": {
@@ -94,6 +97,9 @@ function actionOf(body: Bulk): Action {
         searched: { tagsPatch: patch },
         leaves: {
           same: sql`${patched} = coalesce(tags, '{}')`,
+          full: sql`not (${roomFor(config, sql`training_task.user_id`, {
+            database_bytes: body.action === "tag" ? JSON.stringify(patch).length : 0,
+          })})`,
           "too-many-tags": sql`(select count(*) from json_each(${patched})) > ${MOST_TAGS}`,
         },
       };
@@ -133,9 +139,10 @@ async function count(
   db: Db,
   { base, condition, after }: Record<"base" | "condition" | "after", SQL | undefined>,
   reason: SQL,
+  most: number,
 ) {
   const candidates = sql`select id from training_task where ${and(base, after) ?? sql`true`}
-    order by id desc limit ${MOST_SCANNED}`;
+    order by id desc limit ${most}`;
   const [counts, [looked]] = await db.batch([
     db.all<{ reason: string | null; count: number; example: number }>(sql`
       select ${reason} as reason, count(*) as count, max(training_task.id) as example
@@ -147,7 +154,7 @@ async function count(
       sql`select count(*) as scanned, min(id) as last from (${candidates})`,
     ),
   ]);
-  const more = looked && looked.scanned >= MOST_SCANNED;
+  const more = looked && looked.scanned >= most;
   return { counts, resumeAt: more ? looked.last : null };
 }
 
@@ -162,7 +169,7 @@ export const bulk = new Hono<App>().post(
   "/bulk",
   describe({
     summary: "Change many tasks",
-    description: `Tags, groups, cancels, deletes or restores what a filter, words or a list of ids choose (together: what is in all of them). A call changes up to ${MOST_CHANGED} tasks and a dry run looks at ${MOST_SCANNED}: go on with \`next_cursor\` until it is null.`,
+    description: `Tags, groups, cancels, deletes or restores what a filter, words or a list of ids choose (together: what is in all of them). A call changes up to ${MOST_CHANGED} tasks and a dry run looks at ${MOST_SCANNED} (fewer where the filter asks for much of configurations): go on with \`next_cursor\` until it is null.`,
     tag: "Tasks",
     answer: {
       schema: z.object({
@@ -199,7 +206,7 @@ export const bulk = new Hono<App>().post(
           message: "is missing: name the tasks by a filter, by words (q) or by ids",
         },
       ]);
-    const { name, detail, set, leaves, searched } = actionOf(body);
+    const { name, detail, set, leaves, searched } = actionOf(body, c.var.config);
     const choice = { filter, q, deleted: body.action === "restore" };
     const chosen = chooseTasks(auth, choice);
     const { live, terms, words } = chosen;
@@ -220,13 +227,15 @@ export const bulk = new Hono<App>().post(
     if (dry_run || (expect !== undefined && !cursor)) {
       const after = place && behind([], [], sql`id`, place[0]);
       const narrowed = words === null ? base : and(base, withWords(words));
-      const { counts, resumeAt } = await count(db, { base: narrowed, condition, after }, reason);
+      const most = withinWeight(MOST_SCANNED, chosen.weight);
+      const among = { base: narrowed, condition, after };
+      const { counts, resumeAt } = await count(db, among, reason, most);
       const changed = sum(counts.filter((row) => row.reason === null));
       if (expect !== undefined && resumeAt !== null)
         throw notValid([
           {
             path: "expect",
-            message: `can be checked among ${MOST_SCANNED} tasks only, and there are more; leave it out, or narrow by ids`,
+            message: `can be checked among ${most} tasks only, and there are more; leave it out, or narrow by ids`,
           },
         ]);
       if (expect !== undefined && changed !== expect)

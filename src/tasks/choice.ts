@@ -4,15 +4,18 @@ import type { Auth } from "../auth/keys.ts";
 import { statuses, trainingTask } from "../db/schema.ts";
 import {
   columnOf,
+  type Fields,
   filterTerms,
   type Order,
   parseOrder,
   type Term,
   type Value,
+  weightOf,
 } from "../filter/compile.ts";
 import { FilterError, parseField } from "../filter/parse.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { decodeCursor } from "../http/page.ts";
+import { flag } from "../http/params.ts";
 import { ApiError } from "../http/problem.ts";
 import { notValid } from "../http/validate.ts";
 import { matching } from "../search/words.ts";
@@ -46,7 +49,7 @@ export const taskChoice = {
     ),
   status: z.enum(statuses).optional(),
   user: z.string().max(100).optional().describe("A user's name, or `me`."),
-  deleted: z.stringbool().default(false).describe("true: the trash instead of what is live."),
+  deleted: flag().default(false).describe("true: the trash instead of what is live."),
 };
 export type TaskChoice = z.infer<z.ZodObject<typeof taskChoice>>;
 
@@ -66,9 +69,9 @@ export function explained<T>(path: string, make: () => T): T {
 }
 
 /** A field that the parameter `path` names. Throws ApiError 422. */
-export function fieldOf(path: string, name: string) {
+export function fieldOf(path: string, name: string, fields: Fields = columnOf) {
   try {
-    return columnOf(parseField(name));
+    return fields(parseField(name));
   } catch (error) {
     if (!(error instanceof FilterError)) throw error;
     throw notValid([{ path, message: `${name}: ${error.message}` }]);
@@ -98,6 +101,8 @@ export type Chosen = {
   terms: Term[];
   words: string | null;
   order: Order[];
+  /** What its filter costs a task, as `weightOf` counts it. */
+  weight: number;
 };
 
 /** A choice as SQL. Throws ApiError 422. */
@@ -119,13 +124,19 @@ export function chooseTasks(auth: Pick<Auth, "userId">, choice: TaskChoice): Cho
       column: "user_id",
       equals: user,
     });
-  if (filter?.trim()) terms.push(...explained("filter", () => filterTerms(filter)));
+  let weight = 0;
+  if (filter?.trim())
+    explained("filter", () => {
+      weight = weightOf(filter);
+      terms.push(...filterTerms(filter));
+    });
   const words = q?.trim() ? matching(q) : null;
   return {
     deleted,
     live: deleted ? isNotNull(trainingTask.deletedAt) : isNull(trainingTask.deletedAt),
     terms,
     words,
+    weight,
     // The index of words goes by id, newest first, and by nothing else.
     order: order_by?.trim()
       ? explained("order_by", () => parseOrder(order_by))

@@ -6,15 +6,29 @@ import { endEvents, prepareWatch } from "../alerts/runs.ts";
 import { audit, ifChanged } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
 import { type App, allow, reportable, reportedOnce, writable } from "../auth/middleware.ts";
+import { batchOf } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { failureReasons, now, statuses, taskAttempt, trainingTask } from "../db/schema.ts";
 import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
+import { cutText } from "../http/text.ts";
 import { describe, limitBody, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
-import { appendPoints, attemptAssignments, prepareAppend } from "../logs/append.ts";
+import {
+  type Append,
+  appendPoints,
+  attemptAssignments,
+  boundMetrics,
+  gapsOf,
+  isKnown,
+  mergesByStatement,
+  prepareAppend,
+  readStored,
+  type Stored,
+} from "../logs/append.ts";
 import { logEntry, toSegment } from "../logs/points.ts";
 import { readForSettling, settle } from "../logs/settle.ts";
+import { explainRoom, nearLimit, overLimit, roomFor } from "../use/bounds.ts";
 import { goesBack, lastSignOfLife, nextAttempt, totals } from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
 import { taskColumns } from "./queries.ts";
@@ -54,17 +68,28 @@ async function explain(
   attempt: number | undefined,
 ): Promise<never> {
   const [task] = await db
-    .select({ attempt: trainingTask.attempt, status: trainingTask.status })
+    .select({
+      attempt: trainingTask.attempt,
+      status: trainingTask.status,
+      mine: sql<number>`${reportable(auth)}`,
+    })
     .from(trainingTask)
     .where(
       and(
         eq(trainingTask.id, taskId),
         isNull(trainingTask.deletedAt),
-        // A box whose task another has claimed is told so, rather than that there is none.
+        // A box whose task was taken from it gets 409 and stops; 404 would let it train on.
         or(reportable(auth), reportedOnce(auth)),
       ),
     );
   if (!task) throw notFound(`task ${taskId} of yours`);
+  if (!task.mine)
+    throw new ApiError(
+      409,
+      "superseded",
+      `superseded: task ${taskId} was taken from this key and is at attempt ${task.attempt}, so nothing of what this key ran counts any more.`,
+      { extra: { current_attempt: task.attempt } },
+    );
   const extra = { current_attempt: task.attempt, current_status: task.status };
   if (attempt !== undefined && attempt < task.attempt)
     throw new ApiError(
@@ -134,15 +159,30 @@ function missingRanges(gaps: string, lastSeq: number, announced: number | undefi
   return ranges.map(([from, to]) => ({ from, to }));
 }
 
-/** What cancelling sets: a waiting task has ended, a running one is told at its next heartbeat. */
+/**
+ * What cancelling sets: a waiting task has ended, a running one learns of it at its next heartbeat. A
+ * box whose lease had ended holds the task no more; one that has just registered it has yet to learn.
+ */
 export const cancelling = {
+  keyId: sql`case when status = 'pending' and attempt > 0 then null else key_id end`,
   status: sql`case when status = 'pending' then 'cancelled' else status end`,
   finishedAt: sql`case when status = 'pending' then ${now} else finished_at end`,
   cancelRequested: sql`status = 'running'`,
   updatedAt: now,
 };
 
-export const MAX_METRICS = 500;
+/** Ranges of heartbeats that may be missing of an attempt: each heartbeat looks through them. */
+const MOST_GAPS = 200;
+/** Times that a heartbeat is merged anew because others of its attempt came in between. */
+const MERGE_TRIES = 6;
+
+export const tooManyMetrics = (dropped: string[], most: number) => ({
+  code: "too-many-metrics",
+  message: `This attempt has ${most} metrics, as many as it may. What was logged under ${dropped.length} further names was left out: ${dropped.slice(0, 5).join(", ")}${dropped.length > 5 ? ", …" : ""}.`,
+  path: "logs",
+});
+/** Attempts of one task: an archive names no more either. */
+const MOST_ATTEMPTS = 1000;
 const TAIL_LENGTH = 16_384;
 
 export const lifecycle = new Hono<App>()
@@ -158,7 +198,11 @@ export const lifecycle = new Hono<App>()
         description: "The attempt's number.",
         example: { attempt: 2, heartbeat_interval_sec: 30 },
       },
-      errors: { 404: "No such task that is yours.", 409: "The task has ended in success." },
+      errors: {
+        403: "`over-limit`: the bounds of the run's user leave no room.",
+        404: "No such task that is yours.",
+        409: "The task has ended in success, or has made the most attempts there may be; or, for a box key, a person cancelled it, or the box gave it back.",
+      },
     }),
     allow("tasks:write", { box: true }),
     validate("param", idParam),
@@ -170,6 +214,18 @@ export const lifecycle = new Hono<App>()
       const openedWith = c.req.header("Idempotency-Key")?.slice(0, 200) ?? null;
       const nodeInfo = body.node_info ?? null;
       const again = sql`exists (select 1 from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${trainingTask.attempt} and a.opened_with = ${openedWith})`;
+      const more = { database_bytes: nodeInfo === null ? 0 : JSON.stringify(nodeInfo).length };
+      // A box begins nothing again that a person has cancelled: its own Ctrl-C leaves an attempt.
+      const unwanted = sql`(cancel_requested or (status = 'cancelled' and attempt = 0))`;
+      const mine = and(meant(taskId, auth, undefined), writable(auth));
+      const mayOpen = and(
+        mine,
+        sql`status <> 'success'`,
+        sql`not ${again}`,
+        auth.box ? sql`not ${unwanted}` : undefined,
+        sql`attempt < ${MOST_ATTEMPTS}`,
+        roomFor(config, sql`training_task.user_id`, more),
+      );
       const [, [opened], , , [task]] = await db.batch([
         // What the attempt before has used is counted up to its last sign of life.
         db
@@ -180,12 +236,13 @@ export const lifecycle = new Hono<App>()
             ...lastSignOfLife,
           })
           .where(
-            sql`task_id = ${taskId} and attempt = (select attempt from training_task where ${meant(taskId, auth, undefined)} and status <> 'success' and not ${again})`,
+            sql`task_id = ${taskId} and attempt = (select attempt from training_task where ${mayOpen})`,
           ),
         db
           .update(trainingTask)
           .set({
             attempt: nextAttempt,
+            keyId: auth.keyId,
             agent: null,
             status: "running",
             startedAt: sql`coalesce(started_at, ${now})`,
@@ -202,23 +259,43 @@ export const lifecycle = new Hono<App>()
             nodeInfo: sql`coalesce(${nodeInfo === null ? null : JSON.stringify(nodeInfo)}, node_info)`,
             ...totals,
           })
-          .where(and(meant(taskId, auth, undefined), sql`status <> 'success'`, sql`not ${again}`))
+          .where(mayOpen)
           .returning({ attempt: trainingTask.attempt }),
         db.run(sql`
-          insert into task_attempt (task_id, attempt, key_id, heartbeat_at, from_step, gpu_info, cuda_version, hourly_price, node_info, opened_with)
-          select id, attempt, ${auth.keyId}, ${now}, ${body.from_step ?? null}, gpu_info, cuda_version, hourly_price, node_info, ${openedWith}
+          insert into task_attempt (task_id, user_id, attempt, key_id, heartbeat_at, from_step, gpu_info, cuda_version, hourly_price, node_info, opened_with)
+          select id, user_id, attempt, ${auth.keyId}, ${now}, ${body.from_step ?? null}, gpu_info, cuda_version, hourly_price, node_info, ${openedWith}
           from training_task where id = ${taskId} and changes() = 1`),
         audit(db, auth, "task.attempt", ifChanged(taskId)),
         db
           .select({
             attempt: trainingTask.attempt,
             status: trainingTask.status,
+            userId: trainingTask.userId,
             again: sql<number>`${again}`,
           })
           .from(trainingTask)
           .where(meant(taskId, auth, undefined)),
       ]);
-      if (!task) throw notFound(`task ${taskId} of yours`);
+      if (!task) return explain(db, taskId, auth, undefined);
+      if (!opened && !task.again && task.status !== "success") {
+        const full = await explainRoom(db, config, task.userId, more);
+        if (full) throw full;
+        if (task.attempt >= MOST_ATTEMPTS)
+          throw new ApiError(
+            409,
+            "too-many-attempts",
+            `Task ${taskId} has made ${task.attempt} attempts, the most there may be. Register a new run with parent_task_id ${taskId} to go on from it.`,
+            { extra: { current_attempt: task.attempt } },
+          );
+        throw new ApiError(
+          409,
+          "attempt-not-allowed",
+          task.status === "pending"
+            ? `Task ${taskId} was given back to the queue: the box that claims it opens its next attempt.`
+            : `Task ${taskId} was cancelled, so a box key opens no attempt of it. Its owner puts it back: POST /api/tasks/${taskId}/retry or /requeue.`,
+          { extra: { current_status: task.status } },
+        );
+      }
       if (!opened && !task.again)
         throw new ApiError(
           409,
@@ -245,6 +322,12 @@ export const lifecycle = new Hono<App>()
           attempt: z.int(),
           cancel_requested: z.boolean(),
           heartbeat_interval_sec: z.number(),
+          warnings: z
+            .array(z.object({ code: z.string(), message: z.string(), path: z.string().optional() }))
+            .optional()
+            .describe(
+              "`too-many-metrics`: what was left out. `near-limit`: the bytes of the run's user come near their bound.",
+            ),
         }),
         description: "How the task stands, and when to report next.",
         example: {
@@ -256,8 +339,8 @@ export const lifecycle = new Hono<App>()
       },
       errors: {
         404: "No such task that is yours.",
-        409: "`superseded`: a later attempt has taken over.",
-        413: "Over 1 MB.",
+        409: "`superseded`: a later attempt has taken over, or the task was taken from this box.",
+        413: "Over 1 MB; or `over-limit`: its points are beyond what the run's user may store. The run counts as alive, and the points can be sent again once there is room.",
         422: "Something in it is not valid; nothing was stored.",
       },
     }),
@@ -270,15 +353,10 @@ export const lifecycle = new Hono<App>()
       const body = c.req.valid("json");
       const { db, auth, config } = c.var;
       requireAttempt(auth, body.attempt);
-      const segment = toSegment(body.logs ?? []);
-      if (segment.metrics.length > MAX_METRICS)
-        throw notValid([
-          { path: "logs", message: `name more than ${MAX_METRICS} different metrics` },
-        ]);
-      const append = prepareAppend(segment);
+      const whole = toSegment(body.logs ?? []);
       const progress = body.progress ? JSON.stringify(body.progress) : null;
-      const tail = body.tail ? body.tail.slice(-TAIL_LENGTH) : null;
-      const watch = prepareWatch(config, body.seq, segment, body.progress?.step);
+      const tail = body.tail ? cutText(body.tail, -TAIL_LENGTH) : null;
+      const watch = prepareWatch(config, body.seq, whole, body.progress?.step);
       const seen = {
         heartbeatAt: now,
         watch: watch.noted,
@@ -286,55 +364,49 @@ export const lifecycle = new Hono<App>()
           ? sql`case when ${watch.newest} then ${progress} else progress end`
           : undefined,
       };
-      const answer = {
-        status: trainingTask.status,
-        attempt: sql<number>`${current}`,
-        cancelRequested: trainingTask.cancelRequested,
-      };
       const mine = meant(taskId, auth, body.attempt);
       const attempt =
         body.attempt ?? sql`(select max(attempt, 1) from training_task where id = ${taskId})`;
-      const accepted = sql`(${body.seq} > last_seq or exists (select 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1))`;
-      const [told, [begun], [beaten]] = await db.batch([
-        watch.event(db, mine),
-        // Only a change of state touches the index on it; the statement behind is for all other calls.
-        db
-          .update(trainingTask)
-          .set({
-            ...seen,
-            attempt: current,
-            status: "running",
-            startedAt: sql`coalesce(started_at, ${now})`,
-            finishedAt: null,
-            failureReason: null,
-            errorMessage: null,
-            updatedAt: now,
-          })
-          .where(and(mine, sql`status <> 'running'`, alive))
-          .returning(answer),
-        db
-          .update(trainingTask)
-          .set({
-            ...seen,
-            heartbeatAt: sql`case when status = 'running' then ${now} else heartbeat_at end`,
-            // Points that come after the end change the figures drawn from them.
-            settleAt: append
-              ? sql`case when status = 'running' then settle_at else ${now} end`
-              : undefined,
-          })
-          .where(and(mine, sql`changes() = 0`))
-          .returning(answer),
-        // A task that was imported, or cancelled while it waited, counts no attempt: this is its first.
-        db.run(sql`
-          insert into task_attempt (task_id, attempt, status, started_at, finished_at,
+      const accepted = sql`((${body.seq} > last_seq and (${body.seq} = last_seq + 1 or json_array_length(gaps) < ${MOST_GAPS})) or exists (select 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1))`;
+      const store = (append: Append) =>
+        batchOf(db, {
+          told: watch.event(db, mine),
+          // Only a change of state touches the index on it; the statement behind is for all other calls.
+          begun: db
+            .update(trainingTask)
+            .set({
+              ...seen,
+              attempt: current,
+              status: "running",
+              startedAt: sql`coalesce(started_at, ${now})`,
+              finishedAt: null,
+              failureReason: null,
+              errorMessage: null,
+              updatedAt: now,
+            })
+            .where(and(mine, sql`status <> 'running'`, alive)),
+          beaten: db
+            .update(trainingTask)
+            .set({
+              ...seen,
+              heartbeatAt: sql`case when status = 'running' then ${now} else heartbeat_at end`,
+              // Points that come after the end change the figures drawn from them.
+              settleAt: append
+                ? sql`case when status = 'running' then settle_at else ${now} end`
+                : undefined,
+            })
+            .where(and(mine, sql`changes() = 0`)),
+          // A task that was imported, or cancelled while it waited, counts no attempt: this is its first.
+          taken: db.run(sql`
+          insert into task_attempt (task_id, user_id, attempt, status, started_at, finished_at,
             key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info,
             last_seq, gaps, received, open_chunk, open_count, open_size, points, bytes, first_step, last_step, summary, tail)
-          select id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at,
+          select id, user_id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at,
             ${auth.keyId}, ${now}, gpu_info, cuda_version, hourly_price, node_info,
             ${body.seq}, ${body.seq > 1 ? JSON.stringify([[1, body.seq - 1]]) : "[]"}, 1,
             ${append ? 1 : 0}, ${append?.count ?? 0}, ${append?.size ?? 0}, ${append?.count ?? 0}, ${append?.size ?? 0},
             ${append?.firstStep ?? null}, ${append?.lastStep ?? null}, ${append?.summaryJson ?? "{}"}, ${tail}
-          from training_task where ${mine}
+          from training_task where ${mine} and ${append ? roomFor(config, sql`training_task.user_id`, { database_bytes: append.size }) : sql`true`}
           on conflict (task_id, attempt) do update set
             heartbeat_at = excluded.heartbeat_at,
             status = case when status = 'failed' and failure_reason = 'lost' then 'running' else status end,
@@ -355,19 +427,102 @@ export const lifecycle = new Hono<App>()
                 order by 1) where lo <= hi) end,
             last_seq = max(last_seq, ${body.seq})
             ${append ? attemptAssignments(append) : sql``}
-          where ${accepted}`),
-        ...(append ? [db.run(appendPoints(append, taskId, sql`${attempt}`, body.seq))] : []),
-      ]);
-      if (told.length) tellLater(c);
-      const task = begun ?? beaten;
+          where ${accepted} and ${append?.guard ?? sql`true`}`),
+          ...(append && { added: db.run(appendPoints(append, taskId, sql`${attempt}`, body.seq)) }),
+          // What RETURNING gives is read once more from a table of its own.
+          read: db
+            .select({
+              status: trainingTask.status,
+              attempt: sql<number>`${current}`,
+              cancelRequested: trainingTask.cancelRequested,
+              bytes: append
+                ? sql<
+                    number | null
+                  >`(select bytes from user_use where user_use.user_id = training_task.user_id)`
+                : sql<null>`null`,
+            })
+            .from(trainingTask)
+            .where(mine),
+        });
+
+      let stored: Stored | null | undefined;
+      let dropped: string[] = [];
+      let append: Append = null;
+      let done: Awaited<ReturnType<typeof store>> | undefined;
+      for (let tries = 1; ; tries++) {
+        // What its own statement cannot merge in little time is merged here, out of what is stored.
+        if (tries > 1 || !mergesByStatement(whole))
+          stored = await readStored(db, taskId, sql`${attempt}`);
+        if (stored && tries > 1 && isKnown(stored, body.seq)) break;
+        if (stored && body.seq > stored.lastSeq + 1 && gapsOf(stored) >= MOST_GAPS)
+          throw new ApiError(
+            422,
+            "too-many-gaps",
+            `Of this attempt's heartbeats ${MOST_GAPS} ranges are missing. Send those first, or go on with seq ${stored.lastSeq + 1}.`,
+          );
+        const bounded =
+          stored === undefined
+            ? { segment: whole, dropped: [] }
+            : boundMetrics(whole, stored, config.MAX_METRICS);
+        dropped = bounded.dropped;
+        append = prepareAppend(bounded.segment, config.MAX_METRICS, stored);
+        done = await store(append);
+        if (done.told.rowsAffected) tellLater(c);
+        const [seen] = done.read;
+        if (done.taken.rowsAffected || !append || !seen) break;
+        const most = config.MAX_DATABASE_BYTES_PER_USER;
+        if (most > 0 && (seen.bytes ?? 0) + append.size > most) break;
+        // A heartbeat that was there before, or others of the same attempt that came in between.
+        if (tries === MERGE_TRIES)
+          throw new ApiError(
+            503,
+            "busy",
+            "Other heartbeats of this attempt came at the same time. Send it again.",
+            { headers: { "Retry-After": "1" } },
+          );
+      }
+      if (!done) throw new Error("a heartbeat was stored by no statement");
+      const { taken } = done;
+      const [task] = done.read;
       if (!task) return explain(db, taskId, auth, body.attempt);
-      return c.json({
+      const answered = {
         status: task.status,
         attempt: task.attempt,
         // One that was cancelled while its box was away is told when it comes back.
         cancel_requested: task.cancelRequested || task.status === "cancelled",
         heartbeat_interval_sec: config.HEARTBEAT_INTERVAL_SEC,
-      });
+      };
+      const most = config.MAX_DATABASE_BYTES_PER_USER;
+      if (
+        append &&
+        most > 0 &&
+        taken.rowsAffected === 0 &&
+        (task.bytes ?? 0) + append.size > most
+      ) {
+        // Its points wait for room, its `seq` stays missing, and the attempt lives on.
+        const [known] = await db.all<{ there: number }>(sql`
+          insert into task_attempt (task_id, user_id, attempt, status, started_at, finished_at, key_id, heartbeat_at,
+            gpu_info, cuda_version, hourly_price, node_info, tail)
+          select id, user_id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at, ${auth.keyId}, ${now},
+            gpu_info, cuda_version, hourly_price, node_info, ${tail}
+          from training_task where ${mine}
+          on conflict (task_id, attempt) do update set
+            heartbeat_at = excluded.heartbeat_at, tail = coalesce(excluded.tail, tail)
+          returning not ${accepted} as there`);
+        // One that was taken before and is repeated has its place.
+        if (known?.there) return c.json(answered);
+        const { status: current_status, ...more } = answered;
+        throw overLimit("database_bytes", task.bytes ?? 0, most, {
+          status: 413,
+          more: { current_status, ...more },
+        });
+      }
+      const near = append && nearLimit(config, "database_bytes", task.bytes);
+      const warnings = [
+        ...(dropped.length ? [tooManyMetrics(dropped, config.MAX_METRICS)] : []),
+        ...(near ? [near] : []),
+      ];
+      return c.json({ ...answered, ...(warnings.length && { warnings }) });
     },
   )
   .post(
@@ -475,6 +630,10 @@ export const lifecycle = new Hono<App>()
             finalLossReported: body.final_loss !== undefined && body.final_loss !== null,
             convergenceStep: figures.convergenceStep,
             cancelRequested: false,
+            // A run that a person cancelled, or that its box gave back, is not the box's to begin again.
+            keyId: preempted
+              ? sql`iif(cancel_requested or ${goesBack}, null, key_id)`
+              : sql`iif(cancel_requested, null, key_id)`,
             finishedAt: preempted ? sql`iif(${goesBack}, null, ${now})` : now,
             heartbeatAt: now,
             updatedAt: now,
@@ -484,8 +643,8 @@ export const lifecycle = new Hono<App>()
           .returning({ id: trainingTask.id }),
         audit(db, auth, "task.finish", ifChanged(taskId), { attempt, status }),
         db.run(sql`
-          insert into task_attempt (task_id, attempt, key_id, status, heartbeat_at, finished_at, duration_sec, exit_code, failure_reason, error_message, gpu_info, cuda_version, hourly_price, node_info)
-          select id, attempt, ${auth.keyId}, ${status}, ${now}, ${now}, 0, ${body.exit_code ?? null}, ${reason}, ${errorMessage}, gpu_info, cuda_version, hourly_price, node_info
+          insert into task_attempt (task_id, user_id, attempt, key_id, status, heartbeat_at, finished_at, duration_sec, exit_code, failure_reason, error_message, gpu_info, cuda_version, hourly_price, node_info)
+          select id, user_id, attempt, ${auth.keyId}, ${status}, ${now}, ${now}, 0, ${body.exit_code ?? null}, ${reason}, ${errorMessage}, gpu_info, cuda_version, hourly_price, node_info
           from training_task where id = ${taskId} and changes() = 1
           on conflict (task_id, attempt) do update set
             status = excluded.status, finished_at = excluded.finished_at, exit_code = excluded.exit_code,

@@ -2,6 +2,7 @@ import { and, eq, getTableColumns, type SQL, sql } from "drizzle-orm";
 import type { Db } from "../db/client.ts";
 import { taskConfig, trainingTask } from "../db/schema.ts";
 import { behind, type Order, orderSql, type Term, type Value } from "../filter/compile.ts";
+import { wireName } from "../http/wire.ts";
 import { type Chosen, type Place, withWords } from "./choice.ts";
 
 const {
@@ -15,14 +16,67 @@ const {
   attemptLimit,
   queueWaiting,
   queueDueAt,
+  recordBytes,
   ...columns
 } = getTableColumns(trainingTask);
 
 /** A task's columns as answers give them. */
 export const taskColumns = columns;
 
+/** The columns without those that may be long and that nobody compares. */
+const { notes, nodeInfo, command, additionalArgs, errorMessage, progress, ...short } = columns;
+export const shortColumns = short;
+
+/** Bytes of a list's rows; the database refuses an answer of about 9 MB. */
+const LIST_BYTES = 8_000_000;
+/** Columns that may be long, and what a row takes besides them at most. */
+const longColumns = {
+  notes,
+  tags: columns.tags,
+  nodeInfo,
+  command,
+  additionalArgs,
+  errorMessage,
+  samplePrompts: columns.samplePrompts,
+};
+const REST_BYTES = 12_000;
+
+/**
+ * A task's columns for a list of so many: of a row that is too long for its share of the answer, the
+ * long ones are null, and `leftOut` names them. Reads no text to tell.
+ */
+export function listColumns(most: number) {
+  const bytes = ([name]: string[]) =>
+    sql`coalesce(octet_length(${sql.raw(`training_task.${name}`)}), 0)`;
+  const names = Object.entries(longColumns).map(
+    ([key, column]) => [wireName(key), key, column] as const,
+  );
+  const size = sql.join(
+    names.map(([name]) => bytes([name])),
+    sql` + `,
+  );
+  const fits = sql`${size} <= ${Math.floor(LIST_BYTES / most) - REST_BYTES}`;
+  const listed = Object.fromEntries(
+    names.map(([, key, column]) => [key, sql`iif(${fits}, ${column}, null)`.mapWith(column)]),
+  ) as { [K in keyof typeof longColumns]: SQL<(typeof longColumns)[K]["_"]["data"] | null> };
+  return {
+    ...columns,
+    ...listed,
+    leftOut: sql<string | null>`iif(${fits}, null, ${sql.join(
+      names.map(([name]) => sql`iif(${bytes([name])} > 0, ${`${name} `}, '')`),
+      sql` || `,
+    )})`.mapWith((text: string) => text.trim().split(" ")) as SQL<string[] | null>,
+  };
+}
+
 /** Tasks that a filter without an index looks at in one call. */
 export const MOST_SCANNED = 50_000;
+/** And what these may weigh together, at about 5 µs each: documents and patterns make them fewer. */
+const MOST_WEIGHT = 200_000;
+
+/** How many of at most `most` tasks a call looks at, where looking at one weighs so much. */
+export const withinWeight = (most: number, weight: number): number =>
+  Math.min(most, Math.floor(MOST_WEIGHT / Math.max(1, weight)));
 
 /** The terms that narrow the reading of an index on `column`: its ranges, and what stands before it. */
 export function narrowing(terms: Term[], column: string): Term[] {
@@ -129,7 +183,7 @@ type Asked = {
 };
 
 /** Draws up to `limit` tasks, and one more, from a source. */
-async function draw<Columns extends Partial<typeof taskColumns>>(
+async function draw<Columns extends Partial<typeof taskColumns> | ReturnType<typeof listColumns>>(
   db: Db,
   columns: Columns,
   { from, id, order, where, rest }: Source,
@@ -190,12 +244,15 @@ const cell = (value: unknown): Value =>
  * asked of each task that an index gives, `most` are looked at: where the page is not full, `scanned`
  * says how many they were, and `resumeAt` is the place to go on behind if there are more.
  */
-export async function listTasks<Columns extends Partial<typeof taskColumns>>(
+export async function listTasks<
+  Columns extends Partial<typeof taskColumns> | ReturnType<typeof listColumns>,
+>(
   db: Db,
   columns: Columns,
   query: { chosen: Chosen } & Pick<Asked, "place" | "limit"> & Partial<Asked>,
 ) {
-  const { chosen, place, limit, most = MOST_SCANNED, fields = [] } = query;
+  const { chosen, place, limit, fields = [] } = query;
+  const { most = withinWeight(MOST_SCANNED, chosen.weight) } = query;
   const [first, second] = sourcesOf(chosen);
   const [lastId, value, ...values] = place ?? [];
   const beyond = second !== undefined && lastId !== undefined && value === null;

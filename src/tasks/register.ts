@@ -2,13 +2,16 @@ import { type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
 import { audit } from "../audit/audit.ts";
 import type { Auth } from "../auth/keys.ts";
-import { readable } from "../auth/middleware.ts";
-import { datasetFacts, recordDatasets } from "../datasets/facts.ts";
+import { type App, readable } from "../auth/middleware.ts";
+import { datasetFacts, factsBytes, recordDatasets } from "../datasets/facts.ts";
 import { batchAround, type Statement } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
+import { insertIf } from "../db/insert.ts";
 import { type JsonValue, trainingTask } from "../db/schema.ts";
+import type { Config } from "../env.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { ApiError } from "../http/problem.ts";
+import { cutText } from "../http/text.ts";
 import { faultsOf, notValid } from "../http/validate.ts";
 import { fromWire } from "../http/wire.ts";
 import {
@@ -19,8 +22,17 @@ import {
 } from "../queue/options.ts";
 import { indexInserted } from "../search/words.ts";
 import { redactCommand, redactJson, redactText } from "../secrets/redact.ts";
+import { explainRoom, nearLimit, roomFor } from "../use/bounds.ts";
 import { type ReadConfig, readConfigFile, type SentFile, type Warning } from "./config.ts";
-import { importSchema, optionalFields, type PastAttempts, reservedFields } from "./fields.ts";
+import {
+  bytesOf,
+  importSchema,
+  MOST_DOCUMENT,
+  optionalFields,
+  type PastAttempts,
+  reservedFields,
+  withinDocument,
+} from "./fields.ts";
 import { taskColumns } from "./queries.ts";
 
 const fileInput = z
@@ -74,8 +86,15 @@ const sentFile = ({ text, base64, format, path }: z.infer<typeof fileInput>): Se
   path: path && redactText(path, "path").text,
 });
 
-/** Reads forms 1 and 2. `hash` stands for the whole request, for Idempotency-Key. */
-export async function readRegistration(value: unknown, text: string): Promise<NewTask> {
+/**
+ * Reads forms 1 and 2. `hash` stands for the whole request, for Idempotency-Key. `secrets` are the
+ * keys whose values were taken out of the files that these were made from.
+ */
+export async function readRegistration(
+  value: unknown,
+  text: string,
+  secrets: string[] = [],
+): Promise<NewTask> {
   const taken =
     value && typeof value === "object" && !Array.isArray(value)
       ? reservedFields.filter((name) => name in value && name !== "config_snapshot")
@@ -95,9 +114,9 @@ export async function readRegistration(value: unknown, text: string): Promise<Ne
   const file =
     config || dataset || command
       ? await readConfigFile(
-          config ? sentFile(config) : null,
+          config ? { ...sentFile(config), secrets } : null,
           command,
-          dataset && sentFile(dataset),
+          dataset && { ...sentFile(dataset), secrets },
         )
       : null;
   return { fields, file, hash: await sha256Hex(text) };
@@ -141,6 +160,8 @@ const inUtc = (fields: Record<string, unknown>) =>
     ]),
   );
 
+const byteLength = (text: string) => new TextEncoder().encode(text).length;
+
 /** The columns that an import states of a run that has ended elsewhere. */
 function pastColumns({
   source,
@@ -170,7 +191,7 @@ function recordAttempts(db: Db, taskId: SQL, keyId: number, attempts: PastAttemp
   if (attempts.length === 0) return [];
   const safe = attempts.map(({ node_info, tail, ...attempt }) => ({
     ...inUtc(attempt),
-    tail: tail?.slice(-16_384),
+    tail: tail && cutText(tail, -16_384),
     node_info: node_info && JSON.stringify(node_info),
   }));
   const names =
@@ -181,12 +202,23 @@ function recordAttempts(db: Db, taskId: SQL, keyId: number, attempts: PastAttemp
   const values = sql.raw(names.map((name) => `a.value ->> '${name}'`).join(", "));
   return [
     db.run(sql`
-      insert into task_attempt (task_id, key_id, ${columns})
-      select t.id, ${keyId}, ${values} from (select ${taskId} as id) t, json_each(${JSON.stringify(safe)}) a
+      insert into task_attempt (task_id, user_id, key_id, ${columns})
+      select t.id, (select user_id from training_task o where o.id = t.id), ${keyId}, ${values} from (select ${taskId} as id) t, json_each(${JSON.stringify(safe)}) a
       where t.id is not null on conflict do nothing`),
   ];
 }
 
+/** Bytes of parsed settings that filters and comparisons read, 20 at a time; files are a hundredth of it. */
+const MOST_SNAPSHOT = 256_000;
+
+const tooLarge = (path: string, dropped: string[]): Warning => ({
+  code: "too-large",
+  message: `${path} are over ${MOST_DOCUMENT} bytes, so the largest were left out: ${dropped
+    .slice(0, 5)
+    .map((name) => name.slice(0, 60))
+    .join(", ")}${dropped.length > 5 ? `, and ${dropped.length - 5} more` : ""}.`,
+  path,
+});
 /** Fields whose texts are files, which readConfigFile redacts byte by byte, or long counts. */
 const redactedApart = [
   ...["config.text", "config.base64", "dataset_file.text", "dataset_file.base64"],
@@ -240,29 +272,48 @@ function toRow({ fields: sent, file }: NewTask) {
   if (file && !columns.trainer) columns.trainer = "unknown";
   columns.task_name ??= config?.path ? stem(config.path) : undefined;
   columns.task_name ||= "untitled";
-  if (Object.keys(additional).length) columns.additional_args = additional;
+  if (Object.keys(additional).length) {
+    const { value, dropped } = withinDocument(additional);
+    if (dropped.length) warnings.push(tooLarge("additional_args", dropped));
+    columns.additional_args = value;
+  }
   const defaulted = (file?.recognition.defaults ?? []).filter((name) => !(name in explicit));
   if (defaulted.length) columns.defaulted_fields = defaulted;
   if (imported) Object.assign(columns, pastColumns(imported));
+  let snapshot: JsonValue = redactJson(
+    file?.recognition.config ?? config_snapshot ?? null,
+    "",
+  ).value;
+  if (bytesOf(snapshot) > MOST_SNAPSHOT) {
+    warnings.push({
+      code: "too-large",
+      message: `The settings are over ${MOST_SNAPSHOT} bytes, so filters do not find them by config.…; the file itself is kept whole.`,
+      path: "config",
+    });
+    snapshot = null;
+  }
   return {
     columns,
     warnings,
     datasets: datasets ?? [],
     queue: queue ?? null,
-    snapshot: redactJson(file?.recognition.config ?? config_snapshot ?? null, "").value,
+    snapshot,
     path: config?.path ?? null,
     source: imported?.source,
     attempts: imported?.attempts ?? [],
   };
 }
 
-/** The statements that store a task: `first` writes, `found` reads its row back. */
+/**
+ * The statements that store a task: `inserted` writes it where `room` holds, and all others do nothing
+ * where it did not; `found` reads its row back.
+ */
 async function storing(
   db: Db,
   auth: Auth,
   input: NewTask,
   idempotencyKey: string | undefined,
-  filename?: string,
+  { config, filename, room }: { config: Config; filename?: string; room?: SQL },
 ) {
   const { columns, warnings, datasets, queue, snapshot, path, source, attempts } = toRow(input);
   if (queue && auth.box)
@@ -271,32 +322,45 @@ async function storing(
       "not-allowed",
       "A box key puts nothing into the queue: it would decide what other boxes run.",
     );
+  // A box key has names of its own: it neither finds nor blocks what other keys of its user register.
+  const by = auth.box ? `box:${auth.keyId}` : `${auth.userId}`;
   const registrationKey = idempotencyKey
-    ? `${auth.userId}:${idempotencyKey}`
+    ? `${by}:${idempotencyKey}`
     : source !== undefined
-      ? `import:${auth.userId}:${source}`
+      ? `import:${by}:${source}`
       : `made:${crypto.randomUUID()}`;
   if (filename && columns.task_name === "untitled")
     columns.task_name = stem(filename) || "untitled";
   const parent = columns.parent_task_id;
   const made = {
     ...fromWire<Partial<typeof trainingTask.$inferInsert>>(columns),
-    taskName: String(columns.task_name).slice(0, 300),
+    taskName: cutText(String(columns.task_name), 0, 300),
   };
-  const insert = db
-    .insert(trainingTask)
-    .values({
-      ...made,
-      userId: auth.userId,
-      keyId: auth.keyId,
-      registrationKey,
-      registrationHash: input.hash,
-      ...(queue && enqueued(queue)),
-      parentTaskId: parent
-        ? sql`(select id from training_task where id = ${parent} and deleted_at is null and ${readable(auth)})`
-        : null,
-    })
-    .onConflictDoNothing({ target: trainingTask.registrationKey });
+  const { file } = input;
+  const snapshotJson = snapshot === null ? null : JSON.stringify(snapshot);
+  const recordBytes =
+    (snapshotJson ? byteLength(snapshotJson) : 0) +
+    (file?.bytes?.length ?? 0) +
+    (file?.dataset?.bytes.length ?? 0) +
+    datasets.reduce((sum, facts) => sum + factsBytes(facts), 0);
+  const insert = db.run(
+    insertIf(
+      trainingTask,
+      {
+        ...made,
+        userId: auth.userId,
+        keyId: auth.keyId,
+        registrationKey,
+        registrationHash: input.hash,
+        recordBytes,
+        ...(queue && enqueued(queue)),
+        parentTaskId: parent
+          ? sql`(select id from training_task where id = ${parent} and deleted_at is null and ${readable(auth)})`
+          : null,
+      },
+      room ?? roomFor(config, auth.userId, { tasks: 1, database_bytes: recordBytes }),
+    ),
+  );
   const mine: SQL = sql`(select id from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash})`;
   const dependsOn = queue?.depends_on ?? [];
   const statements: Statement[] = [
@@ -305,72 +369,93 @@ async function storing(
       db,
       auth,
       "task.register",
-      sql`select id from training_task where registration_key = ${registrationKey} and changes() = 1 and coalesce(queue_waiting, 0) >= 0`,
+      sql`select id from training_task where registration_key = ${registrationKey} and changes() = 1
+        ${dependsOn.length ? sql`and coalesce(queue_waiting, 0) >= 0` : sql``}`,
     ),
     ...dependencyStatements(db, registrationKey, dependsOn),
   ];
-  const { file } = input;
   if (file?.bytes || file?.dataset || snapshot !== null)
     statements.push(
       db.run(sql`
         insert into task_config
-          (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original)
+          (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original, secrets)
         select id, ${file?.recognition.format ?? "json"}, ${path ?? filename ?? null},
-          ${file?.sha256 ?? ""}, ${snapshot === null ? null : JSON.stringify(snapshot)},
+          ${file?.sha256 ?? ""}, ${snapshotJson},
           ${file?.bytes ?? new Uint8Array()}, ${file?.dataset?.path ?? null},
-          ${file?.dataset?.bytes ?? null}
+          ${file?.dataset?.bytes ?? null}, ${file?.secrets ? JSON.stringify(file.secrets) : null}
         from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash}
         on conflict do nothing`),
     );
   statements.push(...(await recordDatasets(db, mine, datasets)));
   statements.push(...recordAttempts(db, mine, auth.keyId, attempts));
   const found = db
-    .select({ ...taskColumns, registrationHash: trainingTask.registrationHash })
+    .select({
+      ...taskColumns,
+      registrationHash: trainingTask.registrationHash,
+      use: sql<
+        string | null
+      >`(select json_array(tasks, bytes) from user_use where user_id = ${auth.userId})`,
+    })
     .from(trainingTask)
     .where(sql`registration_key = ${registrationKey}`);
-  // A key older than 30 days is free again; only a client's own key can be that old. An import may
-  // state that it was recorded long ago.
+  // A key older than IDEMPOTENCY_DAYS is free again; only a client's own key can be that old. An import
+  // may state that it was recorded long ago.
   const expire = db.run(sql`
     update training_task set registration_key = registration_key || ':until:' || id
-    where registration_key = ${registrationKey} and import_source is null and created_at < strftime('%Y-%m-%dT%H:%M:%fZ','now','-30 days')`);
+    where registration_key = ${registrationKey} and import_source is null and created_at < strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${config.IDEMPOTENCY_DAYS})`);
   return {
     warnings,
     parent,
     dependsOn,
     registrationKey,
+    recordBytes,
     found,
-    inserted: insert.returning({ id: trainingTask.id }),
+    inserted: insert,
     statements,
-    expire: idempotencyKey ? expire : null,
+    expire: idempotencyKey && config.IDEMPOTENCY_DAYS > 0 ? expire : null,
   };
 }
 
 /**
  * Stores a task in one round trip. The same `idempotencyKey` of the same user with the same
- * request finds the first task again for 30 days; with another request it is refused (422).
+ * request finds the first task again for IDEMPOTENCY_DAYS; with another request it is refused (422).
+ * Throws ApiError 403 where the user's bounds leave no room.
  */
 export async function registerTask(
-  db: Db,
-  auth: Auth,
+  { db, auth, config }: Pick<App["Variables"], "db" | "auth" | "config">,
   input: NewTask,
   idempotencyKey: string | undefined,
   filename?: string,
 ) {
-  const stored = await storing(db, auth, input, idempotencyKey, filename);
+  const stored = await storing(db, auth, input, idempotencyKey, { config, filename });
   const { warnings, parent, dependsOn, found, inserted, statements, expire } = stored;
   const [fresh, [row]] = expire
     ? await batchAround(db, expire, [inserted, ...statements], found)
     : await batchAround(db, inserted, statements, found);
+  if (!row) {
+    const { recordBytes } = stored;
+    const full = await explainRoom(db, config, auth.userId, {
+      tasks: 1,
+      database_bytes: recordBytes,
+    });
+    if (full) throw full;
+  }
   if (!row && dependsOn.length) throw await unknownDependencies(db, dependsOn);
   if (!row) throw new Error("the task's row did not come back");
-  const { registrationHash, ...task } = row;
+  const { registrationHash, use, ...task } = row;
+  const [tasks = null, bytes = null]: (number | null)[] = JSON.parse(use ?? "[]");
+  for (const near of [
+    nearLimit(config, "tasks", tasks),
+    nearLimit(config, "database_bytes", bytes),
+  ])
+    if (near) warnings.push(near);
   if (parent && task.parentTaskId === null)
     warnings.push({
       code: "parent-unknown",
       message: `There is no task ${parent} that this key can read, so the run was recorded without a parent.`,
       path: "parent_task_id",
     });
-  if (!idempotencyKey && Array.isArray(fresh) && fresh.length === 0) {
+  if (!idempotencyKey && fresh.rowsAffected === 0) {
     warnings.push({
       code: "already-imported",
       message: `This was imported before, as task ${task.id}${task.deletedAt ? ", which is in the trash" : ""}; nothing was added.`,
@@ -390,18 +475,28 @@ const keyReused = () =>
     { errors: [{ path: "Idempotency-Key", message: "belongs to another registration" }] },
   );
 
-/** Stores tasks in one atomic batch, and answers with their ids; with a key, repeated, the same ones. */
+/**
+ * Stores tasks in one atomic batch, all or, where the user's bounds leave no room, none (ApiError 403).
+ * Answers with their ids; with a key, repeated, the same ones.
+ */
 export async function registerTasks(
-  db: Db,
-  auth: Auth,
+  { db, auth, config }: Pick<App["Variables"], "db" | "auth" | "config">,
   inputs: NewTask[],
   idempotencyKey: string | undefined,
 ): Promise<number[]> {
-  const all = await Promise.all(
-    inputs.map((input, n) =>
-      storing(db, auth, input, idempotencyKey && `${idempotencyKey}/${n + 1}-of-${inputs.length}`),
-    ),
-  );
+  const keyOf = (n: number) => idempotencyKey && `${idempotencyKey}/${n + 1}-of-${inputs.length}`;
+  const bytes = inputs.reduce((sum, { file }) => sum + 2 * (file?.bytes?.length ?? 0), 0);
+  const more = { tasks: inputs.length, database_bytes: bytes };
+  // The first one asks for room for all; the others are there if it is.
+  const all: Awaited<ReturnType<typeof storing>>[] = [];
+  for (const [n, input] of inputs.entries()) {
+    const first = all[0]?.registrationKey;
+    const room =
+      first === undefined
+        ? roomFor(config, auth.userId, more)
+        : sql`exists (select 1 from training_task f where f.registration_key = ${first})`;
+    all.push(await storing(db, auth, input, keyOf(n), { config, room }));
+  }
   const [first, ...rest] = all.flatMap(({ expire, inserted, statements }) => [
     ...(expire ? [expire] : []),
     inserted,
@@ -414,6 +509,10 @@ export async function registerTasks(
       cross join training_task t on t.registration_key = k.value order by k.key`);
   const [, rows] = await batchAround(db, first, rest, found);
   const dependsOn = all[0]?.dependsOn ?? [];
+  if (rows.length < inputs.length) {
+    const full = await explainRoom(db, config, auth.userId, more);
+    if (full) throw full;
+  }
   if (rows.length < inputs.length && dependsOn.length)
     throw await unknownDependencies(db, dependsOn);
   if (rows.some(({ hash }, n) => hash !== inputs[n]?.hash)) throw keyReused();

@@ -2,6 +2,7 @@ import { and, desc, eq, isNotNull, isNull, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { audit, briefly, ifChanged } from "../audit/audit.ts";
+import type { Auth } from "../auth/keys.ts";
 import { type App, allow, readable, writable } from "../auth/middleware.ts";
 import { changedMeanwhile, ifMatch } from "../auth/routes.ts";
 import { datasetAnswer, datasetsOf } from "../datasets/routes.ts";
@@ -9,15 +10,18 @@ import { batchAround } from "../db/batch.ts";
 import { now, statuses, taskAttempt, taskConfig, trainingTask } from "../db/schema.ts";
 import { toLatin1 } from "../http/bytes.ts";
 import { encodeCursor, page, pageQuery } from "../http/page.ts";
-import { idParam } from "../http/params.ts";
+import { flag, idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, notValid, parseJson, placesOf, validate } from "../http/validate.ts";
 import { fromWire, toWire } from "../http/wire.ts";
 import { reindexTasks } from "../search/words.ts";
+import { commandMarks } from "../secrets/marks.ts";
 import { hasRedacted, redactBody } from "../secrets/redact.ts";
+import { explainRoom, roomFor } from "../use/bounds.ts";
 import { choiceName, chooseTasks, placeOf, taskChoice } from "./choice.ts";
-import { optionalFields, taskAnswer, writableFields } from "./fields.ts";
-import { listTasks, taskColumns } from "./queries.ts";
+import { secretsOf } from "./config.ts";
+import { markAnswer, optionalFields, taskAnswer, writableFields } from "./fields.ts";
+import { listColumns, listTasks, taskColumns } from "./queries.ts";
 import {
   fileQuery,
   readFileRegistration,
@@ -106,11 +110,10 @@ async function register(c: Context<App>) {
     throw notValid([{ path: "query", message: "takes filename, task_name and experiment_group" }]);
   const { body: query, redactions } = redactBody(parsedQuery.data);
   if (redactions.length > 0) c.header("X-Redacted", placesOf(redactions));
-  const { db, auth } = c.var;
   if (/\bapplication\/(?:[\w.-]+\+)?json\b/.test(contentType) && !query.filename) {
     const text = await c.req.text();
     const input = await readRegistration(parseJson(text), text);
-    return registerTask(db, auth, input, idempotencyKey);
+    return registerTask(c.var, input, idempotencyKey);
   }
   if (contentType.startsWith("multipart/"))
     throw new ApiError(
@@ -120,10 +123,24 @@ async function register(c: Context<App>) {
     );
   const bytes = new Uint8Array(await c.req.arrayBuffer());
   const input = await readFileRegistration(bytes, query, contentType);
-  return registerTask(db, auth, input, idempotencyKey, query.filename);
+  return registerTask(c.var, input, idempotencyKey, query.filename);
 }
 
 const listQuery = z.strictObject({ ...pageQuery, ...taskChoice });
+
+/**
+ * Whether a box's key other than the caller's registered the task, and so wrote its command: it has
+ * run it without the queue, or holds it so. What a box pulls was written by others.
+ */
+const registeredByBox = (auth: Auth) => {
+  const isBox = sql`k.id <> ${auth.keyId} and k.scopes = '["box"]'`;
+  return sql<number>`(
+    exists (select 1 from api_key k where k.id = ${trainingTask.keyId} and ${trainingTask.agent} is null and ${isBox})
+    or exists (select 1 from task_attempt a cross join api_key k on k.id = a.key_id
+      where a.task_id = ${trainingTask.id} and a.agent is null and ${isBox}))`;
+};
+/** Characters of a change that needs no room. */
+const SMALL_CHANGE = 2000;
 
 export const tasks = new Hono<App>()
   .post(
@@ -131,7 +148,7 @@ export const tasks = new Hono<App>()
     describe({
       summary: "Register a run",
       description:
-        "Takes fields by name, the trainer's own file within JSON, or the raw file as the body (TOML, YAML, anything else; JSON files by ?filename=x.json). A repeated Idempotency-Key finds the first task again.",
+        "Takes fields by name, the trainer's own file within JSON, or the raw file as the body (TOML, YAML, anything else; JSON files by ?filename=x.json). An Idempotency-Key that the same user repeats, or the same box key, finds the first task again.",
       body: {
         "application/json": { schema: registration, example },
         "application/toml": { schema: null },
@@ -151,6 +168,7 @@ export const tasks = new Hono<App>()
       },
       errors: {
         400: "The body is not valid JSON.",
+        403: "`over-limit`: the user's bounds leave no room. Delete runs, or an admin raises them.",
         413: "Over 4 MB.",
         415: "A form: send the file itself.",
         422: "Something in it is not valid; nothing was stored.",
@@ -166,7 +184,8 @@ export const tasks = new Hono<App>()
     "/",
     describe({
       summary: "List tasks",
-      description: "Newest first; pages stay stable while tasks are added.",
+      description:
+        "Newest first; pages stay stable while tasks are added. A task of very long texts comes without them: `left_out` names them, and the task by itself has them.",
       tag: "Tasks",
       answer: {
         schema: z.object({
@@ -190,7 +209,7 @@ export const tasks = new Hono<App>()
       const list = await choiceName("tasks", choice);
       const place = placeOf(list, cursor, chosen.order);
       const query = { chosen, place, limit };
-      const { rows, scanned, resumeAt } = await listTasks(db, taskColumns, query);
+      const { rows, scanned, resumeAt } = await listTasks(db, listColumns(limit + 1), query);
       const { items, next_cursor } = page(rows, limit, (row) => encodeCursor(list, row.place));
       return c.json({
         items: items.map(({ task }) => toWire(task)),
@@ -216,7 +235,7 @@ export const tasks = new Hono<App>()
     validate(
       "query",
       z.strictObject({
-        deleted: z.stringbool().default(false).describe("true: also when it is in the trash."),
+        deleted: flag().default(false).describe("true: also when it is in the trash."),
       }),
     ),
     async (c) => {
@@ -254,6 +273,7 @@ export const tasks = new Hono<App>()
       tag: "Tasks",
       answer: { schema: taskAnswer, description: "The task." },
       errors: {
+        403: "A box key changes notes only; or `over-limit`: the bounds of the run's user leave no room.",
         404: "No such task that is yours.",
         412: "Changed by someone else since it was read.",
         422: "A field is not known, not valid or kept by the server.",
@@ -268,7 +288,7 @@ export const tasks = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const body = c.req.valid("json");
-      const { db, auth } = c.var;
+      const { db, auth, config } = c.var;
       const beyond = auth.box ? Object.keys(body).filter((name) => name !== "notes") : [];
       if (beyond.length)
         throw new ApiError(
@@ -281,6 +301,9 @@ export const tasks = new Hono<App>()
       const parentKnown = sql<number>`exists (
         select 1 from training_task p where p.id = ${parent ?? null} and p.id <> ${taskId} and p.deleted_at is null)`;
       const change = fromWire<Partial<typeof trainingTask.$inferInsert>>(body);
+      // Small changes stay open to those who are at their bounds: they replace, and add nothing up.
+      const size = JSON.stringify(body).length;
+      const more = size > SMALL_CHANGE ? { database_bytes: size } : {};
       const [[changed], [current]] = await batchAround(
         db,
         db
@@ -297,6 +320,7 @@ export const tasks = new Hono<App>()
               writable(auth),
               version === null ? undefined : eq(trainingTask.version, version),
               typeof parent === "number" ? parentKnown : undefined,
+              roomFor(config, sql`training_task.user_id`, more),
             ),
           )
           .returning(taskColumns),
@@ -305,11 +329,15 @@ export const tasks = new Hono<App>()
           ...reindexTasks(db, sql`rowid = ${taskId} and changes() = 1`, change),
         ],
         db
-          .select({ version: trainingTask.version, parentKnown })
+          .select({ version: trainingTask.version, userId: trainingTask.userId, parentKnown })
           .from(trainingTask)
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth))),
       );
       if (!current) throw notFound(`task ${taskId} of yours`);
+      if (!changed && (version === null || version === current.version)) {
+        const full = await explainRoom(db, config, current.userId, more);
+        if (full) throw full;
+      }
       if (!changed && (version === null || version === current.version) && !current.parentKnown)
         throw notValid([{ path: "parent_task_id", message: "must be another task, not deleted" }]);
       if (!changed) throw changedMeanwhile(current.version);
@@ -426,19 +454,31 @@ export const tasks = new Hono<App>()
       answer: {
         schema: z.object({
           task_id: z.int(),
+          own: z.boolean().describe("Whether the run is of the user whose key asks."),
+          from_box: z
+            .boolean()
+            .describe("Whether another box's key has registered it, and so wrote its command."),
           config: z
             .object({
               format: z.string(),
               path: z.string().nullable(),
               sha256: z.string(),
               base64: z.string(),
+              secrets: z.array(markAnswer),
             })
             .nullable(),
           dataset_file: z
-            .object({ path: z.string().nullable(), base64: z.string() })
+            .object({
+              path: z.string().nullable(),
+              base64: z.string(),
+              secrets: z.array(markAnswer),
+            })
             .nullable()
             .describe("The separate file that lists the data."),
           command: z.array(z.string()).nullable(),
+          command_secrets: z
+            .array(markAnswer)
+            .describe("The same of the command: `at` is the number of a word, from 0."),
           git_commit: z.string().nullable(),
           software: z.json(),
           gpu_info: z.string().nullable(),
@@ -460,18 +500,21 @@ export const tasks = new Hono<App>()
       const { db, auth } = c.var;
       const [[row], facts] = await db.batch([
         db
-          .select({ task: taskColumns, config: taskConfig })
+          .select({ task: taskColumns, config: taskConfig, fromBox: registeredByBox(auth) })
           .from(trainingTask)
           .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
         datasetsOf(db, taskId),
       ]);
       if (!row) throw notFound(`task ${taskId}`);
-      const { task, config } = row;
+      const { task, config, fromBox } = row;
       const text = config?.sha256 ? toLatin1(config.original) : null;
       const data = config?.datasetOriginal ? toLatin1(config.datasetOriginal) : null;
+      const secrets = config && secretsOf(config);
       return c.json({
         task_id: task.id,
+        own: task.userId === auth.userId,
+        from_box: Boolean(fromBox),
         config:
           config && text !== null
             ? {
@@ -479,11 +522,19 @@ export const tasks = new Hono<App>()
                 path: config.path,
                 sha256: config.sha256,
                 base64: btoa(text),
+                secrets: secrets?.config ?? [],
               }
             : null,
         dataset_file:
-          data === null ? null : { path: config?.datasetPath ?? null, base64: btoa(data) },
+          data === null
+            ? null
+            : {
+                path: config?.datasetPath ?? null,
+                base64: btoa(data),
+                secrets: secrets?.dataset ?? [],
+              },
         command: task.command,
+        command_secrets: commandMarks(task.command ?? []),
         git_commit: task.gitCommit,
         software: task.nodeInfo,
         gpu_info: task.gpuInfo,

@@ -1,5 +1,5 @@
 import type { JsonValue } from "../db/schema.ts";
-import { type Dialect, FULL_RANK, isOn, toNumber, toText } from "./dialect.ts";
+import { type Dialect, FULL_RANK, isOn, longestTexts, toNumber, toText } from "./dialect.ts";
 import { at, isObject, type JsonObject, lookUp } from "./json.ts";
 
 const processOf = (root: JsonObject): JsonObject => {
@@ -43,9 +43,13 @@ function archOf(model: JsonObject): string {
 /** Models with a U-Net keep `linear_alpha`; for every other one alpha is the rank, whatever it says. */
 const keepsAlpha = new Set(["sd15", "sd2", "sdxl"]);
 
-/** `[name]` in any value stands for the job's name. */
-const withName = (value: JsonValue | undefined, name: string) =>
-  toText(value)?.replaceAll("[name]", name);
+/** `[name]` in any value stands for the job's name, where both are as short as names are. */
+function withName(value: JsonValue | undefined, name: string): string | undefined {
+  const text = toText(value);
+  const isShort =
+    text && text.length <= longestTexts.output_dir && name.length <= longestTexts.task_name;
+  return isShort ? text.replaceAll("[name]", name) : text;
+}
 
 /** ostris/ai-toolkit: `job` and `config.process[]`, of which the first process is the training. */
 export const aiToolkit: Dialect = {

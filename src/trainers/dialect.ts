@@ -113,9 +113,16 @@ export function toText(value: JsonValue | undefined, separator = ", "): string |
 export const isOn = (value: JsonValue | undefined): boolean =>
   value === true || value === 1 || /^(?:true|yes|on|1)$/i.test(toText(value) ?? "");
 
+const isSlash = (unit: string | undefined) => unit === "/" || unit === "\\";
+
 /** The last part of a path of any system. */
-export const basename = (path: string): string =>
-  path.replace(/[\\/]+$/, "").replace(/^.*[\\/]/, "");
+export function basename(path: string): string {
+  let to = path.length;
+  while (isSlash(path[to - 1])) to--;
+  let from = to;
+  while (from > 0 && !isSlash(path[from - 1])) from--;
+  return path.slice(from, to);
+}
 
 export const stem = (path: string): string => basename(path).replace(/\.\w{1,12}$/, "");
 
@@ -147,6 +154,26 @@ const ranges = {
 type NumberColumn = keyof typeof ranges;
 type TextColumn = Exclude<Column, NumberColumn | "mixed_precision" | "model_type">;
 
+/** The longest texts of the columns that a file can fill, in UTF-16 units. */
+export const longestTexts = {
+  task_name: 300,
+  base_model_path: 2000,
+  optimizer: 200,
+  scheduler: 200,
+  data_dir: 2000,
+  metadata_path: 2000,
+  output_dir: 2000,
+  log_dir: 2000,
+  sample_prompts: 20_000,
+  caption_tag_delim: 50,
+  base_arch: 100,
+  network_algo: 100,
+  resolution: 200,
+  experiment_group: 200,
+} satisfies Record<TextColumn, number>;
+
+const isTextColumn = (column: Column): column is TextColumn => column in longestTexts;
+
 const isNumberColumn = (column: Column): column is NumberColumn => column in ranges;
 
 const precisions: Record<string, "fp16" | "bf16" | "no"> = {
@@ -176,6 +203,13 @@ export class Draft {
 
   set<C extends Column>(column: C, value: TaskFields[C]) {
     if (value === undefined) return;
+    if (isTextColumn(column) && String(value).length > longestTexts[column]) {
+      this.warn(
+        "too-long",
+        `The file's text for ${column} has ${String(value).length} characters, more than the ${longestTexts[column]} of the column; it stays in the config.`,
+      );
+      return;
+    }
     this.fields[column] = value;
     const known = this.defaults.indexOf(column);
     if (known !== -1) this.defaults.splice(known, 1);

@@ -2,6 +2,7 @@ import { parse as parseTomlText, TomlDate, TomlError } from "smol-toml";
 import {
   type Alias,
   Composer,
+  type CST,
   type Document,
   isAlias,
   isMap,
@@ -62,7 +63,12 @@ function plain(value: unknown, format: string, depth = 0): JsonValue {
   return object;
 }
 
+/** Longer numbers are no setting, and turning digits into a number takes more than linear time. */
+const hugeNumber = /[\s=[,+-]\d[\dA-Fa-f_xob]{10000}/;
+
 function parseToml(text: string): JsonValue {
+  const huge = hugeNumber.exec(text);
+  if (huge) throw errorAt("TOML", "a number has more than 10,000 digits", text, huge.index + 1);
   try {
     return plain(
       parseTomlText(text, { integersAsBigInt: "asNeeded", maxDepth: MAX_DEPTH }),
@@ -122,10 +128,7 @@ function parseJson(text: string): JsonValue {
     return finish(exact(text));
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    // Python writes these bare, and reads them again.
-    const quoted = text.replace(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g, (part) =>
-      part.startsWith('"') ? part : `"${part}"`,
-    );
+    const quoted = quoteBareNumbers(text);
     if (quoted !== text) {
       try {
         return finish(exact(quoted));
@@ -138,22 +141,72 @@ function parseJson(text: string): JsonValue {
   }
 }
 
-const jsonToken =
-  /[ \t\r\n]*(?:([{}[\],:])|("(?:[^"\\\n]|\\[^\n])*")|(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null))/y;
+/** What Python writes bare, and reads again. */
+const bareNumbers = ["NaN", "-NaN", "Infinity", "-Infinity"];
+
+/** Behind the closing quote of the JSON string that opens at `from`; -1 where its line ends first. */
+function jsonStringEnd(text: string, from: number): number {
+  for (let i = from + 1; i < text.length; i++) {
+    let unit = text.charCodeAt(i);
+    if (unit === 34) return i + 1;
+    if (unit === 92) unit = text.charCodeAt(++i);
+    if (unit === 10) return -1;
+  }
+  return -1;
+}
+
+const isWordUnit = (unit: number) =>
+  (unit >= 48 && unit <= 57) ||
+  (unit >= 65 && unit <= 90) ||
+  (unit >= 97 && unit <= 122) ||
+  unit === 95;
+
+/** Bare `NaN` and `Infinity` outside strings as strings; the same text where there are none. */
+function quoteBareNumbers(text: string): string {
+  const parts: string[] = [];
+  let copied = 0;
+  for (let i = 0; i < text.length; ) {
+    const unit = text.charCodeAt(i);
+    if (unit === 34) {
+      const end = jsonStringEnd(text, i);
+      if (end === -1) break;
+      i = end;
+    } else if (unit === 45 || isWordUnit(unit)) {
+      let end = i + 1;
+      while (isWordUnit(text.charCodeAt(end))) end++;
+      const word = end - i <= 9 ? text.slice(i, end) : "";
+      if (bareNumbers.includes(word)) {
+        parts.push(text.slice(copied, i), `"${word}"`);
+        copied = end;
+      }
+      i = end;
+    } else i++;
+  }
+  return copied === 0 ? text : parts.join("") + text.slice(copied);
+}
+
+const jsonMark = /[{}[\],:]/;
+const jsonWord = /(?:-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|true|false|null)/y;
+
+/** The end of the JSON token at `from`, or -1 where there is none. */
+function jsonTokenEnd(text: string, from: number): number {
+  const first = text[from] ?? "";
+  if (jsonMark.test(first)) return from + 1;
+  if (first === '"') return jsonStringEnd(text, from);
+  jsonWord.lastIndex = from;
+  return jsonWord.test(text) ? jsonWord.lastIndex : -1;
+}
 
 /** Where a text stops being JSON. V8's own messages give no position for most faults. */
 function jsonFault(text: string): [offset: number, reason: string] {
   const open: string[] = [];
   // What may come next: a value, a key, what closes, a comma.
   let expected = "value";
-  jsonToken.lastIndex = 0;
-  for (let last = 0; ; last = jsonToken.lastIndex) {
-    const match = jsonToken.exec(text);
-    const blank = /[^ \t\r\n]/g;
-    blank.lastIndex = last;
-    const offset = blank.exec(text)?.index ?? text.length;
+  for (let offset = 0, end = 0; ; offset = end) {
+    while (" \t\r\n".includes(text[offset] ?? "none")) offset++;
+    end = jsonTokenEnd(text, offset);
     const inside = open.at(-1);
-    if (match === null) {
+    if (end === -1) {
       if (offset < text.length)
         return [
           offset,
@@ -166,10 +219,12 @@ function jsonFault(text: string): [offset: number, reason: string] {
         open.length > 0 ? `the file ends before its "${inside}" is closed` : "a value is missing",
       ];
     }
-    const [, mark, string, other] = match;
+    const token = text.slice(offset, end);
+    const mark = jsonMark.test(token.charAt(0)) ? token : undefined;
+    const isString = token.startsWith('"');
     const fault: [number, string] = [
       offset,
-      `unexpected ${mark ?? string ?? other}, where a ${expected} should stand`,
+      `unexpected ${token.length > 60 ? `${token.slice(0, 60)}…` : token}, where a ${expected} should stand`,
     ];
     if (mark === "{" || mark === "[") {
       if (!expected.includes("value")) return fault;
@@ -187,7 +242,7 @@ function jsonFault(text: string): [offset: number, reason: string] {
     } else if (mark === ":") {
       if (expected !== "colon") return fault;
       expected = "value";
-    } else if (string !== undefined && expected.startsWith("key")) {
+    } else if (isString && expected.startsWith("key")) {
       expected = "colon";
     } else {
       if (!expected.startsWith("value")) return fault;
@@ -213,6 +268,16 @@ function yamlTooDeep(tokens: Iterable<unknown>): boolean {
     level = next;
   }
   return false;
+}
+
+/** The tokens without those of faults behind the first. */
+function firstFaultOnly(tokens: Iterable<CST.Token>): CST.Token[] {
+  let faulty = false;
+  return [...tokens].filter(({ type }) => {
+    const again = faulty && type === "error";
+    faulty ||= type === "error";
+    return !again;
+  });
 }
 
 /** What PyYAML, which the trainers use, reads as booleans besides true and false. */
@@ -243,7 +308,7 @@ function parseYaml(source: string): JsonValue {
   const deep = flowTooDeepAt(text);
   if (deep !== -1) throw errorAt("YAML", tooDeep, text, deep);
   const lines = new LineCounter();
-  const tokens = [...new Parser(lines.addNewLine).parse(text)];
+  const tokens = firstFaultOnly(new Parser(lines.addNewLine).parse(text));
   if (yamlTooDeep(tokens)) throw new ConfigSyntaxError("YAML", tooDeep, 1, 1);
   const composer = new Composer({
     version: "1.2",
@@ -252,17 +317,34 @@ function parseYaml(source: string): JsonValue {
     uniqueKeys: false,
     logLevel: "silent",
   });
+  const fault = (at: number, message: string) => {
+    const { line, col } = lines.linePos(at);
+    return new ConfigSyntaxError("YAML", message.replace(/\.?$/, ""), line, col);
+  };
+  // The first fault ends it: a hostile file has one a character, and each would keep its stack. It
+  // is thrown again where the composer catches it to report another fault.
+  let first: ConfigSyntaxError | undefined;
+  Object.assign(composer, {
+    onError(
+      source: number | readonly number[] | { offset: number },
+      _code: string,
+      message: string,
+      isWarning?: boolean,
+    ) {
+      if (isWarning) return;
+      const at =
+        typeof source === "number" ? source : "offset" in source ? source.offset : source[0];
+      first ??= fault(at ?? 0, message);
+      throw first;
+    },
+  });
   const document = firstDocument(composer.compose(tokens, true, text.length));
   if (document === null) return null;
-  const error = document.errors[0];
-  if (error) {
-    const { line, col } = lines.linePos(error.pos[0]);
-    throw new ConfigSyntaxError("YAML", error.message.replace(/\.?$/, ""), line, col);
-  }
-  return yamlValue(document, text.length * 2 + 65_536, (node, reason) => {
-    const { line, col } = lines.linePos(node.range?.[0] ?? 0);
-    return new ConfigSyntaxError("YAML", reason, line, col);
-  });
+  const [error] = document.errors;
+  if (error) throw fault(error.pos[0], error.message);
+  return yamlValue(document, text.length * 2 + 65_536, (node, reason) =>
+    fault(node.range?.[0] ?? 0, reason),
+  );
 }
 
 /** Of several documents the first counts, as trainers read it; the others are not converted. */
@@ -358,8 +440,9 @@ const parsers = { toml: parseToml, yaml: parseYaml, json: parseJson };
 export const parseAs = (format: Exclude<ConfigFormat, "text">, text: string): JsonValue =>
   parsers[format](text);
 
-/** YAML is by far the slowest to parse; no trainer's file comes near this, and time is bounded. */
-export const MAX_YAML = 131_072;
+/** No trainer's file comes near these lengths; YAML is by far the slowest to parse. */
+export const MAX_PARSED = 500_000;
+export const MAX_YAML = 100_000;
 
 const extensions: Record<string, Exclude<ConfigFormat, "text">> = {
   toml: "toml",
@@ -374,7 +457,8 @@ const share = (lines: string[], pattern: RegExp) =>
 /**
  * Parses a text whose format is only hinted at, or not at all: by its file name, else by trying.
  * A text that is plainly TOML, YAML or JSON and broken is a ConfigSyntaxError; one that is none
- * of them, or is said to be just text, has the format "text" and no value.
+ * of them, or is said to be just text, has the format "text" and no value. Nor has a text that is
+ * longer than MAX_PARSED, or MAX_YAML where it is no TOML or JSON.
  */
 export function parseConfig(
   text: string,
@@ -384,7 +468,8 @@ export function parseConfig(
   if (format === "text") return { format, value: null };
   const extension = /\.(\w+)$/.exec(path ?? "")?.[1]?.toLowerCase() ?? "";
   const known = format ?? lookUp(extensions, extension);
-  if (known === "yaml" && text.length > MAX_YAML) return { format: "yaml", value: null };
+  if (text.length > (known === "yaml" ? MAX_YAML : MAX_PARSED))
+    return { format: known ?? "text", value: null };
   if (known) return { format: known, value: parseAs(known, text) };
 
   const trimmed = text.trim();
@@ -392,7 +477,7 @@ export function parseConfig(
   if (/^[{[]/.test(trimmed)) {
     const json = attempt("json", text);
     if (!(json instanceof ConfigSyntaxError)) return { format: "json", value: json };
-    if (/^\{[\s\S]*"\s*:[\s\S]*\}$/.test(trimmed)) throw json;
+    if (looksLikeObject(trimmed)) throw json;
   }
   const toml = attempt("toml", text);
   if (!(toml instanceof ConfigSyntaxError)) {
@@ -408,6 +493,17 @@ export function parseConfig(
     return isObject(yaml) ? { format: "yaml", value: yaml } : { format: "text", value: null };
   if (lines.length > 2 && share(lines, /^\s*(?:- )?[\w."'-]+:(?:\s|$)/) > 0.8) throw yaml;
   return { format: "text", value: null };
+}
+
+/** Whether a text between braces has a quoted key somewhere: broken JSON rather than anything else. */
+function looksLikeObject(text: string): boolean {
+  if (!text.startsWith("{") || !text.endsWith("}")) return false;
+  for (let colon = text.indexOf(":"); colon !== -1; colon = text.indexOf(":", colon + 1)) {
+    let before = colon - 1;
+    while (/\s/.test(text.charAt(before))) before--;
+    if (text[before] === '"') return true;
+  }
+  return false;
 }
 
 function attempt(format: Exclude<ConfigFormat, "text">, text: string) {

@@ -24,7 +24,13 @@ import { llamaFactory, llamaFactoryDataset, llamaFactoryV1 } from "./llama-facto
 import { loraScripts, loraScriptsPreset } from "./lora-scripts.ts";
 import { musubi, musubiDataset } from "./musubi.ts";
 import { onetrainer, onetrainerConcepts } from "./onetrainer.ts";
-import { type ConfigFormat, ConfigSyntaxError, MAX_YAML, parseConfig } from "./parse.ts";
+import {
+  type ConfigFormat,
+  ConfigSyntaxError,
+  MAX_PARSED,
+  MAX_YAML,
+  parseConfig,
+} from "./parse.ts";
 import { peft } from "./peft.ts";
 
 export { type ConfigFormat, ConfigSyntaxError, type TaskFields, type Trainer };
@@ -115,9 +121,11 @@ export function recognise(input: Source & { command?: string[]; dataset?: Source
   if (trainer === "unknown" && !(isEmpty && command))
     draft.warn(
       "not-recognised",
-      value === null && input.text.length > MAX_YAML && format !== "json"
-        ? `The file is larger than ${MAX_YAML} characters and no TOML or JSON; it was not parsed and is kept as it is.`
-        : "Not recognised, kept as it is: this ledger knows no trainer that writes such a file, so no setting was read from it.",
+      value === null && input.text.length > MAX_PARSED
+        ? `The file is larger than ${MAX_PARSED} characters; it was not parsed and is kept as it is.`
+        : value === null && input.text.length > MAX_YAML && format !== "json"
+          ? `The file is larger than ${MAX_YAML} characters and no TOML or JSON; it was not parsed and is kept as it is.`
+          : "Not recognised, kept as it is: this ledger knows no trainer that writes such a file, so no setting was read from it.",
     );
   const { fields, defaults, warnings } = draft;
   return {

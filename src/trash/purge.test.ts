@@ -71,7 +71,17 @@ async function download(weightId: number) {
   return new TextDecoder().decode(await response.arrayBuffer());
 }
 
-const stored = async () => (await ledger.bindings.BUCKET.list({ prefix: "w/" })).objects.length;
+/** Objects of weights in the bucket, which other test files share: a list has 1,000 a page. */
+async function stored(): Promise<number> {
+  let found = 0;
+  for (let cursor: string | undefined, more = true; more; ) {
+    const page = await ledger.bindings.BUCKET.list({ prefix: "w/", cursor });
+    found += page.objects.length;
+    more = page.truncated;
+    cursor = page.truncated ? page.cursor : undefined;
+  }
+  return found;
+}
 
 describe("the trash", () => {
   it("is purged after its days, with all that belongs to a task, noted as the scheduled job's doing", async () => {
@@ -245,7 +255,8 @@ describe("the trash", () => {
     const steps = [];
     do {
       const { trips, read, written } = await emptied();
-      expect(trips).toBe(1);
+      // It is found, purged, found among the purged and begun; from then on found and gone on with.
+      expect(trips).toBe(steps.length === 0 ? 4 : 2);
       expect(read).toBeLessThan(3000);
       expect(written).toBeLessThan(2000);
       await ledger.call(`/api/tasks/${id}/restore`, { key: anna.key, method: "POST" }, 404);

@@ -12,10 +12,9 @@ import { idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, faultsOf, notValid, validate } from "../http/validate.ts";
 import { chooseTasks, fieldOf, taskChoice } from "../tasks/choice.ts";
+import { noRoom, roomToMake } from "../use/bounds.ts";
 import { viewParameters, viewQuery } from "./query.ts";
 
-/** Views of one user: a menu of more would be no help. */
-const MOST_VIEWS = 100;
 /** Columns that the page draws itself, and a width behind a column. */
 const drawn = new Set(["status", "progress", "curve"]);
 const width = /:\d+$/;
@@ -100,20 +99,23 @@ export const views = new Hono<App>()
       description: "A way to look at the runs under a name; `/runs?view=ID` opens it.",
       tag: "Views",
       answer: { schema: answer, description: "The view." },
-      errors: { 409: `One has a view of that name, or ${MOST_VIEWS} views.` },
+      errors: {
+        403: "`over-limit`: the user has as many of them as there may be.",
+        409: "One has a view of that name.",
+      },
     }),
     allow("tasks:write"),
     validate("json", z.strictObject({ ...fields, shared: fields.shared.default(false) })),
     async (c) => {
       const { name, shared, ...body } = c.req.valid("json");
-      const { auth, db } = c.var;
+      const { auth, db, config } = c.var;
       const query = checkQuery(auth, body.query);
       const named = and(eq(savedView.userId, auth.userId), eq(savedView.name, name));
       const [[made], , [row]] = await db.batch([
         db.all<{ id: number }>(sql`
           insert into saved_view (user_id, name, query, shared)
           select ${auth.userId}, ${name}, ${query}, ${Number(shared)}
-          where (select count(*) from saved_view where user_id = ${auth.userId}) < ${MOST_VIEWS}
+          where ${roomToMake(config, auth.userId, "views")}
           on conflict do nothing returning id`),
         audit(
           db,
@@ -126,11 +128,7 @@ export const views = new Hono<App>()
       ]);
       if (made && row) return c.json(row, 200, { ETag: `"${row.version}"` });
       if (row) throw nameTaken(name);
-      throw new ApiError(
-        409,
-        "too-many-views",
-        `You have ${MOST_VIEWS} views already, the most there may be; delete one first.`,
-      );
+      throw await noRoom(db, config, auth.userId, "views");
     },
   )
   .get(

@@ -133,6 +133,6 @@ describe("saved views", () => {
     await ledger.db.run(sql`
       with recursive n(i) as (select 1 union all select i + 1 from n where i < 97)
       insert into saved_view (user_id, name, query) select ${userId}, 'more ' || i, '' from n`);
-    expect((await save(key, { name: "one too many" }, 409)).type).toContain("too-many-views");
+    expect((await save(key, { name: "one too many" }, 403)).bound).toBe("views");
   });
 });

@@ -856,7 +856,7 @@ describe("deleting and sweeping", () => {
     expect(await path()).toBeNull();
   });
 
-  it("aborts abandoned uploads, a few at a time, and leaves the others alone", async () => {
+  it("aborts abandoned uploads, and leaves the others alone", async () => {
     const s = await setup();
     const kept = await s.send(lora());
     const open = await s.announce(lora(), { filename: "open" });
@@ -878,9 +878,7 @@ describe("deleting and sweeping", () => {
       );
     const { objectKey } = await objectOf(s, old[0] ?? 0);
     await sweep(s);
-    expect((await states()).filter((state) => state === "aborted")).toHaveLength(5);
     expect(await env.BUCKET.head(objectKey)).toBeNull();
-    await sweep(s);
     expect(new Set(await states())).toEqual(new Set(["aborted"]));
     expect((await s.ledger.call(`/api/weights/${open.weight_id}`, { key: s.key })).state).toBe(
       "uploading",

@@ -22,9 +22,10 @@ import {
   weightStates,
 } from "../db/schema.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
-import { idParam } from "../http/params.ts";
+import { flag, idParam } from "../http/params.ts";
 import { ApiError, notFound } from "../http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../http/validate.ts";
+import { explainRoom, roomFor } from "../use/bounds.ts";
 import { bareEtag } from "./s3.ts";
 import { compareWithTask } from "./safetensors.ts";
 import {
@@ -43,6 +44,7 @@ import {
   UPLOAD_URL_SEC,
   URLS_AT_ONCE,
 } from "./store.ts";
+import { handedTo, uploadable, uploadedBy } from "./uploaders.ts";
 import { FileDiffers, inspect } from "./verify.ts";
 
 /** A relative path below the run's output folder, with forward slashes. */
@@ -50,8 +52,11 @@ const filename = z
   .string()
   .min(1)
   .max(255)
-  .refine((name) => !/[\p{Cc}\\]/u.test(name), "must hold no control characters or backslashes")
-  .refine((name) => name.isWellFormed(), "must be well-formed Unicode")
+  // U+FFFD is what became of a control character or of half a surrogate pair.
+  .refine(
+    (name) => !/[\p{Cc}\\\ufffd]/u.test(name),
+    "must be well-formed Unicode without control characters or backslashes",
+  )
   .refine(
     (name) =>
       !/^[a-z]:/i.test(name) &&
@@ -114,7 +119,7 @@ const weightAnswer = z
       .enum(verifications)
       .nullable()
       .describe(
-        "What the service checked itself: the file's SHA-256, its parts' MD5s, or its size.",
+        "What the service checked itself: the file's SHA-256; its parts against the uploader's MD5s, which leaves the SHA-256 as it was announced; or its size.",
       ),
     epoch: z.number().nullable(),
     step: z.int().nullable(),
@@ -140,6 +145,12 @@ const weightAnswer = z
         "Where the file and its task's settings differ; empty: they agree; null: not compared.",
       ),
     warnings: z.array(z.string()).optional(),
+    uploaded_by: z
+      .int()
+      .nullable()
+      .describe(
+        "The user whose key announced the file; null: not known. Box keys are given the files of their own user's keys alone.",
+      ),
     created_at: z.string(),
     completed_at: z.string().nullable(),
   })
@@ -168,6 +179,7 @@ const columns = {
   tensor_count: storedObject.tensorCount,
   dtype: storedObject.dtype,
   warnings: storedObject.warnings,
+  uploaded_by: uploadedBy,
   created_at: weight.createdAt,
   completed_at: weight.completedAt,
   // What the answer is made from, besides what it shows.
@@ -375,8 +387,9 @@ export const taskWeights = new Hono<App>().post(
       },
     },
     errors: {
+      403: "`over-limit`: the bounds of the run's user leave no room.",
       404: "No such task that is yours.",
-      409: "`superseded`: the attempt is not the current one any more; `attempt` names it.",
+      409: "`superseded`: the attempt is not the current one any more; `attempt` names it. `announced-already`: for a box key, another user's key announced this very file before.",
       413: "The file is too large.",
     },
   }),
@@ -415,7 +428,7 @@ export const taskWeights = new Hono<App>().post(
     // file anyhow: knowing a hash gives nobody a file, and claiming one spoils nobody's. CROSS JOIN
     // keeps the order of the loops, which begin at the hash and not at a task's thousands of files.
     const reach = auth.box
-      ? sql`h.task_id = ${trainingTask.id}`
+      ? sql`h.task_id = ${trainingTask.id} and (select k.user_id from api_key k where k.id = h.key_id) = ${auth.userId}`
       : auth.scopes.has("weights:read")
         ? sql`true`
         : sql`false`;
@@ -425,18 +438,21 @@ export const taskWeights = new Hono<App>().post(
         cross join training_task ht on ht.id = h.task_id and ht.deleted_at is null
       where o.sha256 = ${body.sha256} and o.size = ${body.size} and o.state = 'complete'
         and o.verified = 'sha256' and ${reach} limit 1)`;
+    const more = { files: 1, file_bytes: body.size, database_bytes: body.prompt?.length ?? 0 };
     const [, , , , [row], [seen]] = await db.batch([
       db.run(sql`
-        insert into stored_object (object_key, task_id, size, sha256, part_size)
-        select ${objectKey}, id, ${body.size}, ${body.sha256}, ${partSizeFor(body.size)}
-        from training_task where ${mine} and not ${announced} and ${held} is null`),
+        insert into stored_object (object_key, task_id, user_id, size, sha256, part_size)
+        select ${objectKey}, id, user_id, ${body.size}, ${body.sha256}, ${partSizeFor(body.size)}
+        from training_task where ${mine} and not ${announced} and ${held} is null
+          and ${roomFor(config, sql`training_task.user_id`, { ...more, uploads: 1 })}`),
       db.run(sql`
-        insert into weight (task_id, attempt, object_id, kind, filename, size, sha256, state, completed_at,
+        insert into weight (task_id, attempt, object_id, key_id, kind, filename, size, sha256, state, completed_at,
           epoch, step, prompt, seed, "group")
-        select id, ${current}, coalesce(${fresh}, ${held}), ${body.kind}, ${body.filename}, ${body.size}, ${body.sha256},
+        select id, ${current}, coalesce(${fresh}, ${held}), ${auth.keyId}, ${body.kind}, ${body.filename}, ${body.size}, ${body.sha256},
           iif(${fresh} is null, 'complete', 'uploading'), iif(${fresh} is null, ${now}, null),
           ${body.epoch ?? null}, ${body.step ?? null}, ${body.prompt ?? null}, ${body.seed ?? null}, ${body.group ?? null}
-        from training_task where ${mine} and not ${announced}`),
+        from training_task where ${mine} and not ${announced}
+          and (${fresh} is not null or (${held} is not null and ${roomFor(config, sql`training_task.user_id`, more)}))`),
       audit(
         db,
         auth,
@@ -460,12 +476,16 @@ export const taskWeights = new Hono<App>().post(
           eq(weight.sha256, body.sha256),
           eq(weight.size, body.size),
           ne(weight.state, "aborted"),
+          handedTo(auth),
         ),
       ),
       db
         .select({
           attempt: trainingTask.attempt,
-          mine: sql<number>`${or(reportable(auth), reportedOnce(auth))}`,
+          userId: trainingTask.userId,
+          mine: sql<number>`${reportable(auth)}`,
+          once: sql<number>`${reportedOnce(auth)}`,
+          open: sql<number>`${mine}`,
         })
         .from(trainingTask)
         .where(and(task, or(readable(auth), reportedOnce(auth)))),
@@ -475,9 +495,19 @@ export const taskWeights = new Hono<App>().post(
         weight_id: row.id,
         upload: await uploadOf(c, row, { fresh: row.object.objectKey === objectKey }),
       });
-    if (!seen?.mine) throw notFound(`task ${taskId} of yours`);
+    if (!seen?.mine && !seen?.once) throw notFound(`task ${taskId} of yours`);
+    if (seen.open) {
+      const full = await explainRoom(db, config, seen.userId, { ...more, uploads: 1 });
+      if (full) throw full;
+    }
     const attempt = body.attempt ?? 0;
-    if (attempt < seen.attempt) throw superseded(attempt, seen.attempt);
+    if (!seen.mine || attempt < seen.attempt) throw superseded(attempt, seen.attempt);
+    if (Math.max(attempt, 1) === Math.max(seen.attempt, 1))
+      throw new ApiError(
+        409,
+        "announced-already",
+        `Another user's key announced ${body.filename} of attempt ${attempt} before this box did, so this box cannot upload it under that name.`,
+      );
     throw new ApiError(
       409,
       "attempt-not-open",
@@ -487,7 +517,7 @@ export const taskWeights = new Hono<App>().post(
   },
 );
 
-const byId = (c: Context<App>, weightId: number, condition: SQL) =>
+const byId = (c: Context<App>, weightId: number, condition: SQL | undefined) =>
   selectWeights(c.var.db, and(eq(weight.id, weightId), condition));
 
 export const weights = new Hono<App>()
@@ -511,7 +541,7 @@ export const weights = new Hono<App>()
         attempt: z.coerce.number().int().positive().optional(),
         kind: z.enum(weightKinds).optional(),
         state: z.enum(weightStates).optional(),
-        deleted: z.stringbool().default(false).describe("true: the trash instead of what is live."),
+        deleted: flag().default(false).describe("true: the trash instead of what is live."),
         ...pageQuery,
       }),
     ),
@@ -525,6 +555,7 @@ export const weights = new Hono<App>()
         db,
         and(
           readable(auth),
+          handedTo(auth),
           task_id === undefined ? undefined : eq(weight.taskId, task_id),
           attempt === undefined ? undefined : eq(weight.attempt, attempt),
           kind === undefined ? undefined : eq(weight.kind, kind),
@@ -553,7 +584,7 @@ export const weights = new Hono<App>()
       const weightId = c.req.valid("param").id;
       const [row] = await selectWeight(
         c.var.db,
-        and(eq(weight.id, weightId), readable(c.var.auth)),
+        and(eq(weight.id, weightId), readable(c.var.auth), handedTo(c.var.auth)),
       );
       if (!row) throw notFound(`weight ${weightId}`);
       return c.json(toAnswer(row));
@@ -585,7 +616,8 @@ export const weights = new Hono<App>()
     ),
     async (c) => {
       const weightId = c.req.valid("param").id;
-      const [row] = await byId(c, weightId, reportable(c.var.auth));
+      const { auth } = c.var;
+      const [row] = await byId(c, weightId, and(reportable(auth), uploadable(auth)));
       if (!row) throw notFound(`weight ${weightId} of yours`);
       return c.json({ weight_id: row.id, upload: await uploadOf(c, row, c.req.valid("query")) });
     },
@@ -629,7 +661,8 @@ export const weights = new Hono<App>()
       const weightId = c.req.valid("param").id;
       const { db, auth, config } = c.var;
       const claimed = c.req.valid("json").parts ?? [];
-      const find = () => selectWeight(db, and(eq(weight.id, weightId), reportable(auth)));
+      const find = () =>
+        selectWeight(db, and(eq(weight.id, weightId), reportable(auth), uploadable(auth)));
       const [row] = await find();
       if (!row) throw notFound(`weight ${weightId} of yours`);
       if (row.state === "complete") return c.json(toAnswer(row));
@@ -795,10 +828,11 @@ export const weights = new Hono<App>()
     }),
     allow("weights:read", { box: true }),
     validate("param", idParam),
-    validate("query", z.strictObject({ redirect: z.stringbool().default(true) })),
+    validate("query", z.strictObject({ redirect: flag().default(true) })),
     async (c) => {
       const weightId = c.req.valid("param").id;
-      const [row] = await byId(c, weightId, readable(c.var.auth));
+      const { auth } = c.var;
+      const [row] = await byId(c, weightId, and(readable(auth), handedTo(auth)));
       if (!row) throw notFound(`weight ${weightId}`);
       if (row.state !== "complete")
         throw new ApiError(

@@ -91,6 +91,13 @@ const element = (xml: string, name: string) =>
     .replaceAll("&gt;", ">")
     .replaceAll("&amp;", "&");
 
+/** What stands in each element of a name, of which none holds another. */
+const elements = (xml: string, name: string): string[] =>
+  xml
+    .split(`<${name}>`)
+    .slice(1)
+    .map((text) => text.split(`</${name}>`, 1)[0] ?? "");
+
 export const bareEtag = (etag: string) => etag.trim().replace(/^W\//, "").replaceAll('"', "");
 
 const unavailable = (what: string, status?: number) =>
@@ -138,7 +145,7 @@ export function s3Client(s3: S3Settings) {
       const xml = await response.text();
       if (response.status === 404) return null;
       if (!response.ok) throw unavailable("list parts", response.status);
-      return [...xml.matchAll(/<Part>(.*?)<\/Part>/gs)].map(([, part = ""]) => ({
+      return elements(xml, "Part").map((part) => ({
         number: Number(element(part, "PartNumber")),
         etag: bareEtag(element(part, "ETag") ?? ""),
         size: Number(element(part, "Size")),
@@ -208,7 +215,7 @@ export function s3Client(s3: S3Settings) {
       const xml = await response.text();
       if (!response.ok) throw unavailable("list files", response.status);
       return {
-        keys: [...xml.matchAll(/<Contents>(.*?)<\/Contents>/gs)].map(([, file = ""]) => ({
+        keys: elements(xml, "Contents").map((file) => ({
           key: element(file, "Key") ?? "",
           size: Number(element(file, "Size")),
         })),

@@ -1,4 +1,5 @@
 import type { JsonValue } from "../db/schema.ts";
+import { cutText, parseClean } from "../http/text.ts";
 import { redactJson } from "../secrets/redact.ts";
 
 /** Reads `length` bytes from `offset` on; both lie within the file. */
@@ -70,7 +71,7 @@ export async function readSafetensors(
   const bytes = head.length >= 8 + length ? head.subarray(8, 8 + length) : await read(8, length);
   let header: unknown;
   try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+    header = parseClean(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
   } catch {
     return notOne("its header is not JSON");
   }
@@ -144,7 +145,7 @@ function readMetadata(raw: unknown, warnings: string[]): Record<string, string> 
     total -= bytes;
   }
   if (dropped.size) {
-    const names = [...dropped].slice(0, 5).map((key) => key.slice(0, 60));
+    const names = [...dropped].slice(0, 5).map((key) => cutText(key, 0, 60));
     warnings.push(
       `The file's metadata is over ${MAX_METADATA} bytes; its largest values are not kept here: ${names.join(", ")}${dropped.size > 5 ? `, and ${dropped.size - 5} more` : ""}.`,
     );
@@ -152,7 +153,7 @@ function readMetadata(raw: unknown, warnings: string[]): Record<string, string> 
   const kept = Object.fromEntries(entries.filter(([key]) => !dropped.has(key)));
   const { value, redactions } = redactJson(kept, "metadata");
   for (const { where } of redactions.slice(0, 20))
-    warnings.push(`A secret was replaced at ${where.slice(0, 200)}.`);
+    warnings.push(`A secret was replaced at ${cutText(where, 0, 200)}.`);
   return stringsOf(value);
 }
 
@@ -228,7 +229,7 @@ function readShapes(tensors: Tensor[]) {
 
 /** A tensor's module: its name up to the adapter's own part. */
 const moduleOf = (name: string) =>
-  name.replace(/\.(?:lora[._](?:down|up|A|B)\b.*|hada_\w+|lokr_\w+|alpha)$/, "");
+  name.replace(/\.(?:lora[._](?:down|up|A|B)\b.*|hada_\w+$|lokr_\w+$|alpha$)/s, "");
 
 /**
  * The alpha: the scalar `<module>.alpha` of a linear layer with the usual rank, else any; the

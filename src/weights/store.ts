@@ -76,8 +76,14 @@ export type Store = {
     after: string,
     limit: number,
   ): Promise<{ objects: { objectKey: string; size: number }[]; more: boolean }>;
-  /** Objects that are gone already are no error. */
+  /** At most 1,000. Objects that are gone already are no error. */
   remove(objectKeys: string[]): Promise<void>;
+  /**
+   * What one call of the sweep may take away, of each kind: objects, and multipart uploads, of which each
+   * is aborted by a call of its own. A free plan's Worker may send 50 requests, and make 1,000 calls to
+   * the binding, which removes 1,000 objects by one.
+   */
+  sweepsAtOnce: { objects: number; uploads: number };
   /** ETags of parts are their MD5. */
   md5Etags: boolean;
   /** URLs stay good until they expire, whatever becomes of the upload. */
@@ -201,6 +207,7 @@ function bindingStore({ db, env, config, base }: Origin): Store {
       };
     },
     remove: (objectKeys) => bucket.delete(objectKeys),
+    sweepsAtOnce: { objects: 400, uploads: 200 },
   };
 }
 
@@ -285,8 +292,11 @@ function s3Store({ env, config }: Origin): Store {
       return { objects: keys.map(({ key, size }) => ({ objectKey: key, size })), more };
     },
     async remove(objectKeys) {
-      await Promise.all(objectKeys.map((objectKey) => client.remove(objectKey)));
+      // The binding, of the same bucket, takes many at once.
+      if (!config.R2_ENDPOINT) await env.BUCKET.delete(objectKeys);
+      else await Promise.all(objectKeys.map((objectKey) => client.remove(objectKey)));
     },
+    sweepsAtOnce: config.R2_ENDPOINT ? { objects: 10, uploads: 5 } : { objects: 400, uploads: 8 },
   };
 }
 

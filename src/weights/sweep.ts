@@ -1,16 +1,17 @@
-import { and, eq, inArray, sql } from "drizzle-orm";
+import { and, eq, inArray, type SQL, sql } from "drizzle-orm";
 import type { Db } from "../db/client.ts";
 import { storedObject, uploadPart, weight } from "../db/schema.ts";
 import type { Bindings, Config } from "../env.ts";
-import { discard, openStore, sweepTime } from "./store.ts";
-
-/** Objects of each kind a call: two subrequests each with S3, of the 50 that a Worker has. */
-const AT_ONCE = 5;
+import { discard, openStore, sweepTime, UPLOAD_URL_SEC } from "./store.ts";
 
 /**
- * Gives up uploads older than UPLOAD_TTL_HOURS, and takes away bytes that nobody refers to. At
- * most 10 objects a call; the next one goes on. An object taken away is looked at once more when
- * the last URL for it has expired, so that a late PUT leaves nothing behind.
+ * Gives up uploads older than UPLOAD_TTL_HOURS, and takes away bytes that nobody refers to; the next
+ * call goes on. An object taken away is looked at once more when the last URL for it has expired, so
+ * that a late PUT leaves nothing behind.
+ *
+ * It keeps up with what is announced: a user has at most MAX_OPEN_UPLOADS_PER_USER (2,000) unfinished
+ * uploads, which count until they are swept. Given up at once, they are swept an hour later: of 12
+ * users who do nothing else that is 24,000 an hour, which 400 a minute are. Beyond that they wait.
  */
 export async function sweepUploads(db: Db, env: Bindings, config: Config): Promise<void> {
   const store = openStore({ db, env, config, base: "" });
@@ -19,10 +20,17 @@ export async function sweepUploads(db: Db, env: Bindings, config: Config): Promi
     objectKey: storedObject.objectKey,
     uploadId: storedObject.uploadId,
   };
-  const stale = sql`(
-    select id from stored_object where state = 'uploading'
-      and created_at < strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${config.UPLOAD_TTL_HOURS / 24})
-    order by created_at limit ${AT_ONCE})`;
+  const { objects, uploads } = store.sweepsAtOnce;
+  /** The first by `order`, no more of them with a multipart upload than can be aborted. */
+  const first = (where: SQL, order: SQL) => sql`(
+    select id from (
+      select id, sum(upload_id is not null) over (order by ${order}, id) as multipart from (
+        select id, upload_id, ${order} from stored_object where ${where} order by ${order} limit ${objects}))
+    where multipart <= ${uploads})`;
+  const stale = first(
+    sql`state = 'uploading' and created_at < strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${config.UPLOAD_TTL_HOURS / 24})`,
+    sql`created_at`,
+  );
   const [abandoned, , unwanted] = await db.batch([
     db
       .update(storedObject)
@@ -35,15 +43,15 @@ export async function sweepUploads(db: Db, env: Bindings, config: Config): Promi
       .where(
         and(
           eq(weight.state, "uploading"),
-          sql`object_id in (select id from stored_object where state = 'aborted' and sweep_at > ${nowText})`,
+          // Those given up by the statement before.
+          sql`object_id in (select id from stored_object where state = 'aborted'
+            and sweep_at > strftime('%Y-%m-%dT%H:%M:%fZ','now','+${sql.raw(String(UPLOAD_URL_SEC - 5))} seconds'))`,
         ),
       ),
     db
       .select(columns)
       .from(storedObject)
-      .where(and(eq(storedObject.state, "aborted"), sql`sweep_at <= ${nowText}`))
-      .orderBy(storedObject.sweepAt)
-      .limit(AT_ONCE),
+      .where(sql`id in ${first(sql`state = 'aborted' and sweep_at <= ${nowText}`, sql`sweep_at`)}`),
   ]);
   if (abandoned.length + unwanted.length === 0) return;
   await discard(store, [...abandoned, ...unwanted]);

@@ -69,7 +69,7 @@ export async function inspect(
 }
 
 /** SHA-256 of a whole object in hex, streamed through the Worker. */
-async function hashObject(store: Store, objectKey: string): Promise<string> {
+export async function hashObject(store: Store, objectKey: string): Promise<string> {
   const digest = new crypto.DigestStream("SHA-256");
   await (await store.stream(objectKey)).pipeTo(digest);
   return hex(new Uint8Array(await digest.digest));

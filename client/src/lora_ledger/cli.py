@@ -30,6 +30,7 @@ ENVIRONMENT = """
 environment:
   LEDGER_URL     address of the ledger, such as https://ledger.example.workers.dev   (flag: --url)
   LEDGER_KEY     your key; never passed on to the trainer                              (flag: --key)
+  LEDGER_SECRET_NAME   what fills [redacted] of a key (wandb_api_key: LEDGER_SECRET_WANDB_API_KEY); never passed on
   LEDGER_ENROL   a box's one-time token, which `agent` exchanges for a key when it has none
   LEDGER_SPOOL   where unsent records wait (default: ~/.cache/lora-ledger/spool)       (flag: --spool)
   LEDGER_LOGIN   where `lora-ledger login` keeps URL and key (default: ~/.config/lora-ledger/login.json)
@@ -74,13 +75,16 @@ def _add_repeating(commands, form):
         "a run's original configuration, and the run once more",
         "Writes the original configuration byte for byte into a new folder and says what differs here: GPU, CUDA, torch, "
         "the trainer's commit, the data, the base model. --run runs the recorded command with it, in this folder, as a child "
-        "of the run. Secrets are never kept: where [redacted] stands, the environment has to give the value, under the key's "
-        "name in capitals (wandb_api_key: WANDB_API_KEY) or LEDGER_SECRET_WANDB_API_KEY.",
+        "of the run; it asks before a command that another user or a box wrote. Secrets are never kept: where [redacted] is the whole value of a "
+        "secret key, the environment has to give the value, under the key's name in capitals (wandb_api_key: WANDB_API_KEY) or "
+        "LEDGER_SECRET_WANDB_API_KEY.",
         "  lora-ledger reproduce 42 -o again\n  WANDB_API_KEY=… lora-ledger reproduce 42 --run",
     )
     again.add_argument("task", type=int, metavar="ID")
     again.add_argument("-o", "--output", metavar="DIR", help="the new folder (default: task-ID-again)")
     again.add_argument("--run", action="store_true", help="run it again")
+    again.add_argument("--yes", action="store_true", help="do not ask before a command of others runs")
+    _add_allow_secret(again)
     again.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
     _common(again)
 
@@ -176,6 +180,16 @@ def _add_import(commands, form):
     _common(past)
 
 
+def _add_allow_secret(parser):
+    parser.add_argument(
+        "--allow-secret",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a variable that another user's run may have, such as HF_TOKEN; may be repeated (default: none)",
+    )
+
+
 def _tag(text):
     name, equals, value = text.partition("=")
     if not (name and equals):
@@ -263,6 +277,10 @@ def build_parser():
     )
     # TASK:ATTEMPT:SEQ of a run that an agent has claimed and has begun to report on.
     run.add_argument("--claimed", type=_claimed, help=argparse.SUPPRESS)
+    # What an agent, or `reproduce`, has found out: another user's run, and the variables that were filled in.
+    run.add_argument("--not-own", action="store_true", help=argparse.SUPPRESS)
+    run.add_argument("--allow-secret", action="append", default=[], help=argparse.SUPPRESS)
+    run.add_argument("--filled", action="append", default=[], help=argparse.SUPPRESS)
     run.add_argument(
         "--stop-grace",
         metavar="SECONDS",
@@ -297,6 +315,9 @@ def build_parser():
         help="send what could not be sent before",
         epilog=ENVIRONMENT,
         description="Sends the records of all runs that are still in the spool. Nothing is ever recorded twice.",
+    )
+    sync.add_argument(
+        "--again", action="store_true", help="also send once more what the ledger refused, such as after an update of it"
     )
     _common(sync)
     _add_agent(commands, form)
@@ -502,14 +523,16 @@ def _add_agent(commands, form):
         "enrol",
         "make the line that lets a rented box pull work",
         "Prints one line for a box's start script. Its token is good once and for minutes; the box exchanges it for a key of "
-        "its own, which reads nothing but the runs that it pulled and can be revoked with one call.",
-        "  lora-ledger enrol --labels sdxl,24gb --hourly-price 0.44",
+        "its own, which reads nothing but the runs that it pulled and can be revoked with one call. The box runs your own runs; "
+        "an admin's --shared makes one that runs everyone's.",
+        "  lora-ledger enrol --labels sdxl,24gb --hourly-price 0.44\n"
+        "  lora-ledger enrol --shared --labels sdxl",
     )
     enrols.add_argument("--name", metavar="NAME", help="the box's name (default: what it calls itself)")
     enrols.add_argument("--exec", metavar="COMMAND", help="what the line's agent runs (see `lora-ledger agent --help`)")
     enrols.add_argument("--labels", metavar="A,B", help="what the box offers")
     enrols.add_argument("--hourly-price", metavar="PRICE", type=float, help="what the box costs an hour")
-    enrols.add_argument("--shared", action="store_true", help="it runs everyone's runs, not your own alone")
+    enrols.add_argument("--shared", action="store_true", help="it runs everyone's runs, not your own alone; for admins")
     enrols.add_argument("--days", metavar="N", type=float, help="life of the box's key (default: 3)")
     enrols.add_argument("--minutes", metavar="N", type=float, help="life of the token (default: 15)")
     _common(enrols)
@@ -526,10 +549,12 @@ def _add_agent(commands, form):
         + "\nA word whose placeholder has nothing is left out, with the option before it: `--resume {state}` stands only\n"
         "where an earlier attempt left a state.\n\n"
         "SIGTERM or Ctrl-C: no more work is pulled, and what runs is finished; a second one stops it, and its run goes back to\n"
-        "the queue. With --spot the first one does that already, as clouds give 30 seconds or less.",
+        "the queue. With --spot the first one does that already, as clouds give 30 seconds or less.\n\n"
+        "another user's run (a shared box) gets none of this box's secrets, neither in its files nor in its environment, but\n"
+        "for those that --allow-secret names.",
         "  lora-ledger agent --exec 'accelerate launch train_network.py --config_file {config}' --labels sdxl,24gb\n"
         "  lora-ledger agent --exec 'accelerate launch train_network.py --config_file {config} --save_state --resume {state}' \\\n"
-        "      --gpus all --hourly-price 0.44 --max-idle 20m --on-idle 'sudo shutdown -h now'",
+        "      --trust-state --gpus all --hourly-price 0.44 --max-idle 20m --on-idle 'sudo shutdown -h now'",
     )
     pulls.add_argument("--exec", required=True, metavar="COMMAND", help="what runs a claimed configuration")
     pulls.add_argument("--labels", metavar="A,B", help="what this box offers; a run's labels must all be among them")
@@ -538,6 +563,12 @@ def _add_agent(commands, form):
     pulls.add_argument("--max-idle", metavar="TIME", help="end after so long without work: 90s, 20m, 2h (default: never)")
     pulls.add_argument("--on-idle", metavar="COMMAND", help="then run this, if all that this box produced is stored")
     pulls.add_argument("--spot", action="store_true", help="SIGTERM stops the run at once and gives it back")
+    pulls.add_argument(
+        "--trust-state",
+        action="store_true",
+        help="resume from states that hold pickles, too: loading one runs whatever code its uploader put there",
+    )
+    _add_allow_secret(pulls)
     pulls.add_argument("--no-upload-state", action="store_true", help="keep training states here; another box then begins anew")
     pulls.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
     pulls.add_argument("--name", metavar="ID", help="this agent's id, its own among all boxes (default: made once)")
@@ -630,7 +661,7 @@ def _dispatch(parser, options, found, trailing):
             metrics,
         )
     if options.command_name == "sync":
-        return recorded.sync(found)
+        return recorded.sync(found, options.again)
     return _COMMANDS[options.command_name](found, options)
 
 

@@ -8,7 +8,7 @@ import time
 import zlib
 from collections import deque
 
-from . import say
+from . import say, withhold
 from .redact import redact_bytes, redact_text
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -42,7 +42,7 @@ class Lines:
         self.carriage = data[-1:] == b"\r"
         pieces = re.split(rb"(\r\n|\n|\r)", self.rest + data)
         for text, end in zip(pieces[0::2], pieces[1::2]):
-            line = _clean(text)
+            line = _clean(text) if text else ""
             if end == b"\r":
                 if line:
                     self.state = line
@@ -54,7 +54,8 @@ class Lines:
                     self.on_state(line)
                 self.state = ""
                 self.on_line(line)
-        self.rest = pieces[-1][-LONGEST_LINE:]
+        rest = pieces[-1]
+        self.rest = rest if len(rest) <= LONGEST_LINE else withhold.from_bytes(rest)[-LONGEST_LINE:]
 
     def flush(self):
         """Reads what stands there without a line end. tqdm writes `\\r` first, so its newest state is always here."""
@@ -68,8 +69,11 @@ class Lines:
 
 
 def _clean(data):
-    text = data[:LONGEST_LINE].decode("utf-8", "replace")
-    return _ESCAPES.sub("", text).rstrip() if "\x1b" in text else text.rstrip()
+    # Before anything is cut off: a part of a secret would be known as none.
+    text = withhold.from_bytes(data)[:LONGEST_LINE].decode("utf-8", "replace")
+    if "\x1b" in text:
+        text = withhold.from_text(_ESCAPES.sub("", text))
+    return text.rstrip()
 
 
 class Failure:
@@ -116,7 +120,7 @@ class Console:
         self.left_out = 0
         self._on_state = on_state
         self._tail = deque(maxlen=TAIL_LINES)
-        self._lines = {name: Lines(self._line_of(name), on_state) for name in self.failure}
+        self._lines = {name: Lines(self._line_of(name), self._state) for name in self.failure}
         self._queue = queue.Queue()
         self._waiting = 0
         self._guard = threading.Lock()
@@ -130,6 +134,13 @@ class Console:
             say.trouble(error)
         self._thread = threading.Thread(target=self._read, name="ledger-console", daemon=True)
         self._thread.start()
+
+    def _state(self, line):
+        try:
+            self._on_state(line)
+        except Exception as error:
+            # One line that cannot be understood hides none of those behind it.
+            say.trouble(error)
 
     def _line_of(self, name):
         def line(text):
@@ -180,9 +191,14 @@ class Console:
         if begun >= 0 and data.find(b"-----END ", begun, cut) < 0:
             cut = max(data.rfind(b"\n", 0, begun), data.rfind(b"\r", 0, begun)) + 1
         if not cut and len(data) > 65_536:
-            cut = len(data)
+            data = withhold.from_bytes(data)
+            cut = len(data) - min(len(data), withhold.longest())
         self._kept[name] = data[cut:]
-        self._write(redact_bytes(data[:cut]))
+        self._write(self._clean(data[:cut]))
+
+    @staticmethod
+    def _clean(data):
+        return redact_bytes(withhold.from_bytes(data))
 
     def _write(self, data):
         if self._file is None or not data:
@@ -229,7 +245,7 @@ class Console:
             if last:
                 self._line_of(name)(last)
             lines.rest, lines.state = b"", ""
-            self._write(redact_bytes(self._kept[name]))
+            self._write(self._clean(self._kept[name]))
         if self.left_out:
             self._written = 0
             self._write(f"\n[ledger] {self.left_out} bytes of output were left out of this file\n".encode())

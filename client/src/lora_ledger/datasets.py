@@ -1,17 +1,19 @@
 """Facts about training data, computed from names, sizes and captions: no image is ever read."""
 
 import hashlib
-import json
+import io
 import os
 import time
 from collections import Counter
 
 from . import say
+from .reading import TooMuch, loads, open_file, read_file
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl"}
 VIDEOS = {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".gif", ".mpg", ".mpeg", ".wmv"}
 MAX_TAGS = 1000
 MAX_TAG = 200
+MAX_KNOWN = 200_000
 MAX_FILES = 200_000
 MAX_SECONDS = 120.0
 # A run that has ended waits no longer than this for them.
@@ -93,14 +95,27 @@ def _walk(source, late):
                         folders.append((entry.path, f"{prefix}{entry.name}/"))
                 elif ending.lower() in source.endings:
                     if not (source.skip and source.skip(stem)):
-                        images[prefix + entry.name] = entry.stat().st_size
+                        images[prefix + entry.name] = _size(entry)
                 elif ending == source.extension:
                     captions[prefix + stem] = entry.path
     return images, captions
 
 
+def _size(entry):
+    try:
+        return entry.stat().st_size
+    except OSError:
+        # A link that leads nowhere, or in a circle.
+        return 0
+
+
 def _tags(counter, caption):
     """Counts a caption's tags as sd-scripts does: split at commas, lower case."""
+    if len(counter) > MAX_KNOWN:
+        # Sentences rather than tags: the rarest are forgotten, since only the most frequent are recorded.
+        kept = counter.most_common(MAX_KNOWN // 2)
+        counter.clear()
+        counter.update(dict(kept))
     counter.update(tag[:MAX_TAG] for tag in (part.strip().lower() for part in caption.split(",")) if tag)
 
 
@@ -124,7 +139,7 @@ def folder_facts(source, late):
                 text = os.path.basename(stem).encode("utf-8", "replace")
             elif stem in captions:
                 try:
-                    with open(captions[stem], "rb") as file:
+                    with open_file(captions[stem]) as file:
                         text = file.read(MAX_CAPTION)
                 except OSError:
                     pass
@@ -168,9 +183,8 @@ def _caption_text(value):
 def _captions_of(path):
     """{name: caption} of a JSON file such as diffusion-pipe's captions.json."""
     try:
-        with open(path, "rb") as file:
-            document = json.loads(file.read(MAX_ROWS_FILE))
-    except (OSError, ValueError, RecursionError):
+        document = loads(read_file(path, MAX_ROWS_FILE))
+    except (OSError, ValueError):
         return {}
     return {str(k): _caption_text(v) for k, v in document.items()} if isinstance(document, dict) else {}
 
@@ -188,16 +202,16 @@ def file_facts(source, late):
         if size > MAX_ROWS_FILE or source.path.suffix in (".parquet", ".arrow"):
             digest.update(f"{source.path.name}\0{size}".encode("utf-8", "surrogateescape"))
         else:
-            data = source.path.read_bytes()
+            data = read_file(source.path, MAX_ROWS_FILE)
             digest.update(data)
-            rows = _rows(data.decode("utf-8-sig", "replace"), source.path.suffix)
-            count = len(rows)
-            for row in rows:
-                if late():
+            count = 0
+            for row in _rows(data, source.path.suffix):
+                count += 1
+                if count % 100 == 0 and late():
                     return _named_only(source)
                 if isinstance(row, dict) and ("caption" in row or "tags" in row):
                     _tags(tags, _caption_text(row))
-    except OSError:
+    except (OSError, TooMuch):
         return None
     return {
         "name": source.name,
@@ -209,26 +223,25 @@ def file_facts(source, late):
     }
 
 
-def _rows(text, ending):
+def _rows(data, ending):
+    """The rows of a file one after another: of JSON as they are, of other files None for each."""
     if ending == ".json":
         try:
-            document = json.loads(text)
-            return list(document.values()) if isinstance(document, dict) else document
-        except (ValueError, RecursionError):
+            document = loads(data.removeprefix(b"\xef\xbb\xbf"))
+            rows = document.values() if isinstance(document, dict) else document
+            yield from rows if not isinstance(rows, (str, int, float, type(None))) else ()
+            return
+        except ValueError:
             # Some trainers' .json files are JSON lines.
             pass
-    lines = [line for line in text.splitlines() if line.strip()]
-    if ending == ".csv":
-        return lines[1:]
-    if ending not in (".json", ".jsonl"):
-        return lines
-    rows = []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except (ValueError, RecursionError):
-            continue
-    return rows
+    for number, line in enumerate(filter(bytes.strip, io.BytesIO(data))):
+        if ending in (".json", ".jsonl"):
+            try:
+                yield loads(line.decode("utf-8-sig", "replace"))
+            except ValueError:
+                continue
+        elif number or ending != ".csv":
+            yield None
 
 
 def collect(sources, seconds=MAX_SECONDS, ended=None):

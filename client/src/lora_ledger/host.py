@@ -1,18 +1,17 @@
 """What this machine is: GPUs, CUDA, processor, Python and the trainer's packages, the trainer's commit."""
 
 import importlib.metadata
-import json
 import os
 import platform
 import re
 import shutil
 import socket
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 
 from .follow import gpu
+from .reading import loads, output
 
 PACKAGES = [
     "torch",
@@ -39,22 +38,6 @@ _VERSIONS = (
     "    except Exception: pass\n"
     "print(json.dumps(out))"
 )
-
-
-def _run(command, timeout=10.0, cwd=None):
-    """Standard output of a command, or None on any failure."""
-    try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=timeout,
-            cwd=cwd,
-        )
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return None
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
 
 
 def gpu_text(gpus):
@@ -96,9 +79,11 @@ def versions(command):
     """Versions of Python and of the packages that matter, in the environment that the trainer runs in."""
     python = _interpreter(command)
     if python and os.path.abspath(python) != os.path.abspath(sys.executable):
-        text = _run([python, "-c", _VERSIONS % (PACKAGES,)], timeout=20.0)
+        text = output([python, "-c", _VERSIONS % (PACKAGES,)], timeout=20.0)
         try:
-            return json.loads(text or "")
+            found = loads(text or "")
+            if isinstance(found, dict):
+                return found
         except ValueError:
             pass
     found = {"python": platform.python_version()}
@@ -143,10 +128,10 @@ def git_state(folder):
     git = shutil.which("git")
     if not git:
         return None, None
-    commit = (_run([git, "-C", str(folder), "rev-parse", "HEAD"], timeout=5.0) or "").strip() or None
+    commit = (output([git, "-C", str(folder), "rev-parse", "HEAD"], timeout=5.0) or "").strip() or None
     if not commit:
         return None, None
-    changes = _run([git, "-C", str(folder), "status", "--porcelain", "--untracked-files=no"], timeout=10.0)
+    changes = output([git, "-C", str(folder), "status", "--porcelain", "--untracked-files=no"], timeout=10.0)
     return commit, None if changes is None else bool(changes.strip())
 
 

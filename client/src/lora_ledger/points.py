@@ -6,6 +6,11 @@ import time
 from datetime import datetime, timezone
 
 from . import say
+from .text import metric_name
+
+# Steps beyond this, and series beyond so many, are none of a trainer's: the ledger takes no heartbeat that holds them.
+MOST_STEP = 9_999_999_999
+MOST_SERIES = 500
 
 
 def iso(seconds):
@@ -13,6 +18,8 @@ def iso(seconds):
     try:
         moment = datetime.fromtimestamp(seconds, timezone.utc)
     except (OverflowError, OSError, ValueError):
+        moment = None
+    if moment is None or moment.year < 1970:
         moment = datetime.now(timezone.utc)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
@@ -73,6 +80,17 @@ class Points:
         self._covered = [-1] * (self.BAR + 1)
         self._newest = -1
         self._before = -1
+        # The series' own names, and those that the ledger takes.
+        self._names = {"loss": "loss"}
+
+    def _named(self, name):
+        """The name by which the ledger takes the series; None beyond the bound on their number."""
+        known = self._names.get(name)
+        if known is None and len(self._names) < MOST_SERIES:
+            known = self._names[name] = metric_name(name)
+        elif known is None:
+            say.warn_once("series", f"there are more than {MOST_SERIES} different metrics; further ones are left out")
+        return known
 
     def put(self, step, metrics, when=None, epoch=None):
         """Adds values to the step's row as they are."""
@@ -80,6 +98,10 @@ class Points:
             self._set(step, metrics, when, epoch)
 
     def _set(self, step, metrics, when, epoch):
+        named = ((self._named(name), value) for name, value in metrics.items())
+        metrics = {name: value for name, value in named if name is not None}
+        if not metrics or not 0 <= step <= MOST_STEP:
+            return
         row = self._rows.get(step)
         if row is None:
             if len(self._rows) >= self.LIMIT:
@@ -95,7 +117,11 @@ class Points:
 
         A step's row is given out once two newer steps have shown, so that all its series are in one row.
         """
+        if not 0 <= step <= MOST_STEP:
+            return
         with self._guard:
+            if self._named(series) is None:
+                return
             if step > self._newest:
                 self._before, self._newest = self._newest, step
                 for name in [n for n, current in self._open.items() if current[0] < self._before]:
@@ -130,6 +156,8 @@ class Points:
 
     def loss(self, step, value, when, epoch=None, rank=BAR):
         """The loss that a line (rank LINE) or the progress bar (rank BAR) shows after the given step."""
+        if not 0 <= step <= MOST_STEP:
+            return
         with self._guard:
             self.held_any = True
             if not self._is_covered(step, rank) and len(self._held) < self.LIMIT:

@@ -15,17 +15,10 @@ SMALL = 4096
 GATHER_SECONDS = 0.02
 
 
-def trainer_environment():
-    """This environment without the ledger's key or token, and with Python's output unbuffered."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("LEDGER_KEY", "LEDGER_ENROL")}
-    environment["PYTHONUNBUFFERED"] = "1"
-    return environment
-
-
 class Process:
-    """A running trainer. `feed(name, data)` gets each chunk of "stdout" and "stderr" after it was passed on."""
+    """A running trainer in the given environment. `feed(name, data)` gets each chunk of "stdout" and "stderr" after it was passed on."""
 
-    def __init__(self, command, feed):
+    def __init__(self, command, feed, environment):
         self.feed = feed
         self.returncode = None
         self.outlasting = False
@@ -39,7 +32,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            env=trainer_environment(),
+            env=environment,
             **options,
         )
         self.pid = self._process.pid
@@ -166,7 +159,7 @@ class Process:
         try:
             if os.getsid(pid) == self.pid:
                 return True
-        except (OSError, AttributeError):
+        except (OSError, AttributeError, OverflowError):
             return None
         for _ in range(64):
             try:

@@ -4,9 +4,8 @@ import threading
 import time
 import uuid
 
-from . import say
+from . import outgoing, say, withhold
 from .points import Points
-from .redact import redact_file
 from .sender import Events, Sender
 from .spool import Spool
 from .transport import Ledger
@@ -51,6 +50,11 @@ class Recorder(Events):
         self._cancelled = False
         self._beats = threading.Thread(target=self._beat_on, name="ledger-heartbeat", daemon=True)
 
+    def _keep(self, kind, body):
+        """Puts an item into the spool without the secrets that are known here; only paths on this machine keep theirs."""
+        path = {"path": body["path"]} if kind == "weight" else {}
+        self.spool.append(kind, {**withhold.from_value(body), **path})
+
     def begin(self, describe, resume=None):
         """Starts recording. `describe()` gives the fields to register with; it may take its time, in the background.
 
@@ -75,7 +79,7 @@ class Recorder(Events):
             self.spool.count_from(resume["seq"])
         elif resume:
             body["resume"] = {"task_id": resume["task_id"], "body": {**resume["body"], **more}}
-        self.spool.append("open", body)
+        self._keep("open", body)
         self._described.set()
         self.sender.wake()
 
@@ -99,7 +103,7 @@ class Recorder(Events):
             tail = self.tail()
             if tail:
                 body["tail"] = tail
-            self.spool.append("heartbeat", body)
+            self._keep("heartbeat", body)
             self.sender.wake()
             if not entries or not self.points.waiting():
                 return
@@ -107,22 +111,18 @@ class Recorder(Events):
     def add_file(self, item):
         """Has a file uploaded: path, filename, kind, and where known epoch, step, prompt, seed, group.
 
-        Of a configuration with secrets a copy without them is uploaded.
+        One that holds a secret's value goes without it, or stays here with a warning; of a configuration with secrets
+        goes a copy without them.
         """
-        if item.get("kind") == "config":
-            copy = self.spool.folder / f"config-{uuid.uuid4().hex}"
-            try:
-                if redact_file(item["path"], copy):
-                    item = {**item, "path": str(copy)}
-            except OSError as error:
-                say.trouble(error)
-        self.spool.append("weight", item)
-        self.sender.wake()
+        item = outgoing.make_ready(item, self.spool.folder)
+        if item:
+            self._keep("weight", item)
+            self.sender.wake()
 
     def add_datasets(self, facts):
         """Has dataset facts recorded, behind the registration; call from a thread that may wait for that."""
         if facts and self._described.wait(DESCRIBE_SECONDS):
-            self.spool.append("datasets", {"datasets": facts})
+            self._keep("datasets", {"datasets": facts})
             self.sender.wake()
 
     def finish(self, status, **details):
@@ -138,7 +138,7 @@ class Recorder(Events):
         except Exception as error:
             say.trouble(error)
         self.sender.show_progress = True
-        self.spool.append("finish", {"status": status, **details})
+        self._keep("finish", {"status": status, **details})
         self.sender.wake()
 
     def flush(self, stop_waiting=lambda: False):
@@ -164,6 +164,12 @@ class Recorder(Events):
         if left:
             say.warn(
                 f"not everything reached the ledger: {self._left()} left in {self.spool.folder}; `lora-ledger sync` sends it"
+            )
+        if self.spool.aside:
+            n = self.spool.aside
+            say.warn(
+                f"the ledger refused {n} item{'s' if n > 1 else ''} of this run, see {self.spool.folder / 'refused.jsonl'}; "
+                "`lora-ledger sync --again` sends them once more"
             )
         if self.spool.dropped:
             say.warn(

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 
-from . import datasets, host, say
+from . import datasets, host, say, withhold
 from .console import Console
 from .follow import gpu
 from .follow.follower import FIRST_FILE, Follower, ranks
@@ -15,9 +15,10 @@ from .follow.tensorboard import EventFolder
 from .points import Points
 from .process import Process, shell_code
 from .recorder import Recorder
+from .reading import open_file
 from .redact import redact_command, redact_text
 from .scout import Scout, wraps
-from .trainers import recognise
+from .trainers import Generic, recognise
 from .trainers.launch import find_config
 from .watch import Watch
 
@@ -38,16 +39,17 @@ def read_config(path):
     if not path:
         return None, None
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             data = file.read(CONFIG_LIMIT + 1)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         say.warn(
-            f"the configuration {path} cannot be read ({error.strerror}); the run is recorded without it"
+            f"the configuration {path} cannot be read ({getattr(error, 'strerror', None) or error}); the run is recorded without it"
         )
         return None, None
     if len(data) > CONFIG_LIMIT:
         say.warn(f"the configuration {path} is larger than 3 MB; it is stored as a file, and no setting is read from it")
         return None, None
+    data = withhold.from_bytes(data)
     try:
         text = data.decode("utf-8")
         return {"text": text, "path": str(path)}, text
@@ -79,20 +81,40 @@ class RunCommand:
         self._ended = threading.Event()
         self._stop_waiting = False
 
+    def _environment(self):
+        """The trainer's environment. Which secrets are in it, or in its files, is known from here on."""
+        options = self.options
+        environment, kept = withhold.trainer_environment(not options.not_own, options.allow_secret)
+        withhold.know({name: withhold.value_of(name) or "" for name in options.filled}, filled=True)
+        withhold.know_environment(environment)
+        if kept:
+            say.notice(
+                f"this is another user's run, so these variables are kept from the trainer: {', '.join(kept)}; "
+                "`--allow-secret NAME` gives it one"
+            )
+        return environment
+
     def run(self):
         """Runs the trainer and returns the exit code to end with."""
+        environment = self._environment()
         self.config_path = self.options.config or find_config(self.command)
         self.config, text = read_config(self.config_path)
+        self._text = text or ""
         self.trainer = recognise(self.command, text, self.cwd, self.options.output_dir)
-        self.watch = Watch(self.trainer, self.options.upload_state)
-        readers = self._readers()
-        resumed_at = self.trainer.resume_step()[0] or 0
-        from_step = self._from_step()
+        try:
+            self.watch = Watch(self.trainer, self.options.upload_state)
+            readers, resumed_at, from_step = self._readers(), self.trainer.resume_step()[0] or 0, self._from_step()
+        except Exception as error:
+            # Settings that nobody expects keep no trainer from starting.
+            say.trouble(error)
+            self.trainer = Generic(self.command, self.cwd, self.options.output_dir)
+            self.watch = Watch(self.trainer, self.options.upload_state)
+            readers, resumed_at, from_step = self._readers(), 0, self.options.from_step
         # Signals that come while the trainer is being started wait for it.
         self._catch_signals()
         waiting = []
         try:
-            self.process = Process(self.command, lambda name, data: console.feed(name, data))
+            self.process = Process(self.command, lambda name, data: console.feed(name, data), environment)
         except FileNotFoundError:
             say.warn(f"{self.command[0]}: there is no such command")
             return 127
@@ -175,7 +197,12 @@ class RunCommand:
         self._add_configs()
 
     def _add_configs(self):
-        """Has the files stored that a repeat needs besides those that registering takes."""
+        """Has the files stored that a repeat needs besides those that registering takes.
+
+        None of another user's run: its configuration could name any file of this box.
+        """
+        if self.options.not_own:
+            return
         scripts = [os.path.abspath(word) for word in self.wrapper or () if word.endswith((".sh", ".bash"))]
         large = None if self.config else self.config_path
         for path in [*map(str, self.trainer.extra_configs()), self._dataset_file()[1], large, *scripts]:
@@ -314,6 +341,9 @@ class RunCommand:
     def _add_weight(self, item):
         if "step" in item:
             item["step"] += self.follower.offset
+        if self.options.not_own and str(item.get("prompt")) not in self._text:
+            # Read from a file of this box that another user's configuration names.
+            item.pop("prompt", None)
         self.recorder.add_file(item)
 
     def _sample_gpu(self):
@@ -336,9 +366,17 @@ class RunCommand:
         while not self.follower.started.wait(0.2) and time.monotonic() < deadline and not self._ended.is_set():
             pass
         try:
-            self.recorder.add_datasets(datasets.collect(self.trainer.datasets(), ended=self._ended))
+            self.recorder.add_datasets(self._dataset_facts(self.trainer.datasets()))
         except Exception as error:
             say.trouble(error)
+
+    def _dataset_facts(self, sources):
+        if not self.options.not_own:
+            return datasets.collect(sources, ended=self._ended)
+        # A file of captions may be any file that another user's configuration names: its words stay here.
+        facts = datasets.collect([source for source in sources if not source.is_file], ended=self._ended)
+        listed = datasets.collect([source for source in sources if source.is_file], ended=self._ended)
+        return facts + [{k: v for k, v in fact.items() if k != "tag_distribution"} for fact in listed]
 
     def _outcome(self, console, seen):
         code = self.process.returncode

@@ -1,10 +1,13 @@
 """Reads safetensors headers: 8 bytes of little-endian length, that much JSON, then the tensors' bytes."""
 
-import json
 import os
 import struct
 
-HEADER_LIMIT = 100 * 1000 * 1000
+from .reading import TooMuch, loads, open_file
+from .say import size_text
+
+# The format allows 100 MB; those of whole models have a few.
+HEADER_LIMIT = 32 * 1000 * 1000
 
 
 class Incomplete(ValueError):
@@ -13,17 +16,20 @@ class Incomplete(ValueError):
 
 def read_header(path):
     """The header's JSON. Raises Incomplete unless the file is exactly as long as the header says; OSError."""
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         if len(start) < 8:
             raise Incomplete("no header yet")
         length = struct.unpack("<Q", start)[0]
         if not 2 <= length <= min(HEADER_LIMIT, size - 8):
-            raise Incomplete("the header is longer than the file")
+            longer = "the file" if length > size - 8 else f"{size_text(HEADER_LIMIT)}, which is no adapter's"
+            raise Incomplete(f"the header is longer than {longer}")
         try:
-            header = json.loads(file.read(length))
-        except (ValueError, RecursionError) as error:
+            header = loads(file.read(length))
+        except TooMuch as error:
+            raise Incomplete(f"of the header: {error}") from error
+        except ValueError as error:
             raise Incomplete("the header is no JSON") from error
     if not isinstance(header, dict):
         raise Incomplete("the header is no JSON object")
@@ -32,8 +38,8 @@ def read_header(path):
         if name != "__metadata__":
             try:
                 end = max(end, int(tensor["data_offsets"][1]))
-            except (TypeError, KeyError, IndexError, ValueError) as error:
-                raise Incomplete(f"tensor {name} has no offsets") from error
+            except (TypeError, KeyError, IndexError, ValueError, OverflowError) as error:
+                raise Incomplete(f"tensor {name[:200]} has no offsets") from error
     if 8 + length + end != size:
         raise Incomplete(f"{size} bytes where the header says {8 + length + end}")
     return header

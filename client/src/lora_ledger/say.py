@@ -30,6 +30,12 @@ def scrub(text):
     return text
 
 
+def printable(value):
+    """The value on one line, without control characters that could steer a terminal."""
+    text = "" if value is None else str(value)
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def note_stderr(last_byte):
     """Tells where the trainer's own output left the cursor, so that a notice starts on a fresh line."""
     global _at_line_start
@@ -52,7 +58,7 @@ def write_stderr(data):
 
 
 def _line(text):
-    text = " ".join(scrub(str(text)).split())
+    text = " ".join(printable(scrub(str(text))).split())
     with _lock:
         start = "" if _at_line_start else "\n"
         try:
@@ -105,7 +111,7 @@ class Progress:
         if _quiet:
             return
         part = min(1.0, done / self.total)
-        text = f"{self.label} {part * 100:3.0f}% of {size_text(self.total)}"
+        text = f"{printable(self.label)} {part * 100:3.0f}% of {size_text(self.total)}"
         if self.terminal:
             filled = int(part * 24)
             drawn = f"\r[ledger] {text} [{'#' * filled}{'.' * (24 - filled)}]"

@@ -8,9 +8,9 @@ from collections import Counter
 
 from . import say
 from .points import age
-from .spool import FINISH, MESSAGES, UPLOADS, called
+from .spool import AGAIN, FINISH, MESSAGES, UPLOADS, called
 from .transport import Denied, Later, Refused, Superseded, backoff
-from .uploads import Upload
+from .uploads import REMOVED, Upload
 
 # A finish waits for uploads as long as they move, so that `success` means that the weights are safe: so many seconds
 # without a new byte, or half the time after which the client gives up, end that.
@@ -20,6 +20,20 @@ HAND_QUIET = 300.0
 FAR = 400_000_000
 # The pause after 401 and 403, which only a person can mend.
 DENIED_PAUSE = 60.0
+# So often the ledger may fail at an item (500) before that is set aside; a ledger that fails at everything is waited for
+# instead, a day at most.
+MOST_FAILURES = 3
+FAILING_SECONDS = 86_400.0
+
+
+UNNAMED = "unnamed run"
+
+
+def _named(error):
+    """The fields of a registration that a refusal names."""
+    errors = getattr(error, "body", {}).get("errors")
+    paths = [e.get("path") for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
+    return {re.split(r"\W", str(path))[0] for path in paths}
 
 
 class Sender:
@@ -43,6 +57,11 @@ class Sender:
         self._last_beat = time.monotonic()
         self._furthest = {}
         self._hurried = 0.0
+        # The empty heartbeat that shows whether the ledger takes anything, while it has not been taken.
+        self._trial = None
+        self._failed_before = 0
+        # Items that the ledger failed at while it took others.
+        self._singled_out = set()
 
     def start(self):
         """Starts sending in the background."""
@@ -119,6 +138,7 @@ class Sender:
                 self._idle(0.2 if self.spool.size(FINISH) else 1.0)
                 continue
             n, kind, body = item
+            self._failed_before = self.spool.failures(n)
             try:
                 getattr(self, f"_send_{kind}")(body)
                 self.spool.done(lane, n)
@@ -135,8 +155,12 @@ class Sender:
                 self._deny(error)
                 self._pause(DENIED_PAUSE)
             except Later as error:
-                self._postpone(error, tries)
-                tries += 1
+                if self._hopeless(n, kind, error):
+                    self._set_aside(lane, n, kind, body, error)
+                    tries = 0
+                else:
+                    self._postpone(error, tries)
+                    tries += 1
             except Exception as error:
                 say.trouble(error)
                 self._set_aside(lane, n, kind, body, error)
@@ -163,6 +187,9 @@ class Sender:
                 self._deny(error)
                 self._pause(DENIED_PAUSE)
             except Later as error:
+                if self._hopeless(n, kind, error):
+                    self._set_aside(UPLOADS, n, kind, body, error)
+                    continue
                 if self._reached(n) > before:
                     tries[n] = 0
                 self.spool.rotate(UPLOADS)
@@ -176,6 +203,41 @@ class Sender:
         """How far an upload has come: more of it means that trying again at once is worth it."""
         memo = self.spool.state.get("uploads", {}).get(str(n), {})
         return len(memo) + len(memo.get("parts", ()))
+
+    def _hopeless(self, n, kind, error):
+        """Whether the ledger keeps failing at this item and not at everything: then the item is what it cannot take."""
+        if error.status != 500:
+            return False
+        times, since = self.spool.failed(n)
+        if n in self._singled_out and times >= MOST_FAILURES:
+            return True
+        # One more try follows what the ledger took, as it may have come back only now.
+        if times >= MOST_FAILURES - 1 and self._takes_others(kind):
+            self._singled_out.add(n)
+        return times >= MOST_FAILURES and time.time() - since > FAILING_SECONDS
+
+    def _failing(self, error):
+        """Whether the ledger has failed (500) at the item under way as often as it may."""
+        return getattr(error, "status", None) == 500 and self._failed_before >= MOST_FAILURES - 1
+
+    def _takes_others(self, kind):
+        if kind == "open":
+            # A registration tries itself with less, until the ledger would take none at all.
+            return False
+        if kind == "point" or "task_id" not in self.spool.state:
+            return True
+        self._trial = self._trial or self.spool.beat()
+        try:
+            self._send_heartbeat(self._trial)
+        except Later:
+            return False
+        except Superseded as error:
+            self._lose_task(error)
+            return False
+        except (Refused, Denied):
+            pass
+        self._trial = None
+        return True
 
     def _postpone(self, error, tries):
         self.trouble = str(error)
@@ -191,6 +253,13 @@ class Sender:
     def _deny(self, error):
         self.denied = str(error)
         self.wake()
+        if error.full:
+            say.warn_once(
+                "full",
+                f"the ledger takes no more for now ({error}); the record is kept in {self.spool.folder} and tried "
+                "again every minute, or later by `lora-ledger sync`",
+            )
+            return
         say.warn_once(
             "denied",
             f"the ledger does not accept the key ({error}); the record is kept in {self.spool.folder}: "
@@ -203,12 +272,15 @@ class Sender:
         text = (
             f"the ledger refused {called(kind, body)}: {reason}; it is set aside in {self.spool.folder / 'refused.jsonl'}"
         )
+        if reason != REMOVED:
+            text += f", and {AGAIN}"
         if kind == "open":
             say.warn(
-                f"this run cannot be recorded: {reason}; what it has to say is kept in {self.spool.folder / 'refused.jsonl'}"
+                f"this run cannot be recorded: {reason}; what it has to say is kept in {self.spool.folder / 'refused.jsonl'}, "
+                f"and {AGAIN}"
             )
             self.spool.drop_all("the run could not be registered")
-        elif kind == "weight":
+        elif kind in ("weight", "finish"):
             say.warn(text)
         else:
             say.warn_once(f"refused-{kind}", text)
@@ -250,7 +322,9 @@ class Sender:
                 )
                 self._opened(resume["task_id"], answer["attempt"], answer)
                 return
-            except (Refused, KeyError) as error:
+            except (Refused, KeyError, Later) as error:
+                if isinstance(error, Later) and not self._failing(error):
+                    raise
                 say.warn(
                     f"task {resume['task_id']} cannot be resumed ({error}); this run is recorded as a new task"
                 )
@@ -262,6 +336,7 @@ class Sender:
         """Registers with everything; where the ledger refuses a field, without it: a run is never lost for a detail."""
         register = dict(body["register"])
         key = body["key"]
+        told = []
         for retry in range(4):
             try:
                 answer = self.ledger.ask(
@@ -271,29 +346,26 @@ class Sender:
                     {"Idempotency-Key": key if not retry else f"{key}-{retry}"},
                 )
                 break
-            except Refused as error:
-                if retry == 3 or error.status not in (400, 413, 422):
+            except (Refused, Later) as error:
+                refused = isinstance(error, Refused) and error.status in (400, 413, 422)
+                if retry == 3 or not (refused or self._failing(error)):
                     raise
-                named = {
-                    re.split(r"\W", str(e.get("path", "")))[0]
-                    for e in error.body.get("errors", [])
-                    if isinstance(e, dict)
-                }
-                named &= set(register)
+                named = _named(error) & set(register)
                 config = register.get("config") if named == {"config"} else None
                 if isinstance(config, dict) and config.get("format") != "text":
-                    say.warn(f"{error}; the configuration is kept as it is, and no setting was read from it")
+                    told.append(f"{error}; the configuration is kept as it is, and no setting was read from it")
                     register = {**register, "config": {**config, "format": "text"}}
                     continue
                 kept = {k: v for k, v in register.items() if k not in named} if named and retry < 2 else {}
                 if not kept:
-                    kept = {
-                        "task_name": register.get("task_name") or "unnamed run",
-                        "command": register.get("command") or [],
-                    }
-                left_out = ", ".join(sorted(set(register) - set(kept))) or "it"
-                say.warn(f"the ledger refused part of this run ({error}); it is recorded without {left_out}")
+                    kept = {"task_name": register.get("task_name") or UNNAMED, "command": register.get("command") or []}
+                if kept == register:
+                    kept = {"task_name": UNNAMED, "command": []}
+                left_out = ", ".join(sorted(k for k in register if register[k] != kept.get(k))) or "it"
+                told.append(f"the ledger refused part of this run ({error}); it is recorded without {left_out}")
                 register = kept
+        for text in told:
+            say.warn(text)
         if "task_id" not in answer:
             raise Later("the answer names no task_id")
         for text in answer.get("warnings") or []:
@@ -314,11 +386,21 @@ class Sender:
             self.interval = min(300.0, max(0.2, float(value)))
 
     def _send_heartbeat(self, body):
-        answer = self.ledger.ask(
-            "POST", f"{self._task}/heartbeat", {"attempt": self.spool.state["attempt"], **body}
-        )
+        try:
+            answer = self.ledger.ask(
+                "POST", f"{self._task}/heartbeat", {"attempt": self.spool.state["attempt"], **body}
+            )
+        except Refused as error:
+            # Points that there is no room for are set aside; the run lives on, and may be cancelled.
+            self._last_beat = time.monotonic()
+            self._take_interval(error.body)
+            if error.body.get("cancel_requested"):
+                self.events.cancel_requested()
+            raise
         self._last_beat = time.monotonic()
         self._take_interval(answer)
+        for warning in answer.get("warnings") or []:
+            say.warn_once(f"near-{warning.get('code')}", warning.get("message"))
         if answer.get("cancel_requested"):
             self.events.cancel_requested()
 
@@ -391,7 +473,12 @@ class Sender:
             raise Later(str(error), 0.0) from error
         missing = [(r["from"], r["to"]) for r in answer.get("missing") or []]
         for beat in self.spool.find_heartbeats(missing) if missing else ():
-            self._send_heartbeat(beat)
+            try:
+                self._send_heartbeat(beat)
+            except Refused as error:
+                # The end is taken; what was set aside before stays so.
+                say.warn_once("refused-heartbeat", f"the ledger refused log points again: {error}")
+                break
         self.events.finished(answer)
 
     def _upload(self, n, body):

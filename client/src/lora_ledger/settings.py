@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import say
+from . import say, withhold
 
 FLUSH_TIMEOUT = 120.0
 
@@ -44,6 +44,7 @@ def resolve(url=None, key=None, spool=None, flush_timeout=None, quiet=False):
         url = ("http://" if url.startswith(("localhost", "127.")) else "https://") + url
     key = (key or os.environ.get("LEDGER_KEY") or "").strip() or None
     say.configure(quiet=quiet, secrets=[key] if key else [])
+    withhold.know({"LEDGER_KEY": key or ""})
     return Settings(
         url=url,
         key=key,

@@ -14,6 +14,8 @@ import uuid
 from collections import deque
 
 from . import say
+from .text import clean
+from .uploads import REMOVED
 
 MEMORY_LIMIT = 16 * 1024 * 1024
 MESSAGES, UPLOADS, FINISH = "messages", "uploads", "finish"
@@ -38,6 +40,10 @@ def _lock_file(file):
         raise Busy from error
 
 
+# How people have it sent once more.
+AGAIN = "`lora-ledger sync --again` sends it once more"
+
+
 # How people call what the journal holds.
 WORDS = {"open": "the registration", "datasets": "the data facts", "finish": "the run's end", "heartbeat": "a heartbeat", "point": "a point"}
 
@@ -55,7 +61,10 @@ class Spool:
         self.folder = folder
         self.state = {}
         self.refused = 0
+        # Those of the refused that still can be sent, unlike files that are gone.
+        self.aside = 0
         self.dropped = 0
+        self._refused_beats = set()
         self._guard = threading.RLock()
         self._lanes = {MESSAGES: deque(), UPLOADS: deque(), FINISH: deque()}
         self._next = 1
@@ -124,16 +133,24 @@ class Spool:
             self.state = {}
         done = set(self.state.get("done", []))
         acked = self.state.get("acked", 0)
-        self._next = acked + 1
+        self._next = max([acked, *done]) + 1
         self._seq = self.state.get("seq", 0)
+        self._load_refused()
+        try:
+            journal = open(self.folder / "journal.jsonl", "rb")
+        except FileNotFoundError:
+            # Nothing but what was refused is left of a run that was sent.
+            if self.refused:
+                return
+            raise
         offset = 0
-        with open(self.folder / "journal.jsonl", "rb") as journal:
+        with journal:
             for line in journal:
                 start, offset = offset, offset + len(line)
                 try:
                     item = json.loads(line)
                     n, kind = item["n"], item["kind"]
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     continue
                 self._next = max(self._next, n + 1)
                 if kind == "heartbeat":
@@ -142,11 +159,52 @@ class Spool:
                 if n in done or (lane == MESSAGES and n <= acked):
                     continue
                 self._lanes[lane].append((n, kind, start, len(line)))
+    def _load_refused(self):
+        for record, _ in self._refusals():
+            self.refused += 1
+            self._count_refused(record)
+
+    def _refusals(self):
+        """(record or None where it is damaged, its line) of each refused item."""
         try:
             with open(self.folder / "refused.jsonl", "rb") as refused:
-                self.refused = sum(1 for _ in refused)
+                for line in refused:
+                    try:
+                        record = json.loads(line)
+                        known = isinstance(record["kind"], str) and isinstance(record["body"], dict)
+                    except (ValueError, KeyError, TypeError, RecursionError):
+                        known = False
+                    yield record if known else None, line
         except OSError:
-            pass
+            return
+
+    def _count_refused(self, record):
+        if record is None or record.get("reason") == REMOVED:
+            return
+        self.aside += 1
+        if record["kind"] == "heartbeat":
+            self._refused_beats.add(record["body"].get("seq"))
+
+    def take_back(self):
+        """Puts what was refused back among the unsent; how many items. What cannot be sent any more stays. Raises OSError."""
+        with self._guard:
+            back, rest = 0, []
+            for record, line in self._refusals():
+                if record is None or record.get("reason") == REMOVED:
+                    rest.append(line)
+                else:
+                    self._add(record["kind"], record["body"])
+                    back += 1
+            # A crash before this sends some items twice, which does nothing twice.
+            temporary = self.folder / "refused.jsonl.new"
+            temporary.write_bytes(b"".join(rest))
+            if rest:
+                os.replace(temporary, self.folder / "refused.jsonl")
+            else:
+                os.unlink(temporary)
+                (self.folder / "refused.jsonl").unlink(missing_ok=True)
+            self.refused, self.aside, self._refused_beats = len(rest), 0, set()
+            return back
 
     def append(self, kind, body):
         """Adds an item: on disk, or in memory (at most 16 MB in all) while the disk takes nothing.
@@ -154,9 +212,22 @@ class Spool:
         Heartbeats get their `seq` here. Returns the item's number, or None when it could not be kept at all.
         """
         with self._guard:
-            n = self._next
             if kind == "heartbeat":
                 body = {**body, "seq": self._seq + 1}
+            return self._add(kind, body)
+
+    def beat(self):
+        """Adds an empty heartbeat; its body."""
+        with self._guard:
+            self.append("heartbeat", {"progress": {}, "logs": []})
+            return {"progress": {}, "logs": [], "seq": self._seq}
+
+    def _add(self, kind, body):
+        with self._guard:
+            n = self._next
+            # A file's path has to stay what it is on this disk; all else is as the ledger takes it.
+            own = {"path": body["path"]} if kind == "weight" and "path" in body else {}
+            body = {**clean(body), **own}
             line = json.dumps({"n": n, "kind": kind, "body": body}, ensure_ascii=True).encode() + b"\n"
             try:
                 entry = (n, kind, self._write(line), len(line))
@@ -169,7 +240,7 @@ class Spool:
                 entry = (n, kind, line, len(line))
             self._next += 1
             if kind == "heartbeat":
-                self._seq += 1
+                self._seq = max(self._seq, body["seq"])
             self._lanes[_LANES.get(kind, MESSAGES)].append(entry)
             return n
 
@@ -211,7 +282,7 @@ class Spool:
                 try:
                     line = place if isinstance(place, bytes) else self._read(place, length)
                     return n, kind, json.loads(line)["body"]
-                except (OSError, ValueError, KeyError) as error:
+                except (OSError, ValueError, KeyError, RecursionError) as error:
                     self._lanes[lane].popleft()
                     say.trouble(error)
                     say.warn_once(
@@ -236,9 +307,10 @@ class Spool:
                 try:
                     item = json.loads(line)
                     seq = item["body"]["seq"] if item["kind"] == "heartbeat" else None
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     continue
-                if seq is not None and any(low <= seq <= high for low, high in ranges):
+                # What was set aside would be refused once more.
+                if seq is not None and seq not in self._refused_beats and any(low <= seq <= high for low, high in ranges):
                     yield item["body"]
 
     def size(self, lane):
@@ -262,7 +334,20 @@ class Spool:
             else:
                 self.state.setdefault("done", []).append(n)
                 self.state.get("uploads", {}).pop(str(n), None)
+            self.state.get("failures", {}).pop(str(n), None)
             self.save()
+
+    def failed(self, n):
+        """Notes that the ledger failed at an item; (how often it has, Unix time of the first)."""
+        with self._guard:
+            noted = self.state.setdefault("failures", {}).setdefault(str(n), [0, time.time()])
+            noted[0] += 1
+            self.save()
+            return tuple(noted)
+
+    def failures(self, n):
+        """How often the ledger has failed at an item."""
+        return self.state.get("failures", {}).get(str(n), (0,))[0]
 
     def rotate(self, lane):
         """Puts the lane's oldest item last, so that one file that cannot be sent now holds up no other."""
@@ -274,6 +359,7 @@ class Spool:
         with self._guard:
             self.refused += 1
             record = {"n": n, "kind": kind, "reason": say.scrub(reason), "time": time.time(), "body": body}
+            self._count_refused(record)
             try:
                 with open(self.folder / "refused.jsonl", "ab") as refused:
                     refused.write(json.dumps(record).encode() + b"\n")

@@ -23,8 +23,19 @@ def _left(spool):
     return f"{spool.size('messages') + spool.size('finish')} messages, {spool.size('uploads')} files"
 
 
-def sync_one(settings, ledger, folder):
-    """Sends one spool. Returns "sent", "left", "busy" or "empty"."""
+def _refused(spool, again):
+    """What is to be said of the items that the ledger refused; empty where there are none."""
+    if not spool.refused:
+        return ""
+    n, aside = spool.refused, spool.folder / "refused.jsonl"
+    text = f"{n} item{'s' if n > 1 else ''} refused, see {aside}"
+    if spool.aside and not again:
+        return f"{text}: `lora-ledger sync --again` sends them once more"
+    return f"{text}: delete the folder when you have read it"
+
+
+def sync_one(settings, ledger, folder, again=False):
+    """Sends one spool, with `again` also what was refused before. Returns "sent", "left", "busy" or "empty"."""
     try:
         spool = Spool.lasting(folder) if folder.name.startswith(BY_HAND) else Spool.open(folder)
     except Busy:
@@ -33,16 +44,19 @@ def sync_one(settings, ledger, folder):
     except OSError as error:
         say.warn(f"{folder}: cannot be read ({error.strerror})")
         return "left"
+    known = spool.state.get("url")
+    foreign = known and known != ledger.url
+    try:
+        if again and spool.aside and not foreign:
+            spool.take_back()
+    except OSError as error:
+        say.warn(f"{folder}: what was refused cannot be taken up again ({error.strerror or error})")
     if not spool.pending():
         if spool.refused:
-            aside = folder / "refused.jsonl"
-            say.notice(
-                f"{folder.name}: {spool.refused} refused items in {aside}; delete the folder when you have read it"
-            )
+            say.warn(f"{folder.name}: {_refused(spool, again)}")
         spool.close()
         return "empty"
-    known = spool.state.get("url")
-    if known and known != ledger.url:
+    if foreign:
         say.warn(
             f"{folder.name}: belongs to the ledger at {known}, not {ledger.url}; set LEDGER_URL to that one"
         )
@@ -61,12 +75,9 @@ def sync_one(settings, ledger, folder):
     sender.stop()
     task = spool.state.get("task_id") or events.task_id
     if sent:
-        aside = f", {spool.refused} items refused (see {folder / 'refused.jsonl'})" if spool.refused else ""
-        say.notice(
-            f"{folder.name}: sent as task {task}{aside}"
-            if task
-            else f"{folder.name}: nothing could be recorded{aside}"
-        )
+        aside = _refused(spool, again)
+        told = f"sent as task {task}" if task else "nothing could be recorded"
+        (say.warn if aside else say.notice)(f"{folder.name}: {told}{', ' if aside else ''}{aside}")
     else:
         why = sender.denied or sender.trouble or "interrupted"
         say.warn(f"{folder.name}: {_left(spool)} left ({why}); run `lora-ledger sync` again later")
@@ -89,7 +100,7 @@ def unreachable(ledger):
     return reason
 
 
-def sync(settings):
+def sync(settings, again=False):
     """Sends all spooled runs, oldest first. The exit code: 0 when nothing is left, 1 otherwise."""
     try:
         folders = [f for f in settings.spool.iterdir() if (f / "lock").exists()]
@@ -108,5 +119,5 @@ def sync(settings):
         )
         return 1
     folders.sort(key=lambda f: f.stat().st_mtime)
-    results = [sync_one(settings, ledger, folder) for folder in folders]
+    results = [sync_one(settings, ledger, folder, again) for folder in folders]
     return 1 if "left" in results else 0

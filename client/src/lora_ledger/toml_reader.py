@@ -10,11 +10,20 @@ try:
 except ImportError:
     tomllib = None
 
-_TABLE = re.compile(r"^\[(\[)?\s*([^\[\]]+?)\s*\](\])?\s*(?:#.*)?$")
-_KEY = re.compile(
-    r"""^\s*((?:[A-Za-z0-9_.-]+|"[^"]*"|'[^']*')(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=\s*(.*)$""", re.S
-)
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_BASIC = re.compile(r'"([^"\\\n]*(?:\\.[^"\\\n]*)*)"')
+_LITERAL = re.compile(r"'([^'\n]*)'")
+_WORD = re.compile(r"[^\s,\]\}#]+")
+_TOKEN = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'|[ \t]+|.""", re.S)
+_SPACES = re.compile(r"[ \t]*")
 _ESCAPES = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", '"': '"', "\\": "\\", "e": "\x1b"}
+
+
+# Configurations are far below these. Python's own reader takes time with the square of a name's parts.
+LIMIT = 1_000_000
+DEPTH = 60
+MOST_PARTS = 64
+LONGEST_WORD = 200
 
 
 class Unreadable(ValueError):
@@ -23,84 +32,118 @@ class Unreadable(ValueError):
 
 def read_toml(text):
     """The document as nested dicts. Raises Unreadable."""
-    if tomllib is not None:
-        try:
-            return tomllib.loads(text.replace("\r\n", "\n"))
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
-            raise Unreadable(str(error)) from error
-    return read_subset(text)
+    if len(text) > LIMIT:
+        raise Unreadable(f"it has more than {LIMIT} characters")
+    if tomllib is None:
+        return read_subset(text)
+    text = text.replace("\r\n", "\n")
+    for line in text.split("\n"):
+        if line.count(".") > MOST_PARTS and _long_name(line):
+            raise Unreadable(f"a name has more than {MOST_PARTS} parts")
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(str(error)) from error
+
+
+def _long_name(line):
+    """Whether the line holds a dotted name of more parts than any has."""
+    parts, in_name = 0, False
+    for token in _TOKEN.finditer(line):
+        text = token[0]
+        if text == "." and in_name:
+            parts, in_name = parts + 1, False
+            if parts > MOST_PARTS:
+                return True
+        elif text == "." or not (text.isspace() or text[0] in "\"'-_" or text[0].isalnum()):
+            parts, in_name = 0, False
+        elif not text.isspace():
+            parts, in_name = (0 if in_name else parts), True
+    return False
 
 
 def read_subset(text):
     """Tables, arrays of tables, strings of all four kinds, numbers, booleans, arrays, inline tables, comments."""
+    text = text.replace("\r\n", "\n")
     document = {}
     table = document
-    lines = text.replace("\r\n", "\n").split("\n")
-    at = 0
-    while at < len(lines):
-        line = lines[at].strip()
-        at += 1
-        if not line or line.startswith("#"):
-            continue
-        if line.startswith("["):
-            match = _TABLE.match(line)
-            if not match or bool(match[1]) != bool(match[3]):
-                raise Unreadable(f"line {at}: {line[:80]}")
-            table = _open_table(document, match[2], bool(match[1]))
-            continue
-        match = _KEY.match(line)
-        if not match:
-            raise Unreadable(f"line {at}: {line[:80]}")
-        source = match[2]
-        while True:
-            try:
-                value, end = _value(source, 0)
-                break
-            except EOFError:
-                if at >= len(lines):
-                    raise Unreadable(f"line {at}: the value never ends") from None
-                source += "\n" + lines[at]
-                at += 1
-            except RecursionError as error:
-                raise Unreadable("nested too deeply") from error
-        rest = source[end:].strip()
-        if rest and not rest.startswith("#"):
-            raise Unreadable(f"line {at}: {rest[:80]}")
-        parts = _key_parts(match[1])
-        target = table
-        for part in parts[:-1]:
-            target = target.setdefault(part, {})
-            if not isinstance(target, dict):
-                raise Unreadable(f"line {at}: {part} is no table")
-        target[parts[-1]] = value
+    at = _skip(text, 0)
+    while at < len(text):
+        if text[at] == "[":
+            is_array = text.startswith("[[", at)
+            close = "]]" if is_array else "]"
+            parts, at = _key(text, at + len(close))
+            if not text.startswith(close, at):
+                raise _wrong(text, at)
+            at = _line_end(text, at + len(close))
+            table = _open_table(document, parts, is_array)
+        else:
+            parts, at = _key(text, at)
+            at = _put(table, parts, text, at, 0)
+            at = _line_end(text, at)
     return document
 
 
-def _key_parts(text):
-    parts = re.findall(r""""([^"]*)"|'([^']*)'|([A-Za-z0-9_-]+)""", text)
-    return [a or b or c for a, b, c in parts] or [text]
+def _wrong(text, at):
+    line = text.count("\n", 0, at) + 1
+    return Unreadable(f"line {line}: {text[at : at + 80]}".partition("\n")[0])
 
 
-def _open_table(document, name, is_array):
+def _key(text, at):
+    """(the parts of a dotted name, where it ends with its spaces). Raises Unreadable."""
+    parts = []
+    while True:
+        at = _SPACES.match(text, at).end()
+        if text[at : at + 1] == '"':
+            match = _BASIC.match(text, at)
+            part = _unescape(match[1]) if match else None
+        elif text[at : at + 1] == "'":
+            match = _LITERAL.match(text, at)
+            part = match[1] if match else None
+        else:
+            match = _BARE.match(text, at)
+            part = match[0] if match else None
+        if part is None or len(parts) >= MOST_PARTS:
+            raise _wrong(text, at)
+        parts.append(part)
+        at = _SPACES.match(text, match.end()).end()
+        if text[at : at + 1] != ".":
+            return parts, at
+        at += 1
+
+
+def _put(table, parts, text, at, depth):
+    """Reads `= value` into the table under the name; where it ends."""
+    if text[at : at + 1] != "=":
+        raise _wrong(text, at)
+    value, end = _value(text, at + 1, depth)
+    for part in parts[:-1]:
+        table = table.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise Unreadable(f"{part} is no table")
+    table[parts[-1]] = value
+    return end
+
+
+def _open_table(document, parts, is_array):
     target = document
-    parts = _key_parts(name)
-    for index, part in enumerate(parts):
-        last = index == len(parts) - 1
-        if last and is_array:
-            rows = target.setdefault(part, [])
-            if not isinstance(rows, list):
-                raise Unreadable(f"{name} is both a table and an array")
-            rows.append({})
-            return rows[-1]
+    for part in parts[:-1] if is_array else parts:
         target = target.setdefault(part, {})
         if isinstance(target, list):
             target = target[-1]
         if not isinstance(target, dict):
-            raise Unreadable(f"{name} is no table")
-    return target
+            raise Unreadable(f"{part} is no table")
+    if not is_array:
+        return target
+    rows = target.setdefault(parts[-1], [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows[-1:]):
+        raise Unreadable(f"{parts[-1]} is both a table and an array")
+    rows.append({})
+    return rows[-1]
 
 
 def _skip(text, at):
+    """Where something other than spaces, line ends and comments begins; the text's end where nothing does."""
     while at < len(text):
         if text[at] in " \t\n":
             at += 1
@@ -109,69 +152,73 @@ def _skip(text, at):
             at = len(text) if end < 0 else end
         else:
             return at
-    raise EOFError
+    return at
 
 
-def _value(text, at):
-    """(value, end). EOFError when the text ends before the value does."""
-    while at < len(text) and text[at] in " \t":
-        at += 1
-    if at >= len(text):
-        raise Unreadable("a value is missing")
+def _line_end(text, at):
+    """Where the next line with something on it begins; only a comment may stand before. Raises Unreadable."""
+    at = _SPACES.match(text, at).end()
+    if at < len(text) and text[at] not in "#\n":
+        raise _wrong(text, at)
+    return _skip(text, at)
+
+
+def _value(text, at, depth):
+    """(value, where it ends). Raises Unreadable."""
+    if depth > DEPTH:
+        raise Unreadable("nested too deeply")
+    at = _SPACES.match(text, at).end()
     for quote in ('"' * 3, "'" * 3):
         if text.startswith(quote, at):
             end = text.find(quote, at + 3)
             if end < 0:
-                raise EOFError
+                raise Unreadable("the value never ends")
             inner = text[at + 3 : end]
             inner = inner[1:] if inner.startswith("\n") else inner
-            return (_unescape(inner) if quote == '"""' else inner), end + 3
-    if text[at] == '"':
-        match = re.compile(r'"((?:[^"\\\n]|\\.)*)"').match(text, at)
+            return (_unescape(inner) if quote[0] == '"' else inner), end + 3
+    first = text[at : at + 1]
+    if first in ('"', "'"):
+        match = (_BASIC if first == '"' else _LITERAL).match(text, at)
         if not match:
             raise Unreadable("a string without an end")
-        return _unescape(match[1]), match.end()
-    if text[at] == "'":
-        end = text.find("'", at + 1)
-        if end < 0:
-            raise Unreadable("a string without an end")
-        return text[at + 1 : end], end + 1
-    if text[at] == "[":
+        return (_unescape(match[1]) if first == '"' else match[1]), match.end()
+    if first == "[":
         values = []
         at = _skip(text, at + 1)
-        while text[at] != "]":
-            value, at = _value(text, at)
+        while text[at : at + 1] != "]":
+            value, at = _value(text, at, depth + 1)
             values.append(value)
-            at = _skip(text, at)
-            if text[at] == ",":
-                at = _skip(text, at + 1)
-            elif text[at] != "]":
-                raise Unreadable("an array without commas")
+            at = _next(text, at, "]")
         return values, at + 1
-    if text[at] == "{":
+    if first == "{":
         table = {}
         at = _skip(text, at + 1)
-        while text[at] != "}":
-            match = re.compile(r"""([A-Za-z0-9_.-]+|"[^"]*"|'[^']*')\s*=\s*""").match(text, at)
-            if not match:
-                raise Unreadable("an inline table without keys")
-            value, at = _value(text, match.end())
-            table[_key_parts(match[1])[-1]] = value
-            at = _skip(text, at)
-            if text[at] == ",":
-                at = _skip(text, at + 1)
-            elif text[at] != "}":
-                raise Unreadable("an inline table without commas")
+        while text[at : at + 1] != "}":
+            parts, at = _key(text, at)
+            at = _put(table, parts, text, at, depth + 1)
+            at = _next(text, at, "}")
         return table, at + 1
-    match = re.compile(r"[^\s,\]\}#]+").match(text, at)
+    match = _WORD.match(text, at)
     if not match:
         raise Unreadable("a value is missing")
     return _plain(match[0]), match.end()
 
 
+def _next(text, at, close):
+    """Where the next part of an array or inline table begins, or its end stands. Raises Unreadable."""
+    at = _skip(text, at)
+    if text[at : at + 1] == ",":
+        return _skip(text, at + 1)
+    if text[at : at + 1] != close:
+        raise Unreadable("the value never ends" if at >= len(text) else "an array or table without commas")
+    return at
+
+
 def _plain(word):
     if word in ("true", "false"):
         return word == "true"
+    if len(word) > LONGEST_WORD:
+        raise Unreadable(f"{word[:80]!r} is no value")
     digits = word.replace("_", "")
     try:
         return int(digits, 0) if not re.match(r"^[-+]?0\d", digits) else int(digits)
@@ -189,8 +236,11 @@ def _plain(word):
 def _unescape(text):
     def one(match):
         code = match[1]
-        if code[0] in "uU":
-            return chr(int(code[1:], 16))
+        if code[0] in "uU" and len(code) > 1:
+            number = int(code[1:], 16)
+            if number > 0x10FFFF:
+                raise Unreadable(f"\\{code} is no character")
+            return chr(number)
         if code in _ESCAPES:
             return _ESCAPES[code]
         raise Unreadable(f"\\{code} is no escape")

@@ -16,7 +16,9 @@ import urllib.request
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
+from .reading import loads
 from .redact import redact_body
+from .text import clean
 
 BLOCK = 256 * 1024
 ANSWER_LIMIT = 16 * 1024 * 1024
@@ -24,19 +26,24 @@ USER_AGENT = "lora-ledger-client"
 
 
 class Later(Exception):
-    """Nothing is wrong with what was sent; try again, after `delay` seconds if that is known."""
+    """Nothing is known to be wrong with what was sent; try again, after `delay` seconds if that is known.
 
-    def __init__(self, reason, delay=None):
+    `status` is the ledger's own answer, where there was one: at 500 it failed, which what was sent may be the cause of.
+    """
+
+    def __init__(self, reason, delay=None, status=None):
         super().__init__(reason)
         self.delay = delay
+        self.status = status
 
 
 class Denied(Exception):
-    """401 or 403: the key is missing, expired, revoked, or may not do this."""
+    """401 or 403: the key is missing, expired, revoked, or may not do this; or its user is `full`, at a bound."""
 
-    def __init__(self, reason, status):
+    def __init__(self, reason, status, full=False):
         super().__init__(reason)
         self.status = status
+        self.full = full
 
 
 class Refused(Exception):
@@ -67,8 +74,8 @@ class Answer:
     def json(self):
         """The body as a dict; empty when it is none."""
         try:
-            value = json.loads(self.body or b"{}")
-        except ValueError:
+            value = loads(self.body or b"{}")
+        except (ValueError, RecursionError):
             return {}
         return value if isinstance(value, dict) else {}
 
@@ -76,8 +83,11 @@ class Answer:
         """The problem in the server's own words, short."""
         problem = self.json()
         text = problem.get("detail") or problem.get("title") or http.client.responses.get(self.status, "")
+        errors = problem.get("errors")
         fields = "; ".join(
-            f"{e.get('path')}: {e.get('message')}" for e in problem.get("errors") or [] if isinstance(e, dict)
+            f"{e.get('path')}: {e.get('message')}"
+            for e in (errors[:10] if isinstance(errors, list) else [])
+            if isinstance(e, dict)
         )
         return f"{self.status} {text}{' (' + fields + ')' if fields else ''}"[:1000]
 
@@ -117,12 +127,17 @@ def _proxy(parts):
 
 def _connect(url, timeout):
     """A connection for the URL and the request target to use on it, through the environment's proxy if any."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Refused(f"{url!r} is no http(s) address")
+    try:
+        parts = urllib.parse.urlsplit(url)
+        known = parts.scheme in ("http", "https") and parts.hostname
+        given = parts.port
+    except ValueError:
+        known = None
+    if not known:
+        raise Refused(f"{url[:200]!r} is no http(s) address")
     target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
     secure = parts.scheme == "https"
-    port = parts.port or (443 if secure else 80)
+    port = given or (443 if secure else 80)
     proxy = _proxy(parts)
     context = ssl.create_default_context() if secure else None
     if proxy is None:
@@ -169,17 +184,24 @@ class Ledger:
 
         Raises Later (network, 408, 425, 429, 5xx), Denied (401, 403), Superseded, or Refused (any other).
         """
-        data = None if body is None else json.dumps(redact_body(body, keep)).encode()
+        data = None if body is None else json.dumps(redact_body(clean(body), keep)).encode()
         send = {"Accept": "application/json", "User-Agent": USER_AGENT, **(headers or {})}
         if self.key:
+            if not self.key.isascii() or not self.key.isprintable():
+                # A line end, or quotes that an editor has curled: no header can carry them.
+                raise Denied("it holds characters that no key has", 401)
             send["Authorization"] = f"Bearer {self.key}"
         if data is not None:
             send["Content-Type"] = "application/json"
-        connection, target = _connect(self.url + path, timeout or self.timeout)
+        try:
+            connection, target = _connect(self.url + path, timeout or self.timeout)
+        except Refused as error:
+            # The address is what is wrong, and nothing of what was to be sent there.
+            raise Later(str(error)) from error
         try:
             connection.request(method, target, body=data, headers=send)
             answer = _read(connection.getresponse())
-        except _FAULTS as error:
+        except (*_FAULTS, ValueError) as error:
             raise Later(_why(error)) from error
         finally:
             connection.close()
@@ -190,9 +212,10 @@ class Ledger:
         if 200 <= status < 300:
             return answer.json()
         if status in (408, 425, 429) or status >= 500:
-            raise Later(answer.reason(), retry_after(answer.headers))
+            raise Later(answer.reason(), retry_after(answer.headers), status)
         if status in (401, 403):
-            raise Denied(answer.reason(), status)
+            full = answer.json().get("type") == "urn:lora-ledger:over-limit"
+            raise Denied(answer.reason(), status, full)
         if 300 <= status < 400:
             raise Later(
                 f"the address redirects to {answer.headers.get('location')}: name that one in LEDGER_URL"

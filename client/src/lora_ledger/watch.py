@@ -1,9 +1,11 @@
 """Notices files that this run wrote (weights, samples, training state), each once it is complete on disk."""
 
 import os
+import re
 import time
 
 from . import say
+from .points import MOST_STEP
 from .safetensors import Incomplete, read_header
 
 STABLE_SECONDS = 3.0
@@ -79,11 +81,11 @@ class Watch:
         item = {"path": str(path.absolute()), "filename": saved.filename or path.name, "kind": saved.kind}
         for name in ("epoch", "step", "group", "prompt", "seed"):
             value = getattr(saved, name)
-            if value is not None:
+            if value is not None and not (isinstance(value, int) and value > MOST_STEP):
                 item[name] = value
         for name in ("epoch", "step"):
             value = metadata.get("ss_steps" if name == "step" else "ss_epoch")
-            if name not in item and isinstance(value, str) and value.isdigit():
+            if name not in item and isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value):
                 item[name] = int(value)
         return item
 

@@ -8,11 +8,17 @@ paths and names are looked for.
 import re
 
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$")
-_KEY = re.compile(r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s#"'\[\]{},:][^#]*?|[^\s#"'\[\]{},][^\s:#]*)\s*:(?:\s+(.*)|$)""", re.S)
+_DOUBLE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.S)
+_SINGLE = re.compile(r"'[^']*(?:''[^']*)*'")
+_COLON = re.compile(r":(?=\s|$)")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 _ESCAPE = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\", '"': '"', "/": "/"}
-LIMIT = 2_000_000
+# Characters that are read; what lies behind is none of what is looked for here.
+LIMIT = 500_000
 DEPTH = 40
+# How deep `[…]` and `{…}` nest within one value; deeper ones stay text.
+FLOW_DEPTH = 6
+LONGEST_NUMBER = 100
 
 
 def read_yaml(text):
@@ -23,18 +29,36 @@ def read_yaml(text):
         return None
 
 
-def scalar(text):
+def _key(text):
+    """(key, what stands behind its colon) where the line begins a mapping's entry, else None."""
+    first = text[:1]
+    if first in ('"', "'"):
+        quoted = (_DOUBLE if first == '"' else _SINGLE).match(text)
+        end = quoted.end() if quoted else len(text)
+        colon = _COLON.match(text, end + len(text[end:]) - len(text[end:].lstrip()))
+    elif first in tuple("#[]{},"):
+        return None
+    else:
+        colon = _COLON.search(text, 1)
+        if colon and "#" in text[: colon.start()]:
+            return None
+    return (text[: colon.start()].rstrip(), text[colon.end() :].strip()) if colon else None
+
+
+def scalar(text, depth=0):
     """A scalar's value: number, true, false, null, quoted or plain text, or a list in `[…]`."""
     text = text.strip()
     if text[:1] == '"':
         return _double(text)
     if text[:1] == "'":
         return text[1:-1].replace("''", "'") if text.endswith("'") and len(text) > 1 else text
-    if text[:1] == "[" and text[-1:] == "]":
-        return [scalar(part) for part in _split(text[1:-1])]
-    if text[:1] == "{" and text[-1:] == "}":
+    if depth < FLOW_DEPTH and text[:1] == "[" and text[-1:] == "]":
+        return [scalar(part, depth + 1) for part in _split(text[1:-1])]
+    if depth < FLOW_DEPTH and text[:1] == "{" and text[-1:] == "}":
         pairs = (part.partition(":") for part in _split(text[1:-1]))
-        return {str(scalar(name)): scalar(value) for name, _, value in pairs}
+        return {str(scalar(name, FLOW_DEPTH)): scalar(value, depth + 1) for name, _, value in pairs}
+    if len(text) > LONGEST_NUMBER:
+        return text
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     if _NUMBER.match(text):
@@ -101,7 +125,7 @@ class _Reader:
             raise ValueError("nested too deeply")
         if self.lines[self.at][1].startswith("- ") or self.lines[self.at][1] == "-":
             return self.list(indent, depth)
-        if _KEY.match(self.lines[self.at][1]):
+        if _key(self.lines[self.at][1]):
             return self.mapping(indent, depth)
         value = self.lines[self.at][1]
         self.at += 1
@@ -117,7 +141,7 @@ class _Reader:
             if not rest:
                 self.at += 1
                 found.append(self.nested(indent + 1, depth))
-            elif rest[0] not in "\"'[{" and _KEY.match(rest) or rest.startswith("- "):
+            elif rest[0] not in "\"'[{" and _key(rest) or rest.startswith("- "):
                 # A mapping that begins on the dash's own line stands as deep as its first key.
                 inner = at + len(text) - len(rest)
                 self.lines[self.at] = (inner, rest, number)
@@ -131,15 +155,15 @@ class _Reader:
         found = {}
         while self.at < len(self.lines):
             at, text, number = self.lines[self.at]
-            match = _KEY.match(text) if at == indent else None
-            if not match:
+            entry = _key(text) if at == indent else None
+            if not entry:
                 if at > indent:
                     # Deeper than expected and no value of anything: left out.
                     self.at += 1
                     continue
                 break
             self.at += 1
-            name, rest = str(scalar(match[1])), (match[2] or "").strip()
+            name, rest = str(scalar(entry[0])), entry[1]
             if rest:
                 found[name] = self.value(rest, indent, number)
             elif self.at < len(self.lines) and self.lines[self.at][0] == indent and self.lines[self.at][1].startswith("- "):
@@ -158,19 +182,24 @@ class _Reader:
         if re.fullmatch(r"[|>][-+0-9]*", text):
             return self.text_block(text[0], indent, number)
         if text[:1] == "[" and text[-1:] != "]":
-            while self.at < len(self.lines) and not text.endswith("]"):
-                text += " " + self.lines[self.at][1]
+            parts = [text]
+            while self.at < len(self.lines) and not parts[-1].endswith("]"):
+                parts.append(self.lines[self.at][1])
                 self.at += 1
+            text = " ".join(parts)
         elif text[:1] not in "\"'[{":
             # A plain scalar may go on in deeper lines.
+            parts = [text]
             while self.at < len(self.lines) and self.lines[self.at][0] > indent:
-                text += " " + self.lines[self.at][1]
+                parts.append(self.lines[self.at][1])
                 self.at += 1
+            text = " ".join(parts)
         return scalar(text)
 
     def text_block(self, style, indent, number):
         body = []
-        for line in self.raw[number + 1 :]:
+        for at in range(number + 1, len(self.raw)):
+            line = self.raw[at]
             if line.strip() and len(line) - len(line.lstrip()) <= indent:
                 break
             body.append(line.strip())

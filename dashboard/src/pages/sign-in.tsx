@@ -4,22 +4,34 @@ import { currentLanguage, speak, t } from "../i18n.ts";
 import { Icon } from "../ui/icon.tsx";
 import { Trouble } from "../ui/parts.tsx";
 
-/** Exchanges a pasted key for a session that no script can read. */
+/** The code of a one-time link, taken out of the address so that neither history nor a copy keeps it. */
+function takeCode(): string | null {
+  const [, code] = location.hash.match(/^#code=([\w-]+)$/) ?? [];
+  if (code) history.replaceState(history.state, "", location.pathname);
+  return code ?? null;
+}
+
+/** Exchanges a pasted key, or a one-time link's code, for a session that no script can read. */
 export function SignIn({ done }: { done: () => void }) {
   const [key, setKey] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
   useEffect(() => {
     document.title = "LoRA Ledger";
+    const code = takeCode();
+    if (code) void exchange({ code });
   }, []);
 
-  async function submit(event: SubmitEvent) {
+  function submit(event: SubmitEvent) {
     event.preventDefault();
+    // A line as the terminal shows it may be pasted whole.
+    void exchange({ key: key.trim().replace(/^(?:export\s+)?(?:LEDGER_KEY=|Bearer\s+)/, "") });
+  }
+
+  async function exchange(json: { key: string } | { code: string }) {
     setBusy(true);
     setError(null);
     try {
-      // A line as the terminal shows it may be pasted whole.
-      const json = { key: key.trim().replace(/^(?:export\s+)?(?:LEDGER_KEY=|Bearer\s+)/, "") };
       const response = await session.$post({ json });
       await read(Promise.resolve(response));
       const me = await api.me.$get();
@@ -74,7 +86,12 @@ export function SignIn({ done }: { done: () => void }) {
           <p>
             {t("On the machine that runs the ledger:")} <code>npm run key -- {t("YOUR-NAME")}</code>
           </p>
-          <p>{t("npm start prints the first one, and keeps it in .local/key.")}</p>
+          <p>
+            {t(
+              "npm start keeps the first one in .local/key, and prints a one-time link to sign in:",
+            )}{" "}
+            <code>npm run key -- --link</code>
+          </p>
         </details>
         <p class="row">
           <button

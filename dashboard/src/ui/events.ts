@@ -16,6 +16,7 @@ export const eventKinds: Record<Event["kind"], { text: Text; badge: string }> = 
   approval_requested: { text: "Waits for approval", badge: "cancelled" },
   released: { text: "Released", badge: "success" },
   box_idle: { text: "Paid box idle", badge: "cancelled" },
+  job_failed: { text: "Job leaves something out", badge: "failed" },
 };
 
 export const deliveryStates: Record<Delivery["state"], { text: Text; badge: string }> = {
@@ -46,6 +47,8 @@ const names: Record<string, Text> = {
   version: "Version",
   submitted_by: "Submitted by",
   released_by: "Released by",
+  failed: "Items left out",
+  example: "One of them",
 };
 
 function shown(name: string, value: unknown): string {

@@ -4,15 +4,19 @@ Format: https://github.com/huggingface/safetensors (8 bytes of little-endian len
 and a few scalars are read, whatever the file's size.
 """
 
-import json
 import math
 import os
 import re
 import struct
 from collections import Counter
 
+from ..reading import TooMuch, open_file
+from ..reading import loads as loads_json
+
 # Headers of LoRA files are some 100 kB; larger than this is no adapter.
 MAX_HEADER = 32 * 1024 * 1024
+# No trainer calls a tensor by a longer name.
+LONGEST_NAME = 1000
 
 _DOWN = re.compile(r"[._]?lora[._](?:down|A)(?:\.[\w-]+)?\.weight$")
 _UP = re.compile(r"[._]?lora[._](?:up|B)(?:\.[\w-]+)?\.weight$")
@@ -49,7 +53,8 @@ class Adapter:
         self.metadata = {
             k: v for k, v in (raw if isinstance(raw, dict) else {}).items() if isinstance(v, str) and v not in ("None", "")
         }
-        self.tensors = {n: t for n, t in header.items() if _well_formed(t, self.size - start)}
+        named = ((n, t) for n, t in header.items() if len(n) <= LONGEST_NAME)
+        self.tensors = {n: t for n, t in named if _well_formed(t, self.size - start)}
         self._start = start
         self._read_shapes()
         self.alpha = self._alpha(self._linear) if self.rank is not None else None
@@ -126,7 +131,7 @@ class Adapter:
 def read_header(path):
     """(file size, where the tensors begin, the header's dict). Raises NoAdapter; reads at most 32 MB."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             size = os.fstat(file.fileno()).st_size
             head = file.read(8)
             if len(head) < 8:
@@ -138,10 +143,12 @@ def read_header(path):
                 raise NoAdapter(f"its header has {length} bytes; more than {MAX_HEADER} are not read")
             data = file.read(length)
     except OSError as error:
-        raise NoAdapter(f"it cannot be read ({error.strerror})") from error
+        raise NoAdapter(f"it cannot be read ({error.strerror or error})") from error
     try:
-        header = json.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError, MemoryError) as error:
+        header = loads_json(data.decode("utf-8"))
+    except TooMuch as error:
+        raise NoAdapter(f"no safetensors file: its header is no JSON of an adapter's ({error})") from error
+    except (ValueError, MemoryError) as error:
         raise NoAdapter("no safetensors file: its header is no JSON") from error
     if not isinstance(header, dict):
         raise NoAdapter("no safetensors file: its header is no JSON object")
@@ -196,6 +203,6 @@ def flag(value):
 def loads(text):
     """The JSON of a metadata string, or None where it is none (or nests deeper than any trainer writes)."""
     try:
-        return json.loads(text) if text else None
-    except (ValueError, RecursionError):
+        return loads_json(text) if text else None
+    except ValueError:
         return None

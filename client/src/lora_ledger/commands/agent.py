@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -12,15 +13,17 @@ import time
 import uuid
 from pathlib import Path
 
-from .. import host, say
+from .. import host, say, withhold
 from ..follow import gpu
 from ..process import WINDOWS
 from ..recorder import ledger_of
+from ..redact import redact_command
 from ..transport import Denied, Later, Refused, Superseded, backoff
 from . import safe
 from .common import Api, Plain, length
 from .enrol import join
-from .prepare import Cancelled, KeepAlive, fetch_earlier, write_files
+from .filling import Filling, allowed_names
+from .prepare import Cancelled, Claim, KeepAlive, fetch_earlier, number_in, write_files
 from .template import Template, split
 
 # The ledger may hold a claim's answer back for so long while nothing fits.
@@ -80,6 +83,21 @@ def slots_of(gpus):
     return list(dict.fromkeys(int(part) for part in gpus.split(",")))
 
 
+def why_idle(waiting):
+    """Why the ledger gave no run, from the counts that it answers with, in words."""
+    ready, memory, labels = (int(number_in(waiting.get(n), 0, 0, 1e9)) for n in ("ready", "need_memory", "need_labels"))
+    if ready:
+        parts = [f"{memory} ask for more GPU memory"] if memory else []
+        parts += [f"{labels} ask for labels that this agent lacks"] if labels else []
+        return f"of {ready} ready runs none fits this box: " + ", ".join(parts or ["others were quicker"])
+    if waiting.get("runs") == "own":
+        return (
+            "none of your own runs in the queue is ready; everyone's are for boxes that an admin enrols with "
+            "`lora-ledger enrol --shared`"
+        )
+    return "nothing in the queue is ready"
+
+
 class Slot:
     """One place where a run can be: all GPUs, or one. Works in a thread of its own."""
 
@@ -135,24 +153,23 @@ class Slot:
             except (Refused, Superseded) as error:
                 raise Plain(f"the ledger gives this box no work: {error}") from error
             if answer.get("task"):
-                return answer
-            self.agent.tell_idle(answer.get("waiting") or {})
-            self.agent.draining.wait(float(answer.get("retry_after_sec") or IDLE_SECONDS))
+                return Claim.read(answer, BEAT_SECONDS)
+            self.agent.tell_idle(answer.get("waiting"))
+            self.agent.draining.wait(number_in(answer.get("retry_after_sec"), IDLE_SECONDS, 0.2, 300.0))
             return None
         return None
 
     def _serve(self, claim):
-        task, attempt = claim["task"], claim["attempt"]
-        number = task["id"]
-        say.notice(f"claimed task {number} ({task.get('task_name')}), attempt {attempt}")
-        work = self.agent.work / f"task-{number}-attempt-{attempt}"
-        interval = min(BEAT_SECONDS, float(claim.get("heartbeat_interval_sec") or BEAT_SECONDS))
-        alive = KeepAlive(self.agent.ledger, number, attempt, interval)
+        agent, number, attempt = self.agent, claim.task, claim.attempt
+        say.notice(f"claimed task {number} ({claim.name}), attempt {attempt}" + ("" if claim.own else ", another user's"))
+        work = agent.work / f"task-{number}-attempt-{attempt}"
+        alive = KeepAlive(agent.ledger, number, attempt, claim.interval)
+        filling = Filling(claim.own, agent.allowed, agent.settings.key)
         try:
             with alive:
-                files = write_files(self.agent.api, claim, work, self.agent.template.dataset, alive)
+                files = write_files(claim, work, agent.template.dataset, filling)
                 earlier, step = fetch_earlier(
-                    self.agent.api, number, attempt, work, self.agent.template.earlier, alive
+                    agent.api, claim, work, agent.template.earlier, alive, agent.options.trust_state
                 )
                 alive.check()
         except Cancelled as error:
@@ -167,21 +184,23 @@ class Slot:
             self._end(number, attempt, alive.seq, {"status": "failed", "failure_reason": "error", "error_message": reason})
             return
         values = {**earlier, **files, "task": number, "attempt": attempt, "gpu": self.gpu, "work": work}
-        self._run(number, f"{number}:{attempt}:{alive.seq}", files["config"], step, self.agent.template.fill(values), work)
+        words = ["--claimed", f"{number}:{attempt}:{alive.seq}", "--config", str(files["config"])]
+        words += ["--from-step", str(step)] if step else []
+        words += [f"--filled={name}" for name in filling.values]
+        words += [] if claim.own else ["--not-own", *(f"--allow-secret={name}" for name in sorted(agent.allowed))]
+        self._run(number, words, agent.template.fill(values), work)
 
     def _end(self, number, attempt, seq, body):
         """Reports a run that never began; where that fails, its lease ends by itself."""
         try:
             self.agent.api.ask(
-                "POST", f"/api/tasks/{number}/finish", {"attempt": attempt, "last_seq": seq, **body}
+                "POST", f"/api/tasks/{number}/finish", withhold.from_value({"attempt": attempt, "last_seq": seq, **body})
             )
         except Plain as error:
             say.warn(f"task {number}: its end could not be reported ({error}); the ledger will notice by itself")
 
-    def _run(self, number, claimed, config, step, command, work):
-        words = [*own_program(), "run", "--claimed", claimed, "--config", str(config)]
-        words += ["--spool", str(self.agent.settings.spool)]
-        words += ["--from-step", str(step)] if step else []
+    def _run(self, number, options, command, work):
+        words = [*own_program(), "run", *options, "--spool", str(self.agent.settings.spool)]
         words += [] if self.agent.options.no_upload_state else ["--upload-state"]
         words += ["--quiet"] if self.agent.options.quiet else []
         environment = {**os.environ, "LEDGER_URL": self.agent.settings.url, "LEDGER_KEY": self.agent.settings.key}
@@ -223,6 +242,10 @@ class Agent:
         self.settings = settings
         self.options = options
         self.template = Template(options.exec)
+        try:
+            self.allowed = allowed_names(options.allow_secret)
+        except ValueError as error:
+            raise Plain(str(error), 2) from error
         self.on_idle = split(options.on_idle) if options.on_idle else None
         try:
             self.max_idle = seconds_of(options.max_idle) if options.max_idle else None
@@ -236,6 +259,8 @@ class Agent:
         self.draining = threading.Event()
         self.stopping = False
         self.failed = 0
+        # The command as the ledger shows it, without what looks like a secret in it.
+        self.shown = withhold.from_text(shlex.join(redact_command(self.template.words)))
         self.facts = host.facts(self.template.words, os.getcwd())
         self.cards = gpu.read_gpus()
         self._told = None
@@ -264,7 +289,7 @@ class Agent:
                 "count": len(cards),
             },
             "cuda_version": self.facts.get("cuda_version"),
-            "node_info": {**(node if isinstance(node, dict) else {}), "exec": self.options.exec},
+            "node_info": {**(node if isinstance(node, dict) else {}), "exec": self.shown},
         }
         if self.options.hourly_price is not None:
             body["hourly_price"] = self.options.hourly_price
@@ -274,13 +299,7 @@ class Agent:
         """Says why there is nothing to do, and again when that changes."""
         if self.draining.is_set():
             return
-        ready, memory, labels = (waiting.get(name) or 0 for name in ("ready", "need_memory", "need_labels"))
-        if not ready:
-            why = "nothing in the queue is ready"
-        else:
-            parts = [f"{memory} ask for more GPU memory"] if memory else []
-            parts += [f"{labels} ask for labels that this agent lacks"] if labels else []
-            why = f"of {ready} ready runs none fits this box: " + ", ".join(parts or ["others were quicker"])
+        why = why_idle(waiting if isinstance(waiting, dict) else {})
         if why != self._told:
             self._told = why
             say.notice(f"waiting for work; {why}")
@@ -293,6 +312,8 @@ class Agent:
             + (f" for labels {', '.join(self.labels)}" if self.labels else "")
             + (f", {len(self.slots)} GPUs, one run each" if len(self.slots) > 1 else "")
         )
+        if self.template.earlier and not self.options.trust_state:
+            say.notice("runs go on from states of safetensors and JSON alone; --trust-state allows those that hold pickles, too")
         for slot in self.slots:
             slot.thread.start()
         while any(slot.thread.is_alive() for slot in self.slots):

@@ -1,6 +1,7 @@
 """What the commands share: calls whose failures are one plain line, pages of a list, tables and figures."""
 
 import os
+import re
 import shutil
 import sys
 import unicodedata
@@ -8,7 +9,12 @@ from datetime import datetime, timezone
 from urllib.parse import urlencode
 
 from .. import say
+from ..say import printable
+from ..text import clean
 from ..transport import Denied, Later, Ledger, Refused, Superseded
+
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Plain(Exception):
@@ -32,10 +38,10 @@ class Api:
         self.ledger = Ledger(settings.url, settings.key, timeout)
         self.url = settings.url
 
-    def ask(self, method, path, body=None, headers=None):
-        """The answer's JSON object. Raises Plain; its `status` is the HTTP status where there was one."""
+    def ask(self, method, path, body=None, headers=None, keep=()):
+        """The answer's JSON object; `keep` as for `Ledger.ask`. Raises Plain; its `status` is the HTTP status where there was one."""
         try:
-            return self.ledger.ask(method, path, body, headers)
+            return self.ledger.ask(method, path, body, headers, keep=keep)
         except Later as error:
             raise _with_status(Plain(f"the ledger at {self.url} did not answer: {error}"), None) from error
         except Denied as error:
@@ -53,7 +59,7 @@ class Api:
     def get(self, path, **query):
         """GET with the query's values that are not None."""
         given = {k: v for k, v in query.items() if v is not None}
-        return self.ask("GET", path + ("?" + urlencode(given) if given else ""))
+        return self.ask("GET", path + ("?" + query_of(given) if given else ""))
 
     def pages(self, path, limit=None, **query):
         """Items of a list, page after page, at most `limit`."""
@@ -64,13 +70,19 @@ class Api:
             items = answer.get("items")
             if not isinstance(items, list):
                 raise Plain("the ledger's answer is no list; is the address right?")
-            for item in items[:limit]:
-                yield item
+            if not all(isinstance(item, dict) for item in items):
+                raise Plain("the ledger's answer is no list of objects; is the address right?")
+            yield from items[:limit]
             if limit is not None:
                 limit -= len(items)
             cursor = answer.get("next_cursor")
             if not cursor:
                 return
+
+
+def query_of(values):
+    """A URL's query. Words of a command line that are no UTF-8 would break it."""
+    return urlencode({name: clean(value) for name, value in values.items()})
 
 
 def _with_status(plain, status):
@@ -79,20 +91,17 @@ def _with_status(plain, status):
 
 
 def put(text="", file=None):
-    """Prints a line; characters that the terminal's encoding lacks become `?`. The key is never printed."""
+    """Prints a line; characters that the terminal's encoding lacks become `?`. The key is never printed.
+
+    Control characters other than tabs and line ends, which could steer a terminal, become blanks.
+    """
     stream = file or sys.stdout
-    text = say.scrub(str(text))
+    text = _CONTROLS.sub(" ", say.scrub(str(text)))
     try:
         stream.write(text + "\n")
     except UnicodeEncodeError:
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-
-
-def printable(value):
-    """The value on one line, without control characters that could steer a terminal."""
-    text = "" if value is None else str(value)
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def figure(value):

@@ -26,6 +26,8 @@ def enrol(settings, options):
         f"good once, until {moment(answer['expires_at'])}; the box's key lasts {answer['days']:g} days, and "
         f"it runs {'everyone’s' if answer['shared'] else 'your own'} runs"
     )
+    for warning in answer.get("warnings") or []:
+        say.warn(warning)
     put(
         f"curl -fsS {settings.url}/client.py -o ledger.py && LEDGER_URL={shlex.quote(settings.url)} "
         f"LEDGER_ENROL={answer['token']} python3 ledger.py agent --exec {shlex.quote(command)}{labels}"

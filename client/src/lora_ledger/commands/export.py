@@ -8,11 +8,10 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from urllib.parse import urlencode
 
 from .. import say
 from ..transport import USER_AGENT, Later, _connect
-from .common import Api, Plain, put
+from .common import Api, Plain, put, query_of
 from .pull import fetch
 
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
@@ -72,7 +71,7 @@ def _table(api, chosen, options):
     try:
         while part == 0 or cursor:
             part += 1
-            path = "/api/tasks/export?" + urlencode({**given, **({"cursor": cursor} if cursor else {})})
+            path = "/api/tasks/export?" + query_of({**given, **({"cursor": cursor} if cursor else {})})
             if form == "parquet":
                 target = output if part == 1 else output.with_name(f"{output.stem}-{part}{output.suffix}")
             else:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from .. import say
 from ..follow.tensorboard import EventFile
-from ..points import iso, number
+from ..points import MOST_STEP, iso, number
+from ..reading import TooMuch, folders
+from ..text import metric_name
 from ..imports import mlflow, wandb
 from ..imports.archive import Archive, NoArchive, json_runs
 from ..imports.run import is_fresh, patiently, record, send_curve
@@ -77,10 +79,10 @@ def import_runs(settings, options):
         try:
             found = sources(path, options, tally)
             if found is None:
-                weights += sorted(p for p in path.rglob("*.safetensors") if p.is_file()) if path.is_dir() else [path]
+                weights += files_below(path, lambda name: name.endswith(".safetensors")) if path.is_dir() else [path]
                 continue
             runs, left = found
-        except (NoArchive, OSError) as error:
+        except (NoArchive, TooMuch, OSError) as error:
             tally.fail(path, error)
             continue
         for where, why in left:
@@ -182,7 +184,7 @@ def import_past(api, runs, options, tally):
             if options.upload and run.archive:
                 with tempfile.TemporaryDirectory() as folder:
                     run.archive.upload_weights(api, task, folder)
-        except (Plain, NoArchive, OSError) as error:
+        except (Plain, ValueError, OSError) as error:
             tally.fail(run.where, error)
             continue
         tally.count(fresh)
@@ -219,6 +221,16 @@ def import_one(api, path, options):
 # Series that are the loss itself, best first: sd-scripts, transformers, OneTrainer, diffusers, ai-toolkit.
 LOSSES = ("loss/current", "train/loss", "loss/train_step", "train_loss", "loss")
 MOST_VALUES = 10_000_000
+MOST_SERIES = 2000
+MOST_ENTRIES = 1_000_000
+
+
+def files_below(folder, wanted):
+    """Paths of the files below a folder that `wanted(name)` lets through, sorted. Raises Plain."""
+    try:
+        return sorted(Path(at) / name for at, _, names in folders(folder, MOST_ENTRIES) for name in names if wanted(name))
+    except TooMuch as error:
+        raise Plain(f"{folder}: {error}") from error
 
 
 def read_curve(folder):
@@ -226,13 +238,15 @@ def read_curve(folder):
 
     Values of one series at one step, as they come with gradient accumulation, are averaged.
     """
-    files = [Path(folder)] if os.path.isfile(folder) else sorted(Path(folder).rglob("events.out.tfevents.*"))
+    files = [Path(folder)] if os.path.isfile(folder) else files_below(folder, lambda name: name.startswith("events.out.tfevents."))
     rows, count, series = {}, 0, set()
     for path in files:
         for when, step, tag, value in EventFile(path).read():
-            if tag.startswith(("hparam", "_hparams_")) or step < 0:
+            if tag.startswith(("hparam", "_hparams_")) or not 0 <= step <= MOST_STEP:
                 continue
             series.add(tag)
+            if len(series) > MOST_SERIES:
+                raise Plain(f"{folder} holds more than {MOST_SERIES} series, which no trainer writes; name one run's folder")
             row = rows.setdefault(step, [when, {}])
             total = row[1].setdefault(tag, [0.0, 0])
             total[0] += value
@@ -246,7 +260,7 @@ def read_curve(folder):
     entries = []
     for step in sorted(rows):
         when, totals = rows[step]
-        metrics = {tag: number(total / n) for tag, (total, n) in totals.items()}
+        metrics = {metric_name(tag): number(total / n) for tag, (total, n) in totals.items()}
         if loss in metrics:
             metrics["loss"] = metrics[loss]
         entries.append({"step": step, "time": iso(when), "metrics": metrics})

@@ -5,7 +5,7 @@ import sys
 import time
 
 from ..transport import USER_AGENT, Later, _connect
-from .common import Api, Plain, figure, put
+from .common import Api, Plain, figure, put, query_of
 
 ENDED = {"success", "failed", "cancelled"}
 
@@ -66,9 +66,7 @@ def _print(points, separator):
 
 def _stream_csv(api, options):
     """All points as they come, so that a run of a million needs no memory here."""
-    from urllib.parse import urlencode
-
-    query = urlencode({"metric": options.metric, "format": "csv"})
+    query = query_of({"metric": options.metric, "format": "csv"})
     connection, target = _connect(f"{api.url}/api/tasks/{options.task}/logs?{query}", 60.0)
     try:
         connection.request(

@@ -11,10 +11,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..points import iso
+from ..reading import TooMuch, read_file
 from ..trainers.files import ADAPTER
 from .adapter import flag, loads, number, whole
 
 MAX_TAGS = 20_000
+# The ledger takes so many of one task.
+MAX_DATASETS = 50
 _FULL_RANK = 10_000
 _OT_TYPES = (
     ("STABLE_DIFFUSION_XL", "sdxl"), ("STABLE_DIFFUSION_15", "sd15"), ("STABLE_DIFFUSION_2", "sd2"),
@@ -160,9 +163,10 @@ class Past:
         if not self.datasets:
             for name, counts in tags.items():
                 self._dataset(name, None, None, counts)
-        self.datasets = self.datasets[:50]
 
     def _dataset(self, name, count, repeats, tags):
+        if len(self.datasets) >= MAX_DATASETS:
+            return
         fact = {"name": str(name).strip()[:300] or "data"}
         if any(known["name"] == fact["name"] for known in self.datasets):
             return
@@ -234,8 +238,8 @@ class Past:
         """adapter_config.json beside the file, which PEFT, LLaMA-Factory, axolotl and diffusion-pipe write."""
         path = Path(self.adapter.path).with_name("adapter_config.json")
         try:
-            config = loads(path.read_bytes()[: 1 << 20].decode("utf-8", "replace"))
-        except OSError:
+            config = loads(read_file(path, 1 << 20).decode("utf-8", "replace"))
+        except (OSError, TooMuch):
             return
         if not isinstance(config, dict):
             return
@@ -296,9 +300,12 @@ def _cut(name, value):
     return value[: _LENGTHS.get(name, 200)] if isinstance(value, str) else value
 
 
+LONGEST_OPTIMIZER = 20_000
+
+
 def optimizer_of(text):
     """(type, ["name=value", …]) of ss_optimizer: `bitsandbytes.optim.adamw.AdamW8bit(weight_decay=0.1,betas=(0.9, 0.99))`."""
-    if not text:
+    if not text or len(text) > LONGEST_OPTIMIZER:
         return None, []
     name, bracket, rest = text.partition("(")
     parts, depth, word = [], 0, ""

@@ -2,12 +2,14 @@
 
 import http.client
 import os
+import re
+import shutil
 import ssl
 import time
 from pathlib import Path
 
 from .. import say
-from ..transport import USER_AGENT, Later, _connect, backoff
+from ..transport import USER_AGENT, Later, Refused, _connect, backoff
 from ..uploads import sha256_of
 from .common import Api, Plain, put
 
@@ -16,10 +18,13 @@ TRIES = 5
 RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
 
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
 def local_path(folder, name):
     """Where a file of the given name goes: always inside the folder. Raises Plain for a name that leads out."""
     parts = str(name).replace("\\", "/").split("/")
-    if any(part in ("", ".", "..") or ":" in part or "\0" in part for part in parts):
+    if any(part in ("", ".", "..") or ":" in part or _CONTROLS.search(part) for part in parts):
         raise Plain(f"the ledger names a file {name!r}, which leads out of the folder; it is not written")
     if os.name == "nt":
         parts = [f"_{p}" if p.split(".")[0].lower() in RESERVED else p for p in parts]
@@ -65,7 +70,7 @@ def fetch(api, weight, target, link=None, replace=False):
     `link` is the path that gives its address; with `replace` it takes the place of another file.
     """
     link = link or f"/api/weights/{weight['id']}/download"
-    return _bring(lambda: api.get(link, redirect="false")["url"], weight, target, replace)
+    return _bring(lambda: api.get(link, redirect="false").get("url"), weight, target, replace)
 
 
 def fetch_link(url, file, target):
@@ -74,7 +79,9 @@ def fetch_link(url, file, target):
 
 
 def _bring(address, weight, target, replace):
-    size, sha256 = weight["size"], weight["sha256"]
+    size, sha256 = weight.get("size"), weight.get("sha256")
+    if type(size) is not int or size < 0 or not re.fullmatch(r"[0-9a-f]{64}", str(sha256)):
+        raise Plain(f"the ledger names no size and SHA-256 of {target.name}; it is not brought")
     if target.is_file() and target.stat().st_size == size and sha256_of(target) == sha256:
         return "already here, hash checked"
     if target.exists() and not replace:
@@ -82,13 +89,18 @@ def _bring(address, weight, target, replace):
     target.parent.mkdir(parents=True, exist_ok=True)
     # Named after the hash, so that a half file of another version is never gone on with.
     partial = target.with_name(f"{target.name}.{sha256[:12]}.part")
+    free = shutil.disk_usage(target.parent).free
+    if size > free + (partial.stat().st_size if partial.exists() else 0):
+        raise Plain(f"{target.name} has {say.size_text(size)}, and only {say.size_text(free)} are free in {target.parent}")
     bar = say.Progress(f"pulling {target.name}", size)
     reason = None
     furthest, tries = -1, 0
     while tries < TRIES:
         try:
-            _go_on(address(), partial, size, bar)
+            _go_on(str(address()), partial, size, bar)
             break
+        except Refused as error:
+            raise Plain(f"the ledger gives no address for {target.name}: {error}") from error
         except (OSError, http.client.HTTPException, ssl.SSLError, Later) as error:
             if isinstance(error, OSError) and error.errno in (28, 13, 30, 122):
                 raise

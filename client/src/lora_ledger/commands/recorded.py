@@ -3,6 +3,7 @@
 import os
 
 from .. import say, sync as sending
+from ..reading import open_file
 from ..redact import redact_command
 from ..run import RunCommand, find_config
 from ..trainers import recognise
@@ -16,7 +17,7 @@ def output_folders(command, config, output_dir):
         path = config or find_config(command)
         text = None
         if path:
-            with open(path, "rb") as file:
+            with open_file(path) as file:
                 text = file.read(4 * 1024 * 1024).decode("utf-8", "replace")
         return recognise(command, text, os.getcwd(), output_dir).folders()
     except Exception as error:
@@ -40,9 +41,9 @@ def run(settings, options, command, kind=RunCommand):
             safe.tell_at_end(settings, runner)
 
 
-def sync(settings):
-    """Sends all spooled runs and notes the tasks of those that were registered by it. Returns the exit code."""
+def sync(settings, again=False):
+    """Sends all spooled runs, with `again` also what was refused before, and notes the tasks of those that were registered by it. Returns the exit code."""
     waiting = safe.unregistered(settings)
-    code = sending.sync(settings)
+    code = sending.sync(settings, again)
     safe.learn(settings, waiting)
     return code

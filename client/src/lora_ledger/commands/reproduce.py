@@ -3,6 +3,8 @@
 import base64
 import os
 import re
+import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -13,8 +15,7 @@ from ..trainers import recognise
 from ..uploads import sha256_of
 from . import recorded
 from .common import Api, Plain, printable, put
-
-_KEY = re.compile(r"""["']?([A-Za-z_][\w.-]*)["']?\s*[:=]\s*(?:["'\[]|- )?\s*$""")
+from .filling import Filling, allowed_names, fill_command, fill_file, marks_in_command, marks_in_file
 
 
 class ChildRun(RunCommand):
@@ -31,51 +32,81 @@ class ChildRun(RunCommand):
 
 def reproduce(settings, options):
     """Writes the files and says what differs; with --run ends with the trainer's exit code. Raises Plain."""
+    try:
+        allowed = allowed_names(options.allow_secret)
+    except ValueError as error:
+        raise Plain(str(error), 2) from error
     api = Api(settings)
     found = api.get(f"/api/tasks/{options.task}/reproduce")
     task = api.get(f"/api/tasks/{options.task}")
-    command = [str(word) for word in found.get("command") or []]
+    words = found.get("command")
+    command = [str(word) for word in words] if isinstance(words, list) else []
     folder = Path(options.output or f"task-{options.task}-again").expanduser()
     kept = [Kept(role, found[role]) for role in ("config", "dataset_file") if found.get(role)]
     if kept:
         _make(folder)
     for file in kept:
         file.write(folder)
-        put(f"wrote {file.written} ({len(file.data)} bytes, as they were)")
+        put(f"wrote {printable(file.written)} ({len(file.data)} bytes, as they were)")
     main = next((file for file in kept if file.role == "config"), None)
     if not main:
         put(f"task {options.task} has no configuration file; its command line is all there is")
     again, unnamed = with_files(command, kept, task.get("trainer"))
     if command:
-        put(f"command: {printable(' '.join(again))}")
+        put(f"command: {printable(shlex.join(again))}")
     for file in unnamed:
         if file.role == "dataset_file":
-            put(f"  the configuration itself names the dataset file: copy {file.written} to {printable(file.path)}")
+            put(f"  the configuration itself names the dataset file: copy {printable(file.written)} to {printable(file.path)}")
     text = main.data.decode("utf-8", "replace") if main else None
     differences = list(compare(api, found, task, again, text))
     put("what differs here:" if differences else "nothing that was recorded differs here")
     for line in differences:
         put(f"  {printable(line)}")
-    secrets = list(dict.fromkeys([*(name for file in kept for name in missing_in_text(file.text)), *missing_in_command(again)]))
-    values = {name: value_of(name) for name in secrets}
-    lacking = [name for name in secrets if not values[name]]
-    for name in lacking:
-        put(f"  a secret was left out: set {name} (or LEDGER_SECRET_{name}) in the environment")
+    own = found.get("own") is True
+    filling = Filling(own, allowed, settings.key)
+    marks = marks_in_command(found.get("command_secrets"), again)
+    for file in kept:
+        filling.look(file.name, file.marks, file.data.count(MARK.encode()))
+    filling.look("the command", marks, sum(word.count(MARK) for word in again))
+    for line in filling.explain():
+        put(f"  a secret was left out: {printable(line)}")
+    for line in filling.left:
+        put(f"  {printable(line)}")
     if not options.run:
         return 0
-    if lacking:
-        raise Plain(f"not run: {', '.join(lacking)} must come from the environment, since no ledger keeps secrets")
+    if filling.refused:
+        raise Plain(f"not run: {next(filling.explain())}")
+    if filling.unset:
+        raise Plain(f"not run: {', '.join(filling.unset)} must come from the environment, since no ledger keeps secrets")
     if not command:
         raise Plain("not run: the command was not recorded")
     if main in unnamed:
         raise Plain(f"not run: the command does not name the configuration; put {main.written} into it and use `lora-ledger run`")
-    # The trainer gets copies with the secrets; what the ledger records of them is redacted again.
+    if not options.yes and (not own or found.get("from_box") is True):
+        _ask(f"task {options.task} is another user's" if not own else f"a box has recorded task {options.task}")
+    # The trainer gets copies with the secrets; nothing that is recorded of them holds one.
+    filling.know()
     for file in kept:
-        if MARK in file.text:
-            before, after = file.written, file.fill(values)
+        if any(filling.fills(mark) for mark in file.marks):
+            before, after = file.written, file.fill(filling)
             again = [word.replace(str(before), str(after)) for word in again]
-    again = fill_command(again, values)
-    return _run(settings, options, again, main.written if main else None, task)
+    again = fill_command(again, marks, filling)
+    return _run(settings, options, again, main.written if main else None, task, filling)
+
+
+def _ask(whose):
+    """Asks whether a command that others may have written may run here. Raises Plain unless the answer is yes."""
+    theirs = f"{whose}, so its command and its configuration may be anybody's"
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise Plain(f"not run: {theirs}; read them, then add --yes")
+    sys.stdout.flush()
+    say.warn(f"{theirs}; they run with all that you may do here")
+    try:
+        answer = input("Run it? y(es), n(o): ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise Plain("not run")
 
 
 class Kept:
@@ -83,11 +114,19 @@ class Kept:
 
     def __init__(self, role, answer):
         self.role = role
-        self.path = answer.get("path") or ""
-        self.data = base64.b64decode(answer["base64"])
+        if not isinstance(answer, dict) or not isinstance(answer.get("base64"), str):
+            raise Plain(f"the ledger's {role} is no file")
+        self.path = str(answer.get("path") or "")
+        try:
+            self.data = base64.b64decode(answer["base64"], validate=True)
+        except ValueError as error:
+            raise Plain(f"the ledger's {role} cannot be read ({error})") from error
         self.text = self.data.decode("utf-8", "replace")
-        name = re.split(r"[\\/]", self.path)[-1]
-        self.name = name if name not in ("", ".", "..") and "\0" not in name else f"{role}.{answer.get('format') or 'txt'}"
+        self.marks = marks_in_file(answer.get("secrets"), self.data)
+        # A name that begins with a dash would be an option of the trainer's.
+        name = re.sub(r"^-|[\x00-\x1f\x7f-\x9f]", "_", re.split(r"[\\/]", self.path)[-1])
+        form = answer.get("format") if re.fullmatch(r"[a-z]{1,8}", str(answer.get("format"))) else "txt"
+        self.name = name if name not in ("", ".", "..") and len(os.fsencode(name)) <= 200 else f"{role}.{form}"
         self.written = None
 
     def write(self, folder):
@@ -101,17 +140,16 @@ class Kept:
             raise Plain(f"{path} cannot be written ({error.strerror})") from error
         self.written = path
 
-    def fill(self, values):
+    def fill(self, filling):
         """Writes a copy with the secrets put in, for this user alone; returns its path."""
         filled = self.written.with_name(f"{self.written.stem}-with-secrets{self.written.suffix}")
-        text = fill_text(self.data.decode("utf-8", "surrogateescape"), values)
         with os.fdopen(os.open(filled, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(text.encode("utf-8", "surrogateescape"))
+            file.write(fill_file(self.data, self.marks, filling))
         self.written = filled
         return filled
 
 
-def _run(settings, options, command, written, task):
+def _run(settings, options, command, written, task, filling):
     # Read as `run` itself reads it, so that every option has its default.
     from ..cli import build_parser
 
@@ -119,6 +157,7 @@ def _run(settings, options, command, written, task):
     runs = build_parser().parse_args(words)
     runs.name, runs.group, runs.tags = task.get("task_name"), task.get("experiment_group"), task.get("tags") or {}
     runs.hourly_price, runs.quiet = options.hourly_price, options.quiet
+    runs.not_own, runs.allow_secret, runs.filled = not filling.own, sorted(filling.allowed), sorted(filling.values)
     return recorded.run(settings, runs, command, lambda *a: ChildRun(*a, options.task))
 
 
@@ -161,75 +200,10 @@ def with_config(command, before, after):
     return result, replaced
 
 
-def _name_of(word):
-    return re.sub(r"\W", "_", word.lstrip("-")).upper()
-
-
-def _marks(text):
-    """(where it stands, the secret's name) of each `[redacted]`: its key in capitals, or SECRET_n where it has none."""
-    unnamed = 0
-    for match in re.finditer(re.escape(MARK), text):
-        line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
-        key = _KEY.search(line)
-        if key:
-            yield match.start(), _name_of(key[1].rpartition(".")[2])
-        else:
-            unnamed += 1
-            yield match.start(), f"SECRET_{unnamed}"
-
-
-def missing_in_text(text):
-    """Names of the secrets that were left out of a configuration's text."""
-    return [name for _, name in _marks(text)]
-
-
-def _command_marks(command):
-    """(index, name) of each word that holds a `[redacted]`."""
-    for at, word in enumerate(command):
-        if MARK not in word:
-            continue
-        option, equals, _ = word.partition("=")
-        if equals and MARK not in option:
-            yield at, _name_of(option)
-        elif at and command[at - 1].startswith("-"):
-            yield at, _name_of(command[at - 1])
-        else:
-            yield at, f"SECRET_ARGUMENT_{at}"
-
-
-def missing_in_command(command):
-    """Names of the secrets that were left out of a command."""
-    return [name for _, name in _command_marks(command)]
-
-
-def value_of(name):
-    """LEDGER_SECRET_<NAME>, else <NAME> itself, as trainers' own variables are called (WANDB_API_KEY, HF_TOKEN)."""
-    return os.environ.get(f"LEDGER_SECRET_{name}") or os.environ.get(name) or None
-
-
-def fill_text(text, values):
-    """The text with every secret put in, escaped where it stands within double quotes."""
-    parts, last = [], 0
-    for at, name in _marks(text):
-        value = values[name]
-        if text[last:at].rpartition("\n")[2].count('"') % 2:
-            value = value.replace("\\", "\\\\").replace('"', '\\"')
-        parts += [text[last:at], value]
-        last = at + len(MARK)
-    return "".join(parts) + text[last:]
-
-
-def fill_command(command, values):
-    """The command with every secret put in."""
-    result = list(command)
-    for at, name in _command_marks(command):
-        result[at] = result[at].replace(MARK, values[name])
-    return result
-
-
 def compare(api, found, task, command, text):
     """A line for each recorded thing that is another here, or cannot be told."""
-    here = host.facts(command or ["python"], os.getcwd())
+    # Another user's command names no program that is asked for its versions here.
+    here = host.facts(command if command and found.get("own") is True else ["python"], os.getcwd())
     software = found.get("software") if isinstance(found.get("software"), dict) else {}
     mine = here.get("node_info") or {}
     for label, then, now in (

@@ -264,7 +264,9 @@ def tell_at_end(settings, runner):
         return
     left = spools.exists(recorder.spool.folder)
     if left:
-        say.notice(f"NOT safe to destroy this box yet: {recorder.spool.folder} holds what was not sent; `lora-ledger sync`, then `lora-ledger safe`")
+        what = "the ledger refused" if recorder.spool.aside and not recorder.spool.pending() else "was not sent"
+        how = "`lora-ledger sync --again`" if recorder.spool.aside else "`lora-ledger sync`"
+        say.notice(f"NOT safe to destroy this box yet: {recorder.spool.folder} holds what {what}; {how}, then `lora-ledger safe`")
         return
     try:
         # The trainer has just ended, so its files need no time to settle.

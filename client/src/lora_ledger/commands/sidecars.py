@@ -10,10 +10,12 @@ import time
 from pathlib import Path
 
 from .. import say
+from ..reading import loads, read_file
 from .common import Plain
 from .pull import fetch_link, local_path
 
 MARK = "lora_ledger"
+MOST_BYTES = 64_000_000
 CIVITAI = {
     "sd15": "SD 1.5",
     "sd2": "SD 2.1",
@@ -39,10 +41,10 @@ def beside(target, ending):
 def _read(path):
     """The JSON object in a file; None when there is no file, {} when it is something else."""
     try:
-        value = json.loads(path.read_bytes())
+        value = loads(read_file(path, MOST_BYTES))
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError):
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
 

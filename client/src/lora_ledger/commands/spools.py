@@ -1,10 +1,10 @@
 """Looks into the spool without changing it: which runs still go on, and what of each has not reached the ledger."""
 
-import json
 import os
 
 from ..hand import BY_HAND
-from ..spool import FINISH, MESSAGES, UPLOADS, Busy, _lock_file, called
+from ..reading import loads
+from ..spool import AGAIN, FINISH, MESSAGES, UPLOADS, Busy, _lock_file, called
 from ..uploads import REMOVED
 
 _LANES = {"weight": UPLOADS, "finish": FINISH}
@@ -18,6 +18,8 @@ class Found:
         self.folder = folder
         self.name = folder.name
         self.running = False
+        # How many items the ledger refused.
+        self.refused = 0
         self.problems = []
         self.state = {}
         self.files = []
@@ -68,14 +70,14 @@ def read(folder):
 
 def _read_state(found):
     try:
-        state = json.loads((found.folder / "state.json").read_bytes())
+        state = loads((found.folder / "state.json").read_bytes())
         if not isinstance(state, dict):
             raise ValueError
         found.state = state
         return True
     except FileNotFoundError:
         return False
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         found.problems.append(f"its state.json is damaged, so what was acknowledged is not known; {_SEND} again")
         return False
 
@@ -84,28 +86,34 @@ def _read_refused(found):
     path = found.folder / "refused.jsonl"
     try:
         with open(path, "rb") as file:
-            lines = [line for line in file if line.strip()]
+            for line in file:
+                if line.strip():
+                    found.refused += 1
+                    if found.refused <= 20:
+                        _tell_refused(found, line)
     except FileNotFoundError:
         return
     except OSError as error:
         found.problems.append(f"{path} cannot be read ({error.strerror})")
         return
-    for line in lines[:20]:
-        try:
-            record = json.loads(line)
-            body = record.get("body") or {}
-            what = called(record.get("kind"), body)
-            reason = record.get("reason")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            what, reason = "an item", "its record is damaged"
-        found.problems.append(
-            f"{what} was removed from this disk before it was sent; if its trainer did that, as many keep only their newest "
-            f"checkpoints, delete {found.folder}"
-            if reason == REMOVED
-            else f"the ledger refused {what}: {reason}; copy what matters by hand, then delete {found.folder}"
-        )
-    if len(lines) > 20:
-        found.problems.append(f"{len(lines) - 20} more items were refused, see {path}")
+    if found.refused > 20:
+        found.problems.append(f"{found.refused - 20} more items were refused, see {path}")
+
+
+def _tell_refused(found, line):
+    try:
+        record = loads(line)
+        body = record.get("body") or {}
+        what = called(record.get("kind"), body)
+        reason = record.get("reason")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        what, reason = "an item", "its record is damaged"
+    found.problems.append(
+        f"{what} was removed from this disk before it was sent; if its trainer did that, as many keep only their newest "
+        f"checkpoints, delete {found.folder}"
+        if reason == REMOVED
+        else f"the ledger refused {what}: {reason}; {AGAIN}; else copy what matters by hand, then delete {found.folder}"
+    )
 
 
 def _numbers(value):
@@ -128,11 +136,11 @@ def _read_journal(found, by_hand, state_known):
                 if not line.strip():
                     continue
                 try:
-                    item = json.loads(line)
+                    item = loads(line)
                     n, kind, body = item["n"], item["kind"], item["body"]
                     if not isinstance(n, int) or not isinstance(body, dict) or not line.endswith(b"\n"):
                         raise ValueError
-                except (ValueError, KeyError, TypeError, RecursionError):
+                except (ValueError, KeyError, TypeError):
                     damaged += 1
                     continue
                 items += 1

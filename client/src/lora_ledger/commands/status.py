@@ -2,7 +2,7 @@
 
 from ..transport import Denied, Later, Ledger, Refused
 from . import spools
-from .common import Api, Plain, put, table
+from .common import Api, Plain, printable, put, table
 from .ls import HEADS, row_of
 
 
@@ -17,6 +17,7 @@ def status(settings, _options):
             me = Ledger(settings.url, settings.key).ask("GET", "/api/me")
             user = me.get("user") if isinstance(me.get("user"), dict) else me
             put(f"user: {user.get('name')}" + (f" ({user['role']})" if user.get("role") else ""))
+            _used(Ledger(settings.url, settings.key))
             _running(Api(settings))
         except Denied as error:
             if error.status == 403:
@@ -32,8 +33,22 @@ def status(settings, _options):
     if not waiting:
         put(f"spool: nothing waits in {settings.spool}")
     for spool in waiting:
-        put(f"spool: {spool.name}: " + ("being sent by a running process" if spool.running else spool.problems[0]))
+        told = "being sent by a running process" if spool.running else spool.problems[0]
+        more = f" ({spool.refused} item{'s' if spool.refused > 1 else ''} refused in all)" if spool.refused else ""
+        put(f"spool: {spool.name}: {printable(told)}{more}")
     return code
+
+
+def _used(ledger):
+    """A line for each bound of the user that comes near; a ledger of before knows none."""
+    try:
+        items = ledger.ask("GET", "/api/me/use").get("items") or []
+    except Refused:
+        return
+    for item in items:
+        used, most = item.get("used"), item.get("most")
+        if used and most and used >= 0.8 * most:
+            put(f"used: {used:,} of at most {most:,} {str(item.get('bound')).replace('_', ' ')}")
 
 
 def _running(api):

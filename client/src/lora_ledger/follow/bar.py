@@ -7,15 +7,17 @@ In a locale that is not UTF-8 the bar is drawn with `#` and digits, so the glyph
 
 import re
 
-_LINE = re.compile(
-    r"^(?P<desc>[^|]*?):?\s*(?P<percent>\d+)%\|[^|]*\|\s*(?P<step>\d+)/(?P<total>\d+)\s*"
-    # Negative where the clock was set back meanwhile.
-    r"\[(?P<elapsed>-?[\d:]+)<(?P<left>-?[\d:?]+(?: day[s]?, [\d:]+)?),\s*(?P<rate>[^,\]]*)(?:,\s*(?P<postfix>[^\]]*))?\]"
+# Everything is bounded: a line of a trainer may be any 16 kB. `left` is negative where the clock was set back.
+_REST = re.compile(
+    r"\|[^|]*\|\s{0,8}(?P<step>\d{1,15})/(?P<total>\d{1,15})\s{0,8}"
+    r"\[(?P<elapsed>-?[\d:]{1,40})<(?P<left>-?[\d:?]{1,40}(?: days?, [\d:]{1,40})?),\s{0,8}(?P<rate>[^,\]]*)"
+    r"(?:,\s{0,8}(?P<postfix>[^\]]*))?\]"
 )
 _VALUE = re.compile(
-    r"([A-Za-z_][\w./ ]*?)\s*[=:]\s*([-+]?(?:nan|inf(?:inity)?|\d[\d.]*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?))(?=[,\s]|$)",
-    re.I,
+    r"\s{0,8}[=:]\s{0,8}([-+]?(?:nan|inf(?:inity)?|(?:\d[\d.]{0,40}|\.\d{1,40})(?:e[-+]?\d{1,5})?))(?=[,\s]|$)", re.I
 )
+_NAME = re.compile(r"[A-Za-z_]")
+LONGEST_NAME = 80
 
 
 class Bar:
@@ -40,16 +42,40 @@ def _seconds(text):
     return total
 
 
+def _desc(text):
+    """What stands before the percentage at the text's end, or None where there is none."""
+    bare = text[:-1].rstrip("0123456789")
+    if not 0 < len(text) - 1 - len(bare) <= 15:
+        return None
+    bare = bare.rstrip()
+    return (bare[:-1] if bare.endswith(":") else bare).strip()
+
+
+def _values(text):
+    """{name: number} of a postfix such as `lr: 1.0e-04 loss: 0.341` or `loss=0.34, lr=1e-4`."""
+    found, before = {}, 0
+    for match in _VALUE.finditer(text):
+        start = at = match.start()
+        while start > before and at - start < LONGEST_NAME and (text[start - 1].isalnum() or text[start - 1] in "_./ "):
+            start -= 1
+        before = match.end()
+        name = _NAME.search(text, start, at)
+        try:
+            if name:
+                found[text[name.start() : at].strip()] = float(match[1])
+        except ValueError:
+            # 1.2.3
+            continue
+    return found
+
+
 def read_bar(line):
     """The bar that the line shows, or None when it shows none."""
-    if "%|" not in line:
+    at = line.find("|")
+    if at < 1 or line[at - 1] != "%":
         return None
-    match = _LINE.match(line.strip())
+    desc = _desc(line[:at].strip())
+    match = _REST.match(line, at) if desc is not None else None
     if not match:
         return None
-    values = {}
-    for name, value in _VALUE.findall(match["postfix"] or ""):
-        values[name.strip()] = float(value)
-    return Bar(
-        match["desc"].strip(), int(match["step"]), int(match["total"]), _seconds(match["left"]), values
-    )
+    return Bar(desc, int(match["step"]), int(match["total"]), _seconds(match["left"]), _values(match["postfix"] or ""))

@@ -18,6 +18,10 @@ BAR_DRIFT = 50
 # distance shows: a single bar may be read a step or two too early or too late, since it comes through another pipe.
 EARLY_LINES = 6
 EARLY_SECONDS = 3.0
+# Dicts without a loss among them may be many.
+MOST_EARLY = 100
+# Where epochs began, for points that come late.
+MOST_EPOCHS = 1000
 # Numbers in transformers' dicts that describe the machine's speed and no step.
 _SUMMARY = ("_runtime", "_per_second", "total_flos")
 
@@ -137,6 +141,7 @@ class Follower:
         if epoch:
             step = self.progress.get("step") or 0
             self._epochs.append((step, epoch[0]))
+            del self._epochs[:-MOST_EPOCHS]
             self.progress["epoch"], self.progress["total_epochs"] = epoch
 
     def _bar(self, bar):
@@ -217,7 +222,8 @@ class Follower:
                 if self._every is None and drawn is not None:
                     self._early.append((values, when, drawn))
                     self._early_since = self._early_since or self._clock()
-                    if sum("loss" in values for values, *_ in self._early) >= EARLY_LINES:
+                    losses = sum("loss" in values for values, *_ in self._early)
+                    if losses >= EARLY_LINES or len(self._early) >= MOST_EARLY:
                         self._settle_early()
                 else:
                     self._give(values, when, drawn)

@@ -2,7 +2,8 @@
 
 import os
 import shutil
-import subprocess
+
+from ..reading import output
 
 _FIELDS = ["index", "name", "memory.total", "driver_version", "utilization.gpu", "memory.used", "power.draw"]
 
@@ -12,17 +13,7 @@ def nvidia_smi(arguments, timeout=10.0):
     tool = shutil.which("nvidia-smi")
     if not tool:
         return None
-    try:
-        done = subprocess.run(
-            [tool, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=timeout,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
+    return output([tool, *arguments], timeout)
 
 
 def _number(text):

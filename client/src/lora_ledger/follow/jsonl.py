@@ -3,9 +3,10 @@
 {"current_steps": 10, "total_steps": 375, "loss": 1.2345, "lr": 4.8e-05, "epoch": 0.08, "percentage": 2.67, …}
 """
 
-import json
 import os
 import time
+
+from ..reading import loads, open_file
 
 LONGEST_LINE = 65_536
 CHUNK = 1 << 20
@@ -25,6 +26,7 @@ class TrainerLog:
         self._clock = clock
         self._inode, self._offset = self._stat()
         self._rest = b""
+        self._cut = False
 
     def _stat(self):
         try:
@@ -40,11 +42,11 @@ class TrainerLog:
             self._inode, self._offset, self._rest = None, 0, b""
             return
         if size < self._offset or (self._inode is not None and inode != self._inode):
-            self._offset, self._rest = 0, b""
+            self._offset, self._rest, self._cut = 0, b"", False
         self._inode = inode
         while True:
             try:
-                with open(self.path, "rb") as file:
+                with open_file(self.path) as file:
                     file.seek(self._offset)
                     data = file.read(CHUNK)
             except OSError:
@@ -52,15 +54,19 @@ class TrainerLog:
             if not data:
                 return
             self._offset += len(data)
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            self._rest = self._rest[-LONGEST_LINE:]
+            *lines, rest = (self._rest + data).split(b"\n")
             for line in lines:
-                yield from self._row(line)
+                if len(line) <= LONGEST_LINE and not self._cut:
+                    yield from self._row(line)
+                self._cut = False
+            # Of a line that is too long nothing is read.
+            self._cut = self._cut or len(rest) > LONGEST_LINE
+            self._rest = b"" if self._cut else rest
 
     def _row(self, line):
         try:
-            row = json.loads(line.decode("utf-8", "replace"))
-        except (ValueError, RecursionError):
+            row = loads(line.decode("utf-8", "replace"))
+        except ValueError:
             return
         if not isinstance(row, dict):
             return

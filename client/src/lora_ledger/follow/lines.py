@@ -7,9 +7,9 @@ steps: 120 loss: 0.0713 iter time (s): 2.105 samples/sec: 0.475                 
 
 import re
 
-_NUMBER = r"[-+]?(?:nan|inf(?:inity)?|\d[\d.]*(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?)"
-_PAIR = re.compile(r"""['"]([A-Za-z_][\w./ -]{0,80})['"]:\s*(['"]?)(%s)\2(?=\s*[,}])""" % _NUMBER, re.I)
-_DEEPSPEED = re.compile(r"\bsteps: (\d+) loss: (%s)\b" % _NUMBER, re.I)
+_NUMBER = r"[-+]?(?:nan|inf(?:inity)?|(?:\d[\d.]{0,40}|\.\d{1,40})(?:e[-+]?\d{1,5})?)"
+_PAIR = re.compile(r"""['"]([A-Za-z_][\w./ -]{0,80})['"]:\s{0,8}(['"]?)(%s)\2(?=\s{0,8}[,}])""" % _NUMBER, re.I)
+_DEEPSPEED = re.compile(r"\bsteps: (\d{1,15}) loss: (%s)\b" % _NUMBER, re.I)
 LONGEST = 4000
 
 

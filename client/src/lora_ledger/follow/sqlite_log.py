@@ -8,6 +8,11 @@ from pathlib import Path
 # So many rows of older runs are remembered: a resumed run writes over the last of them.
 REMEMBERED = 100_000
 PAGE = 5000
+# So many pages are read in one look; the next one goes on.
+MOST_PAGES = 400
+LONGEST_VALUE = 1_000_000
+QUERY_SECONDS = 5.0
+COLUMNS = "rowid, step, substr(key, 1, 300), value_real"
 LOOK_BACK_SECONDS = 15.0
 
 
@@ -28,7 +33,7 @@ class LossDatabase:
         self._next_look_back = 0.0
         self._inode = self._file()
         for row, step, key, value in self._query(
-            "select rowid, step, key, value_real from metrics order by rowid desc limit ?", (REMEMBERED,)
+            f"select {COLUMNS} from metrics order by rowid desc limit ?", (REMEMBERED,)
         ):
             self._last = max(self._last, row)
             self._old[row] = (step, key, value)
@@ -48,12 +53,25 @@ class LossDatabase:
         except (sqlite3.Error, ValueError):
             return []
         try:
-            connection.text_factory = lambda data: data.decode("utf-8", "replace")
-            return connection.execute(sql, values).fetchall()
-        except sqlite3.Error:
+            return connection.execute(sql, values).fetchall() if self._trusted(connection) else []
+        except (sqlite3.Error, OverflowError):
             return []
         finally:
             connection.close()
+
+    def _trusted(self, connection):
+        """Bounds what the file can make SQLite do, and tells whether `metrics` is a plain table, which computes nothing."""
+        connection.text_factory = lambda data: data.decode("utf-8", "replace")
+        if hasattr(connection, "setlimit"):
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+        deadline = self._monotonic() + QUERY_SECONDS
+        connection.set_progress_handler(lambda: self._monotonic() > deadline, 10_000)
+        for pragma in ("trusted_schema=off", "query_only=on", "cell_size_check=on", "mmap_size=0"):
+            connection.execute(f"pragma {pragma}")
+        row = connection.execute("select type, sql from sqlite_master where name = 'metrics' collate nocase").fetchall()
+        plain = len(row) == 1 and row[0][0] == "table" and str(row[0][1]).lower().startswith("create table")
+        # Columns from 1 on in `hidden` are a virtual table's or generated.
+        return plain and not any(column[6] for column in connection.execute("pragma table_xinfo(metrics)"))
 
     def read(self, final=False):
         """Yields (time, step, series, value, None) of new rows, and of an older run's rows that were written over."""
@@ -65,15 +83,15 @@ class LossDatabase:
         if self._old and (final or self._monotonic() >= self._next_look_back):
             self._next_look_back = self._monotonic() + LOOK_BACK_SECONDS
             for row, step, key, value in self._query(
-                "select rowid, step, key, value_real from metrics where rowid >= ? and rowid <= ? order by rowid",
-                (min(self._old), max(self._old)),
+                f"select {COLUMNS} from metrics where rowid >= ? and rowid <= ? order by rowid limit ?",
+                (min(self._old), max(self._old), 2 * REMEMBERED),
             ):
                 if row in self._old and self._old[row] != (step, key, value):
                     self._old[row] = (step, key, value)
                     yield from self._point(step, key, value)
-        while True:
+        for _ in range(MOST_PAGES):
             rows = self._query(
-                "select rowid, step, key, value_real from metrics where rowid > ? order by rowid limit ?",
+                f"select {COLUMNS} from metrics where rowid > ? order by rowid limit ?",
                 (self._last, PAGE),
             )
             for row, step, key, value in rows:

@@ -1,6 +1,6 @@
 """Reads transformers' trainer_state.json: what a run logged up to a checkpoint, for runs that print nothing."""
 
-import json
+from ..reading import loads, read_file
 
 LIMIT = 64 * 1024 * 1024
 
@@ -8,10 +8,9 @@ LIMIT = 64 * 1024 * 1024
 def read_history(path):
     """[(step, epoch, {name: number}), …] of `log_history`; empty where the file cannot be read."""
     try:
-        with open(path, "rb") as file:
-            document = json.loads(file.read(LIMIT))
+        document = loads(read_file(path, LIMIT))
         rows = document["log_history"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError):
         return []
     found = []
     for row in rows if isinstance(rows, list) else []:

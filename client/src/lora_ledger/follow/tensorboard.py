@@ -10,7 +10,11 @@ import struct
 import time
 from pathlib import Path
 
+from ..reading import open_file
+
 _CRC = []
+# Of longer names the beginning is kept.
+LONGEST_TAG = 512
 
 
 def _crc_table():
@@ -89,7 +93,7 @@ def _read_value(data):
     tag, result = "", None
     for number, wire, value in _fields(data):
         if number == 1 and wire == 2:
-            tag = value.decode("utf-8", "replace")
+            tag = value[:LONGEST_TAG].decode("utf-8", "replace")
         elif number == 2 and wire == 5:
             result = struct.unpack("<f", value)[0]
         elif number == 8 and wire == 2 and result is None:
@@ -117,7 +121,7 @@ def read_event(data):
 class EventFile:
     """One event file, read on from where the last call ended."""
 
-    BIG_RECORD = 1 << 20
+    # Larger records are passed over.
     CHUNK = 1 << 20
 
     def __init__(self, path):
@@ -133,7 +137,7 @@ class EventFile:
             size = os.path.getsize(self.path)
             if size < self.offset + 16:
                 return
-            file = open(self.path, "rb")
+            file = open_file(self.path)
         except OSError:
             return
         with file:
@@ -149,7 +153,7 @@ class EventFile:
                         self.broken = any(buffer[used:])
                         break
                     whole = 12 + length + 4
-                    if length > self.BIG_RECORD:
+                    if whole > self.CHUNK:
                         # Images and graphs: nothing in them is a metric.
                         if self.offset + used + whole <= size:
                             used += whole

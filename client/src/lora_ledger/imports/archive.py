@@ -1,30 +1,89 @@
-"""A run's archive, as `GET /api/tasks/ID/archive` gives it, read back as the run that it was."""
+"""A run's archive, as `GET /api/tasks/ID/archive` gives it, read back as the run that it was.
+
+An archive may come from anywhere, so nothing in it is believed: how many files it has, how large each becomes and how
+much that is of the archive itself are bounded, and all but its ledger.json is read piece by piece.
+"""
 
 import base64
 import hashlib
-import json
+import heapq
+import os
 import shutil
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 from .. import say
-from ..points import iso
+from ..points import MOST_STEP, iso, number
+from ..reading import TooMuch, lines, loads, open_file
 from ..uploads import Upload
 from .fields import FIELDS
 from . import wandb
-from .run import PastRun, patiently
+from .run import PastRun, metric_name, patiently
 
 FORMAT = "lora-ledger run"
-MOST_ABOUT = 64_000_000
+# A ledger lists at most 5,000 weights and 1,000 attempts of a run.
+MOST_ENTRIES = 10_000
+MOST_DIRECTORY = 4_000_000
+MOST_ABOUT = 16_000_000
+# The trainer's own files; a ledger keeps 4 MB of them.
+MOST_FILE = 16_000_000
+# A line of points is a chunk of a ledger's database.
+MOST_LINE = 4_000_000
+MOST_LATE = 64_000_000
+MOST_VALUES = 1_000_000_000
+# Ledgers store files as they are, and points pack to a tenth; beyond the first GB, no archive unpacks to more of itself.
+MOST_RATIO = 50
+FREE_BYTES = 1_000_000_000
+BLOCK = 1 << 20
 _ATTEMPT = (
     "attempt status started_at heartbeat_at finished_at duration_sec cost from_step gpu_info cuda_version hourly_price "
     "exit_code failure_reason error_message node_info tail"
 ).split()
 _FACTS = "name source_path image_count repeats tag_distribution content_hash".split()
+_DAMAGED = (KeyError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, struct.error)
 
 
 class NoArchive(ValueError):
     """The file is no archive of a run; the message is one plain line."""
+
+
+def _check_directory(file, size):
+    """Raises NoArchive where the list of files is too long to be read at all: zipfile reads it whole."""
+    file.seek(max(0, size - 65_557))
+    tail = file.read(65_557)
+    at = tail.rfind(b"PK\x05\x06")
+    if at < 0 or len(tail) - at < 22:
+        raise NoArchive("it is no archive of a run (it is no zip)")
+    entries, length = struct.unpack_from("<HL", tail, at + 10)
+    # The wider form stands right before its locator, and that right before the end.
+    if at >= 76 and tail[at - 20 : at - 16] == b"PK\x06\x07" and tail[at - 76 : at - 72] == b"PK\x06\x06":
+        entries, length = struct.unpack_from("<QQ", tail, at - 76 + 32)
+    if length > MOST_DIRECTORY or (entries > MOST_ENTRIES and entries != 0xFFFF):
+        raise NoArchive(f"it holds more than {MOST_ENTRIES} files, which no archive of a run does")
+    file.seek(0)
+
+
+def _check_entries(entries, size):
+    """Raises NoArchive unless the files lie beside each other, under names of their own, and unpack to what is likely."""
+    if len(entries) > MOST_ENTRIES:
+        raise NoArchive(f"it holds more than {MOST_ENTRIES} files, which no archive of a run does")
+    if len({entry.filename for entry in entries}) < len(entries):
+        raise NoArchive("it holds two files of one name")
+    end = total = 0
+    for entry in sorted(entries, key=lambda e: e.header_offset):
+        if entry.header_offset < end:
+            raise NoArchive("its files lie within each other")
+        end = entry.header_offset + 30 + entry.compress_size
+        total += entry.file_size
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
+            raise NoArchive(f"its {entry.filename[:200]!r} is packed or encrypted as no ledger does it")
+    if total > FREE_BYTES + MOST_RATIO * size:
+        raise NoArchive(
+            f"it would unpack to {say.size_text(total)}, more than {MOST_RATIO} times its own size; where it is a run's all the "
+            "same, unpack it and pack it again without compression"
+        )
 
 
 class Archive:
@@ -32,19 +91,27 @@ class Archive:
 
     def __init__(self, path):
         self.path = Path(path)
+        file = open_file(path)
         try:
-            self.zip = zipfile.ZipFile(path)
-            if self.zip.getinfo("ledger.json").file_size > MOST_ABOUT:
-                raise NoArchive("its ledger.json is larger than any run's")
-            self.about = json.loads(self.zip.read("ledger.json"))
-        except (zipfile.BadZipFile, KeyError, ValueError, RecursionError, NotImplementedError, EOFError) as error:
-            if isinstance(error, NoArchive):
+            size = os.fstat(file.fileno()).st_size
+            _check_directory(file, size)
+            self.zip = zipfile.ZipFile(file)
+            _check_entries(self.zip.infolist(), size)
+            if "ledger.json" not in self.zip.namelist():
+                raise NoArchive("it is no archive of a run (it has no ledger.json)")
+            self.about = loads(self._read("ledger.json", MOST_ABOUT))
+        except (*_DAMAGED, ValueError, OSError) as error:
+            file.close()
+            if isinstance(error, (NoArchive, OSError)):
                 raise
             raise NoArchive(f"it is no archive of a run ({error})") from error
+        self._check_about()
+
+    def _check_about(self):
         if not isinstance(self.about, dict) or self.about.get("format") != FORMAT:
             raise NoArchive("it is no archive of a run")
         if self.about.get("version") != 1:
-            raise NoArchive(f"it is of a newer kind (version {self.about.get('version')}); update this client")
+            raise NoArchive(f"it is of a newer kind (version {str(self.about.get('version'))[:20]}); update this client")
 
     def run(self):
         """The PastRun. Raises NoArchive."""
@@ -72,9 +139,10 @@ class Archive:
         if "config" not in past.whole and self.about.get("config_snapshot") is not None:
             past.settings = self.about["config_snapshot"]
         past.past = {name: task[name] for name in ("defaulted_fields", "progress") if task.get(name) is not None}
-        past.past["attempts"] = [self._attempt(a) for a in self._list("attempts")]
+        attempts = [a for a in self._list("attempts") if isinstance(a.get("attempt"), int)]
+        past.past["attempts"] = [self._attempt(a) for a in attempts]
         past.exact = True
-        for attempt in self._list("attempts"):
+        for attempt in attempts:
             if attempt.get("logs"):
                 past.curves[attempt["attempt"]] = lambda attempt=attempt: self._entries(attempt["logs"])
         return past
@@ -92,41 +160,91 @@ class Archive:
     def _file(self, about):
         if not isinstance(about, dict) or not about.get("file"):
             return None
-        content = {"base64": base64.b64encode(self._read(about["file"])).decode()}
+        content = {"base64": base64.b64encode(self._read(about["file"], MOST_FILE)).decode()}
         for name in ("path", "format"):
             if about.get(name):
                 content[name] = about[name]
         return content
 
-    def _read(self, name):
+    def _open(self, name):
+        """(a file of the archive, its size as the archive has it). Raises NoArchive; reading raises one of _DAMAGED."""
         try:
-            return self.zip.read(name)
-        except (KeyError, zipfile.BadZipFile, EOFError) as error:
-            raise NoArchive(f"its {name} is missing or damaged ({error})") from error
+            entry = self.zip.getinfo(str(name))
+            return self.zip.open(entry), entry.file_size
+        except _DAMAGED as error:
+            raise NoArchive(f"its {_short(name)} is missing or damaged ({error})") from error
+
+    def _read(self, name, most):
+        file, size = self._open(name)
+        if size > most:
+            raise NoArchive(f"its {_short(name)} has {say.size_text(size)}; at most {say.size_text(most)} are read")
+        try:
+            with file:
+                return file.read(most)
+        except _DAMAGED as error:
+            raise NoArchive(f"its {_short(name)} is missing or damaged ({error})") from error
 
     def _segments(self, name):
+        """(segment, the length of its line) of a file of points. Raises NoArchive."""
+        file, _ = self._open(name)
         try:
-            with self.zip.open(name) as lines:
-                for line in lines:
-                    yield from json.loads(line)
-        except (KeyError, zipfile.BadZipFile, EOFError, ValueError) as error:
-            raise NoArchive(f"its {name} is missing or damaged ({error})") from error
+            with file:
+                for line in lines(file, MOST_LINE):
+                    if line is None:
+                        raise NoArchive(f"its {_short(name)} has a line of more than {say.size_text(MOST_LINE)}")
+                    segments = loads(line)
+                    for segment in segments:
+                        if not isinstance(segment["q"], int):
+                            raise ValueError("a number is none")
+                        yield segment, len(line) // len(segments)
+        except NoArchive:
+            raise
+        except (*_DAMAGED, ValueError, TypeError) as error:
+            raise NoArchive(f"its {_short(name)} is missing or damaged ({error})") from error
+
+    def _in_order(self, name):
+        """Segments by their heartbeat's number. Those that came late are held in memory, as few runs have them."""
+        late, held, high = [], 0, 0
+        for segment, length in self._segments(name):
+            if segment["q"] < high:
+                late.append(segment)
+                held += length
+                if held > MOST_LATE:
+                    raise NoArchive(f"its {_short(name)} has more than {say.size_text(MOST_LATE)} of points out of order")
+            high = max(high, segment["q"])
+
+        def on_time():
+            high = 0
+            for segment, _ in self._segments(name):
+                if segment["q"] >= high:
+                    yield segment
+                high = max(high, segment["q"])
+
+        late.sort(key=lambda segment: segment["q"])
+        return heapq.merge(on_time(), late, key=lambda segment: segment["q"])
 
     def _entries(self, name):
         """Log entries in the order of their heartbeats, of which a later one holds for a step that came twice."""
-        order = [segment["q"] for segment in self._segments(name)]
-        segments = self._segments(name)
-        if order != sorted(order):
-            # Parts that came late: few runs have them, so these alone are held in memory.
-            segments = sorted(segments, key=lambda segment: segment["q"])
-        for segment in segments:
-            for step, epoch, ms, *values in segment["p"]:
-                entry = {"step": step, "metrics": {m: v for m, v in zip(segment["m"], values) if v is not None}}
-                if epoch is not None:
-                    entry["epoch"] = epoch
-                if ms is not None:
-                    entry["time"] = iso(ms / 1000)
-                yield entry
+        count = 0
+        for segment in self._in_order(name):
+            try:
+                names = [metric_name(metric) for metric in segment["m"]]
+                for step, epoch, ms, *values in segment["p"]:
+                    count += len(values)
+                    if count > MOST_VALUES:
+                        raise NoArchive(f"its {_short(name)} has more than {MOST_VALUES} values")
+                    if not isinstance(step, int) or not 0 <= step <= MOST_STEP:
+                        continue
+                    entry = {"step": step, "metrics": {m: _value(v) for m, v in zip(names, values) if v is not None}}
+                    if epoch is not None:
+                        entry["epoch"] = epoch
+                    if ms is not None:
+                        entry["time"] = iso(ms / 1000)
+                    yield entry
+            except (KeyError, TypeError, ValueError) as error:
+                if isinstance(error, NoArchive):
+                    raise
+                raise NoArchive(f"its {_short(name)} is damaged ({error})") from error
 
     def upload_weights(self, api, task, folder):
         """Stores the files that the archive holds as the run's; those that are there already are not sent. Their number."""
@@ -135,19 +253,40 @@ class Archive:
             if not weight.get("file"):
                 continue
             path = Path(folder) / "weight"
-            try:
-                with self.zip.open(weight["file"]) as source, open(path, "wb") as target:
-                    shutil.copyfileobj(source, target)
-            except (KeyError, zipfile.BadZipFile, EOFError) as error:
-                raise NoArchive(f"its {weight['file']} is missing or damaged ({error})") from error
+            size = self._unpack(weight["file"], path)
             item = {"path": str(path), **{k: weight.get(k) for k in ("filename", "kind", "epoch", "step", "prompt", "seed", "group")}}
-            attempt = max([1, *(a.get("attempt") or 1 for a in self._list("attempts"))])
-            bar = say.Progress(f"uploading {weight['filename']}", weight["size"])
-            upload = Upload(api.ledger, task, attempt, item, {}, lambda: None, lambda done, _: bar.show(done), lambda: False)
+            attempt = max([1, *(a["attempt"] for a in self._list("attempts") if isinstance(a.get("attempt"), int))])
+            name = _short(weight.get("filename"))
+            bar = say.Progress(f"uploading {name}", size)
+            upload = Upload(api.ledger, task, attempt, item, {}, lambda: None, lambda done, _, bar=bar: bar.show(done), lambda: False)
             verified = patiently(upload.run)
-            bar.end(f"{weight['filename']}: {say.size_text(weight['size'])} stored, checked by {verified}")
+            bar.end(f"{name}: {say.size_text(size)} stored, checked by {verified}")
             sent += 1
         return sent
+
+    def _unpack(self, name, path):
+        """Writes a file of the archive to the path, whatever its own name is; its size. Raises NoArchive or OSError."""
+        file, size = self._open(name)
+        free = shutil.disk_usage(path.parent).free
+        if size > free:
+            raise NoArchive(
+                f"its {_short(name)} needs {say.size_text(size)} on {path.parent}, where {say.size_text(free)} are free; "
+                "TMPDIR names another disk"
+            )
+        try:
+            with file, open(path, "wb") as target:
+                shutil.copyfileobj(file, target, BLOCK)
+        except _DAMAGED as error:
+            raise NoArchive(f"its {_short(name)} is missing or damaged ({error})") from error
+        return size
+
+
+def _short(name):
+    return "".join(c if c.isprintable() else "?" for c in str(name))[:200]
+
+
+def _value(value):
+    return value if isinstance(value, str) else number(value)
 
 
 def export_mark(task_id, created_at):

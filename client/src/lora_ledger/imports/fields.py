@@ -3,12 +3,13 @@
 Names in English and Chinese; numbers with points or commas, per cent, thousands; dates in several forms; durations.
 """
 
-import json
 import math
 import re
 import shlex
 import unicodedata
 from datetime import datetime, timedelta, timezone
+
+from ..reading import loads
 
 # field: (kind, how many characters at most or (lowest, highest)). What belongs to the end of a run stands in ENDED.
 FIELDS = {
@@ -96,7 +97,7 @@ _UNITS = {
 
 def plain_name(text):
     """A header as it is looked up: full-width forms narrowed, small letters, letters and digits alone."""
-    text = unicodedata.normalize("NFKC", str(text)).casefold()
+    text = unicodedata.normalize("NFKC", str(text)[:200]).casefold()
     return "".join(c for c in text if c.isalnum())
 
 
@@ -113,11 +114,23 @@ def _lookup():
 
 
 _BY_NAME = _lookup()
+# Names, and values other than texts, are not longer; what is would be looked at for ever.
+LONGEST_NAME = 200
+LONGEST_VALUE = 200
+LONGEST_COMMAND = 100_000
+
+
+def _word(text):
+    """The text as values are compared: full-width forms narrowed, small letters. Raises ValueError for what is too long."""
+    text = str(text)
+    if len(text) > LONGEST_VALUE:
+        raise ValueError(f"{text[:40]!r}… is longer than such a value is")
+    return unicodedata.normalize("NFKC", text).strip().casefold()
 
 
 def candidates(header):
     """([fields that the header may mean, best first], its unit or None): `时长(小时)`, `duration_h`, `Final Loss`."""
-    text = unicodedata.normalize("NFKC", str(header)).strip()
+    text = unicodedata.normalize("NFKC", str(header)[:LONGEST_NAME]).strip()
     inside = re.search(r"[(\[]([^()\[\]]*)[)\]]\s*$", text)
     unit, bare = None, text
     if inside:
@@ -151,7 +164,7 @@ _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$")
 def number(text, context=None):
     """A number as people write it. Raises ValueError with what is wrong in plain words."""
     decimal = context.decimal if context else "."
-    word = unicodedata.normalize("NFKC", str(text)).strip().casefold().strip(_CURRENCY).strip()
+    word = _word(text).strip(_CURRENCY).strip()
     word = re.sub(r"(?<=\d)[\s\u00a0\u202f'_](?=\d{3}(?:\D|$))", "", word).replace("\u2212", "-")
     word = re.sub(r"\s*[×x*]\s*10\s*\^?\s*([-+]?\d+)$", r"e\1", word)
     share = word.endswith("%")
@@ -161,10 +174,10 @@ def number(text, context=None):
     else:
         word = re.sub(r",(?=\d{3}(?:\D|$))", "", word)
     if not _NUMBER.match(word):
-        raise ValueError(f"{text!r} is no number")
+        raise ValueError(f"{str(text)[:80]!r} is no number")
     value = float(word)
     if not math.isfinite(value):
-        raise ValueError(f"{text!r} is too large")
+        raise ValueError(f"{str(text)[:80]!r} is too large")
     # `32` stays whole, and a large seed exact.
     exact = int(word) if re.fullmatch(r"[-+]?\d+", word) else value
     return exact / 100 if share else exact
@@ -174,7 +187,9 @@ def decimal_mark(texts):
     """The decimal mark that a column's values use: a comma where one of them could be nothing else."""
     comma = False
     for text in texts:
-        word = unicodedata.normalize("NFKC", str(text)).strip().casefold()
+        if len(text) > LONGEST_VALUE:
+            continue
+        word = _word(text)
         if re.search(r"\d\.\d*e|^[-+]?\d*\.\d+%?$|,\d{3}\.", word):
             return "."
         if re.search(r"^[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+", word) and not re.fullmatch(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+", word):
@@ -197,7 +212,9 @@ _DATES = (
 
 
 def _match(text):
-    word = re.sub(r"\s+", " ", unicodedata.normalize("NFKC", str(text)).strip().casefold())
+    if len(str(text)) > LONGEST_VALUE:
+        return None, None
+    word = re.sub(r"\s+", " ", _word(text))
     word = re.sub(r"(?<=\d)t(?=\d)", " ", word)
     for order, pattern in _DATES:
         found = pattern.match(word)
@@ -208,7 +225,7 @@ def _match(text):
 
 def time(text, context=None):
     """A moment as ISO 8601 UTC. What names no zone is this machine's own time. Raises ValueError."""
-    word = str(text).strip()
+    word = str(text)[: LONGEST_VALUE + 1].strip()
     if re.fullmatch(r"\d{5}(?:\.\d+)?", word) and 20_000 < float(word) < 80_000:
         # A spreadsheet's own number of days.
         return _utc(_ZERO + timedelta(days=float(word)), None)
@@ -217,7 +234,7 @@ def time(text, context=None):
         return _iso(datetime.fromtimestamp(seconds, timezone.utc))
     order, found = _match(word)
     if not found:
-        raise ValueError(f"{word!r} is no date that can be read (write 2026-05-01, or 2026-05-01 13:45)")
+        raise ValueError(f"{word[:80]!r} is no date that can be read (write 2026-05-01, or 2026-05-01 13:45)")
     parts = dict(zip(order or (context.order if context else "mdy"), found.groups()[:3]))
     year = int(parts["y"])
     month = _MONTHS.get(parts["b"]) if "b" in parts else int(parts["m"])
@@ -227,7 +244,7 @@ def time(text, context=None):
         moment = datetime(year + 2000 if year < 100 else year, month or 0, int(parts["d"]), hours, int(minute or 0))
         return _utc(moment + timedelta(seconds=float((second or "0").replace(",", "."))), zone)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{word!r} is no date: {error}") from error
+        raise ValueError(f"{word[:80]!r} is no date: {error}") from error
 
 
 def _utc(moment, zone):
@@ -262,7 +279,7 @@ def day_order(texts):
 
 def duration(text, context=None):
     """Seconds of `1:30:00`, `2h30m`, `90 min`, `1小时30分`, or a number in the column's unit (seconds). ValueError."""
-    word = unicodedata.normalize("NFKC", str(text)).strip().casefold()
+    word = _word(text)
     clock = re.fullmatch(r"(?:(\d+)\s*(?:d|days?,?|天)\s*)?(\d+):(\d{1,2})(?::(\d{1,2})(?:\.\d+)?)?", word)
     if clock:
         days, first, second, third = (int(v) if v else 0 for v in clock.groups())
@@ -274,7 +291,7 @@ def duration(text, context=None):
     try:
         value = number(word, context)
     except ValueError:
-        raise ValueError(f"{text!r} is no duration (write 5400, 90 min or 1:30:00)") from None
+        raise ValueError(f"{str(text)[:80]!r} is no duration (write 5400, 90 min or 1:30:00)") from None
     return value * _UNITS.get((context.unit if context else None) or "s", 1)
 
 
@@ -299,28 +316,28 @@ _ARCHS = tuple(
 
 def status(text, _context=None):
     """success, failed or cancelled. Raises ValueError; a run that is not over cannot be imported."""
-    word = unicodedata.normalize("NFKC", str(text)).strip().casefold()
+    word = _word(text)
     if word in _UNDER_WAY:
-        raise ValueError(f"{text!r}: a run that is not over yet cannot be imported")
+        raise ValueError(f"{str(text)[:80]!r}: a run that is not over yet cannot be imported")
     if word not in _STATES:
-        raise ValueError(f"{text!r} is no status (success, failed, cancelled)")
+        raise ValueError(f"{str(text)[:80]!r} is no status (success, failed, cancelled)")
     return _STATES[word]
 
 
 def _reason(text, _context=None):
-    word = str(text).strip().casefold()
+    word = _word(text)
     if word not in ("error", "oom", "lost", "preempted"):
-        raise ValueError(f"{text!r} is no failure reason (error, oom, lost, preempted)")
+        raise ValueError(f"{str(text)[:80]!r} is no failure reason (error, oom, lost, preempted)")
     return word
 
 
 def _model(text, _context=None):
-    word = unicodedata.normalize("NFKC", str(text)).strip().casefold()
+    word = _word(text)
     if re.search(r"llm|llama|mistral|gpt|qwen(?!.?image)|language|text|语言", word):
         return "llm"
     if re.search(r"sd|stable|diffusion|flux|xl|image|video|wan|pony|图|视频|扩散", word):
         return "stable-diffusion"
-    raise ValueError(f"{text!r} is no model type (stable-diffusion, llm)")
+    raise ValueError(f"{str(text)[:80]!r} is no model type (stable-diffusion, llm)")
 
 
 def _precision(text, _context=None):
@@ -328,7 +345,7 @@ def _precision(text, _context=None):
     known = {"fp16": "fp16", "float16": "fp16", "half": "fp16", "bf16": "bf16", "bfloat16": "bf16", "no": "no", "none": "no",
              "fp32": "no", "float32": "no", "full": "no"}  # fmt: skip
     if word not in known:
-        raise ValueError(f"{text!r} is no precision (fp16, bf16, no)")
+        raise ValueError(f"{str(text)[:80]!r} is no precision (fp16, bf16, no)")
     return known[word]
 
 
@@ -337,18 +354,19 @@ def _tags(text, _context=None):
     value = _json(text) if str(text).lstrip()[:1] in ("{", "[") else None
     if isinstance(value, dict):
         return {str(k)[:100]: str(v)[:1000] for k, v in list(value.items())[:100] if str(k)}
-    words = value if isinstance(value, list) else re.split(r"[,;，；、|]", str(text))
+    words = value if isinstance(value, list) else re.split(r"[,;，；、|]", str(text), maxsplit=100)
     return {str(w).strip()[:100]: "yes" for w in words[:100] if str(w).strip()}
 
 
 def _json(text, _context=None):
     try:
-        return json.loads(str(text))
-    except (ValueError, RecursionError):
+        return loads(str(text))
+    except ValueError:
         raise ValueError("it is no JSON") from None
 
 
 def _command(text, _context=None):
+    text = str(text)[:LONGEST_COMMAND]
     if str(text).lstrip().startswith("["):
         value = _json(text)
         if isinstance(value, list):
@@ -372,7 +390,7 @@ def parse(field, text, context=None):
     value = _KINDS[kind](text, context)
     if kind == "whole":
         if value != int(value) or abs(value) >= 2**53:
-            raise ValueError(f"{text!r} is no whole number")
+            raise ValueError(f"{str(text)[:80]!r} is no whole number")
         value = int(value)
     if kind == "text":
         return value[:bounds]
@@ -380,11 +398,11 @@ def parse(field, text, context=None):
         low, high = bounds
         if (low is not None and value < low) or (high is not None and value > high):
             between = f"between {low} and {high}" if high is not None else f"{low} or more"
-            raise ValueError(f"{text!r} is out of range: {field} is {between}")
+            raise ValueError(f"{str(text)[:80]!r} is out of range: {field} is {between}")
     return value
 
 
 def arch_of(text):
     """The architecture that a text begins with, or None."""
-    word = re.sub(r"[\s_-]+", " ", unicodedata.normalize("NFKC", str(text)).strip().casefold())
+    word = re.sub(r"[\s_-]+", " ", _word(str(text)[:LONGEST_VALUE]))
     return next((arch for pattern, arch in _ARCHS if pattern.match(word)), None)

@@ -4,16 +4,21 @@ Layout: mlflow/store/tracking/file_store.py. A metric's file has a line a value,
 slash are folders.
 """
 
-import os
 from pathlib import Path
 
 from ..points import iso
+from ..reading import TooMuch, folders, lines, open_file, read_start
+from ..say import size_text
 from ..yaml_reader import read_yaml
+from .wandb import MOST_ENTRIES, MOST_STEPS, MOST_VALUES, ODD
 from .run import PastRun, entries_of, fields_of_settings
 
 # RunStatus of mlflow/protos/service.proto.
 _STATUS = {3: "success", 4: "failed", 5: "cancelled", "FINISHED": "success", "FAILED": "failed", "KILLED": "cancelled"}
 LONGEST = 1_000_000
+LONGEST_LINE = 1000
+MOST_TEXT = 16_000_000
+MOST_FILES = 100_000
 
 
 def is_run(folder):
@@ -24,22 +29,21 @@ def is_run(folder):
 def runs(folder):
     """(PastRuns, [(path, why it is left out)]) of all runs below the folder, oldest first."""
     found, left = [], []
-    for at, folders, names in os.walk(folder):
-        folders.sort()
-        if ".trash" in folders:
-            folders.remove(".trash")
+    for at, below, names in folders(folder, MOST_ENTRIES):
+        if ".trash" in below:
+            below.remove(".trash")
         path = Path(at)
         if "meta.yaml" in names and is_run(path):
-            folders[:] = []
+            below[:] = []
             try:
                 found.append(_run(path))
-            except (OSError, ValueError) as error:
+            except ODD as error:
                 left.append((path, str(error)))
     return sorted((r for r in found), key=lambda r: r.fields.get("started_at") or ""), left
 
 
 def _run(path):
-    meta = read_yaml((path / "meta.yaml").read_text(encoding="utf-8", errors="replace"))
+    meta = read_yaml(read_start(path / "meta.yaml", LONGEST))
     if not isinstance(meta, dict) or not meta.get("run_id", meta.get("run_uuid")):
         raise ValueError("its meta.yaml names no run")
     if meta.get("lifecycle_stage") == "deleted":
@@ -49,7 +53,7 @@ def _run(path):
         raise ValueError("it is not over yet")
     run_id = str(meta.get("run_id", meta.get("run_uuid")))
     params, tags = _texts(path / "params"), _texts(path / "tags")
-    experiment = read_yaml(_text(path.parent / "meta.yaml")) or {}
+    experiment = read_yaml(read_start(path.parent / "meta.yaml", LONGEST)) or {}
     fields = fields_of_settings(params)
     fields.update(
         task_name=(tags.get("mlflow.runName") or str(meta.get("run_name") or "") or run_id)[:300],
@@ -68,23 +72,20 @@ def _run(path):
 
 def _files(folder):
     """(name, path) of the files below; a name's slashes are folders."""
-    for at, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
+    for at, _, names in folders(folder, MOST_FILES):
+        for name in names:
             path = Path(at) / name
             yield path.relative_to(folder).as_posix(), path
 
 
-def _text(path):
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(LONGEST)
-    except OSError:
-        return ""
-
-
 def _texts(folder):
-    return {name: _text(path).rstrip("\n") for name, path in _files(folder)}
+    found, length = {}, 0
+    for name, path in _files(folder):
+        found[name] = read_start(path, LONGEST).rstrip("\n")
+        length += len(found[name])
+        if length > MOST_TEXT:
+            raise TooMuch(f"its {folder.name} are larger than {size_text(MOST_TEXT)}")
+    return found
 
 
 def _time(ms):
@@ -93,16 +94,19 @@ def _time(ms):
 
 def _metrics(folder):
     """{step: {"time", "metrics"}} of all series; of a step that came twice the later line holds."""
-    rows = {}
+    rows, count = {}, 0
     for name, path in _files(folder):
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for line in file:
-                parts = line.split()
+        with open_file(path) as file:
+            for line in lines(file, LONGEST_LINE):
+                parts = line.split() if line else ()
                 try:
                     ms, value, step = float(parts[0]), float(parts[1]), int(parts[2]) if len(parts) > 2 else 0
                 except (ValueError, IndexError):
                     # A line that was cut off while it was written.
                     continue
+                count += 1
+                if count > MOST_VALUES or len(rows) > MOST_STEPS:
+                    raise TooMuch(f"its metrics have more than {MOST_VALUES} values or {MOST_STEPS} steps")
                 row = rows.setdefault(step, {"time": _time(ms), "metrics": {}})
                 row["metrics"][name] = value
     return rows

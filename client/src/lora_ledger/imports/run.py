@@ -6,6 +6,7 @@ import threading
 from .. import say
 from ..commands.common import Plain
 from ..points import number
+from ..text import metric_name
 from ..transport import Denied, Later, Refused, Superseded, backoff
 from .fields import ENDED, FIELDS, arch_of, candidates, parse
 
@@ -117,11 +118,6 @@ def _plain(text, status):
     error = Plain(text)
     error.status = status
     return error
-
-
-def metric_name(name):
-    """A series' name as the ledger takes it."""
-    return re.sub(r'["\\\x00-\x1f\x7f]', "_", str(name))[:128] or "_"
 
 
 def entries_of(rows):

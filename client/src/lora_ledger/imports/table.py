@@ -5,15 +5,20 @@ import hashlib
 import io
 import json
 import re
-import unicodedata
 from collections import Counter
 
 from ..commands.common import Plain, printable, put, table
+from ..reading import TooMuch, read_file
 from .archive import export_mark
 from .fields import ENDED, FIELDS, Context, arch_of, candidates, day_order, decimal_mark, duration, number, parse
 from .run import PastRun
 
 MOST_BYTES = 200_000_000
+# Cells that say something cost memory; a file of separators alone would have hundreds of millions.
+MOST_CELLS = 30_000_000
+MOST_COLUMNS = 2000
+LONGEST_CELL = 1_000_000
+LONGEST_HEADER = 300
 ENCODINGS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 # Of a ledger's own export: what another ledger makes itself.
 OWN = {
@@ -55,16 +60,22 @@ class Table:
     def __init__(self, path):
         self.path = path
         text = _decoded(path)
-        csv.field_size_limit(10_000_000)
+        csv.field_size_limit(LONGEST_CELL)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
         self.rows = []
         header = None
+        count = 0
         try:
             for cells in reader:
+                count += len(cells)
+                if len(cells) > MOST_COLUMNS:
+                    raise Plain(f"{path}: line {reader.line_num} has {len(cells)} columns; at most {MOST_COLUMNS} are read")
+                if count > MOST_CELLS:
+                    raise Plain(f"{path} has more than {MOST_CELLS} cells: split it")
                 if not any(cell.strip() for cell in cells):
                     continue
                 if header is None:
-                    header = [cell.strip() for cell in cells]
+                    header = [cell.strip()[:LONGEST_HEADER] for cell in cells]
                 else:
                     # A cell may hold line ends: a row is named by its first line.
                     self.rows.append((reader.line_num - sum(cell.count("\n") for cell in cells), cells))
@@ -268,10 +279,9 @@ def _shown(value):
 
 def _decoded(path):
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise Plain(f"{path} has {size} bytes; at most {MOST_BYTES} are read: split it")
-        data = path.read_bytes()
+        data = read_file(path, MOST_BYTES)
+    except TooMuch as error:
+        raise Plain(f"{path}: {error}: split it") from error
     except OSError as error:
         raise Plain(f"{path} cannot be read ({error.strerror})") from error
     if data[:4] == b"PK\x03\x04" or data[:4] == b"\xd0\xcf\x11\xe0":
@@ -287,6 +297,6 @@ def _decoded(path):
 
 def _delimiter(text):
     """The mark that the line of column names has most of."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    bare = re.sub(r'"[^"]*"', "", unicodedata.normalize("NFC", first))
+    first = next((line for line in text[:LONGEST_CELL].splitlines() if line.strip()), "")
+    bare = re.sub(r'"[^"]*"', "", first)
     return max(",;\t|", key=bare.count)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from ..follow.tensorboard import _fields
 from ..points import iso
+from ..reading import MOST_CONTAINERS, TooMuch, folders, lines, loads, open_file, read_start
+from ..say import size_text
 from ..yaml_reader import read_yaml
 from . import fields as names
 from .run import PastRun, entries_of, fields_of_settings
@@ -21,31 +23,50 @@ BLOCK = 32_768
 HEADER = 7
 _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _STATES = {"finished": "success", "crashed": "failed", "failed": "failed", "killed": "cancelled", "preempted": "failed"}
-MOST_BYTES = 500_000_000
+MOST_BYTES = 2_000_000_000
+MOST_RECORD = 16_000_000
+# A step's values take some hundred bytes of memory each.
+MOST_VALUES = 10_000_000
+MOST_STEPS = 2_000_000
+MOST_ENTRIES = 1_000_000
+MOST_JSON = 500_000_000
+MOST_WHOLE_JSON = 200_000_000
+MOST_LINE = 64_000_000
+MOST_WRONG = 10_000
+MOST_TEXT = 4_000_000
+# What a file of another tool may hold where it is none that the tool wrote.
+ODD = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
 
-def records(data):
-    """The log's records as bytes. What was cut off at the end (a killed run) ends it quietly."""
-    at, pieces = HEADER, None
-    while at + 7 <= len(data):
-        room = BLOCK - at % BLOCK
-        if room < 7:
-            at += room
-            continue
-        length, kind = struct.unpack_from("<HB", data, at + 4)
-        piece = data[at + 7 : at + 7 + length]
-        if len(piece) < length or kind == 0:
+def records(file):
+    """The log's records as bytes, read block by block. What was cut off at the end (a killed run) ends it quietly."""
+    file.seek(HEADER)
+    room = BLOCK - HEADER
+    pieces, length = None, 0
+    while True:
+        block = file.read(room)
+        at, room = 0, BLOCK
+        while at + 7 <= len(block):
+            size, kind = struct.unpack_from("<HB", block, at + 4)
+            piece = block[at + 7 : at + 7 + size]
+            if len(piece) < size or kind == 0:
+                return
+            at += 7 + size
+            if kind == _FULL:
+                yield piece
+            elif kind == _FIRST:
+                pieces, length = [piece], size
+            elif pieces is not None and kind in (_MIDDLE, _LAST):
+                pieces.append(piece)
+                length += size
+                if length > MOST_RECORD:
+                    # A table or a picture, of which nothing is recorded here.
+                    pieces = None
+                elif kind == _LAST:
+                    yield b"".join(pieces)
+                    pieces = None
+        if not block:
             return
-        at += 7 + length
-        if kind == _FULL:
-            yield piece
-        elif kind == _FIRST:
-            pieces = [piece]
-        elif pieces is not None and kind in (_MIDDLE, _LAST):
-            pieces.append(piece)
-            if kind == _LAST:
-                yield b"".join(pieces)
-                pieces = None
 
 
 def _item(data):
@@ -69,10 +90,10 @@ def _item(data):
     return key or ".".join(nested), value
 
 
-def _loads(raw):
+def _loads(raw, most=MOST_CONTAINERS):
     try:
-        return json.loads(raw)
-    except (ValueError, RecursionError):
+        return loads(raw, most)
+    except ValueError:
         return None
 
 
@@ -84,22 +105,23 @@ class Log:
     """What a `.wandb` file says: `run`, `config`, `summary` (dicts), `rows` ({step: row}), `exit_code` (None: no end)."""
 
     def __init__(self, path):
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"it has more than {MOST_BYTES} bytes")
-        data = path.read_bytes()
-        if data[:4] != b":W&B":
-            raise ValueError("it is no W&B log")
         self.run, self.config, self.summary, self.rows = {}, {}, {}, {}
         self.exit_code = None
         self.newest = None
-        try:
-            for record in records(data):
-                for number, wire, value in _fields(record):
-                    if wire == 2:
-                        self._take(number, value)
-        except (IndexError, ValueError, struct.error) as error:
-            if not self.run:
-                raise ValueError(f"it cannot be read ({error})") from error
+        self._values = 0
+        with open_file(path) as file:
+            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                raise TooMuch(f"it is larger than {size_text(MOST_BYTES)}")
+            if file.read(4) != b":W&B":
+                raise ValueError("it is no W&B log")
+            try:
+                for record in records(file):
+                    for number, wire, value in _fields(record):
+                        if wire == 2:
+                            self._take(number, value)
+            except (IndexError, ValueError, struct.error) as error:
+                if not self.run or isinstance(error, TooMuch):
+                    raise ValueError(f"it cannot be read ({error})") from error
 
     def _take(self, number, value):
         if number == 2:
@@ -139,13 +161,16 @@ class Log:
             row.setdefault("_step", step)
         if isinstance(row.get("_timestamp"), (int, float)):
             self.newest = max(self.newest or 0, row["_timestamp"])
+        self._values += len(row)
+        if self._values > MOST_VALUES or len(self.rows) > MOST_STEPS:
+            raise TooMuch(f"its history has more than {MOST_VALUES} values or {MOST_STEPS} steps")
         _add(self.rows, row)
 
 
 def _add(rows, row):
     """Puts a history row's numbers to its step."""
     step = row.get("_step", len(rows))
-    if isinstance(step, float) and step == int(step):
+    if isinstance(step, float) and math.isfinite(step) and step == int(step):
         step = int(step)
     if isinstance(step, bool) or not isinstance(step, int):
         return
@@ -201,15 +226,14 @@ def is_run(folder):
 def runs(folder):
     """(PastRuns, [(path, why it is left out)]) of all run folders below, oldest first."""
     found, left = [], []
-    for at, folders, _ in os.walk(folder):
-        folders.sort()
+    for at, below, _ in folders(folder, MOST_ENTRIES):
         path = Path(at)
         # `latest-run` is a link to one of the others.
         if is_run(path) and not path.is_symlink():
-            folders[:] = []
+            below[:] = []
             try:
                 found.append(_folder(path))
-            except (OSError, ValueError) as error:
+            except ODD as error:
                 left.append((path, str(error)))
     return sorted(found, key=lambda r: r.fields.get("started_at") or ""), left
 
@@ -218,9 +242,9 @@ def _folder(path):
     files = path / "files"
     log_path = next(iter(sorted(path.glob("run-*.wandb"))), None)
     log = Log(log_path) if log_path else None
-    config = read_yaml(_read(files / "config.yaml")) or (log.config if log else {})
-    summary = _loads(_read(files / "wandb-summary.json") or "null") or (log.summary if log else {})
-    metadata = _loads(_read(files / "wandb-metadata.json") or "null")
+    config = read_yaml(read_start(files / "config.yaml", MOST_TEXT)) or (log.config if log else {})
+    summary = _loads(read_start(files / "wandb-summary.json", MOST_TEXT) or "null") or (log.summary if log else {})
+    metadata = _loads(read_start(files / "wandb-metadata.json", MOST_TEXT) or "null")
     metadata = metadata if isinstance(metadata, dict) else {}
     run = log.run if log else {}
     run_id = run.get("id") or path.name.rpartition("-")[2]
@@ -264,14 +288,6 @@ def _past(where, about, fields, rows):
     return PastRun(where, f"wandb:{run_id}"[:400], found, settings=settings or None, curves=curves)
 
 
-def _read(path):
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(4_000_000)
-    except OSError:
-        return ""
-
-
 def _get(value, *path):
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
@@ -303,7 +319,7 @@ def json_runs(path, objects, left):
             return None
         try:
             found.append(_object(f"{path} run {at}", about))
-        except ValueError as error:
+        except ODD as error:
             left.append((f"{path} run {at}", str(error)))
     return (found, left) if found or left else None
 
@@ -336,21 +352,43 @@ def history_of(sheet):
 
 
 def objects(path):
-    """(the JSON objects of a file, [(line, what is wrong)])."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    whole = _loads(text)
-    if isinstance(whole, dict) and isinstance(whole.get("runs"), list):
-        whole = whole["runs"]
-    if isinstance(whole, list):
-        return [o for o in whole if isinstance(o, dict)], []
-    if isinstance(whole, dict):
-        return [whole], []
+    """(the JSON objects of a file, [(line, what is wrong)]). Raises OSError or TooMuch."""
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MOST_JSON:
+            raise TooMuch(f"it is larger than {size_text(MOST_JSON)}: split it")
+        first = file.readline(MOST_LINE)
+        rest = file.read(1)
+        file.seek(0)
+        if rest and isinstance(_loads(_bare(first)), dict):
+            return _json_lines(path, file)
+        if size > MOST_WHOLE_JSON:
+            raise TooMuch(f"it is one JSON text larger than {size_text(MOST_WHOLE_JSON)}: write it as JSON Lines, a run a line")
+        whole = _loads(_bare(file.read()), MOST_VALUES)
+        if isinstance(whole, dict) and isinstance(whole.get("runs"), list):
+            whole = whole["runs"]
+        if isinstance(whole, list):
+            return [o for o in whole if isinstance(o, dict)], []
+        if isinstance(whole, dict):
+            return [whole], []
+        file.seek(0)
+        return _json_lines(path, file)
+
+
+def _bare(data):
+    return data[3:] if data.startswith(b"\xef\xbb\xbf") else data
+
+
+def _json_lines(path, file):
     found, wrong = [], []
-    for number, line in enumerate(text.splitlines(), 1):
-        value = _loads(line) if line.strip() else {}
+    for number, line in enumerate(lines(file, MOST_LINE), 1):
+        if line is None:
+            wrong.append((f"{path} line {number}", f"it is longer than {size_text(MOST_LINE)}"))
+            continue
+        value = _loads(_bare(line)) if line.strip() else {}
         if isinstance(value, dict):
             found.append(value) if value else None
-        else:
+        elif len(wrong) < MOST_WRONG:
             wrong.append((f"{path} line {number}", "it is no JSON object"))
     return found, wrong if found else []
 

@@ -4,6 +4,7 @@
 its weights, samples and state, when its exit code 0 is no success, and where its training data lie.
 """
 
+from .. import say
 from .ai_toolkit import AiToolkit
 from .diffusers import Diffusers
 from .diffusion_pipe import DiffusionPipe
@@ -20,7 +21,12 @@ def recognise(command, config_text, cwd, output_dir=None):
     """The trainer behind a command and its configuration file's text (None without a file)."""
     launch = Launch(command, config_text, cwd, output_dir)
     for trainer in ALL:
-        found = trainer.recognise(launch)
+        try:
+            found = trainer.recognise(launch)
+        except Exception as error:
+            # Settings of types that nobody expects: such a run is followed by what is plainly visible.
+            say.trouble(error)
+            continue
         if found:
             return found
     return Generic(launch.command, launch.cwd, output_dir, launch)

@@ -43,14 +43,14 @@ class Diffusers(Generic):
 
     def total_steps(self):
         value = str(self.setting("max_train_steps") or "")
-        return int(value) if value.isdigit() else None
+        return int(value) if re.fullmatch("[0-9]{1,15}", value) else None
 
     def resume_step(self):
         value = self.setting("resume_from_checkpoint")
         steps = [saved.step for _, saved in self.scan() if saved.step is not None]
         if not value:
             return 0, None
-        named = re.search(r"checkpoint-(\d+)", str(value))
+        named = re.search(r"checkpoint-(\d{1,15})", str(value))
         if named:
             return int(named[1]), str(value)
         return (max(steps), f"checkpoint-{max(steps)}") if steps else (0, None)

@@ -3,6 +3,7 @@
 import re
 
 from ..datasets import Source
+from ..reading import read_start
 from . import files
 from .generic import Generic
 from .launch import read_document
@@ -65,11 +66,7 @@ class DiffusionPipe(Generic):
 
     def datasets(self):
         path = self.dataset_file()
-        try:
-            with open(path or "", encoding="utf-8", errors="replace") as file:
-                document = read_document(file.read(TEXT_LIMIT))
-        except OSError:
-            return []
+        document = read_document(read_start(path, TEXT_LIMIT)) if path else {}
         found = []
         for directory in document.get("directory") or []:
             value = directory.get("path") if isinstance(directory, dict) else None

@@ -39,13 +39,15 @@ def entries(folder):
     return [Path(folder) / name for name in sorted(names)]
 
 
-def below(folder, depth=3):
-    """All files below the folder."""
-    found = []
+def below(folder, depth=3, found=None):
+    """All files below the folder, within the bound on entries."""
+    found = [] if found is None else found
     for path in entries(folder):
+        if len(found) >= MOST_ENTRIES:
+            break
         if path.is_dir():
             if depth and not path.is_symlink():
-                found += below(path, depth - 1)
+                below(path, depth - 1, found)
         else:
             found.append(path)
     return found

@@ -3,17 +3,17 @@
 Sources: sd-scripts library/train_util.py (file names, arguments, samples) and train_network.py (progress line, log tags).
 """
 
-import json
 import re
 
 from ..datasets import IMAGES, Source
+from ..reading import loads, read_file, read_start
 from ..safetensors import read_metadata
 from ..toml_reader import read_toml
 from . import files
 from .files import SAVED, Saved
 from .generic import Generic
 
-_EPOCH = re.compile(r"^epoch (\d+)/(\d+)\s*$")
+_EPOCH = re.compile(r"^epoch (\d{1,9})/(\d{1,9})\s*$")
 _FOLDER = re.compile(r"^(\d+)_(.+)$")
 # A file, or a module behind `-m` as musubi-tuner's are called.
 _SCRIPTS = re.compile(r"(?:^|[/.])\w*train_network(?:\.py)?$")
@@ -28,6 +28,8 @@ _KEYS = (
     "dit",
 )
 PROMPTS_LIMIT = 1_000_000
+DATASETS_LIMIT = 4_000_000
+STATE_LIMIT = 4_000_000
 
 
 def _flatten(document):
@@ -47,18 +49,17 @@ def read_prompts(path):
     A text file has one prompt a line, a TOML file `[[prompt.subset]]`, a JSON file a list of `{"prompt": …}`.
     """
     try:
-        with open(path, encoding="utf-8-sig", errors="replace") as file:
-            text = file.read(PROMPTS_LIMIT)
+        text = read_start(path, PROMPTS_LIMIT)
         if path.suffix == ".toml":
             common = read_toml(text).get("prompt")
             common = common if isinstance(common, dict) else {}
             rows = [{**common, **row} for row in common.get("subset") or []]
         elif path.suffix == ".json":
-            rows = json.loads(text)
+            rows = loads(text)
         else:
             lines = (line.strip() for line in text.splitlines())
             return [_PROMPT_OPTION.split(line, maxsplit=1)[0].strip() for line in lines if line and line[0] != "#"]
-    except (OSError, ValueError, RecursionError, TypeError):
+    except (OSError, ValueError, TypeError):
         return []
     return [str(row.get("prompt") or "") if isinstance(row, dict) else str(row) for row in rows]
 
@@ -104,7 +105,7 @@ class Kohya(Generic):
     def total_steps(self):
         # With epochs the steps depend on the data; the bar tells them.
         value = None if self.options.get("max_train_epochs") else self.options.get("max_train_steps")
-        return int(value) if str(value or "").isdigit() else None
+        return int(value) if re.fullmatch("[0-9]{1,15}", str(value or "")) else None
 
     def scan(self):
         """Weights, samples in `sample/`, and the folders that `--save_state` leaves."""
@@ -172,14 +173,14 @@ class Kohya(Generic):
         state = self._text("resume")
         if state:
             try:
-                saved = json.loads((self.path(state) / "train_state.json").read_text())
+                saved = loads(read_file(self.path(state) / "train_state.json", STATE_LIMIT))
                 return int(saved["current_step"]), state
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, OverflowError):
                 return None, None
         weights = self._text("network_weights")
         if weights:
             steps = read_metadata(self.path(weights)).get("ss_steps", "")
-            return (int(steps), weights) if str(steps).isdigit() else (None, None)
+            return (int(steps), weights) if re.fullmatch("[0-9]{1,15}", str(steps)) else (None, None)
         return 0, None
 
     def dataset_file(self):
@@ -212,8 +213,10 @@ class Kohya(Generic):
     def _dataset_config(self, path, extension):
         """Folders of a separate dataset file (docs/config_README-en.md); with it, train_data_dir is not read."""
         try:
-            text = path.read_text("utf-8-sig")
-            document = json.loads(text) if path.suffix == ".json" else read_toml(text)
+            text = read_file(path, DATASETS_LIMIT).decode("utf-8-sig")
+            document = loads(text) if path.suffix == ".json" else read_toml(text)
+            if not isinstance(document, dict):
+                return []
         except (OSError, ValueError):
             return []
         found = []

@@ -1,9 +1,9 @@
 """How a run was started: its command line, and its configuration file as a document."""
 
-import json
 import os
 from pathlib import Path
 
+from ..reading import loads, too_deep
 from ..toml_reader import Unreadable, read_toml
 from ..yaml_reader import read_yaml, scalar
 
@@ -20,15 +20,15 @@ def read_document(text):
     document = None
     if text.lstrip()[:1] == "{":
         try:
-            document = json.loads(text)
-        except (ValueError, RecursionError):
+            document = loads(text)
+        except ValueError:
             document = None
     else:
         try:
             document = read_toml(text)
         except Unreadable:
             document = read_yaml(text)
-    return document if isinstance(document, dict) else {}
+    return document if isinstance(document, dict) and not too_deep(document) else {}
 
 
 def program_index(command):

@@ -1,9 +1,9 @@
 """Nerogar's OneTrainer. Sources: modules/trainer/GenericTrainer.py (names, bars, tags), modules/util/config/."""
 
-import json
 import re
 
 from ..datasets import Source
+from ..reading import loads, open_file, read_file
 from . import files
 from .files import Saved
 from .generic import Generic
@@ -11,6 +11,7 @@ from .generic import Generic
 _SAVE = re.compile(r"-save-(\d+)-(\d+)-(\d+)$")
 _SAMPLE = re.compile(r"-training-sample-(\d+)-(\d+)-(\d+)$")
 _FOLDER = re.compile(r"(\d+) - (.*)$")
+LIST_LIMIT = 16_000_000
 WEIGHTS = (".safetensors", ".ckpt", ".pt")
 # Lists that stand in the configuration, or in a file: their key, the key of the file's name, its default.
 _CONCEPTS = ("concepts", "concept_file_name", "training_concepts/concepts.json")
@@ -114,7 +115,7 @@ class OneTrainer(Generic):
         path = self._file(key, file_key, default_file)
         if path:
             try:
-                found = json.loads(path.read_text("utf-8"))
+                found = loads(read_file(path, LIST_LIMIT))
             except (OSError, ValueError):
                 found = []
         return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
@@ -125,8 +126,8 @@ class OneTrainer(Generic):
 
     def _first_line(self, path):
         try:
-            with open(self.path(path or ""), encoding="utf-8-sig", errors="replace") as file:
-                return file.readline(65_536).strip()
+            with open_file(self.path(path or "")) as file:
+                return file.readline(65_536).decode("utf-8-sig", "replace").strip()
         except OSError:
             return None
 

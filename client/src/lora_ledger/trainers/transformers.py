@@ -4,12 +4,15 @@ Sources: transformers trainer_callback.py (bars and dicts), trainer.py (`checkpo
 adapter_model.safetensors and adapter_config.json).
 """
 
-import json
-
 from ..datasets import Source
 from ..follow.jsonl import TrainerLog
+from ..follow.state_json import LIMIT as STATE_LIMIT
+from ..reading import loads, read_file
 from . import files
 from .generic import Generic
+
+
+INFO_LIMIT = 16_000_000
 
 
 class Transformers(Generic):
@@ -52,9 +55,9 @@ class Transformers(Generic):
             found = [saved.step for _, saved in self.scan() if saved.kind == "checkpoint"]
             return (max(found), f"checkpoint-{max(found)}") if found else (0, None)
         try:
-            state = json.loads((self.path(value) / "trainer_state.json").read_text("utf-8"))
+            state = loads(read_file(self.path(value) / "trainer_state.json", STATE_LIMIT))
             return int(state["global_step"]), str(value)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None, None
 
 
@@ -86,7 +89,7 @@ class LlamaFactory(Transformers):
         named = self.setting("dataset")
         names = [part.strip() for part in named.split(",")] if isinstance(named, str) else named
         try:
-            known = json.loads((folder / "dataset_info.json").read_text("utf-8"))
+            known = loads(read_file(folder / "dataset_info.json", INFO_LIMIT))
         except (OSError, ValueError):
             return []
         found = []

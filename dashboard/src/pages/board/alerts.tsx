@@ -105,6 +105,9 @@ export function Alerts() {
                         {t(deliveryStates[one.state].text)}
                       </span>
                       <span>{one.webhook}</span>
+                      {one.bundle_id !== null && (
+                        <span class="faint">{t("with others, in one message")}</span>
+                      )}
                       {one.error && one.state !== "delivered" && (
                         <span class="bad-text">{one.error}</span>
                       )}

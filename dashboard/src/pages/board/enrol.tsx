@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { api, read } from "../../api.ts";
 import { dateTime } from "../../format.ts";
-import { t } from "../../i18n.ts";
+import { heard, t } from "../../i18n.ts";
 import { Ask, Check, Choice, TextField } from "../../ui/form.tsx";
 import { Copy } from "../../ui/parts.tsx";
 import { useWho } from "../../who.ts";
@@ -10,6 +10,8 @@ import { ShownKey } from "../settings/shown-key.tsx";
 import { words } from "./text.ts";
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
+
+type Made = { token: string; expires_at: string; warnings: string[] };
 
 const TRAINER = "accelerate launch train_network.py --config_file {config}";
 
@@ -22,8 +24,8 @@ export function Enrol({ close }: { close: () => void }) {
   const [price, setPrice] = useState("");
   const [days, setDays] = useState("3");
   const [command, setCommand] = useState(TRAINER);
-  const [shared, setShared] = useState(me.role === "admin");
-  const [made, setMade] = useState<{ token: string; expires_at: string } | null>(null);
+  const [shared, setShared] = useState(false);
+  const [made, setMade] = useState<Made | null>(null);
   const offered = words(labels);
   const line = made
     ? `curl -fsS ${location.origin}/client.py -o ledger.py && LEDGER_URL=${location.origin} LEDGER_ENROL=${made.token} python3 ledger.py agent --exec ${quoted(command)}${offered.length ? ` --labels ${quoted(offered.join(","))}` : ""}`
@@ -42,6 +44,11 @@ export function Enrol({ close }: { close: () => void }) {
         <p class="muted">
           {t("In the trainer's folder. The box appears here as soon as it runs.")}
         </p>
+        {made.warnings.map((warning) => (
+          <p key={warning} class="note">
+            {heard(warning)}
+          </p>
+        ))}
       </ShownKey>
     );
   return (
@@ -54,7 +61,7 @@ export function Enrol({ close }: { close: () => void }) {
           ...(name.trim() && { name: name.trim() }),
           ...(price && { hourly_price: Number(price) }),
           days: Number(days),
-          shared,
+          ...(shared && { shared }),
         };
         setMade(await read(api.boxes.enrol.$post({ json })));
         await client.invalidateQueries({ queryKey: ["boxes"] });
@@ -99,11 +106,13 @@ export function Enrol({ close }: { close: () => void }) {
           ["30", t("30 days")],
         ]}
       />
-      <Check
-        label={t("It runs everyone's runs, not mine alone")}
-        checked={shared}
-        change={setShared}
-      />
+      {me.role === "admin" && (
+        <Check
+          label={t("It runs everyone's runs, not mine alone")}
+          checked={shared}
+          change={setShared}
+        />
+      )}
     </Ask>
   );
 }

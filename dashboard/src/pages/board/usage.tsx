@@ -4,6 +4,7 @@ import { bytes, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { kindText } from "../../ui/kinds.ts";
 import { Meter, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Bounds } from "./bounds.tsx";
 
 /** What the free plans of Cloudflare Workers, Turso and R2 give; their pages have the day's word. */
 const free = {
@@ -14,8 +15,17 @@ const free = {
   bucketBytes: 10_000_000_000,
 };
 
-/** What the ledger uses beside what the free plans give. */
+/** What the ledger uses beside what the free plans give, and what users may. */
 export function Usage() {
+  return (
+    <>
+      <FreePlans />
+      <Bounds />
+    </>
+  );
+}
+
+function FreePlans() {
   const { data, error, refetch } = useQuery({
     queryKey: ["usage"],
     staleTime: 5 * 60_000,

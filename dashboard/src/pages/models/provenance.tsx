@@ -26,7 +26,7 @@ export function Provenance({ version }: { version: ModelVersion }) {
   });
   return (
     <Loaded query={query}>
-      {({ task, datasets, metrics, samples, review, cost }) => (
+      {({ task, datasets, metrics, samples, review, cost, parties, checks_changes }) => (
         <dl class="facts">
           <Fact name={t("Run")}>
             {task ? (
@@ -89,6 +89,24 @@ export function Provenance({ version }: { version: ModelVersion }) {
                   ))}
               </Link>
             )}
+          </Fact>
+          <Fact name={t("Have a part in it")}>
+            {t("{names}: they cannot decide on it.", { names: parties.join(", ") })}
+          </Fact>
+          <Fact name={t("Checks changed")}>
+            {checks_changes.length === 0
+              ? null
+              : checks_changes.map(({ at, by, loosened }) => (
+                  <div key={at}>
+                    {by}, <Ago at={at} />
+                    {loosened.length > 0 && (
+                      <>
+                        {" "}
+                        <span class="badge failed">{t("loosened")}</span> {loosened.join(", ")}
+                      </>
+                    )}
+                  </div>
+                ))}
           </Fact>
           <Fact name={t("Decision")}>
             {review ? (

@@ -57,6 +57,8 @@ export function Version({ model, version }: { model: Model; version: ModelVersio
         </Fact>
         <Fact name="SHA-256">
           <code>{version.sha256}</code>
+          {version.sha256_is === "announced" &&
+            ` · ${t("as the uploader announced it; not computed here")}`}
         </Fact>
         <Fact name={t("From run")}>
           <Link href={`/runs/${version.task_id}`}>#{version.task_id}</Link> · {version.created_by},{" "}

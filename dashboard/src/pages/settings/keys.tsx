@@ -1,6 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
-import { api, done, read } from "../../api.ts";
+import { api, read } from "../../api.ts";
+import { whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Key } from "../../types.ts";
 import {
@@ -19,6 +20,9 @@ import { useUserNames, useWho } from "../../who.ts";
 import { runLines } from "./first-run.tsx";
 import { ShownKey } from "./shown-key.tsx";
 
+/** As many scopes as there are but for a box's: its key may do all that an admin may. */
+const EVERYTHING = 12;
+
 const over = (key: Key) =>
   key.revoked_at !== null || (key.expires_at !== null && Date.parse(key.expires_at) < Date.now());
 
@@ -32,8 +36,16 @@ export function Keys() {
   const keys = useQuery({
     queryKey: ["keys"],
     queryFn: () => read(api.keys.$get({ query: { limit: "200" } })),
+    enabled: me.scopes.includes("keys:read"),
   });
   const admin = me.role === "admin";
+  const writes = me.scopes.includes("keys:write");
+  if (!me.scopes.includes("keys:read"))
+    return (
+      <Empty icon="key" title={t("Keys are not shown to this key")}>
+        <p>{t("Seeing keys takes the scope keys:read. Sign in with another key.")}</p>
+      </Empty>
+    );
   return (
     <section class="panel">
       <header class="wrap">
@@ -42,7 +54,7 @@ export function Keys() {
           <Check label={t("also ended ones")} checked={ended} change={setEnded} />
         </span>
         <span class="grow" />
-        <NewButton label={t("New key")} make={() => setMaking(true)} />
+        {writes && <NewButton label={t("New key")} make={() => setMaking(true)} />}
       </header>
       <Loaded query={keys}>
         {({ items }) => {
@@ -59,7 +71,7 @@ export function Keys() {
               heads={[
                 t("Name"),
                 ...(admin ? [t("User")] : []),
-                ...[t("May"), t("Created"), t("Last used"), t("Ends")],
+                ...[t("May"), t("Made by"), t("Created"), t("Last used"), t("Ends")],
               ]}
               last={t("Revoke")}
             >
@@ -72,8 +84,15 @@ export function Keys() {
                   {admin && <td>{names.get(key.user_id) ?? key.user_id}</td>}
                   <td>
                     <span class="scopes">
-                      {key.scopes.length >= 9 ? t("everything") : key.scopes.join(", ")}
+                      {key.scopes.length >= EVERYTHING ? t("everything") : key.scopes.join(", ")}
                     </span>
+                  </td>
+                  <td>
+                    {key.parent_id === null ? (
+                      <span class="faint">{t("the command line")}</span>
+                    ) : (
+                      `${key.made_by} · ${items.find(({ id }) => id === key.parent_id)?.name ?? `#${key.parent_id}`}`
+                    )}
                   </td>
                   <td>
                     <Ago at={key.created_at} />
@@ -95,7 +114,7 @@ export function Keys() {
                     )}
                   </td>
                   <td class="right">
-                    {!over(key) && (
+                    {!over(key) && (writes || key.id === me.key_id) && (
                       <RowButton
                         text={t("Revoke")}
                         name={t("Revoke {name}", { name: key.name })}
@@ -117,7 +136,7 @@ export function Keys() {
           submit={t("Revoke")}
           close={() => setRevoking(null)}
           send={async () => {
-            await done(api.keys[":id"].$delete({ param: { id: String(revoking.id) } }));
+            await read(api.keys[":id"].$delete({ param: { id: String(revoking.id) } }));
             toast(t("Revoked"));
             setRevoking(null);
             await client.invalidateQueries({ queryKey: ["keys"] });
@@ -128,6 +147,13 @@ export function Keys() {
               ? t("You are signed in with this key: you will be signed out too.")
               : t("What uses it is refused within 30 seconds. This cannot be taken back.")}
           </p>
+          {revoking.children > 0 && (
+            <p class="note">
+              {t("Keys that it made, which end with it, and their boxes: {n}.", {
+                n: whole(revoking.children),
+              })}
+            </p>
+          )}
         </Ask>
       )}
     </section>
@@ -142,12 +168,15 @@ function NewKey({ close }: { close: () => void }) {
   const client = useQueryClient();
   const [name, setName] = useState("");
   const [kind, setKind] = useState<Kind>("box");
-  const [days, setDays] = useState("7");
+  // No key outlives the one that makes it.
+  const ends = me.expires_at === null ? Number.POSITIVE_INFINITY : Date.parse(me.expires_at);
+  const lasts = (days: string) => Date.now() + Number(days) * 86_400_000 < ends;
+  const [days, setDays] = useState(lasts("7") ? "7" : "");
   const [key, setKey] = useState<string | null>(null);
   const scopesOf = {
     box: ["box" as const],
     own: undefined,
-    read: me.scopes.filter((scope) => scope.endsWith(":read")),
+    read: me.scopes.filter((scope) => scope.endsWith(":read") && scope !== "keys:read"),
   };
   if (key)
     return (
@@ -206,11 +235,15 @@ function NewKey({ close }: { close: () => void }) {
         value={days}
         choose={setDays}
         options={[
-          ["1", t("A day")],
-          ["7", t("A week")],
-          ["30", t("30 days")],
-          ["365", t("A year")],
-          ["", t("Without end")],
+          ...(
+            [
+              ["1", t("A day")],
+              ["7", t("A week")],
+              ["30", t("30 days")],
+              ["365", t("A year")],
+            ] as const
+          ).filter(([days]) => lasts(days)),
+          ["", me.expires_at ? t("As long as the key you are signed in with") : t("Without end")],
         ]}
       />
     </Ask>

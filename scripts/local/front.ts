@@ -1,0 +1,136 @@
+/**
+ * What of the local ledger listens at its port: it passes requests on to workerd's socket, as Cloudflare's
+ * edge would. Miniflare's own routes, which ask for no key, are behind it; so is whatever a client says
+ * of where it comes from.
+ */
+import { timingSafeEqual } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { pipeline } from "node:stream";
+import { askSocket } from "./socket.ts";
+
+/** What the starter's scheduled() asks for with its token. */
+export const SCHEDULED = "/cdn-cgi/local/scheduled";
+/** Bytes of an address, as Cloudflare takes them, and of all headers. */
+const LONGEST_URL = 16_384;
+const MOST_HEADERS = 131_072;
+
+type Refusal = { status: number; code: string; title: string; detail: string };
+
+const refusals = {
+  noRoute: { status: 404, code: "no-route", title: "Not found", detail: "There is nothing here." },
+  badRequest: {
+    ...{ status: 400, code: "bad-request", title: "Bad request" },
+    detail: "This is no HTTP request that can be read.",
+  },
+  longUrl: {
+    ...{ status: 414, code: "url-too-long", title: "URI too long" },
+    detail: `The address is over ${LONGEST_URL} bytes.`,
+  },
+  longHeaders: {
+    ...{ status: 431, code: "headers-too-long", title: "Headers too long" },
+    detail: `The headers are over ${MOST_HEADERS} bytes.`,
+  },
+  away: {
+    ...{ status: 503, code: "worker-away", title: "Unavailable" },
+    detail: "The Worker does not answer just now. Try again in a few seconds.",
+  },
+} satisfies Record<string, Refusal>;
+
+const bodyOf = ({ status, code, title, detail }: Refusal) =>
+  JSON.stringify({ type: `urn:lora-ledger:${code}`, title, status, detail });
+const problemHeaders = {
+  "Content-Type": "application/problem+json",
+  "X-Content-Type-Options": "nosniff",
+};
+
+function refuse(response: ServerResponse, why: Refusal) {
+  const more = why.status === 503 ? { "Retry-After": "3" } : {};
+  response.writeHead(why.status, { ...problemHeaders, ...more }).end(bodyOf(why));
+}
+
+/** The same to a client that sent no whole request, on the bare connection. */
+function refuseRaw(socket: Socket, why: Refusal) {
+  if (!socket.writable) return;
+  const body = bodyOf(why);
+  const headers = { ...problemHeaders, "Content-Length": body.length, Connection: "close" };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${why.status} ${why.title}\r\n${lines.join("")}\r\n${body}`);
+}
+
+/** Headers that speak of one connection alone, or that only the platform sets. */
+const dropped =
+  /^(?:connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect|mf-.*|cf-.*|x-real-ip|true-client-ip)$/i;
+
+/** Pairs of raw headers, without those that are not passed on. */
+function* passedOn(raw: string[]): Generator<[string, string]> {
+  for (let n = 0; n + 1 < raw.length; n += 2) {
+    const [name = "", value = ""] = raw.slice(n, n + 2);
+    if (!dropped.test(name)) yield [name, value];
+  }
+}
+
+/** The address to pass on, read as workerd will read it; null where it is none. */
+function targetOf(url: string | undefined): URL | null {
+  try {
+    // A request may name the whole address; of that only the path counts.
+    return url?.startsWith("/") ? new URL(`http://ledger${url}`) : new URL(url ?? "");
+  } catch {
+    return null;
+  }
+}
+
+const isToken = (given: string | undefined, token: string) => {
+  const [a, b] = [Buffer.from(given ?? ""), Buffer.from(`Bearer ${token}`)];
+  return a.length === b.length && timingSafeEqual(a, b);
+};
+
+/** Serves workerd's socket `entry`. `token` lets its holder run the scheduled job. */
+export function createFront({ entry, token }: { entry: string; token: string }): Server {
+  const server = createServer(
+    // Uploads take as long as they take.
+    { maxHeaderSize: MOST_HEADERS, requestTimeout: 0 },
+    (request: IncomingMessage, response) => {
+      if ((request.url?.length ?? 0) > LONGEST_URL) return refuse(response, refusals.longUrl);
+      const target = targetOf(request.url);
+      if (!target) return refuse(response, refusals.badRequest);
+      const { pathname, search } = target;
+      const scheduled = pathname === SCHEDULED && isToken(request.headers.authorization, token);
+      if (/^\/(?:cdn-cgi|__cf_local)(?:\/|$)/i.test(pathname) && !scheduled)
+        return refuse(response, refusals.noRoute);
+      const headers = [...passedOn(request.rawHeaders)];
+      headers.push([
+        "CF-Connecting-IP",
+        request.socket.remoteAddress?.replace(/^::ffff:/, "") ?? "",
+      ]);
+      // Of unknown length; Node has taken the chunks apart.
+      if (request.headers["transfer-encoding"]) headers.push(["Transfer-Encoding", "chunked"]);
+      const asked = askSocket(
+        entry,
+        { method: request.method, path: pathname + search, headers: headers.flat() },
+        (answer) => {
+          response.writeHead(
+            answer.statusCode ?? 502,
+            answer.statusMessage,
+            [...passedOn(answer.rawHeaders)].flat(),
+          );
+          // A Worker that breaks an answer off breaks it off for the client too.
+          pipeline(answer, response, (error) => error && response.destroy());
+        },
+      );
+      asked.on("error", () => {
+        // Refusing a body early ends the connection it comes by; the answer is on its way then.
+        if (!response.headersSent) refuse(response, refusals.away);
+      });
+      response.on("close", () => !response.writableFinished && asked.destroy());
+      pipeline(request, asked, () => {});
+    },
+  );
+  server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) =>
+    refuseRaw(
+      socket,
+      error.code === "HPE_HEADER_OVERFLOW" ? refusals.longHeaders : refusals.badRequest,
+    ),
+  );
+  return server;
+}

@@ -1,0 +1,76 @@
+import { sql } from "drizzle-orm";
+import { base64url } from "jose";
+import { type Actor, audit } from "../audit/audit.ts";
+import type { Db } from "../db/client.ts";
+import { now, session, signInLink } from "../db/schema.ts";
+import { sha256Hex } from "../http/hash.ts";
+import { unauthorized } from "./keys.ts";
+import { effectiveScopes, type Role } from "./scopes.ts";
+
+/** Minutes that a link is good for: it is clicked where it was just made. */
+export const LINK_MINUTES = 10;
+
+/**
+ * Makes a code that signs a browser in with a key, once and within minutes, without showing the key. Box keys
+ * sign nobody in.
+ */
+export async function makeSignInCode(db: Db, actor: Actor, keyId: number): Promise<string> {
+  const code = base64url.encode(crypto.getRandomValues(new Uint8Array(32)));
+  await db.batch([
+    db.delete(signInLink).where(sql`expires_at < ${now}`),
+    db.insert(signInLink).values({
+      codeHash: await sha256Hex(code),
+      keyId,
+      // The database counts from its own time, as it will when it is asked.
+      expiresAt: sql`strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ${`+${LINK_MINUTES} minutes`})`,
+    }),
+    audit(db, actor, "key.sign-in-link", sql`select ${keyId} as id`),
+  ]);
+  return code;
+}
+
+/**
+ * Uses up a code for a session of its key, which ends with the key or after so many days. Throws ApiError
+ * 401 where the code is unknown, used or too old, or its key is worth nothing any more.
+ */
+export async function redeemSignInCode(
+  db: Db,
+  code: string,
+  { address, days }: { address: string | null; days: number },
+) {
+  const codeHash = await sha256Hex(code);
+  const id = crypto.randomUUID();
+  const made = sql`(select key_id from session where id = ${id})`;
+  const [, , , [row]] = await db.batch([
+    db
+      .update(signInLink)
+      .set({ usedAt: now })
+      .where(
+        sql`code_hash = ${codeHash} and used_at is null and expires_at > ${now}
+          and exists (select 1 from api_key k join user u on u.id = k.user_id
+            where k.id = key_id and k.revoked_at is null and u.active
+              and coalesce(k.expires_at, '9') > ${now} and k.scopes not like '%"box"%')`,
+      ),
+    db.run(sql`
+      insert into session (id, key_id, ends_at)
+      select ${id}, k.id, min(coalesce(k.expires_at, '9'),
+        strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ${`+${days} days`}))
+      from sign_in_link l join api_key k on k.id = l.key_id
+      where l.code_hash = ${codeHash} and changes() = 1`),
+    db.run(sql`
+      insert into audit_entry (user_id, key_id, address, action, subject, subject_id)
+      select user_id, id, ${address}, 'key.sign-in', 'key', id from api_key where id = ${made}`),
+    db.all<{ userId: number; name: string; role: Role; scopes: string; endsAt: string }>(sql`
+      select u.id as userId, u.name, u.role, k.scopes, s.ends_at as endsAt
+      from session s join api_key k on k.id = s.key_id join user u on u.id = k.user_id
+      where s.id = ${id}`),
+    db.delete(session).where(sql`key_id = ${made} and ends_at < ${now}`),
+  ]);
+  if (!row)
+    throw unauthorized(
+      "link-not-valid",
+      "This sign-in link is not valid: it was used already, or its minutes are over. Make another: npm run key -- --link",
+    );
+  const { scopes, role, ...rest } = row;
+  return { ...rest, id, scopes: [...effectiveScopes(role, JSON.parse(scopes))] };
+}

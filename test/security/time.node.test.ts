@@ -1,0 +1,371 @@
+// Feeds every reader of what clients send a megabyte, or its own bound, of the characters it likes
+// least. CPU time is measured, not the clock, so that a busy machine does not fail it.
+import { describe, expect, it } from "vitest";
+import { makeMessage } from "../../src/alerts/message.ts";
+import { ifMatch } from "../../src/auth/routes.ts";
+import { fileDiff } from "../../src/compare/routes.ts";
+import { exportColumns } from "../../src/export/columns.ts";
+import { filterTerms, parseOrder } from "../../src/filter/compile.ts";
+import { decodeCursor } from "../../src/http/page.ts";
+import { parseJson } from "../../src/http/validate.ts";
+import { plain, renderCard } from "../../src/models/card.ts";
+import type { Provenance } from "../../src/models/provenance.ts";
+import { matching, spaced } from "../../src/search/words.ts";
+import { redactCommand, redactConfig, redactJson, redactText } from "../../src/secrets/redact.ts";
+import { readGroupings, readSelected } from "../../src/stats/aggregates.ts";
+import { findPlaces, writeValues } from "../../src/sweeps/edit.ts";
+import { readFileRegistration, readRegistration } from "../../src/tasks/register.ts";
+import { MAX_PARSED, MAX_YAML, parseAs, parseConfig } from "../../src/trainers/parse.ts";
+import { recognise } from "../../src/trainers/recognise.ts";
+import { readSafetensors } from "../../src/weights/safetensors.ts";
+import { parseRange } from "../../src/weights/signed.ts";
+import { contentDisposition } from "../../src/weights/store.ts";
+
+const MB = 1_000_000;
+/** What a reader may take for its longest text on a machine as fast as the reference, in ms. */
+const MOST_MS = 200;
+/** Four times the text may take so many times as long; 16 times would be quadratic. */
+const MOST_GROWTH = 9;
+
+const encoder = new TextEncoder();
+
+/** Milliseconds of CPU time that this process has used. */
+function cpuTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+async function timeOf(work: () => unknown): Promise<number> {
+  const begin = cpuTime();
+  try {
+    await work();
+  } catch (error) {
+    // A refusal is an answer; running out of stack or memory is not.
+    if (error instanceof RangeError) throw error;
+  }
+  return cpuTime() - begin;
+}
+
+/** What the work below takes on the reference machine, in ms. */
+const REFERENCE_MS = 20;
+
+/** How many times as long as on the reference machine a fixed amount of work takes here; at least 1. */
+async function measureSlowness(): Promise<number> {
+  const text = "lora_rank = 64 # rank\n".repeat(50_000);
+  const work = () => text.split("\n").map((line) => line.replace(/\s*=\s*/, ": ").length);
+  const times = [];
+  for (let n = 0; n < 5; n++) times.push(await timeOf(work));
+  return Math.max(1, Math.min(...times) / REFERENCE_MS);
+}
+
+const units = [
+  ..."\"'\\[]{}()<>:;,.|/#%&*!?@`~^$=+-_ \t\n\r0eaA\u0301中😀\u200b\ufeff\u2028",
+  ...['\\"', '"\\', '":', '":"', '"a":', '{"a":', "{}", "[]", "[[", "]]", "- ", "-\n", "- - "],
+  ...["a: ", "a:\n", "a: 1\n", "a=1\n", "a = 1", "a.", ".a", "a,", "1,", "1e", "NaN,", "-Infinity"],
+  ...["[a]\n", "[[a]]\n", "'''", '"""', "&a ", "*a ", "<<: *a\n", "? ", "# a\n", "\r\n", "\n\n"],
+  ...[
+    "\\u0000",
+    "\\n",
+    "  ",
+    " x",
+    "//",
+    "\\\\",
+    "../",
+    "--a=",
+    "token=",
+    "token: | ",
+    "hf_",
+    "eyJ",
+  ],
+  ...["://a:", "-----BEGIN ", "Bearer ", "and ", "not ", "or a", "like '%", "www.", "``", "` "],
+  ...[".lora_A", ".lora_A.weight", "[name]", "{b = 1},", "k: {a: 1}\n", '" "', "',' "],
+];
+/** What a text begins with, so that a reader gets as far as the units. */
+const openings: Record<string, string[]> = {
+  none: [""],
+  toml: ["", 'a = "', "a = [", "a = {", 'a = """', "[a]\nb = "],
+  json: ["", '{"a":"', '{"a":NaN,"b":"', "{", "[", '{":":"'],
+  yaml: ["", 'a: "', "a: [", "- "],
+  any: ["", '{"a":"', "a = [", "a: [", "{"],
+  quoted: ["", '"', "'"],
+};
+
+type Reader = {
+  opening?: keyof typeof openings;
+  /** The reader's own bound, in characters. */
+  length?: number;
+  read: (text: string) => unknown;
+};
+
+const times = (text: string, length: number) =>
+  text.repeat(Math.ceil(length / text.length)).slice(0, length);
+const words = (text: string) => ["python", "train_network.py", text, `--a`, text];
+const everyWord = (text: string) => [
+  "python",
+  "x.py",
+  ...(text.match(/.{1,20}/gs)?.slice(0, 2000) ?? []),
+];
+
+/** A safetensors file of a header alone. */
+async function readHeader(header: object) {
+  const json = encoder.encode(JSON.stringify(header));
+  const file = new Uint8Array(8 + json.length);
+  new DataView(file.buffer).setBigUint64(0, BigInt(json.length), true);
+  file.set(json, 8);
+  await readSafetensors(async (from, length) => file.slice(from, from + length), file.length);
+}
+
+const tensor = { dtype: "F16", shape: [4, 4], data_offsets: [0, 0] };
+
+const told = (text: string) => ({
+  uid: "evt",
+  kind: "failed" as const,
+  subject: "task" as const,
+  subjectId: 1,
+  attempt: 1,
+  userId: 1,
+  userName: text,
+  name: text,
+  experimentGroup: text,
+  detail: { error_message: text },
+  createdAt: "2026-01-01T00:00:00.000Z",
+});
+
+/** A version whose every text is the same. */
+function versionOf(text: string): Provenance {
+  const answer = {
+    ...{ model: text, version: 1, filename: text, sha256: text, size: 1, algorithm: text, rank: 4 },
+    ...{ alpha: 4, base_arch: text, license: text, notes: text, weight: null },
+    samples: [{ weight_id: 1, filename: text, prompt: text }],
+    datasets: [{ name: text, image_count: 1, tag_distribution: { [text]: 1 } }],
+    review: { decision: "approved", reviewer: text, at: text, reason: text },
+  };
+  const run = { taskName: text, id: 1, baseModelPath: text, optimizer: text };
+  const metadata = { ss_tag_frequency: JSON.stringify({ a: { [text]: 1 } }) };
+  // The card reads texts and figures alone; the rest of a version is no part of it.
+  return { answer, run, metadata } as unknown as Provenance;
+}
+
+const readers: Record<string, Reader> = {
+  TOML: {
+    opening: "toml",
+    length: MAX_PARSED,
+    read: (text) => parseConfig(text, "toml", undefined),
+  },
+  JSON: {
+    opening: "json",
+    length: MAX_PARSED,
+    read: (text) => parseConfig(text, "json", undefined),
+  },
+  YAML: { opening: "yaml", length: MAX_YAML, read: (text) => parseAs("yaml", text) },
+  "a file of unknown format": { opening: "any", read: (text) => recognise({ text }) },
+  "a registration in JSON": {
+    read: (text) =>
+      readRegistration(
+        { task_name: "a", notes: text.slice(0, 50_000), node_info: text, other: { text } },
+        text,
+      ),
+  },
+  "a registration's file": {
+    read: (text) =>
+      readFileRegistration(new Uint8Array(encoder.encode(text)), {}, "application/octet-stream"),
+  },
+  "an ai-toolkit job": {
+    read: (text) =>
+      recognise({
+        text: JSON.stringify({
+          job: "extension",
+          config: {
+            name: text.slice(0, MB / 2),
+            process: [{ training_folder: text.slice(0, MB / 2), train: {}, network: {} }],
+          },
+        }),
+      }),
+  },
+  "a long value of each column": {
+    read: (text) =>
+      recognise({
+        text: JSON.stringify({
+          network_module: "networks.lora",
+          base_model: text,
+          output_dir: text,
+        }),
+      }),
+  },
+  "a command of long words": {
+    read: (text) => recognise({ text: "", command: words(text.slice(0, MB / 2)) }),
+  },
+  "a command of many words": { read: (text) => recognise({ text: "", command: everyWord(text) }) },
+  "redaction of a file": { opening: "quoted", read: (text) => redactConfig(encoder.encode(text)) },
+  "redaction of a log": { opening: "quoted", read: (text) => redactText(text, "tail") },
+  "redaction of a command": { read: (text) => redactCommand([...everyWord(text), text]) },
+  "redaction of values": { read: (text) => redactJson({ [text.slice(0, 1000)]: [text, {}] }, "a") },
+  "a body in JSON": { opening: "json", read: parseJson },
+  "a filter": {
+    length: 20_000,
+    opening: "quoted",
+    read: (text) => filterTerms(`a = 1 and ${text}`),
+  },
+  order_by: { length: 1000, opening: "quoted", read: (text) => parseOrder(`config.a${text}b`) },
+  "a long order_by": { length: 1000, opening: "quoted", read: (text) => parseOrder(text) },
+  group_by: { length: 1000, opening: "quoted", read: (text) => readGroupings(`day(${text})`) },
+  select: { length: 2000, opening: "quoted", read: (text) => readSelected(`p50(${text})`) },
+  columns: { length: 10_000, opening: "quoted", read: (text) => exportColumns(text, "csv") },
+  "search words": { length: 500, opening: "quoted", read: matching },
+  "text for the index of words": { read: spaced },
+  "a cursor": {
+    length: 4000,
+    read: (text) => decodeCursor("tasks", text, { safeParse: () => ({}) } as never),
+  },
+  "If-Match": { opening: "quoted", read: (text) => ifMatch(`W/"1${text}`) },
+  Range: { read: (text) => parseRange(`bytes=${text}`, 100) },
+  "a file's name": { length: 255, read: (text) => contentDisposition("inline", text) },
+  "a file's tensor names": {
+    read: (text) => readHeader({ [`a${text}.lora_down.weight`]: tensor, [`${text}\n`]: tensor }),
+  },
+  "a file's metadata": {
+    read: (text) => readHeader({ __metadata__: { a: text, b: `{"a":"${text}` } }),
+  },
+  Markdown: { read: plain },
+  "a model card": {
+    length: 100_000,
+    read: (text) =>
+      renderCard(
+        versionOf(text),
+        { name: "m", description: text, taskType: null, tags: { a: text } },
+        new Map([[1, "https://a"]]),
+      ),
+  },
+  "an alert": {
+    read: async (text) => {
+      for (const target of ["generic", "slack", "discord", "feishu", "wecom"] as const)
+        await makeMessage(
+          { target, url: "https://a.example", secret: null },
+          told(text),
+          undefined,
+          new Date(0),
+        );
+    },
+  },
+  "a sweep's base": {
+    length: 500_000,
+    opening: "toml",
+    read: (text) => {
+      const toml = `[net]\nlr = 1 # x\nb = """\n${text.replaceAll(/["\\\p{Cc}]/gu, " ")}"""\n`;
+      const root = parseAs("toml", toml);
+      const places = findPlaces("toml", toml, root, ["lr"]);
+      writeValues("toml", toml, root, places, ["lr"], [2]);
+    },
+  },
+  "the lines of a sweep's base": {
+    length: 500_000,
+    read: (text) => {
+      const line = text.replaceAll(/[^ \t,.#'a-z0-9]/g, " ");
+      const toml = `lr = 1\nb = [ ${JSON.stringify(line)}, ${" ".repeat(100_000)} ] # ${line}\n${" ".repeat(100_000)}c = 1\n`;
+      const root = parseAs("toml", toml);
+      findPlaces("toml", toml, root, ["lr"]);
+    },
+  },
+};
+
+/** Texts that are hard for reasons of their own. */
+const special: Record<string, [bound: number, make: (length: number) => string]> = {
+  "keys of one table": [
+    MAX_PARSED,
+    (length) => Array.from({ length: length / 12 }, (_, n) => `k${n} = ${n}`).join("\n"),
+  ],
+  tables: [
+    MAX_PARSED,
+    (length) => Array.from({ length: length / 12 }, (_, n) => `[t.k${n}]`).join("\n"),
+  ],
+  "lists of tables": [
+    MAX_PARSED,
+    (length) => Array.from({ length: length / 16 }, (_, n) => `[[a]]\n[a.b${n}]`).join("\n"),
+  ],
+  "one number": [MAX_PARSED, (length) => `a = ${"9".repeat(length)}`],
+  "one hexadecimal number": [MAX_PARSED, (length) => `a = 0x${"f".repeat(length)}`],
+  "digits with underscores": [MAX_PARSED, (length) => `a = 1${"_1".repeat(length / 2)}`],
+  "one dotted key": [MAX_PARSED, (length) => `a${".a".repeat(length / 2)} = 1`],
+  "JSON's numbers": [
+    MAX_PARSED,
+    (length) => `{"a":[${"12345678901234567890,".repeat(length / 21)}1]}`,
+  ],
+  "JSON's keys": [
+    MAX_PARSED,
+    (length) => `{${Array.from({ length: length / 12 }, (_, n) => `"k${n}":${n}`).join(",")}}`,
+  ],
+  "braces and colons": [MAX_PARSED, (length) => `{${'": '.repeat(length / 3)}}`],
+  "blanks before colons": [
+    MAX_PARSED,
+    (length) => `{"a"${`${" ".repeat(100)}:x`.repeat(length / 102)}}`,
+  ],
+  anchors: [
+    MAX_YAML,
+    (length) => Array.from({ length: length / 16 }, (_, n) => `k${n}: &a${n} 1`).join("\n"),
+  ],
+  "aliases of aliases": [
+    MAX_YAML,
+    (length) =>
+      `a0: &a0 [x]\n${Array.from({ length: length / 40 }, (_, n) => `a${n + 1}: &a${n + 1} [*a${n}, *a${n}]`).join("\n")}`,
+  ],
+  merges: [
+    MAX_YAML,
+    (length) => `a: &a {${"k: 1, ".repeat(100)}}\n${"b: {<<: [*a, *a, *a]}\n".repeat(length / 24)}`,
+  ],
+};
+
+describe("time", () => {
+  let slowness = 1;
+  const bestOf = async (work: () => unknown) =>
+    Math.min(await timeOf(work), await timeOf(work), await timeOf(work));
+
+  /** What is too slow of a text that grows, if it is. */
+  async function fault(read: Reader["read"], make: (length: number) => string, bound: number) {
+    const [long, short] = [make(bound), make(bound / 4)];
+    // Where even quadratic growth would stay below the bound, no more is to be seen.
+    if ((await timeOf(() => read(short))) < MOST_MS / 16) return null;
+    if ((await timeOf(() => read(long))) < MOST_MS / 2) return null;
+    const took = await bestOf(() => read(long));
+    const before = await bestOf(() => read(short));
+    const grew = took / Math.max(before, 5);
+    const isSlow = took > MOST_MS * slowness || (took > MOST_MS / 2 && grew > MOST_GROWTH);
+    return isSlow ? `${Math.round(before)} ms, then ${Math.round(took)} ms` : null;
+  }
+
+  it("has a machine to compare with", async () => {
+    slowness = await measureSlowness();
+    expect(slowness).toBeLessThan(50);
+  });
+
+  it.each(Object.entries(readers))(
+    "grows no faster than %s",
+    async (_, { opening = "none", length = MB, read }) => {
+      const slow: string[] = [];
+      for (const begin of openings[opening] ?? [])
+        for (const unit of units) {
+          const found = await fault(read, (n) => (begin + times(unit, n)).slice(0, n), length);
+          if (found)
+            slow.push(`${JSON.stringify(begin)} and many ${JSON.stringify(unit)}: ${found}`);
+          if (slow.length > 5) break;
+        }
+      expect(slow).toEqual([]);
+    },
+    600_000,
+  );
+
+  it.each(Object.entries(special))(
+    "grows no faster than a file's %s",
+    async (_, [bound, make]) => {
+      expect(await fault((text) => recognise({ text }), make, bound)).toBeNull();
+    },
+    60_000,
+  );
+
+  it("compares files that differ in every line", async () => {
+    const file = (id: number, line: string) => ({ id, text: times(line, 65_536) });
+    const work = () => {
+      for (let n = 0; n < 19; n++) fileDiff(file(1, "a\nb\nc\n"), file(2, "c\nb\na\n"), 19);
+    };
+    expect(await bestOf(work)).toBeLessThan(MOST_MS * 2 * slowness);
+  });
+});
