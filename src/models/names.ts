@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { redactText } from "../secrets/redact.ts";
 
 /** Words that routes use where a model's name or an alias may stand. */
 const routeWords = new Set(
@@ -29,6 +30,8 @@ const plainName = (most: number) =>
       refuse("must begin and end with a letter or digit");
     else if (/^[\d._-]+$/.test(text)) refuse("must hold a letter, so that it is no number");
     else if (routeWords.has(look(text))) refuse("is a word of the API itself; choose another");
+    else if (redactText(text, "name").text !== text)
+      refuse("looks like a secret, which no name may hold");
   });
 
 /** A model's name: ASCII alone, so that no two names look alike without being alike. */

@@ -25,6 +25,18 @@ const pieces = [
   ...["[", "]", "{", "}", ",", "# ", "|", ">", "- ", "--", "\\", '\\"', "[redacted]", "null", "\0"],
   ...["hf_abcdefghijklmnopqrstuvwxyz", "https://u:p@h", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc"],
   ...["-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "Bearer abcdefghijklmnopq"],
+  ...[
+    "curl ",
+    "-u me:pw1 ",
+    "name",
+    "value",
+    "HF_TOKEN",
+    "%3D",
+    "is ",
+    "login ",
+    "Basic QWxhZGRpbjo=",
+  ],
+  ...["0a1b2c3d4e5f6a7b8c9d", "?", "&", "sig", "12345678:AA", "\\n"],
 ];
 const soup = fc.array(fc.constantFrom(...pieces), { maxLength: 40 }).map((parts) => parts.join(""));
 
@@ -127,6 +139,9 @@ describe("time", () => {
     ...["hf_aaaaaaaaaaaaaaaaaaa-", "sk-proj-", "token: a\n\n\n\n\n", "token:\r\n", ",token: a b"],
     ...['\\"token\\": \\', "Bearer ", '"token":\n', '"token":    \n    ', '"--token"   ,\n\n'],
     ...["https://hooks.slack.com/services/", "secret:\n  ", "#token: a b\n", `${" ".repeat(63)}=`],
+    ...["key:", "key=", "?key=", "&sig=", "value:", "name:HF_TOKEN,value:", "key key ", "curl -u "],
+    ...["password is ", "login password ", "docker login -p ", "token%3D", "%22token%22%3A"],
+    ...["-----END PRIVATE KEY-----\n", "AAAAAAAA\n-----END PRIVATE KEY-----\n", "12345678:AA"],
   ].map(repeat);
   nasty.push(
     stairs((indent) => `${indent}token:\n`),

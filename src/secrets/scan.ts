@@ -18,8 +18,6 @@ export type Found = {
   places: number[];
   /** What the first ones stood under, or the kind of token they look like, and their lines from 1. */
   names: { key: string; line: number }[];
-  /** Where a `[redacted]` that was there before is the whole value of a secret key. */
-  standing: number[];
 };
 
 /** More than anyone reads; the others are counted. */
@@ -90,7 +88,6 @@ const queryKeys = new Set(rules.query);
 const pairNames = new Set(rules.pairNames);
 const pairValues = new Set(rules.pairValues);
 const sentence = new Set(rules.sentence);
-const MARK = "[redacted]";
 /** A setting's name and its value that are further apart belong to two settings. */
 const PAIR_REACH = 400;
 /** No command line has more between a program and its option. */
@@ -117,7 +114,6 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   const n = units.length;
   const places: number[] = [];
   const names: Found["names"] = [];
-  const standing: number[] = [];
   const at = (i: number) => (i < n ? (units[i] ?? -1) : -1);
   const isSpace = (unit: number) => unit === SPACE || unit === TAB || unit === LF || unit === CR;
   const lineEnds = (unit: number) => unit === LF || unit === CR || unit === -1;
@@ -165,10 +161,6 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   let keyFrom = 0;
   let keyTo = 0;
   const addIfSecret = (from: number, to: number, quoted = false) => {
-    if (startsWith(from, MARK)) {
-      if (to - from === MARK.length || to - from === MARK.length - 1) standing.push(from);
-      return;
-    }
     // Long values are judged by their beginning.
     if (to > from && isSecretValue(textOf(from, Math.min(to, from + 256)), key))
       add(from, to, "", quoted);
@@ -314,7 +306,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     return i;
   };
 
-  /** How many of the units at `i` belong to an escape that begins before it: `\\n`, `%22`. */
+  /** How many of the units at `i` belong to an escape that begins before it: `\n`, `%22`. */
   const escapeBefore = (i: number): number => {
     const unit = at(i - 1);
     if (unit === BACKSLASH) return isEscapeLetter(at(i)) ? 1 : 0;
@@ -420,7 +412,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     if (escaped) end--;
     let start = end;
     while (start > 0 && end - start <= longestKey && isName(at(start - 1))) start--;
-    // Neither are an escape's letters (`\\nHF_TOKEN=`), an option's dashes and a list's hyphen part of the name.
+    // Neither are an escape's letters (`\nHF_TOKEN=`), an option's dashes and a list's hyphen part of the name.
     start += escapeBefore(start);
     while (start < end && at(start) === DASH) start++;
     const inQuery = start > 0 && (at(start - 1) === QUESTION || at(start - 1) === AMPERSAND);
@@ -796,7 +788,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
       i = shape(i);
     }
   }
-  return { places, names, standing };
+  return { places, names };
 }
 
 /** Letters and digits mixed, and long: a token rather than a word of a sentence. */

@@ -211,6 +211,14 @@ it("redacts every other text that a client may send, and says where", async () =
   expect(JSON.stringify(dump)).not.toContain(token);
 });
 
+it("takes no secret as the name of a model, where everybody would see it", async () => {
+  const ledger = await freshLedger();
+  const { key } = await ledger.key();
+  const answer = await ledger.request("/api/models", { key, json: { name: token } });
+  expect(answer.status).toBe(422);
+  expect(await answer.text()).toContain("looks like a secret");
+});
+
 it("leaves the secrets that the service needs as they are", async () => {
   const ledger = await freshLedger({ ALLOW_INSIDE_WEBHOOKS: "true" });
   const { key } = await ledger.key({ role: "admin" });
