@@ -110,11 +110,12 @@ export function isSecretValue(value: string, key: SecretKey): boolean {
   if (text.length <= longestKey && /^[a-z_]+(?:\.[a-z_]+)*$/i.test(text))
     if (secretKey(text.slice(text.lastIndexOf(".") + 1))) return false;
   if (key.weak) return isRandom(text);
-  // Counts and weights of words: `{"password": 3}`, `(password:1.2)`.
-  if (/^[-+]?\d{0,3}(?:\.\d+)?$/.test(text)) return false;
   // A count of tokens is a number, a password of digits is a password.
   return !(key.prose && text.length <= 12 && /^[-+\d._e]*$/i.test(text));
 }
+
+/** Counts and weights of words, as texts hold them: `{"password": 3}`, `(password:1.2)`. */
+export const isCount = (text: string): boolean => /^[-+]?\d{0,3}(?:\.\d+)?$/.test(text);
 
 /**
  * Whether it looks drawn by chance, as keys are: letters and digits that take turns within a long

@@ -1,5 +1,5 @@
 import type { JsonValue } from "../db/schema.ts";
-import { isRandom, isSecretValue, type SecretKey, secretKey } from "./keys.ts";
+import { isCount, isRandom, isSecretValue, type SecretKey, secretKey } from "./keys.ts";
 import { rules } from "./rules.ts";
 import { type Found, scan, type Units } from "./scan.ts";
 
@@ -209,11 +209,12 @@ export function redactJson<T extends JsonValue>(
     place: string | null,
   ): JsonValue => {
     if (typeof node === "string" || typeof node === "number") {
-      if (secret && isSecretValue(String(node), secret)) {
+      const isNumber = typeof node === "number";
+      if (secret && isSecretValue(String(node), secret) && !(isNumber && isCount(String(node)))) {
         redactions.push({ where: path });
         return MARK;
       }
-      if (typeof node === "number" || (secret && !secret.weak)) return node;
+      if (isNumber || (secret && !secret.weak)) return node;
       const text = replaceInText(node);
       if (text !== node) redactions.push({ where: path });
       return text;

@@ -1,4 +1,5 @@
 import {
+  isCount,
   isRandom,
   isSecretValue,
   longestKey,
@@ -162,7 +163,8 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   let keyTo = 0;
   const addIfSecret = (from: number, to: number, quoted = false) => {
     // Long values are judged by their beginning.
-    if (to > from && isSecretValue(textOf(from, Math.min(to, from + 256)), key))
+    const text = textOf(from, Math.min(to, from + 256));
+    if (to > from && isSecretValue(text, key) && !(anywhere && isCount(text)))
       add(from, to, "", quoted);
   };
 

@@ -121,7 +121,8 @@ _REFERENCE = re.compile(
     r"os\.(?:environ|getenv)|getenv\(|process\.env|env[.(]|secrets\.|self\.|args\.|opt(?:ion)?s?\.|c(?:on)?fi?g\.|settings\.|\$\(|\$\{|\{\{"
 )
 _PROSE_NUMBER = re.compile(r"[-+\d._e]*\Z", re.I | re.A)
-_SMALL_NUMBER = re.compile(r"[-+]?\d{0,3}(?:\.\d+)?\Z", re.A)
+# Counts and weights of words, as texts hold them: `{"password": 3}`, `(password:1.2)`.
+_COUNT = re.compile(r"[-+]?\d{0,3}(?:\.\d+)?\Z", re.A)
 _DOTTED = re.compile(r"[a-z_]+(?:\.[a-z_]+)*\Z", re.I)
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.I)
 _TURNS = re.compile(r"[a-z](?=[0-9])|[0-9](?=[a-z])", re.I)
@@ -143,9 +144,6 @@ def is_secret_value(value, key):
         return False
     if key.weak:
         return is_random(text)
-    # Counts and weights of words: `{"password": 3}`, `(password:1.2)`.
-    if _SMALL_NUMBER.match(text):
-        return False
     return not (key.prose and len(text) <= 12 and _PROSE_NUMBER.match(text))
 
 
@@ -239,7 +237,8 @@ class _Scan:
 
     def _add_if_secret(self, start, end, key, quoted=False):
         # Long values are judged by their beginning.
-        if end > start and is_secret_value(self._text(start, min(end, start + 256)), key):
+        text = self._text(start, min(end, start + 256))
+        if end > start and is_secret_value(text, key) and not (self.anywhere and _COUNT.match(text)):
             self._add(start, end, quoted)
 
     def _text(self, start, end):
@@ -741,7 +740,7 @@ def redact_json(value, key=None):
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, (int, float)):
-        return MARK if key and is_secret_value(str(value), key) else value
+        return MARK if key and is_secret_value(str(value), key) and not _COUNT.match(str(value)) else value
     if isinstance(value, (list, tuple)):
         if not key and value and all(isinstance(item, str) for item in value):
             return redact_command(value)
