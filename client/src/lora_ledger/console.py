@@ -186,6 +186,10 @@ class Console:
         # Cut at line ends, so that a token is never torn in two and missed.
         data = self._kept[name] + data
         cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        # Nor is a private key, which takes several lines.
+        begun = data.rfind(b"-----BEGIN ", 0, cut)
+        if begun >= 0 and data.find(b"-----END ", begun, cut) < 0:
+            cut = max(data.rfind(b"\n", 0, begun), data.rfind(b"\r", 0, begun)) + 1
         if not cut and len(data) > 65_536:
             data = withhold.from_bytes(data)
             cut = len(data) - min(len(data), withhold.longest())

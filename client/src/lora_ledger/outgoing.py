@@ -9,6 +9,7 @@ import struct
 import uuid
 
 from . import say, withhold
+from .redact import redact_file
 from .safetensors import Incomplete, read_header
 
 # A larger file is searched only where a value was put into the configuration: it takes 3 s a GB.
@@ -20,6 +21,14 @@ TEXT_LIMIT = 16 * 1024 * 1024
 def make_ready(item, folder):
     """The item to send in the place of `item`, with clean copies in `folder`; None where the file has to stay here."""
     path = item.get("path")
+    if item.get("kind") == "config" and path and os.path.isfile(path):
+        copy = folder / f"config-{uuid.uuid4().hex[:12]}"
+        try:
+            if redact_file(path, copy):
+                item, path = {**item, "path": str(copy)}, copy
+        except OSError as error:
+            say.warn(f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded")
+            return None
     if not withhold.longest() or not path or not os.path.isfile(path):
         return item
     try:

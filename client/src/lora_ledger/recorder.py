@@ -111,7 +111,8 @@ class Recorder(Events):
     def add_file(self, item):
         """Has a file uploaded: path, filename, kind, and where known epoch, step, prompt, seed, group.
 
-        One that holds a secret's value goes without it, or stays here with a warning.
+        One that holds a secret's value goes without it, or stays here with a warning; of a configuration with secrets
+        goes a copy without them.
         """
         item = outgoing.make_ready(item, self.spool.folder)
         if item:

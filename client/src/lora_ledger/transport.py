@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
 from .reading import loads
+from .redact import redact_body
 from .text import clean
 
 BLOCK = 256 * 1024
@@ -178,12 +179,12 @@ class Ledger:
         self.key = key
         self.timeout = timeout
 
-    def ask(self, method, path, body=None, headers=None, timeout=None):
-        """Sends JSON and returns the answer's JSON object.
+    def ask(self, method, path, body=None, headers=None, timeout=None, keep=()):
+        """Sends JSON and returns the answer's JSON object. No secret leaves the machine but in the fields `keep` names.
 
         Raises Later (network, 408, 425, 429, 5xx), Denied (401, 403), Superseded, or Refused (any other).
         """
-        data = None if body is None else json.dumps(clean(body)).encode()
+        data = None if body is None else json.dumps(redact_body(clean(body), keep)).encode()
         send = {"Accept": "application/json", "User-Agent": USER_AGENT, **(headers or {})}
         if self.key:
             if not self.key.isascii() or not self.key.isprintable():

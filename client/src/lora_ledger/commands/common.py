@@ -38,10 +38,10 @@ class Api:
         self.ledger = Ledger(settings.url, settings.key, timeout)
         self.url = settings.url
 
-    def ask(self, method, path, body=None, headers=None):
-        """The answer's JSON object. Raises Plain; its `status` is the HTTP status where there was one."""
+    def ask(self, method, path, body=None, headers=None, keep=()):
+        """The answer's JSON object; `keep` as for `Ledger.ask`. Raises Plain; its `status` is the HTTP status where there was one."""
         try:
-            return self.ledger.ask(method, path, body, headers)
+            return self.ledger.ask(method, path, body, headers, keep=keep)
         except Later as error:
             raise _with_status(Plain(f"the ledger at {self.url} did not answer: {error}"), None) from error
         except Denied as error:

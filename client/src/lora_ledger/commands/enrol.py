@@ -47,7 +47,7 @@ def join(settings, options):
     body = {"token": token, "name": socket.gethostname()[:100] or None}
     body.update(gpu_info=facts.get("gpu_info"), hourly_price=options.hourly_price)
     try:
-        answer = Ledger(settings.url, None).ask("POST", "/api/boxes/exchange", body)
+        answer = Ledger(settings.url, None).ask("POST", "/api/boxes/exchange", body, keep=("token",))
     except Denied as error:
         raise Plain(f"the token in LEDGER_ENROL was not taken: {error}") from error
     except Later as error:
