@@ -21,7 +21,11 @@ function wordList(words: string[]): string {
 }
 
 const literal = (value: unknown): string => {
-  if (Array.isArray(value)) return `(${value.map((item) => `${literal(item)}, `).join("").trim()})`;
+  if (Array.isArray(value))
+    return `(${value
+      .map((item) => `${literal(item)}, `)
+      .join("")
+      .trim()})`;
   if (value === null || value === undefined) return "None";
   return typeof value === "boolean" ? (value ? "True" : "False") : JSON.stringify(value);
 };

@@ -268,7 +268,7 @@ describe("filters and orders over the API", () => {
     }
     expect(await names("task_name = 'a''; drop table user; --'")).toEqual([]);
     const nul = await ledger.call("/api/tasks?filter=task_name%20%3D%20%27a%00%27", { key }, 422);
-    expect(nul.position).toBe(15);
+    expect(nul.detail).toContain("control character");
   });
 
   it("find a metric also while its run lasts", async () => {

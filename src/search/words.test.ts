@@ -171,7 +171,6 @@ describe("full text", () => {
       "AND",
       "NOT",
       " ",
-      "\0",
       "夜",
       "a",
       "ß",

@@ -18,7 +18,7 @@ describe("fillableMarks", () => {
   it("finds whole values of secret keys in each format", () => {
     expect(
       marksOf(
-        "# 训练\nwandb_api_key = \"abc1\"\n[log]\nhf-token='abc2'\npassword = 12\n",
+        "# 训练\nwandb_api_key = \"abc1\"\n[log]\nhf-token='abc2'\npassword = 84019275\n",
         "a.toml",
       ),
     ).toEqual(["wandb_api_key", "hf-token", "password"]);

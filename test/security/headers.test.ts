@@ -61,7 +61,7 @@ it("guesses at public links are limited by address, as those at keys are", async
   const statuses = new Map<number, number>();
   for (let n = 0; n < 70; n++) {
     const { status } = await limited.request(`/share/guess-${n}`, {
-      headers: { "CF-Connecting-IP": "203.0.113.9" },
+      headers: { "CF-Connecting-IP": "198.51.100.77" },
     });
     statuses.set(status, (statuses.get(status) ?? 0) + 1);
   }

@@ -144,8 +144,9 @@ export function Alerts() {
   );
 }
 
-/** The run, model or box that it is about. */
+/** The run, model, box or scheduled job that it is about. */
 function Subject({ event }: { event: Event }) {
+  if (event.subject === "job") return <span class="clip">{event.name}</span>;
   const href = {
     task: `/runs/${event.subject_id}`,
     model: `/models/${encodeURIComponent(event.name)}`,
