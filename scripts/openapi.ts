@@ -103,6 +103,7 @@ function operationOf({ summary, description, tag, answer, body, errors, open }: 
                   ...(answer.schema && { schema: resolver(answer.schema) }),
                   ...(answer.example !== undefined && { example: answer.example }),
                 },
+                ...Object.fromEntries((answer.also ?? []).map((type) => [type, { schema: bytes }])),
               },
             },
           }

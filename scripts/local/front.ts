@@ -4,7 +4,13 @@
  * of where it comes from.
  */
 import { timingSafeEqual } from "node:crypto";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  type ClientRequest,
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import type { Socket } from "node:net";
 import { pipeline } from "node:stream";
 import { askSocket } from "./socket.ts";
@@ -85,6 +91,25 @@ const isToken = (given: string | undefined, token: string) => {
   return a.length === b.length && timingSafeEqual(a, b);
 };
 
+/** Bodies up to this size are handed over whole. */
+const SMALL_BODY = 1_048_576;
+
+/**
+ * Passes a body on. A Worker may answer before it has read all, and workerd then closes the connection:
+ * a write that comes later fails, and its answer is lost. So a small body is sent in one piece.
+ */
+function send(request: IncomingMessage, asked: ClientRequest) {
+  const length = Number(request.headers["content-length"] ?? 0);
+  if (request.headers["transfer-encoding"] || length > SMALL_BODY) {
+    pipeline(request, asked, () => {});
+    return;
+  }
+  const pieces: Buffer[] = [];
+  request.on("data", (piece: Buffer) => pieces.push(piece));
+  request.on("end", () => asked.end(Buffer.concat(pieces)));
+  request.on("error", () => asked.destroy());
+}
+
 /** Serves workerd's socket `entry`. `token` lets its holder run the scheduled job. */
 export function createFront({ entry, token }: { entry: string; token: string }): Server {
   const server = createServer(
@@ -123,7 +148,7 @@ export function createFront({ entry, token }: { entry: string; token: string }):
         if (!response.headersSent) refuse(response, refusals.away);
       });
       response.on("close", () => !response.writableFinished && asked.destroy());
-      pipeline(request, asked, () => {});
+      send(request, asked);
     },
   );
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) =>

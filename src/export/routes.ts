@@ -98,7 +98,11 @@ export const taskExport = new Hono<App>().get(
     description:
       "As CSV for spreadsheets, JSON Lines or Parquet, streamed. `X-Next-Cursor` is there when more follow: the same call with it as `cursor` goes on (CSV with its header line again, Parquet as a further file).",
     tag: "Tasks",
-    answer: { description: "The tasks.", content: "text/csv" },
+    answer: {
+      description: "The tasks.",
+      content: "text/csv",
+      also: ["application/jsonl", "application/vnd.apache.parquet"],
+    },
     errors: { 422: "A parameter is not valid." },
   }),
   allow("tasks:read"),

@@ -13,7 +13,14 @@ export type Described = {
   description?: string;
   tag: string;
   /** Schema and meaning of the 200 answer; none means 204. */
-  answer?: { schema?: z.ZodType; description: string; content?: string; example?: unknown };
+  answer?: {
+    schema?: z.ZodType;
+    description: string;
+    content?: string;
+    /** Further content types, by what was asked for. */
+    also?: string[];
+    example?: unknown;
+  };
   /** A body that no validate() describes: its schema by content type, null where it is bytes. */
   body?: Record<string, { schema: z.ZodType | null; example?: unknown }>;
   /** Statuses besides 200 or 204 that a caller should expect, with why. */

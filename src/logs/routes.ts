@@ -147,6 +147,7 @@ export const logs = new Hono<App>().get(
     answer: {
       schema: curveAnswer,
       description: "The curve.",
+      also: ["text/csv"],
       example: {
         metric: "loss",
         total: 2,

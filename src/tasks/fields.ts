@@ -91,7 +91,7 @@ export const writableFields = {
   node_info: document,
   cuda_version: text(100),
   git_commit: text(200),
-  hourly_price: z.number().min(0).describe("Price of the box, per hour."),
+  hourly_price: z.number().min(0).max(1_000_000).describe("Price of the box, per hour."),
   command: z
     .array(text(10_000))
     .max(2000)
