@@ -236,6 +236,8 @@ def _rows(data, ending):
             pass
     for number, line in enumerate(filter(bytes.strip, io.BytesIO(data))):
         if ending in (".json", ".jsonl"):
+            if not line.lstrip().startswith((b"{", b"[", b'"', b"\xef\xbb\xbf")):
+                continue
             try:
                 yield loads(line.decode("utf-8-sig", "replace"))
             except ValueError:

@@ -41,7 +41,8 @@ def open_file(path):
 def read_file(path, most):
     """The file's bytes, at most `most`. Raises TooMuch or OSError."""
     with open_file(path) as file:
-        data = file.read(most + 1)
+        # Python sets as many bytes aside as are asked for.
+        data = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
     if len(data) > most:
         raise TooMuch(f"it is larger than {size_text(most)}")
     return data
@@ -51,7 +52,7 @@ def read_start(path, most):
     """The first `most` bytes of a file as text; empty where it cannot be read."""
     try:
         with open_file(path) as file:
-            return file.read(most).decode("utf-8-sig", "replace")
+            return file.read(min(most, os.fstat(file.fileno()).st_size)).decode("utf-8-sig", "replace")
     except OSError:
         return ""
 

@@ -187,6 +187,9 @@ def import_past(api, runs, options, tally):
         except (Plain, ValueError, OSError) as error:
             tally.fail(run.where, error)
             continue
+        finally:
+            if run.archive:
+                run.archive.close()
         tally.count(fresh)
         if loud:
             put(f"{run.where}: task {task}{'' if fresh else ' (known already)'}{_said(run.fields)}")

@@ -64,6 +64,8 @@ class TrainerLog:
             self._rest = b"" if self._cut else rest
 
     def _row(self, line):
+        if not line.lstrip().startswith(b"{"):
+            return
         try:
             row = loads(line.decode("utf-8", "replace"))
         except ValueError:

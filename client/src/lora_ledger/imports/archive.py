@@ -105,7 +105,13 @@ class Archive:
             if isinstance(error, (NoArchive, OSError)):
                 raise
             raise NoArchive(f"it is no archive of a run ({error})") from error
+        self._file_of_all = file
         self._check_about()
+
+    def close(self):
+        """Lets go of the file."""
+        self.zip.close()
+        self._file_of_all.close()
 
     def _check_about(self):
         if not isinstance(self.about, dict) or self.about.get("format") != FORMAT:

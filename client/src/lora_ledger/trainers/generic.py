@@ -41,7 +41,12 @@ class Generic:
 
     def path(self, value):
         """A path as the trainer would see it from its working folder."""
-        return self.cwd / Path(str(value)).expanduser()
+        try:
+            # No name on a disk holds a NUL.
+            return self.cwd / Path(str(value).replace("\0", "")).expanduser()
+        except RuntimeError:
+            # `~name` of a user that there is not.
+            return self.cwd / str(value)
 
     def setting(self, name):
         """A setting of the command line, else of the file's top level."""

@@ -1,0 +1,312 @@
+"""Each parser on 1 MB of its worst characters: time grows with the length, never with its square.
+
+CPU time is measured, so that a busy machine changes little. Lines and values beyond a bound may be cut or refused; how long
+that takes counts all the same.
+"""
+
+import json
+import struct
+import sys
+import time
+from pathlib import Path
+
+from tests.helpers import TemporaryCase
+from tests.test_readers import record
+
+from lora_ledger import datasets, redact
+from lora_ledger.commands import adapter, config_for, past, template
+from lora_ledger.commands.common import Plain
+from lora_ledger.console import Console, Failure, Lines
+from lora_ledger.datasets import Source
+from lora_ledger.follow.bar import read_bar
+from lora_ledger.follow.follower import Follower
+from lora_ledger.follow.jsonl import TrainerLog
+from lora_ledger.follow.lines import read_deepspeed, read_dict
+from lora_ledger.follow.state_json import read_history
+from lora_ledger.follow.tensorboard import EventFile
+from lora_ledger.hand import read_metrics
+from lora_ledger.imports import fields, mlflow, wandb
+from lora_ledger.imports.table import Table
+from lora_ledger.points import Points
+from lora_ledger.reading import loads
+from lora_ledger.safetensors import read_header
+from lora_ledger.text import clean, metric_name
+from lora_ledger.toml_reader import read_subset, read_toml
+from lora_ledger.trainers import ALL, Generic, recognise
+from lora_ledger.trainers.kohya import read_prompts
+from lora_ledger.trainers.launch import read_document
+from lora_ledger.transport import Answer
+from lora_ledger.yaml_reader import read_yaml, scalar
+
+SIZE = 1_000_000
+# 200 ms on a quiet machine; more on one that others use too, as long as it grows with the length alone.
+FAST, MOST = 0.2, 2.0
+GROWTH = 6.0
+
+REPEATED = (
+    '"', "'", "\\", "[", "]", "{", "}", "(", ":", " ", "\t", "\r", "\n", "\r\n", "%", "%|", "|", "1", "9.", "e", "a", "_", ".", ",", ";", "#", "=",
+    "-", "+", "/", "*", "<", ">", "&", "~", "!", "`", "\0", "\x1b", "\x1b[", "\x1b]", "\x1b[0m", "界", "İ", "̖́", "\ufdfa", "\U0001f600",
+    '"\\', '\\"', '":', '"\\"', "a:", "a: ", "- ", "- - ", "-\n", "[[", "[]", "[],", "{}", "{a:", "{'a':", '{"a":', "[1,", "/*", "//", "a=", "a.", ".a", "a b", "a\n", "a: 1\n",
+    "a:\n ", "a: |\n", "- a\n", "a = [\n", "[a]\n", "[[a]]\n", "a.b = 1\n", '"""', "'''", "x='", 'x="', "1_", "1e", "0x", "nan", "inf", "loss=", "loss: ",
+    "loss=1,", "epoch 1/2\n", "steps: 1 loss: ", "{'epoch': 1}\n", "{'epoch': 1, 'x': 2}\n", "'loss': 1, ", "1%|", "5%|#| 1/2 [", "|#| 1/2 [0<0,", "hf_", "sk-", "xoxb-", "AKIA",
+    "password=", "--token ", "Traceback (most recent call last)\n", "a.b.c: ", "10-", "1:", "1h", "1/", "lora.A.", ".lora_down.", "2026-", "年", "$", "€1,", "x10^",
+)  # fmt: skip
+# What stands before and behind makes a parser believe that something is about to end.
+AROUND = (
+    (" 5%|", "| 1/2 [00:01<00:01, 1.0it/s, loss=0.5]"), ("steps: 5%|#| 1/2 [00:01<00:01, 1it/s, ", "]"), ("", "%|#| 1/2 [0<0, 1it/s]"), ("x: ", ""), ('{"a": "', '"}'),
+    ("{'loss': ", ", 'epoch': 1}"), ("a = ", "\n"), ("[", "]"), ("(", ")"), ("a: [", "]"), ("steps: 1 loss: ", ""), ("a ", "!"), ("'", ""), ('"', ""), ("1", "x"),
+)  # fmt: skip
+
+
+def texts(size):
+    """{what it is: a text of about so many characters}."""
+    made = {repr(unit): (unit * (size // len(unit) + 1))[:size] for unit in REPEATED}
+    for before, behind in AROUND:
+        for unit in (" ", "1", "a", "a ", "=", "a=1,", "[", "'", '"'):
+            made[f"{before!r} {unit!r} {behind!r}"] = before + (unit * size)[:size] + behind
+    half = size // 2
+    for first, last in ("[]", "{}", "()", ("{'a': ", "}"), ('{"a":[', "]}")):
+        made[f"{first!r} then {last!r}"] = (first * half)[:half] + (last * half)[:half]
+    return made
+
+
+class TimeTest(TemporaryCase):
+    def measure(self, work, text):
+        best = float("inf")
+        for _ in range(2):
+            began = time.process_time()
+            try:
+                work(text)
+            except (ValueError, Plain, OSError):
+                # Refusing is an answer, too.
+                pass
+            best = min(best, time.process_time() - began)
+            if best < FAST:
+                break
+        return best
+
+    def check(self, **works):
+        large, small = texts(SIZE), texts(SIZE // 4)
+        for name, work in works.items():
+            for what, text in large.items():
+                took = self.measure(work, text)
+                if took > FAST:
+                    before = self.measure(work, small[what])
+                    self.assertLess(took, MOST, f"{name} of {what}")
+                    self.assertLess(took, GROWTH * max(before, FAST / GROWTH), f"{name} of {what}: {before:.2f} s for a quarter of it")
+
+    def file(self, name, work, form=lambda text: text.encode("utf-8", "replace")):
+        path = self.folder / name
+
+        def written(text):
+            path.write_bytes(form(text))
+            work(path)
+
+        return written
+
+    def test_console(self):
+        def feed(on_state):
+            def work(text):
+                failure = Failure()
+                lines = Lines(failure.line, on_state)
+                data = text.encode()
+                for at in range(0, len(data), 65_536):
+                    lines.feed(data[at : at + 65_536])
+                    lines.flush()
+
+            return work
+
+        class Trainers:
+            """All trainers' own epoch lines, at once."""
+
+            def __init__(self):
+                self.all = [Generic([], "."), *(recognise([], text, ".") for text in ('{"network_module": 1, "network_dim": 1}',))]
+
+            def follow(self, text):
+                for trainer in self.all:
+                    follower = Follower(trainer, Points(), {}, None)
+                    feed(follower.line)(text)
+
+        self.check(console=feed(lambda _: None), followers=Trainers().follow)
+
+    def test_lines(self):
+        def each(read):
+            def work(text):
+                for at in range(0, len(text), 16_384):
+                    read(text[at : at + 16_384])
+
+            return work
+
+        self.check(bar=each(read_bar), dict=each(read_dict), deepspeed=each(read_deepspeed), json=each(lambda line: loads(line)))
+
+    def test_settings(self):
+        self.check(
+            yaml=read_yaml, toml=read_toml, toml_subset=read_subset, json=loads, document=read_document, scalar=scalar,
+            launch=lambda text: recognise(["python", "x.py", f"a={text}", text], text, "."),
+        )  # fmt: skip
+
+    def test_json_strings(self):
+        self.check(
+            text=lambda text: loads(json.dumps({"a": text})), names=lambda text: loads('{"%s": 1}' % text.replace('"', "").replace("\\", "")),
+            answer=lambda text: Answer(422, {}, json.dumps({"detail": text, "errors": [{"path": text}] * 3}).encode()).reason(),
+        )  # fmt: skip
+
+    def test_text(self):
+        self.check(
+            clean=clean, nested=lambda text: clean({"notes": [text], text: 1}), metric=metric_name, redact=redact.redact_text,
+            command=lambda text: redact.redact_command([text, f"--token={text}", f"--{text}", *text[:20_000].split(" ")]),
+            metrics=lambda text: read_metrics([text, f"loss={text}"]), template=lambda text: template.Template(text + " {config}"),
+        )  # fmt: skip
+
+    def test_cells(self):
+        kinds = {kind: field for field, (kind, _) in fields.FIELDS.items()}
+
+        def cell(text):
+            for field in kinds.values():
+                for context in (fields.Context(","), fields.Context()):
+                    try:
+                        fields.parse(field, text, context)
+                    except ValueError:
+                        continue
+            fields.candidates(text)
+            fields.decimal_mark([text] * 3)
+            fields.day_order([text] * 3)
+            fields.arch_of(text)
+
+        self.check(cell=cell, short=lambda text: [cell(text[at : at + 199]) for at in range(0, 199 * 20, 199)])
+
+    def test_tables(self):
+        def table(path):
+            sheet = Table(path)
+            sheet.runs()
+            wandb.history_of(sheet)
+
+        self.check(
+            table=self.file("t.csv", table), cells=self.file("u.csv", table, lambda text: f"name,loss,date,time\n{text}\n{text[:1000]}\n".encode()),
+            head=self.file("v.csv", table, lambda text: f"{text[:200_000]}\n1,2\n".encode()),
+        )  # fmt: skip
+
+    def test_trackers(self):
+        run = self.folder / "m" / "1"
+        for name in ("metrics", "params"):
+            (run / name).mkdir(parents=True)
+        (run / "meta.yaml").write_text("run_id: a\nstatus: 3\n")
+
+        def of_mlflow(text):
+            (run / "metrics" / "loss").write_bytes(text.encode())
+            (run / "params" / "lr").write_bytes(text.encode())
+            for found in mlflow.runs(self.folder / "m")[0]:
+                list(found.curves[1]())
+
+        def log(text):
+            data = text.encode()
+            key = b"\x0a\x04loss\x3a" + varint(len(data)) + data
+            inner = b"\x0a" + varint(len(key)) + key
+            body = b"\x12" + varint(len(inner)) + inner
+            pieces = [body[at : at + 32_000] for at in range(0, len(body), 32_000)]
+            packed, at = b":W&B" + bytes(3), 7
+            for number, piece in enumerate(pieces):
+                kind = 1 if len(pieces) == 1 else 2 if not number else 4 if number == len(pieces) - 1 else 3
+                room = 32_768 - at % 32_768
+                if room < len(piece) + 7:
+                    packed += bytes(0)
+                    piece = piece[: room - 7]
+                packed += struct.pack("<IHB", 0, len(piece), kind) + piece
+                at = len(packed)
+            return packed
+
+        self.check(
+            mlflow=of_mlflow, wandb_json=self.file("a.json", wandb.objects), wandb_log=self.file("run-a.wandb", wandb.Log, log),
+            wandb_raw=self.file("run-b.wandb", wandb.Log, lambda text: b":W&B" + bytes(3) + text.encode()),
+        )  # fmt: skip
+
+    def test_logs(self):
+        path = self.folder / "trainer_log.jsonl"
+
+        def jsonl(text):
+            path.unlink(missing_ok=True)
+            log = TrainerLog(path)
+            path.write_bytes(text.encode())
+            list(log.read(True))
+
+        def events(form):
+            return self.file("events.out.tfevents.1.h.1.0", lambda p: list(EventFile(p).read()), form)
+
+        self.check(
+            jsonl=jsonl, history=self.file("trainer_state.json", read_history), events=events(lambda text: text.encode()),
+            event=events(lambda text: record(text.encode()[: SIZE // 2])),
+            summary=events(lambda text: record(b"\x10\x01\x2a" + varint(len(text.encode()[: SIZE // 2])) + text.encode()[: SIZE // 2])),
+        )  # fmt: skip
+
+    def test_weights(self):
+        def header(document):
+            data = json.dumps(document).encode()
+            return struct.pack("<Q", len(data)) + data
+
+        def whole(path):
+            facts = config_for.facts_of_file(path)
+            for trainer in config_for.TRAINERS:
+                config_for.write(facts, trainer, "x")
+
+        keys = ("ss_optimizer", "ss_network_args", "ss_resolution", "ss_datasets", "ss_training_comment", "ss_output_name", "modelspec.date", "ss_base_model_version")
+        self.check(
+            raw=self.file("a.safetensors", lambda p: (adapter.Adapter(p), read_header(p)), lambda text: struct.pack("<Q", len(text.encode())) + text.encode()),
+            names=self.file(
+                "b.safetensors", lambda p: past.Past(adapter.Adapter(p)),
+                lambda text: header({text[at : at + 990] + str(at): {"dtype": "F16", "shape": [4, 4], "data_offsets": [0, 0]} for at in range(0, len(text), 990)}),
+            ),
+            metadata=self.file("c.safetensors", whole, lambda text: header({"__metadata__": {key: text[: SIZE // 4] for key in keys}})),
+        )  # fmt: skip
+
+    def test_data(self):
+        folder = self.folder / "data"
+        folder.mkdir()
+        (folder / "a.png").touch()
+
+        def captions(text):
+            (folder / "a.txt").write_bytes(text.encode())
+            datasets.collect([Source(folder, every_line=True)])
+
+        def rows(ending):
+            return self.file(f"rows{ending}", lambda p: datasets.collect([Source(p, is_file=True)]))
+
+        self.check(
+            captions=captions, json=rows(".json"), jsonl=rows(".jsonl"), csv=rows(".csv"), txt=rows(".txt"),
+            prompts=self.file("p.txt", read_prompts), prompts_toml=self.file("p.toml", read_prompts), prompts_json=self.file("p.json", read_prompts),
+        )  # fmt: skip
+
+    def test_names_of_files(self):
+        names = [(unit * 250)[:250] for unit in REPEATED if "/" not in unit]
+
+        def work(text):
+            for trainer in (Generic([], "."), *(kind.classify for kind in ALL if False)):
+                for name in names:
+                    trainer.classify(name + ".safetensors")
+            Path(text[:200].replace("/", "").replace("\0", "") or "x").suffix
+
+        self.check(names=work)
+
+    def test_a_whole_console(self):
+        def work(text):
+            console = Console(self.folder / "console.log.gz", lambda line: read_bar(line))
+            for at in range(0, len(text), 65_536):
+                console.feed("stdout", text[at : at + 65_536].encode())
+            console.tail()
+            console.last_exception()
+            console.close()
+
+        for unit in ('"', " ", "\r", "\n", "1", "%|", "\x1b[", "a.", "界"):
+            text = (unit * SIZE)[:SIZE]
+            self.assertLess(self.measure(work, text), MOST, repr(unit))
+
+
+def varint(value):
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out) + bytes([value])
+
+
+if __name__ == "__main__":
+    sys.exit(__import__("unittest").main())
