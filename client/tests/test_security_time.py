@@ -8,7 +8,6 @@ import json
 import struct
 import sys
 import time
-from pathlib import Path
 
 from tests.helpers import TemporaryCase
 from tests.test_readers import record
@@ -32,7 +31,7 @@ from lora_ledger.reading import loads
 from lora_ledger.safetensors import read_header
 from lora_ledger.text import clean, metric_name
 from lora_ledger.toml_reader import read_subset, read_toml
-from lora_ledger.trainers import ALL, Generic, recognise
+from lora_ledger.trainers import Generic, recognise
 from lora_ledger.trainers.kohya import read_prompts
 from lora_ledger.trainers.launch import read_document
 from lora_ledger.transport import Answer
@@ -40,7 +39,7 @@ from lora_ledger.yaml_reader import read_yaml, scalar
 
 SIZE = 1_000_000
 # 200 ms on a quiet machine; more on one that others use too, as long as it grows with the length alone.
-FAST, MOST = 0.2, 2.0
+FAST, MOST = 0.2, 3.0
 GROWTH = 6.0
 
 REPEATED = (
@@ -58,42 +57,43 @@ AROUND = (
 )  # fmt: skip
 
 
-def texts(size):
-    """{what it is: a text of about so many characters}."""
-    made = {repr(unit): (unit * (size // len(unit) + 1))[:size] for unit in REPEATED}
+def filled(unit, size):
+    return (unit * (size // len(unit) + 1))[:size]
+
+
+def shapes():
+    """(what it is, a function that makes a text of about so many characters)."""
+    for unit in REPEATED:
+        yield repr(unit), lambda size, unit=unit: filled(unit, size)
     for before, behind in AROUND:
         for unit in (" ", "1", "a", "a ", "=", "a=1,", "[", "'", '"'):
-            made[f"{before!r} {unit!r} {behind!r}"] = before + (unit * size)[:size] + behind
-    half = size // 2
+            yield f"{before!r} {unit!r} {behind!r}", lambda size, a=before, u=unit, b=behind: a + filled(u, size) + b
     for first, last in ("[]", "{}", "()", ("{'a': ", "}"), ('{"a":[', "]}")):
-        made[f"{first!r} then {last!r}"] = (first * half)[:half] + (last * half)[:half]
-    return made
+        yield f"{first!r} then {last!r}", lambda size, a=first, b=last: filled(a, size // 2) + filled(b, size // 2)
 
 
 class TimeTest(TemporaryCase):
     def measure(self, work, text):
-        best = float("inf")
-        for _ in range(2):
-            began = time.process_time()
-            try:
-                work(text)
-            except (ValueError, Plain, OSError):
-                # Refusing is an answer, too.
-                pass
-            best = min(best, time.process_time() - began)
-            if best < FAST:
-                break
-        return best
+        began = time.process_time()
+        try:
+            work(text)
+        except (ValueError, Plain, OSError):
+            # Refusing is an answer, too.
+            pass
+        return time.process_time() - began
 
-    def check(self, **works):
-        large, small = texts(SIZE), texts(SIZE // 4)
-        for name, work in works.items():
-            for what, text in large.items():
-                took = self.measure(work, text)
-                if took > FAST:
-                    before = self.measure(work, small[what])
-                    self.assertLess(took, MOST, f"{name} of {what}")
-                    self.assertLess(took, GROWTH * max(before, FAST / GROWTH), f"{name} of {what}: {before:.2f} s for a quarter of it")
+    def check(self, size=SIZE, **works):
+        for what, text in shapes():
+            small, large = text(size // 4), None
+            for name, work in works.items():
+                before = self.measure(work, small)
+                # Four times as much takes 16 times as long at worst.
+                if 16 * before < FAST:
+                    continue
+                large = large or text(size)
+                took = self.measure(work, large)
+                self.assertLess(took, MOST, f"{name} of {what}")
+                self.assertLess(took, GROWTH * max(before, FAST / GROWTH), f"{name} of {what}: {before:.2f} s for a quarter of it")
 
     def file(self, name, work, form=lambda text: text.encode("utf-8", "replace")):
         path = self.folder / name
@@ -173,7 +173,8 @@ class TimeTest(TemporaryCase):
             fields.day_order([text] * 3)
             fields.arch_of(text)
 
-        self.check(cell=cell, short=lambda text: [cell(text[at : at + 199]) for at in range(0, 199 * 20, 199)])
+        # Values are cut or refused at a few hundred characters.
+        self.check(SIZE // 20, cell=cell, short=lambda text: [cell(text[at : at + 199]) for at in range(0, 199 * 20, 199)])
 
     def test_tables(self):
         def table(path):
@@ -181,8 +182,9 @@ class TimeTest(TemporaryCase):
             sheet.runs()
             wandb.history_of(sheet)
 
+        # A row is a run, which takes longer to make than to read.
         self.check(
-            table=self.file("t.csv", table), cells=self.file("u.csv", table, lambda text: f"name,loss,date,time\n{text}\n{text[:1000]}\n".encode()),
+            SIZE // 20, table=self.file("t.csv", table), cells=self.file("u.csv", table, lambda text: f"name,loss,date,time\n{text}\n{text[:1000]}\n".encode("utf-8", "replace")),
             head=self.file("v.csv", table, lambda text: f"{text[:200_000]}\n1,2\n".encode()),
         )  # fmt: skip
 
@@ -209,7 +211,6 @@ class TimeTest(TemporaryCase):
                 kind = 1 if len(pieces) == 1 else 2 if not number else 4 if number == len(pieces) - 1 else 3
                 room = 32_768 - at % 32_768
                 if room < len(piece) + 7:
-                    packed += bytes(0)
                     piece = piece[: room - 7]
                 packed += struct.pack("<IHB", 0, len(piece), kind) + piece
                 at = len(packed)
@@ -234,8 +235,11 @@ class TimeTest(TemporaryCase):
 
         self.check(
             jsonl=jsonl, history=self.file("trainer_state.json", read_history), events=events(lambda text: text.encode()),
-            event=events(lambda text: record(text.encode()[: SIZE // 2])),
-            summary=events(lambda text: record(b"\x10\x01\x2a" + varint(len(text.encode()[: SIZE // 2])) + text.encode()[: SIZE // 2])),
+        )  # fmt: skip
+        # Half of the time here is the checksum.
+        self.check(
+            SIZE // 10, event=events(lambda text: record(text.encode())),
+            summary=events(lambda text: record(b"\x10\x01\x2a" + varint(len(text.encode())) + text.encode())),
         )  # fmt: skip
 
     def test_weights(self):
@@ -255,7 +259,7 @@ class TimeTest(TemporaryCase):
                 "b.safetensors", lambda p: past.Past(adapter.Adapter(p)),
                 lambda text: header({text[at : at + 990] + str(at): {"dtype": "F16", "shape": [4, 4], "data_offsets": [0, 0]} for at in range(0, len(text), 990)}),
             ),
-            metadata=self.file("c.safetensors", whole, lambda text: header({"__metadata__": {key: text[: SIZE // 4] for key in keys}})),
+            metadata=self.file("c.safetensors", whole, lambda text: header({"__metadata__": {key: text[: SIZE // 10] for key in keys}})),
         )  # fmt: skip
 
     def test_data(self):
@@ -276,13 +280,12 @@ class TimeTest(TemporaryCase):
         )  # fmt: skip
 
     def test_names_of_files(self):
+        trainer = Generic([], ".")
         names = [(unit * 250)[:250] for unit in REPEATED if "/" not in unit]
 
         def work(text):
-            for trainer in (Generic([], "."), *(kind.classify for kind in ALL if False)):
-                for name in names:
-                    trainer.classify(name + ".safetensors")
-            Path(text[:200].replace("/", "").replace("\0", "") or "x").suffix
+            for name in [*names, text[:200]]:
+                trainer.classify(name + ".safetensors")
 
         self.check(names=work)
 
@@ -296,8 +299,7 @@ class TimeTest(TemporaryCase):
             console.close()
 
         for unit in ('"', " ", "\r", "\n", "1", "%|", "\x1b[", "a.", "界"):
-            text = (unit * SIZE)[:SIZE]
-            self.assertLess(self.measure(work, text), MOST, repr(unit))
+            self.assertLess(self.measure(work, filled(unit, SIZE)), MOST, repr(unit))
 
 
 def varint(value):

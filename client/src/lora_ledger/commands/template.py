@@ -17,11 +17,15 @@ PLACEHOLDERS = {
     "gpu": "the GPU's number (with --gpus)",
     "work": "a folder of this attempt's own",
 }
+# Splitting takes time with the square of the longest word.
+LONGEST = 20_000
 _NAMED = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
 def split(text):
     """The words of a command line as a POSIX shell would split them. Raises Plain."""
+    if len(text) > LONGEST:
+        raise Plain(f"the command has more than {LONGEST} characters", 2)
     try:
         words = shlex.split(text)
     except ValueError as error:

@@ -117,7 +117,7 @@ _BY_NAME = _lookup()
 # Names, and values other than texts, are not longer; what is would be looked at for ever.
 LONGEST_NAME = 200
 LONGEST_VALUE = 200
-LONGEST_COMMAND = 100_000
+LONGEST_COMMAND = 20_000
 
 
 def _word(text):
@@ -366,7 +366,9 @@ def _json(text, _context=None):
 
 
 def _command(text, _context=None):
-    text = str(text)[:LONGEST_COMMAND]
+    if len(str(text)) > LONGEST_COMMAND:
+        # Splitting as a shell does takes time with the square of the longest word.
+        return str(text).split()
     if str(text).lstrip().startswith("["):
         value = _json(text)
         if isinstance(value, list):

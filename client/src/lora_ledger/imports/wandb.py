@@ -385,7 +385,8 @@ def _json_lines(path, file):
         if line is None:
             wrong.append((f"{path} line {number}", f"it is longer than {size_text(MOST_LINE)}"))
             continue
-        value = _loads(_bare(line)) if line.strip() else {}
+        line = _bare(line).strip()
+        value = _loads(line) if line.startswith(b"{") else {} if not line else None
         if isinstance(value, dict):
             found.append(value) if value else None
         elif len(wrong) < MOST_WRONG:

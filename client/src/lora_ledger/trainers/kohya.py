@@ -61,7 +61,7 @@ def read_prompts(path):
             return [_PROMPT_OPTION.split(line, maxsplit=1)[0].strip() for line in lines if line and line[0] != "#"]
     except (OSError, ValueError, TypeError):
         return []
-    return [str(row.get("prompt") or "") if isinstance(row, dict) else str(row) for row in rows]
+    return [str(row.get("prompt") or "") if isinstance(row, dict) else str(row) for row in (rows if isinstance(rows, list) else [])]
 
 
 class Kohya(Generic):
