@@ -59,6 +59,9 @@ export function secretKey(key: string): SecretKey | undefined {
   return found;
 }
 
+/** Whether the word before `token` or `key` makes it no secret's name: `cache key`, `class token`. */
+export const isHarmless = (word: string): boolean => harmless.has(word.toLowerCase());
+
 /** Every secret key's name holds one of these pairs of letters: a cheap no for all others. */
 const pairs = new Uint8Array(128 * 128);
 for (const pair of ["to", "ke", "se", "pa", "pw", "au", "cr", "we", "ac", "si", "ap", "sh", "id"]) {
@@ -92,9 +95,9 @@ export function textOf(units: ArrayLike<number>, from: number, to: number): stri
 }
 
 const nothing = new Set(rules.nothing);
-/** References and blanks to fill in: `${HF_TOKEN}`, `%TOKEN%`, `<your token>`, `your_key_here`. */
+/** References and blanks to fill in: `${HF_TOKEN}`, `%TOKEN%`, `<your token>`, `hf_...`. */
 const placeholder =
-  /^(?:\$\{[^{}]*\}|\$\w*[A-Z_]{3}\w*|\$env:\w+|\{\{[^{}]*\}\}|\{\w+\}|%\w+%|<[^<>]*>|your[-_ ][\w -]*|x{3,}|\*{3,}|\.{3,})$/i;
+  /^(?:\$\{[^{}]*\}|\$\w*[A-Z_]{3}\w*|\$env:\w+|\{\{[^{}]*\}\}|\{\w+\}|%\w+%|<[^<>]*>|your[-_ ][\w -]*|(?:[a-z]{2,4}[-_])?(?:x{3,}|\*{3,}|\.{3,}))$/i;
 /** Beginnings of expressions that fetch a secret: none of them holds one. */
 const reference =
   /^(?:os\.(?:environ|getenv)|getenv\(|process\.env|env[.(]|secrets\.|self\.|args\.|opt(?:ion)?s?\.|c(?:on)?fi?g\.|settings\.|\$\(|\$\{|\{\{)/;
@@ -127,9 +130,16 @@ export function isRandom(text: string): boolean {
   if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)) return false;
   const digits = text.replace(/\D/g, "").length;
   const turns = (text.match(/[a-z](?=\d)|\d(?=[a-z])/gi) ?? []).length;
-  if (digits < 3 || turns < 3) return false;
+  if (digits < 3 || turns < 3) return digits > 0 && isMixed(text);
   if (/[0-9a-z]{16}/i.test(text)) return true;
   return text.length >= 20 && turns >= 4 && /[a-z]/.test(text) && /[A-Z]/.test(text);
+}
+
+/** Few digits, but capitals beside capitals and small letters as no name in camel case has them. */
+function isMixed(text: string): boolean {
+  if (text.length < 24 || !/^[0-9A-Za-z]+$/.test(text)) return false;
+  const changes = (text.match(/[a-z](?=[A-Z])|[A-Z](?=[a-z])/g) ?? []).length;
+  return changes >= text.length * 0.3 && (text.match(/[A-Z](?=[A-Z])/g) ?? []).length >= 3;
 }
 
 /** Whether it looks like a password rather than a word of a sentence. */

@@ -176,7 +176,8 @@ function redactArgument(arg: string, previous: string, beforeThat: string): stri
     if (option[1] ? isSecretValue(arg, optionKey) : isRandom(arg)) return MARK;
     if (option[1]) return arg;
   }
-  if (previous === "login" && /wandb$/.test(beforeThat) && /^\w{32,}$/.test(arg)) return MARK;
+  const login = previous === "--relogin" ? beforeThat : /wandb$/.test(beforeThat) ? previous : "";
+  if (login === "login" && /^\w{32,}$/.test(arg)) return MARK;
   const [, name = "", value = ""] = assignment.exec(arg) ?? [];
   const key = secretKey(name.slice(name.lastIndexOf(".") + 1));
   if (key) return isSecretValue(value, key) ? arg.slice(0, arg.length - value.length) + MARK : arg;

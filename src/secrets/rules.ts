@@ -40,7 +40,9 @@ const names = words(`
   redis_password smtp_password ssh_password sudo_password root_password jupyter_token
   jupyter_password notebook_token ngrok_authtoken ngrok_auth_token tailscale_authkey ts_authkey
   proxy_password civitai_key x_amz_signature x_amz_credential x_amz_security_token
-  x_goog_signature x_goog_credential awsaccesskeyid requirepass sshpass
+  x_goog_signature x_goog_credential awsaccesskeyid requirepass sshpass authkey auth_key
+  smtp_pass mail_pass db_pass mysql_pass postgres_pass redis_pass ssh_pass ssh_pw ftp_pass
+  http_pass proxy_pass sudo_pass root_pass root_pw admin_pass user_pass login_pass box_pass
 `);
 
 /** Words of ordinary prose as well: a value needs more than to follow one of them in a text. */
@@ -60,11 +62,13 @@ const issuers = words(`
   stability runpod vast vastai lambda paperspace modal github gh gitlab bitbucket docker npm pypi
   telegram tg discord slack feishu lark dingtalk wecom jwt ledger turso modelscope swanlab comet
   neptune clearml kaggle ngrok tailscale cloudflare cf sentry stripe twilio sendgrid mailgun
-  personal deploy pushover bark serverchan
+  personal deploy pushover bark serverchan oauth service admin master bot
 `);
 
 /** Last words of a name under which a value is a secret only when it looks like one. */
-const weak = words("token key webhook pat credential credentials creds auth sendkey license_key");
+const weak = words(
+  "token key webhook pat credential credentials creds auth sendkey license_key session sessionid",
+);
 
 /** Names with one of these words before `token` or `key` name no secret. */
 const harmless = words(`
@@ -72,6 +76,7 @@ const harmless = words(`
   instance num max min keep stop start system caption tag extra additional initializer
   public cache object primary foreign sort partition dedupe idempotency storage state dict map
   weight weights tensor hash group metric content idem lookup
+  run model trace request job step file layer bucket dedup item row node sample
 `);
 
 /** Words that may follow the core of a name: `api_token_prod`, `password2`. */
@@ -84,7 +89,7 @@ const suffixes = words(`
 /** Keys of a URL's query whose values are secrets; the ones of `names` are besides. */
 const query = words(`
   sig signature x_amz_signature x_amz_credential x_amz_security_token x_goog_signature
-  x_goog_credential awsaccesskeyid key auth authkey hapikey
+  x_goog_credential awsaccesskeyid key auth authkey hapikey q_signature
 `);
 
 /** Keys that name a setting, and those that hold its value: `{"name": "HF_TOKEN", "value": …}`. */
@@ -100,6 +105,9 @@ const sentence = words(`
   cannot field reset changed updated saved ok hidden prompt authentication protected accepted
   rejected denied failed unknown unsupported and or in to of with does enter your set needed
 `);
+
+/** Names of secrets in Chinese texts; `密码` and `口令` are passwords, which are shorter than keys. */
+const chinese = words("密码 口令 密钥 令牌");
 
 /** Classes of characters, as ranges. */
 const classes = {
@@ -183,6 +191,7 @@ const shapes: [prefix: string, min: number, of: CharClass, exact?: 1][] = [
   ["Bearer ", 16, "bearer"],
   ["bearer ", 16, "bearer"],
   ["wandb login ", 32, "word"],
+  ["wandb login --relogin ", 32, "word"],
 ];
 
 /** Places in URLs whose last part is the secret. */
@@ -201,6 +210,8 @@ const webhooks = [
   "api.telegram.org/bot",
   "sctapi.ftqq.com/",
   "api.day.app/",
+  "maker.ifttt.com/trigger/",
+  "outlook.office.com/webhook/",
 ];
 
 /**
@@ -229,6 +240,7 @@ const programs: Program[] = [
   { program: "unzip", options: ["-P"], form: "both" },
   { program: "zip", options: ["-P"], form: "both" },
   { program: "mosquitto_pub", options: ["-P"], form: "apart" },
+  { program: "openssl", options: ["-k"], form: "apart", sub: "enc" },
   { program: "http", options: ["-a", "--auth"], form: "apart", pair: true },
 ];
 
@@ -245,6 +257,7 @@ export const rules = {
   pairValues,
   nothing,
   sentence,
+  chinese,
   classes,
   shapes,
   webhooks,

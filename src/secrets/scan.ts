@@ -1,10 +1,12 @@
 import {
   isCount,
+  isHarmless,
   isRandom,
   isSecretValue,
   longestKey,
   looksChosen,
   type SecretKey,
+  secretKey,
   secretKeyAt,
   textOf as textAt,
 } from "./keys.ts";
@@ -45,6 +47,10 @@ const isDigit = classOf(digits);
 const isWeakValue = classOf(`${alnumChars}_+~-`);
 const isHex = classOf(`${digits}abcdefABCDEF`);
 const isEscapeLetter = classOf("nrt");
+/** What comes between a secret's name and its value in sentences and tables. */
+const spokenLink = /^(?:(?:is|was|are|set to|=>|->|of|\||\u2502|\xe2\x94\x82)(?: now)?:? +){1,2}/;
+const isLinkInAscii = classOf("iwas=-o|");
+const beginsLink = (unit: number) => isLinkInAscii(unit) || unit === 0xe2 || unit === 0x2502;
 const isStop = classOf(".,;:!?");
 /** Last letters of the words that a secret may follow in a sentence. */
 const endsSpoken = classOf("ynydtesckhlYNDTESCKH0123456789");
@@ -53,7 +59,7 @@ const isName = classOf(`${alnumChars}_-`);
 const isKeyBlock = classOf(`${alnumChars}+/=\\ \t\r\n:,-`);
 const isNumeric = classOf(`${digits}-+.`);
 const isBlank = classOf(" \t");
-const endsKey = classOf(`${alnumChars} \t"'\``);
+const endsKey = classOf(`${alnumChars} \t"'\`]`);
 const isQuote = classOf("\"'`");
 const beforeKey = classOf("{,[#.;:&?(-\"'`|");
 const beforeSpacedKey = classOf("{,[#;-|");
@@ -93,15 +99,23 @@ const sentence = new Set(rules.sentence);
 const PAIR_REACH = 400;
 /** No command line has more between a program and its option. */
 const PROGRAM_REACH = 400;
+/** No secret that a sentence tells is shorter. */
+const SHORTEST = 6;
+/** No sentence has more between a secret's name and the secret. */
+const TOLD_REACH = 80;
+/** Last letters of the Chinese names, and what comes between such a name and its secret. */
+const chineseEnds = new Set(rules.chinese.map((name) => name.charCodeAt(name.length - 1)));
+const chineseLink = /^ ?(?:是|为|：|:|=) ?/;
 const longestPairWord = Math.max(...rules.pairNames.concat(rules.pairValues).map((w) => w.length));
 
-const [SEPARATOR, HYPHEN, START, JWT, BLANK, ESCAPE] = [1, 2, 3, 4, 5, 6] as const;
+const [SEPARATOR, HYPHEN, START, JWT, BLANK, ESCAPE, LISTED] = [1, 2, 3, 4, 5, 6, 7] as const;
 const kinds = new Uint8Array(128);
 for (const first of [...shapesByFirst.keys(), ...programsByFirst.keys()]) kinds[first] = START;
 kinds[SPACE] = BLANK;
 kinds[PERCENT] = ESCAPE;
 kinds[EQUALS] = kinds[COLON] = SEPARATOR;
 kinds[DASH] = HYPHEN;
+kinds[COMMA] = LISTED;
 kinds[code("e")] = JWT;
 
 /**
@@ -380,6 +394,46 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     return null;
   };
 
+  /**
+   * The key that a sentence names at [start, end): a word before it may make it no secret's name
+   * (`cache key`), or be a part of it (`ssh pass`).
+   */
+  const spokenKey = (start: number, end: number): SecretKey | undefined => {
+    const found = secretKeyAt(units, start, end);
+    const may = found ? found.weak || found.prose : end - start <= 4;
+    if (!may || at(start - 1) !== SPACE) return found;
+    let from = start - 1;
+    while (from > 0 && start - from <= 24 && isName(at(from - 1))) from--;
+    const before = textOf(from, start - 1);
+    if (found && isHarmless(before)) return undefined;
+    const joined = secretKey(`${before}_${textOf(start, end)}`);
+    return joined && !joined.weak && !joined.prose ? { ...joined, weak: true } : found;
+  };
+
+  /** Where the sentence said the name of a secret last. */
+  let toldFrom = 0;
+  let toldTo = 0;
+  /** Whether this is what a sentence tells under the key's name. */
+  const isTold = (text: string, name: SecretKey): boolean =>
+    isPassword(name) ? looksChosen(text) : isRandom(text) || isLongKey(text, name);
+  /** A value later in the sentence, behind the sign that ends at `i`; -1 where it is none. */
+  const toldValue = (i: number): number => {
+    const [start, end] = [toldFrom, toldTo];
+    if (start === end || i - end > TOLD_REACH || !isBlank(at(i))) return -1;
+    toldFrom = toldTo = 0;
+    for (let j = end; j < i; j++) if (lineEnds(at(j))) return -1;
+    let from = skipBlanks(i);
+    if (isQuote(at(from))) from++;
+    let to = wordEnd(from, 512);
+    while (to > from && isStop(at(to - 1))) to--;
+    const found = to - from < SHORTEST ? undefined : spokenKey(start, end);
+    if (!found || !isTold(textOf(from, to), found)) return -1;
+    key = { name: found.name, prose: false };
+    [keyFrom, keyTo] = [start, end];
+    addIfSecret(from, to);
+    return to;
+  };
+
   /** Whether the word behind `password:` goes on as a sentence does. */
   const isSentence = (from: number, to: number): boolean => {
     if (keyTo - keyFrom > 12 || !/^[a-z]+$/i.test(textOf(from, Math.min(to, from + 40))))
@@ -393,11 +447,11 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     let from = skipBlanks(i + 1);
     if (at(from) === BACKSLASH) from++;
     if (isQuote(at(from))) from++;
-    let to = from;
+    let to = isPassword(key) ? wordEnd(from, 512) : from;
     while (to - from <= 512 && isWeakValue(at(to))) to++;
     while (to - from <= 512 && at(to) === EQUALS) to++;
     const ends = to >= n || endsWord(at(to)) || at(to) === BACKSLASH || at(to) === HASH;
-    if (!ends || !isRandom(textOf(from, to))) return i + 1;
+    if (!ends || !isTold(textOf(from, to), key)) return i + 1;
     add(from, to, "");
     return to;
   };
@@ -408,6 +462,8 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     let end = i;
     while (end > 0 && isBlank(at(end - 1)) && i - end < 64) end--;
     const spaced = end < i;
+    // `os.environ["HF_TOKEN"] = …`
+    if (at(end - 1) === CLOSE_BRACKET && isQuote(at(end - 2))) end--;
     const quotedKey = end > 0 && isQuote(at(end - 1));
     if (quotedKey) end--;
     const escaped = quotedKey && end > 0 && at(end - 1) === BACKSLASH;
@@ -418,9 +474,10 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     start += escapeBefore(start);
     while (start < end && at(start) === DASH) start++;
     const inQuery = start > 0 && (at(start - 1) === QUESTION || at(start - 1) === AMPERSAND);
-    const found = pairedKey(i, start, end) ?? secretKeyAt(units, start, end) ?? null;
+    const named = anywhere ? spokenKey(start, end) : secretKeyAt(units, start, end);
+    const found = pairedKey(i, start, end) ?? named ?? null;
     const known = found ?? (inQuery ? queryKey(start, end) : null);
-    if (known === null) return i + 1;
+    if (known === null) return at(i) === COLON ? Math.max(toldValue(i + 1), i + 1) : i + 1;
     key = known;
     keyFrom = start;
     keyTo = end;
@@ -444,7 +501,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
         (adjacent ? beforeKey(unit) : beforeSpacedKey(unit)) ||
         (tight && !adjacent) ||
         (anywhere && !key.prose);
-      if (!stands) return i + 1;
+      if (!stands) return anywhere ? weakValue(i) : i + 1;
       comment = unit === HASH;
       inFlow = unit === OPEN_BRACE || unit === COMMA;
     }
@@ -488,7 +545,8 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
       // A header or setting that is a string as a whole, as in `-H "X-Api-Key: …"`.
       let to = from;
       while (!lineEnds(at(to)) && at(to) !== opened) to++;
-      addIfSecret(from, to);
+      // What goes on behind the word is a sentence: `"password: 123, on a note"`.
+      if (wordEnd(from) === to) addIfSecret(from, to);
       return Math.max(to, i + 1);
     }
     if (asWord || comment) {
@@ -642,6 +700,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
       if (exact && isWord(at(to))) continue;
       // Of `Bearer x` and `wandb login x` the words stay, and prose has no digits there.
       const afterWord = prefix.endsWith(" ");
+      if (isBlankToFill(textOf(from, Math.min(to, from + 128)))) return to;
       if (afterWord && !/\d/.test(textOf(from, Math.min(to, from + 128)))) continue;
       add(afterWord ? from : i, to, `${prefix.trim()}… token`);
       return to;
@@ -691,28 +750,42 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     while (start > 0 && i - start <= longestKey && isName(at(start - 1))) start--;
     start += escapeBefore(start);
     while (start < i && at(start) === DASH) start++;
-    if (textOf(start, i) === "Basic") return basic(i);
-    const found = secretKeyAt(units, start, i);
-    if (!found) return i + 1;
+    if (i - start === 5 && textOf(start, i) === "Basic") return basic(i);
+    if (i - start === 2 && startsWith(start, "is")) return Math.max(toldValue(i), i + 1);
+    const named = secretKeyAt(units, start, i);
+    if (!named) return i + 1;
+    if (anywhere) [toldFrom, toldTo] = [start, i];
     let from = skipBlanks(i);
-    const link = /^(?:(?:is|was|are|set to|=>|->|of)(?: now)?:? +){1,2}/.exec(
-      textOf(from, from + 24),
-    );
+    const link = beginsLink(at(from)) ? spokenLink.exec(textOf(from, from + 24)) : null;
     if (link) from += link[0].length;
-    const told = link !== null;
-    const quoted = isQuote(at(from));
-    if (quoted) from++;
+    const quote = isQuote(at(from)) ? at(from) : -1;
+    if (quote !== -1) from++;
     let to = wordEnd(from, 512);
+    if (quote !== -1 && link && isPassword(named)) to = quotedEnd(from, quote) ?? to;
     while (to > from && isStop(at(to - 1))) to--;
-    if (at(to) === EQUALS || at(to) === COLON || (to === from && !quoted)) return i + 1;
+    if (at(to) === EQUALS || at(to) === COLON || (to === from && quote === -1)) return i + 1;
+    if (to - from < SHORTEST && !isPassword(named)) return i + 1;
+    const found = spokenKey(start, i);
+    if (!found) return i + 1;
     const text = textOf(from, to);
-    const isPassword = /pass|pwd/.test(found.name);
-    const login = isPassword && / login \S{1,80} $/.test(textOf(Math.max(0, start - 100), start));
-    key = found;
+    const login =
+      !link &&
+      isPassword(found) &&
+      / login \S{1,80} $/.test(textOf(Math.max(0, start - 100), start));
+    const likely = link ? isTold(text, found) : isLongKey(text, found);
+    if (!login && !likely && !isRandom(text)) return i + 1;
+    key = { name: found.name, prose: false };
     [keyFrom, keyTo] = [start, i];
-    if (!login && !(told && isPassword && looksChosen(text)) && !isRandom(text)) return i + 1;
+    toldFrom = toldTo = 0;
     addIfSecret(from, to);
     return to;
+  };
+
+  /** Where a short quoted text ends; undefined where its line ends before. */
+  const quotedEnd = (from: number, quote: number): number | undefined => {
+    for (let to = from; to - from <= 128 && !lineEnds(at(to)); to++)
+      if (at(to) === quote) return to;
+    return undefined;
   };
 
   /** `Basic` and a user's name and password in base64. */
@@ -749,6 +822,36 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     return Math.max(to, i + 3);
   };
 
+  /** A value behind its quoted name in a call: `setenv("HF_TOKEN", "…")`, at the comma. */
+  const listed = (i: number): number => {
+    if (!isQuote(at(i - 1))) return i + 1;
+    let start = i - 1;
+    while (start > 0 && i - start <= longestKey && isName(at(start - 1))) start--;
+    if (!isQuote(at(skipBlanks(i + 1))) || at(start - 1) !== at(i - 1)) return i + 1;
+    const found = secretKeyAt(units, start, i - 1);
+    if (!found) return i + 1;
+    key = found;
+    [keyFrom, keyTo] = [start, i - 1];
+    return weakValue(i);
+  };
+
+  /** A password or key behind its Chinese name: `密码：…`, `密码是 …`. */
+  const chinese = (i: number): number => {
+    const name = textOf(i - 1, i + 1);
+    const link = rules.chinese.includes(name) ? chineseLink.exec(textOf(i + 1, i + 4)) : null;
+    if (!link) return i + 1;
+    const from = i + 1 + link[0].length;
+    let to = from;
+    while (to - from < 512 && at(to) < 127 && at(to) > SPACE && !endsWord(at(to))) to++;
+    const text = textOf(from, to);
+    const isShort = name === "密码" || name === "口令";
+    if (!(isShort ? looksChosen(text) : isRandom(text))) return i + 1;
+    key = passwordKey;
+    [keyFrom, keyTo] = [i - 1, i + 1];
+    addIfSecret(from, to);
+    return to;
+  };
+
   /** A Telegram bot's token, `123456789:AA…`, at its colon. */
   const telegram = (i: number): number => {
     let from = i;
@@ -764,7 +867,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     const unit = units[i] ?? 0;
     const kind = unit < 128 ? kinds[unit] : 0;
     if (kind === 0) {
-      i++;
+      i = anywhere && unit > 127 && chineseEnds.has(unit) ? chinese(i) : i + 1;
     } else if (kind === BLANK) {
       i = i > 0 && endsSpoken(at(i - 1)) ? spoken(i) : i + 1;
     } else if (kind === SEPARATOR) {
@@ -780,6 +883,8 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
       else if (startsWith(i, "-----END ")) i = endOfPrivateKey(i);
       else if (isWord(at(i + 2)) && !(i > 0 && isName(at(i - 1)))) i = option(i);
       else i++;
+    } else if (kind === LISTED) {
+      i = listed(i);
     } else if (kind === ESCAPE) {
       i = encoded(i);
     } else if (!begins(i)) {
@@ -792,6 +897,13 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   }
   return { places, names };
 }
+
+const isPassword = ({ name }: SecretKey) => /(?:pass(?:word|wd|phrase|code)?|pwd|_pw)$/.test(name);
+/** As SHA-256 hashes look, under a name that no hash has. */
+const isLongKey = (text: string, { name }: SecretKey) =>
+  /^[0-9a-f]{64}$/i.test(text) && secretKey(name)?.weak !== true;
+/** `hf_xxxxxxxx`, as examples have it. */
+const isBlankToFill = (text: string) => /^x+$/i.test(text);
 
 /** Letters and digits mixed, and long: a token rather than a word of a sentence. */
 const looksRandom = (text: string) =>
