@@ -482,6 +482,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     keyFrom = start;
     keyTo = end;
 
+    if (at(i) === EQUALS && at(i + 1) === code(">")) i++;
     let next = at(i + 1);
     if (next === EQUALS || (at(i) === COLON && (next === COLON || next === SLASH))) return i + 1;
     if (at(i) === COLON && next === EQUALS) return i + 1;

@@ -5,6 +5,7 @@ time that grows with the length alone.
 """
 
 import base64
+import collections
 import functools
 import os
 import re
@@ -13,6 +14,8 @@ MARK = "[redacted]"
 _MARK = MARK.encode()
 LONGEST_KEY = 80
 REACH = 400
+# No sentence has more between a secret's name and the secret, and no secret that it tells is shorter.
+TOLD_REACH, SHORTEST = 80, 6
 
 _QUOTES = b"\"'`"
 _BLANKS = b" \t"
@@ -49,6 +52,7 @@ class _Rules:
             for prefix, least, of, exact in sorted(rules.SHAPES, key=lambda shape: -len(shape[0]))
             if not prefix.endswith(" ")
         ]
+        self.prefixes = {prefix.encode() for prefix, *_ in rules.SHAPES}
         # Of `Bearer x` and `wandb login x` the words stay, and prose has no digits there.
         spoken = [
             f"(?<={re.escape(prefix)})(?={classes[of]}{{0,127}}[0-9]){classes[of]}{{{least},}}"
@@ -70,6 +74,8 @@ class _Rules:
         words = "|".join(sorted({name.rpartition("_")[2] for name in [*rules.NAMES, *rules.CORES, *rules.WEAK]}, key=len))
         # For texts in small letters: ignoring case would take several times as long.
         self.spoken = _compile(f"(?:{words})[0-9a-z_-]{{0,12}}(?= )")
+        # The name, a sign, and a word in ASCII.
+        self.chinese = _compile(f"({'|'.join(rules.CHINESE)}) ?(?:是|为|：|:|=) ?([!#-%(*+\\--:=?-\\\\^_a-|]{{1,512}})")
         programs = "|".join(re.escape(name) for name in sorted(self.programs, key=len, reverse=True))
         self.option = _compile(f"(?<![0-9A-Za-z_])({programs})(?![0-9A-Za-z_-])|(?<![0-9A-Za-z_-])--?[A-Za-z][a-z-]*")
 
@@ -111,9 +117,9 @@ def secret_key(name):
     return None if any(part in rules.harmless for part in parts) else Key(whole, weak=True)
 
 
-# References and blanks to fill in: `${HF_TOKEN}`, `%TOKEN%`, `<your token>`, `your_key_here`.
+# References and blanks to fill in: `${HF_TOKEN}`, `%TOKEN%`, `<your token>`, `hf_...`.
 _PLACEHOLDER = re.compile(
-    r"(?:\$\{[^{}]*\}|\$\w*[A-Z_]{3}\w*|\$env:\w+|\{\{[^{}]*\}\}|\{\w+\}|%\w+%|<[^<>]*>|your[-_ ][\w -]*|x{3,}|\*{3,}|\.{3,})\Z",
+    r"(?:\$\{[^{}]*\}|\$\w*[A-Z_]{3}\w*|\$env:\w+|\{\{[^{}]*\}\}|\{\w+\}|%\w+%|<[^<>]*>|your[-_ ][\w -]*|(?:[a-z]{2,4}[-_])?(?:x{3,}|\*{3,}|\.{3,}))\Z",
     re.I | re.A,
 )
 # Beginnings of expressions that fetch a secret: none of them holds one.
@@ -124,6 +130,8 @@ _PROSE_NUMBER = re.compile(r"[-+\d._e]*\Z", re.I | re.A)
 # Counts and weights of words, as texts hold them: `{"password": 3}`, `(password:1.2)`.
 _COUNT = re.compile(r"[-+]?\d{0,3}(?:\.\d+)?\Z", re.A)
 _DOTTED = re.compile(r"[a-z_]+(?:\.[a-z_]+)*\Z", re.I)
+_LONG_HEX = re.compile("[0-9a-fA-F]{64}\\Z")
+_PASSWORD_NAME = re.compile(r"(?:pass(?:word|wd|phrase|code)?|pwd|_pw)\Z")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.I)
 _TURNS = re.compile(r"[a-z](?=[0-9])|[0-9](?=[a-z])", re.I)
 
@@ -155,10 +163,33 @@ def is_random(text):
         return False
     digits, turns = sum(c.isdigit() for c in text), len(_TURNS.findall(text))
     if digits < 3 or turns < 3:
-        return False
+        return digits > 0 and _is_mixed(text)
     if re.search(r"[0-9a-zA-Z]{16}", text):
         return True
     return len(text) >= 20 and turns >= 4 and text.lower() != text and text.upper() != text
+
+
+def _is_mixed(text):
+    """Few digits, but capitals beside capitals and small letters as no name in camel case has them."""
+    if len(text) < 24 or not text.isalnum():
+        return False
+    changes = len(re.findall("[a-z](?=[A-Z])|[A-Z](?=[a-z])", text))
+    return changes >= len(text) * 0.3 and len(re.findall("[A-Z](?=[A-Z])", text)) >= 3
+
+
+def _is_password(key):
+    return bool(_PASSWORD_NAME.search(key.name))
+
+
+def _is_long_key(text, key):
+    """As SHA-256 hashes look, under a name that no hash has."""
+    named = secret_key(key.name)
+    return bool(_LONG_HEX.match(text)) and not (named and named.weak)
+
+
+def _is_told(text, key):
+    """Whether this is what a sentence tells under the key's name."""
+    return _looks_chosen(text) if _is_password(key) else is_random(text) or _is_long_key(text, key)
 
 
 def _looks_chosen(text):
@@ -171,7 +202,7 @@ def _looks_mixed(text):
 
 
 # A name before `=`, `:` or their encoded forms. The repeated group keeps the search from going back.
-_KEYED = re.compile(rb"""(?<![0-9A-Za-z_-])(?=([0-9A-Za-z_-]+))\1(\\?["'`]|%2[27])?[ \t]{0,64}(=|:|%3[DdAa])""")
+_KEYED = re.compile(rb"""(?<![0-9A-Za-z_-])(?=([0-9A-Za-z_-]+))\1(\\?["'`]|%2[27])?(?:(?<=["'`])\])?[ \t]{0,64}(=|:|%3[DdAa])""")
 _WORD_END = re.compile(rb"""[ \t\r\n,;&)\]}"'`<>]""")
 _PLAIN_END = re.compile(rb"[ \t]#|[\r\n]")
 _FLOW_END = re.compile(rb"[ \t]#|[\r\n,}\]]")
@@ -181,7 +212,13 @@ _MAPPING = re.compile(rb"""["'`]?[0-9A-Za-z_-]{1,199}["'`]?:(?:[ \t\r\n]|\Z)""")
 _WEAK_VALUE = re.compile(rb"""\\?["'`]?([0-9A-Za-z_+~-]{16,512}={0,2})(?=[ \t\r\n,;&)\]}"'`<>\\#]|\Z)""")
 _NAMED = re.compile(rb"""[ \t\r\n]{0,64}\\?["'`]?([0-9A-Za-z_-]{3,80})""")
 _ENCODED_VALUE = re.compile(rb"""(?:%20)*(?:%2[27])?((?:[^ \t\r\n,;&)\]}"'`<>%]|%(?!2[2-7Cc]|7[Dd]|20|0[Aa]))+)""")
-_LINK = re.compile(rb"(?:(?:is|was|are|set to|=>|->|of)(?: now)?:? +){1,2}")
+_LINK = re.compile(rb"(?:(?:is|was|are|set to|=>|->|of|\||\xe2\x94\x82)(?: now)?:? +){1,2}")
+_LOGIN = re.compile(rb" login \S{1,80} $")
+# A value behind its quoted name in a call: `setenv("HF_TOKEN", "…")`.
+_LISTED = re.compile(rb"""(["'`])([0-9A-Za-z_-]{3,80})\1,(?=[ \t]*["'`])""")
+# A sign of a sentence behind which a secret may follow that it named before.
+_TOLD = re.compile(rb""":(?=[ \t])|(?<![0-9A-Za-z_-])is(?= )""")
+_OPENING = re.compile(rb"""\\?["'`]?""")
 _KEY_BEGIN = re.compile(rb"-----BEGIN ([A-Z0-9 ]{0,37})-----")
 _KEY_BLOCK = re.compile(rb"[0-9A-Za-z+/=\\ \t\r\n:,-]*?(?=-----END |\Z|[^0-9A-Za-z+/=\\ \t\r\n:,-])")
 _KEY_END = re.compile(rb"-----END [A-Z0-9 ]{0,37}-*")
@@ -201,6 +238,9 @@ class _Scan:
         self.found = []
         self.pair = None
         self.value_at = None
+        # Where sentences named a secret that does not follow at once: (from, to).
+        self.told = []
+        self.logins = collections.deque()
 
     def spans(self):
         """(from, to, whether the mark needs quotes of its own) of each secret, in order and apart."""
@@ -208,7 +248,9 @@ class _Scan:
         if b"-----" in data:
             self._private_keys()
         for match in rules.shapes.finditer(data):
-            self._add(*match.span())
+            # `hf_xxxxxxxx`, as examples have it, is none.
+            if match.group().rstrip(b"xX") not in rules.prefixes:
+                self._add(*match.span())
         for match in rules.basic.finditer(data):
             text = match.group()
             if re.search(b"[a-z]", text) and re.search(b"[A-Z]", text) and re.search(b"[0-9=]", text):
@@ -217,12 +259,19 @@ class _Scan:
             self._addresses()
         at = 0
         for match in _KEYED.finditer(data):
-            if match.start(3) >= at:
+            if match.start(3) >= at and not self._in_login(match.start(3)):
                 at = (self._encoded if match[3][:1] == b"%" else self._keyed)(match) or at
         at = 0
         for match in rules.spoken.finditer(data.lower()):
             if match.start() >= at:
                 at = self._spoken(match.end()) or at
+        if self.anywhere:
+            self._later()
+            self._chinese()
+        for match in _LISTED.finditer(data):
+            key = secret_key(match[2].decode())
+            if key:
+                self._weak(match.end(), key)
         self._options()
         spans = []
         for start, end, quoted in sorted(self.found):
@@ -286,10 +335,17 @@ class _Scan:
             if not match[1].startswith(_MARK):
                 self._add(*match.span(1))
         for match in rules.login.finditer(self.data):
+            self.logins.append(match.span(1))
             text = match[1].decode("latin-1")
             user, colon, password = text.partition(":")
             if colon and is_secret_value(password, _PASSWORD) or not colon and is_random(text):
                 self._add(*match.span(1))
+
+    def _in_login(self, at):
+        """Whether it is within an address's user and password. Asked in ascending order."""
+        while self.logins and self.logins[0][1] < at:
+            self.logins.popleft()
+        return bool(self.logins) and self.logins[0][0] <= at
 
     def _name(self, start, end):
         """Where the name in it begins: an escape's letters, an option's dashes and a list's hyphen are left out."""
@@ -357,23 +413,25 @@ class _Scan:
         start, end = self._name(*match.span(1)), match.end(1)
         name = self._text(start, end)
         query = start > 0 and data[start - 1 : start] in (b"?", b"&")
-        key = self._paired(name.lower(), start, after) or secret_key(name)
+        key = self._paired(name.lower(), start, after)
+        if not key:
+            key = self._spoken_key(start, end) if anywhere else secret_key(name)
         if not key and query and name.lower().replace("-", "_") in _rules().query:
             key = Key(name.lower(), weak=name.lower() in ("key", "auth"))
         if not key:
             return None
         following = data[after : after + 1]
+        arrow = sign == b"=" and following == b">"
+        if arrow:
+            after += 1
+            following = data[after : after + 1]
         if following == b"=" or (sign == b":" and following and following in b":/"):
             return None
         if key.weak:
-            value = _WEAK_VALUE.match(data, self._skip(after))
-            if not value or not is_random(value[1].decode()):
-                return None
-            self._add(*value.span(1))
-            return value.end()
+            return self._weak(after, key)
         quoted_key, escaped = bool(match[2]), bool(match[2]) and len(match[2]) > 1
         spaced = match.start(3) > (match.end(2) if quoted_key else end)
-        tight = sign == b"=" and not spaced and not (following and following in _SPACES)
+        tight = sign == b"=" and not arrow and not spaced and not (following and following in _SPACES)
         before = start - 1 - (len(match[2]) if quoted_key else 0)
         comment = flow = False
         opened = b""
@@ -385,7 +443,7 @@ class _Scan:
             unit = data[back : back + 1] if back >= 0 else b"\n"
             usual = b"{,[#.;:&?(-\"'`|\r\n" if adjacent else b"{,[#;-|\r\n"
             if not (unit in usual or (tight and not adjacent) or (anywhere and not key.prose)):
-                return None
+                return self._weak(after, key) if anywhere else None
             comment, flow = unit == b"#", unit in (b"{", b",")
             if adjacent and not quoted_key and unit in (b'"', b"'", b"`"):
                 opened = unit
@@ -417,7 +475,9 @@ class _Scan:
         if opened and not as_word:
             # A header or setting that is a string as a whole, as in `-H "X-Api-Key: …"`.
             stop = self._end(re.compile(rb"[\r\n" + opened + rb"]"), at)
-            self._add_if_secret(at, stop, key)
+            # What goes on behind the word is a sentence: `"password: 123, on a note"`.
+            if self._end(_WORD_END, at) == stop:
+                self._add_if_secret(at, stop, key)
             return stop
         if as_word or comment:
             return self._word(match, at, key, comment and not as_word, tight, quoted_key, query)
@@ -549,20 +609,85 @@ class _Scan:
         link = _LINK.match(data, at, at + 24)
         if link:
             at = link.end()
-        if data[at : at + 1] in (b'"', b"'", b"`"):
-            at += 1
+        quote = data[at : at + 1] if data[at : at + 1] in (b'"', b"'", b"`") else b""
+        at += len(quote)
         stop = self._end(_WORD_END, at, 512)
+        if quote and link and _is_password(key):
+            closing = re.compile(rb"[\r\n" + quote + b"]").search(data, at, at + 129)
+            stop = closing.start() if closing and closing.group() == quote else stop
         while stop > at and data[stop - 1] in b".,;:!?":
             stop -= 1
-        if stop == at or data[stop : stop + 1] in (b"=", b":"):
+        self.told.append((start, end))
+        if data[stop : stop + 1] in (b"=", b":") or (stop - at < SHORTEST and not _is_password(key)):
+            return None
+        found = self._spoken_key(start, end)
+        if not found or stop == at:
             return None
         text = self._text(at, stop)
-        password = re.search("pass|pwd", key.name)
-        login = password and re.search(rb" login \S{1,80} $", data[max(0, start - 100) : start])
-        if login or (link and password and _looks_chosen(text)) or is_random(text):
-            self._add_if_secret(at, stop, key)
+        login = not link and _is_password(found) and _LOGIN.search(data[max(0, start - 100) : start])
+        if login or is_random(text) or (_is_told(text, found) if link else _is_long_key(text, found)):
+            self.told.pop()
+            self._add_if_secret(at, stop, Key(found.name))
             return stop
         return None
+
+    def _spoken_key(self, start, end):
+        """The key that a sentence names: the word before may make it no secret's name, or be a part of it."""
+        data = self.data
+        word = self._text(start, end)
+        found = secret_key(word)
+        may = found.weak or found.prose if found else len(word) <= 4
+        if not may or data[start - 1 : start] != b" ":
+            return found
+        before = data[max(0, start - 26) : start - 1]
+        before = before[len(before.rstrip(_NAME_CHARS)) :].decode()
+        if found and before.lower() in _rules().harmless:
+            return None
+        joined = secret_key(f"{before}_{word}")
+        return Key(joined.name, weak=True) if joined and not joined.weak and not joined.prose else found
+
+    def _weak(self, at, key):
+        """A value that is a secret only where it looks like one."""
+        data = self.data
+        at = self._skip(at)
+        if _is_password(key):
+            start = _OPENING.match(data, at).end()
+            stop = self._end(_WORD_END, start, 512)
+        else:
+            value = _WEAK_VALUE.match(data, at)
+            start, stop = value.span(1) if value else (at, at)
+        if stop == start or not _is_told(self._text(start, stop), key):
+            return None
+        self._add(start, stop)
+        return stop
+
+    def _later(self):
+        """A secret further on in the sentence that named it: `Your token has been saved: …`."""
+        data, names, said, last = self.data, self.told, 0, None
+        for sign in _TOLD.finditer(data):
+            while said < len(names) and names[said][1] <= sign.start():
+                last, said = names[said], said + 1
+            if not last or sign.end() - last[1] > TOLD_REACH:
+                continue
+            (start, end), last = last, None
+            if re.search(b"[\r\n]", data[end : sign.end()]):
+                continue
+            at = self._skip(sign.end())
+            if data[at : at + 1] in (b'"', b"'", b"`"):
+                at += 1
+            stop = self._end(_WORD_END, at, 512)
+            while stop > at and data[stop - 1] in b".,;:!?":
+                stop -= 1
+            key = self._spoken_key(start, end) if stop - at >= SHORTEST else None
+            if key and _is_told(self._text(at, stop), key):
+                self._add_if_secret(at, stop, Key(key.name))
+
+    def _chinese(self):
+        """A password or key behind its Chinese name: `密码：…`, `密码是 …`."""
+        for match in _rules().chinese.finditer(self.data):
+            text = match[2].decode()
+            if _looks_chosen(text) if match[1].decode() in ("密码", "口令") else is_random(text):
+                self._add_if_secret(*match.span(2), _PASSWORD)
 
     def _options(self):
         """`--hf_token value`, and `-u user:password` of a program that was named on this line."""
@@ -721,7 +846,8 @@ def _argument(argument, previous, before):
             return MARK
         if option[1]:
             return argument
-    if previous == "login" and before.endswith("wandb") and re.fullmatch(r"\w{32,}", argument, re.A):
+    login = before if previous == "--relogin" else previous if before.endswith("wandb") else ""
+    if login == "login" and re.fullmatch(r"\w{32,}", argument, re.A):
         return MARK
     name, equals, value = argument.partition("=")
     named = re.fullmatch(r"-{0,2}([A-Za-z][\w.-]*)", name, re.A) if equals else None

@@ -24,7 +24,9 @@ ledger_key lora_ledger_key turso_auth_token database_auth_token db_password data
 mysql_pwd postgres_password pgpassword redis_password smtp_password ssh_password sudo_password root_password
 jupyter_token jupyter_password notebook_token ngrok_authtoken ngrok_auth_token tailscale_authkey ts_authkey
 proxy_password civitai_key x_amz_signature x_amz_credential x_amz_security_token x_goog_signature
-x_goog_credential awsaccesskeyid requirepass sshpass""".split()
+x_goog_credential awsaccesskeyid requirepass sshpass authkey auth_key smtp_pass mail_pass db_pass mysql_pass
+postgres_pass redis_pass ssh_pass ssh_pw ftp_pass http_pass proxy_pass sudo_pass root_pass root_pw admin_pass
+user_pass login_pass box_pass""".split()
 PROSE = """token secret pwd authorization access_key id_token""".split()
 CORES = """password passwd passphrase passcode apikey authtoken secret api_key access_key secret_key private_key
 account_key signing_key encryption_key auth_key api_token access_token auth_token bearer_token refresh_token
@@ -33,26 +35,28 @@ ISSUERS = """hf huggingface hub wandb civitai civit s3 aws r2 b2 gcs gcp azure m
 openrouter mistral groq deepseek dashscope qwen moonshot zhipu replicate fal stability runpod vast vastai
 lambda paperspace modal github gh gitlab bitbucket docker npm pypi telegram tg discord slack feishu lark
 dingtalk wecom jwt ledger turso modelscope swanlab comet neptune clearml kaggle ngrok tailscale cloudflare cf
-sentry stripe twilio sendgrid mailgun personal deploy pushover bark serverchan""".split()
-WEAK = """token key webhook pat credential credentials creds auth sendkey license_key""".split()
+sentry stripe twilio sendgrid mailgun personal deploy pushover bark serverchan oauth service admin master bot""".split()
+WEAK = """token key webhook pat credential credentials creds auth sendkey license_key session sessionid""".split()
 HARMLESS = """class pad eos bos unk mask sep cls image img video audio text vision placeholder trigger special instance num
 max min keep stop start system caption tag extra additional initializer public cache object primary foreign
 sort partition dedupe idempotency storage state dict map weight weights tensor hash group metric content idem
-lookup""".split()
+lookup run model trace request job step file layer bucket dedup item row node sample""".split()
 SUFFIXES = """prod production dev development staging stage test live old new main backup default value plain raw text
 primary secondary current previous prev a b v1 v2 v3 0 1 2 3 4 5 6 7 8 9""".split()
 QUERY = """sig signature x_amz_signature x_amz_credential x_amz_security_token x_goog_signature x_goog_credential
-awsaccesskeyid key auth authkey hapikey""".split()
+awsaccesskeyid key auth authkey hapikey q_signature""".split()
 PAIR_NAMES = """name key variable var env env_name field option header setting""".split()
 PAIR_VALUES = """value val default secret_value content""".split()
 NOTHING = """null none nil undefined false true yes no on off ~ unset empty""".split()
 SENTENCE = """required incorrect invalid expired missing wrong must should is was are for the a an please not cannot field
 reset changed updated saved ok hidden prompt authentication protected accepted rejected denied failed unknown
 unsupported and or in to of with does enter your set needed""".split()
+CHINESE = """密码 口令 密钥 令牌""".split()
 WEBHOOKS = """hooks.slack.com/services/ hooks.slack.com/workflows/ hooks.slack.com/triggers/ discord.com/api/webhooks/
 discordapp.com/api/webhooks/ ptb.discord.com/api/webhooks/ canary.discord.com/api/webhooks/
 open.feishu.cn/open-apis/bot/ open.larksuite.com/open-apis/bot/ qyapi.weixin.qq.com/cgi-bin/webhook/send?key=
-oapi.dingtalk.com/robot/send?access_token= api.telegram.org/bot sctapi.ftqq.com/ api.day.app/""".split()
+oapi.dingtalk.com/robot/send?access_token= api.telegram.org/bot sctapi.ftqq.com/ api.day.app/
+maker.ifttt.com/trigger/ outlook.office.com/webhook/""".split()
 CLASSES = {
     "alnum": "0-9A-Za-z",
     "upper": "0-9A-Z",
@@ -129,6 +133,7 @@ SHAPES = (
     ("Bearer ", 16, "bearer", False,),
     ("bearer ", 16, "bearer", False,),
     ("wandb login ", 32, "word", False,),
+    ("wandb login --relogin ", 32, "word", False,),
 )
 # (program, options, whether the value stands apart, whether it is user:password, its subcommand)
 PROGRAMS = (
@@ -145,5 +150,6 @@ PROGRAMS = (
     ("unzip", ("-P",), "both", False, None,),
     ("zip", ("-P",), "both", False, None,),
     ("mosquitto_pub", ("-P",), "apart", False, None,),
+    ("openssl", ("-k",), "apart", False, "enc",),
     ("http", ("-a", "--auth",), "apart", True, None,),
 )
