@@ -100,7 +100,7 @@ const placeholder =
   /^(?:\$\{[^{}]*\}|\$\w*[A-Z_]{3}\w*|\$env:\w+|\{\{[^{}]*\}\}|\{\w+\}|%\w+%|<[^<>]*>|your[-_ ][\w -]*|(?:[a-z]{2,4}[-_])?(?:x{3,}|\*{3,}|\.{3,}))$/i;
 /** Beginnings of expressions that fetch a secret: none of them holds one. */
 const reference =
-  /^(?:os\.(?:environ|getenv)|getenv\(|process\.env|env[.(]|secrets\.|self\.|args\.|opt(?:ion)?s?\.|c(?:on)?fi?g\.|settings\.|\$\(|\$\{|\{\{)/;
+  /^(?:os\.(?:environ|getenv)|getenv\(|process\.env|env[.(]|secrets\.|self\.|args\.|opt(?:ion)?s?\.|c(?:on)?fi?g\.|settings\.|!(?:env|secret|vault|ref|include)\b|\$\(|\$\{|\{\{)/;
 
 /** Whether a value under a secret key is worth hiding; empty values and references are not. */
 export function isSecretValue(value: string, key: SecretKey): boolean {

@@ -161,6 +161,7 @@ function redactOption(name: string, before: string[], previous: string, arg: str
       const user = pair && value !== null ? /^[^:%\s]*[:%]/.exec(value)?.[0] : "";
       if (value === null || user === undefined) continue;
       const secret = value.slice(user.length);
+      if (secret === "") continue;
       if (!isSecretValue(secret, passwordKey)) return arg;
       return arg.slice(0, arg.length - secret.length) + MARK;
     }
@@ -174,7 +175,7 @@ function redactArgument(arg: string, previous: string, beforeThat: string): stri
   if (optionKey && !arg.startsWith("--")) {
     // `config set api-key VALUE` names it by a word of its own, as prose may.
     if (option[1] ? isSecretValue(arg, optionKey) : isRandom(arg)) return MARK;
-    if (option[1]) return arg;
+    if (option[1] && !optionKey.weak) return arg;
   }
   const login = previous === "--relogin" ? beforeThat : /wandb$/.test(beforeThat) ? previous : "";
   if (login === "login" && /^\w{32,}$/.test(arg)) return MARK;

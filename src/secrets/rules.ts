@@ -97,7 +97,7 @@ const pairNames = words("name key variable var env env_name field option header 
 const pairValues = words("value val default secret_value content");
 
 /** Values that say there is none. */
-const nothing = words("null none nil undefined false true yes no on off ~ unset empty");
+const nothing = words("null none nil undefined false true yes no on off ~ unset empty str string");
 
 /** Words that follow `password:` in sentences. */
 const sentence = words(`

@@ -48,8 +48,9 @@ const isWeakValue = classOf(`${alnumChars}_+~-`);
 const isHex = classOf(`${digits}abcdefABCDEF`);
 const isEscapeLetter = classOf("nrt");
 /** What comes between a secret's name and its value in sentences and tables. */
-const spokenLink = /^(?:(?:is|was|are|set to|=>|->|of|\||\u2502|\xe2\x94\x82)(?: now)?:? +){1,2}/;
-const isLinkInAscii = classOf("iwas=-o|");
+const spokenLink =
+  /^(?:(?:is|was|are|set to|to be|=>|->|of|\||\u2502|\xe2\x94\x82)(?: now)?:? +){1,2}/;
+const isLinkInAscii = classOf("iwast=-o|");
 const beginsLink = (unit: number) => isLinkInAscii(unit) || unit === 0xe2 || unit === 0x2502;
 const isStop = classOf(".,;:!?");
 /** Last letters of the words that a secret may follow in a sentence. */
@@ -434,6 +435,9 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     return to;
   };
 
+  /** Where to go on behind a sign at `i` that no secret's name precedes. */
+  const later = (i: number) => (at(i) === COLON ? Math.max(toldValue(i + 1), i + 1) : i + 1);
+
   /** Whether the word behind `password:` goes on as a sentence does. */
   const isSentence = (from: number, to: number): boolean => {
     if (keyTo - keyFrom > 12 || !/^[a-z]+$/i.test(textOf(from, Math.min(to, from + 40))))
@@ -458,7 +462,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
 
   /** What stands behind a `=` or `:` at `i`, when a secret key stands before it. Returns where to go on. */
   const keyed = (i: number): number => {
-    if (i === 0 || !endsKey(at(i - 1))) return i + 1;
+    if (i === 0 || !endsKey(at(i - 1))) return later(i);
     let end = i;
     while (end > 0 && isBlank(at(end - 1)) && i - end < 64) end--;
     const spaced = end < i;
@@ -477,7 +481,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     const named = anywhere ? spokenKey(start, end) : secretKeyAt(units, start, end);
     const found = pairedKey(i, start, end) ?? named ?? null;
     const known = found ?? (inQuery ? queryKey(start, end) : null);
-    if (known === null) return at(i) === COLON ? Math.max(toldValue(i + 1), i + 1) : i + 1;
+    if (known === null) return later(i);
     key = known;
     keyFrom = start;
     keyTo = end;
@@ -570,6 +574,8 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
       return Math.max(yamlValue(from, start - lineStart(start)), i + 1);
     }
     const to = plainEnd(from, inFlow || quotedKey);
+    // A vocabulary's entry: `"password": 3`.
+    if (quotedKey && isCount(textOf(from, Math.min(to, from + 8)))) return Math.max(to, i + 1);
     addIfSecret(from, to, isNumeric(at(from)));
     return Math.max(to, i + 1);
   };
@@ -589,15 +595,23 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
       from = skipBlanks(from + 1);
       if (at(from) !== COMMA) return from;
       for (from++; isSpace(at(from)); ) from++;
-      return isQuote(at(from)) ? quotedValue(from) : from;
+      return isQuote(at(from)) ? optionValue(from) : from;
     }
     if (!isBlank(at(from))) return end;
     from = skipBlanks(from);
-    if (at(from) === QUOTE || at(from) === APOSTROPHE) return quotedValue(from);
-    if (at(from) === DASH) return from;
-    const to = wordEnd(from);
-    addIfSecret(from, to);
-    return to;
+    return at(from) === DASH ? from : optionValue(from);
+  };
+
+  /** An option's value. One that its name alone makes no secret may still hold one: `--webhook https://…`. */
+  const optionValue = (from: number): number => {
+    const found = places.length;
+    let to = from;
+    if (at(from) === QUOTE || at(from) === APOSTROPHE) to = quotedValue(from);
+    else {
+      to = wordEnd(from);
+      addIfSecret(from, to);
+    }
+    return key.weak && places.length === found ? Math.min(from + 1, to) : to;
   };
 
   let nextKeyEnd = -1;
@@ -736,6 +750,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
           const parts = /^[^:%\s]*[:%]/.exec(textOf(begin, Math.min(to, begin + 200)));
           if (!parts) continue;
           begin += parts[0].length;
+          if (begin === to) continue;
         }
         if (to > begin && isSecretValue(textOf(begin, Math.min(to, begin + 256)), passwordKey))
           add(begin, to, `${program} ${option}`);

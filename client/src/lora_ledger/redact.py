@@ -124,7 +124,7 @@ _PLACEHOLDER = re.compile(
 )
 # Beginnings of expressions that fetch a secret: none of them holds one.
 _REFERENCE = re.compile(
-    r"os\.(?:environ|getenv)|getenv\(|process\.env|env[.(]|secrets\.|self\.|args\.|opt(?:ion)?s?\.|c(?:on)?fi?g\.|settings\.|\$\(|\$\{|\{\{"
+    r"os\.(?:environ|getenv)|getenv\(|process\.env|env[.(]|secrets\.|self\.|args\.|opt(?:ion)?s?\.|c(?:on)?fi?g\.|settings\.|!(?:env|secret|vault|ref|include)\b|\$\(|\$\{|\{\{"
 )
 _PROSE_NUMBER = re.compile(r"[-+\d._e]*\Z", re.I | re.A)
 # Counts and weights of words, as texts hold them: `{"password": 3}`, `(password:1.2)`.
@@ -212,7 +212,7 @@ _MAPPING = re.compile(rb"""["'`]?[0-9A-Za-z_-]{1,199}["'`]?:(?:[ \t\r\n]|\Z)""")
 _WEAK_VALUE = re.compile(rb"""\\?["'`]?([0-9A-Za-z_+~-]{16,512}={0,2})(?=[ \t\r\n,;&)\]}"'`<>\\#]|\Z)""")
 _NAMED = re.compile(rb"""[ \t\r\n]{0,64}\\?["'`]?([0-9A-Za-z_-]{3,80})""")
 _ENCODED_VALUE = re.compile(rb"""(?:%20)*(?:%2[27])?((?:[^ \t\r\n,;&)\]}"'`<>%]|%(?!2[2-7Cc]|7[Dd]|20|0[Aa]))+)""")
-_LINK = re.compile(rb"(?:(?:is|was|are|set to|=>|->|of|\||\xe2\x94\x82)(?: now)?:? +){1,2}")
+_LINK = re.compile(rb"(?:(?:is|was|are|set to|to be|=>|->|of|\||\xe2\x94\x82)(?: now)?:? +){1,2}")
 _LOGIN = re.compile(rb" login \S{1,80} $")
 # A value behind its quoted name in a call: `setenv("HF_TOKEN", "…")`.
 _LISTED = re.compile(rb"""(["'`])([0-9A-Za-z_-]{3,80})\1,(?=[ \t]*["'`])""")
@@ -485,6 +485,9 @@ class _Scan:
             line = max(data.rfind(b"\n", 0, start), data.rfind(b"\r", 0, start)) + 1
             return self._yaml(at, start - line, key)
         stop = self._plain(at, flow or quoted_key)
+        # A vocabulary's entry: `"password": 3`.
+        if quoted_key and _COUNT.match(self._text(at, min(stop, at + 8))):
+            return stop
         self._add_if_secret(at, stop, key, quoted=bool(unit) and unit in b"0123456789-+.")
         return stop
 
@@ -831,6 +834,8 @@ def _program_value(program, before, previous, argument):
                 if not user:
                     continue
                 value = value[user.end() :]
+                if not value:
+                    continue
             if not is_secret_value(value, _PASSWORD):
                 return argument
             return argument[: len(argument) - len(value)] + MARK
@@ -844,7 +849,7 @@ def _argument(argument, previous, before):
         # `config set api-key VALUE` names it by a word of its own, as prose may.
         if is_secret_value(argument, key) if option[1] else is_random(argument):
             return MARK
-        if option[1]:
+        if option[1] and not key.weak:
             return argument
     login = before if previous == "--relogin" else previous if before.endswith("wandb") else ""
     if login == "login" and re.fullmatch(r"\w{32,}", argument, re.A):

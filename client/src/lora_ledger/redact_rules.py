@@ -47,7 +47,7 @@ QUERY = """sig signature x_amz_signature x_amz_credential x_amz_security_token x
 awsaccesskeyid key auth authkey hapikey q_signature""".split()
 PAIR_NAMES = """name key variable var env env_name field option header setting""".split()
 PAIR_VALUES = """value val default secret_value content""".split()
-NOTHING = """null none nil undefined false true yes no on off ~ unset empty""".split()
+NOTHING = """null none nil undefined false true yes no on off ~ unset empty str string""".split()
 SENTENCE = """required incorrect invalid expired missing wrong must should is was are for the a an please not cannot field
 reset changed updated saved ok hidden prompt authentication protected accepted rejected denied failed unknown
 unsupported and or in to of with does enter your set needed""".split()
