@@ -13,7 +13,9 @@ export async function localBucket(state = at("worker/state"), part = PART): Prom
     config: join(root, "wrangler.toml"),
     state,
     bucketAlone: true,
-    script: () => readFileSync(join(import.meta.dirname, "bucket-worker.js"), "utf8"),
+    modules: () => ({
+      "worker.js": readFileSync(join(import.meta.dirname, "bucket-worker.js"), "utf8"),
+    }),
   });
   /** One request of the Worker that has the bucket; null where it answers 404. */
   async function ask(method: string, path: string, body?: ArrayBuffer | string) {

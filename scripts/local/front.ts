@@ -4,13 +4,7 @@
  * of where it comes from.
  */
 import { timingSafeEqual } from "node:crypto";
-import {
-  type ClientRequest,
-  createServer,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { pipeline } from "node:stream";
 import { askSocket } from "./socket.ts";
@@ -91,25 +85,6 @@ const isToken = (given: string | undefined, token: string) => {
   return a.length === b.length && timingSafeEqual(a, b);
 };
 
-/** Bodies up to this size are handed over whole. */
-const SMALL_BODY = 1_048_576;
-
-/**
- * Passes a body on. A Worker may answer before it has read all, and workerd then closes the connection:
- * a write that comes later fails, and its answer is lost. So a small body is sent in one piece.
- */
-function send(request: IncomingMessage, asked: ClientRequest) {
-  const length = Number(request.headers["content-length"] ?? 0);
-  if (request.headers["transfer-encoding"] || length > SMALL_BODY) {
-    pipeline(request, asked, () => {});
-    return;
-  }
-  const pieces: Buffer[] = [];
-  request.on("data", (piece: Buffer) => pieces.push(piece));
-  request.on("end", () => asked.end(Buffer.concat(pieces)));
-  request.on("error", () => asked.destroy());
-}
-
 /** Serves workerd's socket `entry`. `token` lets its holder run the scheduled job. */
 export function createFront({ entry, token }: { entry: string; token: string }): Server {
   const server = createServer(
@@ -130,6 +105,8 @@ export function createFront({ entry, token }: { entry: string; token: string }):
       ]);
       // Of unknown length; Node has taken the chunks apart.
       if (request.headers["transfer-encoding"]) headers.push(["Transfer-Encoding", "chunked"]);
+      // Else workerd closes behind its answer, and Node, which ends even an empty body with a write, loses it.
+      headers.push(["Connection", "keep-alive"]);
       const asked = askSocket(
         entry,
         { method: request.method, path: pathname + search, headers: headers.flat() },
@@ -139,16 +116,20 @@ export function createFront({ entry, token }: { entry: string; token: string }):
             answer.statusMessage,
             [...passedOn(answer.rawHeaders)].flat(),
           );
-          // A Worker that breaks an answer off breaks it off for the client too.
-          pipeline(answer, response, (error) => error && response.destroy());
+          pipeline(answer, response, (error) => {
+            // A Worker that breaks an answer off breaks it off for the client too.
+            if (error) response.destroy();
+            // Many clients send a body to its end before they read why it was refused.
+            request.unpipe(asked).resume();
+          });
         },
       );
       asked.on("error", () => {
-        // Refusing a body early ends the connection it comes by; the answer is on its way then.
         if (!response.headersSent) refuse(response, refusals.away);
+        request.unpipe(asked).resume();
       });
       response.on("close", () => !response.writableFinished && asked.destroy());
-      send(request, asked);
+      request.pipe(asked);
     },
   );
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) =>

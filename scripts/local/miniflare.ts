@@ -44,13 +44,13 @@ export async function startEmulation(options: {
   state: string;
   /** Where the socket goes, if its path is short enough; else into a temporary folder. */
   entryDir?: string;
-  /** The Worker's one module; read anew at each start. */
-  script: () => string;
+  /** The Worker's modules by path, the one to start from first; read anew at each start. */
+  modules: () => Record<string, string>;
   /** Only the bucket, and nothing else that the configuration binds. */
   bucketAlone?: boolean;
   log?: (level: string, message: string) => void;
 }): Promise<Emulation> {
-  const { config, state, script, bucketAlone = false, log } = options;
+  const { config, state, modules, bucketAlone = false, log } = options;
   mkdirSync(state, { recursive: true, mode: 0o700 });
   const { folder, remove } = socketFolder(options.entryDir);
   const entry = join(folder, "entry");
@@ -75,7 +75,9 @@ export async function startEmulation(options: {
         {
           ...(bucketAlone ? { compatibilityDate, r2Buckets } : workerOptions),
           name: "lora-ledger",
-          modules: [{ type: "ESModule", path: "worker.js", contents: script() }],
+          modules: Object.entries(modules()).map(([path, contents]) => {
+            return { type: "ESModule" as const, path, contents };
+          }),
         },
       ],
     });

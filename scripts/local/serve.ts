@@ -33,7 +33,10 @@ await main(async () => {
     config: join(dir, "wrangler.json"),
     state: join(dir, "state"),
     entryDir: dir,
-    script: () => readFileSync(file, "utf8"),
+    modules: () => ({
+      "patient-worker.js": readFileSync(join(import.meta.dirname, "patient-worker.js"), "utf8"),
+      "worker.js": readFileSync(file, "utf8"),
+    }),
     log: (level, message) => console.log(`[${level}] ${message}`),
   });
   const front = createFront({ entry: emulation.entry, token });
