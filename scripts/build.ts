@@ -16,7 +16,7 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build as bundle } from "vite";
-import { pageHeaders } from "../src/http/pages.ts";
+import { pageHeaders } from "../src/platform/http/pages.ts";
 import { bundleWorker } from "./bundle-worker.ts";
 import { root } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";

@@ -6,6 +6,7 @@ import { z } from "zod";
 import { describeExit, root, startProcess, Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 import { describeApi } from "./openapi.ts";
+import { readSources, wingFaults } from "./wings.ts";
 
 const names = z.record(z.string(), z.string()).optional();
 const lockSchema = z.object({
@@ -64,11 +65,11 @@ async function migrationsMatch() {
     cpSync(join(root, "migrations"), join(copy, "migrations"), { recursive: true });
     // It takes no absolute path for `out`, and reports a failure of its own by its words alone.
     const options = ["--dialect", "sqlite", "--casing", "snake_case", "--out", "migrations"];
-    const schema = join(root, "src/db/schema.ts");
+    const schema = join(root, "src/platform/db/schema.ts");
     const said = await tool("drizzle-kit", ["generate", ...options, "--schema", schema], copy);
     if (said.includes("No schema changes")) return;
     throw new Trouble(
-      `migrations/ does not give what src/db/schema.ts says: run \`npm run generate\`.\n${said}`,
+      `migrations/ does not give what src/platform/db/schema.ts says: run \`npm run generate\`.\n${said}`,
     );
   } finally {
     rmSync(copy, { recursive: true, force: true });
@@ -89,6 +90,10 @@ const checks: Record<string, () => Promise<unknown>> = {
     await migrationsMatch();
   },
   "API description": () => describeApi(),
+  "order of the house": async () => {
+    const faults = wingFaults(readSources());
+    if (faults.length) throw new Trouble(faults.join("\n"));
+  },
 };
 
 if (isMain(import.meta.url))

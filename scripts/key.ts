@@ -5,17 +5,17 @@
  */
 import { parseArgs } from "node:util";
 import { eq } from "drizzle-orm";
-import { commandLine } from "../src/audit/audit.ts";
-import { ensureUser, makeKey } from "../src/auth/keys.ts";
+import { commandLine } from "../src/platform/audit/audit.ts";
+import { ensureUser, makeKey } from "../src/platform/auth/keys.ts";
 import {
   type KeyScope,
   keyScopes,
   type Role,
   roleScopes,
   usualScopes,
-} from "../src/auth/scopes.ts";
-import { LINK_MINUTES } from "../src/auth/sign-in-links.ts";
-import { roles, user } from "../src/db/schema.ts";
+} from "../src/platform/auth/scopes.ts";
+import { LINK_MINUTES } from "../src/platform/auth/sign-in-links.ts";
+import { roles, user } from "../src/platform/db/schema.ts";
 import { signInCode, signInUrl } from "./local/admin.ts";
 import { type DatabaseAddress, openDatabase } from "./local/database.ts";
 import { localSecret, running, withLocalDatabase } from "./local/home.ts";

@@ -2,7 +2,7 @@
 import { findTargetHandler } from "hono/utils/handler";
 import { generateSpecs, resolver, uniqueSymbol } from "hono-openapi";
 import { app } from "../src/app.ts";
-import { type Described, type Documented, documented } from "../src/http/described.ts";
+import { type Described, type Documented, documented } from "../src/platform/http/described.ts";
 import { Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 

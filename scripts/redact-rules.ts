@@ -1,7 +1,7 @@
-/** Writes the rules of redaction for the Python client, out of src/secrets/rules.ts. */
+/** Writes the rules of redaction for the Python client, out of src/platform/secrets/rules.ts. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { rules } from "../src/secrets/rules.ts";
+import { rules } from "../src/platform/secrets/rules.ts";
 import { root } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 

@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync, renameSync } from "node:fs";
 import { relative } from "node:path";
-import { LINK_MINUTES } from "../src/auth/sign-in-links.ts";
+import { LINK_MINUTES } from "../src/platform/auth/sign-in-links.ts";
 import { signInCode, signInUrl } from "./local/admin.ts";
 import { buildApart } from "./local/build-apart.ts";
 import { at, claim, home, localSecret, shown } from "./local/home.ts";

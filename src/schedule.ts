@@ -1,16 +1,16 @@
 import { tellIdleBoxes } from "./alerts/boxes.ts";
 import { retryDeliveries, tellWebhooks } from "./alerts/outbox.ts";
-import { exportAudit } from "./audit/export.ts";
-import { openDb } from "./db/client.ts";
 import { type Bindings, readConfig } from "./env.ts";
-import { type JobFaults, readFaults } from "./faults.ts";
-import { settleLogs } from "./logs/settle.ts";
+import { emptyTrash } from "./files/purge.ts";
+import { applyKeepRules } from "./files/retention.routes.ts";
+import { sweepUploads } from "./files/sweep.ts";
+import { settleLogs } from "./metrics/settle.ts";
+import { exportAudit } from "./platform/audit/export.ts";
+import { openDb } from "./platform/db/client.ts";
+import { type JobFaults, readFaults } from "./platform/faults.ts";
+import { purgeOld } from "./platform/purge-old.ts";
 import { advanceQueue } from "./queue/advance.ts";
 import { sweepLost } from "./queue/lost.ts";
-import { applyKeepRules } from "./storage/rules.ts";
-import { purgeOld } from "./trash/old.ts";
-import { emptyTrash } from "./trash/purge.ts";
-import { sweepUploads } from "./weights/sweep.ts";
 
 /**
  * What the cron trigger does every minute: each job is bounded and goes on the next minute. Rows that a

@@ -6,7 +6,7 @@ import { sql } from "drizzle-orm";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { openDatabase } from "../scripts/local/database.ts";
 import { runScheduled } from "../scripts/local/worker.ts";
-import { recordEvent } from "../src/alerts/events.ts";
+import { recordEvent } from "../src/platform/events.ts";
 import { type Answer, answering, type Got, startReceiver as listen } from "./receiver.ts";
 import { eventually, type Stack, startStack } from "./stack.ts";
 

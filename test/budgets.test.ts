@@ -2,7 +2,7 @@
 // written, as the database itself counts them.
 import { isNotNull, sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
-import { trainingTask } from "../src/db/schema.ts";
+import { trainingTask } from "../src/platform/db/schema.ts";
 import { costOf, freshLedger, type Ledger, type Sent } from "./harness.ts";
 import { type Owner, routeTable, rowsOf } from "./route-table.ts";
 import { seedTasks } from "./seed.ts";

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { inChinese, refusals } from "../dashboard/src/zh-service.ts";
 import { root } from "../scripts/local/processes.ts";
-import { filterToSql, parseOrder } from "../src/filter/compile.ts";
-import { FilterError } from "../src/filter/parse.ts";
-import { cautionFor, influenceOf } from "../src/stats/influence.ts";
+import { filterToSql, parseOrder } from "../src/platform/filter/compile.ts";
+import { cautionFor, influenceOf } from "../src/reports/influence.ts";
+import { FilterError } from "../src/shared/filter-grammar.ts";
 
 /** English words that are neither the filter language's own nor a field, nor in quotes or brackets. */
 const english = (text: string) =>

@@ -9,7 +9,7 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openDatabase } from "../scripts/local/database.ts";
 import { root } from "../scripts/local/processes.ts";
-import { user } from "../src/db/schema.ts";
+import { user } from "../src/platform/db/schema.ts";
 import { axe, chromiumPath, desktop, looks, noBrowser, openPages, type Pages } from "./browser.ts";
 import { seedTasks } from "./seed.ts";
 import { eventually, type Stack, startStack, trainer, trainerFolder } from "./stack.ts";

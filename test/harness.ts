@@ -6,11 +6,11 @@ import { createExecutionContext, waitOnExecutionContext } from "cloudflare:test"
 import { env } from "cloudflare:workers";
 import { inject } from "vitest";
 import { app } from "../src/app.ts";
-import { commandLine } from "../src/audit/audit.ts";
-import { ensureUser, makeKey } from "../src/auth/keys.ts";
-import { type Role, usualScopes } from "../src/auth/scopes.ts";
-import { openDb } from "../src/db/client.ts";
 import { readConfig } from "../src/env.ts";
+import { commandLine } from "../src/platform/audit/audit.ts";
+import { ensureUser, makeKey } from "../src/platform/auth/keys.ts";
+import { type Role, usualScopes } from "../src/platform/auth/scopes.ts";
+import { openDb } from "../src/platform/db/client.ts";
 import { unique } from "./unique.ts";
 
 export { unique };

@@ -1,8 +1,8 @@
 // Every route that takes a key: who may call it on whose rows, and which audit entry it leaves.
 // test/rights.test.ts asks each of them with every kind of key, and fails on a route without a line.
 import { sql } from "drizzle-orm";
-import type { Scope } from "../src/auth/scopes.ts";
-import type { Db } from "../src/db/client.ts";
+import type { Scope } from "../src/platform/auth/scopes.ts";
+import type { Db } from "../src/platform/db/client.ts";
 import {
   apiKey,
   auditExport,
@@ -22,8 +22,8 @@ import {
   webhook,
   weight,
   type weightKinds,
-} from "../src/db/schema.ts";
-import { sha256Hex } from "../src/http/hash.ts";
+} from "../src/platform/db/schema.ts";
+import { sha256Hex } from "../src/platform/http/hash.ts";
 import type { Sent } from "./harness.ts";
 import { unique } from "./unique.ts";
 

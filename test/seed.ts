@@ -1,7 +1,7 @@
 // A ledger of any size, made by the database itself: what budgets and the benchmark are measured on.
 import { sql } from "drizzle-orm";
-import type { Db } from "../src/db/client.ts";
-import { extremesByBlock, pointsOf, summarise, toSegment } from "../src/logs/points.ts";
+import { extremesByBlock, pointsOf, summarise, toSegment } from "../src/metrics/points.ts";
+import type { Db } from "../src/platform/db/client.ts";
 
 /** Tasks a statement: a batch of sqld's own must not hold its lock for many seconds. */
 const AT_ONCE = 10_000;

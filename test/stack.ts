@@ -11,9 +11,9 @@ import { root } from "../scripts/local/processes.ts";
 import { startSqld } from "../scripts/local/sqld.ts";
 import { startWorker } from "../scripts/local/worker.ts";
 import { migrate } from "../scripts/migrate.ts";
-import { commandLine } from "../src/audit/audit.ts";
-import { ensureUser, makeKey } from "../src/auth/keys.ts";
-import { type Role, usualScopes } from "../src/auth/scopes.ts";
+import { commandLine } from "../src/platform/audit/audit.ts";
+import { ensureUser, makeKey } from "../src/platform/auth/keys.ts";
+import { type Role, usualScopes } from "../src/platform/auth/scopes.ts";
 
 export const SECRET = "a secret for the whole stack under test";
 

@@ -1,6 +1,6 @@
 import { useCallback } from "preact/hooks";
 import { useLocation, useSearch } from "wouter-preact";
-import { queryText } from "../../src/views/query.ts";
+import { queryText } from "../../src/shared/view-query.ts";
 
 /**
  * What a page shows stands in its address, so that a link shares it: reads the address's parameters,

@@ -44,7 +44,7 @@ const sentences: [form: RegExp, chinese: string][] = [
   [/^true or false$/, " true 或 false "],
   [/^like compares texts$/, "like 只能比较文本"],
   [/^orders by at most three fields$/, "最多按三个字段排序"],
-  // How far the influence of a setting can be trusted: src/stats/influence.ts.
+  // How far the influence of a setting can be trusted: src/reports/influence.ts.
   [/^Only (\d+) runs: this may well be chance\.$/, "只有 $1 次训练：很可能只是巧合。"],
   [/^No stronger than chance gives with (\d+) runs\.$/, "以 $1 次训练而言，不比巧合更强。"],
   [
@@ -64,7 +64,7 @@ const sentences: [form: RegExp, chinese: string][] = [
     /^The box's key ends at (\S+), with the key that made this token\.$/,
     "机器的密钥将随生成此令牌的密钥于 $1 到期。",
   ],
-  // Refusals: src/http/problem.ts.
+  // Refusals: src/platform/http/problem.ts.
   [/^There is no task (\S+)(?: of yours)?(?: in the trash)?\.$/, "没有编号为 $1 的训练。"],
   [/^There is no weight (\S+)(?: of yours)?(?: in the trash)?\.$/, "没有编号为 $1 的文件。"],
   [/^There is no model (\S+)(?: of yours)?\.$/, "没有名为 $1 的模型。"],

@@ -8,7 +8,7 @@ import { Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createClient } from "@libsql/client/http";
-import { presign, type S3Settings, s3Client, s3Settings } from "../../src/weights/s3.ts";
+import { presign, type S3Settings, s3Client, s3Settings } from "../../src/files/bucket/s3.ts";
 import type { DatabaseAddress } from "../local/database.ts";
 import { Trouble } from "../local/processes.ts";
 import { type Progress, progress } from "../local/progress.ts";

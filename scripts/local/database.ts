@@ -1,6 +1,6 @@
 import { createClient } from "@libsql/client/http";
 import { drizzle } from "drizzle-orm/libsql/http";
-import type { Db } from "../../src/db/client.ts";
+import type { Db } from "../../src/platform/db/client.ts";
 
 export type DatabaseAddress = { url: string; authToken?: string };
 

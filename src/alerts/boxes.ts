@@ -1,9 +1,9 @@
 import { sql } from "drizzle-orm";
-import type { Db } from "../db/client.ts";
 import type { Config } from "../env.ts";
-import { faultsOf, type JobFaults } from "../faults.ts";
+import type { Db } from "../platform/db/client.ts";
+import { recordEvent } from "../platform/events.ts";
+import { faultsOf, type JobFaults } from "../platform/faults.ts";
 import { inSeconds } from "./deliver.ts";
-import { recordEvent } from "./events.ts";
 
 /** Paid boxes looked at a minute. */
 const MOST_BOXES = 500;

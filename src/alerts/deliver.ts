@@ -1,7 +1,7 @@
 import { and, eq, inArray, sql } from "drizzle-orm";
-import type { Db } from "../db/client.ts";
-import { delivery, event, now, user, webhook } from "../db/schema.ts";
 import type { Config } from "../env.ts";
+import type { Db } from "../platform/db/client.ts";
+import { delivery, event, now, user, webhook } from "../platform/db/schema.ts";
 import { addressFault } from "./address.ts";
 import { type Bundle, makeMessage, type Receiver, refusal, type Told } from "./message.ts";
 

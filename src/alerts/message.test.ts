@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { freshLedger } from "../../test/harness.ts";
-import { webhookTargets } from "../db/schema.ts";
+import { webhookTargets } from "../platform/db/schema.ts";
 import { backOff } from "./deliver.ts";
 import { makeMessage, type Told } from "./message.ts";
 

@@ -1,6 +1,7 @@
-import type { event, JsonValue, webhook } from "../db/schema.ts";
-import { cutText } from "../http/text.ts";
-import type { EventKind } from "./events.ts";
+import type { event, webhook } from "../platform/db/schema.ts";
+import type { EventKind } from "../platform/events.ts";
+import { cutText } from "../platform/http/text.ts";
+import type { JsonValue } from "../shared/json.ts";
 
 /** What a message is made from. `kind` is "test" when someone presses the test button. */
 export type Told = Pick<

@@ -1,11 +1,11 @@
 import { and, asc, eq, isNull, type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import * as z from "zod";
-import type { App } from "../auth/middleware.ts";
-import { batchAround, type Statement } from "../db/batch.ts";
-import { type Db, openDb } from "../db/client.ts";
-import { alertCursor, delivery, event, now, user, webhook } from "../db/schema.ts";
 import { type Bindings, type Config, readConfig } from "../env.ts";
+import { batchAround, type Statement } from "../platform/db/batch.ts";
+import { type Db, openDb } from "../platform/db/client.ts";
+import { alertCursor, delivery, event, now, user, webhook } from "../platform/db/schema.ts";
+import type { App } from "../platform/http/context.ts";
 import { AT_ONCE, backOff, inSeconds, tryDeliveries } from "./deliver.ts";
 
 /** Events given to webhooks at once; the next call goes on. */

@@ -1,10 +1,10 @@
 import { type SQL, sql } from "drizzle-orm";
-import type { Db } from "../db/client.ts";
-import { now, type statuses } from "../db/schema.ts";
 import type { Config } from "../env.ts";
-import { meanOf, pointsOf, type Segment } from "../logs/points.ts";
-import { lossNames } from "../logs/read.ts";
-import { recordEvent, taskEvent } from "./events.ts";
+import { meanOf, pointsOf, type Segment } from "../metrics/points.ts";
+import { lossNames } from "../metrics/read.ts";
+import type { Db } from "../platform/db/client.ts";
+import { now, type statuses } from "../platform/db/schema.ts";
+import { recordEvent, taskEvent } from "../platform/events.ts";
 
 /**
  * Statements that record how an attempt ended, read off the task as it stands at the end of the

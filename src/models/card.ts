@@ -1,5 +1,5 @@
 import { stringify } from "yaml";
-import type { JsonValue } from "../db/schema.ts";
+import type { JsonValue } from "../shared/json.ts";
 import type { Provenance } from "./provenance.ts";
 
 /** Hub ids of the models that architectures are named after, where a run names only a local file. */

@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import * as z from "zod";
-import { type ModelChecks, verifications } from "../db/schema.ts";
-import { ApiError } from "../http/problem.ts";
+import { type ModelChecks, verifications } from "../platform/db/schema.ts";
+import { ApiError } from "../platform/http/problem.ts";
 
 const bound = z.number().optional();
 

@@ -1,8 +1,8 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
-import type { App } from "../auth/middleware.ts";
-import type { Db } from "../db/client.ts";
-import type { decisions } from "../db/schema.ts";
+import type { Db } from "../platform/db/client.ts";
+import type { decisions } from "../platform/db/schema.ts";
+import type { App } from "../platform/http/context.ts";
 import { versionWithEvidence } from "./checks.ts";
 import { checksChanges, parties } from "./parties.ts";
 

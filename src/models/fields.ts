@@ -1,6 +1,6 @@
 import { type SQL, sql } from "drizzle-orm";
-import { type Column, type Fields, jsonPath } from "../filter/compile.ts";
-import { FilterError } from "../filter/parse.ts";
+import { type Column, type Fields, jsonPath } from "../platform/filter/compile.ts";
+import { FilterError } from "../shared/filter-grammar.ts";
 
 /** The version that a model is known by: the one in production, else the newest. */
 const shown = sql`coalesce(

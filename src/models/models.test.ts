@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { costOf, freshLedger } from "../../test/harness.ts";
 import { openRegistry } from "../../test/registry.ts";
 import { lora, png, upload } from "../../test/uploads.ts";
-import { storedObject } from "../db/schema.ts";
+import { storedObject } from "../platform/db/schema.ts";
 
 const {
   ledger,

@@ -1,5 +1,5 @@
 import * as z from "zod";
-import { redactText } from "../secrets/redact.ts";
+import { redactText } from "../platform/secrets/redact.ts";
 
 /** Words that routes use where a model's name or an alias may stand. */
 const routeWords = new Set(

@@ -1,7 +1,6 @@
 import { desc, eq, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
-import { datasetAnswer, datasetsOf } from "../datasets/routes.ts";
-import type { Db } from "../db/client.ts";
+import type { Db } from "../platform/db/client.ts";
 import {
   decisions,
   type ModelChecks,
@@ -13,10 +12,11 @@ import {
   taskConfig,
   trainingTask,
   weight,
-} from "../db/schema.ts";
-import { toWire } from "../http/wire.ts";
-import { taskAnswer } from "../tasks/fields.ts";
-import { taskColumns } from "../tasks/queries.ts";
+} from "../platform/db/schema.ts";
+import { toWire } from "../platform/http/wire.ts";
+import { datasetAnswer, datasetsOf } from "../runs/datasets.routes.ts";
+import { taskAnswer } from "../runs/fields.ts";
+import { taskColumns } from "../runs/queries.ts";
 import { loosenedBy, modelChecks } from "./checks.ts";
 import { checksChanges, parties } from "./parties.ts";
 import { selectVersions, toVersion, versionAnswer } from "./queries.ts";

@@ -1,13 +1,20 @@
 import { and, eq, type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import * as z from "zod";
-import type { Auth } from "../auth/keys.ts";
-import { type App, requireScopes } from "../auth/middleware.ts";
-import type { Scope } from "../auth/scopes.ts";
-import type { Db } from "../db/client.ts";
-import { model, modelVersion, storedObject, verifications, versionStates } from "../db/schema.ts";
-import { ApiError, notFound } from "../http/problem.ts";
-import { storeOf } from "../weights/store.ts";
+import { storeOf } from "../files/store.ts";
+import type { Auth } from "../platform/auth/caller.ts";
+import { requireScopes } from "../platform/auth/middleware.ts";
+import type { Scope } from "../platform/auth/scopes.ts";
+import type { Db } from "../platform/db/client.ts";
+import {
+  model,
+  modelVersion,
+  storedObject,
+  verifications,
+  versionStates,
+} from "../platform/db/schema.ts";
+import type { App } from "../platform/http/context.ts";
+import { ApiError, notFound } from "../platform/http/problem.ts";
 import { nameKey } from "./names.ts";
 
 export const shaAnswer = z

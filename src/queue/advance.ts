@@ -1,7 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
-import type { Db } from "../db/client.ts";
-import { now } from "../db/schema.ts";
-import { faultsOf, type JobFaults } from "../faults.ts";
+import type { Db } from "../platform/db/client.ts";
+import { now } from "../platform/db/schema.ts";
+import { faultsOf, type JobFaults } from "../platform/faults.ts";
 
 /** Tasks made ready in one call, of either kind; the next minute goes on. */
 const AT_ONCE = 200;

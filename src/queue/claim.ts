@@ -1,11 +1,12 @@
 import { and, eq, type SQL, sql } from "drizzle-orm";
-import { audit } from "../audit/audit.ts";
-import type { Auth } from "../auth/keys.ts";
-import { isShared } from "../boxes/shared.ts";
-import type { Db } from "../db/client.ts";
-import { type JsonValue, now, taskConfig, trainingTask } from "../db/schema.ts";
-import { nextAttempt } from "../tasks/attempts.ts";
-import { taskColumns } from "../tasks/queries.ts";
+import { audit } from "../platform/audit/audit.ts";
+import type { Auth } from "../platform/auth/caller.ts";
+import type { Db } from "../platform/db/client.ts";
+import { now, taskConfig, trainingTask } from "../platform/db/schema.ts";
+import { nextAttempt } from "../runs/attempts.ts";
+import { taskColumns } from "../runs/queries.ts";
+import type { JsonValue } from "../shared/json.ts";
+import { isShared } from "./box-sharing.ts";
 
 /** A box's slot that asks for work, and what it is. */
 export type Claimer = {

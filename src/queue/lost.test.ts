@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { beforeEach, describe, expect, it } from "vitest";
 import { freshLedger, type Ledger } from "../../test/harness.ts";
-import { takeOutage } from "../db/outage.ts";
+import { takeOutage } from "../platform/db/outage.ts";
 import { advanceQueue } from "./advance.ts";
 import { sweepLost } from "./lost.ts";
 

@@ -1,11 +1,11 @@
 import { and, sql } from "drizzle-orm";
-import { taskEvent } from "../alerts/events.ts";
-import type { Db } from "../db/client.ts";
-import { takeOutage } from "../db/outage.ts";
-import { now, taskAttempt, trainingTask } from "../db/schema.ts";
 import type { Config } from "../env.ts";
-import { faultsOf, type JobFaults } from "../faults.ts";
-import { goesBack, lastSignOfLife, totals } from "../tasks/attempts.ts";
+import type { Db } from "../platform/db/client.ts";
+import { takeOutage } from "../platform/db/outage.ts";
+import { now, taskAttempt, trainingTask } from "../platform/db/schema.ts";
+import { taskEvent } from "../platform/events.ts";
+import { faultsOf, type JobFaults } from "../platform/faults.ts";
+import { goesBack, lastSignOfLife, totals } from "../runs/attempts.ts";
 
 /** Running tasks looked at in one statement, and statements a minute: the next minute goes on. */
 const LOOKED_AT = 5_000;

@@ -1,4 +1,4 @@
-import type { JsonValue } from "../db/schema.ts";
+import type { JsonValue } from "../shared/json.ts";
 import { type Dialect, FULL_RANK, isOn, longestTexts, toNumber, toText } from "./dialect.ts";
 import { at, isObject, type JsonObject, lookUp } from "./json.ts";
 

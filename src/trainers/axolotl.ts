@@ -1,5 +1,6 @@
-import { basename, type Dialect, isOn, toNumber, toText } from "./dialect.ts";
+import { type Dialect, isOn, toNumber, toText } from "./dialect.ts";
 import { isObject } from "./json.ts";
+import { basename } from "./path.ts";
 
 /** axolotl's YAML. A key with nothing behind it is unset. */
 export const axolotl: Dialect = {

@@ -1,6 +1,6 @@
-import type { JsonValue } from "../db/schema.ts";
-import { basename } from "./dialect.ts";
+import type { JsonValue } from "../shared/json.ts";
 import { type JsonObject, setKey } from "./json.ts";
+import { basename } from "./path.ts";
 
 /** A trainer's command line, taken apart. */
 export type Command = {

@@ -1,4 +1,4 @@
-import type { JsonValue } from "../db/schema.ts";
+import type { JsonValue } from "../shared/json.ts";
 import type { Command } from "./command.ts";
 import { at, type JsonObject, lookUp } from "./json.ts";
 
@@ -112,19 +112,6 @@ export function toText(value: JsonValue | undefined, separator = ", "): string |
 /** Flags, also as the strings that command lines and `network_args` hold. */
 export const isOn = (value: JsonValue | undefined): boolean =>
   value === true || value === 1 || /^(?:true|yes|on|1)$/i.test(toText(value) ?? "");
-
-const isSlash = (unit: string | undefined) => unit === "/" || unit === "\\";
-
-/** The last part of a path of any system. */
-export function basename(path: string): string {
-  let to = path.length;
-  while (isSlash(path[to - 1])) to--;
-  let from = to;
-  while (from > 0 && !isSlash(path[from - 1])) from--;
-  return path.slice(from, to);
-}
-
-export const stem = (path: string): string => basename(path).replace(/\.\w{1,12}$/, "");
 
 const isUnset = (value: JsonValue | undefined) =>
   value === undefined ||

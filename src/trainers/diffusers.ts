@@ -1,6 +1,7 @@
 import { archOfName } from "./arch.ts";
-import { basename, type Dialect, isOn, toText } from "./dialect.ts";
+import { type Dialect, isOn, toText } from "./dialect.ts";
 import { lookUp } from "./json.ts";
+import { basename } from "./path.ts";
 
 /** `train_text_to_image_lora_sdxl`, `train_dreambooth_lora_flux`, and their like. */
 const script = /^train_(?:text_to_image|dreambooth)_lora(?:_(.+))?$/;

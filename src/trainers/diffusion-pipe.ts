@@ -1,5 +1,6 @@
-import { basename, type Dialect, toText } from "./dialect.ts";
+import { type Dialect, toText } from "./dialect.ts";
 import { at, isObject, type JsonObject, lookUp } from "./json.ts";
+import { basename } from "./path.ts";
 
 /** Its model types that are spelled otherwise here. */
 const archs: Record<string, string> = { "lumina-2": "lumina2", "z-image-turbo": "z-image" };

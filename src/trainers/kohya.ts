@@ -1,4 +1,4 @@
-import type { JsonValue } from "../db/schema.ts";
+import type { JsonValue } from "../shared/json.ts";
 import { archOfName } from "./arch.ts";
 import {
   type Dialect,

@@ -1,5 +1,6 @@
-import { basename, type Dialect, type Draft, isOn, toNumber, toText } from "./dialect.ts";
+import { type Dialect, type Draft, isOn, toNumber, toText } from "./dialect.ts";
 import { at, firstValue, isObject, type JsonObject } from "./json.ts";
+import { basename } from "./path.ts";
 
 function precisionOf(draft: Draft, top: JsonObject) {
   if (isOn(top.bf16) || isOn(top.pure_bf16)) draft.set("mixed_precision", "bf16");

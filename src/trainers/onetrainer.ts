@@ -1,6 +1,7 @@
-import type { JsonValue } from "../db/schema.ts";
-import { type Dialect, type Draft, isOn, type Kind, stem, toText } from "./dialect.ts";
+import type { JsonValue } from "../shared/json.ts";
+import { type Dialect, type Draft, isOn, type Kind, toText } from "./dialect.ts";
 import { at, isObject, lookUp } from "./json.ts";
+import { stem } from "./path.ts";
 
 /** OneTrainer's ModelType enumeration, by what its names begin with; the longer ones first. */
 const archs: [prefix: string, arch: string][] = [

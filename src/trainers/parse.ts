@@ -15,7 +15,7 @@ import {
   type Scalar,
   visit,
 } from "yaml";
-import type { JsonValue } from "../db/schema.ts";
+import type { JsonValue } from "../shared/json.ts";
 import { isObject, type JsonObject, lookUp, setKey } from "./json.ts";
 
 export type ConfigFormat = "toml" | "yaml" | "json" | "text";

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { redactConfig } from "../secrets/redact.ts";
+import { redactConfig } from "../platform/secrets/redact.ts";
 import { decodeConfig } from "./decode.ts";
 import { recognise } from "./recognise.ts";
 

@@ -1,4 +1,4 @@
-import type { JsonValue } from "../db/schema.ts";
+import type { JsonValue } from "../shared/json.ts";
 import { aiToolkit } from "./ai-toolkit.ts";
 import { axolotl } from "./axolotl.ts";
 import { assignments, type Command, parseCommand } from "./command.ts";

@@ -1,9 +1,9 @@
 // Bundles of alerts, as the database keeps them: decided in one batch, and ended as one.
 import { sql } from "drizzle-orm";
 import { expect, it } from "vitest";
-import { recordEvent } from "../../src/alerts/events.ts";
 import { retryDeliveries, tellWebhooks } from "../../src/alerts/outbox.ts";
 import type { Bindings } from "../../src/env.ts";
+import { recordEvent } from "../../src/platform/events.ts";
 import { freshLedger } from "../harness.ts";
 
 async function flooded(vars: Record<string, string>, events: number) {

@@ -2,7 +2,7 @@
 // runs, and to a run that was taken from it: every route, held against test/box-table.ts.
 import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
-import { apiKey, taskAttempt, trainingTask, weightKinds } from "../../src/db/schema.ts";
+import { apiKey, taskAttempt, trainingTask, weightKinds } from "../../src/platform/db/schema.ts";
 import { type BoxOutcome, type BoxRights, boxTable, type Target } from "../box-table.ts";
 import { freshLedger, type Ledger } from "../harness.ts";
 import { type Owner, openRoutes, queued, routeTable, rowsOf } from "../route-table.ts";

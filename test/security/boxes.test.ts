@@ -3,7 +3,7 @@
 import { sql } from "drizzle-orm";
 import { beforeEach, describe, expect, it } from "vitest";
 import migration from "../../migrations/0024_owners-of-boxes-and-files.sql?raw";
-import { forgetKeys } from "../../src/auth/keys.ts";
+import { forgetKeys } from "../../src/platform/auth/keys.ts";
 import { sweepLost } from "../../src/queue/lost.ts";
 import { freshLedger, type Ledger } from "../harness.ts";
 import { lora, upload } from "../uploads.ts";

@@ -1,6 +1,6 @@
 // Cells that a spreadsheet would run, whatever sign parts its columns.
 import { describe, expect, it } from "vitest";
-import { csvCell } from "../../src/export/formats.ts";
+import { csvCell } from "../../src/reports/export-formats.ts";
 
 describe("a text in CSV", () => {
   it.each([

@@ -1,9 +1,9 @@
 // A key's life and rights never exceed its maker's, and revoking it reaches all that came from it.
 import { eq, sql } from "drizzle-orm";
 import { beforeEach, describe, expect, it } from "vitest";
-import { commandLine } from "../../src/audit/audit.ts";
-import { forgetKeys, revokeKey } from "../../src/auth/keys.ts";
-import { apiKey, box, session, user } from "../../src/db/schema.ts";
+import { commandLine } from "../../src/platform/audit/audit.ts";
+import { forgetKeys, revokeKey } from "../../src/platform/auth/keys.ts";
+import { apiKey, box, session, user } from "../../src/platform/db/schema.ts";
 import { freshLedger, type Ledger } from "../harness.ts";
 
 let ledger: Ledger;

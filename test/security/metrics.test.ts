@@ -2,7 +2,7 @@
 import { sql } from "drizzle-orm";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
-import { type Point, summarise, type Value } from "../../src/logs/points.ts";
+import { type Point, summarise, type Value } from "../../src/metrics/points.ts";
 import { costOf, freshLedger, type Ledger } from "../harness.ts";
 
 let ledger: Ledger;

@@ -1,15 +1,15 @@
 // What grows by itself goes after its time, piece by piece, and nothing that is still needed goes.
 import { sql } from "drizzle-orm";
 import { beforeEach, describe, expect, it } from "vitest";
-import { recordEvent } from "../../src/alerts/events.ts";
 import { tellWebhooks } from "../../src/alerts/outbox.ts";
-import { exportAudit } from "../../src/audit/export.ts";
-import { openDb } from "../../src/db/client.ts";
-import { noCost } from "../../src/db/cost.ts";
 import type { Bindings } from "../../src/env.ts";
-import { purgeOld } from "../../src/trash/old.ts";
-import { emptyTrash } from "../../src/trash/purge.ts";
-import { sweepUploads } from "../../src/weights/sweep.ts";
+import { emptyTrash } from "../../src/files/purge.ts";
+import { sweepUploads } from "../../src/files/sweep.ts";
+import { exportAudit } from "../../src/platform/audit/export.ts";
+import { openDb } from "../../src/platform/db/client.ts";
+import { noCost } from "../../src/platform/db/cost.ts";
+import { recordEvent } from "../../src/platform/events.ts";
+import { purgeOld } from "../../src/platform/purge-old.ts";
 import { freshLedger, type Ledger } from "../harness.ts";
 
 let ledger: Ledger;

@@ -2,7 +2,7 @@
 import { sql } from "drizzle-orm";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
-import { likeSql } from "../../src/filter/compile.ts";
+import { likeSql } from "../../src/platform/filter/compile.ts";
 import { freshLedger, type Ledger } from "../harness.ts";
 
 let ledger: Ledger;
@@ -115,7 +115,7 @@ describe("what is asked of configurations", () => {
       { key },
     );
     expect(scanned).toBe(RUNS);
-    const { withinWeight, MOST_SCANNED } = await import("../../src/tasks/queries.ts");
+    const { withinWeight, MOST_SCANNED } = await import("../../src/runs/queries.ts");
     expect([0, 1, 4, 50].map((weight) => withinWeight(MOST_SCANNED, weight))).toEqual([
       50_000, 50_000, 50_000, 4000,
     ]);

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, it } from "vitest";
 import { root } from "../../scripts/local/processes.ts";
 import { pythonRules, rulesPath } from "../../scripts/redact-rules.ts";
-import { redactCommand, redactConfig, redactText } from "../../src/secrets/redact.ts";
+import { redactCommand, redactConfig, redactText } from "../../src/platform/secrets/redact.ts";
 import lists from "./secrets.json" with { type: "json" };
 import more from "./secrets-more.json" with { type: "json" };
 

@@ -4,8 +4,8 @@ import { findTargetHandler } from "hono/utils/handler";
 import { beforeAll, describe, expect, it } from "vitest";
 import * as z from "zod";
 import { app } from "../../src/app.ts";
-import { type Documented, documented } from "../../src/http/described.ts";
-import { cutText } from "../../src/http/text.ts";
+import { type Documented, documented } from "../../src/platform/http/described.ts";
+import { cutText } from "../../src/platform/http/text.ts";
 import { freshLedger, type Ledger } from "../harness.ts";
 import { type Asked, openRoutes, type RouteRights, routeTable, rowsOf } from "../route-table.ts";
 

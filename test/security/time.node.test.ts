@@ -2,24 +2,29 @@
 // least. CPU time is measured, not the clock, so that a busy machine does not fail it.
 import { describe, expect, it } from "vitest";
 import { makeMessage } from "../../src/alerts/message.ts";
-import { ifMatch } from "../../src/auth/routes.ts";
-import { fileDiff } from "../../src/compare/routes.ts";
-import { exportColumns } from "../../src/export/columns.ts";
-import { filterTerms, parseOrder } from "../../src/filter/compile.ts";
-import { decodeCursor } from "../../src/http/page.ts";
-import { parseJson } from "../../src/http/validate.ts";
+import { readSafetensors } from "../../src/files/safetensors.ts";
+import { parseRange } from "../../src/files/signed.routes.ts";
+import { contentDisposition } from "../../src/files/store.ts";
 import { plain, renderCard } from "../../src/models/card.ts";
 import type { Provenance } from "../../src/models/provenance.ts";
-import { matching, spaced } from "../../src/search/words.ts";
-import { redactCommand, redactConfig, redactJson, redactText } from "../../src/secrets/redact.ts";
-import { readGroupings, readSelected } from "../../src/stats/aggregates.ts";
-import { findPlaces, writeValues } from "../../src/sweeps/edit.ts";
-import { readFileRegistration, readRegistration } from "../../src/tasks/register.ts";
+import { filterTerms, parseOrder } from "../../src/platform/filter/compile.ts";
+import { decodeCursor } from "../../src/platform/http/page.ts";
+import { ifMatch } from "../../src/platform/http/preconditions.ts";
+import { parseJson } from "../../src/platform/http/validate.ts";
+import { matching, spaced } from "../../src/platform/search/words.ts";
+import {
+  redactCommand,
+  redactConfig,
+  redactJson,
+  redactText,
+} from "../../src/platform/secrets/redact.ts";
+import { findPlaces, writeValues } from "../../src/queue/search-edit.ts";
+import { readGroupings, readSelected } from "../../src/reports/aggregates.ts";
+import { fileDiff } from "../../src/reports/compare.routes.ts";
+import { exportColumns } from "../../src/reports/export-columns.ts";
+import { readFileRegistration, readRegistration } from "../../src/runs/register.ts";
 import { MAX_PARSED, MAX_YAML, parseAs, parseConfig } from "../../src/trainers/parse.ts";
 import { recognise } from "../../src/trainers/recognise.ts";
-import { readSafetensors } from "../../src/weights/safetensors.ts";
-import { parseRange } from "../../src/weights/signed.ts";
-import { contentDisposition } from "../../src/weights/store.ts";
 
 const MB = 1_000_000;
 /** What a reader may take for its longest text on a machine as fast as the reference, in ms. */

@@ -7,6 +7,7 @@ import { AddField } from "../../ui/form.tsx";
 import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
 import { columnLabel } from "../runs/columns.ts";
 import { FilterBox } from "../runs/filter-box.tsx";
+import type { Dot } from "./dots.ts";
 import { Influence } from "./influence.tsx";
 import { ParallelCoordinates } from "./parallel.tsx";
 import { Scatter } from "./scatter.tsx";
@@ -14,9 +15,6 @@ import { Scatter } from "./scatter.tsx";
 const PAGE = 200;
 /** Runs that a chart shows: more lines are one colour. */
 const MOST = 1000;
-
-export type Value = string | number | null;
-export type Dot = { id: number; name: string; group: string; values: Record<string, Value> };
 
 const parameters = [
   "lora_rank",

@@ -5,7 +5,7 @@ import { measure, setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { Scroll } from "../../ui/parts.tsx";
 import { columnLabel } from "../runs/columns.ts";
-import type { Dot } from "./explore.tsx";
+import type { Dot } from "./dots.ts";
 import { scaleOf } from "./scale.ts";
 
 const HEIGHT = 300;

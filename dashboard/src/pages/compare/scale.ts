@@ -1,5 +1,5 @@
 import { setting, short } from "../../format.ts";
-import type { Dot, Value } from "./explore.tsx";
+import type { Dot, Value } from "./dots.ts";
 
 /** Where a field's values stand between 0 and 1, and what to write beside it. */
 export type Scale = {

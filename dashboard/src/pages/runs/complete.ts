@@ -1,5 +1,5 @@
-import { numbers, texts, times } from "../../../../src/filter/fields.ts";
-import { FilterError, parseFilter } from "../../../../src/filter/parse.ts";
+import { numbers, texts, times } from "../../../../src/shared/filter-fields.ts";
+import { FilterError, parseFilter } from "../../../../src/shared/filter-grammar.ts";
 
 const fields = [...texts, ...numbers, ...times, "user", "cancel_requested"].sort();
 const beginnings = ["config.", "metrics.", "tags."];

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/preact-query";
 import { useCallback } from "preact/hooks";
-import { viewParameters, viewQuery } from "../../../../src/views/query.ts";
+import { viewParameters, viewQuery } from "../../../../src/shared/view-query.ts";
 import { api, read } from "../../api.ts";
 import { useAddress } from "../../state.ts";
 

@@ -1,7 +1,7 @@
 import { useInfiniteQuery, useQueryClient } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
-import { viewQuery } from "../../../../src/views/query.ts";
+import { viewQuery } from "../../../../src/shared/view-query.ts";
 import { api, done, inPages, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import type { View } from "../../types.ts";

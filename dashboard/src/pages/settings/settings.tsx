@@ -3,6 +3,7 @@ import { type Text, t } from "../../i18n.ts";
 import { useWho } from "../../who.ts";
 import { FirstRun } from "./first-run.tsx";
 import { Keys } from "./keys.tsx";
+import { roleTexts } from "./roles.ts";
 import { Users } from "./users.tsx";
 import { Webhooks } from "./webhooks.tsx";
 
@@ -41,5 +42,3 @@ export function Settings({ part = "keys" }: { part?: string }) {
     </div>
   );
 }
-
-export const roleTexts = { admin: "Admin", member: "Member", viewer: "Viewer" } as const;

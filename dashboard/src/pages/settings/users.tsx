@@ -7,7 +7,7 @@ import { Ask, Choice, Loaded, NewButton, Table, TextField } from "../../ui/form.
 import { Ago } from "../../ui/parts.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { useWho } from "../../who.ts";
-import { roleTexts } from "./settings.tsx";
+import { roleTexts } from "./roles.ts";
 import { ShownKey } from "./shown-key.tsx";
 
 const roles = ["viewer", "member", "admin"] as const;

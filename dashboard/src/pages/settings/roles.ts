@@ -1,0 +1,1 @@
+export const roleTexts = { admin: "Admin", member: "Member", viewer: "Viewer" } as const;

@@ -1,0 +1,137 @@
+/**
+ * The order of the house (docs/architecture.md), as far as imports and statements show it. `npm run check`
+ * refuses what breaks it; the exceptions that are left stand here and may only become fewer.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, posix } from "node:path";
+import { parseSync } from "rolldown/utils";
+import { root } from "./local/processes.ts";
+
+/** Wings from the ground up. A wing imports what is below it, and itself; never a neighbour. */
+export const floors: readonly (readonly string[])[] = [
+  ["shared"],
+  ["env"],
+  ["platform"],
+  ["trainers", "metrics", "files", "alerts"],
+  ["runs"],
+  ["queue", "models", "reports"],
+  ["app", "schedule"],
+  ["index"],
+];
+
+/** Which wing alone writes a table. */
+const owners: Record<string, string> = {
+  training_task: "runs",
+  task_attempt: "runs",
+  weight: "files",
+  stored_object: "files",
+};
+
+/** What the order does not allow and still is: `from -> to`, or `file writes table`. */
+export const exceptions: readonly string[] = [
+  "schedule.ts -> files/retention.routes.ts",
+  "alerts/events.routes.ts -> alerts/webhooks.routes.ts",
+  "alerts/runs.ts -> metrics/points.ts",
+  "alerts/runs.ts -> metrics/read.ts",
+  "files/purge.ts writes training_task",
+  "files/retention.routes.ts -> runs/select.ts",
+  "files/weights.routes.ts writes training_task",
+  "metrics/settle.ts writes training_task",
+  "models/provenance.ts -> runs/datasets.routes.ts",
+  "models/review.routes.ts -> models/aliases.routes.ts",
+  "models/review.routes.ts writes stored_object",
+  "models/shares.routes.ts -> models/download.routes.ts",
+  "platform/purge-old.ts writes training_task",
+  "platform/purge-old.ts writes task_attempt",
+  "queue/advance.ts writes training_task",
+  "queue/claim.ts writes training_task",
+  "queue/claim.ts writes task_attempt",
+  "queue/lost.ts writes training_task",
+  "queue/lost.ts writes task_attempt",
+  "queue/requeue.routes.ts writes training_task",
+  "queue/requeue.routes.ts writes task_attempt",
+  "reports/archive.routes.ts -> runs/datasets.routes.ts",
+  "reports/archive.routes.ts -> runs/lifecycle.routes.ts",
+  "reports/archive.routes.ts -> runs/runs.routes.ts",
+  "reports/archive.routes.ts writes training_task",
+  "reports/archive.routes.ts writes task_attempt",
+  "reports/leaderboard.routes.ts -> reports/stats.routes.ts",
+  "runs/bulk.routes.ts -> runs/lifecycle.routes.ts",
+  "runs/runs.routes.ts -> runs/datasets.routes.ts",
+];
+
+/** The wing of a path below src/: its folder, or a file's own name at the top. */
+const wingOf = (path: string) => path.split("/")[0]?.replace(/\.ts$/, "") ?? "";
+const floorOf = (wing: string) => floors.findIndex((wings) => wings.includes(wing));
+
+const tables = Object.keys(owners).map((name) => ({
+  name,
+  // As SQL, and as drizzle spells it.
+  writes: new RegExp(
+    `\\b(?:insert(?: or \\w+)? into|replace into|update|delete from)\\s+"?${name}"?\\b|\\.(?:insert|update|delete)\\(\\s*${name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())}\\s*\\)`,
+    "i",
+  ),
+}));
+
+/** What breaks the order, one sentence each. `sources` are the texts of src/ by path, without tests. */
+export function wingFaults(
+  sources: ReadonlyMap<string, string>,
+  allowed: readonly string[] = exceptions,
+): string[] {
+  const faults: string[] = [];
+  const seen = new Set<string>();
+  const fault = (key: string, text: string) =>
+    allowed.includes(key) ? seen.add(key) : faults.push(text);
+  for (const [path, text] of sources) {
+    const wing = wingOf(path);
+    const floor = floorOf(wing);
+    if (floor < 0) {
+      faults.push(`src/${path}: ${wing} is no wing of the house`);
+      continue;
+    }
+    const { module } = parseSync(path, text);
+    const imported = [
+      ...module.staticImports.map((one) => one.moduleRequest.value),
+      ...module.staticExports.flatMap((one) =>
+        one.entries.flatMap((entry) => entry.moduleRequest?.value ?? []),
+      ),
+    ];
+    for (const name of new Set(imported)) {
+      if (!name.startsWith(".")) {
+        if (wing === "shared" && name !== "zod")
+          faults.push(`src/${path} imports ${name}; shared/ imports zod alone`);
+        continue;
+      }
+      const target = posix.join(dirname(path), name);
+      const to = wingOf(target);
+      if (target.startsWith("..")) faults.push(`src/${path} imports ${name}, outside src/`);
+      else if (to !== wing && floorOf(to) >= floor)
+        fault(`${path} -> ${target}`, `src/${path} imports src/${target}: ${wing} is below ${to}`);
+      if (/\.routes\.ts$/.test(target) && path !== "app.ts")
+        fault(
+          `${path} -> ${target}`,
+          `src/${path} imports src/${target}: only app.ts imports routes`,
+        );
+    }
+    if (/\bnew Hono\b/.test(text) && path !== "app.ts" && !/\.routes\.ts$/.test(path))
+      faults.push(`src/${path} has routes; their files end in .routes.ts`);
+    for (const { name, writes } of tables)
+      if (owners[name] !== wing && writes.test(text))
+        fault(
+          `${path} writes ${name}`,
+          `src/${path} writes ${name}: only src/${owners[name]}/ does`,
+        );
+  }
+  for (const key of allowed)
+    if (!seen.has(key)) faults.push(`scripts/wings.ts: the exception "${key}" is no longer one`);
+  return faults;
+}
+
+/** The texts of src/ by path below it, without tests. */
+export function readSources(): Map<string, string> {
+  const src = join(root, "src");
+  const paths = readdirSync(src, { recursive: true, encoding: "utf8" })
+    .map((path) => path.replaceAll("\\", "/"))
+    .filter((path) => path.endsWith(".ts") && !path.endsWith(".test.ts"));
+  return new Map(paths.map((path) => [path, readFileSync(join(src, path), "utf8")]));
+}

@@ -1,0 +1,299 @@
+import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import * as z from "zod";
+import { audit } from "../platform/audit/audit.ts";
+import { allow } from "../platform/auth/middleware.ts";
+import {
+  delivery,
+  deliveryStates,
+  event,
+  eventKinds,
+  eventSubjects,
+  now,
+  webhook,
+} from "../platform/db/schema.ts";
+import type { App } from "../platform/http/context.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
+import { flag, idParam } from "../platform/http/params.ts";
+import { ApiError, notFound } from "../platform/http/problem.ts";
+import { describe, validate } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
+import { sendLater } from "./outbox.ts";
+import { ownWebhook } from "./webhooks.routes.ts";
+
+/** Deliveries that an event brings along; with many webhooks there are more. */
+const MOST_DELIVERIES = 10;
+
+const eventAnswer = z
+  .object({
+    id: z.int(),
+    uid: z.string().describe("What receivers know it by: `Webhook-Id` of every request about it."),
+    kind: z.enum(eventKinds),
+    subject: z.enum(eventSubjects),
+    subject_id: z.int(),
+    attempt: z.int().describe("The task's attempt; 0 where the subject has none."),
+    occasion: z.string().describe("Tells apart facts that may repeat; else empty."),
+    user_id: z.int().nullable(),
+    experiment_group: z.string().nullable(),
+    name: z.string(),
+    detail: z.record(z.string(), z.json()).nullable(),
+    created_at: z.string(),
+    deliveries: z
+      .array(
+        z.object({
+          id: z.int(),
+          webhook: z.string(),
+          state: z.enum(deliveryStates),
+          attempts: z.int(),
+          next_at: z.string(),
+          delivered_at: z.string().nullable(),
+          status: z.int().nullable(),
+          error: z.string().nullable(),
+          bundle_id: z
+            .int()
+            .nullable()
+            .describe("The delivery whose message tells this one too; null: it comes alone."),
+        }),
+      )
+      .describe(
+        `To whom it was sent, of one's own webhooks; admins see all. Up to ${MOST_DELIVERIES}; \`GET /api/deliveries?event=\` lists them all.`,
+      ),
+  })
+  .meta({ id: "Event" });
+
+const deliveryAnswer = z
+  .object({
+    id: z.int(),
+    event_id: z.int(),
+    webhook_id: z.int(),
+    state: z
+      .enum(deliveryStates)
+      .describe("`dead`: given up after many tries; it can be sent again."),
+    attempts: z.int(),
+    next_at: z.string().describe("Of those waiting: when it is tried next."),
+    created_at: z.string(),
+    delivered_at: z.string().nullable(),
+    status: z.int().nullable().describe("HTTP status of the last answer."),
+    error: z.string().nullable().describe("What was wrong with the last try, in words."),
+    kind: z.enum(eventKinds),
+    name: z.string().describe("Of the run or model that the event is about."),
+    webhook: z.string().describe("The webhook's name."),
+    bundle_id: z
+      .int()
+      .nullable()
+      .describe(
+        "The delivery whose message told this one too, because the webhook had its fill for the hour; null: it came alone.",
+      ),
+  })
+  .meta({ id: "Delivery" });
+
+const columns = {
+  id: delivery.id,
+  eventId: delivery.eventId,
+  webhookId: delivery.webhookId,
+  state: delivery.state,
+  attempts: delivery.attempts,
+  nextAt: delivery.nextAt,
+  createdAt: delivery.createdAt,
+  deliveredAt: delivery.deliveredAt,
+  status: delivery.status,
+  error: delivery.error,
+  kind: event.kind,
+  bundleId: delivery.bundleId,
+  name: event.name,
+  webhook: webhook.name,
+};
+
+const id = z.coerce.number().int().positive();
+
+export const events = new Hono<App>().get(
+  "/",
+  describe({
+    summary: "List events",
+    description: "What was worth telling, whether a webhook wanted it or not.",
+    tag: "Alerts",
+    answer: {
+      schema: pageAnswer(eventAnswer),
+      description: "Events, newest first.",
+    },
+  }),
+  allow("tasks:read"),
+  validate(
+    "query",
+    z.strictObject({
+      ...pageQuery,
+      task: id.optional().describe("Events about this task alone."),
+      undelivered: flag()
+        .default(false)
+        .describe("true: those alone that one of these webhooks has not got."),
+    }),
+  ),
+  async (c) => {
+    const { limit, cursor, task, undelivered } = c.req.valid("query");
+    const { db, auth } = c.var;
+    const before = cursor ? decodeCursor("events", cursor, z.tuple([z.int()]))[0] : undefined;
+    const where = and(
+      before === undefined ? undefined : lt(event.id, before),
+      task === undefined ? undefined : sql`subject = 'task' and subject_id = ${task}`,
+      undelivered
+        ? sql`${event.id} in (select d.event_id from delivery d indexed by delivery_open
+            join webhook on webhook.id = d.webhook_id where d.state <> 'delivered' and ${ownWebhook(auth)})`
+        : undefined,
+    );
+    const chosen = db
+      .select()
+      .from(event)
+      .where(where)
+      .orderBy(desc(event.id))
+      .limit(limit + 1);
+    const [rows, sent] = await db.batch([
+      chosen,
+      db
+        .select({
+          id: delivery.id,
+          eventId: delivery.eventId,
+          webhook: webhook.name,
+          state: delivery.state,
+          attempts: delivery.attempts,
+          nextAt: delivery.nextAt,
+          deliveredAt: delivery.deliveredAt,
+          status: delivery.status,
+          error: delivery.error,
+          bundleId: delivery.bundleId,
+        })
+        .from(
+          sql`(select ${event.id} as id from event where ${where ?? sql`true`} order by id desc limit ${limit}) shown`,
+        )
+        // Looked up event by event, so that no more are read than are shown.
+        .innerJoin(
+          delivery,
+          sql`${delivery.id} in (select d.id from delivery d
+            where d.event_id = shown.id ${undelivered ? sql`and d.state <> 'delivered'` : sql``}
+              and ${auth.role === "admin" ? sql`true` : sql`d.webhook_id in (select id from webhook where user_id = ${auth.userId})`}
+            order by d.webhook_id limit ${MOST_DELIVERIES})`,
+        )
+        .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
+        .orderBy(delivery.id),
+    ]);
+    const byEvent = Map.groupBy(sent, ({ eventId }) => eventId);
+    const items = rows.map((row) => ({
+      ...toWire(row),
+      deliveries: (byEvent.get(row.id) ?? []).map(({ eventId: _, ...one }) => toWire(one)),
+    }));
+    return c.json(page(items, limit, (last) => encodeCursor("events", [last.id])));
+  },
+);
+
+export const deliveries = new Hono<App>()
+  .get(
+    "/",
+    describe({
+      summary: "What was sent where, and how that went",
+      description: "Deliveries to one's own webhooks; admins see all.",
+      tag: "Alerts",
+      answer: {
+        schema: pageAnswer(deliveryAnswer),
+        description: "Deliveries, newest first.",
+      },
+    }),
+    allow("tasks:write"),
+    validate(
+      "query",
+      z.strictObject({
+        ...pageQuery,
+        webhook: id.optional().describe("Deliveries to this webhook alone."),
+        event: id.optional().describe("Deliveries of this event alone."),
+        state: z.enum(deliveryStates).optional(),
+      }),
+    ),
+    async (c) => {
+      const { limit, cursor, state, ...only } = c.req.valid("query");
+      const before = cursor ? decodeCursor("deliveries", cursor, z.tuple([z.int()]))[0] : undefined;
+      const { auth, db } = c.var;
+      // One index serves a call. A plus keeps a column from being looked up where another narrows
+      // more; of those not delivered there are few.
+      const open = state === "dead" || state === "waiting";
+      const plus = (more: boolean) => sql.raw(more ? "+" : "");
+      const narrow = only.event !== undefined || open;
+      const mine = sql`${plus(narrow)}${delivery.userId} = ${auth.userId}`;
+      const ofWebhook = sql`${plus(open)}${delivery.webhookId} = (
+        select w.id from webhook w where w.id = ${only.webhook} and ${auth.role === "admin" ? sql`true` : sql`w.user_id = ${auth.userId}`})`;
+      const rows = await db
+        .select(columns)
+        .from(delivery)
+        .innerJoin(event, eq(event.id, delivery.eventId))
+        .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
+        .where(
+          and(
+            before === undefined ? undefined : lt(delivery.id, before),
+            only.webhook === undefined ? undefined : ofWebhook,
+            only.event === undefined ? undefined : eq(delivery.eventId, only.event),
+            state && eq(delivery.state, state),
+            open ? sql`${delivery.state} <> 'delivered'` : undefined,
+            auth.role === "admin" || only.webhook !== undefined ? undefined : mine,
+          ),
+        )
+        .orderBy(desc(delivery.id))
+        .limit(limit + 1);
+      return c.json(page(rows.map(toWire), limit, (last) => encodeCursor("deliveries", [last.id])));
+    },
+  )
+  .post(
+    "/:id/redeliver",
+    describe({
+      summary: "Send again what was given up or delivered",
+      description: "From the first try on, with the same event id.",
+      tag: "Alerts",
+      answer: { schema: deliveryAnswer, description: "The delivery, waiting." },
+      errors: {
+        404: "No such delivery to a webhook of yours.",
+        409: "It is on its way, or its webhook is switched off or deleted.",
+      },
+    }),
+    allow("tasks:write"),
+    validate("param", idParam),
+    async (c) => {
+      const target = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const live = sql`exists (select 1 from webhook where id = ${delivery.webhookId} and ${ownWebhook(auth)} and active and deleted_at is null)`;
+      const [[again], , [row]] = await db.batch([
+        db
+          .update(delivery)
+          .set({
+            state: "waiting",
+            attempts: 0,
+            nextAt: now,
+            deliveredAt: null,
+            // One out of a bundle comes alone this time.
+            bundleId: sql`iif(bundle_id = id, id, null)`,
+          })
+          .where(and(eq(delivery.id, target), sql`state <> 'waiting'`, live))
+          .returning({ id: delivery.id }),
+        audit(
+          db,
+          auth,
+          "webhook.redeliver",
+          sql`select webhook_id as id from delivery where id = ${target} and changes() = 1`,
+          { delivery: target },
+        ),
+        db
+          .select(columns)
+          .from(delivery)
+          .innerJoin(event, eq(event.id, delivery.eventId))
+          .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
+          .where(and(eq(delivery.id, target), ownWebhook(auth))),
+      ]);
+      if (!row) throw notFound(`delivery ${target} to a webhook of yours`);
+      if (!again)
+        throw new ApiError(
+          409,
+          "not-redelivered",
+          row.state === "waiting"
+            ? `Delivery ${target} is on its way: it is tried next at ${row.nextAt}.`
+            : `The webhook ${row.webhook} is switched off or deleted, so nothing is sent to it.`,
+          { extra: { state: row.state } },
+        );
+      sendLater(c, target);
+      return c.json(toWire(row));
+    },
+  );

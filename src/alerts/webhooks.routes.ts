@@ -1,0 +1,349 @@
+import { and, desc, eq, isNull, lt, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import * as z from "zod";
+import type { Config } from "../env.ts";
+import { audit, briefly, ifChanged } from "../platform/audit/audit.ts";
+import type { Auth } from "../platform/auth/caller.ts";
+import { allow } from "../platform/auth/middleware.ts";
+import { noRoom, roomToMake } from "../platform/bounds.ts";
+import { insertIf } from "../platform/db/insert.ts";
+import { delivery, eventKinds, now, webhook, webhookTargets } from "../platform/db/schema.ts";
+import type { App } from "../platform/http/context.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
+import { idParam } from "../platform/http/params.ts";
+import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
+import { notFound } from "../platform/http/problem.ts";
+import { describe, notValid, validate } from "../platform/http/validate.ts";
+import { fromWire, toWire } from "../platform/http/wire.ts";
+import { addressFault } from "./address.ts";
+import { send } from "./deliver.ts";
+import { newSecret, secretPrefix } from "./message.ts";
+
+type Row = typeof webhook.$inferSelect;
+
+const group = z.string().min(1).max(200);
+
+const fields = {
+  name: z.string().trim().min(1).max(100).describe("What it is for."),
+  url: z.string().max(2000).describe("The receiver's address; never shown again in full."),
+  secret: z
+    .string()
+    .min(1)
+    .max(200)
+    .nullable()
+    .describe(
+      "What requests are signed with. generic: `whsec_` and base64, made when none is given; feishu and dingtalk: the secret of the robot's signature check; the others take none.",
+    ),
+  kinds: z
+    .array(z.enum(eventKinds))
+    .min(1)
+    .nullable()
+    .describe("Kinds of events to send; null: all."),
+  groups: z
+    .array(group)
+    .min(1)
+    .max(100)
+    .nullable()
+    .describe("Experiment groups to send; null: all."),
+  users: z
+    .array(z.int().positive())
+    .min(1)
+    .max(100)
+    .nullable()
+    .describe("Users whose runs and models to send; null: all."),
+  mutes: z
+    .array(
+      z.strictObject({
+        group,
+        until: z.iso.datetime({ offset: true }).nullable().default(null),
+      }),
+    )
+    .max(100)
+    .describe("Groups not to send: until a time, or for good (null)."),
+  active: z.boolean(),
+};
+
+const newWebhook = z.strictObject({
+  ...fields,
+  target: z.enum(webhookTargets).default("generic").describe("Whose format and signature to use."),
+  secret: fields.secret.default(null),
+  kinds: fields.kinds.default(null),
+  groups: fields.groups.default(null),
+  users: fields.users.default(null),
+  mutes: fields.mutes.default([]),
+  active: fields.active.default(true),
+});
+
+const changes = z.strictObject(fields).partial();
+
+const answer = z
+  .object({
+    ...fields,
+    id: z.int(),
+    user_id: z.int(),
+    target: z.enum(webhookTargets),
+    url: z.string().describe("Its beginning and end alone: the rest may be a secret."),
+    signed: z.boolean().describe("Whether requests are signed with a secret."),
+    version: z.int(),
+    created_at: z.string(),
+    updated_at: z.string(),
+  })
+  .omit({ secret: true })
+  .meta({ id: "Webhook" });
+
+/** Chat services put their secret into the path or the query: only enough to tell two apart is shown. */
+const masked = (address: string) => `${new URL(address).origin}/…${address.slice(-4)}`;
+
+const wire = ({ secret, url, deletedAt: _, ...row }: Row): z.infer<typeof answer> =>
+  toWire({ ...row, url: masked(url), signed: secret !== null });
+
+/** What is wrong with an address and a secret for their target. */
+function checkReceiver(config: Config, { target, url, secret }: Partial<Row>) {
+  const fault = url === undefined ? null : addressFault(url, config.ALLOW_INSIDE_WEBHOOKS);
+  const faults = fault ? [{ path: "url", message: fault }] : [];
+  const wrong =
+    typeof secret !== "string"
+      ? null
+      : target === "generic"
+        ? /^whsec_[A-Za-z0-9+/]{32,96}={0,2}$/.test(secret) &&
+          secret.slice(secretPrefix.length).length % 4 === 0
+          ? null
+          : "must be whsec_ and the base64 of 24 to 72 bytes, or null for one to be made"
+        : target === "feishu" || target === "dingtalk"
+          ? null
+          : `is nothing ${target} takes: its address is its secret`;
+  if (wrong) faults.push({ path: "secret", message: wrong });
+  if (faults.length) throw notValid(faults, "The webhook");
+}
+
+/** The condition under which a caller may see and change a webhook. */
+export const ownWebhook = (auth: Auth) =>
+  auth.role === "admin" ? sql`true` : eq(webhook.userId, auth.userId);
+
+const mine = (id: number, auth: Auth) =>
+  and(eq(webhook.id, id), isNull(webhook.deletedAt), ownWebhook(auth));
+
+export const webhooks = new Hono<App>()
+  .post(
+    "/",
+    describe({
+      summary: "Make a webhook",
+      description:
+        "Sends events to a chat service or an address of your own. An address that points inside is refused.",
+      tag: "Alerts",
+      answer: {
+        schema: answer.extend({
+          secret: z
+            .string()
+            .nullable()
+            .describe("The secret that was made for it, shown this once."),
+        }),
+        description: "The webhook.",
+      },
+      errors: { 403: "`over-limit`: the user has as many of them as there may be." },
+    }),
+    allow("tasks:write"),
+    validate("json", newWebhook, ["url", "secret"]),
+    async (c) => {
+      const body = c.req.valid("json");
+      const { auth, db, config } = c.var;
+      checkReceiver(config, body);
+      const made = body.target === "generic" && !body.secret ? newSecret() : null;
+      const { url: _, secret: __, ...told } = body;
+      const [, , [row]] = await db.batch([
+        db.run(
+          insertIf(
+            webhook,
+            { ...body, secret: made ?? body.secret, userId: auth.userId },
+            roomToMake(config, auth.userId, "webhooks"),
+          ),
+        ),
+        audit(
+          db,
+          auth,
+          "webhook.create",
+          sql`select last_insert_rowid() as id where changes() = 1`,
+          briefly(told),
+        ),
+        db.select().from(webhook).where(sql`id = (select max(id) from webhook) and changes() = 1`),
+      ]);
+      if (!row) throw await noRoom(db, config, auth.userId, "webhooks");
+      return c.json({ ...wire(row), secret: made });
+    },
+  )
+  .get(
+    "/",
+    describe({
+      summary: "List webhooks",
+      description: "One's own; admins see all. Never their secrets.",
+      tag: "Alerts",
+      answer: {
+        schema: pageAnswer(answer),
+        description: "Webhooks, newest first.",
+      },
+    }),
+    allow("tasks:write"),
+    validate("query", z.strictObject(pageQuery)),
+    async (c) => {
+      const { limit, cursor } = c.req.valid("query");
+      const { auth, db } = c.var;
+      const before = cursor ? decodeCursor("webhooks", cursor, z.tuple([z.int()]))[0] : undefined;
+      const rows = await db
+        .select()
+        .from(webhook)
+        .where(
+          and(
+            before === undefined ? undefined : lt(webhook.id, before),
+            isNull(webhook.deletedAt),
+            ownWebhook(auth),
+          ),
+        )
+        .orderBy(desc(webhook.id))
+        .limit(limit + 1);
+      return c.json(page(rows.map(wire), limit, (last) => encodeCursor("webhooks", [last.id])));
+    },
+  )
+  .get(
+    "/:id",
+    describe({
+      summary: "One webhook",
+      tag: "Alerts",
+      answer: { schema: answer, description: "The webhook." },
+      errors: { 404: "No such webhook of yours." },
+    }),
+    allow("tasks:write"),
+    validate("param", idParam),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      const [row] = await c.var.db.select().from(webhook).where(mine(id, c.var.auth));
+      if (!row) throw notFound(`webhook ${id} of yours`);
+      return c.json(wire(row), 200, { ETag: `"${row.version}"` });
+    },
+  )
+  .patch(
+    "/:id",
+    describe({
+      summary: "Change a webhook",
+      description: "What is not named stays. Mutes are set as a whole.",
+      tag: "Alerts",
+      answer: { schema: answer, description: "The webhook." },
+      errors: {
+        404: "No such webhook of yours.",
+        412: "Changed by someone else since it was read.",
+      },
+    }),
+    allow("tasks:write"),
+    validate("param", idParam),
+    validate("json", changes, ["url", "secret"]),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      const body = c.req.valid("json");
+      const version = ifMatch(c.req.header("If-Match"));
+      const { auth, db, config } = c.var;
+      const [before] = await db.select().from(webhook).where(mine(id, auth));
+      if (!before) throw notFound(`webhook ${id} of yours`);
+      checkReceiver(config, { target: before.target, ...body });
+      if (before.target === "generic" && body.secret === null)
+        throw notValid([{ path: "secret", message: "can be changed, not taken away" }]);
+      const { url, secret, ...told } = body;
+      const [[row]] = await db.batch([
+        db
+          .update(webhook)
+          .set({ ...fromWire<Partial<Row>>(body), version: sql`version + 1`, updatedAt: now })
+          .where(and(mine(id, auth), eq(webhook.version, version ?? before.version)))
+          .returning(),
+        audit(
+          db,
+          auth,
+          "webhook.update",
+          ifChanged(id),
+          briefly({
+            ...told,
+            ...(url && { url: masked(url) }),
+            ...(secret !== undefined && { secret: "changed" }),
+          }),
+        ),
+      ]);
+      if (!row) throw changedMeanwhile(before.version);
+      return c.json(wire(row), 200, { ETag: `"${row.version}"` });
+    },
+  )
+  .delete(
+    "/:id",
+    describe({
+      summary: "Delete a webhook",
+      description: "What was still on its way to it is given up. Its deliveries stay in the log.",
+      tag: "Alerts",
+      errors: { 404: "No such webhook of yours." },
+    }),
+    allow("tasks:write"),
+    validate("param", idParam),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      const { auth, db } = c.var;
+      const [[gone]] = await db.batch([
+        db
+          .update(webhook)
+          .set({ deletedAt: now, active: false, url: "https://deleted.invalid/", secret: null })
+          .where(mine(id, auth))
+          .returning({ id: webhook.id }),
+        audit(db, auth, "webhook.delete", ifChanged(id)),
+        db
+          .update(delivery)
+          .set({ state: "dead", error: "was not sent: the webhook was deleted" })
+          .where(
+            and(eq(delivery.webhookId, id), eq(delivery.state, "waiting"), sql`changes() = 1`),
+          ),
+      ]);
+      if (!gone) throw notFound(`webhook ${id} of yours`);
+      return c.body(null, 204);
+    },
+  )
+  .post(
+    "/:id/test",
+    describe({
+      summary: "Send a test message",
+      description: "At once, past filters and the delivery log; answers what the receiver said.",
+      tag: "Alerts",
+      answer: {
+        schema: z.object({
+          delivered: z.boolean(),
+          status: z.int().nullable().describe("The receiver's HTTP status."),
+          error: z.string().nullable().describe("What went wrong, in words."),
+        }),
+        description: "How it went.",
+        example: { delivered: false, status: 500, error: "was answered 500" },
+      },
+      errors: { 404: "No such webhook of yours." },
+    }),
+    allow("tasks:write"),
+    validate("param", idParam),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      const { auth, db, config } = c.var;
+      const [, [row]] = await db.batch([
+        audit(
+          db,
+          auth,
+          "webhook.test",
+          sql`select ${webhook.id} as id from webhook where ${mine(id, auth)}`,
+        ),
+        db.select().from(webhook).where(mine(id, auth)),
+      ]);
+      if (!row) throw notFound(`webhook ${id} of yours`);
+      const { status, error } = await send(config, row, {
+        uid: crypto.randomUUID().replaceAll("-", ""),
+        kind: "test",
+        subject: "task",
+        subjectId: 0,
+        attempt: 0,
+        userId: auth.userId,
+        userName: auth.userName,
+        experimentGroup: null,
+        name: row.name,
+        detail: null,
+        createdAt: new Date().toISOString(),
+      });
+      return c.json({ delivered: error === null, status, error });
+    },
+  );

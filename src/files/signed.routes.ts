@@ -1,0 +1,243 @@
+import { and, eq, sql } from "drizzle-orm";
+import { type Context, Hono } from "hono";
+import * as z from "zod";
+import { storedObject, uploadPart } from "../platform/db/schema.ts";
+import type { App } from "../platform/http/context.ts";
+import { ApiError } from "../platform/http/problem.ts";
+import { describe, validate } from "../platform/http/validate.ts";
+import { type SignedMethod, verifyUrl } from "./sign.ts";
+import { contentDisposition, forgetUpload, isUploadLost } from "./store.ts";
+
+const objectKey = z.object({ key: z.string().max(300) });
+
+/** The parameters of a signed request. Throws ApiError 400, 403. */
+function checkSignature(c: Context<App>, method: SignedMethod, key: string) {
+  if (c.req.header("Authorization"))
+    throw new ApiError(
+      400,
+      "key-sent",
+      "A signed URL takes no Authorization header: the URL itself is the permission. Keep your key to yourself.",
+    );
+  return verifyUrl(c.var.config, { method, key, query: new URL(c.req.url).searchParams });
+}
+
+/** Refuses a body of another length than was signed, before a byte of it is read. */
+function checkLength(c: Context<App>, size: number) {
+  const header = c.req.header("Content-Length");
+  if (header === undefined || !/^\d+$/.test(header))
+    throw new ApiError(
+      411,
+      "length-required",
+      `Send Content-Length: ${size}; chunked bodies are not taken.`,
+    );
+  const length = Number(header);
+  if (length > size)
+    throw new ApiError(
+      413,
+      "too-large",
+      `The body has ${length} bytes, the URL was signed for ${size}.`,
+    );
+  if (length < size)
+    throw new ApiError(
+      400,
+      "too-short",
+      `The body has ${length} bytes, the URL was signed for ${size}.`,
+    );
+}
+
+const closed = () =>
+  new ApiError(
+    410,
+    "upload-closed",
+    "This upload was completed or given up; its URLs are of no more use.",
+  );
+
+/** The upload behind an object key, while it is open. Throws ApiError 410. */
+async function openUpload(c: Context<App>, key: string) {
+  const [row] = await c.var.db
+    .select({ id: storedObject.id, uploadId: storedObject.uploadId })
+    .from(storedObject)
+    .where(and(eq(storedObject.objectKey, key), eq(storedObject.state, "uploading")));
+  if (!row) throw closed();
+  return row;
+}
+
+/** A body of known length: R2 takes no other. An empty one may come as none. */
+const bodyOf = (c: Context<App>, size: number) =>
+  size > 0 && c.req.raw.body ? c.req.raw.body : new Uint8Array();
+
+async function putWhole(c: Context<App>, key: string, size: number, sha256: string) {
+  await openUpload(c, key);
+  let stored: R2Object | null;
+  try {
+    stored = await c.env.BUCKET.put(key, bodyOf(c, size), {
+      sha256,
+      onlyIf: new Headers({ "If-None-Match": "*" }),
+    });
+  } catch (error) {
+    // R2 says so in words alone: the binding's errors have no codes of their own.
+    if (error instanceof Error && /checksum|BadDigest|10037/i.test(error.message))
+      throw new ApiError(
+        422,
+        "hash-differs",
+        "The bytes do not have the announced SHA-256. Nothing was stored.",
+      );
+    throw error;
+  }
+  if (!stored) throw new ApiError(412, "exists", "The file is there already: complete the upload.");
+  return stored.httpEtag;
+}
+
+async function putPart(
+  c: Context<App>,
+  key: string,
+  size: number,
+  number: number,
+  uploadId: string,
+) {
+  const upload = await openUpload(c, key);
+  if (upload.uploadId !== uploadId) throw closed();
+  let part: R2UploadedPart;
+  try {
+    part = await c.env.BUCKET.resumeMultipartUpload(key, uploadId).uploadPart(
+      number,
+      bodyOf(c, size),
+    );
+  } catch (error) {
+    if (!isUploadLost(error)) throw error;
+    // R2 drops uploads after a week: the next look for URLs starts a new one.
+    await forgetUpload(c.var.db, upload.id, uploadId);
+    throw closed();
+  }
+  const { rowsAffected } = await c.var.db.run(sql`
+    insert into ${uploadPart} (object_id, number, etag, size)
+    select id, ${number}, ${part.etag}, ${size} from stored_object where id = ${upload.id} and state = 'uploading'
+    on conflict do update set etag = excluded.etag, size = excluded.size`);
+  if (rowsAffected === 0) throw closed();
+  return `"${part.etag}"`;
+}
+
+type Range = { offset: number; length: number };
+
+/** One range of a file (RFC 9110), null for none or one that is not understood. Throws 416. */
+export function parseRange(header: string | undefined, size: number): Range | null {
+  const [, from = "", to = ""] = header?.match(/^bytes=(\d*)-(\d*)$/) ?? [];
+  if (from === "" && to === "") return null;
+  const offset = from === "" ? Math.max(0, size - Number(to)) : Number(from);
+  const end = from === "" || to === "" ? size - 1 : Math.min(Number(to), size - 1);
+  if (from !== "" && to !== "" && Number(to) < Number(from)) return null;
+  if (offset > end)
+    throw new ApiError(416, "range", `The file has ${size} bytes.`, {
+      headers: { "Content-Range": `bytes */${size}` },
+    });
+  return { offset, length: end - offset + 1 };
+}
+
+const conditions = ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"];
+
+/** Signed URLs of the Worker itself. They need no key and take none. */
+export const signed = new Hono<App>()
+  .put(
+    "/:key{.+}",
+    describe({
+      summary: "Upload to a signed URL",
+      description: "The URL comes from announcing a file. The body is the file, or one part of it.",
+      tag: "Signed URLs",
+      open: true,
+      answer: { description: "Stored; `ETag` names what was stored.", content: "text/plain" },
+      errors: {
+        400: "An Authorization header, or a body shorter than signed.",
+        403: "The URL has expired or was changed.",
+        410: "The upload was completed or given up.",
+        412: "The file is there already.",
+        413: "The body is longer than signed.",
+        422: "The bytes do not have the announced SHA-256.",
+      },
+    }),
+    validate("param", objectKey),
+    async (c) => {
+      const { key } = c.req.valid("param");
+      const params = await checkSignature(c, "PUT", key);
+      const size = Number(params.get("size"));
+      checkLength(c, size);
+      const uploadId = params.get("upload");
+      const etag =
+        uploadId === undefined
+          ? await putWhole(c, key, size, params.get("sha256") ?? "")
+          : await putPart(c, key, size, Number(params.get("part")), uploadId);
+      return c.body(null, 200, { ETag: etag });
+    },
+  )
+  .get(
+    "/:key{.+}",
+    describe({
+      summary: "Download by a signed URL",
+      description:
+        "The URL comes from `GET /api/weights/{id}/download`. Ranges and conditions work.",
+      tag: "Signed URLs",
+      open: true,
+      answer: {
+        description: "The file, or the part of it that was asked for (206).",
+        content: "application/octet-stream",
+      },
+      errors: {
+        400: "An Authorization header.",
+        403: "The URL has expired or was changed.",
+        404: "The file is gone.",
+        412: "A condition was not met.",
+        416: "The file has no such range.",
+      },
+    }),
+    validate("param", objectKey),
+    async (c) => {
+      const { key } = c.req.valid("param");
+      const params = await checkSignature(c, "GET", key);
+      const gone = new ApiError(404, "gone", "The file is not there any more.");
+      const onlyIf = new Headers();
+      for (const name of conditions) {
+        const value = c.req.header(name);
+        if (value !== undefined) onlyIf.set(name, value);
+      }
+      const size = Number(params.get("size"));
+      const ifRange = c.req.header("If-Range");
+      const head = ifRange || c.req.method === "HEAD" ? await c.env.BUCKET.head(key) : undefined;
+      if (head === null) throw gone;
+      // Without a body HEAD answers as if no range had been asked for.
+      const wanted = c.req.method !== "HEAD" && (!ifRange || ifRange === head?.httpEtag);
+      const range = wanted ? parseRange(c.req.header("Range"), size) : null;
+
+      const headers = new Headers({
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, no-store",
+        "Content-Type": params.get("type") ?? "application/octet-stream",
+        "Content-Disposition": contentDisposition(
+          params.has("type") ? "inline" : "attachment",
+          params.get("name") ?? "file",
+        ),
+        // Whatever the file holds, it runs nothing here.
+        "Content-Security-Policy": "sandbox; default-src 'none'",
+        "X-Content-Type-Options": "nosniff",
+      });
+      const length = (bytes: number) => headers.set("Content-Length", String(bytes));
+      if (c.req.method === "HEAD" && head) {
+        headers.set("ETag", head.httpEtag);
+        length(head.size);
+        return c.body(null, { headers });
+      }
+      const object = await c.env.BUCKET.get(key, { onlyIf, ...(range && { range }) });
+      if (!object) throw gone;
+      headers.set("ETag", object.httpEtag);
+      if (!("body" in object)) {
+        if (onlyIf.has("If-Match") || onlyIf.has("If-Unmodified-Since"))
+          throw new ApiError(412, "changed", "The file is not the one that was expected.");
+        return c.body(null, { status: 304, headers });
+      }
+      if (range)
+        headers.set(
+          "Content-Range",
+          `bytes ${range.offset}-${range.offset + range.length - 1}/${size}`,
+        );
+      length(range?.length ?? object.size);
+      return c.body(object.body, { status: range ? 206 : 200, headers });
+    },
+  );

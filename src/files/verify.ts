@@ -1,0 +1,98 @@
+import { hex } from "../platform/http/hash.ts";
+import { readSafetensors, sniffMedia } from "./safetensors.ts";
+import type { Head, Store } from "./store.ts";
+
+/** The bytes that arrived are not those that were announced; `field` says in what. */
+export class FileDiffers extends Error {
+  readonly field: string;
+  constructor(field: string, message: string) {
+    super(message);
+    this.field = field;
+  }
+}
+
+const unknown = {
+  rank: null,
+  convRank: null,
+  alpha: null,
+  algorithm: null,
+  baseArch: null,
+  tensorCount: null,
+  dtype: null,
+  metadata: null,
+  warnings: [],
+};
+
+/**
+ * Checks an object against what was announced, as well as can be without much CPU time, and reads
+ * what the file says of itself. `md5` of every part makes it `parts`; `stream` hashes the whole
+ * object. Throws FileDiffers.
+ */
+export async function inspect(
+  store: Store,
+  announced: {
+    filename: string;
+    size: number;
+    sha256: string;
+    object: { objectKey: string; partSize: number | null };
+  },
+  head: Head,
+  parts: { number: number; md5?: string | null }[],
+  { stream }: { stream: boolean },
+) {
+  const { filename, size, object } = announced;
+  if (head.size !== size)
+    throw new FileDiffers("size", `${size} bytes were announced and ${head.size} arrived`);
+  const sha256 = head.sha256 ?? (stream ? await hashObject(store, object.objectKey) : null);
+  if (sha256 !== null && sha256 !== announced.sha256)
+    throw new FileDiffers("sha256", `the announced hash is not that of the bytes, ${sha256}`);
+  const composed =
+    sha256 === null && object.partSize !== null
+      ? await composedEtag(parts, size, object.partSize)
+      : null;
+  if (composed !== null && composed !== head.etag)
+    throw new FileDiffers("parts", "the MD5s of the parts are not those of the bytes");
+
+  const read = (offset: number, length: number) => store.read(object.objectKey, offset, length);
+  const isSafetensors = filename.toLowerCase().endsWith(".safetensors");
+  const first = size > 0 && !isSafetensors ? await read(0, Math.min(size, 16)) : new Uint8Array();
+  return {
+    verified:
+      sha256 !== null
+        ? ("sha256" as const)
+        : composed !== null
+          ? ("parts" as const)
+          : ("size" as const),
+    mediaType: sniffMedia(first),
+    facts: isSafetensors ? await readSafetensors(read, size) : unknown,
+  };
+}
+
+/** SHA-256 of a whole object in hex, streamed through the Worker. */
+export async function hashObject(store: Store, objectKey: string): Promise<string> {
+  const digest = new crypto.DigestStream("SHA-256");
+  await (await store.stream(objectKey)).pipeTo(digest);
+  return hex(new Uint8Array(await digest.digest));
+}
+
+/**
+ * The ETag of an object made from parts with these MD5s: the MD5 of the MD5s, a hyphen, and their
+ * number (S3 and R2 alike). Null unless there is an MD5 of every part.
+ */
+export async function composedEtag(
+  parts: { number: number; md5?: string | null }[],
+  size: number,
+  partSize: number,
+): Promise<string | null> {
+  const md5s = new Map(parts.map((part) => [part.number, part.md5]));
+  const count = Math.ceil(size / partSize);
+  const bytes = new Uint8Array(count * 16);
+  for (let number = 1; number <= count; number++) {
+    const md5 = md5s.get(number);
+    if (!md5) return null;
+    for (let i = 0; i < 16; i++)
+      bytes[(number - 1) * 16 + i] = Number.parseInt(md5.slice(i * 2, i * 2 + 2), 16);
+  }
+  // Workers know MD5 for just such uses.
+  return `${hex(new Uint8Array(await crypto.subtle.digest("MD5", bytes)))}-${count}`;
+}

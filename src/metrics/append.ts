@@ -1,0 +1,243 @@
+import { type SQL, sql } from "drizzle-orm";
+import type { Db } from "../platform/db/client.ts";
+import {
+  extremesByBlock,
+  mergeSummaries,
+  type Point,
+  pointsOf,
+  type Segment,
+  type Summary,
+  summarise,
+  withMetrics,
+} from "./points.ts";
+
+/**
+ * Metrics of a heartbeat that its own statement merges into what is stored: the database has one
+ * writer, and the time that merging takes grows with the metrics and with what is stored of them.
+ * More are merged in the Worker, out of what it read beforehand.
+ */
+const MERGED_BY_STATEMENT = 64;
+/** The shortest summary of a metric: what is stored in fewer bytes than so many take is no more metrics. */
+const LEAST_SUMMARY_BYTES = 110;
+
+/** Rows of a chunk before the next one is begun, and bytes of its points. */
+const CHUNK_POINTS = 1000;
+const CHUNK_BYTES = 128 * 1024;
+/** SQLite functions take 127 arguments at most: json_set's pairs are nested in groups. */
+const PAIRS = 60;
+
+const path = (metric: string) => `$."${metric}"`;
+const json = (value: unknown) => JSON.stringify(value);
+
+/** Nests `json_set(…)` or `json_insert(…)` calls, so that any number of pairs fits. */
+function withPairs(name: "json_set" | "json_insert", target: SQL, pairs: SQL[]): SQL {
+  let result = target;
+  for (let i = 0; i < pairs.length; i += PAIRS)
+    result = sql`${sql.raw(name)}(${result}, ${sql.join(pairs.slice(i, i + PAIRS), sql`, `)})`;
+  return result;
+}
+
+/** A stored sum with another added; null, as soon as no double holds it. */
+const summed = (type: SQL, old: SQL, sum: number | null) =>
+  sql`case when ${type} = 'null' or abs(coalesce(${old}, 0) + ${sum}) > 1.7976931348623157e308 then null else coalesce(${old}, 0) + ${sum} end`;
+
+/**
+ * SQL for a stored summary with a heartbeat's summaries merged in. It is spelled out a metric
+ * because json_each would count a read row a metric, and rows are what is billed.
+ */
+function mergedSummary(old: SQL, summaries: [string, Summary][]): SQL {
+  const pairs = summaries.map(([metric, s]) => {
+    const at = (field: string) => sql`${old} ->> ${`${path(metric)}.${field}`}`;
+    const kept = (field: string) => sql`json_extract(${old}, ${`${path(metric)}.${field}`})`;
+    // Equal keeps the old point. A null extreme (no finite value yet) loses to any number.
+    const extreme = (field: "min" | "max", better: SQL) => {
+      const point = s[field];
+      return point === null
+        ? sql`json(${kept(field)})`
+        : sql`json(case when ${at(`${field}[3]`)} is null or ${point[3]} ${better} ${at(`${field}[3]`)} then ${json(point)} else ${kept(field)} end)`;
+    };
+    return sql`${path(metric)}, json_object(
+      'count', coalesce(${at("count")}, 0) + ${s.count},
+      'nonfinite_count', coalesce(${at("nonfinite_count")}, 0) + ${s.nonfinite_count},
+      'sum', ${summed(sql`json_type(${old}, ${`${path(metric)}.sum`})`, at("sum"), s.sum)},
+      'min', ${extreme("min", sql`<`)},
+      'max', ${extreme("max", sql`>`)},
+      'last', json(case when coalesce(${at("last[0]")}, -1) <= ${s.last[0]} then ${json(s.last)} else ${kept("last")} end))`;
+  });
+  return withPairs("json_set", old, pairs);
+}
+
+/** SQL for stored blocks with a heartbeat's blocks put behind each metric's. */
+function mergedBlocks(old: SQL, blocks: [string, Point[]][]): SQL {
+  const begun = withPairs(
+    "json_insert",
+    old,
+    blocks.map(([metric]) => sql`${path(metric)}, json('[]')`),
+  );
+  return withPairs(
+    "json_insert",
+    begun,
+    blocks.flatMap(([metric, points]) =>
+      points.map((point) => sql`${`${path(metric)}[#]`}, json(${json(point)})`),
+    ),
+  );
+}
+
+/** What merging in the Worker needs of an attempt: none of it changes while `received` does not. */
+export type Stored = {
+  received: number;
+  lastSeq: number;
+  gaps: string;
+  summary: string;
+  /** Of the open chunk; null where there is none. */
+  chunkSummary: string | null;
+  chunkBlocks: string | null;
+};
+
+/** An attempt as it is stored, for merging in the Worker; null where it does not exist yet. */
+export async function readStored(db: Db, taskId: number, attempt: SQL): Promise<Stored | null> {
+  const [row] = await db.all<Stored>(sql`
+    select a.received, a.last_seq as "lastSeq", a.gaps, a.summary,
+      c.summary as "chunkSummary", c.blocks as "chunkBlocks"
+    from task_attempt a
+    left join log_chunk c on c.task_id = a.task_id and c.attempt = a.attempt and c.chunk = a.open_chunk
+    where a.task_id = ${taskId} and a.attempt = ${attempt}`);
+  return row ?? null;
+}
+
+const parseGaps = ({ gaps }: Stored): [number, number][] => JSON.parse(gaps);
+
+/** How many ranges of an attempt's heartbeats never came. */
+export const gapsOf = (stored: Stored): number => parseGaps(stored).length;
+
+/** Whether a heartbeat of this number was accepted before. */
+export const isKnown = (stored: Stored, seq: number): boolean =>
+  seq <= stored.lastSeq && !parseGaps(stored).some(([from, to]) => seq >= from && seq <= to);
+
+type Summaries = Record<string, Summary>;
+
+/** Whether a heartbeat is merged by its own statement, as far as can be told without reading. */
+export const mergesByStatement = (segment: Segment): boolean =>
+  segment.metrics.length <= MERGED_BY_STATEMENT;
+
+/** A segment with as many metrics as an attempt may have, and the names of those that were too many. */
+export function boundMetrics(segment: Segment, stored: Stored | null, most: number) {
+  const known = new Set(Object.keys(stored ? JSON.parse(stored.summary) : {}));
+  const dropped: string[] = [];
+  const kept = withMetrics(segment, (metric) => {
+    if (known.has(metric)) return true;
+    if (known.size >= most) {
+      dropped.push(metric);
+      return false;
+    }
+    known.add(metric);
+    return true;
+  });
+  return { segment: kept, dropped };
+}
+
+/** A heartbeat's log points, ready to be put behind those already there. */
+export type Append = ReturnType<typeof prepareAppend>;
+
+/**
+ * Prepares a heartbeat's segment; null when it brought no point. With `stored` (null: nothing is)
+ * summaries are merged here, and `guard` holds while the attempt is as it was read; without, the
+ * statement merges them, and `guard` holds while the attempt surely has fewer than `most` metrics.
+ */
+export function prepareAppend(segment: Segment, most: number, stored?: Stored | null) {
+  const [first] = segment.rows;
+  const last = segment.rows.at(-1);
+  if (!first || !last) return null;
+  const byMetric = segment.metrics
+    .map((metric): [string, Point[]] => [metric, pointsOf(segment, metric)])
+    .filter(([, points]) => points.length > 0);
+  const summaries = byMetric.map(([metric, points]): [string, Summary] => [
+    metric,
+    summarise(points),
+  ]);
+  const blocks = byMetric.map(([metric, points]): [string, Point[]] => [
+    metric,
+    extremesByBlock(points),
+  ]);
+  const tail = `"m":${json(segment.metrics)},"p":${json(segment.rows)}}`;
+  const summaryOver = (text: string | null): string => {
+    const all: Summaries = JSON.parse(text ?? "{}");
+    for (const [metric, own] of summaries) {
+      const older = Object.hasOwn(all, metric) ? all[metric] : undefined;
+      all[metric] = older ? mergeSummaries(older, own) : own;
+    }
+    return json(all);
+  };
+  const blocksOver = (text: string | null): string => {
+    const all: Record<string, Point[]> = JSON.parse(text ?? "{}");
+    for (const [metric, own] of blocks)
+      all[metric] = Object.hasOwn(all, metric) ? [...(all[metric] ?? []), ...own] : own;
+    return json(all);
+  };
+  const merged =
+    stored === undefined
+      ? {
+          attemptSummary: mergedSummary(sql`summary`, summaries),
+          chunkSummary: mergedSummary(sql`log_chunk.summary`, summaries),
+          chunkBlocks: mergedBlocks(sql`log_chunk.blocks`, blocks),
+          guard: sql`length(summary) < ${Math.max(0, most - summaries.length) * LEAST_SUMMARY_BYTES}`,
+        }
+      : {
+          attemptSummary: sql`${summaryOver(stored?.summary ?? null)}`,
+          chunkSummary: sql`${summaryOver(stored?.chunkSummary ?? null)}`,
+          chunkBlocks: sql`${blocksOver(stored?.chunkBlocks ?? null)}`,
+          guard: sql`received = ${stored?.received ?? 0}`,
+        };
+  return {
+    count: segment.rows.length,
+    size: tail.length,
+    firstStep: first[0],
+    lastStep: last[0],
+    summaryJson: json(Object.fromEntries(summaries)),
+    blocksJson: json(Object.fromEntries(blocks)),
+    ...merged,
+    /** The end of the stored segment; its beginning, the arrival number, is known to SQL alone. */
+    segmentTail: tail,
+  };
+}
+
+/** Whether a heartbeat of `count` points and `size` bytes still fits the attempt's open chunk. */
+const fits = (append: { count: number; size: number }): SQL =>
+  sql`(open_chunk > 0 and open_count + ${append.count} <= ${CHUNK_POINTS} and open_size + ${append.size} <= ${CHUNK_BYTES})`;
+
+/** The assignments that note a heartbeat's points in the attempt's row (on conflict do update). */
+export const attemptAssignments = (append: NonNullable<Append>): SQL => sql`
+  , open_chunk = case when ${fits(append)} then open_chunk else received + 1 end
+  , open_count = case when ${fits(append)} then open_count else 0 end + ${append.count}
+  , open_size = case when ${fits(append)} then open_size else 0 end + ${append.size}
+  , points = points + ${append.count}
+  , bytes = bytes + ${append.size}
+  , overlap = max(overlap, coalesce(last_step, -1) >= ${append.firstStep})
+  , first_step = min(coalesce(first_step, ${append.firstStep}), ${append.firstStep})
+  , last_step = max(coalesce(last_step, 0), ${append.lastStep})
+  , summary = ${append.attemptSummary}`;
+
+/**
+ * Puts the points behind the attempt's open chunk, or begins the next. Runs right behind the
+ * statement that accepted the heartbeat: changes() is 0 when that one changed nothing.
+ */
+export const appendPoints = (
+  append: NonNullable<Append>,
+  taskId: number,
+  attempt: SQL,
+  seq: number,
+): SQL => sql`
+  insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, summary, blocks, points)
+  select a.task_id, a.attempt, a.open_chunk, a.received, ${append.firstStep}, ${append.lastStep},
+    ${append.count}, ${append.size}, ${append.summaryJson}, ${append.blocksJson},
+    '[{"a":' || a.received || ${`,"q":${seq},${append.segmentTail}]`}
+  from task_attempt a where a.task_id = ${taskId} and a.attempt = ${attempt} and changes() = 1
+  on conflict (task_id, attempt, chunk) do update set
+    arrival = excluded.arrival,
+    first_step = min(first_step, excluded.first_step),
+    last_step = max(last_step, excluded.last_step),
+    count = count + excluded.count,
+    size = size + excluded.size,
+    summary = ${append.chunkSummary},
+    blocks = ${append.chunkBlocks},
+    points = substr(points, 1, length(points) - 1) || ',' || substr(excluded.points, 2)`;

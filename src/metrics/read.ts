@@ -1,0 +1,227 @@
+import { asc, eq, type SQL, sql } from "drizzle-orm";
+import type { Db } from "../platform/db/client.ts";
+import { taskAttempt, trainingTask } from "../platform/db/schema.ts";
+import type { Point, StoredSegment, Summary } from "./points.ts";
+
+/** Runs up to this size are read point by point; larger ones through their chunks' summaries. */
+const RAW_POINTS = 5000;
+const RAW_BYTES = 1_000_000;
+
+/** What a metric is looked up by: the first of these names that an attempt has. */
+export type MetricNames = readonly [string, ...string[]];
+export const lossNames: MetricNames = [
+  "loss",
+  "loss/average",
+  "loss/current",
+  "train/loss",
+  "train_loss",
+];
+
+export type AttemptLogs = {
+  attempt: number;
+  points: number;
+  firstStep: number | null;
+  received: number;
+  overlap: boolean;
+  summaries: Record<string, Summary>;
+};
+
+/** A chunk without its points: `summary` and `blocks` are those of the metric asked for. */
+export type ChunkOutline = {
+  attempt: number;
+  chunk: number;
+  firstStep: number;
+  lastStep: number;
+  summary: Summary | null;
+  blocks: Point[] | null;
+};
+
+export type RawChunk = { attempt: number; segments: StoredSegment[] };
+
+/** SQL for a metric's part of a chunk's JSON column, under the first name that is there. */
+export const partOf = (column: SQL, names: MetricNames) => {
+  const parts = names.map((name) => sql`json_extract(${column}, ${`$."${name}"`})`);
+  return parts.length === 1 ? sql`${parts[0]}` : sql`coalesce(${sql.join(parts, sql`, `)})`;
+};
+
+const totalOf = (column: "points" | "bytes", taskId: number) =>
+  sql`(select coalesce(sum(${sql.raw(column)}), 0) from task_attempt where task_id = ${taskId})`;
+
+const parse = <T>(text: string | null): T | null => (text === null ? null : JSON.parse(text));
+
+type OutlineRow = Pick<ChunkOutline, "attempt" | "chunk" | "firstStep" | "lastStep"> & {
+  summary: string | null;
+  blocks: string | null;
+};
+const toOutline = ({
+  attempt,
+  chunk,
+  firstStep,
+  lastStep,
+  summary,
+  blocks,
+}: OutlineRow): ChunkOutline => ({
+  attempt,
+  chunk,
+  firstStep,
+  lastStep,
+  summary: parse(summary),
+  blocks: parse(blocks),
+});
+
+/** Statements that read an attempt's figures, newest last. */
+export const attemptsQuery = (db: Db, taskId: number) =>
+  db
+    .select({
+      attempt: taskAttempt.attempt,
+      points: taskAttempt.points,
+      firstStep: taskAttempt.firstStep,
+      received: taskAttempt.received,
+      overlap: taskAttempt.overlap,
+      summary: taskAttempt.summary,
+    })
+    .from(taskAttempt)
+    .where(eq(taskAttempt.taskId, taskId))
+    .orderBy(asc(taskAttempt.attempt));
+
+export const toAttempts = (rows: Awaited<ReturnType<typeof attemptsQuery>>): AttemptLogs[] =>
+  rows.map(({ summary, ...row }) => ({ ...row, summaries: JSON.parse(summary) }));
+
+/** One round trip for a task's logs under `where` (which names the task and who may see it). */
+export async function readLogs(
+  db: Db,
+  where: SQL | undefined,
+  taskId: number,
+  names: MetricNames,
+  page: { limit: number; after?: { attempt: number; chunk: number }; newestFirst?: boolean },
+) {
+  const order = sql.raw(page.newestFirst ? "desc" : "asc");
+  const after = page.after
+    ? sql`and (attempt, chunk) ${sql.raw(page.newestFirst ? "<" : ">")} (${page.after.attempt}, ${page.after.chunk})`
+    : sql``;
+  const fitsRaw = sql`${totalOf("points", taskId)} <= ${RAW_POINTS} and ${totalOf("bytes", taskId)} <= ${RAW_BYTES}`;
+  const [[task], attempts, outlines, raw] = await db.batch([
+    db
+      .select({ id: trainingTask.id, status: trainingTask.status, attempt: trainingTask.attempt })
+      .from(trainingTask)
+      .where(where),
+    attemptsQuery(db, taskId),
+    // Finer blocks for middling runs; of a very long one the chunks' extremes are enough.
+    db.all<OutlineRow>(sql`
+      select attempt, chunk, first_step as "firstStep", last_step as "lastStep",
+        ${partOf(sql`summary`, names)} as summary,
+        case when ${totalOf("points", taskId)} <= 300000 then ${partOf(sql`blocks`, names)} end as blocks
+      from log_chunk where task_id = ${taskId} ${after}
+      order by attempt ${order}, chunk ${order} limit ${page.limit}`),
+    db.all<{ attempt: number; points: string }>(sql`
+      select attempt, points from log_chunk where task_id = ${taskId}
+      order by attempt desc, chunk desc limit (select case when ${fitsRaw} then 200 else 2 end)`),
+  ]);
+  if (!task) return null;
+  return {
+    ...task,
+    attempts: toAttempts(attempts),
+    outlines: outlines.map(toOutline),
+    /** The newest chunks' points, newest first: all there are for runs small enough. */
+    raw: raw.map((row): RawChunk => ({ attempt: row.attempt, segments: JSON.parse(row.points) })),
+  };
+}
+
+/** One round trip for the part of a task's logs between two steps: point by point where that is little. */
+export async function readRange(
+  db: Db,
+  where: SQL | undefined,
+  taskId: number,
+  names: MetricNames,
+  [from, to]: readonly [number, number],
+  limit: number,
+) {
+  const [[task], attempts, rows] = await db.batch([
+    db.select({ id: trainingTask.id }).from(trainingTask).where(where),
+    attemptsQuery(db, taskId),
+    db.all<OutlineRow & { points: string | null }>(sql`
+      select attempt, chunk, first_step as "firstStep", last_step as "lastStep",
+        ${partOf(sql`summary`, names)} as summary,
+        case when total > ${RAW_BYTES} then ${partOf(sql`blocks`, names)} end as blocks,
+        case when total <= ${RAW_BYTES} then points end as points
+      from (select *, sum(size) over () as total from log_chunk
+        where task_id = ${taskId} and last_step >= ${from} and first_step <= ${to})
+      order by attempt, chunk limit ${limit}`),
+  ]);
+  if (!task) return null;
+  return {
+    attempts: toAttempts(attempts),
+    outlines: rows.map(toOutline),
+    raw: rows.flatMap(({ attempt, points }): RawChunk[] =>
+      points === null ? [] : [{ attempt, segments: JSON.parse(points) }],
+    ),
+  };
+}
+
+/** The name under which a task's attempts have the metric, or the first one asked for. */
+export const metricOf = (attempts: AttemptLogs[], names: MetricNames): string =>
+  names.find((name) => attempts.some((a) => name in a.summaries)) ?? names[0];
+
+/**
+ * From which step on an attempt's points count no more: the first step of any later one. A resumed
+ * run's curve so goes on from its checkpoint.
+ */
+export const cutoffOf = (attempts: AttemptLogs[], attempt: number): number =>
+  Math.min(
+    Number.POSITIVE_INFINITY,
+    ...attempts.filter((a) => a.attempt > attempt).flatMap((a) => a.firstStep ?? []),
+  );
+
+/** One metric's points of some stored segments: by step, of two for one step the higher seq's. */
+export function pointsOfSegments(segments: StoredSegment[], metric: string): Point[] {
+  const bySeq = [...segments].sort((a, b) => a.q - b.q);
+  const points = new Map<number, Point>();
+  let ascending = true;
+  let before = -1;
+  for (const segment of bySeq) {
+    const column = segment.m.indexOf(metric) + 3;
+    if (column === 2) continue;
+    for (const row of segment.p) {
+      const value = row[column];
+      if (value === null || value === undefined) continue;
+      ascending &&= row[0] > before;
+      before = row[0];
+      points.set(row[0], [row[0], row[1], row[2], value]);
+    }
+  }
+  const list = [...points.values()];
+  return ascending ? list : list.sort((a, b) => a[0] - b[0]);
+}
+
+/** The run as it stands, out of all attempts' raw chunks. */
+export function effectivePoints(attempts: AttemptLogs[], raw: RawChunk[], metric: string): Point[] {
+  return attempts
+    .flatMap(({ attempt }) => {
+      const cutoff = cutoffOf(attempts, attempt);
+      const segments = raw.filter((c) => c.attempt === attempt).flatMap((c) => c.segments);
+      return pointsOfSegments(segments, metric).filter((point) => point[0] < cutoff);
+    })
+    .sort((a, b) => a[0] - b[0]);
+}
+
+/** Whether `raw` holds every chunk there is. */
+export const isComplete = (attempts: AttemptLogs[], raw: RawChunk[]): boolean => {
+  const points = attempts.reduce((sum, a) => sum + a.points, 0);
+  const read = raw.reduce((sum, c) => sum + c.segments.reduce((n, s) => n + s.p.length, 0), 0);
+  return read >= points;
+};
+
+export type Place = { attempt: number; chunk: number };
+export type ChunkText = { attempt: number; chunk: number; points: string };
+
+/** The next chunks behind a place, at most about 3 MB of points, at least one. */
+export const nextChunks = (taskId: number, after: Place, attempt: number | undefined) => {
+  const behind = sql`task_id = ${taskId} and (attempt, chunk) > (${after.attempt}, ${after.chunk})
+    ${attempt === undefined ? sql`` : sql`and attempt = ${attempt}`}`;
+  return sql`
+    select c.attempt, c.chunk, c.points from (
+      select attempt, chunk, sum(size) over (order by attempt, chunk) as upto, row_number() over (order by attempt, chunk) as nth
+      from log_chunk where ${behind} order by attempt, chunk limit 48) n
+    join log_chunk c on c.task_id = ${taskId} and c.attempt = n.attempt and c.chunk = n.chunk
+    where n.upto <= 3000000 or n.nth = 1 order by c.attempt, c.chunk`;
+};

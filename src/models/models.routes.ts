@@ -1,0 +1,503 @@
+import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import * as z from "zod";
+import { audit } from "../platform/audit/audit.ts";
+import { allow } from "../platform/auth/middleware.ts";
+import { noRoom, roomToMake } from "../platform/bounds.ts";
+import type { Db } from "../platform/db/client.ts";
+import { insertIf } from "../platform/db/insert.ts";
+import { model, modelVersion, now, versionStates } from "../platform/db/schema.ts";
+import { behind, filterToSql, orderSql, parseOrder } from "../platform/filter/compile.ts";
+import type { App } from "../platform/http/context.ts";
+import { sha256Hex } from "../platform/http/hash.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
+import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
+import { ApiError, notFound } from "../platform/http/problem.ts";
+import { describe, notValid, validate } from "../platform/http/validate.ts";
+import { fromWire } from "../platform/http/wire.ts";
+import { explained, filterText, orderText, placeOf } from "../runs/select.ts";
+import { modelChecks, usualChecks } from "./checks.ts";
+import { modelFields } from "./fields.ts";
+import { aliasName, modelName, modelParam, nameKey, versionParam } from "./names.ts";
+import { provenanceAnswer, readProvenance } from "./provenance.ts";
+import {
+  named,
+  noVersion,
+  numbered,
+  ownsModel,
+  requireSight,
+  selectVersions,
+  toVersion,
+  versionAnswer,
+} from "./queries.ts";
+
+const text = (most: number) => z.string().max(most).nullish();
+
+const settings = {
+  description: text(20_000),
+  task_type: text(100).describe("Such as `text-to-image` or `text-generation`."),
+  license: text(200).describe("Its versions' unless they name their own."),
+  tags: z
+    .record(z.string().min(1).max(100), z.string().max(1000))
+    .refine((tags) => Object.keys(tags).length <= 100, "at most 100 tags")
+    .nullish(),
+  checks: modelChecks.optional(),
+  protected_aliases: z
+    .array(aliasName)
+    .max(20)
+    .optional()
+    .describe("Aliases besides `production` that only approved versions may carry."),
+};
+
+const modelAnswer = z
+  .object({
+    name: z.string(),
+    description: z.string().nullable(),
+    task_type: z.string().nullable(),
+    license: z.string().nullable(),
+    tags: z.record(z.string(), z.string()).nullable(),
+    checks: modelChecks,
+    protected_aliases: z.array(z.string()),
+    created_by: z.string(),
+    created_at: z.string(),
+    updated_at: z.string(),
+    latest_version: z.int().nullable(),
+    aliases: z.record(z.string(), z.int()).describe("Alias → version."),
+  })
+  .meta({ id: "Model" });
+
+// Columns of the outer table are named in full: drizzle leaves a lone table's name out, and a
+// subquery would then take its own column of that name.
+const modelColumns = {
+  name: model.name,
+  description: model.description,
+  task_type: model.taskType,
+  license: model.license,
+  tags: model.tags,
+  checks: model.checks,
+  protected_aliases: model.protectedAliases,
+  created_by: sql<string>`(select name from user where user.id = model.user_id)`,
+  created_at: model.createdAt,
+  updated_at: model.updatedAt,
+  latest_version: sql<
+    number | null
+  >`(select max(number) from model_version where model_id = model.id)`,
+  aliases: sql<string>`(
+    select json_group_object(a.alias, v.number) from model_alias a join model_version v on v.id = a.version_id
+    where a.model_id = model.id)`.mapWith(
+    (json: string): Record<string, number> => JSON.parse(json),
+  ),
+};
+
+/** Versions of one model: its numbers are 1 to this. */
+const MOST_VERSIONS = 1000;
+
+const selectModels = (db: Db) => db.select(modelColumns).from(model);
+
+export const models = new Hono<App>()
+  .post(
+    "/",
+    describe({
+      summary: "Make a model",
+      description: "A name under which versions are reviewed, released and fetched.",
+      tag: "Models",
+      answer: { schema: modelAnswer, description: "The model." },
+      errors: {
+        403: "`over-limit`: the user has as many of them as there may be.",
+        409: "A model of that name, or of one that reads the same, is there.",
+      },
+    }),
+    allow("models:write"),
+    validate("json", z.strictObject({ name: modelName, ...settings })),
+    async (c) => {
+      const { name, checks, protected_aliases, ...body } = c.req.valid("json");
+      const { db, auth, config } = c.var;
+      const [made, , [row]] = await db.batch([
+        db.run(
+          insertIf(
+            model,
+            {
+              ...fromWire<Partial<typeof model.$inferInsert>>(body),
+              name,
+              nameKey: nameKey(name),
+              checks: checks ?? usualChecks,
+              protectedAliases: protected_aliases ?? [],
+              userId: auth.userId,
+            },
+            roomToMake(config, auth.userId, "models"),
+          ),
+        ),
+        audit(
+          db,
+          c.var.auth,
+          "model.create",
+          sql`select id from model where name_key = ${nameKey(name)} and changes() = 1`,
+          { name },
+        ),
+        selectModels(db).where(named(name)),
+      ]);
+      if (!row) throw await noRoom(db, config, auth.userId, "models");
+      if (made.rowsAffected === 0)
+        throw new ApiError(
+          409,
+          "name-taken",
+          row.name === name
+            ? `There is a model named ${name} already.`
+            : `There is a model named ${row.name} already, which reads the same as ${name}.`,
+        );
+      return c.json(row);
+    },
+  )
+  .get(
+    "/",
+    describe({
+      summary: "List models",
+      description:
+        "Newest first. A filter asks for name, description, task_type, license, user, created_at, updated_at, versions, latest, aliases.<alias> (a version), tags.<key>, and of the version in production, else the newest: state, rank, alpha, algorithm, base_arch, size, metrics.<metric>.",
+      tag: "Models",
+      answer: {
+        schema: pageAnswer(modelAnswer),
+        description: "A page.",
+      },
+    }),
+    allow("models:read"),
+    validate(
+      "query",
+      z.strictObject({
+        ...pageQuery,
+        filter: filterText.optional(),
+        order_by: orderText.optional(),
+      }),
+    ),
+    async (c) => {
+      const { limit, cursor, filter, order_by } = c.req.valid("query");
+      const fields = modelFields(c.var.auth.scopes.has("tasks:read"));
+      const condition = filter?.trim()
+        ? explained("filter", () => filterToSql(filter, fields))
+        : undefined;
+      const order = order_by?.trim()
+        ? explained("order_by", () => parseOrder(order_by, fields))
+        : [];
+      const list = `models ${(await sha256Hex(JSON.stringify([filter, order_by]))).slice(0, 16)}`;
+      const after: readonly (string | number | null)[] = placeOf(list, cursor, order) ?? [];
+      const [id, ...values] = after;
+      const modelId = sql.raw("model.id");
+      // A model's place in the order, as JSON: how many fields it has is the caller's choice.
+      const place = sql<string>`json_array(${sql.join(
+        [modelId, ...order.map((o) => o.column)],
+        sql`, `,
+      )})`;
+      const rows = await c.var.db
+        .select({ model: modelColumns, place })
+        .from(model)
+        .where(
+          and(condition, id === undefined ? undefined : behind(order, values, modelId, Number(id))),
+        )
+        .orderBy(orderSql(order, modelId))
+        .limit(limit + 1);
+      const { items, next_cursor } = page(rows, limit, (last) =>
+        encodeCursor(list, JSON.parse(last.place)),
+      );
+      return c.json({ items: items.map((row) => row.model), next_cursor });
+    },
+  )
+  .get(
+    "/:name",
+    describe({
+      summary: "One model",
+      tag: "Models",
+      answer: { schema: modelAnswer, description: "The model. `ETag` is its version." },
+      errors: { 404: "No such model." },
+    }),
+    allow("models:read"),
+    validate("param", modelParam),
+    async (c) => {
+      const { name } = c.req.valid("param");
+      const [row] = await c.var.db
+        .select({ model: modelColumns, version: model.version })
+        .from(model)
+        .where(named(name));
+      if (!row) throw notFound(`model ${name}`);
+      c.header("ETag", `"${row.version}"`);
+      return c.json(row.model);
+    },
+  )
+  .patch(
+    "/:name",
+    describe({
+      summary: "Change a model",
+      description:
+        "Its maker or an admin. The name stays. A change to the checks is noted and shown to whoever approves the next version; a version in review is still judged by the checks of its submission too. With If-Match: the model's ETag, a change made meanwhile by someone else answers 412.",
+      tag: "Models",
+      answer: { schema: modelAnswer, description: "The model." },
+      errors: {
+        404: "No such model of yours.",
+        409: "A version that is not approved carries an alias that was to be protected.",
+        412: "Changed by someone else since it was read.",
+      },
+    }),
+    allow("models:write"),
+    validate("param", modelParam),
+    validate("json", z.strictObject(settings)),
+    async (c) => {
+      const { name } = c.req.valid("param");
+      const body = c.req.valid("json");
+      const { db, auth } = c.var;
+      const version = ifMatch(c.req.header("If-Match"));
+      const mine = and(named(name), ownsModel(auth));
+      const unfit = sql<string | null>`(
+        select a.alias from model_alias a join model_version v on v.id = a.version_id
+        where a.model_id = model.id and v.state not in ('approved', 'released')
+          and a.alias in (select value from json_each(${JSON.stringify(body.protected_aliases ?? [])})) limit 1)`;
+      const fit = and(
+        mine,
+        sql`${unfit} is null`,
+        version === null ? undefined : eq(model.version, version),
+      );
+      const checks = body.checks === undefined ? null : JSON.stringify(body.checks);
+      const [, [changed], , [row]] = await db.batch([
+        db.run(sql`
+          insert into model_checks_change (model_id, user_id, before, after)
+          select id, ${auth.userId}, checks, ${checks} from model where ${fit} and checks <> ${checks}`),
+        db
+          .update(model)
+          .set({
+            ...fromWire<Partial<typeof model.$inferInsert>>(body),
+            version: sql`version + 1`,
+            updatedAt: now,
+          })
+          .where(fit)
+          .returning({ id: model.id }),
+        audit(
+          db,
+          c.var.auth,
+          "model.update",
+          sql`select id from model where ${mine} and changes() = 1`,
+          { name, fields: Object.keys(body) },
+        ),
+        db.select({ model: modelColumns, version: model.version, unfit }).from(model).where(mine),
+      ]);
+      if (!row) throw notFound(`model ${name} of yours`);
+      if (!changed && version !== null && version !== row.version)
+        throw changedMeanwhile(row.version);
+      if (!changed)
+        throw new ApiError(
+          409,
+          "alias-on-unapproved",
+          `A version that is not approved carries ${row.unfit}: move or remove that alias before you protect it.`,
+        );
+      c.header("ETag", `"${row.version}"`);
+      return c.json(row.model);
+    },
+  )
+  .post(
+    "/:name/versions",
+    describe({
+      summary: "Make a version of a weight",
+      description:
+        "A complete final file or checkpoint becomes the next number: 1, 2, 3, without gaps. Anyone may add a version to any model: it counts when somebody else approves it. Its run and its bytes stay, also when somebody deletes them, from now on where the run is one's own, else from the submission on.",
+      tag: "Models",
+      answer: { schema: versionAnswer, description: "The version, as a draft." },
+      errors: {
+        404: "No such model, or no such weight.",
+        409: "The weight is no complete model file, or a version of this model already.",
+      },
+    }),
+    // A version shows its run and gives its file, so its maker must be able to see both.
+    allow("models:write", { also: ["weights:read", "tasks:read"] }),
+    validate("param", modelParam),
+    validate(
+      "json",
+      z.strictObject({
+        weight_id: z.int().positive(),
+        notes: text(50_000),
+        license: text(200),
+      }),
+    ),
+    async (c) => {
+      const { name } = c.req.valid("param");
+      const { weight_id, notes, license } = c.req.valid("json");
+      const { db, auth } = c.var;
+      const stands = sql`v.model_id = m.id and v.weight_id = ${weight_id} and v.state not in ('rejected', 'retired')`;
+      const [[made], , [row], [found]] = await db.batch([
+        db.all<{ number: number }>(sql`
+          insert into model_version (model_id, number, weight_id, task_id, object_id, filename, size, sha256, notes, license, user_id)
+          select m.id, coalesce((select max(number) from model_version v where v.model_id = m.id), 0) + 1,
+            w.id, w.task_id, w.object_id, w.filename, w.size, w.sha256, ${notes ?? null}, ${license ?? null}, ${auth.userId}
+          from model m join weight w on w.id = ${weight_id} join stored_object o on o.id = w.object_id join training_task t on t.id = w.task_id
+          where m.name_key = ${nameKey(name)} and w.kind in ('final', 'checkpoint') and w.state = 'complete' and o.state = 'complete'
+            and w.deleted_at is null and t.deleted_at is null and not exists (select 1 from model_version v where ${stands})
+            and coalesce((select max(number) from model_version v where v.model_id = m.id), 0) < ${MOST_VERSIONS}
+          returning number`),
+        audit(
+          db,
+          c.var.auth,
+          "model.add_version",
+          sql`select id from model where name_key = ${nameKey(name)} and changes() = 1`,
+          { model: name, weight_id },
+        ),
+        selectVersions(db, and(named(name), eq(modelVersion.weightId, weight_id)))
+          .orderBy(desc(modelVersion.number))
+          .limit(1),
+        db.all<{
+          state: string | null;
+          kind: string | null;
+          again: number | null;
+          last: number;
+        }>(sql`
+          select w.state, w.kind, coalesce((select max(number) from model_version v where v.model_id = m.id), 0) as last, (select number from model_version v where ${stands}) as again
+          from model m left join weight w on w.id = ${weight_id} and w.deleted_at is null
+            and exists (select 1 from training_task t where t.id = w.task_id and t.deleted_at is null)
+          where m.name_key = ${nameKey(name)}`),
+      ]);
+      if (made && row) return c.json(toVersion(row));
+      if (!found) throw notFound(`model ${name}`);
+      if (found.again !== null)
+        throw new ApiError(
+          409,
+          "a-version-already",
+          `Weight ${weight_id} is version ${found.again} of ${name} already.`,
+          { extra: { version: found.again } },
+        );
+      if (found.state === null) throw notFound(`weight ${weight_id}`);
+      if (found.last >= MOST_VERSIONS)
+        throw new ApiError(
+          409,
+          "too-many-versions",
+          `${name} has ${MOST_VERSIONS} versions, the most there may be. Make another model for what comes.`,
+        );
+      throw new ApiError(
+        409,
+        "not-a-model-file",
+        found.state === "complete"
+          ? `Weight ${weight_id} is a ${found.kind} file: only final files and checkpoints become versions.`
+          : `Weight ${weight_id} is not complete: it is ${found.state}.`,
+      );
+    },
+  )
+  .get(
+    "/:name/versions",
+    describe({
+      summary: "A model's versions",
+      tag: "Models",
+      answer: {
+        schema: pageAnswer(versionAnswer),
+        description: "Newest first.",
+      },
+      errors: { 404: "No such model." },
+    }),
+    allow("models:read"),
+    validate("param", modelParam),
+    validate("query", z.strictObject({ ...pageQuery, state: z.enum(versionStates).optional() })),
+    async (c) => {
+      const { name } = c.req.valid("param");
+      const { limit, cursor, state } = c.req.valid("query");
+      const { db } = c.var;
+      const before = cursor ? decodeCursor("versions", cursor, z.tuple([z.int()]))[0] : undefined;
+      const [[known], rows] = await db.batch([
+        db.select({ id: model.id }).from(model).where(named(name)),
+        selectVersions(
+          db,
+          and(
+            named(name),
+            state && eq(modelVersion.state, state),
+            before === undefined ? undefined : lt(modelVersion.number, before),
+          ),
+        )
+          .orderBy(desc(modelVersion.number))
+          .limit(limit + 1),
+      ]);
+      if (!known) throw notFound(`model ${name}`);
+      return c.json(
+        page(rows.map(toVersion), limit, (last) => encodeCursor("versions", [last.version])),
+      );
+    },
+  )
+  .get(
+    "/:name/versions/:number",
+    describe({
+      summary: "One version, with where it comes from",
+      description:
+        "The weight, the run with its settings, hardware and figures, the data, the decision on it with the evidence as it was, and what it cost.",
+      tag: "Models",
+      answer: {
+        schema: provenanceAnswer,
+        description: "The version. `ETag` is its row's version.",
+      },
+      errors: {
+        403: "The version was never approved, and the key lacks tasks:read.",
+        404: "No such version.",
+      },
+    }),
+    allow("models:read"),
+    validate("param", versionParam),
+    async (c) => {
+      const { name, number } = c.req.valid("param");
+      const found = await readProvenance(c.var.db, numbered(name, number));
+      if (!found) throw noVersion(name, number);
+      requireSight(c.var.auth, ["tasks:read"], found.row);
+      c.header("ETag", `"${found.row.row.version}"`);
+      return c.json(found.answer);
+    },
+  )
+  .patch(
+    "/:name/versions/:number",
+    describe({
+      summary: "Change a version's notes or licence",
+      description: "Whoever made the version or the model, while it is a draft; notes at any time.",
+      tag: "Models",
+      answer: { schema: versionAnswer, description: "The version." },
+      errors: {
+        404: "No such version of yours.",
+        409: "It is no draft any more.",
+        412: "Changed by someone else since it was read.",
+      },
+    }),
+    allow("models:write"),
+    validate("param", versionParam),
+    validate("json", z.strictObject({ notes: text(50_000), license: text(200) })),
+    async (c) => {
+      const { name, number } = c.req.valid("param");
+      const body = c.req.valid("json");
+      if (Object.keys(body).length === 0)
+        throw notValid([{ path: "", message: "names nothing to change" }]);
+      const { db, auth } = c.var;
+      const version = ifMatch(c.req.header("If-Match"));
+      const meant = sql`${modelVersion.id} = (
+        select v.id from model_version v join model m on m.id = v.model_id
+        where m.name_key = ${nameKey(name)} and v.number = ${number} and (${ownsModel(auth, sql`v.user_id`)} or ${ownsModel(auth, sql`m.user_id`)}))`;
+      const [[changed], , [row]] = await db.batch([
+        db
+          .update(modelVersion)
+          .set({ ...body, version: sql`version + 1`, updatedAt: now })
+          .where(
+            and(
+              meant,
+              body.license === undefined ? undefined : eq(modelVersion.state, "draft"),
+              version === null ? undefined : eq(modelVersion.version, version),
+            ),
+          )
+          .returning({ id: modelVersion.id }),
+        audit(
+          db,
+          c.var.auth,
+          "model.update_version",
+          sql`select id from model where name_key = ${nameKey(name)} and changes() = 1`,
+          { model: name, version: number, fields: Object.keys(body) },
+        ),
+        selectVersions(db, meant),
+      ]);
+      if (!row) throw noVersion(`${name}`, number);
+      if (!changed && version !== null && version !== row.row.version)
+        throw changedMeanwhile(row.row.version);
+      if (!changed)
+        throw new ApiError(
+          409,
+          "not-a-draft",
+          `Version ${number} is ${row.state}: what was put up for review does not change its licence. Withdraw it, or make a new version.`,
+          { extra: { current_state: row.state } },
+        );
+      c.header("ETag", `"${row.row.version}"`);
+      return c.json(toVersion(row));
+    },
+  );

@@ -1,0 +1,249 @@
+import { and, desc, eq, isNull, lt, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import { base64url } from "jose";
+import * as z from "zod";
+import { baseUrl } from "../files/store.ts";
+import { audit } from "../platform/audit/audit.ts";
+import { countFailure } from "../platform/auth/limits.ts";
+import { allow } from "../platform/auth/middleware.ts";
+import { model, modelShare, now } from "../platform/db/schema.ts";
+import type { App } from "../platform/http/context.ts";
+import { sha256Hex } from "../platform/http/hash.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
+import { ApiError, notFound } from "../platform/http/problem.ts";
+import { describe, validate } from "../platform/http/validate.ts";
+import { neededVerification, verifiedFor } from "./checks.ts";
+import { linkAnswer, linkTo, redirectQuery, resolve, unchanged } from "./download.routes.ts";
+import { aliasName, modelName, modelParam, nameKey } from "./names.ts";
+import { modelIdOf, named, requireBytes, selectVersions } from "./queries.ts";
+
+const shareAnswer = z
+  .object({
+    id: z.int(),
+    target: z.string().describe("The alias or the version's number."),
+    label: z.string().nullable(),
+    created_by: z.string(),
+    created_at: z.string(),
+    expires_at: z.string(),
+    revoked_at: z.string().nullable(),
+    max_downloads: z.int().nullable(),
+    downloads: z.int(),
+    last_download_at: z.string().nullable(),
+  })
+  .meta({ id: "Share" });
+
+const columns = {
+  id: modelShare.id,
+  target: sql<string>`coalesce(model_share.alias, (select v.number || '' from model_version v where v.id = model_share.version_id))`,
+  label: modelShare.label,
+  created_by: sql<string>`(select name from user where user.id = model_share.user_id)`,
+  created_at: modelShare.createdAt,
+  expires_at: modelShare.expiresAt,
+  revoked_at: modelShare.revokedAt,
+  max_downloads: modelShare.maxDownloads,
+  downloads: modelShare.downloads,
+  last_download_at: modelShare.lastDownloadAt,
+};
+
+/** Whether a version (v, with its object o) may go out to anyone. */
+const fitToShare = sql`v.state in ('approved', 'released') and o.state = 'complete' and ${verifiedFor("share")}`;
+
+const newToken = () => base64url.encode(crypto.getRandomValues(new Uint8Array(32)));
+
+export const shares = new Hono<App>()
+  .post(
+    "/:name/shares",
+    describe({
+      summary: "Make a public link",
+      description: `Anyone with the link downloads what it names, without a key, until it expires or is revoked. Only approved versions whose files were verified by \`${neededVerification.share}\` at least go out: a link to an alias gives nothing while its version is not. \`parts\` does not prove the SHA-256, which is then what the uploader announced (\`sha256_is\`).`,
+      tag: "Models",
+      answer: {
+        schema: shareAnswer.extend({ url: z.string().describe("The link. Shown this once.") }),
+        description: "The link.",
+      },
+      errors: {
+        404: "No such model, version or alias.",
+        409: "The version is not approved or not verified well enough.",
+      },
+    }),
+    allow("models:release"),
+    validate("param", modelParam),
+    validate(
+      "json",
+      z.strictObject({
+        target: z
+          .union([z.int().positive(), aliasName])
+          .describe("A version's number, or an alias: whatever it names when it is fetched."),
+        days: z.number().positive().max(365).default(7),
+        max_downloads: z.int().positive().nullish(),
+        label: z.string().trim().max(200).nullish(),
+      }),
+    ),
+    async (c) => {
+      const { name } = c.req.valid("param");
+      const { target, days, max_downloads, label } = c.req.valid("json");
+      const { db, auth } = c.var;
+      const { row, alias } = await resolve(db, name, target);
+      await requireBytes(c, row);
+      const token = newToken();
+      const tokenHash = await sha256Hex(token);
+      const [, , [share]] = await db.batch([
+        db.run(sql`
+          insert into model_share (model_id, alias, version_id, token_hash, label, user_id, max_downloads, expires_at)
+          select v.model_id, ${alias}, iif(${alias} is null, v.id, null), ${tokenHash}, ${label ?? null}, ${auth.userId},
+            ${max_downloads ?? null}, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${days})
+          from model_version v join stored_object o on o.id = v.object_id where v.id = ${row.row.id} and ${fitToShare}`),
+        audit(
+          db,
+          auth,
+          "model.share",
+          sql`select id from model where name_key = ${nameKey(name)} and changes() = 1`,
+          { model: row.model, target, days },
+        ),
+        db.select(columns).from(modelShare).where(eq(modelShare.tokenHash, tokenHash)),
+      ]);
+      if (!share)
+        throw new ApiError(
+          409,
+          "not-fit-to-share",
+          `Version ${row.version} is ${row.state} and verified by ${row.verified}: only approved versions verified by ${neededVerification.share} or better go out.`,
+          { extra: { current_state: row.state } },
+        );
+      return c.json({ ...share, url: `${baseUrl(c.var.config, c.req.url)}/share/${token}` });
+    },
+  )
+  .get(
+    "/:name/shares",
+    describe({
+      summary: "A model's public links",
+      description: "Never the links themselves.",
+      tag: "Models",
+      answer: {
+        schema: pageAnswer(shareAnswer),
+        description: "Newest first, also those that ended.",
+      },
+      errors: { 404: "No such model." },
+    }),
+    allow("models:read"),
+    validate("param", modelParam),
+    validate("query", z.strictObject(pageQuery)),
+    async (c) => {
+      const { name } = c.req.valid("param");
+      const { limit, cursor } = c.req.valid("query");
+      const { db } = c.var;
+      const before = cursor ? decodeCursor("shares", cursor, z.tuple([z.int()]))[0] : undefined;
+      const [[known], rows] = await db.batch([
+        db.select({ id: model.id }).from(model).where(named(name)),
+        db
+          .select(columns)
+          .from(modelShare)
+          .where(
+            and(
+              eq(modelShare.modelId, modelIdOf(name)),
+              before === undefined ? undefined : lt(modelShare.id, before),
+            ),
+          )
+          .orderBy(desc(modelShare.id))
+          .limit(limit + 1),
+      ]);
+      if (!known) throw notFound(`model ${name}`);
+      return c.json(page(rows, limit, (last) => encodeCursor("shares", [last.id])));
+    },
+  )
+  .delete(
+    "/:name/shares/:id",
+    describe({
+      summary: "Revoke a public link",
+      description: "At once; a download that has begun goes on.",
+      tag: "Models",
+      errors: { 404: "No such live link." },
+    }),
+    allow("models:release"),
+    validate("param", z.object({ name: modelName, id: z.coerce.number().int().positive() })),
+    async (c) => {
+      const { name, id } = c.req.valid("param");
+      const { db, auth } = c.var;
+      const [[gone]] = await db.batch([
+        db
+          .update(modelShare)
+          .set({ revokedAt: now })
+          .where(
+            and(
+              eq(modelShare.id, id),
+              eq(modelShare.modelId, modelIdOf(name)),
+              isNull(modelShare.revokedAt),
+            ),
+          )
+          .returning({ id: modelShare.id }),
+        audit(
+          db,
+          auth,
+          "model.revoke_share",
+          sql`select model_id as id from model_share where id = ${id} and changes() = 1`,
+          { model: name, share: id },
+        ),
+      ]);
+      if (!gone) throw notFound(`live link ${id} of a model ${name}`);
+      return c.body(null, 204);
+    },
+  );
+
+/** Public links: the token in the path is the permission. */
+export const share = new Hono<App>().get(
+  "/:token",
+  describe({
+    summary: "Download by a public link",
+    description:
+      "302 to a signed URL, or with `redirect=false` the URL as JSON. Each link given out is counted; a HEAD and a 304 (If-None-Match with the file's ETag) are not.",
+    tag: "Signed URLs",
+    open: true,
+    answer: { schema: linkAnswer, description: "With `redirect=false`." },
+    errors: {
+      302: "To the signed URL.",
+      404: "No such link.",
+      409: "What it names is not approved, or its bytes are gone.",
+      410: "The link has expired, was revoked, or has been used up.",
+    },
+  }),
+  validate("param", z.object({ token: z.string().max(200) })),
+  validate("query", redirectQuery),
+  async (c) => {
+    const { db } = c.var;
+    const tokenHash = await sha256Hex(c.req.valid("param").token);
+    c.header("Cache-Control", "private, no-cache");
+    c.header("Referrer-Policy", "no-referrer");
+    c.header("X-Robots-Tag", "noindex");
+    const version = sql`coalesce(s.version_id, (select a.version_id from model_alias a where a.model_id = s.model_id and a.alias = s.alias))`;
+    const live = sql`s.revoked_at is null and s.expires_at > ${now} and downloads < coalesce(max_downloads, downloads + 1)`;
+    const [[row], [found]] = await db.batch([
+      selectVersions(
+        db,
+        sql`model_version.id = (select ${version} from model_share s where s.token_hash = ${tokenHash})`,
+      ),
+      db.all<{ live: number; fit: number }>(sql`
+        select ${live} as live, exists (select 1 from model_version v join stored_object o on o.id = v.object_id where v.id = ${version} and ${fitToShare}) as fit
+        from model_share s where s.token_hash = ${tokenHash}`),
+    ]);
+    if (!found) throw await countFailure(c, notFound("such link"));
+    const ended = new ApiError(
+      410,
+      "link-ended",
+      "This link has expired, was revoked, or has been used up. Ask whoever gave it to you for another.",
+    );
+    if (!found.live) throw ended;
+    if (!row || !found.fit)
+      throw new ApiError(409, "not-fit-to-share", "What this link names is not approved just now.");
+    c.header("ETag", `"${row.sha256}"`);
+    if (unchanged(c, row.sha256)) return c.body(null, 304);
+    await requireBytes(c, row);
+    if (c.req.method !== "HEAD") {
+      // The condition again, so that of many who come at once no more than allowed get through.
+      const { rowsAffected } = await db.run(
+        sql`update model_share as s set downloads = downloads + 1, last_download_at = ${now} where token_hash = ${tokenHash} and ${live}`,
+      );
+      if (rowsAffected === 0) throw ended;
+    }
+    const link = await linkTo(c, row);
+    return c.req.valid("query").redirect ? c.redirect(link.url) : c.json(link);
+  },
+);

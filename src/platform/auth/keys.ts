@@ -1,0 +1,338 @@
+import { and, eq, getTableColumns, sql } from "drizzle-orm";
+import { errors, jwtVerify, SignJWT } from "jose";
+import * as z from "zod";
+import type { Config } from "../../env.ts";
+import { type Actor, audit } from "../audit/audit.ts";
+import { explainRoom, roomToMake } from "../bounds.ts";
+import type { Db } from "../db/client.ts";
+import { apiKey, now, session, user } from "../db/schema.ts";
+import { ApiError } from "../http/problem.ts";
+import type { Auth, Caller } from "./caller.ts";
+import { descendants, generation, MOST_GENERATIONS, mayMake, soonerOf, works } from "./makers.ts";
+import { effectiveScopes, type Role } from "./scopes.ts";
+
+const issuer = "lora-ledger";
+/** What a token is for: a key for programs, a session for the pages. Neither passes for the other. */
+type Purpose = "api" | "session";
+
+export type Secrets = { JWT_SECRET: string; JWT_SECRET_PREVIOUS?: string };
+
+const bytes = (secret: string) => new TextEncoder().encode(secret);
+
+/** A key as its holder gets it: a JWT (HS256). `expiresAt` null means that it does not expire. */
+export function signKey(
+  secrets: Secrets,
+  key: { jti: string; userId: number; scopes: readonly string[]; expiresAt: Date | null },
+  purpose: Purpose = "api",
+): Promise<string> {
+  const jwt = new SignJWT({ scope: key.scopes.join(" ") })
+    .setProtectedHeader({ alg: "HS256", typ: "JWT" })
+    .setIssuer(issuer)
+    .setAudience(purpose)
+    .setSubject(String(key.userId))
+    .setJti(key.jti)
+    .setIssuedAt();
+  if (key.expiresAt) jwt.setExpirationTime(key.expiresAt);
+  return jwt.sign(bytes(secrets.JWT_SECRET));
+}
+
+const claimsSchema = z.object({
+  sub: z.string().regex(/^\d+$/),
+  jti: z.string().min(1).max(100),
+  scope: z.string(),
+  exp: z.number().optional(),
+  iat: z.number().optional(),
+});
+
+export const unauthorized = (code: string, detail: string) =>
+  new ApiError(401, code, detail, {
+    headers: { "WWW-Authenticate": 'Bearer realm="lora-ledger"' },
+  });
+
+/** Checks signature, issuer, audience and expiry, without the database. Throws ApiError 401. */
+export async function verifyToken(token: string, secrets: Secrets, purpose: Purpose) {
+  const accepted = [secrets.JWT_SECRET, secrets.JWT_SECRET_PREVIOUS].filter((s) => s !== undefined);
+  for (const secret of accepted) {
+    try {
+      const { payload } = await jwtVerify(token, bytes(secret), {
+        algorithms: ["HS256"],
+        issuer,
+        audience: purpose,
+      });
+      return claimsSchema.parse(payload);
+    } catch (error) {
+      if (error instanceof errors.JWTExpired)
+        throw unauthorized(
+          `${purpose === "api" ? "key" : purpose}-expired`,
+          purpose === "api"
+            ? "This key has expired. Ask for a new one."
+            : "This session has ended. Sign in again.",
+        );
+      if (error instanceof errors.JWSSignatureVerificationFailed) continue;
+      break;
+    }
+  }
+  throw purpose === "api"
+    ? unauthorized(
+        "key-not-valid",
+        "This key is not valid here. Send `Authorization: Bearer <key>`.",
+      )
+    : unauthorized("session-not-valid", "This session is not valid here. Sign in again.");
+}
+
+type Standing = {
+  userId: number;
+  userName: string;
+  keyId: number;
+  role: Role;
+  scopes: string[];
+  keyExpiresAt: string | null;
+  /** When a session ends for good; null for keys. */
+  endsAt: string | null;
+  live: boolean;
+};
+type Known = Standing & { checkedAt: number };
+
+const CHECK_EVERY_MS = 30_000;
+const MOST_KNOWN = 10_000;
+/** Plain data only: what the database last said of a key. */
+const known = new Map<string, Known>();
+
+const remember = (jti: string, standing: Standing) => {
+  known.delete(jti);
+  known.set(jti, { ...standing, checkedAt: Date.now() });
+  for (const oldest of known.keys()) {
+    if (known.size <= MOST_KNOWN) break;
+    known.delete(oldest);
+  }
+};
+
+/** Makes this isolate ask the database again; the others do within 30 seconds. */
+export const forgetKeys = () => known.clear();
+
+/** What every check of a key or session reads of its key and user. */
+const standingColumns = {
+  keyId: apiKey.id,
+  scopes: apiKey.scopes,
+  keyExpiresAt: apiKey.expiresAt,
+  revokedAt: apiKey.revokedAt,
+  userId: user.id,
+  userName: user.name,
+  role: user.role,
+  active: user.active,
+};
+
+const keyStanding = async (db: Db, jti: string, userId: number) => {
+  const [row] = await db
+    .select(standingColumns)
+    .from(apiKey)
+    .innerJoin(user, eq(user.id, apiKey.userId))
+    .where(and(eq(apiKey.jti, jti), eq(apiKey.userId, userId)));
+  return row && { ...row, endsAt: null, ended: false };
+};
+
+const sessionStanding = async (db: Db, id: string, userId: number) => {
+  const [row] = await db
+    .select({ ...standingColumns, endsAt: session.endsAt, endedAt: session.endedAt })
+    .from(session)
+    .innerJoin(apiKey, eq(apiKey.id, session.keyId))
+    .innerJoin(user, eq(user.id, apiKey.userId))
+    .where(and(eq(session.id, id), eq(apiKey.userId, userId)));
+  if (!row) return undefined;
+  const { endedAt, ...rest } = row;
+  // A key that has expired takes its sessions along; one that was renewed does not.
+  const past = (time: string | null) => time !== null && Date.parse(time) <= Date.now();
+  return { ...rest, ended: endedAt !== null || past(rest.endsAt) || past(rest.keyExpiresAt) };
+};
+
+const purposes = {
+  api: { what: "key", read: keyStanding },
+  session: { what: "session", read: sessionStanding },
+} as const;
+
+/**
+ * The caller behind a key or a session's token. Between checks with the database, at most 30 seconds
+ * apart, it costs no round trip. `later` runs work after the answer. Throws ApiError 401.
+ */
+export async function authenticate(
+  db: Db,
+  secrets: Secrets,
+  token: string,
+  later: (work: Promise<unknown>) => void,
+  purpose: Purpose = "api",
+): Promise<Caller> {
+  const claims = await verifyToken(token, secrets, purpose);
+  const { what, read } = purposes[purpose];
+  const name = `${purpose} ${claims.jti}`;
+  let standing = known.get(name);
+  if (!standing || Date.now() - standing.checkedAt >= CHECK_EVERY_MS) {
+    const row = await read(db, claims.jti, Number(claims.sub));
+    if (!row) throw unauthorized(`${what}-unknown`, `This ${what} is not known to this ledger.`);
+    const { revokedAt, active, ended, ...rest } = row;
+    standing = { ...rest, live: revokedAt === null && active && !ended, checkedAt: Date.now() };
+    remember(name, standing);
+    if (standing.live) later(noteUse(db, row.keyId));
+  }
+  if (!standing.live)
+    throw purpose === "api"
+      ? unauthorized("key-revoked", "This key was revoked, or its user is not active any more.")
+      : unauthorized("session-ended", "This session has ended. Sign in again.");
+  const granted = standing.scopes;
+  const keyEnd = standing.keyExpiresAt === null ? null : new Date(standing.keyExpiresAt);
+  return {
+    userId: standing.userId,
+    userName: standing.userName,
+    keyId: standing.keyId,
+    role: standing.role,
+    scopes: effectiveScopes(standing.role, granted),
+    box: granted.includes("box"),
+    expiresAt: purpose === "session" ? keyEnd : claims.exp ? new Date(claims.exp * 1000) : null,
+    session:
+      purpose === "session"
+        ? { id: claims.jti, issuedAt: claims.iat ?? 0, endsAt: standing.endsAt ?? "" }
+        : null,
+  };
+}
+
+/** Keeps `last_used_at` to five minutes; a failure to write it is nobody's concern. */
+async function noteUse(db: Db, keyId: number) {
+  try {
+    await db
+      .update(apiKey)
+      .set({ lastUsedAt: now })
+      .where(
+        and(
+          eq(apiKey.id, keyId),
+          sql`coalesce(${apiKey.lastUsedAt}, '') < strftime('%Y-%m-%dT%H:%M:%fZ','now','-5 minutes')`,
+        ),
+      );
+  } catch (error) {
+    console.warn("last_used_at was not written", error instanceof Error ? error.name : "");
+  }
+}
+
+/** Up to this number the keys that end with a key are counted. */
+const MOST_CHILDREN = 1000;
+// Columns of the outer table are named in full: a subquery would take its own of that name.
+const shownColumns = {
+  ...getTableColumns(apiKey),
+  madeBy: sql<
+    string | null
+  >`(select u.name from api_key m join user u on u.id = m.user_id where m.id = api_key.parent_id)`,
+  children: sql<number>`(select count(*) from api_key c where c.id in ${descendants(sql`api_key.id`, MOST_CHILDREN)}
+    and c.revoked_at is null and (c.expires_at is null or c.expires_at > ${now}))`,
+};
+
+/** Keys as lists show them, with who made each and how many end with it. */
+export const selectKeys = (db: Db) => db.select(shownColumns).from(apiKey);
+
+/** The refusal of a key that was good for the last check, and is not any more, or makes no key. */
+export async function refuseMaker(db: Db, { keyId, role }: Pick<Auth, "keyId" | "role">) {
+  forgetKeys();
+  const [seen] = await db.all<{ works: number; role: string; generation: number }>(sql`
+    select ${works} as works, u.role, ${generation} as generation
+    from api_key m join user u on u.id = m.user_id where m.id = ${keyId}`);
+  if (seen?.works && seen.generation >= MOST_GENERATIONS)
+    return new ApiError(
+      409,
+      "too-many-makers",
+      `This key is the ${MOST_GENERATIONS}th in a line of keys, each made by the one before: it makes no other. Make one on the command line (npm run key), or with a key nearer to the first.`,
+    );
+  if (seen?.works && seen.role !== role)
+    return new ApiError(409, "conflict", "The user's role changed meanwhile; try again.");
+  return unauthorized(
+    "key-revoked",
+    "This key was revoked or signed out, or its user is not active any more: it makes no other key.",
+  );
+}
+
+/**
+ * Stores a new key and signs it: the only time that it is seen. Days null: no end of its own. A key
+ * that `maker` makes ends with its maker at the latest; `shortened` says that it does so sooner than
+ * was asked. With `bounds` only within what its user may have. Throws ApiError 403, and 401 or 409
+ * where the maker makes no key at this moment.
+ */
+export async function makeKey(
+  db: Db,
+  secrets: Secrets,
+  actor: Actor,
+  input: { userId: number; name: string; scopes: readonly string[]; days: number | null },
+  maker: Pick<Auth, "keyId" | "role" | "session"> | null = null,
+  bounds?: Config,
+) {
+  const jti = crypto.randomUUID();
+  const { userId, name, scopes, days } = input;
+  const wanted = days === null ? null : new Date(Date.now() + days * 86_400_000).toISOString();
+  const end = maker ? soonerOf(sql`${wanted}`, sql`m.expires_at`) : sql`${wanted}`;
+  const room = bounds ? roomToMake(bounds, userId, "keys") : sql`true`;
+  const [, , [row]] = await db.batch([
+    db.run(sql`
+      insert into api_key (jti, user_id, parent_id, name, scopes, days, expires_at)
+      select ${jti}, ${userId}, ${maker?.keyId ?? null}, ${name}, ${JSON.stringify(scopes)}, ${days}, ${end}
+      ${maker ? sql`from api_key m join user u on u.id = m.user_id where m.id = ${maker.keyId} and ${mayMake(maker)} and ${room}` : sql`where ${room}`}`),
+    audit(
+      db,
+      actor,
+      "key.create",
+      sql`select id from api_key where jti = ${jti} and changes() = 1`,
+      { user_id: userId, name, scopes: [...scopes], days },
+    ),
+    selectKeys(db).where(eq(apiKey.jti, jti)),
+  ]);
+  const full = !row && bounds && (await explainRoom(db, bounds, userId, { keys: 1 }));
+  if (full) throw full;
+  if (!row && maker) throw await refuseMaker(db, maker);
+  if (!row) throw new Error("the key's row did not come back");
+  const expiresAt = row.expiresAt === null ? null : new Date(row.expiresAt);
+  return {
+    row,
+    key: await signKey(secrets, { jti, userId, scopes, expiresAt }),
+    shortened: row.expiresAt !== wanted,
+  };
+}
+
+/** Finds a user by name or makes one; an existing user's role stays as it is. */
+export async function ensureUser(db: Db, actor: Actor, name: string, role: Role) {
+  const [, , [row]] = await db.batch([
+    db.insert(user).values({ name, role }).onConflictDoNothing(),
+    audit(
+      db,
+      actor,
+      "user.create",
+      sql`select id from user where name = ${name} and changes() = 1`,
+      { name, role },
+    ),
+    db.select().from(user).where(eq(user.name, name)),
+  ]);
+  if (!row) throw new Error("the user's row did not come back");
+  return row;
+}
+
+/**
+ * Revokes a key, of that owner alone unless null, with all keys that came from it, whoever has them,
+ * and their boxes. Answers with the ids of those that were live until now, its own first.
+ */
+export async function revokeKey(db: Db, actor: Actor, id: number, ownerId: number | null) {
+  const root = sql`(select k.id from api_key k where k.id = ${id} and k.revoked_at is null
+    and ${ownerId === null ? sql`true` : sql`k.user_id = ${ownerId}`})`;
+  const ending = sql`select k.id from api_key k where k.revoked_at is null
+    and (k.id in ${root} or k.id in ${descendants(root)})`;
+  const [, , revoked] = await db.batch([
+    audit(
+      db,
+      actor,
+      "key.revoke",
+      ending,
+      sql`iif(changed.id = ${id}, null, json_object('with_key', cast(${id} as integer)))`,
+    ),
+    db.run(
+      sql`update box set revoked_at = ${now} where revoked_at is null and key_id in (${ending})`,
+    ),
+    db
+      .update(apiKey)
+      .set({ revokedAt: now })
+      .where(sql`id in (${ending})`)
+      .returning({ id: apiKey.id }),
+  ]);
+  return revoked.map((row) => row.id).sort((a, b) => a - b);
+}

@@ -1,0 +1,75 @@
+import type { Context } from "hono";
+import { createMiddleware } from "hono/factory";
+import type { App } from "../http/context.ts";
+import { ApiError } from "../http/problem.ts";
+import type { Auth } from "./caller.ts";
+import { authenticate } from "./keys.ts";
+import { limitCaller, limitFailures } from "./limits.ts";
+import type { Scope } from "./scopes.ts";
+import { prolong, refuseCrossSite, sessionCookie } from "./session.ts";
+
+const WEEK_MS = 7 * 86_400_000;
+
+const challenge = { headers: { "WWW-Authenticate": 'Bearer realm="lora-ledger"' } };
+
+/** The caller by the key, or the page's session, that the request brings. Throws ApiError 401. */
+async function authenticateRequest(c: Context<App>) {
+  const { db, config, later } = c.var;
+  const header = c.req.header("Authorization");
+  const [, token] = header?.match(/^Bearer +(\S+)$/i) ?? [];
+  const cookie = header === undefined ? sessionCookie(c) : undefined;
+  if (!token && !cookie)
+    throw new ApiError(401, "no-key", "Send a key: `Authorization: Bearer <key>`.", challenge);
+  if (!token) refuseCrossSite(c);
+  return token
+    ? authenticate(db, config, token, later)
+    : authenticate(db, config, cookie ?? "", later, "session");
+}
+
+/** Asks for a key, or a page's session, on everything behind it. */
+export const requireKey = createMiddleware<App>(async (c, next) => {
+  const caller = await limitFailures(c, () => authenticateRequest(c));
+  await limitCaller(c, caller);
+  const auth = { ...caller, address: c.var.address };
+  c.set("auth", auth);
+  await next();
+  if (auth.session) await prolong(c, auth);
+  else if (auth.expiresAt && auth.expiresAt.getTime() - Date.now() < WEEK_MS)
+    c.header("X-Key-Expires", auth.expiresAt.toISOString());
+});
+
+/** Throws ApiError 403 unless the caller holds all of these scopes; `why` says what needs them. */
+export function requireScopes(
+  auth: Auth,
+  scopes: readonly Scope[],
+  why = "This key cannot do this",
+) {
+  const lacking = scopes.filter((scope) => !auth.scopes.has(scope));
+  if (lacking.length)
+    throw new ApiError(
+      403,
+      "not-allowed",
+      `${why}: it needs the scope${lacking.length > 1 ? "s" : ""} ${lacking.join(" and ")}, within the rights of a ${auth.role}.`,
+    );
+}
+
+/**
+ * Lets keys pass that hold `scope`, and those of `also`, within their user's role; `box: true` also
+ * lets rented machines' keys pass, whose reach is then limited in each statement by readable() and
+ * writable().
+ */
+export const allow = (
+  scope: Scope | null,
+  { box = false, also = [] }: { box?: boolean; also?: readonly Scope[] } = {},
+) =>
+  createMiddleware<App>(async (c, next) => {
+    const { auth } = c.var;
+    if (auth.box && !(box && auth.scopes.has("box")))
+      throw new ApiError(
+        403,
+        "not-allowed",
+        "A box key cannot do this: it registers runs, reports on them and uploads their weights.",
+      );
+    if (!auth.box && scope !== null) requireScopes(auth, [scope, ...also]);
+    await next();
+  });

@@ -1,0 +1,19 @@
+import { ApiError } from "./problem.ts";
+import { notValid } from "./validate.ts";
+
+/** `If-Match` as a row version; null when the header is absent. */
+export function ifMatch(header: string | undefined): number | null {
+  if (header === undefined || header === "*") return null;
+  const version = header.match(/^(?:W\/)?"(\d{1,15})"$/)?.[1];
+  if (!version)
+    throw notValid([{ path: "If-Match", message: 'must be the ETag of the row, such as "3"' }]);
+  return Number(version);
+}
+
+export const changedMeanwhile = (version: number) =>
+  new ApiError(
+    412,
+    "changed-meanwhile",
+    `Someone else changed this first: its version is ${version} now. Read it again, then repeat your change.`,
+    { extra: { version } },
+  );

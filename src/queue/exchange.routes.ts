@@ -1,0 +1,133 @@
+import { eq, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import * as z from "zod";
+import { signKey } from "../platform/auth/keys.ts";
+import { limitFailures } from "../platform/auth/limits.ts";
+import { soonerOf, works } from "../platform/auth/makers.ts";
+import { explainRoom, roomToMake } from "../platform/bounds.ts";
+import { apiKey, box, boxEnrolment, now, user } from "../platform/db/schema.ts";
+import type { App } from "../platform/http/context.ts";
+import { sha256Hex } from "../platform/http/hash.ts";
+import { ApiError } from "../platform/http/problem.ts";
+import { describe, limitBody, validate } from "../platform/http/validate.ts";
+
+/** Where a box that has no key yet gets one. */
+export const exchange = new Hono<App>().post(
+  "/",
+  describe({
+    summary: "Exchange a one-time token for a box's key",
+    description: "Takes no key. The token of POST /api/boxes/enrol is good once, for its minutes.",
+    tag: "Boxes",
+    open: true,
+    answer: {
+      schema: z.object({
+        box_id: z.int(),
+        name: z.string(),
+        key: z.string().describe("The box's key, shown this once."),
+        expires_at: z.string().describe("The end of the key that made the token, at the latest."),
+        hourly_price: z.number().nullable(),
+      }),
+      description: "The key of the new box.",
+    },
+    errors: {
+      403: "Whoever made the token is a viewer now, or not active any more; or `over-limit`: its user has as many keys as there may be.",
+    },
+  }),
+  limitBody(10_000),
+  validate(
+    "json",
+    z.strictObject({
+      token: z.string().trim().min(1).max(200),
+      name: z.string().trim().min(1).max(100).nullish().describe("What the box calls itself."),
+      gpu_info: z.string().max(500).nullish(),
+      hourly_price: z
+        .number()
+        .min(0)
+        .max(1_000_000)
+        .nullish()
+        .describe("Counts where the token says none."),
+    }),
+    ["token"],
+  ),
+  async (c) => {
+    const body = c.req.valid("json");
+    const { db, config, address } = c.var;
+    const tokenHash = await sha256Hex(body.token);
+    const jti = crypto.randomUUID();
+    const key = sql`(select id from api_key where jti = ${jti})`;
+    const [, , , , [made], [maker]] = await db.batch([
+      db
+        .update(boxEnrolment)
+        .set({ usedAt: now })
+        .where(
+          sql`token_hash = ${tokenHash} and used_at is null and expires_at > ${now}
+            and exists (select 1 from user u where u.id = user_id and u.active and u.role <> 'viewer')
+            and (key_id is null or exists (
+              select 1 from api_key m join user u on u.id = m.user_id where m.id = key_id and ${works}))
+            and ${roomToMake(config, sql`box_enrolment.user_id`, "keys")}`,
+        ),
+      db.run(sql`
+        insert into api_key (jti, user_id, parent_id, name, scopes, days, expires_at)
+        select ${jti}, e.user_id, e.key_id, 'box ' || coalesce(e.name, ${body.name ?? null}, 'without a name'), '["box"]', e.days,
+          ${soonerOf(sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + e.days)`, sql`m.expires_at`)}
+        from box_enrolment e left join api_key m on m.id = e.key_id
+        where e.token_hash = ${tokenHash} and changes() = 1`),
+      db.run(sql`
+        insert into box (user_id, key_id, name, shared, gpu_info, hourly_price)
+        select user_id, ${key}, coalesce(name, ${body.name ?? null}, 'box ' || ${key}), shared, ${body.gpu_info ?? null},
+          coalesce(hourly_price, ${body.hourly_price ?? null})
+        from box_enrolment where token_hash = ${tokenHash} and ${key} is not null`),
+      db.run(sql`
+        insert into audit_entry (user_id, key_id, address, action, subject, subject_id)
+        select user_id, key_id, ${address}, 'box.exchange', 'box', id from box where key_id = ${key}`),
+      db
+        .select({
+          boxId: box.id,
+          name: box.name,
+          userId: box.userId,
+          hourlyPrice: box.hourlyPrice,
+          expiresAt: apiKey.expiresAt,
+        })
+        .from(box)
+        .innerJoin(apiKey, eq(apiKey.id, box.keyId))
+        .where(eq(apiKey.jti, jti)),
+      db
+        .select({ active: user.active, role: user.role })
+        .from(boxEnrolment)
+        .innerJoin(user, eq(user.id, boxEnrolment.userId))
+        .where(
+          sql`token_hash = ${tokenHash} and used_at is null and ${boxEnrolment.expiresAt} > ${now}`,
+        ),
+    ]);
+    if (!made) {
+      const [open] = await db
+        .select({ userId: boxEnrolment.userId })
+        .from(boxEnrolment)
+        .where(sql`token_hash = ${tokenHash} and used_at is null and expires_at > ${now}`);
+      const full = open && (await explainRoom(db, config, open.userId, { keys: 1 }));
+      if (full) throw full;
+    }
+    const { expiresAt, userId, ...rest } = await limitFailures(c, async () => {
+      if (made) return made;
+      if (maker && (!maker.active || maker.role === "viewer"))
+        throw new ApiError(
+          403,
+          "maker-not-allowed",
+          `Whoever made this token may enrol no boxes any more: that user ${maker.active ? "is a viewer now" : "is not active any more"}. Ask a member or an admin for another token.`,
+        );
+      throw new ApiError(
+        401,
+        "token-not-valid",
+        "This token is not valid: it was used already, its minutes are over, or the key that made it works no more. Make another: POST /api/boxes/enrol.",
+      );
+    });
+    if (!expiresAt) throw new Error("the key's row has no end");
+    return c.json({
+      box_id: rest.boxId,
+      name: rest.name,
+      key: await signKey(config, { jti, userId, scopes: ["box"], expiresAt: new Date(expiresAt) }),
+      expires_at: expiresAt,
+      hourly_price: rest.hourlyPrice,
+    });
+  },
+);

@@ -1,0 +1,301 @@
+import { and, asc, eq, isNull, sql } from "drizzle-orm";
+import { strToU8, Zip, ZipPassThrough } from "fflate";
+import { Hono } from "hono";
+import * as z from "zod";
+import { handedTo } from "../files/uploaders.ts";
+import {
+  appendPoints,
+  attemptAssignments,
+  boundMetrics,
+  prepareAppend,
+  readStored,
+} from "../metrics/append.ts";
+import { logEntry, toSegment } from "../metrics/points.ts";
+import { type ChunkText, nextChunks, type Place } from "../metrics/read.ts";
+import { readable, writable } from "../platform/auth/access.ts";
+import { allow } from "../platform/auth/middleware.ts";
+import { explainRoom, roomFor } from "../platform/bounds.ts";
+import { batchAround } from "../platform/db/batch.ts";
+import type { Db } from "../platform/db/client.ts";
+import {
+  now,
+  storedObject,
+  taskAttempt,
+  taskConfig,
+  trainingTask,
+  user,
+  weight,
+} from "../platform/db/schema.ts";
+import type { App } from "../platform/http/context.ts";
+import { sha256Hex } from "../platform/http/hash.ts";
+import { idParam } from "../platform/http/params.ts";
+import { ApiError, notFound } from "../platform/http/problem.ts";
+import { streamOf } from "../platform/http/stream.ts";
+import { describe, limitBody, validate } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
+import { datasetsOf } from "../runs/datasets.routes.ts";
+import { tooManyMetrics } from "../runs/lifecycle.routes.ts";
+import { taskColumns } from "../runs/queries.ts";
+import { attemptColumns } from "../runs/runs.routes.ts";
+
+/** Files that an archive lists; a run with more says so. */
+const MOST_WEIGHTS = 5000;
+
+const weightColumns = {
+  id: weight.id,
+  attempt: weight.attempt,
+  kind: weight.kind,
+  filename: weight.filename,
+  size: weight.size,
+  sha256: weight.sha256,
+  verified: storedObject.verified,
+  epoch: weight.epoch,
+  step: weight.step,
+  prompt: weight.prompt,
+  seed: weight.seed,
+  group: weight.group,
+  createdAt: weight.createdAt,
+};
+
+/** A file of the trainer's, under a name that says what it is. */
+const fileOf = (name: string, path: string | null, bytes: Uint8Array | null) =>
+  bytes?.length ? { path, file: name, bytes: new Uint8Array(bytes) } : null;
+
+/** An attempt's stored chunks, each a line of JSON as the database has it: nothing is parsed here. */
+async function* chunkLines(db: Db, taskId: number, attempt: number) {
+  let place: Place = { attempt, chunk: 0 };
+  for (;;) {
+    const rows = await db.all<ChunkText>(nextChunks(taskId, place, attempt));
+    const last = rows.at(-1);
+    if (!last) return;
+    yield strToU8(rows.map(({ points }) => `${points}\n`).join(""));
+    place = last;
+  }
+}
+
+type ZipFile = [name: string, content: AsyncIterable<Uint8Array> | Uint8Array];
+
+/** Puts named files into a zip, piece by piece. They are stored as they are: packing costs CPU. */
+async function* zipped(files: ZipFile[]) {
+  const made: Uint8Array[] = [];
+  const zip = new Zip((error, piece) => {
+    if (error) throw error;
+    made.push(piece);
+  });
+  for (const [name, content] of files) {
+    const file = new ZipPassThrough(name);
+    zip.add(file);
+    for await (const piece of content instanceof Uint8Array ? [content] : content) {
+      file.push(piece);
+      yield* made.splice(0);
+    }
+    file.push(new Uint8Array(), true);
+  }
+  zip.end();
+  yield* made;
+}
+
+export const archive = new Hono<App>()
+  .get(
+    "/:id/archive",
+    describe({
+      summary: "A run as one file",
+      description:
+        "A zip that `lora-ledger import` reads into another ledger: `ledger.json` (the task, its attempts, data facts and the list of its files with their hashes), the trainer's own files byte for byte, and every log point in `logs/attempt-N.jsonl`, a line a chunk: `[{q: heartbeat, m: [metric, …], p: [[step, epoch, ms since 1970, value, …], …]}, …]`.",
+      tag: "Tasks",
+      answer: { description: "The zip, streamed.", content: "application/zip" },
+      errors: { 404: "No such task." },
+    }),
+    allow("tasks:read", { box: true }),
+    validate("param", idParam),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const [[row], attempts, facts, weights, [counted]] = await db.batch([
+        db
+          .select({
+            task: taskColumns,
+            config: taskConfig,
+            user: user.name,
+            made: trainingTask.registrationHash,
+          })
+          .from(trainingTask)
+          .innerJoin(user, eq(user.id, trainingTask.userId))
+          .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
+          .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
+        db
+          .select(attemptColumns)
+          .from(taskAttempt)
+          .where(eq(taskAttempt.taskId, taskId))
+          .orderBy(asc(taskAttempt.attempt)),
+        datasetsOf(db, taskId),
+        db
+          .select(weightColumns)
+          .from(weight)
+          .innerJoin(storedObject, eq(storedObject.id, weight.objectId))
+          .where(
+            sql`${weight.taskId} = ${taskId} and weight.state = 'complete' and deleted_at is null and ${handedTo(auth)}`,
+          )
+          .orderBy(asc(weight.id))
+          .limit(MOST_WEIGHTS),
+        db.all<{ count: number }>(
+          sql`select count(*) as count from weight where task_id = ${taskId} and state = 'complete' and deleted_at is null and ${handedTo(auth)}`,
+        ),
+      ]);
+      if (!row) throw notFound(`task ${taskId}`);
+      const { task, config, made } = row;
+      const format = config?.format === "text" ? "txt" : (config?.format ?? "txt");
+      const own = fileOf(
+        `config/original.${format}`,
+        config?.path ?? null,
+        config?.original ?? null,
+      );
+      const data = fileOf(
+        "config/dataset",
+        config?.datasetPath ?? null,
+        config?.datasetOriginal ?? null,
+      );
+      const named = (file: typeof own) => file && { path: file.path, file: file.file };
+      const about = {
+        format: "lora-ledger run",
+        version: 1,
+        // The same for every archive of this run, and kept when it goes on to a further ledger.
+        identity: task.importSource?.startsWith("archive:")
+          ? task.importSource.slice("archive:".length)
+          : (await sha256Hex(`${taskId} ${task.createdAt} ${made}`)).slice(0, 40),
+        exported_at: new Date().toISOString(),
+        user: row.user,
+        task: toWire(task),
+        config: own && { ...named(own), format: config?.format, sha256: config?.sha256 },
+        dataset_file: named(data),
+        config_snapshot: config?.snapshot ?? null,
+        attempts: attempts.map((attempt) => ({
+          ...toWire(attempt),
+          logs: attempt.points ? `logs/attempt-${attempt.attempt}.jsonl` : null,
+        })),
+        datasets: facts,
+        weights: weights.map(toWire),
+        weights_count: counted?.count ?? 0,
+      };
+      const files: ZipFile[] = [
+        ["ledger.json", strToU8(JSON.stringify(about, null, 1))],
+        ...[own, data].flatMap((file): ZipFile[] => (file ? [[file.file, file.bytes]] : [])),
+        ...about.attempts.flatMap(({ attempt, logs }): ZipFile[] =>
+          logs ? [[logs, chunkLines(db, taskId, attempt)]] : [],
+        ),
+      ];
+      return c.body(streamOf(zipped(files)), 200, {
+        "Content-Type": "application/zip",
+        "Content-Disposition": `attachment; filename="run-${taskId}.zip"`,
+      });
+    },
+  )
+  .post(
+    "/:id/attempts/:attempt/logs",
+    describe({
+      summary: "Add log points to an imported run",
+      description:
+        "What heartbeats are for a run under way. `seq` counts up from 1 in each attempt; a number at or below the last one changes nothing.",
+      tag: "Logs",
+      answer: {
+        schema: z.object({
+          attempt: z.int(),
+          last_seq: z.int(),
+          warnings: z
+            .array(z.object({ code: z.string(), message: z.string(), path: z.string() }))
+            .optional(),
+        }),
+        description: "The highest number received.",
+        example: { attempt: 1, last_seq: 12 },
+      },
+      errors: {
+        403: "`over-limit`: the bounds of the run's user leave no room.",
+        404: "No such task that is yours.",
+        409: "It was not imported, or has no such attempt.",
+        413: "Over 1 MB.",
+      },
+    }),
+    allow("tasks:write", { box: true }),
+    limitBody(1_000_000),
+    validate("param", idParam.extend({ attempt: z.coerce.number().int().min(1).max(1000) })),
+    validate(
+      "json",
+      z.strictObject({
+        seq: z.int().min(1).max(1_000_000_000),
+        logs: z.array(logEntry).min(1).max(5000),
+      }),
+      ["logs"],
+    ),
+    async (c) => {
+      const { id: taskId, attempt } = c.req.valid("param");
+      const { seq, logs } = c.req.valid("json");
+      const { db, auth, config } = c.var;
+      const whole = toSegment(logs);
+      const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
+      // A box that was given the run later adds nothing to what others made of it.
+      const others = auth.box
+        ? sql`exists (select 1 from task_attempt a where a.task_id = training_task.id and a.attempt = ${attempt} and a.key_id is not ${auth.keyId})`
+        : sql`false`;
+      const past = sql`(training_task.import_source is not null and ${attempt} <= max(training_task.attempt, 1) and not ${others})`;
+      const stored = await readStored(db, taskId, sql`${attempt}`);
+      const { segment, dropped } = boundMetrics(whole, stored, config.MAX_METRICS);
+      const append = prepareAppend(segment, config.MAX_METRICS, stored);
+      const more = { database_bytes: append?.size ?? 0 };
+      const room = roomFor(config, sql`training_task.user_id`, more);
+      const [, [task]] = await batchAround(
+        db,
+        // An import that says nothing of attempts was one.
+        db.run(sql`
+          insert into task_attempt (task_id, user_id, attempt, key_id, status, started_at, finished_at, duration_sec, gpu_info)
+          select id, user_id, ${attempt}, ${auth.keyId}, status, coalesce(started_at, created_at), finished_at, total_duration_sec, gpu_info
+          from training_task where ${mine} and ${past} on conflict do nothing`),
+        append
+          ? [
+              db.run(sql`
+                update task_attempt set last_seq = ${seq}, received = received + 1 ${attemptAssignments(append)}
+                where task_id = ${taskId} and attempt = ${attempt} and last_seq < ${seq} and ${append.guard}
+                  and exists (select 1 from training_task where ${mine} and ${past} and ${room})`),
+              db.run(appendPoints(append, taskId, sql`${attempt}`, seq)),
+              // The figures drawn from points are settled by the scheduled job.
+              db.run(sql`
+                update training_task set attempt = max(attempt, 1), settle_at = ${now}
+                where ${mine} and ${past} and changes() = 1`),
+            ]
+          : [],
+        db
+          .select({
+            imported: sql<number>`${past}`,
+            lastSeq: taskAttempt.lastSeq,
+            userId: trainingTask.userId,
+          })
+          .from(trainingTask)
+          .leftJoin(
+            taskAttempt,
+            and(eq(taskAttempt.taskId, trainingTask.id), eq(taskAttempt.attempt, attempt)),
+          )
+          .where(mine),
+      );
+      if (!task) throw notFound(`task ${taskId} of yours`);
+      if (!task.imported)
+        throw new ApiError(
+          409,
+          "not-imported",
+          `Task ${taskId} was not imported with an attempt ${attempt}; a run under way reports by heartbeat.`,
+        );
+      const lastSeq = task.lastSeq ?? 0;
+      if (append && lastSeq < seq) {
+        const full = await explainRoom(db, config, task.userId, more);
+        if (full) throw full;
+        throw new ApiError(
+          503,
+          "busy",
+          "Other points of this attempt came at the same time. Send these again.",
+          { headers: { "Retry-After": "1" } },
+        );
+      }
+      return c.json({
+        ...{ attempt, last_seq: lastSeq },
+        ...(dropped.length && { warnings: [tooManyMetrics(dropped, config.MAX_METRICS)] }),
+      });
+    },
+  );

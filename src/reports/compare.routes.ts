@@ -1,0 +1,251 @@
+import { createTwoFilesPatch } from "diff";
+import { and, eq, inArray, isNull, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import * as z from "zod";
+import { metricName, type Point, type Summary } from "../metrics/points.ts";
+import { lossNames } from "../metrics/read.ts";
+import { readable } from "../platform/auth/access.ts";
+import { allow } from "../platform/auth/middleware.ts";
+import { metricSummary, statuses, taskConfig, trainingTask } from "../platform/db/schema.ts";
+import type { App } from "../platform/http/context.ts";
+import { ApiError } from "../platform/http/problem.ts";
+import { describe, validate } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
+import { shortColumns } from "../runs/queries.ts";
+import { decodeConfig } from "../trainers/decode.ts";
+import { alignedCurve, alignments, curveStatements } from "./compare-curves.ts";
+import { compareDatasets, datasetStatements } from "./compare-datasets.ts";
+import { compareParameters, leavesOf, parameterColumns } from "./compare-parameters.ts";
+
+const MOST_TASKS = 20;
+/** Files larger than this are not compared. */
+const MOST_BYTES = 65_536;
+/**
+ * Lines that two files may differ in before the search for the shortest difference is given up. Its
+ * time grows with their square, so that more files share less.
+ */
+const MOST_EDITS = 1000;
+
+const compareQuery = z.strictObject({
+  ids: z
+    .string()
+    .regex(/^\d{1,15}(,\d{1,15})*$/, "must be ids with commas between, such as 3,5,8")
+    .transform((text) => [...new Set(text.split(",").map(Number))])
+    .refine(
+      (ids) => ids.length >= 2 && ids.length <= MOST_TASKS,
+      `must name 2 to ${MOST_TASKS} different tasks`,
+    ),
+  metric: metricName.default("loss").describe("Whose curves."),
+  align: z.enum(alignments).default("step").describe("What the curves run along."),
+  max_points: z.coerce.number().int().min(2).max(1000).default(200).describe("Of each curve."),
+});
+
+const json = z.json();
+const figures = z.object({
+  last: z.number().nullable(),
+  min: z.number().nullable(),
+  max: z.number().nullable(),
+  count: z.int(),
+});
+
+const comparison = z
+  .object({
+    tasks: z
+      .array(
+        z.object({
+          id: z.int(),
+          user_id: z.int(),
+          task_name: z.string(),
+          status: z.enum(statuses),
+          created_at: z.string(),
+          final_loss: z.number().nullable(),
+          convergence_step: z.int().nullable(),
+          total_duration_sec: z.number().nullable(),
+          cost: z.number().nullable(),
+        }),
+      )
+      .describe("In the order of `ids`, as are all `values`, `counts` and `series`."),
+    differ: z
+      .array(z.object({ name: z.string(), values: z.array(json) }))
+      .describe("Settings that are not the same in all, by the names that filters use."),
+    agree: z.array(z.object({ name: z.string(), value: json })),
+    metrics: z
+      .array(z.object({ metric: z.string(), values: z.array(figures.nullable()) }))
+      .describe("Of a running task: its attempt so far."),
+    curves: z.object({
+      align: z.enum(alignments),
+      series: z.array(
+        z.object({
+          id: z.int(),
+          metric: z.string(),
+          points: z
+            .array(z.tuple([z.number(), z.union([z.number(), z.string()])]))
+            .describe("[step, epoch, or seconds since the first point; value]"),
+        }),
+      ),
+    }),
+    datasets: z.array(
+      z.object({
+        name: z.string(),
+        same: z.boolean(),
+        tasks: z.array(
+          z
+            .object({
+              dataset_id: z.int(),
+              image_count: z.int().nullable(),
+              repeats: z.int().nullable(),
+            })
+            .nullable(),
+        ),
+        tags: z
+          .array(z.object({ tag: z.string(), counts: z.array(z.number()) }))
+          .describe("Those that differ, the largest difference first; 50 at most."),
+        tags_differ: z.int().nullable().describe("How many do; null: too many tags to compare."),
+      }),
+    ),
+    config_diffs: z
+      .array(z.object({ id: z.int(), diff: z.string().nullable(), why: z.string().optional() }))
+      .describe("The first task's file against each other one's, as a unified diff; empty: equal."),
+  })
+  .meta({ id: "Comparison" });
+
+/** Figures of a metric out of a running attempt's summary. */
+const soFar = ({ count, ...summary }: Summary) => {
+  const value = (point: Point | null) => (typeof point?.[3] === "number" ? point[3] : null);
+  return { last: value(summary.last), min: value(summary.min), max: value(summary.max), count };
+};
+
+type File = { id: number; text: string } | { id: number; why: string };
+
+/** The unified diff of two tasks' files, one of `pairs`, or why there is none. */
+export function fileDiff(first: File, other: File, pairs: number) {
+  const { id } = other;
+  if ("why" in first) return { id, diff: null, why: first.why };
+  if ("why" in other) return { id, diff: null, why: other.why };
+  if (first.text === other.text) return { id, diff: "" };
+  const [from, to] = [first.text, other.text].map((text) => text.replaceAll("\r\n", "\n"));
+  const most = Math.floor(MOST_EDITS / Math.sqrt(pairs));
+  const patch = createTwoFilesPatch(
+    ...[`task ${first.id}`, `task ${id}`, from ?? "", to ?? "", undefined, undefined],
+    { context: 3, maxEditLength: most },
+  );
+  if (patch === undefined)
+    return { id, diff: null, why: `The files differ in more than ${most} lines.` };
+  // Line 1 is a rule that no other tool writes.
+  return { id, diff: patch.replace(/^=+\n/, "") };
+}
+
+export const compare = new Hono<App>().get(
+  "/compare",
+  describe({
+    summary: "Compare tasks",
+    description:
+      "Beside each other: settings that differ and those that agree, metrics, curves, data, and the trainers' files. One round trip.",
+    tag: "Tasks",
+    answer: { schema: comparison, description: "The comparison." },
+    errors: { 404: "One of the tasks does not exist.", 422: "A parameter is not valid." },
+  }),
+  allow("tasks:read"),
+  validate("query", compareQuery),
+  async (c) => {
+    const { ids, metric, align, max_points } = c.req.valid("query");
+    const { db, auth } = c.var;
+    const list = sql.join(
+      ids.map((id) => sql`${id}`),
+      sql`, `,
+    );
+    const names = metric === "loss" ? lossNames : ([metric] as const);
+    const [attemptRows, chunkRows] = curveStatements(db, list, names);
+    const [linkRows, tagRows] = datasetStatements(db, list);
+    const [found, summaries, running, attempts, chunks, links, tags] = await db.batch([
+      db
+        .select({
+          task: shortColumns,
+          snapshot: sql<
+            string | null
+          >`case when length(${taskConfig.snapshot}) <= ${2 * MOST_BYTES} then ${taskConfig.snapshot} end`,
+          file: sql<ArrayBuffer | null>`case when length(${taskConfig.original}) <= ${MOST_BYTES} then ${taskConfig.original} end`,
+          sha256: taskConfig.sha256,
+        })
+        .from(trainingTask)
+        .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
+        .where(and(inArray(trainingTask.id, ids), isNull(trainingTask.deletedAt), readable(auth))),
+      db.select().from(metricSummary).where(inArray(metricSummary.taskId, ids)),
+      db.all<{ id: number; summary: string }>(sql`
+        select t.id, a.summary from training_task t
+        join task_attempt a on a.task_id = t.id and a.attempt = t.attempt
+        where t.id in (${list}) and t.status = 'running' and length(a.summary) <= ${2 * MOST_BYTES}`),
+      attemptRows,
+      chunkRows,
+      linkRows,
+      tagRows,
+    ]);
+    const rows = ids.map((id) => {
+      const row = found.find(({ task }) => task.id === id);
+      if (!row)
+        throw new ApiError(404, "not-found", `There is no task ${id}.`, { extra: { task_id: id } });
+      return row;
+    });
+    const settings = rows.map(({ task, snapshot }) => {
+      const wire: Record<string, unknown> = toWire(task);
+      const own = new Map(
+        parameterColumns.map((name) => [name, JSON.parse(JSON.stringify(wire[name] ?? null))]),
+      );
+      for (const [tag, value] of Object.entries(task.tags ?? {})) own.set(`tags.${tag}`, value);
+      return new Map([...own, ...(snapshot ? leavesOf(JSON.parse(snapshot)) : [])]);
+    });
+    const current = new Map(
+      running.map(({ id, summary }) => [
+        id,
+        new Map<string, Summary>(Object.entries(JSON.parse(summary))),
+      ]),
+    );
+    const figuresOf = (id: number, name: string) => {
+      const own = current.get(id);
+      const summary = own?.get(name);
+      if (own) return summary ? soFar(summary) : null;
+      const row = summaries.find((s) => s.taskId === id && s.metric === name);
+      return row ? { last: row.last, min: row.min, max: row.max, count: row.count } : null;
+    };
+    const metricNames = [
+      ...new Set([
+        ...summaries.map((row) => row.metric),
+        ...[...current.values()].flatMap((own) => [...own.keys()]),
+      ]),
+    ].sort();
+    const files = rows.map(({ task: { id }, file, sha256 }): File => {
+      if (!sha256) return { id, why: `Task ${id} has no file.` };
+      if (file === null) return { id, why: `Task ${id}'s file is over ${MOST_BYTES} bytes.` };
+      const decoded = decodeConfig(new Uint8Array(file));
+      return decoded ? { id, text: decoded.text } : { id, why: `Task ${id}'s file is no text.` };
+    });
+    const [first, ...rest] = files;
+    return c.json({
+      tasks: rows.map(({ task }) => ({
+        id: task.id,
+        user_id: task.userId,
+        task_name: task.taskName,
+        status: task.status,
+        created_at: task.createdAt,
+        final_loss: task.finalLoss,
+        convergence_step: task.convergenceStep,
+        total_duration_sec: task.totalDurationSec,
+        cost: task.cost,
+      })),
+      ...compareParameters(settings),
+      metrics: metricNames.map((name) => ({
+        metric: name,
+        values: ids.map((id) => figuresOf(id, name)),
+      })),
+      curves: {
+        align,
+        series: ids.map((id) => ({
+          id,
+          ...alignedCurve(id, { attempts, chunks }, { names, align, most: max_points }),
+        })),
+      },
+      datasets: compareDatasets(ids, links, tags),
+      config_diffs: first ? rest.map((other) => fileDiff(first, other, rest.length)) : [],
+    });
+  },
+);

@@ -1,0 +1,103 @@
+import { type SQL, sql } from "drizzle-orm";
+import { joinedColumnOf, splitFields } from "../platform/filter/compile.ts";
+import { notValid } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
+import { taskColumns } from "../runs/queries.ts";
+import { explained } from "../runs/select.ts";
+import { parseField } from "../shared/filter-grammar.ts";
+
+/** What a column's values are; `any` is a number or a text. */
+export type Kind = "integer" | "number" | "text" | "time" | "boolean" | "any" | "json";
+/** A column of an export, over `training_task` joined with `task_config`. */
+export type ExportColumn = { name: string; kind: Kind; sql: SQL };
+export type Format = "csv" | "jsonl" | "parquet";
+
+const MOST_COLUMNS = 200;
+
+const kindOf = (name: string, { dataType, type }: { dataType: string; type: string }): Kind =>
+  dataType === "boolean" || dataType === "json"
+    ? dataType
+    : dataType === "number"
+      ? type === "integer"
+        ? "integer"
+        : "number"
+      : name.endsWith("_at")
+        ? "time"
+        : "text";
+
+/** A number as JSON: SQLite's own writes 15 digits, a double has up to 17; JSON has no infinity. */
+const exactly = (value: SQL) =>
+  sql`json(case when ${value} between -1.7976931348623157e308 and 1.7976931348623157e308 then printf('%!.17g', ${value}) else 'null' end)`;
+
+/** A column's value as an argument of json_array(). */
+export function jsonArgument({ kind, sql: value }: ExportColumn): SQL {
+  if (kind === "json") return sql`json(${value})`;
+  if (kind === "number") return exactly(value);
+  if (kind === "any")
+    return sql`case when typeof(${value}) = 'real' then ${exactly(value)} else ${value} end`;
+  return value;
+}
+
+const all = new Map<string, ExportColumn>(
+  [
+    ...Object.entries(toWire(taskColumns)).map(
+      ([name, column]): ExportColumn => ({
+        name,
+        kind: kindOf(name, { dataType: column.dataType, type: column.getSQLType() }),
+        sql: sql`training_task.${sql.identifier(name)}`,
+      }),
+    ),
+    {
+      name: "user",
+      kind: "text" as const,
+      sql: sql`(select name from user where user.id = training_task.user_id)`,
+    },
+    { name: "config_snapshot", kind: "json" as const, sql: sql`task_config.snapshot` },
+    {
+      name: "metrics",
+      kind: "json" as const,
+      sql: sql`(select json_group_object(metric, json_object('count', count, 'nonfinite_count', nonfinite_count,
+        'min', ${exactly(sql`min`)}, 'max', ${exactly(sql`max`)}, 'last', ${exactly(sql`last`)}, 'sum', ${exactly(sql`sum`)}))
+        from metric_summary where metric_summary.task_id = training_task.id)`,
+    },
+  ].map((column) => [column.name, column]),
+);
+
+/** What stands in a spreadsheet if nothing is asked for: documents would fill its cells. */
+const withoutDocuments = [...all.keys()].filter(
+  (name) => name !== "config_snapshot" && name !== "metrics",
+);
+
+function named(name: string, format: Format): ExportColumn {
+  const known = all.get(name);
+  if (known) return known;
+  const field = explained("columns", () => parseField(name));
+  const { sql: value, json, type } = explained("columns", () => joinedColumnOf(field));
+  return json && format === "jsonl"
+    ? { name, kind: "json", sql: json }
+    : { name, kind: type, sql: value };
+}
+
+/** The columns that `?columns=` names, or all. Throws ApiError 422. */
+export function exportColumns(source: string | undefined, format: Format): ExportColumn[] {
+  const asked = splitFields(source ?? "");
+  const names = asked.length ? asked : format === "csv" ? withoutDocuments : [...all.keys()];
+  if (names.length > MOST_COLUMNS)
+    throw notValid([{ path: "columns", message: `names more than ${MOST_COLUMNS} columns` }]);
+  const columns = new Map(
+    names.map((name) => named(name, format)).map((column) => [column.name, column]),
+  );
+  return [...columns.values()];
+}
+
+/** About how many bytes a row of these columns takes in the database's answer. */
+export const rowSize = (columns: ExportColumn[]) =>
+  sql<number>`${sql.join(
+    [
+      sql`${columns.length * 40}`,
+      ...columns
+        .filter(({ kind }) => kind === "text" || kind === "any" || kind === "json")
+        .map(({ sql: value }) => sql`coalesce(octet_length(${value}), 0)`),
+    ],
+    sql` + `,
+  )}`;

@@ -1,0 +1,121 @@
+import { eq, type SQL, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import * as z from "zod";
+import { allow } from "../platform/auth/middleware.ts";
+import { trainingTask } from "../platform/db/schema.ts";
+import { parseOrder } from "../platform/filter/compile.ts";
+import type { App } from "../platform/http/context.ts";
+import { describe, validate } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
+import { taskAnswer } from "../runs/fields.ts";
+import { listColumns, listTasks } from "../runs/queries.ts";
+import { chooseTasks, explained } from "../runs/select.ts";
+import {
+  groupBy,
+  keyNames,
+  keysSelected,
+  numbersOf,
+  readGroupings,
+  sourceOf,
+} from "./aggregates.ts";
+import { choice, complete, groupByQuery } from "./stats.routes.ts";
+
+const cell = z.union([z.string(), z.number(), z.null()]);
+
+export const leaderboard = new Hono<App>().get(
+  "/",
+  describe({
+    summary: "The best runs",
+    description:
+      "By a metric: the best run of each group, or without group_by the best runs. Only runs that have a value stand in it; `metrics.…` are those of ended runs. `filter=status = 'success'` leaves out runs that broke off.",
+    tag: "Statistics",
+    answer: {
+      schema: z.object({
+        items: z.array(
+          z.object({
+            group: z.record(z.string(), cell),
+            value: z.number(),
+            runs: z.int().nullable().describe("Runs of the group that have a value."),
+            task: taskAnswer,
+          }),
+        ),
+        complete,
+      }),
+      description: "The best first.",
+    },
+    errors: { 422: "A parameter is not valid." },
+  }),
+  allow("tasks:read"),
+  validate(
+    "query",
+    z.strictObject({
+      ...choice,
+      metric: z.string().max(300).default("final_loss").describe("A number: a column or metrics.…"),
+      direction: z.enum(["min", "max"]).default("min").describe("Which values are the best."),
+      group_by: groupByQuery,
+      limit: z.coerce.number().int().min(1).max(200).default(20),
+    }),
+  ),
+  async (c) => {
+    const { metric, direction, group_by, limit, ...chosenBy } = c.req.valid("query");
+    const { db, auth } = c.var;
+    numbersOf("metric", metric);
+    const order = explained("metric", () =>
+      parseOrder(`${direction === "max" ? "-" : ""}${metric}`),
+    );
+    const value = order[0]?.column ?? sql`null`;
+    const there = sql`${value} is not null`;
+    const chosen = chooseTasks(auth, chosenBy);
+    const groupings = readGroupings(group_by);
+    if (groupings.length === 0) {
+      const terms = [...chosen.terms, { sql: there }];
+      const { rows, resumeAt } = await listTasks(db, listColumns(limit + 1), {
+        chosen: { ...chosen, terms, order },
+        ...{ place: undefined, limit, fields: [value] },
+      });
+      return c.json({
+        items: rows.slice(0, limit).map(({ task, values }) => ({
+          ...{ group: {}, value: values[0] ?? null, runs: null },
+          task: toWire(task),
+        })),
+        complete: resumeAt === null,
+      });
+    }
+    const weight = groupings.reduce((all, one) => all + one.weight, 0);
+    const { rows, candidates, most } = sourceOf(chosen, { weight, also: there });
+    const keys = keyNames(groupings);
+    const [best, worst] = direction === "max" ? ["max", "desc"] : ["min", "asc"];
+    // With min() or max() SQLite takes the other columns from the row that has that value.
+    const groups = sql`
+      select ${sql.raw(best)}(${value}) as v, training_task.id as id, count(*) as n ${keysSelected(groupings)}
+      from ${rows} ${groupBy(groupings)} order by v ${sql.raw(worst)}, training_task.id limit ${limit}`;
+    const column = <T>(name: SQL | string) =>
+      sql<T>`g.${typeof name === "string" ? sql.raw(name) : name}`;
+    const [found, [looked]] = await db.batch([
+      db
+        .select({
+          task: listColumns(limit),
+          value: column<number>("v"),
+          runs: column<number>("n"),
+          keys: sql<string>`json_array(${sql.join(
+            keys.map((key) => column(key)),
+            sql`, `,
+          )})`,
+        })
+        .from(sql`(${groups}) g`)
+        .innerJoin(trainingTask, eq(trainingTask.id, column<number>("id")))
+        .orderBy(sql`g.v ${sql.raw(worst)}, g.id`),
+      db.all<{ scanned: number }>(candidates ?? sql`select 0 as scanned`),
+    ]);
+    return c.json({
+      items: found.map(({ task, value: own, runs, keys: cells }) => {
+        const values: (string | number | null)[] = JSON.parse(cells);
+        return {
+          group: Object.fromEntries(groupings.map(({ name }, n) => [name, values[n] ?? null])),
+          ...{ value: own, runs, task: toWire(task) },
+        };
+      }),
+      complete: (looked?.scanned ?? 0) < most,
+    });
+  },
+);

@@ -1,0 +1,257 @@
+import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import * as z from "zod";
+import { audit, briefly, ifChanged } from "../platform/audit/audit.ts";
+import type { Auth } from "../platform/auth/caller.ts";
+import { allow } from "../platform/auth/middleware.ts";
+import { noRoom, roomToMake } from "../platform/bounds.ts";
+import { now, savedView } from "../platform/db/schema.ts";
+import { splitFields } from "../platform/filter/compile.ts";
+import type { App } from "../platform/http/context.ts";
+import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
+import { idParam } from "../platform/http/params.ts";
+import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
+import { ApiError, notFound } from "../platform/http/problem.ts";
+import { describe, faultsOf, notValid, validate } from "../platform/http/validate.ts";
+import { chooseTasks, fieldOf, taskChoice } from "../runs/select.ts";
+import { viewParameters, viewQuery } from "../shared/view-query.ts";
+
+/** Columns that the page draws itself, and a width behind a column. */
+const drawn = new Set(["status", "progress", "curve"]);
+const width = /:\d+$/;
+
+const { filter, q, status, user, order_by: order } = taskChoice;
+const parameters = z
+  .strictObject({
+    ...{ filter, q, status, user, order },
+    group: z.string().max(300),
+    cols: z.string().max(4000),
+    deleted: z.literal("true"),
+  })
+  .partial();
+
+const fields = {
+  name: z.string().trim().min(1).max(100).describe("Each of one's views has another."),
+  query: z
+    .string()
+    .max(8000)
+    .describe(
+      `The query of the page's address, such as \`filter=lora_rank+%3D+64&order=-final_loss\`: ${viewParameters.join(", ")}.`,
+    ),
+  shared: z.boolean().describe("true: everyone may open it; false: its owner and admins alone."),
+};
+
+const answer = z
+  .object({
+    id: z.int(),
+    ...fields,
+    user_id: z.int(),
+    user: z.string().describe("Whose it is."),
+    version: z.int(),
+    created_at: z.string(),
+    updated_at: z.string(),
+  })
+  .meta({ id: "View" });
+
+const columns = {
+  id: savedView.id,
+  name: savedView.name,
+  query: savedView.query,
+  shared: savedView.shared,
+  user_id: savedView.userId,
+  user: sql<string>`(select name from user where user.id = saved_view.user_id)`,
+  version: savedView.version,
+  created_at: savedView.createdAt,
+  updated_at: savedView.updatedAt,
+};
+
+/** A query as it is stored: what it asks for is looked at now, so that a view that is kept opens. Throws ApiError 422. */
+function checkQuery(auth: Auth, text: string): string {
+  // What is named twice counts once, so that what is looked at is what is stored.
+  const given = Object.fromEntries(new URLSearchParams(text));
+  const parsed = parameters.safeParse(given);
+  if (!parsed.success)
+    throw notValid(
+      faultsOf(parsed.error).map(({ path, message }) => ({ path: `query.${path}`, message })),
+    );
+  const { order: order_by, group = "", cols = "", deleted, ...choice } = parsed.data;
+  chooseTasks(auth, { ...choice, order_by, deleted: deleted !== undefined });
+  for (const name of [...splitFields(group), ...splitFields(cols)].map((n) => n.replace(width, "")))
+    if (!drawn.has(name)) fieldOf("query", name);
+  return viewQuery(new URLSearchParams(given));
+}
+
+const nameTaken = (name: string) =>
+  new ApiError(
+    409,
+    "name-taken",
+    `You have a view named ${name} already: change it, or choose another name.`,
+  );
+
+/** The condition under which a caller may change a view; all may open shared ones. */
+const ownView = (auth: Auth) =>
+  auth.role === "admin" ? sql`true` : eq(savedView.userId, auth.userId);
+
+export const views = new Hono<App>()
+  .post(
+    "/",
+    describe({
+      summary: "Save a view",
+      description: "A way to look at the runs under a name; `/runs?view=ID` opens it.",
+      tag: "Views",
+      answer: { schema: answer, description: "The view." },
+      errors: {
+        403: "`over-limit`: the user has as many of them as there may be.",
+        409: "One has a view of that name.",
+      },
+    }),
+    allow("tasks:write"),
+    validate("json", z.strictObject({ ...fields, shared: fields.shared.default(false) })),
+    async (c) => {
+      const { name, shared, ...body } = c.req.valid("json");
+      const { auth, db, config } = c.var;
+      const query = checkQuery(auth, body.query);
+      const named = and(eq(savedView.userId, auth.userId), eq(savedView.name, name));
+      const [[made], , [row]] = await db.batch([
+        db.all<{ id: number }>(sql`
+          insert into saved_view (user_id, name, query, shared)
+          select ${auth.userId}, ${name}, ${query}, ${Number(shared)}
+          where ${roomToMake(config, auth.userId, "views")}
+          on conflict do nothing returning id`),
+        audit(
+          db,
+          auth,
+          "view.create",
+          sql`select id from saved_view where ${named} and changes() = 1`,
+          briefly({ name, query, shared }),
+        ),
+        db.select(columns).from(savedView).where(named),
+      ]);
+      if (made && row) return c.json(row, 200, { ETag: `"${row.version}"` });
+      if (row) throw nameTaken(name);
+      throw await noRoom(db, config, auth.userId, "views");
+    },
+  )
+  .get(
+    "/",
+    describe({
+      summary: "List views",
+      description: "One's own, and what others share.",
+      tag: "Views",
+      answer: {
+        schema: pageAnswer(answer),
+        description: "Newest first.",
+      },
+    }),
+    allow("tasks:read"),
+    validate("query", z.strictObject(pageQuery)),
+    async (c) => {
+      const { limit, cursor } = c.req.valid("query");
+      const { auth, db } = c.var;
+      const before = cursor ? decodeCursor("views", cursor, z.tuple([z.int()]))[0] : undefined;
+      const behind = before === undefined ? sql`true` : lt(savedView.id, before);
+      // Each half by its own index, so that others' private views are not even read.
+      const rows = await db
+        .select(columns)
+        .from(savedView)
+        .where(
+          sql`${savedView.id} in (
+            select id from (select id from saved_view where shared and ${behind} order by id desc limit ${limit + 1})
+            union select id from saved_view where user_id = ${auth.userId} and ${behind})`,
+        )
+        .orderBy(desc(savedView.id))
+        .limit(limit + 1);
+      return c.json(page(rows, limit, (last) => encodeCursor("views", [last.id])));
+    },
+  )
+  .get(
+    "/:id",
+    describe({
+      summary: "One view",
+      tag: "Views",
+      answer: { schema: answer, description: "The view. `ETag` is its version." },
+      errors: { 404: "No such view of yours, and none that is shared." },
+    }),
+    allow("tasks:read"),
+    validate("param", idParam),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      const { auth, db } = c.var;
+      const [row] = await db
+        .select(columns)
+        .from(savedView)
+        .where(and(eq(savedView.id, id), sql`(shared or ${ownView(auth)})`));
+      if (!row) throw notFound(`view ${id} that you may open`);
+      return c.json(row, 200, { ETag: `"${row.version}"` });
+    },
+  )
+  .patch(
+    "/:id",
+    describe({
+      summary: "Change a view",
+      description: "Its owner or an admin. What is not named stays.",
+      tag: "Views",
+      answer: { schema: answer, description: "The view." },
+      errors: {
+        404: "No such view of yours.",
+        409: "Its owner has another view of that name.",
+        412: "Changed by someone else since it was read (If-Match: its ETag).",
+      },
+    }),
+    allow("tasks:write"),
+    validate("param", idParam),
+    validate("json", z.strictObject(fields).partial()),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      const body = c.req.valid("json");
+      const version = ifMatch(c.req.header("If-Match"));
+      const { auth, db } = c.var;
+      if (body.query !== undefined) body.query = checkQuery(auth, body.query);
+      const mine = and(eq(savedView.id, id), ownView(auth));
+      const namesake = sql`exists (select 1 from saved_view o
+        where o.user_id = saved_view.user_id and o.name = ${body.name ?? null} and o.id <> ${id})`;
+      const [[changed], , [row]] = await db.batch([
+        db
+          .update(savedView)
+          .set({ ...body, version: sql`version + 1`, updatedAt: now })
+          .where(
+            and(
+              mine,
+              version === null ? undefined : eq(savedView.version, version),
+              sql`not ${namesake}`,
+            ),
+          )
+          .returning({ id: savedView.id }),
+        audit(db, auth, "view.update", ifChanged(id), briefly(body)),
+        db.select(columns).from(savedView).where(mine),
+      ]);
+      if (!row) throw notFound(`view ${id} of yours`);
+      if (changed) return c.json(row, 200, { ETag: `"${row.version}"` });
+      if (version !== null && version !== row.version) throw changedMeanwhile(row.version);
+      throw nameTaken(body.name ?? row.name);
+    },
+  )
+  .delete(
+    "/:id",
+    describe({
+      summary: "Delete a view",
+      description: "Its owner or an admin. Its links open nothing from then on.",
+      tag: "Views",
+      errors: { 404: "No such view of yours." },
+    }),
+    allow("tasks:write"),
+    validate("param", idParam),
+    async (c) => {
+      const { id } = c.req.valid("param");
+      const { auth, db } = c.var;
+      const [[gone]] = await db.batch([
+        db
+          .delete(savedView)
+          .where(and(eq(savedView.id, id), ownView(auth)))
+          .returning({ id: savedView.id }),
+        audit(db, auth, "view.delete", ifChanged(id)),
+      ]);
+      if (!gone) throw notFound(`view ${id} of yours`);
+      return c.body(null, 204);
+    },
+  );

@@ -1,0 +1,139 @@
+import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
+import { Hono } from "hono";
+import * as z from "zod";
+import { audit, ifChanged } from "../platform/audit/audit.ts";
+import { readable, reportable } from "../platform/auth/access.ts";
+import { allow } from "../platform/auth/middleware.ts";
+import { explainRoom, roomFor } from "../platform/bounds.ts";
+import { batchAround } from "../platform/db/batch.ts";
+import type { Db } from "../platform/db/client.ts";
+import { dataset, now, taskDataset, trainingTask } from "../platform/db/schema.ts";
+import type { App } from "../platform/http/context.ts";
+import { idParam } from "../platform/http/params.ts";
+import { notFound } from "../platform/http/problem.ts";
+import { describe, validate } from "../platform/http/validate.ts";
+import { datasetFacts, factsBytes, recordDatasets } from "./dataset-facts.ts";
+
+export const datasetAnswer = datasetFacts
+  .extend({
+    id: z.int(),
+    hash: z.string().describe("Equal facts have the same."),
+    created_at: z.string(),
+  })
+  .meta({ id: "Dataset" });
+
+const answer = z.object({ datasets: z.array(datasetAnswer) });
+
+/** The datasets of a task, by their names on the wire. */
+export const datasetsOf = (db: Db, taskId: number | SQL) =>
+  db
+    .select({
+      id: dataset.id,
+      hash: dataset.hash,
+      name: taskDataset.name,
+      source_path: taskDataset.sourcePath,
+      image_count: dataset.imageCount,
+      repeats: taskDataset.repeats,
+      tag_distribution: dataset.tagDistribution,
+      content_hash: dataset.contentHash,
+      created_at: dataset.createdAt,
+    })
+    .from(taskDataset)
+    .innerJoin(dataset, eq(dataset.id, taskDataset.datasetId))
+    .where(eq(taskDataset.taskId, taskId))
+    .orderBy(taskDataset.datasetId);
+
+export const datasets = new Hono<App>()
+  .get(
+    "/:id/datasets",
+    describe({
+      summary: "A task's datasets",
+      tag: "Datasets",
+      answer: { schema: answer, description: "Facts about the data the task was trained on." },
+      errors: { 404: "No such task." },
+    }),
+    allow("tasks:read", { box: true }),
+    validate("param", idParam),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const [[task], rows] = await db.batch([
+        db
+          .select({ id: trainingTask.id })
+          .from(trainingTask)
+          .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
+        datasetsOf(db, taskId),
+      ]);
+      if (!task) throw notFound(`task ${taskId}`);
+      return c.json({ datasets: rows });
+    },
+  )
+  .put(
+    "/:id/datasets",
+    describe({
+      summary: "Add data facts found later",
+      description:
+        "Facts of datasets named here are added or brought up to date; the task's others stay.",
+      tag: "Datasets",
+      answer: { schema: answer, description: "All datasets of the task." },
+      errors: {
+        403: "`over-limit`: the bounds of the run's user leave no room.",
+        404: "No such task that is yours.",
+        422: "The facts are not valid.",
+      },
+    }),
+    allow("tasks:write", { box: true }),
+    validate("param", idParam),
+    validate("json", z.strictObject({ datasets: z.array(datasetFacts).min(1).max(50) }), [
+      "datasets.tag_distribution",
+    ]),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth, config } = c.var;
+      const { datasets } = c.req.valid("json");
+      const mine = and(
+        eq(trainingTask.id, taskId),
+        isNull(trainingTask.deletedAt),
+        reportable(auth),
+      );
+      const more = {
+        database_bytes: datasets.reduce((sum, facts) => sum + factsBytes(facts), 0),
+      };
+      const room = roomFor(config, sql`training_task.user_id`, more);
+      const statements = await recordDatasets(
+        db,
+        sql`(select id from training_task where ${mine} and ${room})`,
+        datasets,
+      );
+      // What its facts take is taken off before and put back after, so that it is right either way.
+      const taken = sql`(
+        select coalesce(sum(500 + coalesce(octet_length(d.tag_distribution), 0)), 0)
+        from task_dataset l join dataset d on d.id = l.dataset_id where l.task_id = training_task.id)`;
+      const [[task], rows] = await batchAround(
+        db,
+        db
+          .update(trainingTask)
+          .set({ updatedAt: now, recordBytes: sql`max(0, record_bytes - ${taken})` })
+          .where(and(mine, room))
+          .returning({ id: trainingTask.id }),
+        [
+          audit(db, auth, "task.datasets", ifChanged(taskId), {
+            names: datasets.map((facts) => facts.name),
+          }),
+          ...statements,
+          db
+            .update(trainingTask)
+            .set({ recordBytes: sql`record_bytes + ${taken}` })
+            .where(and(mine, room)),
+        ],
+        datasetsOf(db, taskId),
+      );
+      if (!task) {
+        const owner = sql`(select user_id from training_task where ${mine})`;
+        const full = await explainRoom(db, config, owner, more);
+        if (full) throw full;
+      }
+      if (!task) throw notFound(`task ${taskId} of yours`);
+      return c.json({ datasets: rows });
+    },
+  );

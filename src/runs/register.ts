@@ -1,0 +1,522 @@
+import { type SQL, sql } from "drizzle-orm";
+import * as z from "zod";
+import type { Config } from "../env.ts";
+import { audit } from "../platform/audit/audit.ts";
+import { readable } from "../platform/auth/access.ts";
+import type { Auth } from "../platform/auth/caller.ts";
+import { explainRoom, nearLimit, roomFor } from "../platform/bounds.ts";
+import { batchAround, type Statement } from "../platform/db/batch.ts";
+import type { Db } from "../platform/db/client.ts";
+import { insertIf } from "../platform/db/insert.ts";
+import { trainingTask } from "../platform/db/schema.ts";
+import type { App } from "../platform/http/context.ts";
+import { sha256Hex } from "../platform/http/hash.ts";
+import { ApiError } from "../platform/http/problem.ts";
+import { cutText } from "../platform/http/text.ts";
+import { faultsOf, notValid } from "../platform/http/validate.ts";
+import { fromWire } from "../platform/http/wire.ts";
+import { indexInserted } from "../platform/search/words.ts";
+import { redactCommand, redactJson, redactText } from "../platform/secrets/redact.ts";
+import type { JsonValue } from "../shared/json.ts";
+import { type ReadConfig, readConfigFile, type SentFile, type Warning } from "./config.ts";
+import { datasetFacts, factsBytes, recordDatasets } from "./dataset-facts.ts";
+import {
+  bytesOf,
+  importSchema,
+  MOST_DOCUMENT,
+  optionalFields,
+  type PastAttempts,
+  reservedFields,
+  withinDocument,
+} from "./fields.ts";
+import { taskColumns } from "./queries.ts";
+import {
+  dependencyStatements,
+  enqueued,
+  queueOptions,
+  unknownDependencies,
+} from "./queue-options.ts";
+
+const fileInput = z
+  .strictObject({
+    text: z.string().optional(),
+    base64: z.base64().optional().describe("Instead of text, for files that are not UTF-8."),
+    format: z
+      .enum(["toml", "yaml", "json", "text"])
+      .optional()
+      .describe("Default: found out. `text` is kept without being read."),
+    path: z.string().max(2000).optional(),
+  })
+  .refine(
+    (c) => (c.text === undefined) !== (c.base64 === undefined),
+    "needs either text or base64",
+  );
+
+/** Forms 1 and 2 of registering: fields by name, and the trainer's file as text. */
+export const registration = z.looseObject({
+  ...optionalFields,
+  config: fileInput.nullish(),
+  dataset_file: fileInput
+    .nullish()
+    .describe(
+      "The separate file that lists the data: sd-scripts' and musubi-tuner's dataset_config, diffusion-pipe's dataset, OneTrainer's concepts.",
+    ),
+  config_snapshot: z.json().nullish().describe("Settings that the client has already parsed."),
+  datasets: z.array(datasetFacts).max(50).nullish(),
+  import: importSchema.nullish(),
+  queue: queueOptions
+    .nullish()
+    .describe("Makes a pending task that boxes may pull; `{}` takes all defaults."),
+});
+type Registration = z.infer<typeof registration>;
+
+/** `?filename=&task_name=&experiment_group=` beside a file sent as the body. */
+export const fileQuery = z.strictObject({
+  filename: z.string().max(500).optional(),
+  task_name: z.string().max(300).optional(),
+  experiment_group: z.string().max(200).optional(),
+});
+
+export type NewTask = { fields: Registration; file: ReadConfig | null; hash: string };
+
+const fromBase64 = (text: string): Uint8Array<ArrayBuffer> =>
+  Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+
+const sentFile = ({ text, base64, format, path }: z.infer<typeof fileInput>): SentFile => ({
+  bytes: text !== undefined ? new TextEncoder().encode(text) : fromBase64(base64 ?? ""),
+  format,
+  path: path && redactText(path, "path").text,
+});
+
+/**
+ * Reads forms 1 and 2. `hash` stands for the whole request, for Idempotency-Key. `secrets` are the
+ * keys whose values were taken out of the files that these were made from.
+ */
+export async function readRegistration(
+  value: unknown,
+  text: string,
+  secrets: string[] = [],
+): Promise<NewTask> {
+  const taken =
+    value && typeof value === "object" && !Array.isArray(value)
+      ? reservedFields.filter((name) => name in value && name !== "config_snapshot")
+      : [];
+  if (taken.length)
+    throw notValid(
+      taken.map((path) => ({ path, message: "is kept by the server and cannot be set" })),
+      "The registration",
+    );
+  const parsed = registration.safeParse(value);
+  if (!parsed.success) throw notValid(faultsOf(parsed.error), "The registration");
+  const fields = parsed.data;
+  if (fields.queue && fields.import)
+    throw notValid([{ path: "queue", message: "is not for a run of the past (import)" }]);
+  const { config, dataset_file: dataset } = fields;
+  const command = fields.command ? redactCommand(fields.command).command : undefined;
+  const file =
+    config || dataset || command
+      ? await readConfigFile(
+          config ? { ...sentFile(config), secrets } : null,
+          command,
+          dataset && { ...sentFile(dataset), secrets },
+        )
+      : null;
+  return { fields, file, hash: await sha256Hex(text) };
+}
+
+/** Reads form 3: the file itself is the body, whatever its content type says. */
+export async function readFileRegistration(
+  bytes: Uint8Array<ArrayBuffer>,
+  query: z.infer<typeof fileQuery>,
+  contentType: string,
+): Promise<NewTask> {
+  if (bytes.length === 0)
+    throw notValid(
+      [{ path: "", message: "is empty: send the trainer's file or JSON" }],
+      "The body",
+    );
+  const format = contentType.includes("toml")
+    ? ("toml" as const)
+    : contentType.includes("yaml")
+      ? ("yaml" as const)
+      : undefined;
+  const file = await readConfigFile({ bytes, format, path: query.filename }, undefined);
+  return {
+    fields: {
+      ...(query.task_name && { task_name: query.task_name }),
+      ...(query.experiment_group && { experiment_group: query.experiment_group }),
+    },
+    file,
+    hash: await sha256Hex(`${JSON.stringify(query)}\n${await sha256Hex(bytes)}`),
+  };
+}
+
+const stem = (path: string) => path.replace(/^.*[/\\]/, "").replace(/\.[^.]*$/, "");
+
+/** Times with any offset as the database compares them: in UTC. */
+const inUtc = (fields: Record<string, unknown>) =>
+  Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [
+      name,
+      name.endsWith("_at") && typeof value === "string" ? new Date(value).toISOString() : value,
+    ]),
+  );
+
+const byteLength = (text: string) => new TextEncoder().encode(text).length;
+
+/** The columns that an import states of a run that has ended elsewhere. */
+function pastColumns({
+  source,
+  attempts,
+  additional_args,
+  ...stated
+}: z.infer<typeof importSchema>): Record<string, unknown> {
+  const given = Object.entries(stated).filter(([, value]) => value !== null);
+  const { started_at: begun, finished_at: ended, error_message: error, final_loss } = stated;
+  return {
+    // What is not stated about the past keeps the default of a new row.
+    ...(begun &&
+      ended && {
+        total_duration_sec: Math.max(0, (Date.parse(ended) - Date.parse(begun)) / 1000),
+      }),
+    ...inUtc(Object.fromEntries(given.filter(([, value]) => value !== undefined))),
+    ...(error && { error_message: error }),
+    // Points that come later do not draw a stated loss anew.
+    final_loss_reported: typeof final_loss === "number",
+    import_source: source,
+    attempt: Math.max(0, ...(attempts ?? []).map(({ attempt }) => attempt)),
+  };
+}
+
+/** A statement that adds an imported run's attempts to the task that `taskId` selects. */
+function recordAttempts(db: Db, taskId: SQL, keyId: number, attempts: PastAttempts): Statement[] {
+  if (attempts.length === 0) return [];
+  const safe = attempts.map(({ node_info, tail, ...attempt }) => ({
+    ...inUtc(attempt),
+    tail: tail && cutText(tail, -16_384),
+    node_info: node_info && JSON.stringify(node_info),
+  }));
+  const names =
+    "attempt status started_at heartbeat_at finished_at duration_sec cost from_step gpu_info cuda_version hourly_price exit_code failure_reason error_message node_info tail".split(
+      " ",
+    );
+  const columns = sql.raw(names.join(", "));
+  const values = sql.raw(names.map((name) => `a.value ->> '${name}'`).join(", "));
+  return [
+    db.run(sql`
+      insert into task_attempt (task_id, user_id, key_id, ${columns})
+      select t.id, (select user_id from training_task o where o.id = t.id), ${keyId}, ${values} from (select ${taskId} as id) t, json_each(${JSON.stringify(safe)}) a
+      where t.id is not null on conflict do nothing`),
+  ];
+}
+
+/** Bytes of parsed settings that filters and comparisons read, 20 at a time; files are a hundredth of it. */
+const MOST_SNAPSHOT = 256_000;
+
+const tooLarge = (path: string, dropped: string[]): Warning => ({
+  code: "too-large",
+  message: `${path} are over ${MOST_DOCUMENT} bytes, so the largest were left out: ${dropped
+    .slice(0, 5)
+    .map((name) => name.slice(0, 60))
+    .join(", ")}${dropped.length > 5 ? `, and ${dropped.length - 5} more` : ""}.`,
+  path,
+});
+/** Fields whose texts are files, which readConfigFile redacts byte by byte, or long counts. */
+const redactedApart = [
+  ...["config.text", "config.base64", "dataset_file.text", "dataset_file.base64"],
+  "datasets.tag_distribution",
+];
+
+/** Where a part of a registration is kept: an import's fields are a run's, unknown ones are arguments. */
+const keptAs = (where: string): string => {
+  const path = where.replace(/^import\./, "");
+  return path !== where || (path.split(/[.[]/)[0] ?? "") in registration.shape
+    ? path
+    : `additional_args.${path}`;
+};
+
+/** Splits what the client sent into columns, the rest (additional_args), and what to tell it. */
+function toRow({ fields: sent, file }: NewTask) {
+  const warnings: Warning[] = [...(file?.warnings ?? [])];
+  const redact = <T>(result: { value: T; redactions: { where: string }[] }): T => {
+    for (const path of result.redactions.slice(0, 100).map(({ where }) => keptAs(where)))
+      warnings.push({
+        code: "secret-redacted",
+        message: `A secret was replaced by [redacted]: ${path}.`,
+        path,
+      });
+    return result.value;
+  };
+  // Validation made the fields from JSON, which they still are.
+  const fields = redact(redactJson(sent as JsonValue, "", redactedApart)) as Registration;
+  const {
+    config,
+    dataset_file,
+    config_snapshot,
+    datasets,
+    import: imported,
+    queue,
+    ...rest
+  } = fields;
+  const explicit: Record<string, unknown> = {};
+  const additional: Record<string, JsonValue> = {};
+  for (const [name, value] of Object.entries(rest)) {
+    if (name in optionalFields) {
+      if (value !== null && value !== undefined) explicit[name] = value;
+    } else additional[name] = value as JsonValue; // z.looseObject keeps what JSON.parse made.
+  }
+  Object.assign(additional, fields.import?.additional_args);
+  // Texts of a configuration are read as sentences here, where its bytes were read as settings.
+  const read = redactJson((file?.recognition.fields ?? {}) as JsonValue, "").value as object;
+  const columns: Record<string, unknown> = { ...read, ...explicit };
+  if (file && file.recognition.trainer !== "unknown" && !explicit.trainer)
+    columns.trainer = file.recognition.trainer;
+  if (file && !columns.trainer) columns.trainer = "unknown";
+  columns.task_name ??= config?.path ? stem(config.path) : undefined;
+  columns.task_name ||= "untitled";
+  if (Object.keys(additional).length) {
+    const { value, dropped } = withinDocument(additional);
+    if (dropped.length) warnings.push(tooLarge("additional_args", dropped));
+    columns.additional_args = value;
+  }
+  const defaulted = (file?.recognition.defaults ?? []).filter((name) => !(name in explicit));
+  if (defaulted.length) columns.defaulted_fields = defaulted;
+  if (imported) Object.assign(columns, pastColumns(imported));
+  let snapshot: JsonValue = redactJson(
+    file?.recognition.config ?? config_snapshot ?? null,
+    "",
+  ).value;
+  if (bytesOf(snapshot) > MOST_SNAPSHOT) {
+    warnings.push({
+      code: "too-large",
+      message: `The settings are over ${MOST_SNAPSHOT} bytes, so filters do not find them by config.…; the file itself is kept whole.`,
+      path: "config",
+    });
+    snapshot = null;
+  }
+  return {
+    columns,
+    warnings,
+    datasets: datasets ?? [],
+    queue: queue ?? null,
+    snapshot,
+    path: config?.path ?? null,
+    source: imported?.source,
+    attempts: imported?.attempts ?? [],
+  };
+}
+
+/**
+ * The statements that store a task: `inserted` writes it where `room` holds, and all others do nothing
+ * where it did not; `found` reads its row back.
+ */
+async function storing(
+  db: Db,
+  auth: Auth,
+  input: NewTask,
+  idempotencyKey: string | undefined,
+  { config, filename, room }: { config: Config; filename?: string; room?: SQL },
+) {
+  const { columns, warnings, datasets, queue, snapshot, path, source, attempts } = toRow(input);
+  if (queue && auth.box)
+    throw new ApiError(
+      403,
+      "not-allowed",
+      "A box key puts nothing into the queue: it would decide what other boxes run.",
+    );
+  // A box key has names of its own: it neither finds nor blocks what other keys of its user register.
+  const by = auth.box ? `box:${auth.keyId}` : `${auth.userId}`;
+  const registrationKey = idempotencyKey
+    ? `${by}:${idempotencyKey}`
+    : source !== undefined
+      ? `import:${by}:${source}`
+      : `made:${crypto.randomUUID()}`;
+  if (filename && columns.task_name === "untitled")
+    columns.task_name = stem(filename) || "untitled";
+  const parent = columns.parent_task_id;
+  const made = {
+    ...fromWire<Partial<typeof trainingTask.$inferInsert>>(columns),
+    taskName: cutText(String(columns.task_name), 0, 300),
+  };
+  const { file } = input;
+  const snapshotJson = snapshot === null ? null : JSON.stringify(snapshot);
+  const recordBytes =
+    (snapshotJson ? byteLength(snapshotJson) : 0) +
+    (file?.bytes?.length ?? 0) +
+    (file?.dataset?.bytes.length ?? 0) +
+    datasets.reduce((sum, facts) => sum + factsBytes(facts), 0);
+  const insert = db.run(
+    insertIf(
+      trainingTask,
+      {
+        ...made,
+        userId: auth.userId,
+        keyId: auth.keyId,
+        registrationKey,
+        registrationHash: input.hash,
+        recordBytes,
+        ...(queue && enqueued(queue)),
+        parentTaskId: parent
+          ? sql`(select id from training_task where id = ${parent} and deleted_at is null and ${readable(auth)})`
+          : null,
+      },
+      room ?? roomFor(config, auth.userId, { tasks: 1, database_bytes: recordBytes }),
+    ),
+  );
+  const mine: SQL = sql`(select id from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash})`;
+  const dependsOn = queue?.depends_on ?? [];
+  const statements: Statement[] = [
+    indexInserted(db, made),
+    audit(
+      db,
+      auth,
+      "task.register",
+      sql`select id from training_task where registration_key = ${registrationKey} and changes() = 1
+        ${dependsOn.length ? sql`and coalesce(queue_waiting, 0) >= 0` : sql``}`,
+    ),
+    ...dependencyStatements(db, registrationKey, dependsOn),
+  ];
+  if (file?.bytes || file?.dataset || snapshot !== null)
+    statements.push(
+      db.run(sql`
+        insert into task_config
+          (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original, secrets)
+        select id, ${file?.recognition.format ?? "json"}, ${path ?? filename ?? null},
+          ${file?.sha256 ?? ""}, ${snapshotJson},
+          ${file?.bytes ?? new Uint8Array()}, ${file?.dataset?.path ?? null},
+          ${file?.dataset?.bytes ?? null}, ${file?.secrets ? JSON.stringify(file.secrets) : null}
+        from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash}
+        on conflict do nothing`),
+    );
+  statements.push(...(await recordDatasets(db, mine, datasets)));
+  statements.push(...recordAttempts(db, mine, auth.keyId, attempts));
+  const found = db
+    .select({
+      ...taskColumns,
+      registrationHash: trainingTask.registrationHash,
+      use: sql<
+        string | null
+      >`(select json_array(tasks, bytes) from user_use where user_id = ${auth.userId})`,
+    })
+    .from(trainingTask)
+    .where(sql`registration_key = ${registrationKey}`);
+  // A key older than IDEMPOTENCY_DAYS is free again; only a client's own key can be that old. An import
+  // may state that it was recorded long ago.
+  const expire = db.run(sql`
+    update training_task set registration_key = registration_key || ':until:' || id
+    where registration_key = ${registrationKey} and import_source is null and created_at < strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${config.IDEMPOTENCY_DAYS})`);
+  return {
+    warnings,
+    parent,
+    dependsOn,
+    registrationKey,
+    recordBytes,
+    found,
+    inserted: insert,
+    statements,
+    expire: idempotencyKey && config.IDEMPOTENCY_DAYS > 0 ? expire : null,
+  };
+}
+
+/**
+ * Stores a task in one round trip. The same `idempotencyKey` of the same user with the same
+ * request finds the first task again for IDEMPOTENCY_DAYS; with another request it is refused (422).
+ * Throws ApiError 403 where the user's bounds leave no room.
+ */
+export async function registerTask(
+  { db, auth, config }: Pick<App["Variables"], "db" | "auth" | "config">,
+  input: NewTask,
+  idempotencyKey: string | undefined,
+  filename?: string,
+) {
+  const stored = await storing(db, auth, input, idempotencyKey, { config, filename });
+  const { warnings, parent, dependsOn, found, inserted, statements, expire } = stored;
+  const [fresh, [row]] = expire
+    ? await batchAround(db, expire, [inserted, ...statements], found)
+    : await batchAround(db, inserted, statements, found);
+  if (!row) {
+    const { recordBytes } = stored;
+    const full = await explainRoom(db, config, auth.userId, {
+      tasks: 1,
+      database_bytes: recordBytes,
+    });
+    if (full) throw full;
+  }
+  if (!row && dependsOn.length) throw await unknownDependencies(db, dependsOn);
+  if (!row) throw new Error("the task's row did not come back");
+  const { registrationHash, use, ...task } = row;
+  const [tasks = null, bytes = null]: (number | null)[] = JSON.parse(use ?? "[]");
+  for (const near of [
+    nearLimit(config, "tasks", tasks),
+    nearLimit(config, "database_bytes", bytes),
+  ])
+    if (near) warnings.push(near);
+  if (parent && task.parentTaskId === null)
+    warnings.push({
+      code: "parent-unknown",
+      message: `There is no task ${parent} that this key can read, so the run was recorded without a parent.`,
+      path: "parent_task_id",
+    });
+  if (!idempotencyKey && fresh.rowsAffected === 0) {
+    warnings.push({
+      code: "already-imported",
+      message: `This was imported before, as task ${task.id}${task.deletedAt ? ", which is in the trash" : ""}; nothing was added.`,
+      path: "import.source",
+    });
+    return { task, warnings };
+  }
+  if (registrationHash !== input.hash) throw keyReused();
+  return { task, warnings };
+}
+
+const keyReused = () =>
+  new ApiError(
+    422,
+    "idempotency-key-reused",
+    "This Idempotency-Key was used for another registration within the last 30 days. Send a new key for a new run.",
+    { errors: [{ path: "Idempotency-Key", message: "belongs to another registration" }] },
+  );
+
+/**
+ * Stores tasks in one atomic batch, all or, where the user's bounds leave no room, none (ApiError 403).
+ * Answers with their ids; with a key, repeated, the same ones.
+ */
+export async function registerTasks(
+  { db, auth, config }: Pick<App["Variables"], "db" | "auth" | "config">,
+  inputs: NewTask[],
+  idempotencyKey: string | undefined,
+): Promise<number[]> {
+  const keyOf = (n: number) => idempotencyKey && `${idempotencyKey}/${n + 1}-of-${inputs.length}`;
+  const bytes = inputs.reduce((sum, { file }) => sum + 2 * (file?.bytes?.length ?? 0), 0);
+  const more = { tasks: inputs.length, database_bytes: bytes };
+  // The first one asks for room for all; the others are there if it is.
+  const all: Awaited<ReturnType<typeof storing>>[] = [];
+  for (const [n, input] of inputs.entries()) {
+    const first = all[0]?.registrationKey;
+    const room =
+      first === undefined
+        ? roomFor(config, auth.userId, more)
+        : sql`exists (select 1 from training_task f where f.registration_key = ${first})`;
+    all.push(await storing(db, auth, input, keyOf(n), { config, room }));
+  }
+  const [first, ...rest] = all.flatMap(({ expire, inserted, statements }) => [
+    ...(expire ? [expire] : []),
+    inserted,
+    ...statements,
+  ]);
+  if (!first) return [];
+  const keys = JSON.stringify(all.map(({ registrationKey }) => registrationKey));
+  const found = db.all<{ id: number; hash: string }>(sql`
+    select t.id, t.registration_hash as hash from json_each(${keys}) k
+      cross join training_task t on t.registration_key = k.value order by k.key`);
+  const [, rows] = await batchAround(db, first, rest, found);
+  const dependsOn = all[0]?.dependsOn ?? [];
+  if (rows.length < inputs.length) {
+    const full = await explainRoom(db, config, auth.userId, more);
+    if (full) throw full;
+  }
+  if (rows.length < inputs.length && dependsOn.length)
+    throw await unknownDependencies(db, dependsOn);
+  if (rows.some(({ hash }, n) => hash !== inputs[n]?.hash)) throw keyReused();
+  return rows.map(({ id }) => id);
+}

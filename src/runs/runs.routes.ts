@@ -1,0 +1,553 @@
+import { and, desc, eq, isNotNull, isNull, sql } from "drizzle-orm";
+import { type Context, Hono } from "hono";
+import * as z from "zod";
+import { audit, briefly, ifChanged } from "../platform/audit/audit.ts";
+import { readable, writable } from "../platform/auth/access.ts";
+import type { Auth } from "../platform/auth/caller.ts";
+import { allow } from "../platform/auth/middleware.ts";
+import { explainRoom, roomFor } from "../platform/bounds.ts";
+import { batchAround } from "../platform/db/batch.ts";
+import { now, statuses, taskAttempt, taskConfig, trainingTask } from "../platform/db/schema.ts";
+import { toLatin1 } from "../platform/http/bytes.ts";
+import type { App } from "../platform/http/context.ts";
+import { encodeCursor, page, pageQuery } from "../platform/http/page.ts";
+import { flag, idParam } from "../platform/http/params.ts";
+import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
+import { ApiError, notFound } from "../platform/http/problem.ts";
+import { describe, notValid, parseJson, placesOf, validate } from "../platform/http/validate.ts";
+import { fromWire, toWire } from "../platform/http/wire.ts";
+import { reindexTasks } from "../platform/search/words.ts";
+import { commandMarks } from "../platform/secrets/marks.ts";
+import { hasRedacted, redactBody } from "../platform/secrets/redact.ts";
+import { secretsOf } from "./config.ts";
+import { datasetAnswer, datasetsOf } from "./datasets.routes.ts";
+import { markAnswer, optionalFields, taskAnswer, writableFields } from "./fields.ts";
+import { listColumns, listTasks, taskColumns } from "./queries.ts";
+import {
+  fileQuery,
+  readFileRegistration,
+  readRegistration,
+  registerTask,
+  registration,
+} from "./register.ts";
+import { choiceName, chooseTasks, placeOf, taskChoice } from "./select.ts";
+
+const attemptAnswer = z
+  .object({
+    attempt: z.int(),
+    status: z.enum(statuses),
+    started_at: z.string(),
+    heartbeat_at: z.string().nullable(),
+    finished_at: z.string().nullable(),
+    duration_sec: z.number().nullable(),
+    cost: z.number().nullable(),
+    from_step: z.int().nullable(),
+    gpu_info: z.string().nullable(),
+    cuda_version: z.string().nullable(),
+    hourly_price: z.number().nullable(),
+    exit_code: z.int().nullable(),
+    failure_reason: z.string().nullable(),
+    error_message: z.string().nullable(),
+    points: z.int(),
+    first_step: z.int().nullable(),
+    last_step: z.int().nullable(),
+    last_seq: z.int().describe("The highest heartbeat number received."),
+    node_info: z.json(),
+    tail: z.string().nullable().describe("The last lines of its console."),
+  })
+  .meta({ id: "Attempt" });
+
+export const attemptColumns = {
+  attempt: taskAttempt.attempt,
+  status: taskAttempt.status,
+  startedAt: taskAttempt.startedAt,
+  heartbeatAt: taskAttempt.heartbeatAt,
+  finishedAt: taskAttempt.finishedAt,
+  durationSec: taskAttempt.durationSec,
+  cost: taskAttempt.cost,
+  fromStep: taskAttempt.fromStep,
+  gpuInfo: taskAttempt.gpuInfo,
+  cudaVersion: taskAttempt.cudaVersion,
+  hourlyPrice: taskAttempt.hourlyPrice,
+  exitCode: taskAttempt.exitCode,
+  failureReason: taskAttempt.failureReason,
+  errorMessage: taskAttempt.errorMessage,
+  points: taskAttempt.points,
+  firstStep: taskAttempt.firstStep,
+  lastStep: taskAttempt.lastStep,
+  lastSeq: taskAttempt.lastSeq,
+  nodeInfo: taskAttempt.nodeInfo,
+  tail: taskAttempt.tail,
+};
+
+const oneTaskAnswer = taskAnswer.extend({
+  config_snapshot: z
+    .json()
+    .describe(
+      "The trainer's file as it was read, with its command's arguments over it, and its dataset file as dataset_file.",
+    ),
+  attempts: z.array(attemptAnswer).describe("The latest five, newest first."),
+});
+
+const example = {
+  task_name: "aki_v1",
+  model_type: "stable-diffusion",
+  base_model_path: "./sd-models/sd_xl_base_1.0.safetensors",
+  lora_rank: 32,
+  lora_alpha: 16,
+  learning_rate: 0.0001,
+  experiment_group: "aki",
+};
+
+/** Registers from a body in any of the three forms. */
+async function register(c: Context<App>) {
+  const contentType = (c.req.header("Content-Type") ?? "").toLowerCase();
+  const idempotencyKey = c.req.header("Idempotency-Key");
+  if (idempotencyKey !== undefined && !/^[\x21-\x7e]{1,200}$/.test(idempotencyKey))
+    throw notValid([
+      { path: "Idempotency-Key", message: "must be 1 to 200 printable ASCII characters" },
+    ]);
+  const parsedQuery = fileQuery.safeParse(c.req.query());
+  if (!parsedQuery.success)
+    throw notValid([{ path: "query", message: "takes filename, task_name and experiment_group" }]);
+  const { body: query, redactions } = redactBody(parsedQuery.data);
+  if (redactions.length > 0) c.header("X-Redacted", placesOf(redactions));
+  if (/\bapplication\/(?:[\w.-]+\+)?json\b/.test(contentType) && !query.filename) {
+    const text = await c.req.text();
+    const input = await readRegistration(parseJson(text), text);
+    return registerTask(c.var, input, idempotencyKey);
+  }
+  if (contentType.startsWith("multipart/"))
+    throw new ApiError(
+      415,
+      "unsupported-content-type",
+      "Send the file itself as the body: curl --data-binary @config.toml, not -F.",
+    );
+  const bytes = new Uint8Array(await c.req.arrayBuffer());
+  const input = await readFileRegistration(bytes, query, contentType);
+  return registerTask(c.var, input, idempotencyKey, query.filename);
+}
+
+const listQuery = z.strictObject({ ...pageQuery, ...taskChoice });
+
+/**
+ * Whether a box's key other than the caller's registered the task, and so wrote its command: it has
+ * run it without the queue, or holds it so. What a box pulls was written by others.
+ */
+const registeredByBox = (auth: Auth) => {
+  const isBox = sql`k.id <> ${auth.keyId} and k.scopes = '["box"]'`;
+  return sql<number>`(
+    exists (select 1 from api_key k where k.id = ${trainingTask.keyId} and ${trainingTask.agent} is null and ${isBox})
+    or exists (select 1 from task_attempt a cross join api_key k on k.id = a.key_id
+      where a.task_id = ${trainingTask.id} and a.agent is null and ${isBox}))`;
+};
+/** Characters of a change that needs no room. */
+const SMALL_CHANGE = 2000;
+
+export const tasks = new Hono<App>()
+  .post(
+    "/",
+    describe({
+      summary: "Register a run",
+      description:
+        "Takes fields by name, the trainer's own file within JSON, or the raw file as the body (TOML, YAML, anything else; JSON files by ?filename=x.json). An Idempotency-Key that the same user repeats, or the same box key, finds the first task again.",
+      body: {
+        "application/json": { schema: registration, example },
+        "application/toml": { schema: null },
+        "application/yaml": { schema: null },
+        "application/octet-stream": { schema: null },
+      },
+      tag: "Tasks",
+      answer: {
+        schema: z.object({
+          task_id: z.int(),
+          task: taskAnswer,
+          warnings: z.array(
+            z.object({ code: z.string(), message: z.string(), path: z.string().optional() }),
+          ),
+        }),
+        description: "The task, and what to know about how the file was read.",
+      },
+      errors: {
+        400: "The body is not valid JSON.",
+        403: "`over-limit`: the user's bounds leave no room. Delete runs, or an admin raises them.",
+        413: "Over 4 MB.",
+        415: "A form: send the file itself.",
+        422: "Something in it is not valid; nothing was stored.",
+      },
+    }),
+    allow("tasks:write", { box: true }),
+    async (c) => {
+      const { task, warnings } = await register(c);
+      return c.json({ task_id: task.id, task: toWire(task), warnings });
+    },
+  )
+  .get(
+    "/",
+    describe({
+      summary: "List tasks",
+      description:
+        "Newest first; pages stay stable while tasks are added. A task of very long texts comes without them: `left_out` names them, and the task by itself has them.",
+      tag: "Tasks",
+      answer: {
+        schema: z.object({
+          items: z.array(taskAnswer),
+          next_cursor: z.string().nullable(),
+          scanned: z
+            .int()
+            .optional()
+            .describe("Tasks looked at, where a filter ended the page before it was full."),
+        }),
+        description: "A page.",
+      },
+      errors: { 422: "A parameter is not valid." },
+    }),
+    allow("tasks:read"),
+    validate("query", listQuery),
+    async (c) => {
+      const { limit, cursor, ...choice } = c.req.valid("query");
+      const { auth, db } = c.var;
+      const chosen = chooseTasks(auth, choice);
+      const list = await choiceName("tasks", choice);
+      const place = placeOf(list, cursor, chosen.order);
+      const query = { chosen, place, limit };
+      const { rows, scanned, resumeAt } = await listTasks(db, listColumns(limit + 1), query);
+      const { items, next_cursor } = page(rows, limit, (row) => encodeCursor(list, row.place));
+      return c.json({
+        items: items.map(({ task }) => toWire(task)),
+        next_cursor: next_cursor ?? (resumeAt && encodeCursor(list, resumeAt)),
+        ...(scanned !== null && { scanned }),
+      });
+    },
+  )
+  .get(
+    "/:id",
+    describe({
+      summary: "One task",
+      tag: "Tasks",
+      answer: {
+        schema: oneTaskAnswer,
+        description:
+          "The task, its settings as read, and its latest attempts. `ETag` is its version.",
+      },
+      errors: { 404: "No such task." },
+    }),
+    allow("tasks:read", { box: true }),
+    validate("param", idParam),
+    validate(
+      "query",
+      z.strictObject({
+        deleted: flag().default(false).describe("true: also when it is in the trash."),
+      }),
+    ),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const live = c.req.valid("query").deleted ? undefined : isNull(trainingTask.deletedAt);
+      const { db, auth } = c.var;
+      const [[row], attempts] = await db.batch([
+        db
+          .select({ task: taskColumns, snapshot: taskConfig.snapshot })
+          .from(trainingTask)
+          .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
+          .where(and(eq(trainingTask.id, taskId), live, readable(auth))),
+        db
+          .select(attemptColumns)
+          .from(taskAttempt)
+          .where(eq(taskAttempt.taskId, taskId))
+          .orderBy(desc(taskAttempt.attempt))
+          .limit(5),
+      ]);
+      if (!row) throw notFound(`task ${taskId}`);
+      c.header("ETag", `"${row.task.version}"`);
+      return c.json({
+        ...toWire(row.task),
+        config_snapshot: row.snapshot,
+        attempts: attempts.map(toWire),
+      });
+    },
+  )
+  .patch(
+    "/:id",
+    describe({
+      summary: "Change a task",
+      description:
+        "Any of the fields a client may write; null empties one. Box keys may change notes only. With If-Match: the row's ETag, a change made meanwhile by someone else answers 412.",
+      tag: "Tasks",
+      answer: { schema: taskAnswer, description: "The task." },
+      errors: {
+        403: "A box key changes notes only; or `over-limit`: the bounds of the run's user leave no room.",
+        404: "No such task that is yours.",
+        412: "Changed by someone else since it was read.",
+        422: "A field is not known, not valid or kept by the server.",
+      },
+    }),
+    allow("tasks:write", { box: true }),
+    validate("param", idParam),
+    validate(
+      "json",
+      z.strictObject({ ...optionalFields, task_name: writableFields.task_name.optional() }),
+    ),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const body = c.req.valid("json");
+      const { db, auth, config } = c.var;
+      const beyond = auth.box ? Object.keys(body).filter((name) => name !== "notes") : [];
+      if (beyond.length)
+        throw new ApiError(
+          403,
+          "not-allowed",
+          `A box key changes notes only, not ${beyond.join(", ")}.`,
+        );
+      const version = ifMatch(c.req.header("If-Match"));
+      const parent = body.parent_task_id;
+      const parentKnown = sql<number>`exists (
+        select 1 from training_task p where p.id = ${parent ?? null} and p.id <> ${taskId} and p.deleted_at is null)`;
+      const change = fromWire<Partial<typeof trainingTask.$inferInsert>>(body);
+      // Small changes stay open to those who are at their bounds: they replace, and add nothing up.
+      const size = JSON.stringify(body).length;
+      const more = size > SMALL_CHANGE ? { database_bytes: size } : {};
+      const [[changed], [current]] = await batchAround(
+        db,
+        db
+          .update(trainingTask)
+          .set({
+            ...change,
+            version: sql`version + 1`,
+            updatedAt: now,
+          })
+          .where(
+            and(
+              eq(trainingTask.id, taskId),
+              isNull(trainingTask.deletedAt),
+              writable(auth),
+              version === null ? undefined : eq(trainingTask.version, version),
+              typeof parent === "number" ? parentKnown : undefined,
+              roomFor(config, sql`training_task.user_id`, more),
+            ),
+          )
+          .returning(taskColumns),
+        [
+          audit(db, auth, "task.update", ifChanged(taskId), briefly(body)),
+          ...reindexTasks(db, sql`rowid = ${taskId} and changes() = 1`, change),
+        ],
+        db
+          .select({ version: trainingTask.version, userId: trainingTask.userId, parentKnown })
+          .from(trainingTask)
+          .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth))),
+      );
+      if (!current) throw notFound(`task ${taskId} of yours`);
+      if (!changed && (version === null || version === current.version)) {
+        const full = await explainRoom(db, config, current.userId, more);
+        if (full) throw full;
+      }
+      if (!changed && (version === null || version === current.version) && !current.parentKnown)
+        throw notValid([{ path: "parent_task_id", message: "must be another task, not deleted" }]);
+      if (!changed) throw changedMeanwhile(current.version);
+      c.header("ETag", `"${changed.version}"`);
+      return c.json(toWire(changed));
+    },
+  )
+  .delete(
+    "/:id",
+    describe({
+      summary: "Put a task into the trash",
+      description: "It can be restored. A running one has to end or be cancelled first.",
+      tag: "Tasks",
+      errors: { 404: "No such task that is yours.", 409: "It is running." },
+    }),
+    allow("tasks:write"),
+    validate("param", idParam),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
+      const [[gone], , [current]] = await db.batch([
+        db
+          .update(trainingTask)
+          .set({ deletedAt: now, updatedAt: now, version: sql`version + 1` })
+          .where(and(mine, sql`status <> 'running'`))
+          .returning({ id: trainingTask.id }),
+        audit(db, auth, "task.delete", ifChanged(taskId)),
+        db.select({ status: trainingTask.status }).from(trainingTask).where(mine),
+      ]);
+      if (current)
+        throw new ApiError(
+          409,
+          "task-running",
+          `Task ${taskId} is ${current.status}: let it end or finish it before you delete it.`,
+          { extra: { current_status: current.status } },
+        );
+      if (!gone) throw notFound(`task ${taskId} of yours`);
+      return c.body(null, 204);
+    },
+  )
+  .post(
+    "/:id/restore",
+    describe({
+      summary: "Take a task out of the trash",
+      tag: "Tasks",
+      answer: { schema: taskAnswer, description: "The task, live again." },
+      errors: { 404: "No such task of yours in the trash." },
+    }),
+    allow("tasks:write"),
+    validate("param", idParam),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const [[row]] = await db.batch([
+        db
+          .update(trainingTask)
+          .set({ deletedAt: null, updatedAt: now, version: sql`version + 1` })
+          .where(
+            and(eq(trainingTask.id, taskId), isNotNull(trainingTask.deletedAt), writable(auth)),
+          )
+          .returning(taskColumns),
+        audit(db, auth, "task.restore", ifChanged(taskId)),
+      ]);
+      if (!row) throw notFound(`task ${taskId} of yours in the trash`);
+      return c.json(toWire(row));
+    },
+  )
+  .get(
+    "/:id/config",
+    describe({
+      summary: "The trainer's own file",
+      description: "Byte for byte as it was registered, but for secrets.",
+      tag: "Tasks",
+      answer: { description: "The file.", content: "application/octet-stream" },
+      errors: { 404: "No such task, or it has no file." },
+    }),
+    allow("tasks:read", { box: true }),
+    validate("param", idParam),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const [row] = await db
+        .select({
+          original: taskConfig.original,
+          format: taskConfig.format,
+          path: taskConfig.path,
+          sha256: taskConfig.sha256,
+        })
+        .from(taskConfig)
+        .innerJoin(trainingTask, eq(trainingTask.id, taskConfig.taskId))
+        .where(
+          and(
+            eq(taskConfig.taskId, taskId),
+            isNull(trainingTask.deletedAt),
+            readable(auth),
+            sql`${taskConfig.sha256} <> ''`,
+          ),
+        );
+      if (!row) throw notFound(`configuration file of a task ${taskId}`);
+      return c.body(new Uint8Array(row.original), 200, {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": `attachment; filename="config.${row.format === "text" ? "txt" : row.format}"`,
+        "Content-Security-Policy": "sandbox",
+        ETag: `"${row.sha256}"`,
+      });
+    },
+  )
+  .get(
+    "/:id/reproduce",
+    describe({
+      summary: "All that a repeat needs",
+      tag: "Tasks",
+      answer: {
+        schema: z.object({
+          task_id: z.int(),
+          own: z.boolean().describe("Whether the run is of the user whose key asks."),
+          from_box: z
+            .boolean()
+            .describe("Whether another box's key has registered it, and so wrote its command."),
+          config: z
+            .object({
+              format: z.string(),
+              path: z.string().nullable(),
+              sha256: z.string(),
+              base64: z.string(),
+              secrets: z.array(markAnswer),
+            })
+            .nullable(),
+          dataset_file: z
+            .object({
+              path: z.string().nullable(),
+              base64: z.string(),
+              secrets: z.array(markAnswer),
+            })
+            .nullable()
+            .describe("The separate file that lists the data."),
+          command: z.array(z.string()).nullable(),
+          command_secrets: z
+            .array(markAnswer)
+            .describe("The same of the command: `at` is the number of a word, from 0."),
+          git_commit: z.string().nullable(),
+          software: z.json(),
+          gpu_info: z.string().nullable(),
+          cuda_version: z.string().nullable(),
+          base_model: z.string().nullable(),
+          datasets: z.array(datasetAnswer),
+          redacted: z
+            .array(z.string())
+            .describe("Where a secret is missing; a repeat needs it from its environment."),
+        }),
+        description: "Configuration, command, commit, software, data facts and base model.",
+      },
+      errors: { 404: "No such task." },
+    }),
+    allow("tasks:read", { box: true }),
+    validate("param", idParam),
+    async (c) => {
+      const taskId = c.req.valid("param").id;
+      const { db, auth } = c.var;
+      const [[row], facts] = await db.batch([
+        db
+          .select({ task: taskColumns, config: taskConfig, fromBox: registeredByBox(auth) })
+          .from(trainingTask)
+          .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
+          .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
+        datasetsOf(db, taskId),
+      ]);
+      if (!row) throw notFound(`task ${taskId}`);
+      const { task, config, fromBox } = row;
+      const text = config?.sha256 ? toLatin1(config.original) : null;
+      const data = config?.datasetOriginal ? toLatin1(config.datasetOriginal) : null;
+      const secrets = config && secretsOf(config);
+      return c.json({
+        task_id: task.id,
+        own: task.userId === auth.userId,
+        from_box: Boolean(fromBox),
+        config:
+          config && text !== null
+            ? {
+                format: config.format,
+                path: config.path,
+                sha256: config.sha256,
+                base64: btoa(text),
+                secrets: secrets?.config ?? [],
+              }
+            : null,
+        dataset_file:
+          data === null
+            ? null
+            : {
+                path: config?.datasetPath ?? null,
+                base64: btoa(data),
+                secrets: secrets?.dataset ?? [],
+              },
+        command: task.command,
+        command_secrets: commandMarks(task.command ?? []),
+        git_commit: task.gitCommit,
+        software: task.nodeInfo,
+        gpu_info: task.gpuInfo,
+        cuda_version: task.cudaVersion,
+        base_model: task.baseModelPath,
+        datasets: facts,
+        redacted: [
+          ...(hasRedacted(text ?? "") ? ["config"] : []),
+          ...(hasRedacted(data ?? "") ? ["dataset_file"] : []),
+          ...(hasRedacted(JSON.stringify(task.command ?? [])) ? ["command"] : []),
+        ],
+      });
+    },
+  );
