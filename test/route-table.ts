@@ -14,7 +14,6 @@ import {
   model,
   modelShare,
   modelVersion,
-  now,
   savedView,
   storedObject,
   trainingTask,
@@ -23,6 +22,7 @@ import {
   weight,
   type weightKinds,
 } from "../src/platform/db/schema.ts";
+import { now } from "../src/platform/db/time.ts";
 import { sha256Hex } from "../src/platform/http/hash.ts";
 import type { Sent } from "./harness.ts";
 import { unique } from "./unique.ts";

@@ -1,7 +1,8 @@
 import { and, eq, inArray, sql } from "drizzle-orm";
 import type { Config } from "../env.ts";
 import type { Db } from "../platform/db/client.ts";
-import { delivery, event, now, user, webhook } from "../platform/db/schema.ts";
+import { delivery, event, user, webhook } from "../platform/db/schema.ts";
+import { now } from "../platform/db/time.ts";
 import { addressFault } from "./address.ts";
 import { type Bundle, makeMessage, type Receiver, refusal, type Told } from "./message.ts";
 

@@ -9,9 +9,9 @@ import {
   event,
   eventKinds,
   eventSubjects,
-  now,
   webhook,
 } from "../platform/db/schema.ts";
+import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { flag, idParam } from "../platform/http/params.ts";

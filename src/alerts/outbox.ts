@@ -4,7 +4,8 @@ import * as z from "zod";
 import { type Bindings, type Config, readConfig } from "../env.ts";
 import { batchAround, type Statement } from "../platform/db/batch.ts";
 import { type Db, openDb } from "../platform/db/client.ts";
-import { alertCursor, delivery, event, now, user, webhook } from "../platform/db/schema.ts";
+import { alertCursor, delivery, event, user, webhook } from "../platform/db/schema.ts";
+import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { AT_ONCE, backOff, inSeconds, tryDeliveries } from "./deliver.ts";
 

@@ -3,7 +3,8 @@ import type { Config } from "../env.ts";
 import { meanOf, pointsOf, type Segment } from "../metrics/points.ts";
 import { lossNames } from "../metrics/read.ts";
 import type { Db } from "../platform/db/client.ts";
-import { now, type statuses } from "../platform/db/schema.ts";
+import type { statuses } from "../platform/db/schema.ts";
+import { now } from "../platform/db/time.ts";
 import { recordEvent, taskEvent } from "../platform/events.ts";
 
 /**

@@ -4,7 +4,7 @@ import type { Bindings, Config } from "../env.ts";
 import type { Db } from "../platform/db/client.ts";
 import { storedObject, uploadPart } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
-import { hex } from "../platform/http/hash.ts";
+import { hex } from "../platform/http/encode.ts";
 import { hexToBase64, presign, s3Client, s3Settings } from "./bucket/s3.ts";
 import { signUrl } from "./sign.ts";
 

@@ -1,4 +1,4 @@
-import { hex } from "../platform/http/hash.ts";
+import { hex } from "../platform/http/encode.ts";
 import { readSafetensors, sniffMedia } from "./safetensors.ts";
 import type { Head, Store } from "./store.ts";
 

@@ -7,7 +7,6 @@ import { allow } from "../platform/auth/middleware.ts";
 import { explainRoom, roomFor } from "../platform/bounds.ts";
 import type { Db } from "../platform/db/client.ts";
 import {
-  now,
   storedObject,
   trainingTask,
   uploadPart,
@@ -16,6 +15,7 @@ import {
   weightKinds,
   weightStates,
 } from "../platform/db/schema.ts";
+import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { flag, idParam } from "../platform/http/params.ts";

@@ -1,6 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import { DatabaseUnreachable, type Db } from "./db/client.ts";
-import { jobFault, now } from "./db/schema.ts";
+import { jobFault } from "./db/schema.ts";
+import { now } from "./db/time.ts";
 import { recordEvent } from "./events.ts";
 
 /** Items of one job that are set aside at most; beyond, a job works on everything again. */

@@ -1,6 +1,6 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Db } from "../platform/db/client.ts";
-import { now } from "../platform/db/schema.ts";
+import { now } from "../platform/db/time.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
 
 /** Tasks made ready in one call, of either kind; the next minute goes on. */

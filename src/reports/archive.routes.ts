@@ -18,7 +18,6 @@ import { explainRoom, roomFor } from "../platform/bounds.ts";
 import { batchAround } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import {
-  now,
   storedObject,
   taskAttempt,
   taskConfig,
@@ -26,6 +25,7 @@ import {
   user,
   weight,
 } from "../platform/db/schema.ts";
+import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 import { idParam } from "../platform/http/params.ts";

@@ -2,7 +2,8 @@ import { and, inArray, isNull, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
 import type { Statement } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
-import { now, trainingTask } from "../platform/db/schema.ts";
+import { trainingTask } from "../platform/db/schema.ts";
+import { now } from "../platform/db/time.ts";
 import type { ApiError } from "../platform/http/problem.ts";
 import { notValid } from "../platform/http/validate.ts";
 

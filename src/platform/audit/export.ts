@@ -2,7 +2,7 @@ import { asc, sql } from "drizzle-orm";
 import type { Bindings, Config } from "../../env.ts";
 import type { Db } from "../db/client.ts";
 import { auditEntry, auditExport } from "../db/schema.ts";
-import { hex } from "../http/hash.ts";
+import { hex } from "../http/encode.ts";
 import { toWire } from "../http/wire.ts";
 
 /** Entries a file, and bytes of their details: a statement's answer has to stay small. */

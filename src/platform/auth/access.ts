@@ -1,6 +1,10 @@
-import { eq, type SQL, sql } from "drizzle-orm";
+import { eq, type SQL, type SQLWrapper, sql } from "drizzle-orm";
 import { trainingTask } from "../db/schema.ts";
 import type { Auth } from "./caller.ts";
+
+/** The condition that a row is the caller's own, by the column of its user, or the caller an admin. */
+export const owns = ({ role, userId }: Pick<Auth, "role" | "userId">, owner: SQLWrapper): SQL =>
+  role === "admin" ? sql`true` : sql`${owner} = ${userId}`;
 
 /*
  * A box key reaches the runs that it holds: `training_task.key_id` names the key that registered or
@@ -48,4 +52,4 @@ export const reportedOnce = (auth: Auth): SQL =>
 
 /** The condition under which a caller may change a task. */
 export const writable = (auth: Auth): SQL =>
-  auth.box ? holds(auth) : auth.role === "admin" ? sql`true` : eq(trainingTask.userId, auth.userId);
+  auth.box ? holds(auth) : owns(auth, trainingTask.userId);

@@ -1,5 +1,5 @@
 import { type SQL, sql } from "drizzle-orm";
-import { now } from "../db/schema.ts";
+import { now } from "../db/time.ts";
 import type { Auth } from "./caller.ts";
 
 /** How many keys may follow one another, each made by the one before; the first included. */

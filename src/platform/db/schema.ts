@@ -11,9 +11,7 @@ import {
   uniqueIndex,
 } from "drizzle-orm/sqlite-core";
 import type { JsonValue } from "../../shared/json.ts";
-
-/** The database's own clock as ISO 8601 UTC with milliseconds: boxes' clocks are never trusted. */
-export const now = sql<string>`(strftime('%Y-%m-%dT%H:%M:%fZ','now'))`;
+import { now } from "./time.ts";
 
 const createdAt = () => text().notNull().default(now);
 const bool = () => integer({ mode: "boolean" });
