@@ -20,6 +20,7 @@ export default defineConfig({
           name: "workers",
           include: ["src/**/*.test.ts", "test/**/*.test.ts"],
           exclude: ["**/*.node.test.ts"],
+          setupFiles: ["./test/drop-ledgers.ts"],
           // A workerd for many files: starting one for each takes longer than the tests. What tests
           // must not share is in the database, and each has one of its own.
           isolate: false,

@@ -112,7 +112,12 @@ export async function startSqld(options: {
         ...(access ? ["--auth-jwt-key-file", access.publicFile] : []),
         ...(oneWriter ? [] : ["--checkpoint-interval-s", String(CHECKPOINT_SEC)]),
         ...(adminPort
-          ? ["--enable-namespaces", "--admin-listen-addr", `127.0.0.1:${adminPort}`]
+          ? [
+              ...["--enable-namespaces", "--admin-listen-addr", `127.0.0.1:${adminPort}`],
+              // Beyond its own 100 it forgets one for each that is made, now and then the new one itself,
+              // and answers 404 ("doesn't exist").
+              ...["--max-active-namespaces", "100000"],
+            ]
           : []),
       ],
       cwd: dataDir,

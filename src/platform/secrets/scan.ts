@@ -167,6 +167,12 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   let line = 1;
   let counted = 0;
   const add = (from: number, to: number, name: string, quoted = false) => {
+    const end = places.at(-2) ?? 0;
+    if (from < end) {
+      // A token that begins within the last secret, as in `Bearer 12345678:AA…`, is part of it.
+      places[places.length - 2] = Math.max(end, to);
+      return;
+    }
     places.push(from, to, quoted ? 1 : 0);
     if (names.length >= MAX_NAMES) return;
     for (; counted < from; counted++) if (units[counted] === LF) line++;

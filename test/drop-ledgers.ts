@@ -1,0 +1,4 @@
+import { afterAll } from "vitest";
+import { dropLedgers } from "./harness.ts";
+
+afterAll(dropLedgers);
