@@ -3,6 +3,7 @@ import { findTargetHandler } from "hono/utils/handler";
 import { generateSpecs, resolver, uniqueSymbol } from "hono-openapi";
 import { app } from "../src/app.ts";
 import { type Described, type Documented, documented } from "../src/platform/http/described.ts";
+import { problems } from "../src/shared/problems.ts";
 import { Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 
@@ -41,27 +42,40 @@ type Schemas = NonNullable<NonNullable<Options["documentation"]>["components"]>[
 /** RFC 9457 as `problem.ts` shapes it. */
 const problemSchema: NonNullable<Schemas>[string] = {
   type: "object",
-  description: "What went wrong (RFC 9457). `type` ends with a stable word for programs.",
-  required: ["type", "title", "status", "detail"],
+  description:
+    "What went wrong (RFC 9457). `code` is a stable word for programs, and the end of `type`; `detail` is its sentence with `params` filled in.",
+  required: ["type", "title", "status", "detail", "code", "params"],
   properties: {
     type: { ...text, examples: ["urn:lora-ledger:not-valid"] },
     title: { ...text, examples: ["Not valid"] },
     status: { type: "integer", examples: [422] },
     detail: text,
+    code: { ...text, enum: Object.keys(problems).sort() },
+    params: {
+      type: "object",
+      description:
+        "What the sentence of this code names; `case` where a code has several sentences.",
+      additionalProperties: { type: ["string", "number"] },
+    },
     errors: {
       type: "array",
       description: "For a refused body or query: each fault and its place.",
       items: {
         type: "object",
         required: ["path", "message"],
-        properties: { path: { ...text, examples: ["logs[3].step"] }, message: text },
+        properties: {
+          path: { ...text, examples: ["logs[3].step"] },
+          message: text,
+          code: { ...text, description: "Of a mistake in a filter." },
+          params: { type: "object", additionalProperties: { type: ["string", "number"] } },
+        },
       },
     },
   },
   additionalProperties: true,
 };
 
-const problem = (description: string) => ({
+const problemAnswer = (description: string) => ({
   description,
   content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
 });
@@ -72,7 +86,7 @@ function operationOf({ summary, description, tag, answer, body, errors, open }: 
     401: "No key, or one that is not valid.",
     429: "Too many requests; `Retry-After` says when to go on.",
   };
-  const problems = { ...(open ? {} : always), ...errors };
+  const refusals = { ...(open ? {} : always), ...errors };
   const bytes = { type: "string", format: "binary" } as const;
   return {
     summary,
@@ -109,9 +123,9 @@ function operationOf({ summary, description, tag, answer, body, errors, open }: 
           }
         : { 204: { description: "Done." } }),
       ...Object.fromEntries(
-        Object.entries(problems).map(([status, why]) => [
+        Object.entries(refusals).map(([status, why]) => [
           status,
-          Number(status) >= 400 ? problem(why) : { description: why },
+          Number(status) >= 400 ? problemAnswer(why) : { description: why },
         ]),
       ),
     },
@@ -209,9 +223,9 @@ export async function describeApi() {
         ...operation.responses,
         ...(validated &&
           !operation.responses?.["422"] && {
-            422: problem("Refused; `errors` names each fault, and nothing was stored."),
+            422: problemAnswer("Refused; `errors` names each fault, and nothing was stored."),
           }),
-        default: problem("Any other fault."),
+        default: problemAnswer("Any other fault."),
       };
     }
   portable(document);

@@ -26,7 +26,7 @@ import { countUsage, standsFor } from "./platform/db/usage.ts";
 import type { App } from "./platform/http/context.ts";
 import { health } from "./platform/http/health.routes.ts";
 import { HSTS, isPage, pageHeaders } from "./platform/http/pages.ts";
-import { ApiError, problem } from "./platform/http/problem.ts";
+import { problem, refuse } from "./platform/http/problem.ts";
 import { cleanAddress, limitBody } from "./platform/http/validate.ts";
 import { boxes } from "./queue/boxes.routes.ts";
 import { exchange } from "./queue/exchange.routes.ts";
@@ -140,10 +140,9 @@ app.notFound(async (c) => {
   const allowed = methodsOf(c.req.path);
   if (allowed.length)
     return problem(
-      new ApiError(
-        405,
+      refuse(
         "method-not-allowed",
-        `${c.req.path} takes ${allowed.join(", ")}, not ${c.req.method}. See /docs.`,
+        { path: c.req.path, allowed: allowed.join(", "), method: c.req.method },
         {
           headers: {
             Allow: allowed.includes("GET") ? ["HEAD", ...allowed].join(", ") : allowed.join(", "),
@@ -152,20 +151,15 @@ app.notFound(async (c) => {
       ),
       c,
     );
-  return problem(
-    new ApiError(404, "no-route", `There is no ${c.req.method} ${c.req.path} here. See /docs.`),
-    c,
-  );
+  return problem(refuse("no-route", { method: c.req.method, path: c.req.path }), c);
 });
 
 app.onError((error, c) =>
   problem(
     error instanceof HTTPException
-      ? new ApiError(
-          error.status,
-          error.status === 400 ? "malformed-json" : "refused",
-          error.message,
-        )
+      ? error.status === 400
+        ? refuse("malformed-json", { reason: error.message })
+        : refuse("refused", { reason: error.message }, { status: error.status })
       : error,
     c,
   ),

@@ -1,12 +1,11 @@
 // What the service says, as the pages show it in Simplified Chinese.
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { inChinese, refusals } from "../dashboard/src/zh-service.ts";
-import { root } from "../scripts/local/processes.ts";
+import { inChinese } from "../dashboard/src/zh-problems.ts";
 import { filterToSql, parseOrder } from "../src/platform/filter/compile.ts";
 import { cautionFor, influenceOf } from "../src/reports/influence.ts";
 import { FilterError } from "../src/shared/filter-grammar.ts";
+import { mistakes } from "../src/shared/mistakes.ts";
+import { problems } from "../src/shared/problems.ts";
 
 /** English words that are neither the filter language's own nor a field, nor in quotes or brackets. */
 const english = (text: string) =>
@@ -19,7 +18,7 @@ const own = new Set(
 );
 
 describe("in Chinese", () => {
-  const mistakes = [
+  const filters = [
     "lora_rank >=",
     "lora_rank",
     "lora_rank 4",
@@ -52,7 +51,7 @@ describe("in Chinese", () => {
     `lora_rank in (${Array.from({ length: 900 }, (_, n) => n).join(",")})`,
     `task_name = '${"a".repeat(20_000)}'`,
   ];
-  it.each(mistakes.map((filter) => [filter.slice(0, 40), filter]))(
+  it.each(filters.map((filter) => [filter.slice(0, 40), filter]))(
     "the mistake in %s",
     (_, filter) => {
       let said: unknown;
@@ -62,18 +61,26 @@ describe("in Chinese", () => {
         said = error;
       }
       expect(said).toBeInstanceOf(FilterError);
-      const { message } = said as FilterError;
-      for (const text of [message, `The filter is not right at character 3: ${message}.`])
-        expect([text, english(inChinese(text)).filter((word) => word !== "filter")]).toEqual([
-          text,
+      const { message, code, params, position } = said as FilterError;
+      const refused = {
+        message: `The filter is not right at character ${position}: ${message}.`,
+        code: "not-valid",
+        params: { case: "filter", path: "filter", position, message },
+        faults: [{ code, params }],
+      };
+      for (const one of [{ message, code, params }, refused]) {
+        const chinese = inChinese(one) ?? message;
+        expect([message, english(chinese).filter((word) => word !== "filter")]).toEqual([
+          message,
           [],
         ]);
+      }
     },
   );
 
   it("an order by too much", () => {
     expect(() => parseOrder("a,b,c,d")).toThrow(FilterError);
-    expect(inChinese("orders by at most three fields")).toBe("最多按三个字段排序");
+    expect(inChinese({ message: "", code: "filter-order" })).toBe("最多按三个字段排序");
   });
 
   it("each caution about an influence", () => {
@@ -87,30 +94,42 @@ describe("in Chinese", () => {
       const results = given.map((value, n) => (values === 2 ? (n * 7919) % 13 : value));
       const caution = influenceOf("lora_rank", given, results)?.caution;
       expect(caution, `${runs} runs`).toBeTruthy();
-      cautions.push(caution ?? "");
+      if (caution) cautions.push(caution);
     }
     for (const caution of cautions)
-      expect([caution, english(inChinese(caution))]).toEqual([caution, []]);
+      expect([caution, english(inChinese(caution) ?? caution.message)]).toEqual([caution, []]);
   });
 
-  it("every refusal that there is, by its code", () => {
-    const files = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" });
-    const codes = files
-      .filter((file) => file.endsWith(".ts") && !file.endsWith(".test.ts"))
-      .flatMap((file) =>
-        [
-          ...readFileSync(join(root, "src", file), "utf8").matchAll(
-            /(?:ApiError\(\s*\d{3},|unauthorized\()\s*"([a-z-]+)"/g,
-          ),
-        ].map(([, code = ""]) => code),
-      );
-    expect(codes.length).toBeGreaterThan(60);
-    // Those whose code is put together, or chosen.
-    codes.push("refused");
-    for (const holder of ["key", "session"]) codes.push(`${holder}-expired`, `${holder}-unknown`);
-    expect(codes.filter((code) => !refusals[code])).toEqual([]);
-    const said = "There is a view of that name.";
-    expect(inChinese(said, "name-taken")).toBe(`该名称已被使用（${said}）`);
-    expect(inChinese("Said by nobody.", "no-such-code")).toBe("Said by nobody.");
+  const names = (text: string) =>
+    new Set([...text.matchAll(/\{(\w+)\}/g)].map(([, name = ""]) => name));
+  type Sentence = { code: string; params: { case?: string }; says: readonly [string, string] };
+  const sentences: Sentence[] = [
+    ...Object.entries(problems).flatMap(([code, entry]) =>
+      "says" in entry
+        ? [{ code, params: {}, says: entry.says }]
+        : Object.entries(entry.cases).map(([name, says]) => ({
+            code,
+            params: { case: name },
+            says,
+          })),
+    ),
+    ...Object.entries(mistakes).map(([code, says]) => ({ code, params: {}, says })),
+  ];
+
+  it.each(sentences.map((one) => [`${one.code} ${one.params.case ?? ""}`, one] as const))(
+    "the sentence of %s",
+    (_, { code, params, says: [english, chinese] }) => {
+      expect(inChinese({ message: english, code, params })).toMatch(/\p{Script=Han}/u);
+      // It names nothing that does not come along.
+      const missing = [...names(chinese)].filter((name) => !names(english).has(name));
+      expect(missing).toEqual([]);
+    },
+  );
+
+  it("what has no code stays English, and words of the service become Chinese", () => {
+    expect(inChinese({ message: "Said by nobody.", code: "no-such-code" })).toBeNull();
+    expect(
+      inChinese({ message: "", code: "task-running", params: { task: 7, status: "running" } }),
+    ).toBe("训练 7 为运行中：请先等它结束或取消它，再删除。");
   });
 });

@@ -1,6 +1,7 @@
 import { hc } from "hono/client";
 import type { AppType } from "../../src/app.ts";
-import { heard, t } from "./i18n.ts";
+import { t, translate } from "./i18n.ts";
+import type { Said } from "./said.ts";
 
 /** The typed client of the public API; the session's cookie goes along by itself. */
 export const { api, session } = hc<AppType>("/", {
@@ -8,36 +9,50 @@ export const { api, session } = hc<AppType>("/", {
 });
 
 /** What the service answered instead of what was asked for: an RFC 9457 problem. */
-export class Problem extends Error {
+export class Problem extends Error implements Said {
   readonly status: number;
   readonly code: string;
+  readonly params: Record<string, unknown>;
+  readonly faults: NonNullable<Said["faults"]>;
   readonly position: number | undefined;
-  constructor(status: number, detail: string, code = "", position?: number) {
+  constructor(
+    status: number,
+    detail: string,
+    more: { code?: string; position?: number } & Pick<Said, "params" | "faults"> = {},
+  ) {
     super(detail);
     this.status = status;
-    this.code = code;
-    this.position = position;
+    this.code = more.code ?? "";
+    this.params = more.params ?? {};
+    this.faults = more.faults ?? [];
+    this.position = more.position;
   }
 }
 
 /** What went wrong, for a person. */
 export const said = (error: unknown): string =>
-  error instanceof Error
-    ? heard(error.message, error instanceof Problem ? error.code : "")
-    : t("Something went wrong.");
+  error instanceof Problem
+    ? translate(error)
+    : error instanceof Error
+      ? error.message
+      : t("Something went wrong.");
 
 /** What the service finds wrong with a filter it was asked by; null where that is not what is wrong. */
-export const refusalOf = (error: unknown): { message: string; position?: number } | null =>
-  error instanceof Problem && error.status === 422
-    ? {
-        message: error.message,
-        ...(error.position !== undefined && { position: error.position }),
-      }
-    : null;
+export function refusalOf(error: unknown): Refusal | null {
+  if (!(error instanceof Problem) || error.status !== 422) return null;
+  const { position } = error;
+  const [fault] = error.faults;
+  // The box marks the place itself, so the mistake alone is said.
+  const said = fault?.code ? { ...fault, code: fault.code, message: fault.message ?? "" } : error;
+  return { said, ...(position !== undefined && { position }) };
+}
+
+/** What is wrong with a filter, and at which character (from 1). */
+export type Refusal = { said: Said; position?: number };
 
 function unreachable(error: unknown): never {
   if (error instanceof DOMException && error.name === "AbortError") throw error;
-  throw new Problem(0, "The ledger cannot be reached.", "unreachable");
+  throw new Problem(0, t("The ledger cannot be reached just now."));
 }
 
 type Answer<T> = {
@@ -52,13 +67,17 @@ async function toProblem(response: Pick<Response, "status" | "statusText" | "jso
   const said = (name: string): unknown =>
     typeof body === "object" && body !== null ? Reflect.get(body, name) : undefined;
   const position = said("position");
+  const params = said("params");
+  const faults = said("errors");
   return new Problem(
     response.status,
     String(said("detail") ?? (response.statusText || `Status ${response.status}`)),
-    String(said("type") ?? "")
-      .split(":")
-      .at(-1),
-    typeof position === "number" ? position : undefined,
+    {
+      code: String(said("code") ?? ""),
+      ...(typeof params === "object" && params !== null && { params: { ...params } }),
+      ...(Array.isArray(faults) && { faults }),
+      ...(typeof position === "number" && { position }),
+    },
   );
 }
 

@@ -1,4 +1,5 @@
 import { useSyncExternalStore } from "preact/compat";
+import type { Said } from "./said.ts";
 import type { zh as chinese } from "./zh.ts";
 
 /** Texts are written in English where they are used; zh.ts has each of them, or it does not compile. */
@@ -7,7 +8,7 @@ export type Language = "en" | "zh";
 
 const KEY = "ledger.language";
 let translations: Record<Text, string> | null = null;
-let service: typeof import("./zh-service.ts") | null = null;
+let service: typeof import("./zh-problems.ts") | null = null;
 let language: Language = "en";
 const listeners = new Set<() => void>();
 
@@ -16,7 +17,7 @@ export const currentLanguage = () => language;
 /** Takes a language into use, and remembers it. */
 export async function speak(next: Language, remember = true) {
   const chinese =
-    next === "zh" ? await Promise.all([import("./zh.ts"), import("./zh-service.ts")]) : null;
+    next === "zh" ? await Promise.all([import("./zh.ts"), import("./zh-problems.ts")]) : null;
   translations = chinese?.[0].zh ?? null;
   service = chinese?.[1] ?? null;
   language = next;
@@ -45,6 +46,5 @@ export function t(text: Text, values: Record<string, string | number> = {}): str
   return said.replaceAll(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
-/** What the service said, in the language in use as far as it is known there. */
-export const heard = (english: string, code = ""): string =>
-  service ? service.inChinese(english, code) : english;
+/** What the service said, in the language in use; in English where that is not known there. */
+export const translate = (said: Said): string => service?.inChinese(said) ?? said.message;

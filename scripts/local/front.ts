@@ -7,6 +7,8 @@ import { timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { pipeline } from "node:stream";
+import { type ProblemCode, problems, sentenceOf } from "../../src/shared/problems.ts";
+import { fillIn } from "../../src/shared/sentence.ts";
 import { askSocket } from "./socket.ts";
 
 /** What the starter's scheduled() asks for with its token. */
@@ -15,47 +17,51 @@ export const SCHEDULED = "/cdn-cgi/local/scheduled";
 const LONGEST_URL = 16_384;
 const MOST_HEADERS = 131_072;
 
-type Refusal = { status: number; code: string; title: string; detail: string };
-
-const refusals = {
-  noRoute: { status: 404, code: "no-route", title: "Not found", detail: "There is nothing here." },
-  badRequest: {
-    ...{ status: 400, code: "bad-request", title: "Bad request" },
-    detail: "This is no HTTP request that can be read.",
-  },
-  longUrl: {
-    ...{ status: 414, code: "url-too-long", title: "URI too long" },
-    detail: `The address is over ${LONGEST_URL} bytes.`,
-  },
-  longHeaders: {
-    ...{ status: 431, code: "headers-too-long", title: "Headers too long" },
-    detail: `The headers are over ${MOST_HEADERS} bytes.`,
-  },
-  away: {
-    ...{ status: 503, code: "worker-away", title: "Unavailable" },
-    detail: "The Worker does not answer just now. Try again in a few seconds.",
-  },
-} satisfies Record<string, Refusal>;
-
-const bodyOf = ({ status, code, title, detail }: Refusal) =>
-  JSON.stringify({ type: `urn:lora-ledger:${code}`, title, status, detail });
-const problemHeaders = {
+const headersOf = (status: number) => ({
   "Content-Type": "application/problem+json",
   "X-Content-Type-Options": "nosniff",
+  ...(status === 503 && { "Retry-After": "3" }),
+});
+
+/** A refusal as src/platform/http/problem.ts shapes those of the Worker. */
+function refusal(code: ProblemCode, title: string, params: Record<string, string | number> = {}) {
+  const { status } = problems[code];
+  const [detail = ""] = sentenceOf(code, params) ?? [];
+  return {
+    status,
+    title,
+    headers: headersOf(status),
+    body: JSON.stringify({
+      ...{ type: `urn:lora-ledger:${code}`, title, status },
+      ...{ detail: fillIn(detail, params), code, params },
+    }),
+  };
+}
+
+type Refusal = ReturnType<typeof refusal>;
+
+const refusals = {
+  badRequest: refusal("bad-request", "Bad request"),
+  longUrl: refusal("url-too-long", "URI too long", { most: LONGEST_URL }),
+  longHeaders: refusal("headers-too-long", "Headers too long", { most: MOST_HEADERS }),
+  away: refusal("worker-away", "Unavailable"),
 };
 
-function refuse(response: ServerResponse, why: Refusal) {
-  const more = why.status === 503 ? { "Retry-After": "3" } : {};
-  response.writeHead(why.status, { ...problemHeaders, ...more }).end(bodyOf(why));
+function refuse(response: ServerResponse, { status, headers, body }: Refusal) {
+  response.writeHead(status, headers).end(body);
 }
 
 /** The same to a client that sent no whole request, on the bare connection. */
 function refuseRaw(socket: Socket, why: Refusal) {
   if (!socket.writable) return;
-  const body = bodyOf(why);
-  const headers = { ...problemHeaders, "Content-Length": body.length, Connection: "close" };
+  const { status, title, body } = why;
+  const headers = {
+    ...why.headers,
+    "Content-Length": Buffer.byteLength(body),
+    Connection: "close",
+  };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  socket.end(`HTTP/1.1 ${why.status} ${why.title}\r\n${lines.join("")}\r\n${body}`);
+  socket.end(`HTTP/1.1 ${status} ${title}\r\n${lines.join("")}\r\n${body}`);
 }
 
 /** Headers that speak of one connection alone, or that only the platform sets. */
@@ -97,7 +103,10 @@ export function createFront({ entry, token }: { entry: string; token: string }):
       const { pathname, search } = target;
       const scheduled = pathname === SCHEDULED && isToken(request.headers.authorization, token);
       if (/^\/(?:cdn-cgi|__cf_local)(?:\/|$)/i.test(pathname) && !scheduled)
-        return refuse(response, refusals.noRoute);
+        return refuse(
+          response,
+          refusal("no-route", "Not found", { method: request.method ?? "", path: pathname }),
+        );
       const headers = [...passedOn(request.rawHeaders)];
       headers.push([
         "CF-Connecting-IP",

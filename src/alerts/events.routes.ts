@@ -15,7 +15,7 @@ import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { flag, idParam } from "../platform/http/params.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { sendLater } from "./outbox.ts";
@@ -283,14 +283,13 @@ export const deliveries = new Hono<App>()
           .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
           .where(and(eq(delivery.id, target), ownWebhook(auth))),
       ]);
-      if (!row) throw notFound(`delivery ${target} to a webhook of yours`);
+      if (!row) throw notFound("delivery", { id: target });
       if (!again)
-        throw new ApiError(
-          409,
+        throw refuse(
           "not-redelivered",
           row.state === "waiting"
-            ? `Delivery ${target} is on its way: it is tried next at ${row.nextAt}.`
-            : `The webhook ${row.webhook} is switched off or deleted, so nothing is sent to it.`,
+            ? { case: "waiting", delivery: target, at: String(row.nextAt) }
+            : { case: "off", webhook: row.webhook },
           { extra: { state: row.state } },
         );
       sendLater(c, target);

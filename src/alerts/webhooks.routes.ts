@@ -217,7 +217,7 @@ export const webhooks = new Hono<App>()
     async (c) => {
       const { id } = c.req.valid("param");
       const [row] = await c.var.db.select().from(webhook).where(mine(id, c.var.auth));
-      if (!row) throw notFound(`webhook ${id} of yours`);
+      if (!row) throw notFound("own-webhook", { id: id });
       return c.json(wire(row), 200, { ETag: `"${row.version}"` });
     },
   )
@@ -242,7 +242,7 @@ export const webhooks = new Hono<App>()
       const version = ifMatch(c.req.header("If-Match"));
       const { auth, db, config } = c.var;
       const [before] = await db.select().from(webhook).where(mine(id, auth));
-      if (!before) throw notFound(`webhook ${id} of yours`);
+      if (!before) throw notFound("own-webhook", { id: id });
       checkReceiver(config, { target: before.target, ...body });
       if (before.target === "generic" && body.secret === null)
         throw notValid([{ path: "secret", message: "can be changed, not taken away" }]);
@@ -296,7 +296,7 @@ export const webhooks = new Hono<App>()
             and(eq(delivery.webhookId, id), eq(delivery.state, "waiting"), sql`changes() = 1`),
           ),
       ]);
-      if (!gone) throw notFound(`webhook ${id} of yours`);
+      if (!gone) throw notFound("own-webhook", { id: id });
       return c.body(null, 204);
     },
   )
@@ -331,7 +331,7 @@ export const webhooks = new Hono<App>()
         ),
         db.select().from(webhook).where(mine(id, auth)),
       ]);
-      if (!row) throw notFound(`webhook ${id} of yours`);
+      if (!row) throw notFound("own-webhook", { id: id });
       const { status, error } = await send(config, row, {
         uid: crypto.randomUUID().replaceAll("-", ""),
         kind: "test",

@@ -285,7 +285,7 @@ export const rules = new Hono<App>()
           .returning({ id: keepRule.id }),
         audit(db, auth, "rule.delete", sql`select ${id} as id where changes() = 1`),
       ]);
-      if (!gone) throw notFound(`rule ${id} of yours`);
+      if (!gone) throw notFound("own-rule", { id: id });
       return c.body(null, 204);
     },
   )
@@ -355,6 +355,6 @@ async function ruleOf({ db, auth }: App["Variables"], id: number) {
         auth.role === "admin" ? undefined : eq(keepRule.userId, auth.userId),
       ),
     );
-  if (!found) throw notFound(`rule ${id} of yours`);
+  if (!found) throw notFound("own-rule", { id: id });
   return found;
 }

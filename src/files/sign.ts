@@ -1,6 +1,6 @@
 import { base64url } from "jose";
 import type { Secrets } from "../platform/auth/keys.ts";
-import { ApiError } from "../platform/http/problem.ts";
+import { refuse } from "../platform/http/problem.ts";
 
 /**
  * Signed URLs of the Worker itself, for ledgers without S3 credentials:
@@ -61,8 +61,6 @@ export async function signUrl(
   return `${base}/signed/${request.key}?${query}`;
 }
 
-const refused = (code: string, detail: string) => new ApiError(403, code, detail);
-
 /**
  * Checks a signed request in constant time and gives its parameters without the signature. Throws
  * ApiError 403: `signature-not-valid`, or `url-expired` for one that was good once. `now` in ms.
@@ -74,10 +72,7 @@ export async function verifyUrl(
 ): Promise<Map<string, string>> {
   const params = [...request.query].filter(([name]) => name !== "signature");
   const given = request.query.getAll("signature");
-  const invalid = refused(
-    "signature-not-valid",
-    "This URL was not made by the ledger, or was changed on the way.",
-  );
+  const invalid = refuse("signature-not-valid", {});
   if (given.length !== 1 || new Set(params.map(([name]) => name)).size !== params.length)
     throw invalid;
   let signature: Uint8Array;
@@ -93,7 +88,6 @@ export async function verifyUrl(
       good = await crypto.subtle.verify("HMAC", await signingKey(secret), signature, text);
   if (!good) throw invalid;
   const known = new Map(params);
-  if (!(Number(known.get("expires")) * 1000 > now))
-    throw refused("url-expired", "This URL has expired. Ask the ledger for a fresh one.");
+  if (!(Number(known.get("expires")) * 1000 > now)) throw refuse("url-expired", {});
   return known;
 }

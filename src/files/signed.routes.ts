@@ -3,7 +3,7 @@ import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { storedObject, uploadPart } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
-import { ApiError } from "../platform/http/problem.ts";
+import { refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { type SignedMethod, verifyUrl } from "./sign.ts";
 import { contentDisposition, forgetUpload, isUploadLost } from "./store.ts";
@@ -12,45 +12,20 @@ const objectKey = z.object({ key: z.string().max(300) });
 
 /** The parameters of a signed request. Throws ApiError 400, 403. */
 function checkSignature(c: Context<App>, method: SignedMethod, key: string) {
-  if (c.req.header("Authorization"))
-    throw new ApiError(
-      400,
-      "key-sent",
-      "A signed URL takes no Authorization header: the URL itself is the permission. Keep your key to yourself.",
-    );
+  if (c.req.header("Authorization")) throw refuse("key-sent", {});
   return verifyUrl(c.var.config, { method, key, query: new URL(c.req.url).searchParams });
 }
 
 /** Refuses a body of another length than was signed, before a byte of it is read. */
 function checkLength(c: Context<App>, size: number) {
   const header = c.req.header("Content-Length");
-  if (header === undefined || !/^\d+$/.test(header))
-    throw new ApiError(
-      411,
-      "length-required",
-      `Send Content-Length: ${size}; chunked bodies are not taken.`,
-    );
+  if (header === undefined || !/^\d+$/.test(header)) throw refuse("length-required", { size });
   const length = Number(header);
-  if (length > size)
-    throw new ApiError(
-      413,
-      "too-large",
-      `The body has ${length} bytes, the URL was signed for ${size}.`,
-    );
-  if (length < size)
-    throw new ApiError(
-      400,
-      "too-short",
-      `The body has ${length} bytes, the URL was signed for ${size}.`,
-    );
+  if (length > size) throw refuse("too-large", { case: "signed", length, size });
+  if (length < size) throw refuse("too-short", { length, size });
 }
 
-const closed = () =>
-  new ApiError(
-    410,
-    "upload-closed",
-    "This upload was completed or given up; its URLs are of no more use.",
-  );
+const closed = () => refuse("upload-closed", {});
 
 /** The upload behind an object key, while it is open. Throws ApiError 410. */
 async function openUpload(c: Context<App>, key: string) {
@@ -77,14 +52,10 @@ async function putWhole(c: Context<App>, key: string, size: number, sha256: stri
   } catch (error) {
     // R2 says so in words alone: the binding's errors have no codes of their own.
     if (error instanceof Error && /checksum|BadDigest|10037/i.test(error.message))
-      throw new ApiError(
-        422,
-        "hash-differs",
-        "The bytes do not have the announced SHA-256. Nothing was stored.",
-      );
+      throw refuse("hash-differs", {});
     throw error;
   }
-  if (!stored) throw new ApiError(412, "exists", "The file is there already: complete the upload.");
+  if (!stored) throw refuse("exists", {});
   return stored.httpEtag;
 }
 
@@ -127,9 +98,7 @@ export function parseRange(header: string | undefined, size: number): Range | nu
   const end = from === "" || to === "" ? size - 1 : Math.min(Number(to), size - 1);
   if (from !== "" && to !== "" && Number(to) < Number(from)) return null;
   if (offset > end)
-    throw new ApiError(416, "range", `The file has ${size} bytes.`, {
-      headers: { "Content-Range": `bytes */${size}` },
-    });
+    throw refuse("range", { size }, { headers: { "Content-Range": `bytes */${size}` } });
   return { offset, length: end - offset + 1 };
 }
 
@@ -192,7 +161,7 @@ export const signed = new Hono<App>()
     async (c) => {
       const { key } = c.req.valid("param");
       const params = await checkSignature(c, "GET", key);
-      const gone = new ApiError(404, "gone", "The file is not there any more.");
+      const gone = refuse("gone", {});
       const onlyIf = new Headers();
       for (const name of conditions) {
         const value = c.req.header(name);
@@ -229,7 +198,7 @@ export const signed = new Hono<App>()
       headers.set("ETag", object.httpEtag);
       if (!("body" in object)) {
         if (onlyIf.has("If-Match") || onlyIf.has("If-Unmodified-Since"))
-          throw new ApiError(412, "changed", "The file is not the one that was expected.");
+          throw refuse("changed", {});
         return c.body(null, { status: 304, headers });
       }
       if (range)

@@ -19,7 +19,7 @@ import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { flag, idParam } from "../platform/http/params.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
 import { bareEtag } from "./bucket/s3.ts";
 import { compareWithTask } from "./safetensors.ts";
@@ -272,18 +272,12 @@ const pointAtFinal = (db: Db, taskId: SQL | number | null, removed: string | nul
 };
 
 const superseded = (attempt: number, current: number) =>
-  new ApiError(
-    409,
-    "superseded",
-    `Attempt ${attempt} was superseded by attempt ${current} of this task: it can upload nothing more.`,
-    { extra: { attempt: current } },
-  );
+  refuse("superseded", { case: "upload", attempt, current }, { extra: { attempt: current } });
 
 const givenUp = (row: WeightRow) =>
-  new ApiError(
-    409,
+  refuse(
     "upload-aborted",
-    `The upload of ${row.filename} was given up. Announce the file again to upload it anew.`,
+    { case: "before", filename: row.filename },
     { extra: { state: row.state } },
   );
 
@@ -356,8 +350,7 @@ async function startUpload(c: Context<App>, store: Store, { object }: WeightRow)
     .select({ uploadId: storedObject.uploadId })
     .from(storedObject)
     .where(and(eq(storedObject.id, object.id), eq(storedObject.state, "uploading")));
-  if (!current?.uploadId)
-    throw new ApiError(409, "upload-aborted", "The upload was given up meanwhile.");
+  if (!current?.uploadId) throw refuse("upload-aborted", { case: "meanwhile" });
   return current.uploadId;
 }
 
@@ -384,7 +377,7 @@ export const taskWeights = new Hono<App>().post(
     errors: {
       403: "`over-limit`: the bounds of the run's user leave no room.",
       404: "No such task that is yours.",
-      409: "`superseded`: the attempt is not the current one any more; `attempt` names it. `announced-already`: for a box key, another user's key announced this very file before.",
+      409: "`superseded`: the attempt is not the current one any more; `attempt` names it. `already-announced`: for a box key, another user's key announced this very file before.",
       413: "The file is too large.",
     },
   }),
@@ -399,12 +392,7 @@ export const taskWeights = new Hono<App>().post(
     if (auth.box && body.attempt === undefined)
       throw notValid([{ path: "attempt", message: "is required of box keys" }]);
     const limit = sizeLimit(config);
-    if (body.size > limit)
-      throw new ApiError(
-        413,
-        "too-large",
-        `Files of up to ${limit} bytes can be uploaded here; this one has ${body.size}.`,
-      );
+    if (body.size > limit) throw refuse("too-large", { case: "file", limit, size: body.size });
 
     const task = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt));
     // A task that has not begun is at attempt 0; its first files belong to attempt 1.
@@ -490,7 +478,7 @@ export const taskWeights = new Hono<App>().post(
         weight_id: row.id,
         upload: await uploadOf(c, row, { fresh: row.object.objectKey === objectKey }),
       });
-    if (!seen?.mine && !seen?.once) throw notFound(`task ${taskId} of yours`);
+    if (!seen?.mine && !seen?.once) throw notFound("own-task", { id: taskId });
     if (seen.open) {
       const full = await explainRoom(db, config, seen.userId, { ...more, uploads: 1 });
       if (full) throw full;
@@ -498,15 +486,10 @@ export const taskWeights = new Hono<App>().post(
     const attempt = body.attempt ?? 0;
     if (!seen.mine || attempt < seen.attempt) throw superseded(attempt, seen.attempt);
     if (Math.max(attempt, 1) === Math.max(seen.attempt, 1))
-      throw new ApiError(
-        409,
-        "announced-already",
-        `Another user's key announced ${body.filename} of attempt ${attempt} before this box did, so this box cannot upload it under that name.`,
-      );
-    throw new ApiError(
-      409,
+      throw refuse("already-announced", { filename: body.filename, attempt });
+    throw refuse(
       "attempt-not-open",
-      `Attempt ${attempt} of this task was not opened: the current one is ${Math.max(seen.attempt, 1)}.`,
+      { attempt, current: Math.max(seen.attempt, 1) },
       { extra: { attempt: Math.max(seen.attempt, 1) } },
     );
   },
@@ -581,7 +564,7 @@ export const weights = new Hono<App>()
         c.var.db,
         and(eq(weight.id, weightId), readable(c.var.auth), handedTo(c.var.auth)),
       );
-      if (!row) throw notFound(`weight ${weightId}`);
+      if (!row) throw notFound("weight", { id: weightId });
       return c.json(toAnswer(row));
     },
   )
@@ -613,7 +596,7 @@ export const weights = new Hono<App>()
       const weightId = c.req.valid("param").id;
       const { auth } = c.var;
       const [row] = await byId(c, weightId, and(reportable(auth), uploadable(auth)));
-      if (!row) throw notFound(`weight ${weightId} of yours`);
+      if (!row) throw notFound("own-weight", { id: weightId });
       return c.json({ weight_id: row.id, upload: await uploadOf(c, row, c.req.valid("query")) });
     },
   )
@@ -659,7 +642,7 @@ export const weights = new Hono<App>()
       const find = () =>
         selectWeight(db, and(eq(weight.id, weightId), reportable(auth), uploadable(auth)));
       const [row] = await find();
-      if (!row) throw notFound(`weight ${weightId} of yours`);
+      if (!row) throw notFound("own-weight", { id: weightId });
       if (row.state === "complete") return c.json(toAnswer(row));
       if (row.state !== "uploading") throw givenUp(row);
 
@@ -696,7 +679,7 @@ export const weights = new Hono<App>()
         pointAtFinal(db, row.kind === "final" ? row.task_id : null),
         find(),
       ]);
-      if (!done) throw notFound(`weight ${weightId} of yours`);
+      if (!done) throw notFound("own-weight", { id: weightId });
       if (done.state !== "complete") throw givenUp(done);
       return c.json(toAnswer(done));
     },
@@ -717,7 +700,7 @@ export const weights = new Hono<App>()
       const { db, auth, later } = c.var;
       const store = storeOf(c);
       const [row] = await byId(c, weightId, writable(auth));
-      if (!row) throw notFound(`weight ${weightId} of yours`);
+      if (!row) throw notFound("own-weight", { id: weightId });
       const [, , [given]] = await db.batch([
         db
           .update(weight)
@@ -791,12 +774,8 @@ export const weights = new Hono<App>()
         selectWeights(db, mine, { deleted: true }),
       ]);
       if (restored && live) return c.json(toAnswer(live));
-      if (trashed?.state !== "complete") throw notFound(`weight ${weightId} of yours in the trash`);
-      throw new ApiError(
-        409,
-        "there-again",
-        `${trashed.filename} was uploaded to this run again meanwhile, so that there is nothing to restore.`,
-      );
+      if (trashed?.state !== "complete") throw notFound("own-trashed-weight", { id: weightId });
+      throw refuse("already-uploaded-again", { filename: trashed.filename });
     },
   )
   .get(
@@ -828,15 +807,12 @@ export const weights = new Hono<App>()
       const weightId = c.req.valid("param").id;
       const { auth } = c.var;
       const [row] = await byId(c, weightId, and(readable(auth), handedTo(auth)));
-      if (!row) throw notFound(`weight ${weightId}`);
+      if (!row) throw notFound("weight", { id: weightId });
       if (row.state !== "complete")
-        throw new ApiError(
-          409,
+        throw refuse(
           "not-complete",
-          `${row.filename} is not complete: it is ${row.state}.`,
-          {
-            extra: { state: row.state },
-          },
+          { filename: row.filename, state: row.state },
+          { extra: { state: row.state } },
         );
       const expires = new Date(Date.now() + DOWNLOAD_URL_SEC * 1000);
       const { object, size, sha256, filename: name } = row;
@@ -862,18 +838,12 @@ async function joinParts(
   claimed: ClaimedPart[],
 ) {
   const { uploadId, partSize } = object;
-  if (partSize === null)
-    throw new ApiError(
-      409,
-      "not-uploaded",
-      `No bytes of ${filename} have arrived. PUT them to the signed URL first.`,
-    );
+  if (partSize === null) throw refuse("not-uploaded", { filename });
   const numbers = Array.from({ length: partCount(size, partSize) }, (_, i) => i + 1);
   const lacks = (missing: number[]) =>
-    new ApiError(
-      409,
+    refuse(
       "parts-missing",
-      `${missing.length} of ${numbers.length} parts of ${filename} have not arrived whole. GET /api/weights/${weightId}/upload gives URLs for them.`,
+      { missing: missing.length, total: numbers.length, filename, weight: weightId },
       { extra: { missing: missing.slice(0, 100) } },
     );
   if (uploadId === null) throw lacks(numbers);

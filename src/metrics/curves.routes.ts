@@ -177,7 +177,7 @@ export const logs = new Hono<App>().get(
         db.select({ id: trainingTask.id }).from(trainingTask).where(where),
         attemptsQuery(db, taskId),
       ]);
-      if (!task) throw notFound(`task ${taskId}`);
+      if (!task) throw notFound("task", { id: taskId });
       const attempts = toAttempts(rows);
       return c.body(
         streamCsv(db, taskId, attempts, metricOf(attempts, names), query.attempt),
@@ -205,7 +205,7 @@ export const logs = new Hono<App>().get(
               where task_id = ${taskId} and attempt = ${attempt} and chunk <= ${arrival + 1}), 0)))
           order by attempt, chunk limit 4`),
       ]);
-      if (!task) throw notFound(`task ${taskId}`);
+      if (!task) throw notFound("task", { id: taskId });
       const attempts = toAttempts(rows);
       const metric = metricOf(attempts, names);
       const fresh = chunks.map((chunk) => ({
@@ -239,7 +239,7 @@ export const logs = new Hono<App>().get(
         throw notValid([{ path: "from_step", message: "goes without attempt" }]);
       const range = [query.from_step ?? 0, query.to_step ?? 9_999_999_999] as const;
       const part = await readRange(db, where, taskId, names, range, MOST_CHUNKS);
-      if (!part) throw notFound(`task ${taskId}`);
+      if (!part) throw notFound("task", { id: taskId });
       const { attempts, outlines, raw } = part;
       const metric = metricOf(attempts, names);
       const { total, points } = curveWithin(
@@ -255,7 +255,7 @@ export const logs = new Hono<App>().get(
     }
 
     const read = await readLogs(db, where, taskId, names, { limit: MOST_CHUNKS });
-    if (!read) throw notFound(`task ${taskId}`);
+    if (!read) throw notFound("task", { id: taskId });
     const metric = metricOf(read.attempts, names);
     const curve = (attempts: AttemptLogs[]) => {
       const of = <T extends { attempt: number }>(rows: T[]) =>
@@ -285,7 +285,7 @@ export const logs = new Hono<App>().get(
         ? read.attempts
         : read.attempts.filter((a) => a.attempt === query.attempt);
     if (query.attempt !== undefined && chosen.length === 0)
-      throw notFound(`attempt ${query.attempt} of task ${taskId}`);
+      throw notFound("attempt", { attempt: query.attempt, task: taskId });
     return c.json({ ...common, ...curve(chosen) });
   },
 );

@@ -11,7 +11,7 @@ import { recordEvent } from "../platform/events.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { aliasParam, modelParam, nameKey } from "./names.ts";
 import { modelIdOf, named, noVersion, numbered, requireBytes, selectVersions } from "./queries.ts";
@@ -175,32 +175,26 @@ export async function move(c: Context<App>, wanted: Omit<Move, "expected">) {
         left join model_version v on v.id = ${wanted.target} and v.model_id = m.id
       where m.name_key = ${nameKey(name)}`),
   ]);
-  if (!found) throw notFound(`model ${name}`);
+  if (!found) throw notFound("model", { id: name });
   if (now) c.header("ETag", `"${now.move_id}"`);
   if (moved) {
     if (alias === PRODUCTION) tellLater(c);
     return { moved: true, now };
   }
   if (expected !== null && now?.move_id !== expected) throw changedMeanwhile(now?.move_id ?? 0);
-  if (!found.may && found.protected)
-    throw new ApiError(
-      403,
-      "not-allowed",
-      `${alias} is protected: moving it needs a key with the scope models:release.`,
-    );
-  if (!found.may) throw notFound(`model ${name} of yours, whose aliases you may move`);
+  if (!found.may && found.protected) throw refuse("not-allowed", { case: "protected", alias });
+  if (!found.may) throw notFound("alias-mover", { model: name });
   const { state, number } = found;
   if (
     state === "rejected" ||
     state === "retired" ||
     (found.protected && state !== null && state !== "approved" && state !== "released")
   )
-    throw new ApiError(
-      409,
+    throw refuse(
       "not-approved",
       state === "rejected" || state === "retired"
-        ? `Version ${number} is ${state}: it carries no alias any more.`
-        : `Version ${number} is ${state}: ${alias} stands on approved versions only.`,
+        ? { case: "ended", version: Number(number), state }
+        : { case: "waiting", version: Number(number), state, alias },
       { extra: { current_state: state } },
     );
   return { moved: false, now };
@@ -228,7 +222,7 @@ async function history(
       .orderBy(desc(modelAliasMove.id))
       .limit(limit + 1),
   ]);
-  if (!known) throw notFound(`model ${name}`);
+  if (!known) throw notFound("model", { id: name });
   return page(rows, limit, (last) => encodeCursor("moves", [last.id]));
 }
 
@@ -265,7 +259,7 @@ export const aliases = new Hono<App>()
         db.select({ id: model.id }).from(model).where(named(name)),
         selectAliases(db, named(name)).orderBy(modelAlias.alias),
       ]);
-      if (!known) throw notFound(`model ${name}`);
+      if (!known) throw notFound("model", { id: name });
       return c.json({ aliases: rows });
     },
   )
@@ -306,7 +300,7 @@ export const aliases = new Hono<App>()
     async (c) => {
       const { name, alias } = c.req.valid("param");
       const gone = { name, alias, version: null, target: sql`null`, reason: null };
-      if (!(await move(c, gone)).moved) throw notFound(`alias ${alias} of a model ${name}`);
+      if (!(await move(c, gone)).moved) throw notFound("alias", { alias: alias, model: name });
       return c.body(null, 204);
     },
   )
@@ -331,12 +325,7 @@ export const aliases = new Hono<App>()
           and x.version_id is a.version_id order by x.id desc limit 1)`;
       const back = { name, alias, version: null, target, reason, rollback: true };
       const { moved, now } = await move(c, { ...back, condition: sql`v.id is not null` });
-      if (!moved)
-        throw new ApiError(
-          409,
-          "nothing-before",
-          `${alias} was on no other version before: there is nothing to go back to.`,
-        );
+      if (!moved) throw refuse("no-previous-version", { alias });
       return c.json(now);
     },
   )

@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import * as z from "zod";
 import { type ModelChecks, verifications } from "../platform/db/schema.ts";
-import { ApiError } from "../platform/http/problem.ts";
+import { refuse } from "../platform/http/problem.ts";
 
 const bound = z.number().optional();
 
@@ -115,10 +115,9 @@ export function checksFail(json: string) {
     path: check,
     message: `wants ${wanted}, and finds ${found}`,
   }));
-  return new ApiError(
-    409,
+  return refuse(
     "checks-fail",
-    `This version is not fit yet: ${errors.map((e) => `${e.path} ${e.message}`).join("; ")}.`,
+    { faults: errors.map((e) => `${e.path} ${e.message}`).join("; ") },
     { errors },
   );
 }

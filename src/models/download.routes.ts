@@ -7,7 +7,7 @@ import type { Db } from "../platform/db/client.ts";
 import { model } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
 import { flag } from "../platform/http/params.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { refParam } from "./names.ts";
 import {
@@ -44,7 +44,7 @@ export async function resolve(db: Db, name: string, ref: string | number, at?: s
   const known = db.select({ id: model.id }).from(model).where(named(name));
   if (typeof ref === "number") {
     const [[found], [row]] = await db.batch([known, selectVersions(db, numbered(name, ref))]);
-    if (!found) throw notFound(`model ${name}`);
+    if (!found) throw notFound("model", { id: name });
     if (!row) throw noVersion(name, ref);
     return { row, alias: null, since: null, until: null };
   }
@@ -60,14 +60,13 @@ export async function resolve(db: Db, name: string, ref: string | number, at?: s
       select at as since, (select x.at ${moves} and x.id > m.id order by x.id limit 1) as until
       from model_alias_move m where m.id = ${move}`),
   ]);
-  if (!found) throw notFound(`model ${name}`);
+  if (!found) throw notFound("model", { id: name });
   if (!row || !times)
-    throw new ApiError(
-      404,
+    throw refuse(
       "not-found",
       at === undefined
-        ? `${name} has no alias ${ref}: it was never set, or was taken away.`
-        : `No version of ${name} carried ${ref} at ${at}.`,
+        ? { case: "alias-ever", model: name, alias: ref }
+        : { case: "alias-at", model: name, alias: ref, at },
     );
   return { row, alias: ref, ...times };
 }

@@ -66,7 +66,8 @@ export const modelFields =
       return { sql: ofRun(readsRuns, sql`s.last`, summary), type: "number" };
     }
     throw new FilterError(
-      `there is no field ${path.join(".")}; a model has ${Object.keys(columns).join(", ")}, final_loss, tags.…, aliases.… and metrics.…`,
+      "filter-model-field",
+      { field: path.join("."), fields: Object.keys(columns).join(", ") },
       position,
     );
   };

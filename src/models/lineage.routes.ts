@@ -88,7 +88,7 @@ export const taskLineage = new Hono<App>().get(
         .orderBy(desc(modelVersion.id))
         .limit(200),
     ]);
-    if (!known) throw notFound(`task ${id}`);
+    if (!known) throw notFound("task", { id: id });
     return c.json({ task_id: id, ancestors, descendants, versions: versions.map(toVersion) });
   },
 );
@@ -127,7 +127,7 @@ export const datasetVersions = new Hono<App>().get(
         .orderBy(desc(modelVersion.id))
         .limit(limit + 1),
     ]);
-    if (!known) throw notFound(`dataset ${id}`);
+    if (!known) throw notFound("dataset", { id: id });
     const { items, next_cursor } = page(rows, limit, (last) => encodeCursor(list, [last.row.id]));
     return c.json({ items: items.map(toVersion), next_cursor });
   },
@@ -232,10 +232,10 @@ export const comparison = new Hono<App>().get(
             and o.state = 'complete' and o.media_type like 'image/%')
         where nth <= 2 limit 600`),
     ]);
-    if (!known) throw notFound(`model ${name}`);
+    if (!known) throw notFound("model", { id: name });
     const ordered = versions.map((number) => {
       const row = rows.find((r) => r.version === number);
-      if (!row) throw notFound(`version ${number} of a model ${name}`);
+      if (!row) throw notFound("version", { version: number, model: name });
       return row;
     });
     requireSight(c.var.auth, ["tasks:read", "weights:read"], ...ordered);

@@ -13,7 +13,7 @@ import type { App } from "../platform/http/context.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
 import { fromWire } from "../platform/http/wire.ts";
 import { explained, filterText, orderText, placeOf } from "../runs/select.ts";
@@ -139,12 +139,9 @@ export const models = new Hono<App>()
       ]);
       if (!row) throw await noRoom(db, config, auth.userId, "models");
       if (made.rowsAffected === 0)
-        throw new ApiError(
-          409,
+        throw refuse(
           "name-taken",
-          row.name === name
-            ? `There is a model named ${name} already.`
-            : `There is a model named ${row.name} already, which reads the same as ${name}.`,
+          row.name === name ? { case: "model", name } : { case: "similar", taken: row.name, name },
         );
       return c.json(row);
     },
@@ -218,7 +215,7 @@ export const models = new Hono<App>()
         .select({ model: modelColumns, version: model.version })
         .from(model)
         .where(named(name));
-      if (!row) throw notFound(`model ${name}`);
+      if (!row) throw notFound("model", { id: name });
       c.header("ETag", `"${row.version}"`);
       return c.json(row.model);
     },
@@ -278,15 +275,10 @@ export const models = new Hono<App>()
         ),
         db.select({ model: modelColumns, version: model.version, unfit }).from(model).where(mine),
       ]);
-      if (!row) throw notFound(`model ${name} of yours`);
+      if (!row) throw notFound("own-model", { id: name });
       if (!changed && version !== null && version !== row.version)
         throw changedMeanwhile(row.version);
-      if (!changed)
-        throw new ApiError(
-          409,
-          "alias-on-unapproved",
-          `A version that is not approved carries ${row.unfit}: move or remove that alias before you protect it.`,
-        );
+      if (!changed) throw refuse("alias-on-unapproved", { alias: String(row.unfit) });
       c.header("ETag", `"${row.version}"`);
       return c.json(row.model);
     },
@@ -352,27 +344,21 @@ export const models = new Hono<App>()
           where m.name_key = ${nameKey(name)}`),
       ]);
       if (made && row) return c.json(toVersion(row));
-      if (!found) throw notFound(`model ${name}`);
+      if (!found) throw notFound("model", { id: name });
       if (found.again !== null)
-        throw new ApiError(
-          409,
-          "a-version-already",
-          `Weight ${weight_id} is version ${found.again} of ${name} already.`,
+        throw refuse(
+          "already-a-version",
+          { weight: weight_id, version: found.again, model: name },
           { extra: { version: found.again } },
         );
-      if (found.state === null) throw notFound(`weight ${weight_id}`);
+      if (found.state === null) throw notFound("weight", { id: weight_id });
       if (found.last >= MOST_VERSIONS)
-        throw new ApiError(
-          409,
-          "too-many-versions",
-          `${name} has ${MOST_VERSIONS} versions, the most there may be. Make another model for what comes.`,
-        );
-      throw new ApiError(
-        409,
+        throw refuse("too-many-versions", { model: name, most: MOST_VERSIONS });
+      throw refuse(
         "not-a-model-file",
         found.state === "complete"
-          ? `Weight ${weight_id} is a ${found.kind} file: only final files and checkpoints become versions.`
-          : `Weight ${weight_id} is not complete: it is ${found.state}.`,
+          ? { case: "kind", weight: weight_id, kind: String(found.kind) }
+          : { case: "incomplete", weight: weight_id, state: found.state },
       );
     },
   )
@@ -408,7 +394,7 @@ export const models = new Hono<App>()
           .orderBy(desc(modelVersion.number))
           .limit(limit + 1),
       ]);
-      if (!known) throw notFound(`model ${name}`);
+      if (!known) throw notFound("model", { id: name });
       return c.json(
         page(rows.map(toVersion), limit, (last) => encodeCursor("versions", [last.version])),
       );
@@ -492,10 +478,9 @@ export const models = new Hono<App>()
       if (!changed && version !== null && version !== row.row.version)
         throw changedMeanwhile(row.row.version);
       if (!changed)
-        throw new ApiError(
-          409,
+        throw refuse(
           "not-a-draft",
-          `Version ${number} is ${row.state}: what was put up for review does not change its licence. Withdraw it, or make a new version.`,
+          { version: number, state: row.state },
           { extra: { current_state: row.state } },
         );
       c.header("ETag", `"${row.row.version}"`);

@@ -14,7 +14,7 @@ import {
   versionStates,
 } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { nameKey } from "./names.ts";
 
 export const shaAnswer = z
@@ -150,24 +150,15 @@ export function requireSight(
   for (const { model: name, version, state, approved_at } of versions) {
     if (approved_at !== null) continue;
     if (state === "in_review" && auth.scopes.has("models:approve")) continue;
-    requireScopes(
-      auth,
-      scopes,
-      `This key does not see all of version ${version} of ${name}, which was never approved`,
-    );
+    requireScopes(auth, scopes, { model: name, version });
   }
 }
 
 export const noVersion = (name: string, number: number) =>
-  notFound(`version ${number} of a model ${name}`);
+  notFound("version", { version: number, model: name });
 
 /** Makes sure that the bucket still has a version's bytes. Throws ApiError 409. */
 export async function requireBytes(c: Context<App>, { object, filename, size }: VersionRow) {
   const head = object?.state === "complete" ? await storeOf(c).head(object.objectKey) : null;
-  if (head?.size !== size)
-    throw new ApiError(
-      409,
-      "file-gone",
-      `The bytes of ${filename} are not in the storage any more. Upload the file to its run again and make a new version of it.`,
-    );
+  if (head?.size !== size) throw refuse("file-gone", { filename });
 }

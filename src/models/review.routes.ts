@@ -12,7 +12,7 @@ import { now } from "../platform/db/time.ts";
 import { recordEvent } from "../platform/events.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { dropAliases, move, PRODUCTION } from "./aliases.routes.ts";
 import { checksFail, failedChecks, versionWithEvidence } from "./checks.ts";
@@ -105,18 +105,19 @@ async function advance(c: Context<App>, ref: Ref, step: Step) {
     if (step.after && "event" in step.after) tellLater(c);
     return toVersion(found);
   }
-  if (!seen.may && step.own === "forbidden")
-    throw new ApiError(
-      403,
-      "own-submission",
-      "Nobody decides on what they trained, uploaded, made a version of or submitted: somebody else with the scope models:approve has to. In a one-person ledger, set ALLOW_SELF_APPROVAL.",
-    );
-  if (!seen.may) throw notFound(`version ${ref.number} of a model ${found.model} of yours`);
+  if (!seen.may && step.own === "forbidden") throw refuse("own-version", {});
+  if (!seen.may) throw notFound("own-version", { version: ref.number, model: found.model });
   if (!step.from.includes(found.state))
-    throw new ApiError(
-      409,
+    throw refuse(
       "wrong-state",
-      `Version ${ref.number} of ${found.model} is ${found.state}: only what is ${step.from.join(" or ")} becomes ${step.to}.`,
+      {
+        case: "step",
+        version: ref.number,
+        model: found.model,
+        state: found.state,
+        from: step.from.join(" or "),
+        to: step.to,
+      },
       { extra: { current_state: found.state } },
     );
   throw checksFail(seen.failed);
@@ -343,9 +344,11 @@ export const review = new Hono<App>()
         reason: c.req.valid("json").reason ?? null,
       });
       if (!moved)
-        throw new ApiError(409, "wrong-state", `Version ${ref.number} is released already.`, {
-          extra: { current_state: "released" },
-        });
+        throw refuse(
+          "wrong-state",
+          { case: "released", version: ref.number },
+          { extra: { current_state: "released" } },
+        );
       const [after] = await selectVersions(c.var.db, numbered(ref.name, ref.number));
       if (!after) throw noVersion(ref.name, ref.number);
       return c.json(toVersion(after));

@@ -11,7 +11,7 @@ import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { neededVerification, verifiedFor } from "./checks.ts";
 import { linkAnswer, linkTo, redirectQuery, resolve, unchanged } from "./download.routes.ts";
@@ -104,10 +104,15 @@ export const shares = new Hono<App>()
         db.select(columns).from(modelShare).where(eq(modelShare.tokenHash, tokenHash)),
       ]);
       if (!share)
-        throw new ApiError(
-          409,
+        throw refuse(
           "not-fit-to-share",
-          `Version ${row.version} is ${row.state} and verified by ${row.verified}: only approved versions verified by ${neededVerification.share} or better go out.`,
+          {
+            case: "version",
+            version: row.version,
+            state: row.state,
+            verified: String(row.verified),
+            needed: neededVerification.share,
+          },
           { extra: { current_state: row.state } },
         );
       return c.json({ ...share, url: `${baseUrl(c.var.config, c.req.url)}/share/${token}` });
@@ -147,7 +152,7 @@ export const shares = new Hono<App>()
           .orderBy(desc(modelShare.id))
           .limit(limit + 1),
       ]);
-      if (!known) throw notFound(`model ${name}`);
+      if (!known) throw notFound("model", { id: name });
       return c.json(page(rows, limit, (last) => encodeCursor("shares", [last.id])));
     },
   )
@@ -184,7 +189,7 @@ export const shares = new Hono<App>()
           { model: name, share: id },
         ),
       ]);
-      if (!gone) throw notFound(`live link ${id} of a model ${name}`);
+      if (!gone) throw notFound("live-link", { id: id, model: name });
       return c.body(null, 204);
     },
   );
@@ -225,15 +230,10 @@ export const share = new Hono<App>().get(
         select ${live} as live, exists (select 1 from model_version v join stored_object o on o.id = v.object_id where v.id = ${version} and ${fitToShare}) as fit
         from model_share s where s.token_hash = ${tokenHash}`),
     ]);
-    if (!found) throw await countFailure(c, notFound("such link"));
-    const ended = new ApiError(
-      410,
-      "link-ended",
-      "This link has expired, was revoked, or has been used up. Ask whoever gave it to you for another.",
-    );
+    if (!found) throw await countFailure(c, notFound("link", {}));
+    const ended = refuse("link-ended", {});
     if (!found.live) throw ended;
-    if (!row || !found.fit)
-      throw new ApiError(409, "not-fit-to-share", "What this link names is not approved just now.");
+    if (!row || !found.fit) throw refuse("not-fit-to-share", { case: "link" });
     c.header("ETag", `"${row.sha256}"`);
     if (unchanged(c, row.sha256)) return c.body(null, 304);
     await requireBytes(c, row);

@@ -1,7 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Config } from "../env.ts";
 import type { Db } from "./db/client.ts";
-import { ApiError } from "./http/problem.ts";
+import { type ApiError, refuse } from "./http/problem.ts";
 
 type Setting = Extract<keyof Config, `MAX_${string}_PER_USER`>;
 type Bound = {
@@ -175,11 +175,10 @@ export function overLimit(
   { status = 403, more = {} }: { status?: 403 | 413; more?: Record<string, unknown> } = {},
 ): ApiError {
   const { setting, what, remedy } = bounds[name];
-  return new ApiError(
-    status,
+  return refuse(
     "over-limit",
-    `${whole(used)} of at most ${whole(most)} ${what} are in use for this user, so the ledger takes no more. ${remedy}; or an admin raises ${setting}.`,
-    { extra: { ...more, bound: name, used, most } },
+    { used: whole(used), most: whole(most), what, remedy, setting },
+    { status, extra: { ...more, bound: name, used, most } },
   );
 }
 
@@ -200,8 +199,7 @@ export async function explainRoom(
 
 /** The refusal where roomToMake() did not hold. */
 export const noRoom = async (db: Db, config: Config, userId: number | SQL, name: BoundName) =>
-  (await explainRoom(db, config, userId, { [name]: 1 })) ??
-  new ApiError(409, "conflict", "There was no room for it a moment ago; try again.");
+  (await explainRoom(db, config, userId, { [name]: 1 })) ?? refuse("conflict", { case: "room" });
 
 /** A word ahead of a bound, from WARN_FROM of it on; null before. */
 export function nearLimit(config: Config, name: BoundName, used: number | null) {

@@ -13,9 +13,10 @@ import { hex } from "../platform/http/encode.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { flag, idParam } from "../platform/http/params.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
+import { mistakeOf } from "../shared/mistakes.ts";
 import { lastSeen } from "./box-seen.ts";
 import { isShared } from "./box-sharing.ts";
 
@@ -121,6 +122,10 @@ export const boxes = new Hono<App>()
           expires_at: z.string(),
           shared: z.boolean(),
           days: z.number(),
+          key_expires_at: z
+            .string()
+            .nullable()
+            .describe("When the box's key ends, where that is sooner than in `days`."),
           warnings: z.array(z.string()).describe("That the box's key ends sooner than that."),
         }),
         description: "The token, for POST /api/boxes/exchange.",
@@ -148,19 +153,9 @@ export const boxes = new Hono<App>()
     async (c) => {
       const body = c.req.valid("json");
       const { db, auth, config } = c.var;
-      if (!auth.scopes.has("weights:write"))
-        throw new ApiError(
-          403,
-          "not-allowed",
-          "A box uploads files: this needs weights:write too.",
-        );
+      if (!auth.scopes.has("weights:write")) throw refuse("not-allowed", { case: "box-enrol" });
       const { shared } = body;
-      if (shared && !auth.scopes.has("admin"))
-        throw new ApiError(
-          403,
-          "not-allowed",
-          "Only an admin lets a box run everyone's tasks: ask one to run `lora-ledger enrol --shared`, or leave out `shared` for a box that runs your own.",
-        );
+      if (shared && !auth.scopes.has("admin")) throw refuse("not-allowed", { case: "shared" });
       const token = newToken();
       const { days, minutes } = body;
       const expiresAt = sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${minutes / 1440})`;
@@ -195,10 +190,9 @@ export const boxes = new Hono<App>()
         );
       const { expiresAt: expires_at, keyEnds } = made;
       const early = keyEnds !== null && Date.parse(keyEnds) < Date.now() + days * 86_400_000;
-      const warnings = early
-        ? [`The box's key ends at ${keyEnds}, with the key that made this token.`]
-        : [];
-      return c.json({ token, expires_at, shared, days, warnings });
+      const key_expires_at = early ? keyEnds : null;
+      const warnings = early ? [mistakeOf("box-key-ends", { at: keyEnds }).message] : [];
+      return c.json({ token, expires_at, shared, days, key_expires_at, warnings });
     },
   )
   .get(
@@ -364,7 +358,7 @@ export const boxes = new Hono<App>()
             sql`id = (select key_id from box where id = ${id}) and revoked_at is null and changes() = 1`,
           ),
       ]);
-      if (gone.length === 0) throw notFound(`live box ${id} of yours`);
+      if (gone.length === 0) throw notFound("live-box", { id: id });
       forgetKeys();
       return c.body(null, 204);
     },

@@ -9,7 +9,7 @@ import { apiKey, box, boxEnrolment, user } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
-import { ApiError } from "../platform/http/problem.ts";
+import { refuse } from "../platform/http/problem.ts";
 import { describe, limitBody, validate } from "../platform/http/validate.ts";
 
 /** Where a box that has no key yet gets one. */
@@ -111,16 +111,8 @@ export const exchange = new Hono<App>().post(
     const { expiresAt, userId, ...rest } = await limitFailures(c, async () => {
       if (made) return made;
       if (maker && (!maker.active || maker.role === "viewer"))
-        throw new ApiError(
-          403,
-          "maker-not-allowed",
-          `Whoever made this token may enrol no boxes any more: that user ${maker.active ? "is a viewer now" : "is not active any more"}. Ask a member or an admin for another token.`,
-        );
-      throw new ApiError(
-        401,
-        "token-not-valid",
-        "This token is not valid: it was used already, its minutes are over, or the key that made it works no more. Make another: POST /api/boxes/enrol.",
-      );
+        throw refuse("maker-not-allowed", { case: maker.active ? "viewer" : "inactive" });
+      throw refuse("token-not-valid", {});
     });
     if (!expiresAt) throw new Error("the key's row has no end");
     return c.json({

@@ -8,7 +8,7 @@ import { taskAttempt, trainingTask } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { idParam } from "../platform/http/params.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { lastSignOfLife, opened, totals } from "../runs/attempts.ts";
@@ -93,7 +93,7 @@ async function putBack(
     audit(db, auth, action, ifChanged(taskId), change ? briefly(change) : undefined),
     db.select(taskColumns).from(trainingTask).where(mine),
   ]);
-  if (!task) throw notFound(`task ${taskId} of yours`);
+  if (!task) throw notFound("own-task", { id: taskId });
   if (!changed) {
     const full = await explainRoom(db, config, task.userId, { database_bytes: 0 });
     if (full) throw full;
@@ -122,10 +122,9 @@ export const requeue = new Hono<App>()
       const ended = sql`status in ('failed', 'cancelled')`;
       const { changed, task } = await putBack(c, id, "task.retry", ended, null);
       if (!changed)
-        throw new ApiError(
-          409,
+        throw refuse(
           "not-ended",
-          `Task ${id} is ${task.status}: only a failed or cancelled run is tried again.${task.status === "running" ? " To take it from its box, requeue it." : ""}`,
+          { case: task.status === "running" ? "running" : "other", task: id, status: task.status },
           { extra: { current_status: task.status } },
         );
       return c.json(toWire(task));
@@ -149,10 +148,9 @@ export const requeue = new Hono<App>()
       const open = sql`status <> 'success'`;
       const { changed, task } = await putBack(c, id, "task.requeue", open, c.req.valid("json"));
       if (!changed)
-        throw new ApiError(
-          409,
+        throw refuse(
           "task-ended",
-          `Task ${id} has ended in success. Register a new run with parent_task_id ${id} to repeat it.`,
+          { case: "repeat", task: id },
           { extra: { current_status: task.status } },
         );
       return c.json(toWire(task));

@@ -82,7 +82,7 @@ async function baseOf(c: Context<App>, id: number): Promise<Base> {
     .from(trainingTask)
     .innerJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
     .where(and(eq(trainingTask.id, id), isNull(trainingTask.deletedAt), readable(c.var.auth)));
-  if (!row?.sha256) throw notFound(`configuration file of a task ${id}`);
+  if (!row?.sha256) throw notFound("config", { id: id });
   const decoded = decodeConfig(new Uint8Array(row.original));
   if (!decoded) throw notValid([{ path: "base_task_id", message: "its file is not a text" }]);
   return {

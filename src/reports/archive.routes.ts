@@ -29,7 +29,7 @@ import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 import { idParam } from "../platform/http/params.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { streamOf } from "../platform/http/stream.ts";
 import { describe, limitBody, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
@@ -142,7 +142,7 @@ export const archive = new Hono<App>()
           sql`select count(*) as count from weight where task_id = ${taskId} and state = 'complete' and deleted_at is null and ${handedTo(auth)}`,
         ),
       ]);
-      if (!row) throw notFound(`task ${taskId}`);
+      if (!row) throw notFound("task", { id: taskId });
       const { task, config, made } = row;
       const format = config?.format === "text" ? "txt" : (config?.format ?? "txt");
       const own = fileOf(
@@ -275,23 +275,13 @@ export const archive = new Hono<App>()
           )
           .where(mine),
       );
-      if (!task) throw notFound(`task ${taskId} of yours`);
-      if (!task.imported)
-        throw new ApiError(
-          409,
-          "not-imported",
-          `Task ${taskId} was not imported with an attempt ${attempt}; a run under way reports by heartbeat.`,
-        );
+      if (!task) throw notFound("own-task", { id: taskId });
+      if (!task.imported) throw refuse("not-imported", { task: taskId, attempt });
       const lastSeq = task.lastSeq ?? 0;
       if (append && lastSeq < seq) {
         const full = await explainRoom(db, config, task.userId, more);
         if (full) throw full;
-        throw new ApiError(
-          503,
-          "busy",
-          "Other points of this attempt came at the same time. Send these again.",
-          { headers: { "Retry-After": "1" } },
-        );
+        throw refuse("busy", { case: "points" }, { headers: { "Retry-After": "1" } });
       }
       return c.json({
         ...{ attempt, last_seq: lastSeq },

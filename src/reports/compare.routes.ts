@@ -8,7 +8,7 @@ import { readable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { metricSummary, statuses, taskConfig, trainingTask } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
-import { ApiError } from "../platform/http/problem.ts";
+import { refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { shortColumns } from "../runs/queries.ts";
@@ -182,8 +182,7 @@ export const compare = new Hono<App>().get(
     ]);
     const rows = ids.map((id) => {
       const row = found.find(({ task }) => task.id === id);
-      if (!row)
-        throw new ApiError(404, "not-found", `There is no task ${id}.`, { extra: { task_id: id } });
+      if (!row) throw refuse("not-found", { case: "task", id }, { extra: { task_id: id } });
       return row;
     });
     const settings = rows.map(({ task, snapshot }) => {

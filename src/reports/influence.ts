@@ -1,4 +1,8 @@
 import type { JsonValue } from "../shared/json.ts";
+import { mistakeOf } from "../shared/mistakes.ts";
+
+/** What to keep in mind of a figure, by its code and as a sentence. */
+type Caution = ReturnType<typeof mistakeOf>;
 
 /** How one parameter of some runs goes along with what came of them. */
 export type Influence = {
@@ -13,7 +17,7 @@ export type Influence = {
   /** Between the lowest and the highest median of the groups below. */
   spread: number;
   groups: { value: JsonValue; upto?: JsonValue; runs: number; median: number }[];
-  caution: string | null;
+  caution: Caution | null;
 };
 
 const MOST_GROUPS = 8;
@@ -110,17 +114,17 @@ function groupsOf(values: JsonValue[], numbers: number[] | null, results: number
   });
 }
 
-function cautionOf({ runs, distinct, strength }: Influence): string | null {
-  if (runs < FEW) return `Only ${runs} runs: this may well be chance.`;
+function cautionOf({ runs, distinct, strength }: Influence): Caution | null {
+  if (runs < FEW) return mistakeOf("few-runs", { runs });
   // About two standard errors of a rank correlation where there is none.
-  if (strength < 2 / Math.sqrt(runs - 1)) return `No stronger than chance gives with ${runs} runs.`;
-  if (runs < 3 * distinct) return `${distinct} different values in ${runs} runs: few of each.`;
+  if (strength < 2 / Math.sqrt(runs - 1)) return mistakeOf("weak-influence", { runs });
+  if (runs < 3 * distinct) return mistakeOf("many-values", { values: distinct, runs });
   return null;
 }
 
 /** What to keep in mind of all of it. */
-export const cautionFor = (runs: number): string =>
-  `${runs < FEW ? `These are ${runs} runs only, which show little. ` : ""}Settings that were changed together cannot be told apart, and what goes along with a result need not cause it.`;
+export const cautionFor = (runs: number): Caution =>
+  runs < FEW ? mistakeOf("shared-changes-few", { runs }) : mistakeOf("shared-changes");
 
 /** What a parameter's values, as many as results and none missing, have to do with the results. */
 export function influenceOf(

@@ -33,6 +33,19 @@ export const groupByQuery = z
   .describe(
     "Up to four of: columns, user, config.…, tags.…, and dates by day(created_at), week(…), month(…), year(…), hour(…).",
   );
+/** A caution as a sentence, and what says it in another language (shared/mistakes.ts). */
+const cautionFields = {
+  caution: z.string().nullable(),
+  caution_code: z.string().nullable(),
+  caution_params: z.record(z.string(), z.union([z.string(), z.number()])),
+};
+
+const cautionOnWire = (caution: ReturnType<typeof cautionFor> | null) => ({
+  caution: caution?.message ?? null,
+  caution_code: caution?.code ?? null,
+  caution_params: caution?.params ?? {},
+});
+
 export const complete = z
   .boolean()
   .describe(
@@ -209,7 +222,7 @@ export const stats = new Hono<App>()
           runs: z.int().describe("Runs with that metric that it is drawn from."),
           sampled: z.boolean().describe(`true: there are more; these are the newest ${MOST_RUNS}.`),
           complete,
-          caution: z.string(),
+          ...cautionFields,
           parameters: z.array(
             z.object({
               name: z.string(),
@@ -227,7 +240,7 @@ export const stats = new Hono<App>()
                   median: z.number(),
                 }),
               ),
-              caution: z.string().nullable(),
+              ...cautionFields,
             }),
           ),
         }),
@@ -299,8 +312,10 @@ export const stats = new Hono<App>()
         runs: taken.length,
         sampled: runs.length > MOST_RUNS,
         complete: (looked?.scanned ?? 0) < most,
-        caution: cautionFor(taken.length),
-        parameters: found.sort((a, b) => b.strength - a.strength || b.runs - a.runs),
+        ...cautionOnWire(cautionFor(taken.length)),
+        parameters: found
+          .sort((a, b) => b.strength - a.strength || b.runs - a.runs)
+          .map(({ caution, ...influence }) => ({ ...influence, ...cautionOnWire(caution) })),
       });
     },
   );

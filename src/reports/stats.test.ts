@@ -278,7 +278,11 @@ describe("aggregates, the best and what goes along with it", () => {
     const turns = results.map((i) => (i % 2 ? "a" : "b"));
     expect(influenceOf("x", halves, results)?.strength).toBeGreaterThan(0.8);
     expect(influenceOf("x", turns, results)).toMatchObject({
-      caution: expect.stringMatching(/chance/),
+      caution: {
+        code: "weak-influence",
+        params: { runs: 20 },
+        message: expect.stringMatching(/chance/),
+      },
     });
     expect(influenceOf("x", results.map(String), results)).toBe(null);
     expect(

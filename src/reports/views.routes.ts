@@ -12,7 +12,7 @@ import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { idParam } from "../platform/http/params.ts";
 import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, faultsOf, notValid, validate } from "../platform/http/validate.ts";
 import { chooseTasks, fieldOf, taskChoice } from "../runs/select.ts";
 import { viewParameters, viewQuery } from "../shared/view-query.ts";
@@ -82,12 +82,7 @@ function checkQuery(auth: Auth, text: string): string {
   return viewQuery(new URLSearchParams(given));
 }
 
-const nameTaken = (name: string) =>
-  new ApiError(
-    409,
-    "name-taken",
-    `You have a view named ${name} already: change it, or choose another name.`,
-  );
+const nameTaken = (name: string) => refuse("name-taken", { case: "view", name });
 
 /** The condition under which a caller may change a view; all may open shared ones. */
 const ownView = (auth: Auth) =>
@@ -182,7 +177,7 @@ export const views = new Hono<App>()
         .select(columns)
         .from(savedView)
         .where(and(eq(savedView.id, id), sql`(shared or ${ownView(auth)})`));
-      if (!row) throw notFound(`view ${id} that you may open`);
+      if (!row) throw notFound("view", { id: id });
       return c.json(row, 200, { ETag: `"${row.version}"` });
     },
   )
@@ -226,7 +221,7 @@ export const views = new Hono<App>()
         audit(db, auth, "view.update", ifChanged(id), briefly(body)),
         db.select(columns).from(savedView).where(mine),
       ]);
-      if (!row) throw notFound(`view ${id} of yours`);
+      if (!row) throw notFound("own-view", { id: id });
       if (changed) return c.json(row, 200, { ETag: `"${row.version}"` });
       if (version !== null && version !== row.version) throw changedMeanwhile(row.version);
       throw nameTaken(body.name ?? row.name);
@@ -252,7 +247,7 @@ export const views = new Hono<App>()
           .returning({ id: savedView.id }),
         audit(db, auth, "view.delete", ifChanged(id)),
       ]);
-      if (!gone) throw notFound(`view ${id} of yours`);
+      if (!gone) throw notFound("own-view", { id: id });
       return c.body(null, 204);
     },
   );

@@ -14,7 +14,7 @@ import { now } from "../platform/db/time.ts";
 import { behind } from "../platform/filter/compile.ts";
 import type { App } from "../platform/http/context.ts";
 import { encodeCursor, pageQuery } from "../platform/http/page.ts";
-import { ApiError } from "../platform/http/problem.ts";
+import { refuse } from "../platform/http/problem.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
 import { reindexTasks, type Searched } from "../platform/search/words.ts";
 import { writableFields } from "./fields.ts";
@@ -242,10 +242,9 @@ export const bulk = new Hono<App>().post(
           },
         ]);
       if (expect !== undefined && changed !== expect)
-        throw new ApiError(
-          409,
-          "another-number",
-          `${changed} tasks would be changed, not ${expect}, so nothing was. Look again with dry_run.`,
+        throw refuse(
+          "number-changed",
+          { changed, expected: expect },
           { extra: { matched: sum(counts), changed } },
         );
       if (dry_run)

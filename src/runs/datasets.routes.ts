@@ -65,7 +65,7 @@ export const datasets = new Hono<App>()
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
         datasetsOf(db, taskId),
       ]);
-      if (!task) throw notFound(`task ${taskId}`);
+      if (!task) throw notFound("task", { id: taskId });
       return c.json({ datasets: rows });
     },
   )
@@ -134,7 +134,7 @@ export const datasets = new Hono<App>()
         const full = await explainRoom(db, config, owner, more);
         if (full) throw full;
       }
-      if (!task) throw notFound(`task ${taskId} of yours`);
+      if (!task) throw notFound("own-task", { id: taskId });
       return c.json({ datasets: rows });
     },
   );

@@ -28,7 +28,7 @@ import { failureReasons, statuses, taskAttempt, trainingTask } from "../platform
 import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { idParam } from "../platform/http/params.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { cutText } from "../platform/http/text.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
@@ -85,33 +85,25 @@ async function explain(
         or(reportable(auth), reportedOnce(auth)),
       ),
     );
-  if (!task) throw notFound(`task ${taskId} of yours`);
+  if (!task) throw notFound("own-task", { id: taskId });
   if (!task.mine)
-    throw new ApiError(
-      409,
+    throw refuse(
       "superseded",
-      `superseded: task ${taskId} was taken from this key and is at attempt ${task.attempt}, so nothing of what this key ran counts any more.`,
+      { case: "taken", task: taskId, current: task.attempt },
       { extra: { current_attempt: task.attempt } },
     );
   const extra = { current_attempt: task.attempt, current_status: task.status };
   if (attempt !== undefined && attempt < task.attempt)
-    throw new ApiError(
-      409,
+    throw refuse(
       "superseded",
-      `superseded: attempt ${task.attempt} has taken over task ${taskId}, so nothing of attempt ${attempt} counts any more.`,
+      { case: "attempt", current: task.attempt, task: taskId, attempt },
       { extra },
     );
   if (attempt !== undefined && attempt > Math.max(task.attempt, 1))
-    throw new ApiError(
-      409,
-      "attempt-unknown",
-      `Task ${taskId} is at attempt ${task.attempt}; attempt ${attempt} was never opened.`,
-      { extra },
-    );
-  throw new ApiError(
-    409,
+    throw refuse("attempt-unknown", { task: taskId, current: task.attempt, attempt }, { extra });
+  throw refuse(
     "conflict",
-    `Task ${taskId} is ${task.status}, attempt ${task.attempt}.`,
+    { case: "task", task: taskId, status: task.status, attempt: task.attempt },
     { extra },
   );
 }
@@ -284,26 +276,21 @@ export const lifecycle = new Hono<App>()
         const full = await explainRoom(db, config, task.userId, more);
         if (full) throw full;
         if (task.attempt >= MOST_ATTEMPTS)
-          throw new ApiError(
-            409,
+          throw refuse(
             "too-many-attempts",
-            `Task ${taskId} has made ${task.attempt} attempts, the most there may be. Register a new run with parent_task_id ${taskId} to go on from it.`,
+            { task: taskId, attempts: task.attempt },
             { extra: { current_attempt: task.attempt } },
           );
-        throw new ApiError(
-          409,
+        throw refuse(
           "attempt-not-allowed",
-          task.status === "pending"
-            ? `Task ${taskId} was given back to the queue: the box that claims it opens its next attempt.`
-            : `Task ${taskId} was cancelled, so a box key opens no attempt of it. Its owner puts it back: POST /api/tasks/${taskId}/retry or /requeue.`,
+          { case: task.status === "pending" ? "queued" : "cancelled", task: taskId },
           { extra: { current_status: task.status } },
         );
       }
       if (!opened && !task.again)
-        throw new ApiError(
-          409,
+        throw refuse(
           "task-ended",
-          `Task ${taskId} has ended in ${task.status}. Register a new run with parent_task_id ${taskId} to go on from it.`,
+          { case: "resume", task: taskId, status: task.status },
           { extra: { current_status: task.status } },
         );
       return c.json({
@@ -458,11 +445,7 @@ export const lifecycle = new Hono<App>()
           stored = await readStored(db, taskId, sql`${attempt}`);
         if (stored && tries > 1 && isKnown(stored, body.seq)) break;
         if (stored && body.seq > stored.lastSeq + 1 && gapsOf(stored) >= MOST_GAPS)
-          throw new ApiError(
-            422,
-            "too-many-gaps",
-            `Of this attempt's heartbeats ${MOST_GAPS} ranges are missing. Send those first, or go on with seq ${stored.lastSeq + 1}.`,
-          );
+          throw refuse("too-many-gaps", { gaps: MOST_GAPS, next: stored.lastSeq + 1 });
         const bounded =
           stored === undefined
             ? { segment: whole, dropped: [] }
@@ -477,12 +460,7 @@ export const lifecycle = new Hono<App>()
         if (most > 0 && (seen.bytes ?? 0) + append.size > most) break;
         // A heartbeat that was there before, or others of the same attempt that came in between.
         if (tries === MERGE_TRIES)
-          throw new ApiError(
-            503,
-            "busy",
-            "Other heartbeats of this attempt came at the same time. Send it again.",
-            { headers: { "Retry-After": "1" } },
-          );
+          throw refuse("busy", { case: "heartbeats" }, { headers: { "Retry-After": "1" } });
       }
       if (!done) throw new Error("a heartbeat was stored by no statement");
       const { taken } = done;
@@ -556,12 +534,11 @@ export const lifecycle = new Hono<App>()
         audit(db, auth, "task.cancel", ifChanged(taskId)),
         db.select(taskColumns).from(trainingTask).where(mine),
       ]);
-      if (!task) throw notFound(`task ${taskId} of yours`);
+      if (!task) throw notFound("own-task", { id: taskId });
       if (!changed && task.status !== "cancelled")
-        throw new ApiError(
-          409,
+        throw refuse(
           "already-finished",
-          `Task ${taskId} has ended as ${task.status} already, so there is nothing to cancel.`,
+          { case: "cancel", task: taskId, status: task.status },
           { extra: { current_status: task.status } },
         );
       return c.json(toWire(task));
@@ -667,10 +644,9 @@ export const lifecycle = new Hono<App>()
       ]);
       if (!task) return explain(db, taskId, auth, attempt);
       if (!ended[0] && task.status !== status && !(preempted && task.status === "pending"))
-        throw new ApiError(
-          409,
+        throw refuse(
           "already-finished",
-          `Task ${taskId} has ended as ${task.status} already, so it cannot end as ${status}. To try again, open a new attempt.`,
+          { case: "finish", task: taskId, status: task.status, wanted: status },
           { extra: { current_status: task.status, current_attempt: task.attempt } },
         );
       if (ended[0]) tellLater(c);

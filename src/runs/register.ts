@@ -11,7 +11,7 @@ import { insertIf } from "../platform/db/insert.ts";
 import { trainingTask } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
-import { ApiError } from "../platform/http/problem.ts";
+import { refuse } from "../platform/http/problem.ts";
 import { cutText } from "../platform/http/text.ts";
 import { faultsOf, notValid } from "../platform/http/validate.ts";
 import { fromWire } from "../platform/http/wire.ts";
@@ -318,12 +318,7 @@ async function storing(
   { config, filename, room }: { config: Config; filename?: string; room?: SQL },
 ) {
   const { columns, warnings, datasets, queue, snapshot, path, source, attempts } = toRow(input);
-  if (queue && auth.box)
-    throw new ApiError(
-      403,
-      "not-allowed",
-      "A box key puts nothing into the queue: it would decide what other boxes run.",
-    );
+  if (queue && auth.box) throw refuse("not-allowed", { case: "box-queue" });
   // A box key has names of its own: it neither finds nor blocks what other keys of its user register.
   const by = auth.box ? `box:${auth.keyId}` : `${auth.userId}`;
   const registrationKey = idempotencyKey
@@ -470,10 +465,9 @@ export async function registerTask(
 }
 
 const keyReused = () =>
-  new ApiError(
-    422,
+  refuse(
     "idempotency-key-reused",
-    "This Idempotency-Key was used for another registration within the last 30 days. Send a new key for a new run.",
+    {},
     { errors: [{ path: "Idempotency-Key", message: "belongs to another registration" }] },
   );
 

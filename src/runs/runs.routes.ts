@@ -14,7 +14,7 @@ import type { App } from "../platform/http/context.ts";
 import { encodeCursor, page, pageQuery } from "../platform/http/page.ts";
 import { flag, idParam } from "../platform/http/params.ts";
 import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
-import { ApiError, notFound } from "../platform/http/problem.ts";
+import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, notValid, parseJson, placesOf, validate } from "../platform/http/validate.ts";
 import { fromWire, toWire } from "../platform/http/wire.ts";
 import { reindexTasks } from "../platform/search/words.ts";
@@ -118,12 +118,7 @@ async function register(c: Context<App>) {
     const input = await readRegistration(parseJson(text), text);
     return registerTask(c.var, input, idempotencyKey);
   }
-  if (contentType.startsWith("multipart/"))
-    throw new ApiError(
-      415,
-      "unsupported-content-type",
-      "Send the file itself as the body: curl --data-binary @config.toml, not -F.",
-    );
+  if (contentType.startsWith("multipart/")) throw refuse("unsupported-content-type", {});
   const bytes = new Uint8Array(await c.req.arrayBuffer());
   const input = await readFileRegistration(bytes, query, contentType);
   return registerTask(c.var, input, idempotencyKey, query.filename);
@@ -258,7 +253,7 @@ export const tasks = new Hono<App>()
           .orderBy(desc(taskAttempt.attempt))
           .limit(5),
       ]);
-      if (!row) throw notFound(`task ${taskId}`);
+      if (!row) throw notFound("task", { id: taskId });
       c.header("ETag", `"${row.task.version}"`);
       return c.json({
         ...toWire(row.task),
@@ -294,11 +289,7 @@ export const tasks = new Hono<App>()
       const { db, auth, config } = c.var;
       const beyond = auth.box ? Object.keys(body).filter((name) => name !== "notes") : [];
       if (beyond.length)
-        throw new ApiError(
-          403,
-          "not-allowed",
-          `A box key changes notes only, not ${beyond.join(", ")}.`,
-        );
+        throw refuse("not-allowed", { case: "box-edit", fields: beyond.join(", ") });
       const version = ifMatch(c.req.header("If-Match"));
       const parent = body.parent_task_id;
       const parentKnown = sql<number>`exists (
@@ -336,7 +327,7 @@ export const tasks = new Hono<App>()
           .from(trainingTask)
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth))),
       );
-      if (!current) throw notFound(`task ${taskId} of yours`);
+      if (!current) throw notFound("own-task", { id: taskId });
       if (!changed && (version === null || version === current.version)) {
         const full = await explainRoom(db, config, current.userId, more);
         if (full) throw full;
@@ -372,13 +363,12 @@ export const tasks = new Hono<App>()
         db.select({ status: trainingTask.status }).from(trainingTask).where(mine),
       ]);
       if (current)
-        throw new ApiError(
-          409,
+        throw refuse(
           "task-running",
-          `Task ${taskId} is ${current.status}: let it end or finish it before you delete it.`,
+          { task: taskId, status: current.status },
           { extra: { current_status: current.status } },
         );
-      if (!gone) throw notFound(`task ${taskId} of yours`);
+      if (!gone) throw notFound("own-task", { id: taskId });
       return c.body(null, 204);
     },
   )
@@ -405,7 +395,7 @@ export const tasks = new Hono<App>()
           .returning(taskColumns),
         audit(db, auth, "task.restore", ifChanged(taskId)),
       ]);
-      if (!row) throw notFound(`task ${taskId} of yours in the trash`);
+      if (!row) throw notFound("own-trashed-task", { id: taskId });
       return c.json(toWire(row));
     },
   )
@@ -440,7 +430,7 @@ export const tasks = new Hono<App>()
             sql`${taskConfig.sha256} <> ''`,
           ),
         );
-      if (!row) throw notFound(`configuration file of a task ${taskId}`);
+      if (!row) throw notFound("config", { id: taskId });
       return c.body(new Uint8Array(row.original), 200, {
         "Content-Type": "application/octet-stream",
         "Content-Disposition": `attachment; filename="config.${row.format === "text" ? "txt" : row.format}"`,
@@ -509,7 +499,7 @@ export const tasks = new Hono<App>()
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
         datasetsOf(db, taskId),
       ]);
-      if (!row) throw notFound(`task ${taskId}`);
+      if (!row) throw notFound("task", { id: taskId });
       const { task, config, fromBox } = row;
       const text = config?.sha256 ? toLatin1(config.original) : null;
       const data = config?.datasetOriginal ? toLatin1(config.datasetOriginal) : null;

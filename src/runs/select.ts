@@ -15,7 +15,7 @@ import {
 import { sha256Hex } from "../platform/http/hash.ts";
 import { decodeCursor } from "../platform/http/page.ts";
 import { flag } from "../platform/http/params.ts";
-import { ApiError } from "../platform/http/problem.ts";
+import { refuse } from "../platform/http/problem.ts";
 import { notValid } from "../platform/http/validate.ts";
 import { matching } from "../platform/search/words.ts";
 import { FilterError, parseField } from "../shared/filter-grammar.ts";
@@ -59,11 +59,13 @@ export function explained<T>(path: string, make: () => T): T {
     return make();
   } catch (error) {
     if (!(error instanceof FilterError)) throw error;
-    throw new ApiError(
-      422,
+    throw refuse(
       "not-valid",
-      `The ${path} is not right at character ${error.position}: ${error.message}.`,
-      { errors: [{ path, message: error.message }], extra: { position: error.position } },
+      { case: "filter", path, position: error.position, message: error.message },
+      {
+        errors: [{ path, message: error.message, code: error.code, params: error.params }],
+        extra: { position: error.position },
+      },
     );
   }
 }
@@ -74,7 +76,9 @@ export function fieldOf(path: string, name: string, fields: Fields = columnOf) {
     return fields(parseField(name));
   } catch (error) {
     if (!(error instanceof FilterError)) throw error;
-    throw notValid([{ path, message: `${name}: ${error.message}` }]);
+    throw notValid([
+      { path, message: `${name}: ${error.message}`, code: error.code, params: error.params },
+    ]);
   }
 }
 

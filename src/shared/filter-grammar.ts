@@ -8,11 +8,18 @@
  * quoted", with [0] for list elements; texts stand in 'single quotes', doubled within.
  */
 
+import { type MistakeCode, type MistakeParams, mistakeOf, type Phrase } from "./mistakes.ts";
+
 /** A filter that is not right; `position` counts characters from 1. */
 export class FilterError extends Error {
+  /** The character it is at, from 1. */
   readonly position: number;
-  constructor(message: string, position: number) {
-    super(message);
+  readonly code: MistakeCode;
+  readonly params: MistakeParams;
+  constructor(code: MistakeCode, params: MistakeParams, position: number) {
+    super(mistakeOf(code, params).message);
+    this.code = code;
+    this.params = params;
     this.position = position;
   }
 }
@@ -82,12 +89,9 @@ function tokenise(source: string): Token[] {
     }
     if (at > begun) continue;
     const char = String.fromCodePoint(source.codePointAt(at) ?? 0);
-    throw new FilterError(
-      char === "'" || char === '"'
-        ? `the text that begins here has no closing ${char}`
-        : `${JSON.stringify(char)} means nothing here`,
-      at + 1,
-    );
+    throw char === "'" || char === '"'
+      ? new FilterError("filter-unclosed", { quote: char }, at + 1)
+      : new FilterError("filter-sign", { sign: JSON.stringify(char) }, at + 1);
   }
   tokens.push({ type: "end", position: source.length + 1 });
   return tokens;
@@ -96,9 +100,8 @@ function tokenise(source: string): Token[] {
 /** Reads a filter. Throws FilterError with the position of what is wrong. */
 export function parseFilter(source: string): Expression {
   if (source.length > MAX_LENGTH)
-    throw new FilterError(`the filter is longer than ${MAX_LENGTH} characters`, MAX_LENGTH + 1);
-  if (source.includes("\0"))
-    throw new FilterError("the filter holds a NUL character", source.indexOf("\0") + 1);
+    throw new FilterError("filter-length", { most: MAX_LENGTH }, MAX_LENGTH + 1);
+  if (source.includes("\0")) throw new FilterError("filter-nul", {}, source.indexOf("\0") + 1);
   const parser = new Parser(tokenise(source));
   const expression = parser.either(0);
   parser.expectEnd();
@@ -144,24 +147,20 @@ class Parser {
     return true;
   }
 
-  #fail(wanted: string): never {
+  #fail(wanted: Phrase): never {
     const token = this.#token;
-    const found =
-      token.type === "end"
-        ? "the filter ends"
-        : token.type === "number"
-          ? `${token.value} stands`
-          : `${JSON.stringify(token.text)} stands`;
-    throw new FilterError(`${found} where ${wanted} should be`, token.position);
+    if (token.type === "end") throw new FilterError("filter-end", { wanted }, token.position);
+    const found = token.type === "number" ? token.value : JSON.stringify(token.text);
+    throw new FilterError("filter-token", { found, wanted }, token.position);
   }
 
   expectEnd() {
-    if (this.#token.type !== "end") this.#fail("`and`, `or` or the end");
+    if (this.#token.type !== "end") this.#fail("end");
   }
 
   either(depth: number): Expression {
     if (depth > MAX_DEPTH)
-      throw new FilterError(`nests deeper than ${MAX_DEPTH} levels`, this.#token.position);
+      throw new FilterError("filter-depth", { most: MAX_DEPTH }, this.#token.position);
     const parts = [this.#all(depth)];
     while (this.#takeWord("or")) parts.push(this.#all(depth));
     const [only] = parts;
@@ -177,11 +176,11 @@ class Parser {
 
   #not(depth: number): Expression {
     if (depth > MAX_DEPTH)
-      throw new FilterError(`nests deeper than ${MAX_DEPTH} levels`, this.#token.position);
+      throw new FilterError("filter-depth", { most: MAX_DEPTH }, this.#token.position);
     if (this.#takeWord("not")) return { kind: "not", part: this.#not(depth + 1) };
     if (this.#takeSign("(")) {
       const inner = this.either(depth + 1);
-      if (!this.#takeSign(")")) this.#fail("`)`");
+      if (!this.#takeSign(")")) this.#fail("close");
       return inner;
     }
     return this.#comparison();
@@ -189,11 +188,11 @@ class Parser {
 
   #comparison(): Expression {
     if (++this.#comparisons > MAX_COMPARISONS)
-      throw new FilterError(`more than ${MAX_COMPARISONS} comparisons`, this.#token.position);
+      throw new FilterError("filter-comparisons", { most: MAX_COMPARISONS }, this.#token.position);
     const field = this.field();
     if (this.#takeWord("is")) {
       const negated = this.#takeWord("not");
-      if (!this.#takeWord("null")) this.#fail("`null`");
+      if (!this.#takeWord("null")) this.#fail("null");
       const part: Expression = { kind: "null", field };
       return negated ? { kind: "not", part } : part;
     }
@@ -224,31 +223,24 @@ class Parser {
           }
         : compare;
     }
-    if (negated) this.#fail("`in` or `like`");
+    if (negated) this.#fail("in-like");
     const token = this.#token;
     for (const operator of ["=", "!=", "<=", ">=", "<", ">"] as const)
       if (this.#takeSign(operator)) {
-        if (this.#isWord("null"))
-          throw new FilterError(
-            "a comparison with null is never true: use `is null` or `is not null`",
-            this.#token.position,
-          );
+        if (this.#isWord("null")) throw new FilterError("filter-null", {}, this.#token.position);
         return { kind: "compare", field, operator, literal: this.#literal() };
       }
-    if (token.type === "number" && token.value >= 0) this.#fail("an operator such as `=`");
-    return this.#fail("an operator (= != < <= > >= like in is)");
+    if (token.type === "number" && token.value >= 0) this.#fail("equals");
+    return this.#fail("operator");
   }
 
   #list(): Literal[] {
-    if (!this.#takeSign("(")) this.#fail("`(`");
+    if (!this.#takeSign("(")) this.#fail("open");
     const literals = [this.#literal()];
     while (this.#takeSign(",")) literals.push(this.#literal());
-    if (!this.#takeSign(")")) this.#fail("`,` or `)`");
+    if (!this.#takeSign(")")) this.#fail("comma-bracket");
     if (literals.length > MAX_LIST)
-      throw new FilterError(
-        `more than ${MAX_LIST} values in a list`,
-        literals[MAX_LIST]?.position ?? 1,
-      );
+      throw new FilterError("filter-list", { most: MAX_LIST }, literals[MAX_LIST]?.position ?? 1);
     return literals;
   }
 
@@ -256,7 +248,7 @@ class Parser {
     const token = this.#token;
     const { position } = token;
     if (token.type === "number") {
-      if (!Number.isFinite(token.value)) throw new FilterError("the number is too large", position);
+      if (!Number.isFinite(token.value)) throw new FilterError("filter-number", {}, position);
       this.#at++;
       return { value: token.value, position };
     }
@@ -267,8 +259,8 @@ class Parser {
     if (this.#takeWord("true")) return { value: true, position };
     if (this.#takeWord("false")) return { value: false, position };
     if (token.type === "word" || token.type === "quoted")
-      throw new FilterError(`a text stands in single quotes: '${token.text}'`, position);
-    return this.#fail("a number, a 'text', true or false");
+      throw new FilterError("filter-quotes", { text: token.text }, position);
+    return this.#fail("literal");
   }
 
   field(): Field {
@@ -279,10 +271,10 @@ class Parser {
       else if (this.#takeSign("[")) {
         const token = this.#token;
         if (token.type !== "number" || !Number.isSafeInteger(token.value) || token.value < 0)
-          this.#fail("a list element's number");
+          this.#fail("element");
         this.#at++;
         path.push(token.value);
-        if (!this.#takeSign("]")) this.#fail("`]`");
+        if (!this.#takeSign("]")) this.#fail("close-square");
       } else return { path, position };
     }
   }
@@ -297,10 +289,10 @@ class Parser {
       // A keyword can be a path's later segment (`tags.in`), and no field's first.
       const before = this.#tokens[this.#at - 1];
       const first = !(before?.type === "sign" && before.text === ".");
-      if (first && keywords.has(token.text.toLowerCase())) this.#fail("a field");
+      if (first && keywords.has(token.text.toLowerCase())) this.#fail("field");
       this.#at++;
       return token.text;
     }
-    return this.#fail("a field");
+    return this.#fail("field");
   }
 }

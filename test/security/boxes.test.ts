@@ -232,7 +232,7 @@ describe("what a box goes on from", () => {
       { ...facts, filename: state.filename },
       409,
     );
-    expect(told.type).toBe("urn:lora-ledger:announced-already");
+    expect(told.type).toBe("urn:lora-ledger:already-announced");
     // Under another name it has to come in full: a hash alone gives a box nothing.
     const renamed = { ...facts, filename: "own-state/optimizer.bin" };
     const own = await post(shared.key, `/api/tasks/${id}/weights`, renamed);

@@ -132,7 +132,7 @@ describe("four eyes", () => {
   const decide = async (path: string, user: string) => {
     const { key } = await other.key({ user, scopes: approver });
     const { type } = await other.call(`${path}/reject`, { key, json: { reason: "r" } }, 403);
-    expect(type).toContain("own-submission");
+    expect(type).toContain("own-version");
     await other.call(`${path}/approve`, { key, json: {} }, 403);
   };
   /** A run of that key's that ended well, with its final file. */

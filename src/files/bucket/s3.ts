@@ -1,7 +1,7 @@
 import { AwsClient, AwsV4Signer } from "aws4fetch";
 import type { Config } from "../../env.ts";
 import { ConfigError } from "../../env.ts";
-import { ApiError } from "../../platform/http/problem.ts";
+import { refuse } from "../../platform/http/problem.ts";
 
 /** Where and as whom objects are reached by the S3 protocol. */
 export type S3Settings = {
@@ -101,10 +101,9 @@ const elements = (xml: string, name: string): string[] =>
 export const bareEtag = (etag: string) => etag.trim().replace(/^W\//, "").replaceAll('"', "");
 
 const unavailable = (what: string, status?: number) =>
-  new ApiError(
-    503,
+  refuse(
     "storage-unreachable",
-    `The file storage could not ${what}${status ? ` (it answered ${status})` : ""}. Nothing was lost; try again in a few seconds.`,
+    status ? { case: "answered", what, status } : { case: "silent", what },
     { headers: { "Retry-After": "3" } },
   );
 

@@ -128,7 +128,7 @@ export const auditExports = new Hono<App>()
       const { id } = c.req.valid("param");
       const [row] = await c.var.db.select().from(auditExport).where(eq(auditExport.id, id));
       const object = row && (await c.env.BUCKET.get(row.objectKey));
-      if (!object) throw notFound(`audit file ${id}`);
+      if (!object) throw notFound("audit-file", { id: id });
       return c.body(object.body, 200, {
         "Content-Type": "application/gzip",
         "Content-Length": String(object.size),

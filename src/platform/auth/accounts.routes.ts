@@ -8,7 +8,7 @@ import type { App } from "../http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { changedMeanwhile, ifMatch } from "../http/preconditions.ts";
-import { ApiError, notFound } from "../http/problem.ts";
+import { notFound, refuse } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
 import { forgetKeys, makeKey, revokeKey, selectKeys, signKey, unauthorized } from "./keys.ts";
@@ -82,8 +82,7 @@ export const users = new Hono<App>()
           body,
         ),
       ]);
-      if (!row)
-        throw new ApiError(409, "name-taken", `There is a user named ${body.name} already.`);
+      if (!row) throw refuse("name-taken", { case: "user", name: body.name });
       return c.json(toWire(row));
     },
   )
@@ -176,17 +175,11 @@ export const users = new Hono<App>()
       forgetKeys();
       const [row] = changed;
       if (row) return c.json(toWire(row));
-      if (!current) throw notFound(`user ${target}`);
+      if (!current) throw notFound("user", { id: target });
       if (version !== null && current.version !== version) throw changedMeanwhile(current.version);
-      if (namesake)
-        throw new ApiError(409, "name-taken", `There is a user named ${body.name} already.`);
-      if (!other)
-        throw new ApiError(
-          409,
-          "last-admin",
-          "This is the last active admin; make another one first.",
-        );
-      throw new ApiError(409, "conflict", "The user changed meanwhile; try again.");
+      if (namesake) throw refuse("name-taken", { case: "user", name: String(body.name) });
+      if (!other) throw refuse("last-admin", {});
+      throw refuse("conflict", { case: "user" });
     },
   );
 
@@ -268,12 +261,12 @@ export const keys = new Hono<App>()
       const { auth, db, config } = c.var;
       const forOther = body.user_id !== undefined && body.user_id !== auth.userId;
       if (forOther && !auth.scopes.has("admin"))
-        throw new ApiError(403, "not-allowed", "Only admins make keys for other users.");
+        throw refuse("not-allowed", { case: "others-key" });
       const [owner] = await db
         .select()
         .from(user)
         .where(eq(user.id, body.user_id ?? auth.userId));
-      if (!owner) throw notFound(`user ${body.user_id}`);
+      if (!owner) throw notFound("user", { id: body.user_id ?? auth.userId });
       const most = new Set<KeyScope>(roleScopes[owner.role].filter((s) => auth.scopes.has(s)));
       // A box key registers runs and uploads weights, so its maker must be able to do both.
       if (most.has("tasks:write") && most.has("weights:write")) most.add("box");
@@ -282,12 +275,7 @@ export const keys = new Hono<App>()
       if (wanted.includes("box") && wanted.length > 1)
         throw notValid([{ path: "scopes", message: "box stands alone" }]);
       const beyond = wanted.filter((scope) => !most.has(scope));
-      if (beyond.length)
-        throw new ApiError(
-          403,
-          "not-allowed",
-          `A key with ${beyond.join(", ")} is more than this key and its user may do.`,
-        );
+      if (beyond.length) throw refuse("not-allowed", { case: "beyond", scopes: beyond.join(", ") });
       const input = { userId: owner.id, name: body.name, scopes: wanted, days: body.days };
       const { row, key, shortened } = await makeKey(db, config, auth, input, auth, config);
       const warnings = shortened ? [endsWithMaker(row.expiresAt)] : [];
@@ -342,12 +330,7 @@ export const keys = new Hono<App>()
     async (c) => {
       const { auth, db, config } = c.var;
       const { id } = c.req.valid("param");
-      if (id !== auth.keyId)
-        throw new ApiError(
-          403,
-          "not-allowed",
-          "A key is renewed with itself: send it as the bearer.",
-        );
+      if (id !== auth.keyId) throw refuse("not-allowed", { case: "renew" });
       const maker = sql`from api_key m join user u on u.id = m.user_id where m.id = api_key.parent_id`;
       const asked = sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + api_key.days)`;
       const [renewed, , [row]] = await db.batch([
@@ -369,16 +352,11 @@ export const keys = new Hono<App>()
       ]);
       if (!row || row.revokedAt !== null) {
         forgetKeys();
-        throw unauthorized("key-revoked", "This key was revoked: it is not renewed.");
+        throw unauthorized("key-revoked", { case: "renewing" });
       }
-      if (row.expiresAt === null) throw new ApiError(409, "no-expiry", "This key does not expire.");
+      if (row.expiresAt === null) throw refuse("no-expiry", {});
       const [done] = renewed;
-      if (!done)
-        throw new ApiError(
-          409,
-          "maker-ended",
-          "The key that made this one works no more, so this one is not renewed: ask for a new key.",
-        );
+      if (!done) throw refuse("maker-ended", {});
       const { jti, userId, scopes, expiresAt } = row;
       const key = await signKey(config, { jti, userId, scopes, expiresAt: new Date(expiresAt) });
       const warnings = done.shortened ? [endsWithMaker(expiresAt)] : [];
@@ -408,7 +386,7 @@ export const keys = new Hono<App>()
       if (id !== auth.keyId) requireScopes(auth, ["keys:write"]);
       const owner = auth.scopes.has("admin") ? null : auth.userId;
       const revoked = await revokeKey(db, auth, id, owner);
-      if (revoked.length === 0) throw notFound(`live key ${id} of yours`);
+      if (revoked.length === 0) throw notFound("live-key", { id: id });
       forgetKeys();
       return c.json({ revoked });
     },

@@ -2,12 +2,13 @@ import { and, eq, getTableColumns, sql } from "drizzle-orm";
 import { errors, jwtVerify, SignJWT } from "jose";
 import * as z from "zod";
 import type { Config } from "../../env.ts";
+import type { ProblemCode, ProblemParams } from "../../shared/problems.ts";
 import { type Actor, audit } from "../audit/audit.ts";
 import { explainRoom, roomToMake } from "../bounds.ts";
 import type { Db } from "../db/client.ts";
 import { apiKey, session, user } from "../db/schema.ts";
 import { now } from "../db/time.ts";
-import { ApiError } from "../http/problem.ts";
+import { refuse } from "../http/problem.ts";
 import type { Auth, Caller } from "./caller.ts";
 import { descendants, generation, MOST_GENERATIONS, mayMake, soonerOf, works } from "./makers.ts";
 import { effectiveScopes, type Role } from "./scopes.ts";
@@ -45,10 +46,9 @@ const claimsSchema = z.object({
   iat: z.number().optional(),
 });
 
-export const unauthorized = (code: string, detail: string) =>
-  new ApiError(401, code, detail, {
-    headers: { "WWW-Authenticate": 'Bearer realm="lora-ledger"' },
-  });
+/** A 401 that says how to sign in. */
+export const unauthorized = <Code extends ProblemCode>(code: Code, params: ProblemParams<Code>) =>
+  refuse(code, params, { headers: { "WWW-Authenticate": 'Bearer realm="lora-ledger"' } });
 
 /** Checks signature, issuer, audience and expiry, without the database. Throws ApiError 401. */
 export async function verifyToken(token: string, secrets: Secrets, purpose: Purpose) {
@@ -63,22 +63,14 @@ export async function verifyToken(token: string, secrets: Secrets, purpose: Purp
       return claimsSchema.parse(payload);
     } catch (error) {
       if (error instanceof errors.JWTExpired)
-        throw unauthorized(
-          `${purpose === "api" ? "key" : purpose}-expired`,
-          purpose === "api"
-            ? "This key has expired. Ask for a new one."
-            : "This session has ended. Sign in again.",
-        );
+        throw unauthorized(purpose === "api" ? "key-expired" : "session-expired", {});
       if (error instanceof errors.JWSSignatureVerificationFailed) continue;
       break;
     }
   }
   throw purpose === "api"
-    ? unauthorized(
-        "key-not-valid",
-        "This key is not valid here. Send `Authorization: Bearer <key>`.",
-      )
-    : unauthorized("session-not-valid", "This session is not valid here. Sign in again.");
+    ? unauthorized("key-not-valid", {})
+    : unauthorized("session-not-valid", {});
 }
 
 type Standing = {
@@ -168,7 +160,7 @@ export async function authenticate(
   let standing = known.get(name);
   if (!standing || Date.now() - standing.checkedAt >= CHECK_EVERY_MS) {
     const row = await read(db, claims.jti, Number(claims.sub));
-    if (!row) throw unauthorized(`${what}-unknown`, `This ${what} is not known to this ledger.`);
+    if (!row) throw unauthorized(`${what}-unknown`, {});
     const { revokedAt, active, ended, ...rest } = row;
     standing = { ...rest, live: revokedAt === null && active && !ended, checkedAt: Date.now() };
     remember(name, standing);
@@ -176,8 +168,8 @@ export async function authenticate(
   }
   if (!standing.live)
     throw purpose === "api"
-      ? unauthorized("key-revoked", "This key was revoked, or its user is not active any more.")
-      : unauthorized("session-ended", "This session has ended. Sign in again.");
+      ? unauthorized("key-revoked", { case: "ended" })
+      : unauthorized("session-ended", {});
   const granted = standing.scopes;
   const keyEnd = standing.keyExpiresAt === null ? null : new Date(standing.keyExpiresAt);
   return {
@@ -234,17 +226,9 @@ export async function refuseMaker(db: Db, { keyId, role }: Pick<Auth, "keyId" | 
     select ${works} as works, u.role, ${generation} as generation
     from api_key m join user u on u.id = m.user_id where m.id = ${keyId}`);
   if (seen?.works && seen.generation >= MOST_GENERATIONS)
-    return new ApiError(
-      409,
-      "too-many-makers",
-      `This key is the ${MOST_GENERATIONS}th in a line of keys, each made by the one before: it makes no other. Make one on the command line (npm run key), or with a key nearer to the first.`,
-    );
-  if (seen?.works && seen.role !== role)
-    return new ApiError(409, "conflict", "The user's role changed meanwhile; try again.");
-  return unauthorized(
-    "key-revoked",
-    "This key was revoked or signed out, or its user is not active any more: it makes no other key.",
-  );
+    return refuse("too-many-makers", { generation: MOST_GENERATIONS });
+  if (seen?.works && seen.role !== role) return refuse("conflict", { case: "role" });
+  return unauthorized("key-revoked", { case: "making" });
 }
 
 /**

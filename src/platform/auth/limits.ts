@@ -1,15 +1,17 @@
 import type { Context } from "hono";
 import type { App } from "../http/context.ts";
-import { ApiError } from "../http/problem.ts";
+import { ApiError, refuse } from "../http/problem.ts";
 
 /** Periods as wrangler.toml sets them: the binding does not tell. */
 const CALLER_PERIOD_SEC = 10;
 const FAILURE_PERIOD_SEC = 60;
 
-const tooMany = (detail: string, seconds: number) =>
-  new ApiError(429, "too-many-requests", `${detail} Try again in ${seconds} seconds.`, {
-    headers: { "Retry-After": String(seconds) },
-  });
+const tooMany = (name: "key" | "user" | "failures", seconds: number) =>
+  refuse(
+    "too-many-requests",
+    { case: name, seconds },
+    { headers: { "Retry-After": String(seconds) } },
+  );
 
 /** Whether `key` is still within a limit. Platform trouble lets everyone pass rather than nobody. */
 async function within(
@@ -33,19 +35,16 @@ async function within(
  */
 export async function limitCaller(c: Context<App>, caller: { keyId: number; userId: number }) {
   if (!(await within(c, "KEY_LIMIT", String(caller.keyId))))
-    throw tooMany("This key sends more requests than the ledger takes.", CALLER_PERIOD_SEC);
+    throw tooMany("key", CALLER_PERIOD_SEC);
   if (!(await within(c, "USER_LIMIT", String(caller.userId))))
-    throw tooMany(
-      "The keys of this user together send more requests than the ledger takes.",
-      CALLER_PERIOD_SEC,
-    );
+    throw tooMany("user", CALLER_PERIOD_SEC);
 }
 
 /** Counts a guess at a key or a link by its address: gives the refusal, or 429 where they are too many. */
 export const countFailure = async (c: Context<App>, refusal: ApiError): Promise<ApiError> =>
   (await within(c, "FAILURE_LIMIT", c.var.address ?? "unknown"))
     ? refusal
-    : tooMany("Too many requests without a valid key came from here.", FAILURE_PERIOD_SEC);
+    : tooMany("failures", FAILURE_PERIOD_SEC);
 
 /**
  * Runs what authenticates; failures (401) count by address, and too many become 429. Keys that are

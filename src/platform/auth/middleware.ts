@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import type { App } from "../http/context.ts";
-import { ApiError } from "../http/problem.ts";
+import { refuse } from "../http/problem.ts";
 import type { Auth } from "./caller.ts";
 import { authenticate } from "./keys.ts";
 import { limitCaller, limitFailures } from "./limits.ts";
@@ -18,8 +18,7 @@ async function authenticateRequest(c: Context<App>) {
   const header = c.req.header("Authorization");
   const [, token] = header?.match(/^Bearer +(\S+)$/i) ?? [];
   const cookie = header === undefined ? sessionCookie(c) : undefined;
-  if (!token && !cookie)
-    throw new ApiError(401, "no-key", "Send a key: `Authorization: Bearer <key>`.", challenge);
+  if (!token && !cookie) throw refuse("no-key", {}, challenge);
   if (!token) refuseCrossSite(c);
   return token
     ? authenticate(db, config, token, later)
@@ -38,19 +37,23 @@ export const requireKey = createMiddleware<App>(async (c, next) => {
     c.header("X-Key-Expires", auth.expiresAt.toISOString());
 });
 
-/** Throws ApiError 403 unless the caller holds all of these scopes; `why` says what needs them. */
+/** Throws ApiError 403 unless the caller holds all of these scopes; `version` is what asks for them. */
 export function requireScopes(
   auth: Auth,
-  scopes: readonly Scope[],
-  why = "This key cannot do this",
+  needed: readonly Scope[],
+  version?: { model: string; version: number },
 ) {
-  const lacking = scopes.filter((scope) => !auth.scopes.has(scope));
-  if (lacking.length)
-    throw new ApiError(
-      403,
-      "not-allowed",
-      `${why}: it needs the scope${lacking.length > 1 ? "s" : ""} ${lacking.join(" and ")}, within the rights of a ${auth.role}.`,
-    );
+  const lacking = needed.filter((scope) => !auth.scopes.has(scope));
+  if (!lacking.length) return;
+  const many = lacking.length > 1;
+  const params = { scopes: lacking.join(" and "), role: auth.role };
+  throw version
+    ? refuse("not-allowed", {
+        case: many ? "unapproved-many" : "unapproved",
+        ...params,
+        ...version,
+      })
+    : refuse("not-allowed", { case: many ? "scopes" : "scope", ...params });
 }
 
 /**
@@ -64,12 +67,7 @@ export const allow = (
 ) =>
   createMiddleware<App>(async (c, next) => {
     const { auth } = c.var;
-    if (auth.box && !(box && auth.scopes.has("box")))
-      throw new ApiError(
-        403,
-        "not-allowed",
-        "A box key cannot do this: it registers runs, reports on them and uploads their weights.",
-      );
+    if (auth.box && !(box && auth.scopes.has("box"))) throw refuse("not-allowed", { case: "box" });
     if (!auth.box && scope !== null) requireScopes(auth, [scope, ...also]);
     await next();
   });

@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import type { App } from "../http/context.ts";
-import { ApiError } from "../http/problem.ts";
+import { refuse } from "../http/problem.ts";
 import type { Auth } from "./caller.ts";
 import { signKey } from "./keys.ts";
 
@@ -54,9 +54,5 @@ export function refuseCrossSite(c: Context<App>) {
   const own = [new URL(c.req.url).origin, c.var.config.PUBLIC_URL?.replace(/\/+$/, "")];
   // A request that names neither header is no page's of this site.
   if (site ? site === "same-origin" : origin !== undefined && own.includes(origin)) return;
-  throw new ApiError(
-    403,
-    "cross-site",
-    "A session changes nothing for another site's page. Programs send a key: `Authorization: Bearer <key>`.",
-  );
+  throw refuse("cross-site", {});
 }

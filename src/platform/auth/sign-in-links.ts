@@ -67,11 +67,7 @@ export async function redeemSignInCode(
       where s.id = ${id}`),
     db.delete(session).where(sql`key_id = ${made} and ends_at < ${now}`),
   ]);
-  if (!row)
-    throw unauthorized(
-      "link-not-valid",
-      "This sign-in link is not valid: it was used already, or its minutes are over. Make another: npm run key -- --link",
-    );
+  if (!row) throw unauthorized("link-not-valid", {});
   const { scopes, role, ...rest } = row;
   return { ...rest, id, scopes: [...effectiveScopes(role, JSON.parse(scopes))] };
 }

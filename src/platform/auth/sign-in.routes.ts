@@ -5,7 +5,7 @@ import { audit, ifChanged } from "../audit/audit.ts";
 import { session } from "../db/schema.ts";
 import { now } from "../db/time.ts";
 import type { App } from "../http/context.ts";
-import { ApiError } from "../http/problem.ts";
+import { ApiError, refuse } from "../http/problem.ts";
 import { describe, limitBody, validate } from "../http/validate.ts";
 import { authenticate, forgetKeys, verifyToken } from "./keys.ts";
 import { limitFailures } from "./limits.ts";
@@ -56,12 +56,7 @@ export const signIn = new Hono<App>()
         return c.json({ user_id: made.userId, name: made.name, ends_at: made.endsAt });
       }
       const auth = await limitFailures(c, () => authenticate(db, config, given.key, later));
-      if (auth.box)
-        throw new ApiError(
-          403,
-          "not-allowed",
-          "A box key opens no session: it is for rented machines. Sign in with a key of your own.",
-        );
+      if (auth.box) throw refuse("not-allowed", { case: "box-session" });
       const id = crypto.randomUUID();
       const ends = Date.now() + SESSION_DAYS * 86_400_000;
       const endsAt = new Date(Math.min(ends, auth.expiresAt?.getTime() ?? ends)).toISOString();

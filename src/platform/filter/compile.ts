@@ -10,6 +10,7 @@ import {
   parseFilter,
   type Segment,
 } from "../../shared/filter-grammar.ts";
+import type { Phrase } from "../../shared/mistakes.ts";
 
 /** A value of an order, as a cursor keeps it. */
 export type Value = string | number | null;
@@ -58,8 +59,7 @@ export const fieldNames = [
 export function jsonPath(segments: Segment[], position: number): string {
   return segments.reduce<string>((path, segment) => {
     if (typeof segment === "number") return `${path}[${segment}]`;
-    if (/["\\]/.test(segment))
-      throw new FilterError("a name with a quote or backslash cannot be looked up", position);
+    if (/["\\]/.test(segment)) throw new FilterError("filter-name", {}, position);
     return `${path}."${segment}"`;
   }, "$");
 }
@@ -117,10 +117,10 @@ function columnIn(documents: ReadonlyMap<string, SQL>, { path, position }: Field
   const near = [...types.keys(), "user"].filter(
     (known) => known.includes(name) || name.includes(known),
   );
-  throw new FilterError(
-    `there is no field ${path.join(".")}${near.length ? ` (did you mean ${near.slice(0, 3).join(" or ")}?)` : ""}; fields are a task's columns, user, config.…, metrics.… and tags.…`,
-    position,
-  );
+  const field = path.join(".");
+  throw near.length
+    ? new FilterError("filter-field-near", { field, near: near.slice(0, 3).join(" or ") }, position)
+    : new FilterError("filter-field", { field }, position);
 }
 
 const DAY_MS = 86_400_000;
@@ -132,11 +132,7 @@ function timeRange({ value, position }: Literal): { from: string; to: string | n
     typeof value === "string" && /^\d{4}-\d\d(-\d\d([T ].*)?)?$/.test(text)
       ? Date.parse(text.length === 16 || text.length === 19 ? `${text.replace(" ", "T")}Z` : text)
       : Number.NaN;
-  if (Number.isNaN(at))
-    throw new FilterError(
-      "a time is a text such as '2026-05-01', '2026-05' or '2026-05-01T10:00:00Z'",
-      position,
-    );
+  if (Number.isNaN(at)) throw new FilterError("filter-time", {}, position);
   const iso = (ms: number) => new Date(ms).toISOString();
   const date = new Date(at);
   if (text.length === 7)
@@ -161,8 +157,8 @@ function compareTime(column: SQL, operator: Operator, literal: Literal): SQL {
   }
 }
 
-const kindOf = ({ value }: Literal) =>
-  typeof value === "string" ? "a text" : typeof value === "number" ? "a number" : "true or false";
+const kindOf = ({ value }: Literal): Phrase =>
+  typeof value === "string" ? "text" : typeof value === "number" ? "number" : "boolean";
 
 /** Refuses a comparison that could never hold because of its types. */
 function checkType(column: Column, field: Field, literal: Literal) {
@@ -175,7 +171,8 @@ function checkType(column: Column, field: Field, literal: Literal) {
   }[column.type];
   if (wanted !== null && typeof literal.value !== wanted)
     throw new FilterError(
-      `${field.path.join(".")} is ${column.type === "number" ? "a number" : column.type === "boolean" ? "true or false" : `a ${column.type}`}, not ${kindOf(literal)}`,
+      "filter-kind",
+      { field: field.path.join("."), wanted: column.type, given: kindOf(literal) },
       literal.position,
     );
 }
@@ -199,7 +196,7 @@ function compare(fields: Fields, field: Field, operator: Operator, literal: Lite
   const column = fields(field);
   if (operator === "like") {
     if (typeof literal.value !== "string" || column.type === "number" || column.type === "boolean")
-      throw new FilterError("like compares texts", literal.position);
+      throw new FilterError("filter-like", {}, literal.position);
     return guarded(column, operator, literal, likeSql(column.sql, literal.value, literal.position));
   }
   checkType(column, field, literal);
@@ -226,7 +223,7 @@ const MAX_PIECE = 20;
  */
 export function likeSql(column: SQL, pattern: string, position: number): SQL {
   if (pattern.length > MAX_PATTERN)
-    throw new FilterError(`the pattern is longer than ${MAX_PATTERN} characters`, position);
+    throw new FilterError("filter-pattern", { most: MAX_PATTERN }, position);
   const pieces = pattern.split(/%+/);
   const [first = "", ...rest] = pieces;
   const last = rest.pop();
@@ -245,12 +242,9 @@ export function likeSql(column: SQL, pattern: string, position: number): SQL {
     return sql`(${sql.join(conditions, sql` and `)})`;
   }
   if (pieces.length - 1 > MAX_WILDCARDS)
-    throw new FilterError(`the pattern has more than ${MAX_WILDCARDS} wildcards %`, position);
+    throw new FilterError("filter-wildcards", { most: MAX_WILDCARDS }, position);
   if (rest.concat(last ?? "").some((piece) => piece.length > MAX_PIECE))
-    throw new FilterError(
-      `behind a % of a pattern with several parts, a part is at most ${MAX_PIECE} characters long`,
-      position,
-    );
+    throw new FilterError("filter-piece", { most: MAX_PIECE }, position);
   return sql`${column} like ${pattern}`;
 }
 
@@ -277,12 +271,9 @@ export function weightOf(source: string): number {
     const [name = ""] = expression.field.path;
     const { position } = expression.field;
     if (documents.has(String(name)) && ++values > MAX_DOCUMENT_VALUES)
-      throw new FilterError(
-        `more than ${MAX_DOCUMENT_VALUES} comparisons of config.… and other documents`,
-        position,
-      );
+      throw new FilterError("filter-documents", { most: MAX_DOCUMENT_VALUES }, position);
     if (expression.kind === "compare" && expression.operator === "like" && ++likes > MAX_LIKES)
-      throw new FilterError(`more than ${MAX_LIKES} comparisons by like`, position);
+      throw new FilterError("filter-likes", { most: MAX_LIKES }, position);
   };
   count(parseFilter(source));
   return values + 2 * likes;
@@ -409,7 +400,7 @@ export const splitFields = (source: string): string[] =>
  */
 export function parseOrder(source: string, fields: Fields = columnOf): Order[] {
   const parts = splitAtCommas(source);
-  if (parts.length > 3) throw new FilterError("orders by at most three fields", 1);
+  if (parts.length > 3) throw new FilterError("filter-order", {}, 1);
   let next = 0;
   return parts.map((text) => {
     const begins = next;
@@ -423,7 +414,7 @@ export function parseOrder(source: string, fields: Fields = columnOf): Order[] {
       return { ...orderOf(parseField(name), fields), descending };
     } catch (error) {
       if (!(error instanceof FilterError)) throw error;
-      throw new FilterError(error.message, begins + before + error.position);
+      throw new FilterError(error.code, error.params, begins + before + error.position);
     }
   });
 }

@@ -1,4 +1,4 @@
-import { ApiError } from "./problem.ts";
+import { refuse } from "./problem.ts";
 import { notValid } from "./validate.ts";
 
 /** `If-Match` as a row version; null when the header is absent. */
@@ -11,9 +11,4 @@ export function ifMatch(header: string | undefined): number | null {
 }
 
 export const changedMeanwhile = (version: number) =>
-  new ApiError(
-    412,
-    "changed-meanwhile",
-    `Someone else changed this first: its version is ${version} now. Read it again, then repeat your change.`,
-    { extra: { version } },
-  );
+  refuse("changed-meanwhile", { version }, { extra: { version } });

@@ -1,10 +1,26 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { ConfigError } from "../../env.ts";
+import type { MistakeCode, MistakeParams } from "../../shared/mistakes.ts";
+import {
+  type ProblemCode,
+  type ProblemParams,
+  problems,
+  sentenceOf,
+} from "../../shared/problems.ts";
+import { fillIn, type ParamValue } from "../../shared/sentence.ts";
 import { DatabaseUnreachable } from "../db/client.ts";
 
-/** One thing wrong with a body or query: where, and what to do about it. */
-export type Fault = { path: string; message: string };
+/**
+ * One thing wrong with a body or query: where, and what to do about it. A mistake of shared/mistakes.ts
+ * brings its code and parameters along.
+ */
+export type Fault = {
+  path: string;
+  message: string;
+  code?: MistakeCode;
+  params?: MistakeParams;
+};
 
 const titles: Record<number, string> = {
   400: "Bad request",
@@ -25,37 +41,49 @@ const titles: Record<number, string> = {
   503: "Unavailable",
 };
 
-/**
- * An error that the client is told of. `code` is a stable word for programs (it ends the problem's
- * `type`), `extra` further members of the body.
- */
+type More = {
+  /** Where the code's own status does not fit. */
+  status?: ContentfulStatusCode;
+  errors?: Fault[];
+  /** Further members of the body. */
+  extra?: Record<string, unknown>;
+  headers?: Record<string, string>;
+};
+
+/** An error that the client is told of, by a code of shared/problems.ts; refuse() makes it. */
 export class ApiError extends Error {
   readonly status: ContentfulStatusCode;
-  readonly code: string;
+  readonly code: ProblemCode;
+  readonly params: Readonly<Record<string, ParamValue>>;
   readonly errors?: Fault[];
   readonly extra?: Record<string, unknown>;
   readonly headers?: Record<string, string>;
 
-  constructor(
-    status: ContentfulStatusCode,
-    code: string,
-    detail: string,
-    more: {
-      errors?: Fault[];
-      extra?: Record<string, unknown>;
-      headers?: Record<string, string>;
-    } = {},
-  ) {
-    super(detail);
-    this.status = status;
+  constructor(code: ProblemCode, params: Readonly<Record<string, ParamValue>>, more: More) {
+    super(fillIn(sentenceOf(code, params)?.[0] ?? code, params));
+    this.status = more.status ?? problems[code].status;
     this.code = code;
+    this.params = params;
     this.errors = more.errors;
     this.extra = more.extra;
     this.headers = more.headers;
   }
 }
 
-export const notFound = (what: string) => new ApiError(404, "not-found", `There is no ${what}.`);
+/** The error to throw for a code, with the parameters of its sentence. */
+export const refuse = <Code extends ProblemCode>(
+  code: Code,
+  params: ProblemParams<Code>,
+  more: More = {},
+): ApiError => new ApiError(code, params as Readonly<Record<string, ParamValue>>, more);
+
+type NotFound = ProblemParams<"not-found">;
+
+/** The 404 for one thing that is not there, or not the caller's. */
+export const notFound = <Case extends NotFound["case"]>(
+  name: Case,
+  params: Omit<Extract<NotFound, { case: Case }>, "case">,
+): ApiError => new ApiError("not-found", { case: name, ...params }, {});
 
 /** The chain of causes, since the database driver wraps what a fetch threw. */
 function* causes(error: unknown): Generator<unknown> {
@@ -68,20 +96,11 @@ function* causes(error: unknown): Generator<unknown> {
 function toApiError(error: unknown): ApiError {
   for (const cause of causes(error)) {
     if (cause instanceof ApiError) return cause;
-    if (cause instanceof ConfigError) return new ApiError(503, "not-configured", cause.message);
+    if (cause instanceof ConfigError) return refuse("not-configured", { reason: cause.message });
     if (cause instanceof DatabaseUnreachable)
-      return new ApiError(
-        503,
-        "database-unreachable",
-        "The database cannot be reached just now. Nothing was lost; try again in a few seconds.",
-        { headers: { "Retry-After": "3" } },
-      );
+      return refuse("database-unreachable", {}, { headers: { "Retry-After": "3" } });
   }
-  return new ApiError(
-    500,
-    "internal",
-    "Something went wrong on the server. The request can be repeated; if it keeps failing, see the Worker's log.",
-  );
+  return refuse("internal", {});
 }
 
 /** The only place that shapes an error's body: RFC 9457 problem details. */
@@ -103,6 +122,8 @@ export function problem(error: unknown, c: Context): Response {
       title: titles[known.status] ?? "Error",
       status: known.status,
       detail: known.message,
+      code: known.code,
+      params: known.params,
       ...(known.errors && { errors: known.errors }),
       ...known.extra,
     },

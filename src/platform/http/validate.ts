@@ -4,7 +4,7 @@ import { bodyLimit } from "hono/body-limit";
 import type { z } from "zod";
 import { type Kept, type Redaction, redactBody } from "../secrets/redact.ts";
 import { type Described, documented } from "./described.ts";
-import { ApiError, type Fault } from "./problem.ts";
+import { type Fault, refuse } from "./problem.ts";
 import { hasControls, isUnclean, parseClean } from "./text.ts";
 
 /** A fault's place as people write it: `logs[3].metrics.loss`. */
@@ -32,13 +32,16 @@ export function faultsOf(error: z.core.$ZodError): Fault[] {
 }
 
 export const notValid = (errors: Fault[], what = "The request") =>
-  new ApiError(
-    422,
+  refuse(
     "not-valid",
-    `${what} was refused and nothing was stored: ${errors
-      .slice(0, 3)
-      .map((e) => (e.path ? `${e.path}: ${e.message}` : e.message))
-      .join("; ")}${errors.length > 3 ? ` (and ${errors.length - 3} more)` : ""}.`,
+    {
+      case: "faults",
+      what,
+      faults: `${errors
+        .slice(0, 3)
+        .map((e) => (e.path ? `${e.path}: ${e.message}` : e.message))
+        .join("; ")}${errors.length > 3 ? ` (and ${errors.length - 3} more)` : ""}`,
+    },
     { errors },
   );
 
@@ -118,7 +121,7 @@ export function parseJson(text: string): unknown {
     return parseClean(text);
   } catch (error) {
     const reason = error instanceof Error ? error.message : "";
-    throw new ApiError(400, "malformed-json", `The body is not valid JSON: ${reason}`);
+    throw refuse("malformed-json", { reason });
   }
 }
 
@@ -134,11 +137,7 @@ export const limitBody = (bytes: number): MiddlewareHandler =>
   bodyLimit({
     maxSize: bytes,
     onError: () => {
-      throw new ApiError(
-        413,
-        "too-large",
-        `The body is over ${bytes} bytes, the most this route takes.`,
-      );
+      throw refuse("too-large", { case: "body", limit: bytes });
     },
   });
 

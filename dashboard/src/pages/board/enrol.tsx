@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { api, read } from "../../api.ts";
 import { dateTime } from "../../format.ts";
-import { heard, t } from "../../i18n.ts";
+import { t, translate } from "../../i18n.ts";
 import { Ask, Check, Choice, TextField } from "../../ui/form.tsx";
 import { Copy } from "../../ui/parts.tsx";
 import { useWho } from "../../who.ts";
@@ -11,7 +11,12 @@ import { words } from "./text.ts";
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 
-type Made = { token: string; expires_at: string; warnings: string[] };
+type Made = {
+  token: string;
+  expires_at: string;
+  key_expires_at: string | null;
+  warnings: string[];
+};
 
 const TRAINER = "accelerate launch train_network.py --config_file {config}";
 
@@ -46,7 +51,11 @@ export function Enrol({ close }: { close: () => void }) {
         </p>
         {made.warnings.map((warning) => (
           <p key={warning} class="note">
-            {heard(warning)}
+            {translate({
+              message: warning,
+              code: made.key_expires_at ? "box-key-ends" : "",
+              params: { at: made.key_expires_at },
+            })}
           </p>
         ))}
       </ShownKey>

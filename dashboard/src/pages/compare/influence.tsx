@@ -1,9 +1,19 @@
 import { keepPreviousData, useQuery } from "@tanstack/preact-query";
 import { api, read } from "../../api.ts";
 import { measure, setting, whole } from "../../format.ts";
-import { heard, t } from "../../i18n.ts";
+import { t, translate } from "../../i18n.ts";
 import { Table } from "../../ui/form.tsx";
 import { columnLabel } from "../runs/columns.ts";
+
+type Cautioned = {
+  caution: string | null;
+  caution_code: string | null;
+  caution_params: Record<string, string | number>;
+};
+
+/** A caution in the language in use; null where there is none. */
+const cautionOf = ({ caution, caution_code, caution_params }: Cautioned): string | null =>
+  caution && translate({ message: caution, code: caution_code ?? "", params: caution_params });
 
 /** Which parameters go along with the result, and how many runs say so. */
 export function Influence({ filter, metric }: { filter: string; metric: string }) {
@@ -31,9 +41,9 @@ export function Influence({ filter, metric }: { filter: string; metric: string }
       >
         {data.parameters.slice(0, 12).map((one) => (
           <tr key={one.name}>
-            <td title={one.caution ? heard(one.caution) : undefined}>
+            <td title={cautionOf(one) ?? undefined}>
               {columnLabel(one.name)}
-              {one.caution && <span class="faint"> · {heard(one.caution)}</span>}
+              {one.caution && <span class="faint"> · {cautionOf(one)}</span>}
             </td>
             <td class="influence-bar">
               <span class="bar">
@@ -50,7 +60,7 @@ export function Influence({ filter, metric }: { filter: string; metric: string }
           </tr>
         ))}
       </Table>
-      <p class="body muted">{heard(data.caution)}</p>
+      <p class="body muted">{cautionOf(data)}</p>
     </section>
   );
 }

@@ -1,5 +1,6 @@
 import { numbers, texts, times } from "../../../../src/shared/filter-fields.ts";
 import { FilterError, parseFilter } from "../../../../src/shared/filter-grammar.ts";
+import type { Said } from "../../said.ts";
 
 const fields = [...texts, ...numbers, ...times, "user", "cancel_requested"].sort();
 const beginnings = ["config.", "metrics.", "tags."];
@@ -46,13 +47,13 @@ function matching(items: string[], fragment: string): string[] {
 }
 
 /** What is wrong with a filter, and at which character (from 1); null where nothing is. */
-export function mistake(text: string): { message: string; position: number } | null {
+export function mistake(text: string): { said: Said; position: number } | null {
   if (text.trim() === "") return null;
   try {
     parseFilter(text);
     return null;
   } catch (error) {
-    if (error instanceof FilterError) return { message: error.message, position: error.position };
+    if (error instanceof FilterError) return { said: error, position: error.position };
     throw error;
   }
 }
