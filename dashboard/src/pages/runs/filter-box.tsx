@@ -1,5 +1,5 @@
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { heard, t } from "../../i18n.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { completions, mistake, words } from "./complete.ts";
@@ -21,7 +21,20 @@ export function FilterBox(props: {
   const [chosen, setChosen] = useState(0);
   const input = useRef<HTMLInputElement>(null);
   const marks = useRef<HTMLDivElement>(null);
-  useEffect(() => setText(value), [value]);
+  // Set while drawing, not after it: what is typed meanwhile stays, and so does a blank at the end.
+  const [known, setKnown] = useState(value);
+  if (known !== value) {
+    setKnown(value);
+    if (text.trim() !== value) setText(value);
+  }
+  /** Where the caret goes once the text is drawn. */
+  const place = useRef<number | null>(null);
+  useLayoutEffect(() => {
+    if (place.current === null) return;
+    input.current?.focus();
+    input.current?.setSelectionRange(place.current, place.current);
+    place.current = null;
+  });
   useEffect(() => {
     const focus = (event: KeyboardEvent) => {
       const at = event.target;
@@ -39,9 +52,9 @@ export function FilterBox(props: {
 
   const { from, items } = completions(text, caret, props.seen);
   const shown = open && items.length > 0;
-  const own = mistake(text);
+  const own = mistake(text.trimEnd());
   // While it is being written a filter is unfinished; what is wrong is said once it was sent, or left.
-  const fault = text === value ? (own ?? props.refused) : open ? null : own;
+  const fault = text.trim() === value ? (own ?? props.refused) : open ? null : own;
 
   function take(item: string) {
     const put = item.endsWith(".") || item.endsWith("(") ? item : `${item} `;
@@ -50,10 +63,7 @@ export function FilterBox(props: {
     setChosen(0);
     const at = from + put.length;
     setCaret(at);
-    requestAnimationFrame(() => {
-      input.current?.focus();
-      input.current?.setSelectionRange(at, at);
-    });
+    place.current = at;
   }
   function keys(event: JSX.TargetedKeyboardEvent<HTMLInputElement>) {
     if (event.key === "Escape") {
