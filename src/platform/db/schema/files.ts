@@ -134,6 +134,7 @@ export type KeepRule = {
 /**
  * What weights take, by whose they are, their run's group and their kind: triggers keep it, so that
  * nobody has to count. `trash`: those that are in it, or whose run is.
+ * Raw SQL alone uses it; drizzle-kit reads this declaration.
  */
 export const storageUse = sqliteTable(
   "storage_use",

@@ -109,7 +109,10 @@ export const modelVersion = sqliteTable(
   ],
 );
 
-/** Changes to what must hold of a model's versions. Append-only. */
+/**
+ * Changes to what must hold of a model's versions. Append-only.
+ * Raw SQL alone uses it; drizzle-kit reads this declaration.
+ */
 export const modelChecksChange = sqliteTable(
   "model_checks_change",
   {
@@ -140,7 +143,10 @@ export const modelReview = sqliteTable(
   (t) => [check("model_review_decision", oneOf(t.decision, decisions))],
 );
 
-/** Sample images that an approval was based on: kept as long as the version. */
+/**
+ * Sample images that an approval was based on: kept as long as the version.
+ * Raw SQL alone uses it; drizzle-kit reads this declaration.
+ */
 export const reviewSample = sqliteTable(
   "review_sample",
   {

@@ -16,6 +16,7 @@ import { user } from "./people.ts";
 /**
  * The tasks of a user that ask the same of a box and are ready: how many, and the first in line.
  * Triggers keep it; a lane without ready tasks has no row, so that a claim reads live ones alone.
+ * Raw SQL alone uses it; drizzle-kit reads this declaration.
  */
 export const queueLane = sqliteTable(
   "queue_lane",
@@ -31,7 +32,10 @@ export const queueLane = sqliteTable(
   (t) => [primaryKey({ columns: [t.userId, t.labels, t.minGpuMemoryGb] })],
 );
 
-/** How many queued tasks of a user run, and when one was last begun: whose turn it is. */
+/**
+ * How many queued tasks of a user run, and when one was last begun: whose turn it is.
+ * Raw SQL alone uses it; drizzle-kit reads this declaration.
+ */
 export const queueTurn = sqliteTable("queue_turn", {
   userId: integer().primaryKey(),
   running: integer().notNull().default(0),
@@ -53,10 +57,16 @@ export const taskDependency = sqliteTable(
   ],
 );
 
-/** Tasks that succeeded and have more dependents than their end released at once. */
+/**
+ * Tasks that succeeded and have more dependents than their end released at once.
+ * Raw SQL alone uses it; drizzle-kit reads this declaration.
+ */
 export const queueRelease = sqliteTable("queue_release", { taskId: integer().primaryKey() });
 
-/** Where the look for lost runs stands: one row. */
+/**
+ * Where the look for lost runs stands: one row.
+ * Raw SQL alone uses it; drizzle-kit reads this declaration.
+ */
 export const lostSweep = sqliteTable("lost_sweep", {
   id: integer().primaryKey(),
   sweptAt: text().notNull(),

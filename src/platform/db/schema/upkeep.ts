@@ -12,6 +12,7 @@ export const usageDay = sqliteTable("usage_day", {
 /**
  * What counts against a user's bounds where it cannot be counted at each look: triggers keep it.
  * `bytes` are those of the database, `file_bytes` those of files; `uploads` are the unfinished ones.
+ * Raw SQL alone uses it; drizzle-kit reads this declaration.
  */
 export const userUse = sqliteTable("user_use", {
   userId: integer().primaryKey(),
@@ -23,7 +24,10 @@ export const userUse = sqliteTable("user_use", {
   uploadBytes: integer().notNull().default(0),
 });
 
-/** How far the look for old Idempotency-Keys is: one row. */
+/**
+ * How far the look for old Idempotency-Keys is: one row.
+ * Raw SQL alone uses it; drizzle-kit reads this declaration.
+ */
 export const purgePlace = sqliteTable("purge_place", {
   id: integer().primaryKey(),
   place: integer().notNull(),
