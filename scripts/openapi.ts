@@ -1,8 +1,10 @@
 /** The API's description (OpenAPI 3.1), made from the schemas that validate. Alone: prints it. */
 import { findTargetHandler } from "hono/utils/handler";
 import { generateSpecs, resolver, uniqueSymbol } from "hono-openapi";
+import * as z from "zod";
 import { app } from "../src/app.ts";
 import { type Described, type Documented, documented } from "../src/platform/http/described.ts";
+import { problemAnswer } from "../src/platform/http/problem-answer.ts";
 import { Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 
@@ -33,33 +35,10 @@ const tags: Record<string, string> = {
   Service: "Health, the Python client, this description.",
 };
 
-const text = { type: "string" } as const;
-
 type Options = NonNullable<Parameters<typeof generateSpecs>[1]>;
 type Schemas = NonNullable<NonNullable<Options["documentation"]>["components"]>["schemas"];
 
-/** RFC 9457 as `problem.ts` shapes it. */
-const problemSchema: NonNullable<Schemas>[string] = {
-  type: "object",
-  description: "What went wrong (RFC 9457). `type` ends with a stable word for programs.",
-  required: ["type", "title", "status", "detail"],
-  properties: {
-    type: { ...text, examples: ["urn:lora-ledger:not-valid"] },
-    title: { ...text, examples: ["Not valid"] },
-    status: { type: "integer", examples: [422] },
-    detail: text,
-    errors: {
-      type: "array",
-      description: "For a refused body or query: each fault and its place.",
-      items: {
-        type: "object",
-        required: ["path", "message"],
-        properties: { path: { ...text, examples: ["logs[3].step"] }, message: text },
-      },
-    },
-  },
-  additionalProperties: true,
-};
+const { $schema: _, ...problemSchema } = z.toJSONSchema(problemAnswer, { io: "input" });
 
 const problem = (description: string) => ({
   description,
@@ -111,7 +90,14 @@ function operationOf({ summary, description, tag, answer, body, errors, open }: 
       ...Object.fromEntries(
         Object.entries(problems).map(([status, why]) => [
           status,
-          Number(status) >= 400 ? problem(why) : { description: why },
+          typeof why === "object"
+            ? {
+                description: why.description,
+                content: { "application/json": { schema: resolver(why.schema) } },
+              }
+            : Number(status) >= 400
+              ? problem(why)
+              : { description: why },
         ]),
       ),
     },
@@ -182,7 +168,8 @@ export async function describeApi() {
       tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
       components: {
         securitySchemes: { key: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
-        schemas: { Problem: problemSchema },
+        // OpenAPI 3.1 takes JSON Schema as it is, which the generator's types do not say.
+        schemas: { Problem: problemSchema } as Schemas,
       },
       paths: {
         "/client.py": file("getClient", "The Python client as one file", "text/x-python"),

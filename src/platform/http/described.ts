@@ -23,9 +23,15 @@ export type Described = {
   };
   /** A body that no validate() describes: its schema by content type, null where it is bytes. */
   body?: Record<string, { schema: z.ZodType | null; example?: unknown }>;
-  /** Statuses besides 200 or 204 that a caller should expect, with why. */
+  /**
+   * Statuses besides 200 or 204 that a caller should expect, with why: from 400 problems, unless a
+   * schema says otherwise.
+   */
   errors?: Partial<
-    Record<302 | 400 | 403 | 404 | 409 | 410 | 411 | 412 | 413 | 415 | 416 | 422 | 503, string>
+    Record<
+      302 | 400 | 403 | 404 | 409 | 410 | 411 | 412 | 413 | 415 | 416 | 422 | 503,
+      string | { schema: z.ZodType; description: string }
+    >
   >;
   /** Routes that take no key. */
   open?: boolean;
