@@ -77,13 +77,18 @@ function operationOf({ summary, description, tag, answer, body, errors, open }: 
         ? {
             200: {
               description: answer.description,
-              content: {
-                [answer.content ?? "application/json"]: {
-                  ...(answer.schema && { schema: resolver(answer.schema) }),
-                  ...(answer.example !== undefined && { example: answer.example }),
+              ...(answer.content !== null && {
+                content: {
+                  [answer.content ?? "application/json"]: {
+                    ...(answer.schema && { schema: resolver(answer.schema) }),
+                    ...(answer.example !== undefined && { example: answer.example }),
+                  },
+                  ...(answer.json && { "application/json": { schema: resolver(answer.json) } }),
+                  ...Object.fromEntries(
+                    (answer.also ?? []).map((type) => [type, { schema: bytes }]),
+                  ),
                 },
-                ...Object.fromEntries((answer.also ?? []).map((type) => [type, { schema: bytes }])),
-              },
+              }),
             },
           }
         : { 204: { description: "Done." } }),

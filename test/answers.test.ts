@@ -17,7 +17,10 @@ const published = z.object({
 const right = { id: 1, state: "open", at: "2026-01-01T00:00:00Z", items: [{ name: "a" }] };
 
 /** An app whose one route publishes `published` and answers anything. */
-const answering = (answer: () => Response, more: { schema?: null; content?: string } = {}) =>
+const answering = (
+  answer: () => Response,
+  more: { schema?: null; content?: string | null; also?: string[] } = {},
+) =>
   new Hono<App>()
     .get(
       "/things/:id{[0-9]+}",
@@ -27,16 +30,21 @@ const answering = (answer: () => Response, more: { schema?: null; content?: stri
         answer: {
           ...(more.schema !== null && { schema: published }),
           content: more.content,
+          also: more.also,
           description: "It.",
         },
-        errors: { 302: "Elsewhere.", 404: "Not there." },
+        errors: {
+          302: "Elsewhere.",
+          404: "Not there.",
+          503: { schema: z.object({ up: z.boolean() }), description: "Down." },
+        },
       }),
       () => answer(),
     )
     .onError(problem);
 
-async function ask(app: Hono<App>, path = "/things/3") {
-  return (await freshLedger({}, app)).request(path);
+async function ask(app: Hono<App>, path = "/things/3", method = "GET") {
+  return (await freshLedger({}, app)).request(path, { method });
 }
 
 describe("an answer as its route publishes it", () => {
@@ -50,9 +58,26 @@ describe("an answer as its route publishes it", () => {
         throw new ApiError(404, "not-found", "There is none.");
       },
     ],
+    [
+      "a named status with a schema of its own",
+      () => Response.json({ up: false }, { status: 503 }),
+    ],
   ])("is let through: %s", async (_, answer) => {
     const response = await ask(answering(answer));
     expect(response.bodyUsed).toBe(false);
+  });
+
+  test("is let through: a media type of a published range, no body, a HEAD", async () => {
+    const png = () => new Response("", { headers: { "Content-Type": "image/png" } });
+    const range = { content: "application/zip", also: ["image/*"] };
+    expect((await ask(answering(png, range))).status).toBe(200);
+    expect((await ask(answering(() => new Response(null), { content: null }))).status).toBe(200);
+    const head = await ask(
+      answering(() => Response.json(right)),
+      "/things/3",
+      "HEAD",
+    );
+    expect(await head.text()).toBe("");
   });
 });
 
@@ -75,6 +100,7 @@ describe("a wrong answer", () => {
     ["a time in another format", json({ at: "yesterday" }), /at: /],
     ["null where none may be", json({ items: [{ name: null }] }), /items\[0\]\.name: /],
     ["another status", json({}, 201), /answers 201.*\n {2}has a status/],
+    ["another answer at a status with a schema", json({}, 503), /answers 503.*\n {2}up: /],
     ["no content", () => new Response(null, { status: 204 }), /answers 204/],
     ["another content type", () => new Response("{}"), /content type text\/plain/],
     ["a fault that is no problem", json({}, 404), /answers 404.*\n {2}has the content type/],
@@ -101,6 +127,16 @@ describe("a wrong answer", () => {
   test("JSON with no schema is a fault of the route", async () => {
     const app = answering(() => Response.json({}), { schema: null });
     await expect(ask(app)).rejects.toThrow(/publishes no schema/);
+  });
+
+  test("a body where the route publishes none, and a type beside the published range", async () => {
+    const app = answering(() => Response.json(right), { content: null });
+    await expect(ask(app)).rejects.toThrow(/publishes none/);
+    const text = answering(() => new Response("a"), {
+      content: "application/zip",
+      also: ["image/*"],
+    });
+    await expect(ask(text)).rejects.toThrow(/publishes application\/zip, image\/\*/);
   });
 
   test("a route that does not describe itself is a fault", async () => {

@@ -64,7 +64,7 @@ function faultsOfBody(schema: z.ZodType | undefined, body: string | null): strin
   return difference ? [`${faultPath(difference.path) || "(all)"}: ${difference.why}`] : [];
 }
 
-/** What is wrong with an answer; `text` reads its body. */
+/** What is wrong with an answer; `text` reads its body, null where there is none to read. */
 async function faultsIn(
   described: Described | undefined,
   { status, headers }: Response,
@@ -73,39 +73,52 @@ async function faultsIn(
   const type = headers.get("Content-Type")?.split(";")[0]?.trim() ?? null;
   const { answer, errors = {} } = described ?? {};
   const other = errors[status as keyof typeof errors];
-  if (status >= 400 && typeof other !== "object") {
-    if (type !== "application/problem+json") return [`has the content type ${type}`];
-    return faultsOfBody(problemAnswer, await text());
-  }
-  if (!described) {
-    // The dashboard's one page is all that answers where no route does.
-    return type === "text/html" ? [] : ["is not described by any route"];
-  }
-  if (status >= 400 || status === (answer ? 200 : 204)) {
-    const expected = status >= 400 ? Object(other) : answer;
-    const types = expected
-      ? [expected.content ?? "application/json", ...(expected.also ?? [])]
+
+  if (status >= 400 && typeof other !== "object")
+    return type === "application/problem+json"
+      ? faultsOfBody(problemAnswer, await text())
+      : [`has the content type ${type}`];
+  // The dashboard's one page is all that answers where no route does.
+  if (!described) return type === "text/html" ? [] : ["is not described by any route"];
+  if (typeof other === "string")
+    // A part of a file, or a redirect: never JSON, whose schema nobody would know.
+    return type === "application/json" ? ["is JSON, and the route publishes no schema for it"] : [];
+  if (other === undefined && status !== (answer ? 200 : 204))
+    return ["has a status that the route does not publish"];
+
+  const published: Described["answer"] = other ?? answer;
+  const types =
+    published && published.content !== null
+      ? [
+          published.content ?? "application/json",
+          ...(published.json ? ["application/json"] : []),
+          ...(published.also ?? []),
+        ]
       : [null];
-    if (!types.includes(type))
-      return [`has the content type ${type}, and the route publishes ${types.join(", ")}`];
-    if (type !== "application/json") return [];
-    return faultsOfBody(expected.schema, await text());
-  }
-  return other === undefined ? ["has a status that the route does not publish"] : [];
+  if (!types.some((name) => name === type || (name && type && isWithin(type, name))))
+    return [`has the content type ${type}, and the route publishes ${types.join(", ") || "none"}`];
+  return type === "application/json"
+    ? faultsOfBody(published?.json ?? published?.schema, await text())
+    : [];
 }
+
+/** Whether a content type is one of a range such as `image/*`. */
+const isWithin = (type: string, range: string) =>
+  range.endsWith("/*") && type.startsWith(range.slice(0, -1));
 
 /** Throws on an answer that its route does not publish; leaves the answer's body to be read. */
 export async function checkAnswer(app: Routed, request: Request, response: Response) {
   const route = routeOf(app, request.method, getPath(request));
-  const faults = await faultsIn(route?.described, response, () =>
-    // A body may break off on purpose: the test that reads it sees that.
-    request.method === "HEAD"
-      ? Promise.resolve("")
-      : response
-          .clone()
-          .text()
-          .catch(() => ""),
-  );
+  const text = async () => {
+    if (request.method === "HEAD") return null;
+    try {
+      return await response.clone().text();
+    } catch {
+      // The body broke off, maybe on purpose: the test that reads it sees that.
+      return null;
+    }
+  };
+  const faults = await faultsIn(route?.described, response, text);
   if (faults.length)
     throw new Error(
       `${route?.name ?? `${request.method} ${getPath(request)}`} answers ${response.status}, against what it publishes:\n  ${faults.join("\n  ")}`,

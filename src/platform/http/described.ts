@@ -16,9 +16,12 @@ export type Described = {
   answer?: {
     schema?: z.ZodType;
     description: string;
-    content?: string;
+    /** Its content type, JSON when none is named; null where the answer has no body. */
+    content?: string | null;
     /** Further content types, by what was asked for. */
     also?: string[];
+    /** The JSON that is answered where a caller asks for it, beside another `content`. */
+    json?: z.ZodType;
     example?: unknown;
   };
   /** A body that no validate() describes: its schema by content type, null where it is bytes. */
@@ -29,7 +32,7 @@ export type Described = {
    */
   errors?: Partial<
     Record<
-      302 | 400 | 403 | 404 | 409 | 410 | 411 | 412 | 413 | 415 | 416 | 422 | 503,
+      206 | 302 | 304 | 400 | 403 | 404 | 409 | 410 | 411 | 412 | 413 | 415 | 416 | 422 | 503,
       string | { schema: z.ZodType; description: string }
     >
   >;
