@@ -1,9 +1,10 @@
 /** The API's description (OpenAPI 3.1), made from the schemas that validate. Alone: prints it. */
 import { findTargetHandler } from "hono/utils/handler";
 import { generateSpecs, resolver, uniqueSymbol } from "hono-openapi";
+import * as z from "zod";
 import { app } from "../src/app.ts";
 import { type Described, type Documented, documented } from "../src/platform/http/described.ts";
-import { problems } from "../src/shared/problems.ts";
+import { problemAnswer } from "../src/platform/http/problem-answer.ts";
 import { Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 
@@ -34,48 +35,12 @@ const tags: Record<string, string> = {
   Service: "Health, the Python client, this description.",
 };
 
-const text = { type: "string" } as const;
-
 type Options = NonNullable<Parameters<typeof generateSpecs>[1]>;
 type Schemas = NonNullable<NonNullable<Options["documentation"]>["components"]>["schemas"];
 
-/** RFC 9457 as `problem.ts` shapes it. */
-const problemSchema: NonNullable<Schemas>[string] = {
-  type: "object",
-  description:
-    "What went wrong (RFC 9457). `code` is a stable word for programs, and the end of `type`; `detail` is its sentence with `params` filled in.",
-  required: ["type", "title", "status", "detail", "code", "params"],
-  properties: {
-    type: { ...text, examples: ["urn:lora-ledger:not-valid"] },
-    title: { ...text, examples: ["Not valid"] },
-    status: { type: "integer", examples: [422] },
-    detail: text,
-    code: { ...text, enum: Object.keys(problems).sort() },
-    params: {
-      type: "object",
-      description:
-        "What the sentence of this code names; `case` where a code has several sentences.",
-      additionalProperties: { type: ["string", "number"] },
-    },
-    errors: {
-      type: "array",
-      description: "For a refused body or query: each fault and its place.",
-      items: {
-        type: "object",
-        required: ["path", "message"],
-        properties: {
-          path: { ...text, examples: ["logs[3].step"] },
-          message: text,
-          code: { ...text, description: "Of a mistake in a filter." },
-          params: { type: "object", additionalProperties: { type: ["string", "number"] } },
-        },
-      },
-    },
-  },
-  additionalProperties: true,
-};
+const { $schema: _, ...problemSchema } = z.toJSONSchema(problemAnswer, { io: "input" });
 
-const problemAnswer = (description: string) => ({
+const problem = (description: string) => ({
   description,
   content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
 });
@@ -112,20 +77,32 @@ function operationOf({ summary, description, tag, answer, body, errors, open }: 
         ? {
             200: {
               description: answer.description,
-              content: {
-                [answer.content ?? "application/json"]: {
-                  ...(answer.schema && { schema: resolver(answer.schema) }),
-                  ...(answer.example !== undefined && { example: answer.example }),
+              ...(answer.content !== null && {
+                content: {
+                  [answer.content ?? "application/json"]: {
+                    ...(answer.schema && { schema: resolver(answer.schema) }),
+                    ...(answer.example !== undefined && { example: answer.example }),
+                  },
+                  ...(answer.json && { "application/json": { schema: resolver(answer.json) } }),
+                  ...Object.fromEntries(
+                    (answer.also ?? []).map((type) => [type, { schema: bytes }]),
+                  ),
                 },
-                ...Object.fromEntries((answer.also ?? []).map((type) => [type, { schema: bytes }])),
-              },
+              }),
             },
           }
         : { 204: { description: "Done." } }),
       ...Object.fromEntries(
         Object.entries(refusals).map(([status, why]) => [
           status,
-          Number(status) >= 400 ? problemAnswer(why) : { description: why },
+          typeof why === "object"
+            ? {
+                description: why.description,
+                content: { "application/json": { schema: resolver(why.schema) } },
+              }
+            : Number(status) >= 400
+              ? problem(why)
+              : { description: why },
         ]),
       ),
     },
@@ -196,7 +173,8 @@ export async function describeApi() {
       tags: Object.entries(tags).map(([name, description]) => ({ name, description })),
       components: {
         securitySchemes: { key: { type: "http", scheme: "bearer", bearerFormat: "JWT" } },
-        schemas: { Problem: problemSchema },
+        // OpenAPI 3.1 takes JSON Schema as it is, which the generator's types do not say.
+        schemas: { Problem: problemSchema } as Schemas,
       },
       paths: {
         "/client.py": file("getClient", "The Python client as one file", "text/x-python"),
@@ -223,9 +201,9 @@ export async function describeApi() {
         ...operation.responses,
         ...(validated &&
           !operation.responses?.["422"] && {
-            422: problemAnswer("Refused; `errors` names each fault, and nothing was stored."),
+            422: problem("Refused; `errors` names each fault, and nothing was stored."),
           }),
-        default: problemAnswer("Any other fault."),
+        default: problem("Any other fault."),
       };
     }
   portable(document);

@@ -11,6 +11,7 @@ import { commandLine } from "../src/platform/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/platform/auth/keys.ts";
 import { type Role, usualScopes } from "../src/platform/auth/scopes.ts";
 import { openDb } from "../src/platform/db/client.ts";
+import { checkAnswer, type Routed } from "./answers.ts";
 import { unique } from "./unique.ts";
 
 export { unique };
@@ -39,8 +40,14 @@ export async function dropLedgers() {
   }
 }
 
-/** A ledger of its own: nothing another test does is seen in it. `vars` override its settings. */
-export async function freshLedger(vars: Record<string, string> = {}) {
+/**
+ * A ledger of its own: nothing another test does is seen in it. `vars` override its settings,
+ * `served` is another app than the service's.
+ */
+export async function freshLedger(
+  vars: Record<string, string> = {},
+  served: Pick<typeof app, "fetch"> & Routed = app,
+) {
   const name = unique("t");
   const forked = await fetch(`${inject("sqldAdminUrl")}/v1/namespaces/template/fork/${name}`, {
     method: "POST",
@@ -70,17 +77,15 @@ export async function freshLedger(vars: Record<string, string> = {}) {
     if (json !== undefined) headers.set("Content-Type", "application/json");
     const ctx = createExecutionContext();
     const url = path.startsWith("http") ? path : `http://ledger.test${path}`;
-    const response = await app.fetch(
-      new Request(url, {
-        ...init,
-        method: init.method ?? (json === undefined && init.body === undefined ? "GET" : "POST"),
-        headers,
-        ...(json !== undefined && { body: JSON.stringify(json) }),
-      }),
-      bindings,
-      ctx,
-    );
+    const sent = new Request(url, {
+      ...init,
+      method: init.method ?? (json === undefined && init.body === undefined ? "GET" : "POST"),
+      headers,
+      ...(json !== undefined && { body: JSON.stringify(json) }),
+    });
+    const response = await served.fetch(sent, bindings, ctx);
     await waitOnExecutionContext(ctx);
+    await checkAnswer(served, sent, response);
     return response;
   }
 

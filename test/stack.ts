@@ -11,9 +11,11 @@ import { root } from "../scripts/local/processes.ts";
 import { startSqld } from "../scripts/local/sqld.ts";
 import { startWorker } from "../scripts/local/worker.ts";
 import { migrate } from "../scripts/migrate.ts";
+import { app } from "../src/app.ts";
 import { commandLine } from "../src/platform/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/platform/auth/keys.ts";
 import { type Role, usualScopes } from "../src/platform/auth/scopes.ts";
+import { checkAnswer } from "./answers.ts";
 
 export const SECRET = "a secret for the whole stack under test";
 
@@ -144,11 +146,13 @@ export async function startStack(
 
   // biome-ignore lint/suspicious/noExplicitAny: tests read whatever shape the answer should have.
   async function api(path: string, json?: unknown, bearer = admin): Promise<any> {
-    const response = await fetch(`${url}${path}`, {
+    const sent = new Request(`${url}${path}`, {
       method: json === undefined ? "GET" : "POST",
       headers: { Authorization: `Bearer ${bearer}`, "Content-Type": "application/json" },
       body: json === undefined ? undefined : JSON.stringify(json),
     });
+    const response = await fetch(sent);
+    await checkAnswer(app, sent, response);
     const text = await response.text();
     if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`);
     return text ? JSON.parse(text) : undefined;

@@ -113,7 +113,7 @@ export const signed = new Hono<App>()
       description: "The URL comes from announcing a file. The body is the file, or one part of it.",
       tag: "Signed URLs",
       open: true,
-      answer: { description: "Stored; `ETag` names what was stored.", content: "text/plain" },
+      answer: { description: "Stored; `ETag` names what was stored.", content: null },
       errors: {
         400: "An Authorization header, or a body shorter than signed.",
         403: "The URL has expired or was changed.",
@@ -146,10 +146,13 @@ export const signed = new Hono<App>()
       tag: "Signed URLs",
       open: true,
       answer: {
-        description: "The file, or the part of it that was asked for (206).",
+        description: "The file.",
         content: "application/octet-stream",
+        also: ["image/*", "video/*"],
       },
       errors: {
+        206: "The part of the file that was asked for.",
+        304: "The file is the one that the caller has.",
         400: "An Authorization header.",
         403: "The URL has expired or was changed.",
         404: "The file is gone.",

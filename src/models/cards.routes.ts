@@ -7,7 +7,7 @@ import type { App } from "../platform/http/context.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { baseModelOf, renderCard, triggerWords } from "./card.ts";
 import { versionParam } from "./names.ts";
-import { readProvenance } from "./provenance.ts";
+import { provenanceAnswer, readProvenance } from "./provenance.ts";
 import { named, noVersion, numbered, requireSight } from "./queries.ts";
 
 const fileName = (filename: string) => filename.slice(filename.lastIndexOf("/") + 1);
@@ -19,7 +19,23 @@ export const cards = new Hono<App>().get(
     description:
       "Markdown below the front matter that model hubs read: base model, licence, tags, trigger words, samples by links that last minutes. With `images=relative` the samples are `images/<file>`, for a folder that holds them; with `format=json` the card, the trigger words and the samples' links as JSON, for tools that write such a folder.",
     tag: "Models",
-    answer: { description: "The card.", content: "text/markdown" },
+    answer: {
+      description: "The card.",
+      content: "text/markdown",
+      json: z.object({
+        card: z.string(),
+        trigger_words: z.array(z.string()),
+        base_model: z.string().nullable(),
+        description: z.string().nullable(),
+        samples: z.array(
+          provenanceAnswer.shape.samples.element.extend({
+            size: z.int(),
+            file: z.string(),
+            url: z.string(),
+          }),
+        ),
+      }),
+    },
     errors: {
       403: "The version was never approved, and the key lacks tasks:read or weights:read.",
       404: "No such version.",

@@ -136,6 +136,7 @@ export const downloads = new Hono<App>()
       answer: { schema: linkAnswer, description: "With `redirect=false`." },
       errors: {
         302: "To the signed URL.",
+        304: "The file is the one that the caller has.",
         403: "The version was never approved, and the key lacks weights:read.",
         404: "No such model or version, or the alias names none.",
         409: "Its bytes are gone.",

@@ -151,7 +151,7 @@ export const models = new Hono<App>()
     describe({
       summary: "List models",
       description:
-        "Newest first. A filter asks for name, description, task_type, license, user, created_at, updated_at, versions, latest, aliases.<alias> (a version), tags.<key>, and of the version in production, else the newest: state, rank, alpha, algorithm, base_arch, size, metrics.<metric>.",
+        "Newest first. A filter asks for name, description, task_type, license, user, created_at, updated_at, versions, aliases.<alias> (a version), tags.<key>, and of the version in production, else the newest: state, rank, alpha, algorithm, base_arch, size, verified, task_id, final_loss, metrics.<metric>.",
       tag: "Models",
       answer: {
         schema: pageAnswer(modelAnswer),

@@ -206,6 +206,7 @@ export const share = new Hono<App>().get(
     answer: { schema: linkAnswer, description: "With `redirect=false`." },
     errors: {
       302: "To the signed URL.",
+      304: "The file is the one that the caller has.",
       404: "No such link.",
       409: "What it names is not approved, or its bytes are gone.",
       410: "The link has expired, was revoked, or has been used up.",

@@ -68,6 +68,7 @@ export const board = new Hono<App>()
         }),
         description: "The board.",
       },
+      errors: { 304: "Nothing has changed." },
     }),
     allow("tasks:read"),
     etag({ weak: true }),

@@ -16,16 +16,25 @@ export type Described = {
   answer?: {
     schema?: z.ZodType;
     description: string;
-    content?: string;
+    /** Its content type, JSON when none is named; null where the answer has no body. */
+    content?: string | null;
     /** Further content types, by what was asked for. */
     also?: string[];
+    /** The JSON that is answered where a caller asks for it, beside another `content`. */
+    json?: z.ZodType;
     example?: unknown;
   };
   /** A body that no validate() describes: its schema by content type, null where it is bytes. */
   body?: Record<string, { schema: z.ZodType | null; example?: unknown }>;
-  /** Statuses besides 200 or 204 that a caller should expect, with why. */
+  /**
+   * Statuses besides 200 or 204 that a caller should expect, with why: from 400 problems, unless a
+   * schema says otherwise.
+   */
   errors?: Partial<
-    Record<302 | 400 | 403 | 404 | 409 | 410 | 411 | 412 | 413 | 415 | 416 | 422 | 503, string>
+    Record<
+      206 | 302 | 304 | 400 | 403 | 404 | 409 | 410 | 411 | 412 | 413 | 415 | 416 | 422 | 503,
+      string | { schema: z.ZodType; description: string }
+    >
   >;
   /** Routes that take no key. */
   open?: boolean;

@@ -17,7 +17,7 @@ export const health = new Hono<App>().get(
     tag: "Service",
     open: true,
     answer: { schema: answer, description: "Both answer." },
-    errors: { 503: "One of them does not." },
+    errors: { 503: { schema: answer, description: "One of them does not." } },
   }),
   async (c) => {
     if (!last || Date.now() - last.at > CACHE_MS) {
