@@ -1,12 +1,80 @@
 /*
  * The states of runs: every statement that changes what a run is, for the chains of those who ask. The
  * rights and the place in a chain are the caller's; what follows from an event is decided here. Registering
- * is register.ts, the rows of attempts are attempts.ts, and the trigger training_task_state refuses the
- * changes of `status` that no event makes.
+ * is register.ts, the rows of attempts are attempts.ts.
  *
- * TABLE
+ * A run that has yet to begin (`pending`) is `new`; `put back`, outside the queue, for its next attempt; or
+ * in the queue: `waiting` for a time or for other runs, `ready`, `given back` by a box that was taken away,
+ * or ready again since its lease is over. One under way (`running`) is `leased` while the queue would give
+ * it to another box after this one, else `running`; `stopping` once a person has cancelled it. One that has
+ * ended is `success`, `failed`, `lost` (failed, and back at its next heartbeat), `cancelled`, `called off`
+ * (cancelled before it began) or `imported` from elsewhere; and any but one under way may be `trashed`.
  *
- * `states.test.ts` reads this table and walks each cell.
+ * Each cell is the state that an event leads to, with + where it opens an attempt; = where the state stays;
+ * or the HTTP status of a refusal, which changes nothing. Events: `open` the next attempt by hand, `claim`
+ * by a box, heartbeat (`beat`), the end as success (`succeed`), as failed (`fail`), as cancelled (`stop`) or
+ * because the box is taken away (`preempt`), `lease ends`, `cancel`, `retry` and `requeue` by people, `due`:
+ * the time that it waits for has come, `trash`, `restore`, `points` of an import, and the `purge` of the
+ * trash. states.test.ts reads this table and walks each cell.
+ *
+ * | event      | new         | put back    | waiting     | ready        | given back | lease over |
+ * |------------|-------------|-------------|-------------|--------------|------------|------------|
+ * | open       | running +   | running +   | leased +    | leased +     | leased +   | leased +   |
+ * | claim      | =           | =           | =           | leased +     | leased +   | leased +   |
+ * | beat       | running +   | running +   | leased +    | leased +     | =          | leased     |
+ * | succeed    | success +   | success +   | success +   | success +    | 409        | success    |
+ * | fail       | failed +    | failed +    | failed +    | failed +     | 409        | failed     |
+ * | stop       | cancelled + | cancelled + | cancelled + | cancelled +  | 409        | cancelled  |
+ * | preempt    | failed +    | failed +    | waiting +   | given back + | =          | given back |
+ * | lease ends | =           | =           | =           | =            | =          | =          |
+ * | cancel     | called off  | cancelled   | called off  | called off   | cancelled  | cancelled  |
+ * | retry      | 409         | 409         | 409         | 409          | 409        | 409        |
+ * | requeue    | ready       | ready       | =           | =            | ready      | ready      |
+ * | due        | =           | =           | ready       | =            | =          | =          |
+ * | trash      | trashed     | trashed     | trashed     | trashed      | trashed    | trashed    |
+ * | restore    | 404         | 404         | 404         | 404          | 404        | 404        |
+ * | points     | 409         | 409         | 409         | 409          | 409        | 409        |
+ * | purge      | =           | =           | =           | =            | =          | =          |
+ *
+ * | event      | running   | leased     | stopping  |
+ * |------------|-----------|------------|-----------|
+ * | open       | running + | leased +   | running + |
+ * | claim      | =         | =          | =         |
+ * | beat       | =         | =          | =         |
+ * | succeed    | success   | success    | success   |
+ * | fail       | failed    | failed     | failed    |
+ * | stop       | cancelled | cancelled  | cancelled |
+ * | preempt    | failed    | given back | cancelled |
+ * | lease ends | lost      | lease over | cancelled |
+ * | cancel     | stopping  | stopping   | =         |
+ * | retry      | 409       | 409        | 409       |
+ * | requeue    | ready     | ready      | ready     |
+ * | due        | =         | =          | =         |
+ * | trash      | 409       | 409        | 409       |
+ * | restore    | 404       | 404        | 404       |
+ * | points     | 409       | 409        | 409       |
+ * | purge      | =         | =          | =         |
+ *
+ * | event      | success | failed    | lost      | cancelled | called off   | imported   | trashed |
+ * |------------|---------|-----------|-----------|-----------|--------------|------------|---------|
+ * | open       | 409     | running + | running + | running + | running +    | 409        | 404     |
+ * | claim      | =       | =         | =         | =         | =            | =          | =       |
+ * | beat       | =       | =         | running   | =         | called off + | imported + | 404     |
+ * | succeed    | =       | 409       | success   | 409       | 409          | =          | 404     |
+ * | fail       | 409     | =         | failed    | 409       | 409          | 409        | 404     |
+ * | stop       | 409     | 409       | cancelled | =         | =            | 409        | 404     |
+ * | preempt    | 409     | =         | failed    | 409       | 409          | 409        | 404     |
+ * | lease ends | =       | =         | =         | =         | =            | =          | =       |
+ * | cancel     | 409     | 409       | 409       | =         | =            | 409        | 404     |
+ * | retry      | 409     | put back  | put back  | put back  | put back     | 409        | 404     |
+ * | requeue    | 409     | ready     | ready     | ready     | ready        | 409        | 404     |
+ * | due        | =       | =         | =         | =         | =            | =          | =       |
+ * | trash      | trashed | trashed   | trashed   | trashed   | trashed      | trashed    | 404     |
+ * | restore    | 404     | 404       | 404       | 404       | 404          | 404        | failed  |
+ * | points     | 409     | 409       | 409       | 409       | 409          | imported + | 404     |
+ * | purge      | =       | =         | =         | =         | =            | =          | gone    |
+ *
+ * Beneath, the trigger training_task_state refuses each change of `status` that no event makes.
  */
 import { and, isNull, type SQL, sql } from "drizzle-orm";
 import type { Append } from "../metrics/append.ts";
