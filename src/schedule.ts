@@ -4,13 +4,14 @@ import { type Bindings, readConfig } from "./env.ts";
 import { emptyTrash } from "./files/purge.ts";
 import { applyKeepRules } from "./files/retention.routes.ts";
 import { sweepUploads } from "./files/sweep.ts";
-import { settleLogs } from "./metrics/settle.ts";
 import { exportAudit } from "./platform/audit/export.ts";
 import { openDb } from "./platform/db/client.ts";
 import { type JobFaults, readFaults } from "./platform/faults.ts";
 import { purgeOld } from "./platform/purge-old.ts";
 import { advanceQueue } from "./queue/advance.ts";
 import { sweepLost } from "./queue/lost.ts";
+import { purgeOldOfRuns } from "./runs/purge-old.ts";
+import { settleLogs } from "./runs/settle-logs.ts";
 
 /**
  * What the cron trigger does every minute: each job is bounded and goes on the next minute. Rows that a
@@ -28,7 +29,7 @@ export async function runSchedule(env: Bindings): Promise<void> {
     applyKeepRules: (aside) => applyKeepRules(db, aside),
     emptyTrash: (aside) => emptyTrash(db, env, config, aside),
     sweepUploads: () => sweepUploads(db, env, config),
-    purgeOld: () => purgeOld(db, config),
+    purgeOld: () => purgeOld(db, config, purgeOldOfRuns(db, config)),
     exportAudit: () => exportAudit(db, env, config),
     // Alerts come last: so they tell of what the jobs before them failed at.
     tellWebhooks: () => tellWebhooks({ db, env, config }),

@@ -12,3 +12,8 @@ declare module "*.sql?raw" {
   const text: string;
   export default text;
 }
+
+declare module "*.ts?raw" {
+  const text: string;
+  export default text;
+}

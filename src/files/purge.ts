@@ -10,6 +10,7 @@ import {
   taskDependency,
 } from "../platform/db/schema.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
+import { deleteRuns, postponePurge } from "../runs/states.ts";
 import { openStore, type Store, sweepTime } from "./store.ts";
 
 /**
@@ -113,11 +114,9 @@ const purgeTasks = (db: Db, due: SQL, again: SQL) => {
         where p.task_id in ${due}`,
       sql`json_object('task_name', changed.task_name, 'user_id', changed.user_id, 'deleted_at', changed.deleted_at)`,
     ),
-    db.run(sql`
-      update training_task set trash_since = ${again}
-      where id in ${due} and id not in (${purged})`),
+    postponePurge(db, sql`id in ${due} and id not in (${purged})`, again),
     db.run(sql`delete from task_config where task_id in (${purged})`),
-    db.run(sql`delete from training_task where id in (${purged})`),
+    deleteRuns(db, sql`id in (${purged})`),
   ]);
 };
 

@@ -21,6 +21,7 @@ import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../plat
 import { flag, idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
+import { pointAtFinal } from "../runs/states.ts";
 import { bareEtag } from "./bucket/s3.ts";
 import { compareWithTask } from "./safetensors.ts";
 import {
@@ -254,22 +255,6 @@ function toAnswer({
 /** That a weight's task is such a one; the one task is looked at, not all of them. */
 const ofTask = (condition: SQL | undefined) =>
   sql`exists (select 1 from training_task where ${and(eq(trainingTask.id, weight.taskId), condition)})`;
-
-/**
- * Lets `weights_path` name the task's final file: of the latest attempt, the last completed. A
- * file of a superseded attempt that completes late changes nothing. With `removed`, a final file
- * that goes, the path may become null. Part of a batch; `taskId` null does nothing.
- */
-const pointAtFinal = (db: Db, taskId: SQL | number | null, removed: string | null = null) => {
-  const last = sql`(
-    select w.filename from weight w
-    where w.task_id = training_task.id and w.kind = 'final' and w.state = 'complete' and w.deleted_at is null
-    order by w.attempt desc, w.completed_at desc, w.id desc limit 1)`;
-  return db.run(
-    sql`update training_task set weights_path = ${last}, updated_at = ${now}
-      where id = ${taskId} and weights_path is not ${last} and (${last} is not null or weights_path = ${removed})`,
-  );
-};
 
 const superseded = (attempt: number, current: number) =>
   refuse("superseded", { case: "upload", attempt, current }, { extra: { attempt: current } });

@@ -105,15 +105,6 @@ export async function readStored(db: Db, taskId: number, attempt: SQL): Promise<
   return row ?? null;
 }
 
-const parseGaps = ({ gaps }: Stored): [number, number][] => JSON.parse(gaps);
-
-/** How many ranges of an attempt's heartbeats never came. */
-export const gapsOf = (stored: Stored): number => parseGaps(stored).length;
-
-/** Whether a heartbeat of this number was accepted before. */
-export const isKnown = (stored: Stored, seq: number): boolean =>
-  seq <= stored.lastSeq && !parseGaps(stored).some(([from, to]) => seq >= from && seq <= to);
-
 type Summaries = Record<string, Summary>;
 
 /** Whether a heartbeat is merged by its own statement, as far as can be told without reading. */
@@ -205,33 +196,35 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
 const fits = (append: { count: number; size: number }): SQL =>
   sql`(open_chunk > 0 and open_count + ${append.count} <= ${CHUNK_POINTS} and open_size + ${append.size} <= ${CHUNK_BYTES})`;
 
-/** The assignments that note a heartbeat's points in the attempt's row (on conflict do update). */
-export const attemptAssignments = (append: NonNullable<Append>): SQL => sql`
-  , open_chunk = case when ${fits(append)} then open_chunk else received + 1 end
-  , open_count = case when ${fits(append)} then open_count else 0 end + ${append.count}
-  , open_size = case when ${fits(append)} then open_size else 0 end + ${append.size}
-  , points = points + ${append.count}
-  , bytes = bytes + ${append.size}
-  , overlap = max(overlap, coalesce(last_step, -1) >= ${append.firstStep})
-  , first_step = min(coalesce(first_step, ${append.firstStep}), ${append.firstStep})
-  , last_step = max(coalesce(last_step, 0), ${append.lastStep})
-  , summary = ${append.attemptSummary}`;
+/** What an attempt's columns become by a heartbeat's points. */
+export const recordPoints = (append: NonNullable<Append>): Record<string, SQL> => ({
+  open_chunk: sql`case when ${fits(append)} then open_chunk else received + 1 end`,
+  open_count: sql`case when ${fits(append)} then open_count else 0 end + ${append.count}`,
+  open_size: sql`case when ${fits(append)} then open_size else 0 end + ${append.size}`,
+  points: sql`points + ${append.count}`,
+  bytes: sql`bytes + ${append.size}`,
+  overlap: sql`max(overlap, coalesce(last_step, -1) >= ${append.firstStep})`,
+  first_step: sql`min(coalesce(first_step, ${append.firstStep}), ${append.firstStep})`,
+  last_step: sql`max(coalesce(last_step, 0), ${append.lastStep})`,
+  summary: append.attemptSummary,
+});
 
 /**
- * Puts the points behind the attempt's open chunk, or begins the next. Runs right behind the
- * statement that accepted the heartbeat: changes() is 0 when that one changed nothing.
+ * Puts the points behind the attempt's open chunk, or begins the next. Comes right after the statement
+ * that accepted the heartbeat: `accepted` is the condition that it did.
  */
 export const appendPoints = (
+  db: Db,
   append: NonNullable<Append>,
-  taskId: number,
-  attempt: SQL,
-  seq: number,
-): SQL => sql`
+  { taskId, attempt, seq }: { taskId: number; attempt: number | SQL; seq: number },
+  accepted: SQL,
+) =>
+  db.run(sql`
   insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, summary, blocks, points)
   select a.task_id, a.attempt, a.open_chunk, a.received, ${append.firstStep}, ${append.lastStep},
     ${append.count}, ${append.size}, ${append.summaryJson}, ${append.blocksJson},
     '[{"a":' || a.received || ${`,"q":${seq},${append.segmentTail}]`}
-  from task_attempt a where a.task_id = ${taskId} and a.attempt = ${attempt} and changes() = 1
+  from task_attempt a where a.task_id = ${taskId} and a.attempt = ${attempt} and ${accepted}
   on conflict (task_id, attempt, chunk) do update set
     arrival = excluded.arrival,
     first_step = min(first_step, excluded.first_step),
@@ -240,4 +233,11 @@ export const appendPoints = (
     size = size + excluded.size,
     summary = ${append.chunkSummary},
     blocks = ${append.chunkBlocks},
-    points = substr(points, 1, length(points) - 1) || ',' || substr(excluded.points, 2)`;
+    points = substr(points, 1, length(points) - 1) || ',' || substr(excluded.points, 2)`);
+
+/** The warning that an attempt has as many metrics as it may: points of further ones were left out. */
+export const warnOfMetrics = (dropped: string[], most: number) => ({
+  code: "too-many-metrics",
+  message: `This attempt has ${most} metrics, as many as it may. What was logged under ${dropped.length} further names was left out: ${dropped.slice(0, 5).join(", ")}${dropped.length > 5 ? ", …" : ""}.`,
+  path: "logs",
+});

@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { readable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
+import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { trainingTask } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
@@ -173,10 +174,13 @@ export const logs = new Hono<App>().get(
     const names = query.metric === "loss" ? lossNames : ([query.metric] as const);
 
     if (query.format === "csv") {
-      const [[task], rows] = await db.batch([
-        db.select({ id: trainingTask.id }).from(trainingTask).where(where),
-        attemptsQuery(db, taskId),
-      ]);
+      const {
+        task: [task],
+        rows,
+      } = await chain(db, {
+        task: db.select({ id: trainingTask.id }).from(trainingTask).where(where),
+        rows: attemptsQuery(db, taskId),
+      });
       if (!task) throw notFound("task", { id: taskId });
       const attempts = toAttempts(rows);
       return c.body(
@@ -195,16 +199,20 @@ export const logs = new Hono<App>().get(
           { path: "since", message: "goes without attempt: it follows the run as it stands" },
         ]);
       const [attempt = 0, arrival = 0] = query.since.split(".").map(Number);
-      const [[task], rows, chunks] = await db.batch([
-        db.select({ id: trainingTask.id }).from(trainingTask).where(where),
-        attemptsQuery(db, taskId),
+      const {
+        task: [task],
+        rows,
+        chunks,
+      } = await chain(db, {
+        task: db.select({ id: trainingTask.id }).from(trainingTask).where(where),
+        rows: attemptsQuery(db, taskId),
         // Chunks are ordered by arrival, and the one that holds the next heartbeat may be an old one.
-        db.all<ChunkText & { arrival: number }>(sql`
+        chunks: db.all<ChunkText & { arrival: number }>(sql`
           select attempt, chunk, arrival, points from log_chunk where task_id = ${taskId} and (attempt > ${attempt}
             or (attempt = ${attempt} and chunk >= coalesce((select max(chunk) from log_chunk
               where task_id = ${taskId} and attempt = ${attempt} and chunk <= ${arrival + 1}), 0)))
           order by attempt, chunk limit 4`),
-      ]);
+      });
       if (!task) throw notFound("task", { id: taskId });
       const attempts = toAttempts(rows);
       const metric = metricOf(attempts, names);

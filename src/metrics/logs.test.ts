@@ -2,9 +2,10 @@ import { sql } from "drizzle-orm";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
+import { settleLogs } from "../runs/settle-logs.ts";
 import { thin } from "./curve.ts";
 import { extremesByBlock, type Point, toSegment } from "./points.ts";
-import { convergenceStepOf, finalLossOf, settleLogs } from "./settle.ts";
+import { convergenceStepOf, finalLossOf } from "./settle.ts";
 
 describe("thinning", () => {
   const curve = fc

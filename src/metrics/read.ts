@@ -1,4 +1,5 @@
 import { asc, eq, type SQL, sql } from "drizzle-orm";
+import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { taskAttempt, trainingTask } from "../platform/db/schema.ts";
 import type { Point, StoredSegment, Summary } from "./points.ts";
@@ -100,23 +101,28 @@ export async function readLogs(
     ? sql`and (attempt, chunk) ${sql.raw(page.newestFirst ? "<" : ">")} (${page.after.attempt}, ${page.after.chunk})`
     : sql``;
   const fitsRaw = sql`${totalOf("points", taskId)} <= ${RAW_POINTS} and ${totalOf("bytes", taskId)} <= ${RAW_BYTES}`;
-  const [[task], attempts, outlines, raw] = await db.batch([
-    db
+  const {
+    task: [task],
+    attempts,
+    outlines,
+    raw,
+  } = await chain(db, {
+    task: db
       .select({ id: trainingTask.id, status: trainingTask.status, attempt: trainingTask.attempt })
       .from(trainingTask)
       .where(where),
-    attemptsQuery(db, taskId),
+    attempts: attemptsQuery(db, taskId),
     // Finer blocks for middling runs; of a very long one the chunks' extremes are enough.
-    db.all<OutlineRow>(sql`
+    outlines: db.all<OutlineRow>(sql`
       select attempt, chunk, first_step as "firstStep", last_step as "lastStep",
         ${partOf(sql`summary`, names)} as summary,
         case when ${totalOf("points", taskId)} <= 300000 then ${partOf(sql`blocks`, names)} end as blocks
       from log_chunk where task_id = ${taskId} ${after}
       order by attempt ${order}, chunk ${order} limit ${page.limit}`),
-    db.all<{ attempt: number; points: string }>(sql`
+    raw: db.all<{ attempt: number; points: string }>(sql`
       select attempt, points from log_chunk where task_id = ${taskId}
       order by attempt desc, chunk desc limit (select case when ${fitsRaw} then 200 else 2 end)`),
-  ]);
+  });
   if (!task) return null;
   return {
     ...task,
@@ -136,10 +142,14 @@ export async function readRange(
   [from, to]: readonly [number, number],
   limit: number,
 ) {
-  const [[task], attempts, rows] = await db.batch([
-    db.select({ id: trainingTask.id }).from(trainingTask).where(where),
-    attemptsQuery(db, taskId),
-    db.all<OutlineRow & { points: string | null }>(sql`
+  const {
+    task: [task],
+    attempts,
+    rows,
+  } = await chain(db, {
+    task: db.select({ id: trainingTask.id }).from(trainingTask).where(where),
+    attempts: attemptsQuery(db, taskId),
+    rows: db.all<OutlineRow & { points: string | null }>(sql`
       select attempt, chunk, first_step as "firstStep", last_step as "lastStep",
         ${partOf(sql`summary`, names)} as summary,
         case when total > ${RAW_BYTES} then ${partOf(sql`blocks`, names)} end as blocks,
@@ -147,7 +157,7 @@ export async function readRange(
       from (select *, sum(size) over () as total from log_chunk
         where task_id = ${taskId} and last_step >= ${from} and first_step <= ${to})
       order by attempt, chunk limit ${limit}`),
-  ]);
+  });
   if (!task) return null;
   return {
     attempts: toAttempts(attempts),

@@ -14,7 +14,7 @@ import {
   weight,
 } from "../platform/db/schema.ts";
 import { toWire } from "../platform/http/wire.ts";
-import { datasetAnswer, datasetsOf } from "../runs/datasets.routes.ts";
+import { datasetAnswer, datasetsOf } from "../runs/dataset-facts.ts";
 import { taskAnswer } from "../runs/fields.ts";
 import { taskColumns } from "../runs/queries.ts";
 import { loosenedBy, modelChecks } from "./checks.ts";

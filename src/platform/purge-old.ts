@@ -5,7 +5,6 @@ import type { Db } from "./db/client.ts";
 
 /** Rows of each kind a call; the next minute goes on. */
 const AT_ONCE = 200;
-const TASKS_AT_ONCE = 500;
 
 const ago = (days: number) => sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${days})`;
 
@@ -33,44 +32,14 @@ function eventStatements(db: Db, days: number): Statement[] {
 }
 
 /**
- * Lets go of the Idempotency-Keys of runs and attempts: in the order of runs, each looked at once, up
- * to the first that is too young. An import's source stays, since it counts for good.
+ * Purges what has had its time, within bounds: events and deliveries, sessions that have ended, tokens
+ * that have expired, and by the statements `ofRuns` what is old of runs. One round trip.
  */
-function keyStatements(db: Db, days: number): Statement[] {
-  const place = sql`coalesce((select place from purge_place where id = 1), 0)`;
-  const next = sql`(
-    select coalesce(min(iif(created_at >= ${ago(days)} and import_source is null, id, null)) - 1, max(id), ${place})
-    from (select id, created_at, import_source from training_task where id > ${place} order by id limit ${TASKS_AT_ONCE}))`;
-  return [
-    db.run(sql`
-      update training_task set registration_key = 'done:' || id
-      where id > ${place} and id <= ${next} and registration_key glob '[0-9]*'`),
-    db.run(sql`
-      update task_attempt set opened_with = null
-      where task_id > ${place} and task_id <= ${next} and opened_with is not null and started_at < ${ago(days)}`),
-    db.run(sql`
-      insert into purge_place (id, place) values (1, ${next})
-      on conflict (id) do update set place = excluded.place where excluded.place > place`),
-  ];
-}
-
-/**
- * Purges what has had its time, within bounds: events and deliveries, Idempotency-Keys, facts about data
- * that no run names any more, sessions that have ended, tokens that have expired. One round trip.
- */
-export async function purgeOld(db: Db, config: Config): Promise<void> {
-  const { EVENTS_DAYS, IDEMPOTENCY_DAYS, DATASETS_DAYS } = config;
+export async function purgeOld(db: Db, config: Config, ofRuns: Statement[]): Promise<void> {
+  const { EVENTS_DAYS } = config;
   const statements: Statement[] = [
     ...(EVENTS_DAYS > 0 ? eventStatements(db, EVENTS_DAYS) : []),
-    ...(IDEMPOTENCY_DAYS > 0 ? keyStatements(db, IDEMPOTENCY_DAYS) : []),
-    ...(DATASETS_DAYS > 0
-      ? [
-          db.run(sql`
-            delete from dataset where id in (
-              select id from dataset where links <= 0 and created_at < ${ago(DATASETS_DAYS)} order by created_at limit ${AT_ONCE})
-            and id < (select max(id) from dataset)`),
-        ]
-      : []),
+    ...ofRuns,
   ];
   await db.batch([
     db.run(sql`

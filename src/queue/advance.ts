@@ -1,7 +1,9 @@
 import { type SQL, sql } from "drizzle-orm";
+import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { now } from "../platform/db/time.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
+import { releaseDueRuns } from "../runs/states.ts";
 
 /** Tasks made ready in one call, of either kind; the next minute goes on. */
 const AT_ONCE = 200;
@@ -27,14 +29,12 @@ export async function advanceQueue(
     due.map(({ id }) => id),
     (ids) => {
       const these = sql`(select value from json_each(${JSON.stringify(ids)}))`;
-      return db.batch([
-        db.run(sql`
-          update training_task set queue_due_at = null, queue_waiting = queue_waiting - 1
-          where id in ${these} and queue_due_at <= ${now}`),
-        db.run(sql`
+      return chain(db, {
+        due: releaseDueRuns(db, sql`id in ${these}`),
+        met: db.run(sql`
           update task_dependency set met = 1 where (depends_on, task_id) in (
             select d.depends_on, d.task_id from ${released(sql`d.task_id in ${these}`)})`),
-      ]);
+      });
     },
   );
   await db.run(sql`

@@ -1,13 +1,15 @@
 import { and, eq, isNull, lt, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
-import { audit, ifChanged } from "../platform/audit/audit.ts";
+import { audit } from "../platform/audit/audit.ts";
+import { owns } from "../platform/auth/access.ts";
 import { forgetKeys, refuseMaker } from "../platform/auth/keys.ts";
 import { mayMake, soonerOf } from "../platform/auth/makers.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { explainRoom, roomToMake } from "../platform/bounds.ts";
+import { chain, ifChanged } from "../platform/db/batch.ts";
 import { apiKey, box, boxEnrolment, statuses } from "../platform/db/schema.ts";
-import { now } from "../platform/db/time.ts";
+import { ago, fromNow, now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { hex } from "../platform/http/encode.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
@@ -16,6 +18,7 @@ import { flag, idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
+import { noteChange } from "../runs/note.ts";
 import { mistakeOf } from "../shared/mistakes.ts";
 import { lastSeen } from "./box-seen.ts";
 import { isShared } from "./box-sharing.ts";
@@ -158,31 +161,33 @@ export const boxes = new Hono<App>()
       if (shared && !auth.scopes.has("admin")) throw refuse("not-allowed", { case: "shared" });
       const token = newToken();
       const { days, minutes } = body;
-      const expiresAt = sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${minutes / 1440})`;
+      const expiresAt = fromNow(minutes, "minutes");
       const tokenHash = await sha256Hex(token);
-      const [, , , [made]] = await db.batch([
-        db.run(sql`
+      const {
+        made: [made],
+      } = await chain(db, {
+        enrolment: db.run(sql`
           insert into box_enrolment (token_hash, user_id, key_id, name, shared, hourly_price, days, expires_at)
           select ${tokenHash}, u.id, m.id, ${body.name ?? null}, ${Number(shared)}, ${body.hourly_price ?? null}, ${days},
             ${soonerOf(expiresAt, sql`m.expires_at`)}
           from api_key m join user u on u.id = m.user_id where m.id = ${auth.keyId} and ${mayMake(auth)}
             and ${roomToMake(config, auth.userId, "enrolments")}`),
-        audit(db, auth, "box.enrol", sql`select null as id where changes() = 1`, {
-          name: body.name ?? null,
-          shared,
-          days,
-        }),
-        db
-          .delete(boxEnrolment)
-          .where(lt(boxEnrolment.expiresAt, sql`strftime('%Y-%m-%dT%H:%M:%fZ','now','-1 day')`)),
-        db
+        noted: ifChanged("enrolment", (changed) =>
+          audit(db, auth, "box.enrol", sql`select null as id where ${changed}`, {
+            name: body.name ?? null,
+            shared,
+            days,
+          }),
+        ),
+        expired: db.delete(boxEnrolment).where(lt(boxEnrolment.expiresAt, ago(1, "days"))),
+        made: db
           .select({
             expiresAt: boxEnrolment.expiresAt,
             keyEnds: sql<string | null>`(select m.expires_at from api_key m where m.id = key_id)`,
           })
           .from(boxEnrolment)
           .where(eq(boxEnrolment.tokenHash, tokenHash)),
-      ]);
+      });
       if (!made)
         throw (
           (await explainRoom(db, config, auth.userId, { enrolments: 1 })) ??
@@ -232,8 +237,8 @@ export const boxes = new Hono<App>()
       );
       // The boxes of the page as a subquery, so that all reads are one round trip.
       const chosen = sql`(select id, key_id from box where ${where ?? sql`true`} order by id desc limit ${limit})`;
-      const [rows, running, made] = await db.batch([
-        db
+      const { rows, running, made } = await chain(db, {
+        rows: db
           .select({
             id: box.id,
             name: box.name,
@@ -254,7 +259,7 @@ export const boxes = new Hono<App>()
           .where(where)
           .orderBy(sql`${box.id} desc`)
           .limit(limit + 1),
-        db.all<Omit<z.infer<typeof boxTask>, "gpu"> & { box: number; gpu: string }>(sql`
+        running: db.all<Omit<z.infer<typeof boxTask>, "gpu"> & { box: number; gpu: string }>(sql`
           select b.id as box, t.id as task_id, t.task_name, t.attempt, t.agent, a.started_at as since, t.heartbeat_at,
             t.progress ->> 'step' as step, t.progress ->> 'total_steps' as total_steps,
             (select json_group_object(m.key, json_extract(m.value, '$.last[3]')) from json_each(a.summary) m
@@ -264,7 +269,7 @@ export const boxes = new Hono<App>()
               on t.key_id = b.key_id and t.status = 'running' and t.agent is not null and t.deleted_at is null
             join task_attempt a on a.task_id = t.id and a.attempt = t.attempt
           order by t.id`),
-        db.all<z.infer<typeof added> & { box: number }>(sql`
+        made: db.all<z.infer<typeof added> & { box: number }>(sql`
           select box, count(*) as runs, sum(coalesce(cost, hours * hourly_price)) as runs_cost,
             sum(until >= ${today}) as runs_today, sum(hours_today) as hours_today,
             sum(iif(until >= ${today}, hours_today * hourly_price, null)) as runs_cost_today
@@ -273,7 +278,7 @@ export const boxes = new Hono<App>()
             from ${chosen} b cross join task_attempt a indexed by task_attempt_box
               on a.key_id = b.key_id and a.agent is not null limit ${MOST_ATTEMPTS})
           group by box`),
-      ]);
+      });
       const sums = new Map(made.map(({ box: id, ...sum }) => [id, sum]));
       const items = rows.map((row) => ({
         ...toWire(row),
@@ -338,27 +343,23 @@ export const boxes = new Hono<App>()
     async (c) => {
       const { id } = c.req.valid("param");
       const { db, auth } = c.var;
-      const [gone] = await db.batch([
-        db
+      const { revoked } = await chain(db, {
+        revoked: db
           .update(box)
           .set({ revokedAt: now })
-          .where(
-            and(
-              eq(box.id, id),
-              isNull(box.revokedAt),
-              auth.role === "admin" ? undefined : eq(box.userId, auth.userId),
-            ),
-          )
+          .where(and(eq(box.id, id), isNull(box.revokedAt), owns(auth, box.userId)))
           .returning({ id: box.id }),
-        audit(db, auth, "box.revoke", ifChanged(id)),
-        db
-          .update(apiKey)
-          .set({ revokedAt: now })
-          .where(
-            sql`id = (select key_id from box where id = ${id}) and revoked_at is null and changes() = 1`,
-          ),
-      ]);
-      if (gone.length === 0) throw notFound("live-box", { id: id });
+        noted: noteChange(db, auth, "revoked", "box.revoke", id),
+        key: ifChanged("noted", (changed) =>
+          db
+            .update(apiKey)
+            .set({ revokedAt: now })
+            .where(
+              sql`id = (select key_id from box where id = ${id}) and revoked_at is null and ${changed}`,
+            ),
+        ),
+      });
+      if (revoked.length === 0) throw notFound("live-box", { id: id });
       forgetKeys();
       return c.body(null, 204);
     },

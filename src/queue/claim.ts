@@ -1,11 +1,13 @@
 import { and, eq, type SQL, sql } from "drizzle-orm";
 import { audit } from "../platform/audit/audit.ts";
 import type { Auth } from "../platform/auth/caller.ts";
+import { chain, ifChanged, ifUnchanged } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { taskConfig, trainingTask } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
-import { nextAttempt } from "../runs/attempts.ts";
+import { openClaimedAttempt } from "../runs/attempts.ts";
 import { taskColumns } from "../runs/queries.ts";
+import { claimRun, renewLease } from "../runs/states.ts";
 import type { JsonValue } from "../shared/json.ts";
 import { isShared } from "./box-sharing.ts";
 
@@ -46,7 +48,7 @@ const serves = (auth: Auth, userId: SQL): SQL =>
   sql`(${userId} = ${auth.userId} or ${servesAll(auth)})`;
 
 /** The tasks a slot holds without a heartbeat yet: those whose claim's answer may have been lost. */
-const unheard = (auth: Auth, agent: string): SQL =>
+const silentTask = (auth: Auth, agent: string): SQL =>
   sql`(select h.id from training_task h join task_attempt a on a.task_id = h.id and a.attempt = h.attempt
     where h.key_id = ${auth.keyId} and h.agent = ${agent} and h.status = 'running' and h.deleted_at is null
       and a.received = 0 and a.status = 'running'
@@ -70,65 +72,44 @@ const bestTask = (auth: Auth, claimer: Claimer): SQL => sql`(
  * counts the ready tasks where there is none to give.
  */
 export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
-  const { agent, gpuInfo, cudaVersion, hourlyPrice } = claimer;
-  const nodeInfo = claimer.nodeInfo === null ? null : JSON.stringify(claimer.nodeInfo);
+  const { agent, gpuInfo, cudaVersion, nodeInfo } = claimer;
   const offered = JSON.stringify(claimer.labels);
-  const held = unheard(auth, agent);
+  const held = silentTask(auth, agent);
   const slot = and(
     eq(trainingTask.keyId, auth.keyId),
     eq(trainingTask.agent, agent),
     sql`${trainingTask.status} = 'running'`,
   );
-  const hardware = {
-    gpu_info: sql`coalesce(${gpuInfo}, gpu_info)`,
-    cuda_version: sql`coalesce(${cudaVersion}, cuda_version)`,
-    hourly_price: sql`coalesce(${hourlyPrice}, (select hourly_price from box where key_id = ${auth.keyId}), hourly_price)`,
-    node_info: sql`coalesce(${nodeInfo}, node_info)`,
-  };
-  const [, , , , , [answer]] = await db.batch([
-    db
-      .update(trainingTask)
-      .set({
-        status: "running",
-        attempt: nextAttempt,
-        keyId: auth.keyId,
-        agent,
-        startedAt: sql`coalesce(started_at, ${now})`,
-        heartbeatAt: now,
-        updatedAt: now,
-        finishedAt: null,
-        failureReason: null,
-        errorMessage: null,
-        exitCode: null,
-        cancelRequested: false,
-        gpuInfo: hardware.gpu_info,
-        cudaVersion: hardware.cuda_version,
-        hourlyPrice: hardware.hourly_price,
-        nodeInfo: hardware.node_info,
-      })
-      .where(
-        sql`id = (select ${bestTask(auth, claimer)} where ${held} is null)
-          and status = 'pending' and queue_waiting = 0 and deleted_at is null`,
-      ),
+  const hourlyPrice = sql`coalesce(${claimer.hourlyPrice}, (select hourly_price from box where key_id = ${auth.keyId}))`;
+  const {
+    answer: [answer],
+  } = await chain(db, {
+    claimed: claimRun(db, sql`id = (select ${bestTask(auth, claimer)} where ${held} is null)`, {
+      keyId: auth.keyId,
+      agent,
+      gpuInfo,
+      cudaVersion,
+      hourlyPrice,
+      nodeInfo,
+    }),
     // A slot that asks again starts its lease anew; CASE looks for it only then.
-    db
-      .update(trainingTask)
-      .set({ heartbeatAt: now })
-      .where(sql`id = case when changes() = 0 then ${held} end`),
-    db.run(sql`
-      insert into task_attempt (task_id, user_id, attempt, key_id, agent, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info)
-      select id, user_id, attempt, key_id, agent, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info
-      from training_task where ${slot} and not exists (
-        select 1 from task_attempt a where a.task_id = training_task.id and a.attempt = training_task.attempt)`),
-    audit(db, auth, "task.claim", sql`select ${held} as id where changes() = 1`, { agent }),
+    renewed: ifUnchanged("claimed", (unchanged) =>
+      renewLease(db, sql`id = case when ${unchanged} then ${held} end`),
+    ),
+    attempt: openClaimedAttempt(db, slot),
+    noted: ifChanged("attempt", (opened) =>
+      audit(db, auth, "task.claim", sql`select ${held} as id where ${opened}`, { agent }),
+    ),
     // Written when it pulled something, or offers something else than before: not each time it asks.
     // The entry just made names the task: looking for it again would cost rows.
-    db.run(sql`
-      update box set claimed_at = iif(changes() = 1, ${now}, claimed_at),
-        claimed_task = iif(changes() = 1, (select e.subject_id from (select max(id), subject_id from audit_entry) e), claimed_task),
+    box: ifChanged("noted", (pulled) =>
+      db.run(sql`
+      update box set claimed_at = iif(${pulled}, ${now}, claimed_at),
+        claimed_task = iif(${pulled}, (select e.subject_id from (select max(id), subject_id from audit_entry) e), claimed_task),
         labels = ${offered}, gpu_memory_gb = ${claimer.memoryGb}
-      where key_id = ${auth.keyId} and (changes() = 1 or labels is not ${offered} or gpu_memory_gb is not ${claimer.memoryGb})`),
-    db
+      where key_id = ${auth.keyId} and (${pulled} or labels is not ${offered} or gpu_memory_gb is not ${claimer.memoryGb})`),
+    ),
+    answer: db
       .select({
         task: taskColumns,
         config: {
@@ -149,7 +130,7 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
       .from(sql`(select ${held} as held) slot`)
       .leftJoin(trainingTask, sql`${trainingTask.id} = slot.held`)
       .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id)),
-  ]);
+  });
   if (!answer) throw new Error("the claim's answer did not come back");
   const { task, config } = answer;
   const waiting: Waiting | null = answer.waiting === null ? null : JSON.parse(answer.waiting);

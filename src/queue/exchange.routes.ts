@@ -5,8 +5,9 @@ import { signKey } from "../platform/auth/keys.ts";
 import { limitFailures } from "../platform/auth/limits.ts";
 import { soonerOf, works } from "../platform/auth/makers.ts";
 import { explainRoom, roomToMake } from "../platform/bounds.ts";
+import { chain, ifChanged } from "../platform/db/batch.ts";
 import { apiKey, box, boxEnrolment, user } from "../platform/db/schema.ts";
-import { now } from "../platform/db/time.ts";
+import { fromNow, now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 import { refuse } from "../platform/http/problem.ts";
@@ -56,8 +57,11 @@ export const exchange = new Hono<App>().post(
     const tokenHash = await sha256Hex(body.token);
     const jti = crypto.randomUUID();
     const key = sql`(select id from api_key where jti = ${jti})`;
-    const [, , , , [made], [maker]] = await db.batch([
-      db
+    const {
+      made: [made],
+      maker: [maker],
+    } = await chain(db, {
+      used: db
         .update(boxEnrolment)
         .set({ usedAt: now })
         .where(
@@ -67,21 +71,23 @@ export const exchange = new Hono<App>().post(
               select 1 from api_key m join user u on u.id = m.user_id where m.id = key_id and ${works}))
             and ${roomToMake(config, sql`box_enrolment.user_id`, "keys")}`,
         ),
-      db.run(sql`
+      key: ifChanged("used", (used) =>
+        db.run(sql`
         insert into api_key (jti, user_id, parent_id, name, scopes, days, expires_at)
         select ${jti}, e.user_id, e.key_id, 'box ' || coalesce(e.name, ${body.name ?? null}, 'without a name'), '["box"]', e.days,
-          ${soonerOf(sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + e.days)`, sql`m.expires_at`)}
+          ${soonerOf(fromNow(sql`e.days`, "days"), sql`m.expires_at`)}
         from box_enrolment e left join api_key m on m.id = e.key_id
-        where e.token_hash = ${tokenHash} and changes() = 1`),
-      db.run(sql`
+        where e.token_hash = ${tokenHash} and ${used}`),
+      ),
+      box: db.run(sql`
         insert into box (user_id, key_id, name, shared, gpu_info, hourly_price)
         select user_id, ${key}, coalesce(name, ${body.name ?? null}, 'box ' || ${key}), shared, ${body.gpu_info ?? null},
           coalesce(hourly_price, ${body.hourly_price ?? null})
         from box_enrolment where token_hash = ${tokenHash} and ${key} is not null`),
-      db.run(sql`
+      noted: db.run(sql`
         insert into audit_entry (user_id, key_id, address, action, subject, subject_id)
         select user_id, key_id, ${address}, 'box.exchange', 'box', id from box where key_id = ${key}`),
-      db
+      made: db
         .select({
           boxId: box.id,
           name: box.name,
@@ -92,14 +98,14 @@ export const exchange = new Hono<App>().post(
         .from(box)
         .innerJoin(apiKey, eq(apiKey.id, box.keyId))
         .where(eq(apiKey.jti, jti)),
-      db
+      maker: db
         .select({ active: user.active, role: user.role })
         .from(boxEnrolment)
         .innerJoin(user, eq(user.id, boxEnrolment.userId))
         .where(
           sql`token_hash = ${tokenHash} and used_at is null and ${boxEnrolment.expiresAt} > ${now}`,
         ),
-    ]);
+    });
     if (!made) {
       const [open] = await db
         .select({ userId: boxEnrolment.userId })

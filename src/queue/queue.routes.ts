@@ -2,8 +2,8 @@ import { sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { allow } from "../platform/auth/middleware.ts";
-import { toLatin1 } from "../platform/http/bytes.ts";
 import type { App } from "../platform/http/context.ts";
+import { base64 } from "../platform/http/encode.ts";
 import { decodeCursor, encodeCursor, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { describe, limitBody, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
@@ -196,14 +196,14 @@ export const queue = new Hono<App>()
                   format: found.config.format,
                   path: found.config.path,
                   sha256: found.config.sha256,
-                  base64: btoa(toLatin1(found.config.original)),
+                  base64: base64(new Uint8Array(found.config.original)),
                   secrets: secrets?.config ?? [],
                 }
               : null,
             dataset_file: found?.config?.datasetOriginal
               ? {
                   path: found.config.datasetPath,
-                  base64: btoa(toLatin1(found.config.datasetOriginal)),
+                  base64: base64(new Uint8Array(found.config.datasetOriginal)),
                   secrets: secrets?.dataset ?? [],
                 }
               : null,

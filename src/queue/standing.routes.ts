@@ -2,6 +2,7 @@ import { sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { allow } from "../platform/auth/middleware.ts";
+import { chain } from "../platform/db/batch.ts";
 import { apiKey, box } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
@@ -84,13 +85,13 @@ export const queueStanding = new Hono<App>()
     allow("tasks:read"),
     async (c) => {
       const { db } = c.var;
-      const [lanes, rows] = await db.batch([
-        db.all<Lane>(sql`
+      const { lanes, rows } = await chain(db, {
+        lanes: db.all<Lane>(sql`
           select l.user_id, u.name as user, l.labels, l.min_gpu_memory_gb, l.ready, l.head_task, l.head_priority,
             coalesce(t.running, 0) as running, t.served_at
           from queue_lane l join user u on u.id = l.user_id left join queue_turn t on t.user_id = l.user_id
           order by coalesce(t.running, 0), coalesce(t.served_at, ''), l.head_priority desc, l.head_task limit ${MOST_LANES}`),
-        db
+        rows: db
           .select({
             id: box.id,
             name: box.name,
@@ -109,7 +110,7 @@ export const queueStanding = new Hono<App>()
           .where(sql`${box.revokedAt} is null`)
           .orderBy(sql`${box.id} desc`)
           .limit(MOST_BOXES),
-      ]);
+      });
       const items = lanes.map((lane) => {
         const labels: string[] = JSON.parse(lane.labels);
         // One that has not asked for a task yet has said nothing of itself.

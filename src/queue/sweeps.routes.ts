@@ -4,8 +4,8 @@ import * as z from "zod";
 import { readable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { taskConfig, trainingTask } from "../platform/db/schema.ts";
-import { toLatin1 } from "../platform/http/bytes.ts";
 import type { App } from "../platform/http/context.ts";
+import { base64 } from "../platform/http/encode.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { cutText } from "../platform/http/text.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
@@ -91,7 +91,7 @@ async function baseOf(c: Context<App>, id: number): Promise<Base> {
     name: row.name,
     command: row.command ?? undefined,
     dataset: row.datasetOriginal
-      ? { base64: btoa(toLatin1(row.datasetOriginal)), path: row.datasetPath ?? undefined }
+      ? { base64: base64(new Uint8Array(row.datasetOriginal)), path: row.datasetPath ?? undefined }
       : undefined,
     secrets: row.secrets?.flatMap(({ name, typed }) => (typed ? [] : [name])),
   };

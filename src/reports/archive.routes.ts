@@ -5,17 +5,17 @@ import * as z from "zod";
 import { handedTo } from "../files/uploaders.ts";
 import {
   appendPoints,
-  attemptAssignments,
   boundMetrics,
   prepareAppend,
   readStored,
+  warnOfMetrics,
 } from "../metrics/append.ts";
 import { logEntry, toSegment } from "../metrics/points.ts";
 import { type ChunkText, nextChunks, type Place } from "../metrics/read.ts";
 import { readable, writable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { explainRoom, roomFor } from "../platform/bounds.ts";
-import { batchAround } from "../platform/db/batch.ts";
+import { chain, ifChanged } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import {
   storedObject,
@@ -25,7 +25,6 @@ import {
   user,
   weight,
 } from "../platform/db/schema.ts";
-import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 import { idParam } from "../platform/http/params.ts";
@@ -33,10 +32,10 @@ import { notFound, refuse } from "../platform/http/problem.ts";
 import { streamOf } from "../platform/http/stream.ts";
 import { describe, limitBody, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
-import { datasetsOf } from "../runs/datasets.routes.ts";
-import { tooManyMetrics } from "../runs/lifecycle.routes.ts";
+import { attemptColumns, importAttempt, importPoints } from "../runs/attempts.ts";
+import { datasetsOf } from "../runs/dataset-facts.ts";
 import { taskColumns } from "../runs/queries.ts";
-import { attemptColumns } from "../runs/runs.routes.ts";
+import { noteImportedPoints } from "../runs/states.ts";
 
 /** Files that an archive lists; a run with more says so. */
 const MOST_WEIGHTS = 5000;
@@ -111,8 +110,14 @@ export const archive = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
-      const [[row], attempts, facts, weights, [counted]] = await db.batch([
-        db
+      const {
+        found: [row],
+        attempts,
+        facts,
+        weights,
+        counted: [counted],
+      } = await chain(db, {
+        found: db
           .select({
             task: taskColumns,
             config: taskConfig,
@@ -123,13 +128,13 @@ export const archive = new Hono<App>()
           .innerJoin(user, eq(user.id, trainingTask.userId))
           .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
-        db
+        attempts: db
           .select(attemptColumns)
           .from(taskAttempt)
           .where(eq(taskAttempt.taskId, taskId))
           .orderBy(asc(taskAttempt.attempt)),
-        datasetsOf(db, taskId),
-        db
+        facts: datasetsOf(db, taskId),
+        weights: db
           .select(weightColumns)
           .from(weight)
           .innerJoin(storedObject, eq(storedObject.id, weight.objectId))
@@ -138,10 +143,10 @@ export const archive = new Hono<App>()
           )
           .orderBy(asc(weight.id))
           .limit(MOST_WEIGHTS),
-        db.all<{ count: number }>(
+        counted: db.all<{ count: number }>(
           sql`select count(*) as count from weight where task_id = ${taskId} and state = 'complete' and deleted_at is null and ${handedTo(auth)}`,
         ),
-      ]);
+      });
       if (!row) throw notFound("task", { id: taskId });
       const { task, config, made } = row;
       const format = config?.format === "text" ? "txt" : (config?.format ?? "txt");
@@ -242,27 +247,19 @@ export const archive = new Hono<App>()
       const append = prepareAppend(segment, config.MAX_METRICS, stored);
       const more = { database_bytes: append?.size ?? 0 };
       const room = roomFor(config, sql`training_task.user_id`, more);
-      const [, [task]] = await batchAround(
-        db,
-        // An import that says nothing of attempts was one.
-        db.run(sql`
-          insert into task_attempt (task_id, user_id, attempt, key_id, status, started_at, finished_at, duration_sec, gpu_info)
-          select id, user_id, ${attempt}, ${auth.keyId}, status, coalesce(started_at, created_at), finished_at, total_duration_sec, gpu_info
-          from training_task where ${mine} and ${past} on conflict do nothing`),
-        append
-          ? [
-              db.run(sql`
-                update task_attempt set last_seq = ${seq}, received = received + 1 ${attemptAssignments(append)}
-                where task_id = ${taskId} and attempt = ${attempt} and last_seq < ${seq} and ${append.guard}
-                  and exists (select 1 from training_task where ${mine} and ${past} and ${room})`),
-              db.run(appendPoints(append, taskId, sql`${attempt}`, seq)),
-              // The figures drawn from points are settled by the scheduled job.
-              db.run(sql`
-                update training_task set attempt = max(attempt, 1), settle_at = ${now}
-                where ${mine} and ${past} and changes() = 1`),
-            ]
-          : [],
-        db
+      const {
+        current: [task],
+      } = await chain(db, {
+        attempt: importAttempt(db, and(mine, past), { keyId: auth.keyId, attempt }),
+        ...(append && {
+          recorded: importPoints(db, { taskId, attempt, seq }, append, and(mine, past, room)),
+          points: ifChanged("recorded", (accepted) =>
+            appendPoints(db, append, { taskId, attempt, seq }, accepted),
+          ),
+          // The figures drawn from points are settled by the scheduled job.
+          noted: ifChanged("points", (added) => noteImportedPoints(db, and(mine, past, added))),
+        }),
+        current: db
           .select({
             imported: sql<number>`${past}`,
             lastSeq: taskAttempt.lastSeq,
@@ -274,7 +271,7 @@ export const archive = new Hono<App>()
             and(eq(taskAttempt.taskId, trainingTask.id), eq(taskAttempt.attempt, attempt)),
           )
           .where(mine),
-      );
+      });
       if (!task) throw notFound("own-task", { id: taskId });
       if (!task.imported) throw refuse("not-imported", { task: taskId, attempt });
       const lastSeq = task.lastSeq ?? 0;
@@ -285,7 +282,7 @@ export const archive = new Hono<App>()
       }
       return c.json({
         ...{ attempt, last_seq: lastSeq },
-        ...(dropped.length && { warnings: [tooManyMetrics(dropped, config.MAX_METRICS)] }),
+        ...(dropped.length && { warnings: [warnOfMetrics(dropped, config.MAX_METRICS)] }),
       });
     },
   );

@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import { beforeEach, expect, it, vi } from "vitest";
 import { freshLedger, type Ledger } from "../../test/harness.ts";
-import { settleLogs } from "../metrics/settle.ts";
+import { settleLogs } from "../runs/settle-logs.ts";
 
 let ledger: Ledger;
 let key: string;

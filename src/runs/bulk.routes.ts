@@ -1,5 +1,4 @@
 import { and, type SQL, sql } from "drizzle-orm";
-import type { SQLiteUpdateSetSource } from "drizzle-orm/sqlite-core";
 import { Hono } from "hono";
 import * as z from "zod";
 import type { Config } from "../env.ts";
@@ -7,10 +6,9 @@ import { audit, briefly } from "../platform/audit/audit.ts";
 import { writable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { roomFor } from "../platform/bounds.ts";
-import { batchAround } from "../platform/db/batch.ts";
+import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { trainingTask } from "../platform/db/schema.ts";
-import { now } from "../platform/db/time.ts";
 import { behind } from "../platform/filter/compile.ts";
 import type { App } from "../platform/http/context.ts";
 import { encodeCursor, pageQuery } from "../platform/http/page.ts";
@@ -18,9 +16,9 @@ import { refuse } from "../platform/http/problem.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
 import { reindexTasks, type Searched } from "../platform/search/words.ts";
 import { writableFields } from "./fields.ts";
-import { cancelling } from "./lifecycle.routes.ts";
 import { listTasks, MOST_SCANNED, withinWeight } from "./queries.ts";
 import { choiceName, chooseTasks, filterText, placeOf, taskChoice, withWords } from "./select.ts";
+import { cancelRuns, editRuns, restoreRuns, trashRuns } from "./states.ts";
 
 /** Tasks that one call changes: each is a row written, and its entry in the audit. */
 const MOST_CHANGED = 500;
@@ -73,17 +71,15 @@ type Action = {
   /** What the audit calls it. */
   name: "task.update" | "task.cancel" | "task.delete" | "task.restore";
   detail: object;
-  set: SQLiteUpdateSetSource<typeof trainingTask>;
+  change: (where: SQL) => ReturnType<typeof editRuns> | ReturnType<typeof cancelRuns>;
   /** What of it full text finds. */
   searched?: Searched;
-  /** What a task is left as it is for; the first that holds is told. */
+  /** What a task is left as it is for; the answer names the first that holds. */
   leaves: Partial<Record<Reason, SQL>>;
 };
 
-const edited = { updatedAt: now, version: sql`version + 1` };
-
 /** What an action does to a task. */
-function actionOf(body: Bulk, config: Config): Action {
+function actionOf(db: Db, body: Bulk, config: Config): Action {
   switch (body.action) {
     case "tag":
     case "untag": {
@@ -96,7 +92,7 @@ function actionOf(body: Bulk, config: Config): Action {
       return {
         name: "task.update",
         detail: { tags: patch },
-        set: { ...edited, tags: patched },
+        change: (where) => editRuns(db, where, { tags: patched }),
         searched: { tagsPatch: patch },
         leaves: {
           same: sql`${patched} = coalesce(tags, '{}')`,
@@ -111,7 +107,7 @@ function actionOf(body: Bulk, config: Config): Action {
       return {
         name: "task.update",
         detail: { experiment_group: body.group },
-        set: { ...edited, experimentGroup: body.group },
+        change: (where) => editRuns(db, where, { experimentGroup: body.group }),
         searched: { experimentGroup: body.group },
         leaves: { same: sql`experiment_group is ${body.group}` },
       };
@@ -119,7 +115,7 @@ function actionOf(body: Bulk, config: Config): Action {
       return {
         name: "task.cancel",
         detail: {},
-        set: cancelling,
+        change: (where) => cancelRuns(db, where),
         leaves: {
           ended: sql`status not in ('pending', 'running')`,
           same: sql`cancel_requested`,
@@ -129,11 +125,16 @@ function actionOf(body: Bulk, config: Config): Action {
       return {
         name: "task.delete",
         detail: {},
-        set: { ...edited, deletedAt: now },
+        change: (where) => trashRuns(db, where),
         leaves: { running: sql`status = 'running'` },
       };
     case "restore":
-      return { name: "task.restore", detail: {}, set: { ...edited, deletedAt: null }, leaves: {} };
+      return {
+        name: "task.restore",
+        detail: {},
+        change: (where) => restoreRuns(db, where),
+        leaves: {},
+      };
   }
 }
 
@@ -146,17 +147,20 @@ async function count(
 ) {
   const candidates = sql`select id from training_task where ${and(base, after) ?? sql`true`}
     order by id desc limit ${most}`;
-  const [counts, [looked]] = await db.batch([
-    db.all<{ reason: string | null; count: number; example: number }>(sql`
+  const {
+    counts,
+    looked: [looked],
+  } = await chain(db, {
+    counts: db.all<{ reason: string | null; count: number; example: number }>(sql`
       select ${reason} as reason, count(*) as count, max(training_task.id) as example
       from (${candidates}) candidate
       cross join training_task on training_task.id = candidate.id
       left join task_config on task_config.task_id = training_task.id
       where ${condition ?? sql`true`} group by 1`),
-    db.all<{ scanned: number; last: number | null }>(
+    looked: db.all<{ scanned: number; last: number | null }>(
       sql`select count(*) as scanned, min(id) as last from (${candidates})`,
     ),
-  ]);
+  });
   const more = looked && looked.scanned >= most;
   return { counts, resumeAt: more ? looked.last : null };
 }
@@ -209,7 +213,7 @@ export const bulk = new Hono<App>().post(
           message: "is missing: name the tasks by a filter, by words (q) or by ids",
         },
       ]);
-    const { name, detail, set, leaves, searched } = actionOf(body, c.var.config);
+    const { name, detail, change, leaves, searched } = actionOf(db, body, c.var.config);
     const choice = { filter, q, deleted: body.action === "restore" };
     const chosen = chooseTasks(auth, choice);
     const { live, terms, words } = chosen;
@@ -263,28 +267,23 @@ export const bulk = new Hono<App>().post(
       },
     );
     const found = rows.slice(0, MOST_CHANGED).map(({ id, values: [why] }) => ({ id, why }));
-    const meant = found.filter(({ why }) => why === null).map(({ id }) => id);
+    const chosenIds = found.filter(({ why }) => why === null).map(({ id }) => id);
     // All conditions once more in the statements that change: what happened meanwhile counts. But for
     // the words, whose index changes with the tags and groups that it holds.
     const still = sql`select training_task.id from training_task
       left join task_config on task_config.task_id = training_task.id
-      where ${and(sql`training_task.id in (select value from json_each(${JSON.stringify(meant)}))`, base, condition, sql`${reason} is null`)}`;
-    const noted = briefly({
+      where ${and(sql`training_task.id in (select value from json_each(${JSON.stringify(chosenIds)}))`, base, condition, sql`${reason} is null`)}`;
+    const detailNoted = briefly({
       ...detail,
       filter: filter ?? null,
       q: q ?? null,
       by_ids: ids !== undefined,
     });
-    const [, changed] = await batchAround(
-      db,
-      audit(db, auth, name, still, noted),
-      searched ? reindexTasks(db, sql`rowid in (${still})`, searched) : [],
-      db
-        .update(trainingTask)
-        .set(set)
-        .where(sql`id in (${still})`)
-        .returning({ id: trainingTask.id }),
-    );
+    const { changed } = await chain(db, {
+      noted: audit(db, auth, name, still, detailNoted),
+      indexed: searched && reindexTasks(db, sql`rowid in (${still})`, searched),
+      changed: change(sql`id in (${still})`).returning({ id: trainingTask.id }),
+    });
     const done = new Set(changed.map(({ id }) => id));
     const left = new Map<Reason, { reason: Reason; count: number; example: number }>();
     for (const { id, why } of found) {

@@ -1,6 +1,7 @@
-import { type SQL, sql } from "drizzle-orm";
+import { eq, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
 import type { Db } from "../platform/db/client.ts";
+import { dataset, taskDataset } from "../platform/db/schema.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 
 /** Facts about one dataset of a task; never the data. */
@@ -23,6 +24,34 @@ export const datasetFacts = z
   })
   .meta({ id: "DatasetFacts" });
 export type DatasetFacts = z.infer<typeof datasetFacts>;
+
+/** A dataset as answers give it. */
+export const datasetAnswer = datasetFacts
+  .extend({
+    id: z.int(),
+    hash: z.string().describe("Equal facts have the same."),
+    created_at: z.string(),
+  })
+  .meta({ id: "Dataset" });
+
+/** The datasets of a task, by their names on the wire. */
+export const datasetsOf = (db: Db, taskId: number | SQL) =>
+  db
+    .select({
+      id: dataset.id,
+      hash: dataset.hash,
+      name: taskDataset.name,
+      source_path: taskDataset.sourcePath,
+      image_count: dataset.imageCount,
+      repeats: taskDataset.repeats,
+      tag_distribution: dataset.tagDistribution,
+      content_hash: dataset.contentHash,
+      created_at: dataset.createdAt,
+    })
+    .from(taskDataset)
+    .innerJoin(dataset, eq(dataset.id, taskDataset.datasetId))
+    .where(eq(taskDataset.taskId, taskId))
+    .orderBy(taskDataset.datasetId);
 
 /**
  * The facts' own hash: nobody can change what a dataset of another's run says by registering other

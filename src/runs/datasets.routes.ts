@@ -1,48 +1,26 @@
-import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
+import { and, eq, isNull, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
-import { audit, ifChanged } from "../platform/audit/audit.ts";
 import { readable, reportable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { explainRoom, roomFor } from "../platform/bounds.ts";
-import { batchAround } from "../platform/db/batch.ts";
-import type { Db } from "../platform/db/client.ts";
-import { dataset, taskDataset, trainingTask } from "../platform/db/schema.ts";
+import { chain } from "../platform/db/batch.ts";
+import { trainingTask } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
-import { datasetFacts, factsBytes, recordDatasets } from "./dataset-facts.ts";
-
-export const datasetAnswer = datasetFacts
-  .extend({
-    id: z.int(),
-    hash: z.string().describe("Equal facts have the same."),
-    created_at: z.string(),
-  })
-  .meta({ id: "Dataset" });
+import {
+  datasetAnswer,
+  datasetFacts,
+  datasetsOf,
+  factsBytes,
+  recordDatasets,
+} from "./dataset-facts.ts";
+import { noteChange } from "./note.ts";
 
 const answer = z.object({ datasets: z.array(datasetAnswer) });
-
-/** The datasets of a task, by their names on the wire. */
-export const datasetsOf = (db: Db, taskId: number | SQL) =>
-  db
-    .select({
-      id: dataset.id,
-      hash: dataset.hash,
-      name: taskDataset.name,
-      source_path: taskDataset.sourcePath,
-      image_count: dataset.imageCount,
-      repeats: taskDataset.repeats,
-      tag_distribution: dataset.tagDistribution,
-      content_hash: dataset.contentHash,
-      created_at: dataset.createdAt,
-    })
-    .from(taskDataset)
-    .innerJoin(dataset, eq(dataset.id, taskDataset.datasetId))
-    .where(eq(taskDataset.taskId, taskId))
-    .orderBy(taskDataset.datasetId);
 
 export const datasets = new Hono<App>()
   .get(
@@ -58,13 +36,16 @@ export const datasets = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
-      const [[task], rows] = await db.batch([
-        db
+      const {
+        task: [task],
+        rows,
+      } = await chain(db, {
+        task: db
           .select({ id: trainingTask.id })
           .from(trainingTask)
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
-        datasetsOf(db, taskId),
-      ]);
+        rows: datasetsOf(db, taskId),
+      });
       if (!task) throw notFound("task", { id: taskId });
       return c.json({ datasets: rows });
     },
@@ -110,25 +91,25 @@ export const datasets = new Hono<App>()
       const taken = sql`(
         select coalesce(sum(500 + coalesce(octet_length(d.tag_distribution), 0)), 0)
         from task_dataset l join dataset d on d.id = l.dataset_id where l.task_id = training_task.id)`;
-      const [[task], rows] = await batchAround(
-        db,
-        db
+      const {
+        takenOff: [task],
+        rows,
+      } = await chain(db, {
+        takenOff: db
           .update(trainingTask)
           .set({ updatedAt: now, recordBytes: sql`max(0, record_bytes - ${taken})` })
           .where(and(mine, room))
           .returning({ id: trainingTask.id }),
-        [
-          audit(db, auth, "task.datasets", ifChanged(taskId), {
-            names: datasets.map((facts) => facts.name),
-          }),
-          ...statements,
-          db
-            .update(trainingTask)
-            .set({ recordBytes: sql`record_bytes + ${taken}` })
-            .where(and(mine, room)),
-        ],
-        datasetsOf(db, taskId),
-      );
+        noted: noteChange(db, auth, "takenOff", "task.datasets", taskId, {
+          names: datasets.map((facts) => facts.name),
+        }),
+        facts: statements,
+        putBack: db
+          .update(trainingTask)
+          .set({ recordBytes: sql`record_bytes + ${taken}` })
+          .where(and(mine, room)),
+        rows: datasetsOf(db, taskId),
+      });
       if (!task) {
         const owner = sql`(select user_id from training_task where ${mine})`;
         const full = await explainRoom(db, config, owner, more);

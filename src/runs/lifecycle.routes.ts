@@ -6,35 +6,50 @@ import { endEvents, prepareWatch } from "../alerts/runs.ts";
 import {
   type Append,
   appendPoints,
-  attemptAssignments,
   boundMetrics,
-  gapsOf,
-  isKnown,
   mergesByStatement,
   prepareAppend,
   readStored,
   type Stored,
+  warnOfMetrics,
 } from "../metrics/append.ts";
 import { logEntry, toSegment } from "../metrics/points.ts";
+import { countGaps, isKnown, MOST_GAPS, missingRanges } from "../metrics/seq.ts";
 import { readForSettling, settle } from "../metrics/settle.ts";
-import { audit, ifChanged } from "../platform/audit/audit.ts";
 import { reportable, reportedOnce, writable } from "../platform/auth/access.ts";
 import type { Auth } from "../platform/auth/caller.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { explainRoom, nearLimit, overLimit, roomFor } from "../platform/bounds.ts";
-import { batchOf } from "../platform/db/batch.ts";
+import { chain, ifChanged, ifUnchanged } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { failureReasons, statuses, taskAttempt, trainingTask } from "../platform/db/schema.ts";
-import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
-import { cutText } from "../platform/http/text.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
-import { goesBack, lastSignOfLife, nextAttempt, totals } from "./attempts.ts";
+import {
+  closeAttemptBefore,
+  cutTail,
+  endAttempt,
+  keepAttemptAlive,
+  openAttempt,
+  recordHeartbeat,
+} from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
+import { noteChange } from "./note.ts";
 import { taskColumns } from "./queries.ts";
+import {
+  addUpAttempts,
+  beatRun,
+  cancelRuns,
+  currentAttempt,
+  endRun,
+  isUnwanted,
+  openRun,
+  passRunning,
+  startRun,
+} from "./states.ts";
 
 const attemptNumber = z.int().min(1);
 const seq = z.int().min(1).max(1_000_000_000);
@@ -46,24 +61,16 @@ const hardware = {
   hourly_price: writableFields.hourly_price.nullish(),
 };
 
-/**
- * States that a heartbeat makes or keeps `running`: a run merely thought lost comes back, and one
- * that its box gave back does not.
- */
-const alive = sql`(status = 'running' or (status = 'failed' and failure_reason = 'lost') or (status = 'pending' and not exists (
-  select 1 from task_attempt a where a.task_id = training_task.id and a.attempt = training_task.attempt and a.failure_reason = 'preempted')))`;
-const current = sql`max(${trainingTask.attempt}, 1)`;
-
-/** The task, its attempt being the one meant, if the caller may report on it. */
-const meant = (taskId: number, auth: Auth, attempt: number | undefined): SQL | undefined =>
+/** The task, at the attempt that is named, if the caller may report on it. */
+const runOf = (taskId: number, auth: Auth, attempt: number | undefined): SQL | undefined =>
   and(
     eq(trainingTask.id, taskId),
     isNull(trainingTask.deletedAt),
     reportable(auth),
-    attempt === undefined ? undefined : sql`${current} = ${attempt}`,
+    attempt === undefined ? undefined : sql`${currentAttempt} = ${attempt}`,
   );
 
-/** Why nothing matched meant(): throws 404, or 409 with what holds now. */
+/** Why nothing matched runOf(): throws 404, or 409 with what holds now. */
 async function explain(
   db: Db,
   taskId: number,
@@ -114,12 +121,6 @@ function requireAttempt(auth: Auth, attempt: number | undefined) {
     throw notValid([{ path: "attempt", message: "is required of box keys" }]);
 }
 
-const closed = {
-  finishedAt: now,
-  durationSec: sql<number>`(julianday('now') - julianday(started_at)) * 86400.0`,
-  cost: sql<number>`(julianday('now') - julianday(started_at)) * 24.0 * hourly_price`,
-};
-
 const heartbeatBody = z.strictObject({
   attempt: attemptNumber.optional().describe("Default, except for box keys: the current one."),
   seq: seq.describe(
@@ -147,38 +148,11 @@ const finishBody = z.strictObject({
   final_loss: z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"])]).nullish(),
 });
 
-/** Ranges of seq that never came, as [[from, to], …]. */
-function missingRanges(gaps: string, lastSeq: number, announced: number | undefined) {
-  const ranges: [number, number][] = JSON.parse(gaps);
-  if (announced !== undefined && announced > lastSeq) ranges.push([lastSeq + 1, announced]);
-  return ranges.map(([from, to]) => ({ from, to }));
-}
-
-/**
- * What cancelling sets: a waiting task has ended, a running one learns of it at its next heartbeat. A
- * box whose lease had ended holds the task no more; one that has just registered it has yet to learn.
- */
-export const cancelling = {
-  keyId: sql`case when status = 'pending' and attempt > 0 then null else key_id end`,
-  status: sql`case when status = 'pending' then 'cancelled' else status end`,
-  finishedAt: sql`case when status = 'pending' then ${now} else finished_at end`,
-  cancelRequested: sql`status = 'running'`,
-  updatedAt: now,
-};
-
-/** Ranges of heartbeats that may be missing of an attempt: each heartbeat looks through them. */
-const MOST_GAPS = 200;
 /** Times that a heartbeat is merged anew because others of its attempt came in between. */
 const MERGE_TRIES = 6;
 
-export const tooManyMetrics = (dropped: string[], most: number) => ({
-  code: "too-many-metrics",
-  message: `This attempt has ${most} metrics, as many as it may. What was logged under ${dropped.length} further names was left out: ${dropped.slice(0, 5).join(", ")}${dropped.length > 5 ? ", …" : ""}.`,
-  path: "logs",
-});
 /** Attempts of one task: an archive names no more either. */
 const MOST_ATTEMPTS = 1000;
-const TAIL_LENGTH = 16_384;
 
 export const lifecycle = new Hono<App>()
   .post(
@@ -210,58 +184,35 @@ export const lifecycle = new Hono<App>()
       const nodeInfo = body.node_info ?? null;
       const again = sql`exists (select 1 from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${trainingTask.attempt} and a.opened_with = ${openedWith})`;
       const more = { database_bytes: nodeInfo === null ? 0 : JSON.stringify(nodeInfo).length };
-      // A box begins nothing again that a person has cancelled: its own Ctrl-C leaves an attempt.
-      const unwanted = sql`(cancel_requested or (status = 'cancelled' and attempt = 0))`;
-      const mine = and(meant(taskId, auth, undefined), writable(auth));
+      const mine = and(runOf(taskId, auth, undefined), writable(auth));
       const mayOpen = and(
         mine,
         sql`status <> 'success'`,
         sql`not ${again}`,
-        auth.box ? sql`not ${unwanted}` : undefined,
+        auth.box ? sql`not ${isUnwanted}` : undefined,
         sql`attempt < ${MOST_ATTEMPTS}`,
         roomFor(config, sql`training_task.user_id`, more),
       );
-      const [, [opened], , , [task]] = await db.batch([
-        // What the attempt before has used is counted up to its last sign of life.
-        db
-          .update(taskAttempt)
-          .set({
-            status: sql`case when status = 'running' then 'failed' else status end`,
-            failureReason: sql`case when status = 'running' then 'lost' else failure_reason end`,
-            ...lastSignOfLife,
-          })
-          .where(
-            sql`task_id = ${taskId} and attempt = (select attempt from training_task where ${mayOpen})`,
+      const {
+        opened: [opened],
+        current: [task],
+      } = await chain(db, {
+        closed: closeAttemptBefore(db, taskId, mayOpen),
+        opened: openRun(db, mayOpen, auth.keyId, {
+          gpuInfo: body.gpu_info ?? null,
+          cudaVersion: body.cuda_version ?? null,
+          hourlyPrice: body.hourly_price ?? null,
+          nodeInfo,
+        }).returning({ attempt: trainingTask.attempt }),
+        attempt: ifChanged("opened", (changed) =>
+          openAttempt(
+            db,
+            { taskId, keyId: auth.keyId, fromStep: body.from_step ?? null, openedWith },
+            changed,
           ),
-        db
-          .update(trainingTask)
-          .set({
-            attempt: nextAttempt,
-            keyId: auth.keyId,
-            agent: null,
-            status: "running",
-            startedAt: sql`coalesce(started_at, ${now})`,
-            heartbeatAt: now,
-            finishedAt: null,
-            failureReason: null,
-            errorMessage: null,
-            exitCode: null,
-            cancelRequested: false,
-            updatedAt: now,
-            gpuInfo: sql`coalesce(${body.gpu_info ?? null}, gpu_info)`,
-            cudaVersion: sql`coalesce(${body.cuda_version ?? null}, cuda_version)`,
-            hourlyPrice: sql`coalesce(${body.hourly_price ?? null}, hourly_price)`,
-            nodeInfo: sql`coalesce(${nodeInfo === null ? null : JSON.stringify(nodeInfo)}, node_info)`,
-            ...totals,
-          })
-          .where(mayOpen)
-          .returning({ attempt: trainingTask.attempt }),
-        db.run(sql`
-          insert into task_attempt (task_id, user_id, attempt, key_id, heartbeat_at, from_step, gpu_info, cuda_version, hourly_price, node_info, opened_with)
-          select id, user_id, attempt, ${auth.keyId}, ${now}, ${body.from_step ?? null}, gpu_info, cuda_version, hourly_price, node_info, ${openedWith}
-          from training_task where id = ${taskId} and changes() = 1`),
-        audit(db, auth, "task.attempt", ifChanged(taskId)),
-        db
+        ),
+        noted: noteChange(db, auth, "attempt", "task.attempt", taskId),
+        current: db
           .select({
             attempt: trainingTask.attempt,
             status: trainingTask.status,
@@ -269,8 +220,8 @@ export const lifecycle = new Hono<App>()
             again: sql<number>`${again}`,
           })
           .from(trainingTask)
-          .where(meant(taskId, auth, undefined)),
-      ]);
+          .where(runOf(taskId, auth, undefined)),
+      });
       if (!task) return explain(db, taskId, auth, undefined);
       if (!opened && !task.again && task.status !== "success") {
         const full = await explainRoom(db, config, task.userId, more);
@@ -345,85 +296,39 @@ export const lifecycle = new Hono<App>()
       requireAttempt(auth, body.attempt);
       const whole = toSegment(body.logs ?? []);
       const progress = body.progress ? JSON.stringify(body.progress) : null;
-      const tail = body.tail ? cutText(body.tail, -TAIL_LENGTH) : null;
+      const tail = body.tail ? cutTail(body.tail) : null;
       const watch = prepareWatch(config, body.seq, whole, body.progress?.step);
       const seen = {
-        heartbeatAt: now,
         watch: watch.noted,
         progress: progress
           ? sql`case when ${watch.newest} then ${progress} else progress end`
           : undefined,
       };
-      const mine = meant(taskId, auth, body.attempt);
+      const { seq } = body;
+      const heartbeat = { keyId: auth.keyId, seq, tail };
+      const run = runOf(taskId, auth, body.attempt);
       const attempt =
         body.attempt ?? sql`(select max(attempt, 1) from training_task where id = ${taskId})`;
-      const accepted = sql`((${body.seq} > last_seq and (${body.seq} = last_seq + 1 or json_array_length(gaps) < ${MOST_GAPS})) or exists (select 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1))`;
-      const store = (append: Append) =>
-        batchOf(db, {
-          told: watch.event(db, mine),
-          // Only a change of state touches the index on it; the statement behind is for all other calls.
-          begun: db
-            .update(trainingTask)
-            .set({
-              ...seen,
-              attempt: current,
-              status: "running",
-              startedAt: sql`coalesce(started_at, ${now})`,
-              finishedAt: null,
-              failureReason: null,
-              errorMessage: null,
-              updatedAt: now,
-            })
-            .where(and(mine, sql`status <> 'running'`, alive)),
-          beaten: db
-            .update(trainingTask)
-            .set({
-              ...seen,
-              heartbeatAt: sql`case when status = 'running' then ${now} else heartbeat_at end`,
-              // Points that come after the end change the figures drawn from them.
-              settleAt: append
-                ? sql`case when status = 'running' then settle_at else ${now} end`
-                : undefined,
-            })
-            .where(and(mine, sql`changes() = 0`)),
-          // A task that was imported, or cancelled while it waited, counts no attempt: this is its first.
-          taken: db.run(sql`
-          insert into task_attempt (task_id, user_id, attempt, status, started_at, finished_at,
-            key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info,
-            last_seq, gaps, received, open_chunk, open_count, open_size, points, bytes, first_step, last_step, summary, tail)
-          select id, user_id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at,
-            ${auth.keyId}, ${now}, gpu_info, cuda_version, hourly_price, node_info,
-            ${body.seq}, ${body.seq > 1 ? JSON.stringify([[1, body.seq - 1]]) : "[]"}, 1,
-            ${append ? 1 : 0}, ${append?.count ?? 0}, ${append?.size ?? 0}, ${append?.count ?? 0}, ${append?.size ?? 0},
-            ${append?.firstStep ?? null}, ${append?.lastStep ?? null}, ${append?.summaryJson ?? "{}"}, ${tail}
-          from training_task where ${mine} and ${append ? roomFor(config, sql`training_task.user_id`, { database_bytes: append.size }) : sql`true`}
-          on conflict (task_id, attempt) do update set
-            heartbeat_at = excluded.heartbeat_at,
-            status = case when status = 'failed' and failure_reason = 'lost' then 'running' else status end,
-            failure_reason = case when failure_reason = 'lost' then null else failure_reason end,
-            finished_at = case when failure_reason = 'lost' then null else finished_at end,
-            duration_sec = case when failure_reason = 'lost' then null else duration_sec end,
-            cost = case when failure_reason = 'lost' then null else cost end,
-            received = received + 1,
-            tail = case when ${body.seq} > last_seq then coalesce(excluded.tail, tail) else tail end,
-            gaps = case
-              when ${body.seq} = last_seq + 1 then gaps
-              when ${body.seq} > last_seq then json_insert(gaps, '$[#]', json_array(last_seq + 1, ${body.seq - 1}))
-              else (select json_group_array(json_array(lo, hi)) from (
-                select value ->> 0 as lo, case when ${body.seq} between value ->> 0 and value ->> 1 then ${body.seq - 1} else value ->> 1 end as hi
-                  from json_each(gaps)
-                union all
-                select ${body.seq + 1}, value ->> 1 from json_each(gaps) where ${body.seq} between value ->> 0 and value ->> 1
-                order by 1) where lo <= hi) end,
-            last_seq = max(last_seq, ${body.seq})
-            ${append ? attemptAssignments(append) : sql``}
-          where ${accepted} and ${append?.guard ?? sql`true`}`),
-          ...(append && { added: db.run(appendPoints(append, taskId, sql`${attempt}`, body.seq)) }),
+      const store = (append: Append) => {
+        const more = { database_bytes: append?.size ?? 0 };
+        const room = append ? roomFor(config, sql`training_task.user_id`, more) : undefined;
+        return chain(db, {
+          event: watch.event(db, run),
+          started: startRun(db, run, seen),
+          updated: ifUnchanged("started", (unchanged) =>
+            beatRun(db, and(run, unchanged), seen, append),
+          ),
+          recorded: recordHeartbeat(db, and(run, room), heartbeat, append),
+          points:
+            append &&
+            ifChanged("recorded", (accepted) =>
+              appendPoints(db, append, { taskId, attempt, seq }, accepted),
+            ),
           // What RETURNING gives is read once more from a table of its own.
-          read: db
+          current: db
             .select({
               status: trainingTask.status,
-              attempt: sql<number>`${current}`,
+              attempt: currentAttempt,
               cancelRequested: trainingTask.cancelRequested,
               bytes: append
                 ? sql<
@@ -432,8 +337,9 @@ export const lifecycle = new Hono<App>()
                 : sql<null>`null`,
             })
             .from(trainingTask)
-            .where(mine),
+            .where(run),
         });
+      };
 
       let stored: Stored | null | undefined;
       let dropped: string[] = [];
@@ -444,7 +350,7 @@ export const lifecycle = new Hono<App>()
         if (tries > 1 || !mergesByStatement(whole))
           stored = await readStored(db, taskId, sql`${attempt}`);
         if (stored && tries > 1 && isKnown(stored, body.seq)) break;
-        if (stored && body.seq > stored.lastSeq + 1 && gapsOf(stored) >= MOST_GAPS)
+        if (stored && body.seq > stored.lastSeq + 1 && countGaps(stored) >= MOST_GAPS)
           throw refuse("too-many-gaps", { gaps: MOST_GAPS, next: stored.lastSeq + 1 });
         const bounded =
           stored === undefined
@@ -453,18 +359,18 @@ export const lifecycle = new Hono<App>()
         dropped = bounded.dropped;
         append = prepareAppend(bounded.segment, config.MAX_METRICS, stored);
         done = await store(append);
-        if (done.told.rowsAffected) tellLater(c);
-        const [seen] = done.read;
-        if (done.taken.rowsAffected || !append || !seen) break;
+        if (done.event.rowsAffected) tellLater(c);
+        const [task] = done.current;
+        if (done.recorded.rowsAffected || !append || !task) break;
         const most = config.MAX_DATABASE_BYTES_PER_USER;
-        if (most > 0 && (seen.bytes ?? 0) + append.size > most) break;
+        if (most > 0 && (task.bytes ?? 0) + append.size > most) break;
         // A heartbeat that was there before, or others of the same attempt that came in between.
         if (tries === MERGE_TRIES)
           throw refuse("busy", { case: "heartbeats" }, { headers: { "Retry-After": "1" } });
       }
       if (!done) throw new Error("a heartbeat was stored by no statement");
-      const { taken } = done;
-      const [task] = done.read;
+      const { recorded } = done;
+      const [task] = done.current;
       if (!task) return explain(db, taskId, auth, body.attempt);
       const answered = {
         status: task.status,
@@ -477,21 +383,13 @@ export const lifecycle = new Hono<App>()
       if (
         append &&
         most > 0 &&
-        taken.rowsAffected === 0 &&
+        recorded.rowsAffected === 0 &&
         (task.bytes ?? 0) + append.size > most
       ) {
         // Its points wait for room, its `seq` stays missing, and the attempt lives on.
-        const [known] = await db.all<{ there: number }>(sql`
-          insert into task_attempt (task_id, user_id, attempt, status, started_at, finished_at, key_id, heartbeat_at,
-            gpu_info, cuda_version, hourly_price, node_info, tail)
-          select id, user_id, max(attempt, 1), status, coalesce(started_at, ${now}), finished_at, ${auth.keyId}, ${now},
-            gpu_info, cuda_version, hourly_price, node_info, ${tail}
-          from training_task where ${mine}
-          on conflict (task_id, attempt) do update set
-            heartbeat_at = excluded.heartbeat_at, tail = coalesce(excluded.tail, tail)
-          returning not ${accepted} as there`);
-        // One that was taken before and is repeated has its place.
-        if (known?.there) return c.json(answered);
+        const [kept] = await keepAttemptAlive(db, run, heartbeat);
+        // One that was stored before and is repeated has its place.
+        if (kept?.known) return c.json(answered);
         const { status: current_status, ...more } = answered;
         throw overLimit("database_bytes", task.bytes ?? 0, most, {
           status: 413,
@@ -500,7 +398,7 @@ export const lifecycle = new Hono<App>()
       }
       const near = append && nearLimit(config, "database_bytes", task.bytes);
       const warnings = [
-        ...(dropped.length ? [tooManyMetrics(dropped, config.MAX_METRICS)] : []),
+        ...(dropped.length ? [warnOfMetrics(dropped, config.MAX_METRICS)] : []),
         ...(near ? [near] : []),
       ];
       return c.json({ ...answered, ...(warnings.length && { warnings }) });
@@ -524,16 +422,15 @@ export const lifecycle = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
-      const mine = and(meant(taskId, auth, undefined), writable(auth));
-      const [[changed], , [task]] = await db.batch([
-        db
-          .update(trainingTask)
-          .set(cancelling)
-          .where(and(mine, sql`status in ('pending', 'running')`))
-          .returning({ id: trainingTask.id }),
-        audit(db, auth, "task.cancel", ifChanged(taskId)),
-        db.select(taskColumns).from(trainingTask).where(mine),
-      ]);
+      const mine = and(runOf(taskId, auth, undefined), writable(auth));
+      const {
+        cancelled: [changed],
+        current: [task],
+      } = await chain(db, {
+        cancelled: cancelRuns(db, mine).returning({ id: trainingTask.id }),
+        noted: noteChange(db, auth, "cancelled", "task.cancel", taskId),
+        current: db.select(taskColumns).from(trainingTask).where(mine),
+      });
       if (!task) throw notFound("own-task", { id: taskId });
       if (!changed && task.status !== "cancelled")
         throw refuse(
@@ -571,88 +468,62 @@ export const lifecycle = new Hono<App>()
       const body = c.req.valid("json");
       const { db, auth } = c.var;
       requireAttempt(auth, body.attempt);
-      const read = await readForSettling(db, meant(taskId, auth, body.attempt), taskId);
+      const read = await readForSettling(db, runOf(taskId, auth, body.attempt), taskId);
       if (!read) return explain(db, taskId, auth, body.attempt);
       const figures = settle(read);
       const { status } = body;
-      const reason = status === "failed" ? (body.failure_reason ?? "error") : null;
-      const errorMessage = body.error_message || null;
+      const end = {
+        status,
+        exitCode: body.exit_code ?? null,
+        failureReason: status === "failed" ? (body.failure_reason ?? "error") : null,
+        errorMessage: body.error_message || null,
+      };
       // A loss that is no finite number has no place in a REAL column; the points keep it.
       const finalLoss =
         typeof body.final_loss === "string" ? null : (body.final_loss ?? figures.finalLoss);
       const attempt = Math.max(read.attempt, 1);
-      // A box that is taken away while it runs a queued task gives it back.
-      const preempted = reason === "preempted";
-      const open = and(meant(taskId, auth, attempt), alive);
-      const [, ended, , , , , [task], [numbers]] = await db.batch([
-        // A run that ends before its first heartbeat, or came back from the dead, passes `running`.
-        db
-          .update(trainingTask)
-          .set({
-            attempt: current,
-            status: "running",
-            startedAt: sql`coalesce(started_at, ${now})`,
-            failureReason: null,
-          })
-          .where(and(open, sql`status <> 'running'`)),
-        db
-          .update(trainingTask)
-          .set({
-            status: preempted
-              ? sql`case when cancel_requested then 'cancelled' when ${goesBack} then 'pending' else 'failed' end`
-              : status,
-            failureReason: preempted
-              ? sql`iif(cancel_requested or ${goesBack}, null, 'preempted')`
-              : reason,
-            errorMessage,
-            exitCode: body.exit_code ?? null,
-            finalLoss,
-            finalLossReported: body.final_loss !== undefined && body.final_loss !== null,
-            convergenceStep: figures.convergenceStep,
-            cancelRequested: false,
-            // A run that a person cancelled, or that its box gave back, is not the box's to begin again.
-            keyId: preempted
-              ? sql`iif(cancel_requested or ${goesBack}, null, key_id)`
-              : sql`iif(cancel_requested, null, key_id)`,
-            finishedAt: preempted ? sql`iif(${goesBack}, null, ${now})` : now,
-            heartbeatAt: now,
-            updatedAt: now,
-            settleAt: figures.complete ? null : now,
-          })
-          .where(and(open, sql`status = 'running'`))
-          .returning({ id: trainingTask.id }),
-        audit(db, auth, "task.finish", ifChanged(taskId), { attempt, status }),
-        db.run(sql`
-          insert into task_attempt (task_id, user_id, attempt, key_id, status, heartbeat_at, finished_at, duration_sec, exit_code, failure_reason, error_message, gpu_info, cuda_version, hourly_price, node_info)
-          select id, user_id, attempt, ${auth.keyId}, ${status}, ${now}, ${now}, 0, ${body.exit_code ?? null}, ${reason}, ${errorMessage}, gpu_info, cuda_version, hourly_price, node_info
-          from training_task where id = ${taskId} and changes() = 1
-          on conflict (task_id, attempt) do update set
-            status = excluded.status, finished_at = excluded.finished_at, exit_code = excluded.exit_code,
-            failure_reason = excluded.failure_reason, error_message = excluded.error_message,
-            duration_sec = ${closed.durationSec}, cost = ${closed.cost}`),
-        db.update(trainingTask).set(totals).where(sql`id = ${taskId} and changes() = 1`),
-        figures.summaryStatement(db, taskId, sql`changes() = 1`),
-        db
-          .select(taskColumns)
-          .from(trainingTask)
-          .where(meant(taskId, auth, attempt)),
-        db
+      const run = runOf(taskId, auth, attempt);
+      const {
+        ended: [ended],
+        current: [task],
+        numbers: [numbers],
+      } = await chain(db, {
+        running: passRunning(db, run),
+        ended: endRun(db, run, {
+          ...end,
+          finalLoss,
+          finalLossReported: body.final_loss !== undefined && body.final_loss !== null,
+          convergenceStep: figures.convergenceStep,
+          settled: figures.complete,
+        }).returning({ id: trainingTask.id }),
+        noted: noteChange(db, auth, "ended", "task.finish", taskId, { attempt, status }),
+        attempt: ifChanged("noted", (changed) =>
+          endAttempt(db, { taskId, keyId: auth.keyId }, end, changed),
+        ),
+        totals: ifChanged("attempt", (changed) =>
+          addUpAttempts(db, sql`id = ${taskId} and ${changed}`),
+        ),
+        summaries: ifChanged("totals", (changed) => figures.summaryStatement(db, taskId, changed)),
+        current: db.select(taskColumns).from(trainingTask).where(run),
+        numbers: db
           .select({ gaps: taskAttempt.gaps, lastSeq: taskAttempt.lastSeq })
           .from(taskAttempt)
           .where(and(eq(taskAttempt.taskId, taskId), eq(taskAttempt.attempt, attempt))),
-        ...endEvents(db, taskId, attempt, status),
-      ]);
+        events: endEvents(db, taskId, attempt, status),
+      });
+      // A box that is taken away while it runs a queued task gives it back.
+      const givenBack = end.failureReason === "preempted" && task?.status === "pending";
       if (!task) return explain(db, taskId, auth, attempt);
-      if (!ended[0] && task.status !== status && !(preempted && task.status === "pending"))
+      if (!ended && task.status !== status && !givenBack)
         throw refuse(
           "already-finished",
           { case: "finish", task: taskId, status: task.status, wanted: status },
           { extra: { current_status: task.status, current_attempt: task.attempt } },
         );
-      if (ended[0]) tellLater(c);
+      if (ended) tellLater(c);
       return c.json({
         task: toWire(task),
-        missing: missingRanges(numbers?.gaps ?? "[]", numbers?.lastSeq ?? 0, body.last_seq),
+        missing: missingRanges(numbers ?? { gaps: "[]", lastSeq: 0 }, body.last_seq),
       });
     },
   );

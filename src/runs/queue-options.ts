@@ -101,7 +101,7 @@ export const openDependencies = (ids: number[]): SQL =>
         from training_task d where d.deleted_at is null and d.id in (${sql.join(ids, sql`, `)}))`;
 
 /** A new task's columns of the queue. */
-export function enqueued(queue: QueueOptions) {
+export function queueColumns(queue: QueueOptions) {
   const { at, dueAt, open } = notBefore(queue.not_before);
   const maxAttempts = queue.max_attempts ?? defaults.max_attempts;
   return {
@@ -113,6 +113,34 @@ export function enqueued(queue: QueueOptions) {
     notBefore: at,
     queueDueAt: dueAt,
     queueWaiting: sql<number>`${openDependencies(queue.depends_on)} + ${open}`,
+  };
+}
+
+/** How a change of what boxes a task waits for alters its columns; what it does not say stays, or takes its default. */
+export function changeQueueColumns(change: QueueChange) {
+  const { at, dueAt, open } = notBefore(change.not_before);
+  const memory = change.min_gpu_memory_gb;
+  const kept = <T>(said: T | undefined, column: SQL, otherwise: T) =>
+    sql<T>`coalesce(${said ?? null}, ${column}, ${otherwise})`;
+  const maxAttempts = kept(change.max_attempts, sql`max_attempts`, defaults.max_attempts);
+  return {
+    priority: kept(change.priority, sql`priority`, defaults.priority),
+    labels: sql`coalesce(${change.labels ? JSON.stringify(change.labels) : null}, labels, ${JSON.stringify(defaults.labels)})`,
+    minGpuMemoryGb: kept(
+      memory === undefined ? undefined : wholeGb(memory),
+      sql`min_gpu_memory_gb`,
+      defaults.min_gpu_memory_gb,
+    ),
+    maxAttempts,
+    // One that waits keeps the attempts it has left; any other begins to count with its next.
+    attemptLimit: sql<number>`case
+      when status = 'pending' and queue_waiting is not null then attempt_limit - max_attempts + ${maxAttempts}
+      when status = 'pending' then max(attempt, 1) - 1 + ${maxAttempts}
+      else attempt + ${maxAttempts} end`,
+    notBefore: change.not_before === undefined ? undefined : at,
+    queueDueAt: change.not_before === undefined ? undefined : dueAt,
+    queueWaiting: sql<number>`(select count(*) from task_dependency d where d.task_id = training_task.id and d.met = 0)
+      + ${change.not_before === undefined ? sql`(queue_due_at is not null)` : open}`,
   };
 }
 

@@ -1,11 +1,12 @@
 import { type SQL, sql } from "drizzle-orm";
+import { decodeBase64 } from "hono/utils/encode";
 import * as z from "zod";
 import type { Config } from "../env.ts";
 import { audit } from "../platform/audit/audit.ts";
 import { readable } from "../platform/auth/access.ts";
 import type { Auth } from "../platform/auth/caller.ts";
 import { explainRoom, nearLimit, roomFor } from "../platform/bounds.ts";
-import { batchAround, type Statement } from "../platform/db/batch.ts";
+import { chain, ifChanged, type Part } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { insertIf } from "../platform/db/insert.ts";
 import { trainingTask } from "../platform/db/schema.ts";
@@ -18,6 +19,7 @@ import { fromWire } from "../platform/http/wire.ts";
 import { indexInserted } from "../platform/search/words.ts";
 import { redactCommand, redactJson, redactText } from "../platform/secrets/redact.ts";
 import type { JsonValue } from "../shared/json.ts";
+import { importAttempts } from "./attempts.ts";
 import { type ReadConfig, readConfigFile, type SentFile, type Warning } from "./config.ts";
 import { datasetFacts, factsBytes, recordDatasets } from "./dataset-facts.ts";
 import {
@@ -25,17 +27,18 @@ import {
   importSchema,
   MOST_DOCUMENT,
   optionalFields,
-  type PastAttempts,
   reservedFields,
   withinDocument,
 } from "./fields.ts";
+import { pastColumns } from "./past.ts";
 import { taskColumns } from "./queries.ts";
 import {
   dependencyStatements,
-  enqueued,
+  queueColumns,
   queueOptions,
   unknownDependencies,
 } from "./queue-options.ts";
+import { freeRegistrationKey } from "./states.ts";
 
 const fileInput = z
   .strictObject({
@@ -79,11 +82,8 @@ export const fileQuery = z.strictObject({
 
 export type NewTask = { fields: Registration; file: ReadConfig | null; hash: string };
 
-const fromBase64 = (text: string): Uint8Array<ArrayBuffer> =>
-  Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-
 const sentFile = ({ text, base64, format, path }: z.infer<typeof fileInput>): SentFile => ({
-  bytes: text !== undefined ? new TextEncoder().encode(text) : fromBase64(base64 ?? ""),
+  bytes: text !== undefined ? new TextEncoder().encode(text) : decodeBase64(base64 ?? ""),
   format,
   path: path && redactText(path, "path").text,
 });
@@ -153,62 +153,7 @@ export async function readFileRegistration(
 
 const stem = (path: string) => path.replace(/^.*[/\\]/, "").replace(/\.[^.]*$/, "");
 
-/** Times with any offset as the database compares them: in UTC. */
-const inUtc = (fields: Record<string, unknown>) =>
-  Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [
-      name,
-      name.endsWith("_at") && typeof value === "string" ? new Date(value).toISOString() : value,
-    ]),
-  );
-
 const byteLength = (text: string) => new TextEncoder().encode(text).length;
-
-/** The columns that an import states of a run that has ended elsewhere. */
-function pastColumns({
-  source,
-  attempts,
-  additional_args,
-  ...stated
-}: z.infer<typeof importSchema>): Record<string, unknown> {
-  const given = Object.entries(stated).filter(([, value]) => value !== null);
-  const { started_at: begun, finished_at: ended, error_message: error, final_loss } = stated;
-  return {
-    // What is not stated about the past keeps the default of a new row.
-    ...(begun &&
-      ended && {
-        total_duration_sec: Math.max(0, (Date.parse(ended) - Date.parse(begun)) / 1000),
-      }),
-    ...inUtc(Object.fromEntries(given.filter(([, value]) => value !== undefined))),
-    ...(error && { error_message: error }),
-    // Points that come later do not draw a stated loss anew.
-    final_loss_reported: typeof final_loss === "number",
-    import_source: source,
-    attempt: Math.max(0, ...(attempts ?? []).map(({ attempt }) => attempt)),
-  };
-}
-
-/** A statement that adds an imported run's attempts to the task that `taskId` selects. */
-function recordAttempts(db: Db, taskId: SQL, keyId: number, attempts: PastAttempts): Statement[] {
-  if (attempts.length === 0) return [];
-  const safe = attempts.map(({ node_info, tail, ...attempt }) => ({
-    ...inUtc(attempt),
-    tail: tail && cutText(tail, -16_384),
-    node_info: node_info && JSON.stringify(node_info),
-  }));
-  const names =
-    "attempt status started_at heartbeat_at finished_at duration_sec cost from_step gpu_info cuda_version hourly_price exit_code failure_reason error_message node_info tail".split(
-      " ",
-    );
-  const columns = sql.raw(names.join(", "));
-  const values = sql.raw(names.map((name) => `a.value ->> '${name}'`).join(", "));
-  return [
-    db.run(sql`
-      insert into task_attempt (task_id, user_id, key_id, ${columns})
-      select t.id, (select user_id from training_task o where o.id = t.id), ${keyId}, ${values} from (select ${taskId} as id) t, json_each(${JSON.stringify(safe)}) a
-      where t.id is not null on conflict do nothing`),
-  ];
-}
 
 /** Bytes of parsed settings that filters and comparisons read, 20 at a time; files are a hundredth of it. */
 const MOST_SNAPSHOT = 256_000;
@@ -307,15 +252,20 @@ function toRow({ fields: sent, file }: NewTask) {
 }
 
 /**
- * The statements that store a task: `inserted` writes it where `room` holds, and all others do nothing
- * where it did not; `found` reads its row back.
+ * The parts of a chain that store a task, their names beginning with `prefix`: `inserted` writes it where
+ * `room` holds, and all others do nothing where it did not; `found` reads its row back.
  */
-async function storing(
+async function prepareStoring(
   db: Db,
   auth: Auth,
   input: NewTask,
   idempotencyKey: string | undefined,
-  { config, filename, room }: { config: Config; filename?: string; room?: SQL },
+  {
+    config,
+    filename,
+    room,
+    prefix = "",
+  }: { config: Config; filename?: string; room?: SQL; prefix?: string },
 ) {
   const { columns, warnings, datasets, queue, snapshot, path, source, attempts } = toRow(input);
   if (queue && auth.box) throw refuse("not-allowed", { case: "box-queue" });
@@ -340,7 +290,7 @@ async function storing(
     (file?.bytes?.length ?? 0) +
     (file?.dataset?.bytes.length ?? 0) +
     datasets.reduce((sum, facts) => sum + factsBytes(facts), 0);
-  const insert = db.run(
+  const inserted = db.run(
     insertIf(
       trainingTask,
       {
@@ -350,7 +300,7 @@ async function storing(
         registrationKey,
         registrationHash: input.hash,
         recordBytes,
-        ...(queue && enqueued(queue)),
+        ...(queue && queueColumns(queue)),
         parentTaskId: parent
           ? sql`(select id from training_task where id = ${parent} and deleted_at is null and ${readable(auth)})`
           : null,
@@ -360,19 +310,22 @@ async function storing(
   );
   const mine: SQL = sql`(select id from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash})`;
   const dependsOn = queue?.depends_on ?? [];
-  const statements: Statement[] = [
-    indexInserted(db, made),
-    audit(
-      db,
-      auth,
-      "task.register",
-      sql`select id from training_task where registration_key = ${registrationKey} and changes() = 1
+  const facts = await recordDatasets(db, mine, datasets);
+  const parts: Record<string, Part> = {
+    // Right after the insert, where last_insert_rowid() is the task's.
+    indexed: indexInserted(db, made),
+    noted: ifChanged(`${prefix}indexed`, (changed) =>
+      audit(
+        db,
+        auth,
+        "task.register",
+        sql`select id from training_task where registration_key = ${registrationKey} and ${changed}
         ${dependsOn.length ? sql`and coalesce(queue_waiting, 0) >= 0` : sql``}`,
+      ),
     ),
-    ...dependencyStatements(db, registrationKey, dependsOn),
-  ];
-  if (file?.bytes || file?.dataset || snapshot !== null)
-    statements.push(
+    dependencies: dependencyStatements(db, registrationKey, dependsOn),
+    config:
+      (file?.bytes || file?.dataset || snapshot !== null) &&
       db.run(sql`
         insert into task_config
           (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original, secrets)
@@ -382,9 +335,9 @@ async function storing(
           ${file?.dataset?.bytes ?? null}, ${file?.secrets ? JSON.stringify(file.secrets) : null}
         from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash}
         on conflict do nothing`),
-    );
-  statements.push(...(await recordDatasets(db, mine, datasets)));
-  statements.push(...recordAttempts(db, mine, auth.keyId, attempts));
+    facts,
+    attempts: importAttempts(db, mine, auth.keyId, attempts),
+  };
   const found = db
     .select({
       ...taskColumns,
@@ -395,21 +348,21 @@ async function storing(
     })
     .from(trainingTask)
     .where(sql`registration_key = ${registrationKey}`);
-  // A key older than IDEMPOTENCY_DAYS is free again; only a client's own key can be that old. An import
-  // may state that it was recorded long ago.
-  const expire = db.run(sql`
-    update training_task set registration_key = registration_key || ':until:' || id
-    where registration_key = ${registrationKey} and import_source is null and created_at < strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${config.IDEMPOTENCY_DAYS})`);
+  // A key older than IDEMPOTENCY_DAYS is free again; only a client's own key can be that old.
+  const freed =
+    idempotencyKey && config.IDEMPOTENCY_DAYS > 0
+      ? freeRegistrationKey(db, registrationKey, config.IDEMPOTENCY_DAYS)
+      : null;
   return {
     warnings,
     parent,
     dependsOn,
     registrationKey,
     recordBytes,
+    freed,
+    inserted,
+    parts,
     found,
-    inserted: insert,
-    statements,
-    expire: idempotencyKey && config.IDEMPOTENCY_DAYS > 0 ? expire : null,
   };
 }
 
@@ -424,11 +377,12 @@ export async function registerTask(
   idempotencyKey: string | undefined,
   filename?: string,
 ) {
-  const stored = await storing(db, auth, input, idempotencyKey, { config, filename });
-  const { warnings, parent, dependsOn, found, inserted, statements, expire } = stored;
-  const [fresh, [row]] = expire
-    ? await batchAround(db, expire, [inserted, ...statements], found)
-    : await batchAround(db, inserted, statements, found);
+  const stored = await prepareStoring(db, auth, input, idempotencyKey, { config, filename });
+  const { warnings, parent, dependsOn, freed, parts } = stored;
+  const {
+    inserted,
+    found: [row],
+  } = await chain(db, { freed, inserted: stored.inserted, ...parts, found: stored.found });
   if (!row) {
     const { recordBytes } = stored;
     const full = await explainRoom(db, config, auth.userId, {
@@ -452,7 +406,7 @@ export async function registerTask(
       message: `There is no task ${parent} that this key can read, so the run was recorded without a parent.`,
       path: "parent_task_id",
     });
-  if (!idempotencyKey && fresh.rowsAffected === 0) {
+  if (!idempotencyKey && inserted.rowsAffected === 0) {
     warnings.push({
       code: "already-imported",
       message: `This was imported before, as task ${task.id}${task.deletedAt ? ", which is in the trash" : ""}; nothing was added.`,
@@ -484,26 +438,29 @@ export async function registerTasks(
   const bytes = inputs.reduce((sum, { file }) => sum + 2 * (file?.bytes?.length ?? 0), 0);
   const more = { tasks: inputs.length, database_bytes: bytes };
   // The first one asks for room for all; the others are there if it is.
-  const all: Awaited<ReturnType<typeof storing>>[] = [];
+  const all: Awaited<ReturnType<typeof prepareStoring>>[] = [];
+  const parts: Record<string, Part> = {};
   for (const [n, input] of inputs.entries()) {
     const first = all[0]?.registrationKey;
     const room =
       first === undefined
         ? roomFor(config, auth.userId, more)
         : sql`exists (select 1 from training_task f where f.registration_key = ${first})`;
-    all.push(await storing(db, auth, input, keyOf(n), { config, room }));
+    const prefix = `task ${n}: `;
+    const stored = await prepareStoring(db, auth, input, keyOf(n), { config, room, prefix });
+    const { freed, inserted } = stored;
+    for (const [name, part] of Object.entries({ freed, inserted, ...stored.parts }))
+      parts[`${prefix}${name}`] = part;
+    all.push(stored);
   }
-  const [first, ...rest] = all.flatMap(({ expire, inserted, statements }) => [
-    ...(expire ? [expire] : []),
-    inserted,
-    ...statements,
-  ]);
-  if (!first) return [];
+  if (all.length === 0) return [];
   const keys = JSON.stringify(all.map(({ registrationKey }) => registrationKey));
-  const found = db.all<{ id: number; hash: string }>(sql`
+  const { rows } = await chain(db, {
+    ...parts,
+    rows: db.all<{ id: number; hash: string }>(sql`
     select t.id, t.registration_hash as hash from json_each(${keys}) k
-      cross join training_task t on t.registration_key = k.value order by k.key`);
-  const [, rows] = await batchAround(db, first, rest, found);
+      cross join training_task t on t.registration_key = k.value order by k.key`),
+  });
   const dependsOn = all[0]?.dependsOn ?? [];
   if (rows.length < inputs.length) {
     const full = await explainRoom(db, config, auth.userId, more);

@@ -1,14 +1,13 @@
-import { and, desc, eq, isNotNull, isNull, sql } from "drizzle-orm";
+import { and, desc, eq, isNull, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
-import { audit, briefly, ifChanged } from "../platform/audit/audit.ts";
+import { briefly } from "../platform/audit/audit.ts";
 import { readable, writable } from "../platform/auth/access.ts";
 import type { Auth } from "../platform/auth/caller.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { explainRoom, roomFor } from "../platform/bounds.ts";
-import { batchAround } from "../platform/db/batch.ts";
+import { chain, ifChanged } from "../platform/db/batch.ts";
 import { statuses, taskAttempt, taskConfig, trainingTask } from "../platform/db/schema.ts";
-import { now } from "../platform/db/time.ts";
 import { toLatin1 } from "../platform/http/bytes.ts";
 import type { App } from "../platform/http/context.ts";
 import { encodeCursor, page, pageQuery } from "../platform/http/page.ts";
@@ -17,12 +16,14 @@ import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, notValid, parseJson, placesOf, validate } from "../platform/http/validate.ts";
 import { fromWire, toWire } from "../platform/http/wire.ts";
-import { reindexTasks } from "../platform/search/words.ts";
+import { isSearched, reindexTasks } from "../platform/search/words.ts";
 import { commandMarks } from "../platform/secrets/marks.ts";
 import { hasRedacted, redactBody } from "../platform/secrets/redact.ts";
+import { attemptColumns } from "./attempts.ts";
 import { secretsOf } from "./config.ts";
-import { datasetAnswer, datasetsOf } from "./datasets.routes.ts";
+import { datasetAnswer, datasetsOf } from "./dataset-facts.ts";
 import { markAnswer, optionalFields, taskAnswer, writableFields } from "./fields.ts";
+import { noteChange } from "./note.ts";
 import { listColumns, listTasks, taskColumns } from "./queries.ts";
 import {
   fileQuery,
@@ -32,6 +33,7 @@ import {
   registration,
 } from "./register.ts";
 import { choiceName, chooseTasks, placeOf, taskChoice } from "./select.ts";
+import { editRuns, restoreRuns, trashRuns } from "./states.ts";
 
 const attemptAnswer = z
   .object({
@@ -57,29 +59,6 @@ const attemptAnswer = z
     tail: z.string().nullable().describe("The last lines of its console."),
   })
   .meta({ id: "Attempt" });
-
-export const attemptColumns = {
-  attempt: taskAttempt.attempt,
-  status: taskAttempt.status,
-  startedAt: taskAttempt.startedAt,
-  heartbeatAt: taskAttempt.heartbeatAt,
-  finishedAt: taskAttempt.finishedAt,
-  durationSec: taskAttempt.durationSec,
-  cost: taskAttempt.cost,
-  fromStep: taskAttempt.fromStep,
-  gpuInfo: taskAttempt.gpuInfo,
-  cudaVersion: taskAttempt.cudaVersion,
-  hourlyPrice: taskAttempt.hourlyPrice,
-  exitCode: taskAttempt.exitCode,
-  failureReason: taskAttempt.failureReason,
-  errorMessage: taskAttempt.errorMessage,
-  points: taskAttempt.points,
-  firstStep: taskAttempt.firstStep,
-  lastStep: taskAttempt.lastStep,
-  lastSeq: taskAttempt.lastSeq,
-  nodeInfo: taskAttempt.nodeInfo,
-  tail: taskAttempt.tail,
-};
 
 const oneTaskAnswer = taskAnswer.extend({
   config_snapshot: z
@@ -240,19 +219,22 @@ export const tasks = new Hono<App>()
       const taskId = c.req.valid("param").id;
       const live = c.req.valid("query").deleted ? undefined : isNull(trainingTask.deletedAt);
       const { db, auth } = c.var;
-      const [[row], attempts] = await db.batch([
-        db
+      const {
+        found: [row],
+        attempts,
+      } = await chain(db, {
+        found: db
           .select({ task: taskColumns, snapshot: taskConfig.snapshot })
           .from(trainingTask)
           .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
           .where(and(eq(trainingTask.id, taskId), live, readable(auth))),
-        db
+        attempts: db
           .select(attemptColumns)
           .from(taskAttempt)
           .where(eq(taskAttempt.taskId, taskId))
           .orderBy(desc(taskAttempt.attempt))
           .limit(5),
-      ]);
+      });
       if (!row) throw notFound("task", { id: taskId });
       c.header("ETag", `"${row.task.version}"`);
       return c.json({
@@ -298,35 +280,33 @@ export const tasks = new Hono<App>()
       // Small changes stay open to those who are at their bounds: they replace, and add nothing up.
       const size = JSON.stringify(body).length;
       const more = size > SMALL_CHANGE ? { database_bytes: size } : {};
-      const [[changed], [current]] = await batchAround(
-        db,
-        db
-          .update(trainingTask)
-          .set({
-            ...change,
-            version: sql`version + 1`,
-            updatedAt: now,
-          })
-          .where(
-            and(
-              eq(trainingTask.id, taskId),
-              isNull(trainingTask.deletedAt),
-              writable(auth),
-              version === null ? undefined : eq(trainingTask.version, version),
-              typeof parent === "number" ? parentKnown : undefined,
-              roomFor(config, sql`training_task.user_id`, more),
-            ),
-          )
-          .returning(taskColumns),
-        [
-          audit(db, auth, "task.update", ifChanged(taskId), briefly(body)),
-          ...reindexTasks(db, sql`rowid = ${taskId} and changes() = 1`, change),
-        ],
-        db
+      const {
+        changed: [changed],
+        current: [current],
+      } = await chain(db, {
+        changed: editRuns(
+          db,
+          and(
+            eq(trainingTask.id, taskId),
+            isNull(trainingTask.deletedAt),
+            writable(auth),
+            version === null ? undefined : eq(trainingTask.version, version),
+            typeof parent === "number" ? parentKnown : undefined,
+            roomFor(config, sql`training_task.user_id`, more),
+          ),
+          change,
+        ).returning(taskColumns),
+        noted: noteChange(db, auth, "changed", "task.update", taskId, briefly(body)),
+        indexed:
+          isSearched(change) &&
+          ifChanged("noted", (changed) =>
+            reindexTasks(db, sql`rowid = ${taskId} and ${changed}`, change),
+          ),
+        current: db
           .select({ version: trainingTask.version, userId: trainingTask.userId, parentKnown })
           .from(trainingTask)
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth))),
-      );
+      });
       if (!current) throw notFound("own-task", { id: taskId });
       if (!changed && (version === null || version === current.version)) {
         const full = await explainRoom(db, config, current.userId, more);
@@ -353,22 +333,21 @@ export const tasks = new Hono<App>()
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
       const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), writable(auth));
-      const [[gone], , [current]] = await db.batch([
-        db
-          .update(trainingTask)
-          .set({ deletedAt: now, updatedAt: now, version: sql`version + 1` })
-          .where(and(mine, sql`status <> 'running'`))
-          .returning({ id: trainingTask.id }),
-        audit(db, auth, "task.delete", ifChanged(taskId)),
-        db.select({ status: trainingTask.status }).from(trainingTask).where(mine),
-      ]);
+      const {
+        trashed: [trashed],
+        current: [current],
+      } = await chain(db, {
+        trashed: trashRuns(db, mine).returning({ id: trainingTask.id }),
+        noted: noteChange(db, auth, "trashed", "task.delete", taskId),
+        current: db.select({ status: trainingTask.status }).from(trainingTask).where(mine),
+      });
       if (current)
         throw refuse(
           "task-running",
           { task: taskId, status: current.status },
           { extra: { current_status: current.status } },
         );
-      if (!gone) throw notFound("own-task", { id: taskId });
+      if (!trashed) throw notFound("own-task", { id: taskId });
       return c.body(null, 204);
     },
   )
@@ -385,16 +364,14 @@ export const tasks = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
-      const [[row]] = await db.batch([
-        db
-          .update(trainingTask)
-          .set({ deletedAt: null, updatedAt: now, version: sql`version + 1` })
-          .where(
-            and(eq(trainingTask.id, taskId), isNotNull(trainingTask.deletedAt), writable(auth)),
-          )
-          .returning(taskColumns),
-        audit(db, auth, "task.restore", ifChanged(taskId)),
-      ]);
+      const {
+        restored: [row],
+      } = await chain(db, {
+        restored: restoreRuns(db, and(eq(trainingTask.id, taskId), writable(auth))).returning(
+          taskColumns,
+        ),
+        noted: noteChange(db, auth, "restored", "task.restore", taskId),
+      });
       if (!row) throw notFound("own-trashed-task", { id: taskId });
       return c.json(toWire(row));
     },
@@ -491,14 +468,17 @@ export const tasks = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const { db, auth } = c.var;
-      const [[row], facts] = await db.batch([
-        db
+      const {
+        found: [row],
+        facts,
+      } = await chain(db, {
+        found: db
           .select({ task: taskColumns, config: taskConfig, fromBox: registeredByBox(auth) })
           .from(trainingTask)
           .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
-        datasetsOf(db, taskId),
-      ]);
+        facts: datasetsOf(db, taskId),
+      });
       if (!row) throw notFound("task", { id: taskId });
       const { task, config, fromBox } = row;
       const text = config?.sha256 ? toLatin1(config.original) : null;

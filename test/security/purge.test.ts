@@ -10,6 +10,7 @@ import { openDb } from "../../src/platform/db/client.ts";
 import { noCost } from "../../src/platform/db/cost.ts";
 import { recordEvent } from "../../src/platform/events.ts";
 import { purgeOld } from "../../src/platform/purge-old.ts";
+import { purgeOldOfRuns } from "../../src/runs/purge-old.ts";
 import { freshLedger, type Ledger } from "../harness.ts";
 
 let ledger: Ledger;
@@ -22,7 +23,7 @@ const setup = async (vars: Record<string, string> = {}) => {
 };
 beforeEach(() => setup());
 
-const purge = () => purgeOld(ledger.db, ledger.config);
+const purge = () => purgeOld(ledger.db, ledger.config, purgeOldOfRuns(ledger.db, ledger.config));
 const count = async (table: string, where = "true") =>
   (
     await ledger.db.all<{ n: number }>(sql.raw(`select count(*) as n from ${table} where ${where}`))
@@ -138,7 +139,8 @@ it("Idempotency-Keys are let go in the order of runs, an import's source never",
   // Once looked at, runs are not read again.
   await purge();
   const cost = noCost();
-  await purgeOld(openDb(ledger.config, cost), ledger.config);
+  const db = openDb(ledger.config, cost);
+  await purgeOld(db, ledger.config, purgeOldOfRuns(db, ledger.config));
   expect([cost.trips, cost.written]).toEqual([1, 0]);
   expect(cost.read).toBeLessThan(60);
 });

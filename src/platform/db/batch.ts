@@ -8,7 +8,7 @@ export type Statement = BatchItem<"sqlite">;
 type Link<Made extends Statement> = { after: string; make: () => Made };
 
 /** What one name of a chain stands for: a statement, several, or none where a case does not need it. */
-type Part = Statement | Link<Statement> | readonly Statement[] | null | undefined | false;
+export type Part = Statement | Link<Statement> | readonly Statement[] | null | undefined | false;
 
 type Result<P> =
   P extends Link<infer Made>

@@ -73,12 +73,13 @@ export function indexInserted(db: Db, row: Searched): Statement {
     select last_insert_rowid(), ${sql.join(values, sql`, `)} where changes() = 1`);
 }
 
-/** Statements that bring the index up to date with what was changed of the tasks under `where`. */
-export function reindexTasks(db: Db, where: SQL, row: Searched): Statement[] {
-  const columns = indexed(row);
-  if (columns.length === 0) return [];
-  const sets = columns.map(({ name, value }) => sql`${name} = ${value}`);
-  return [db.run(sql`update task_text set ${sql.join(sets, sql`, `)} where ${where}`)];
+/** Whether a change touches what full text finds. */
+export const isSearched = (row: Searched): boolean => indexed(row).length > 0;
+
+/** A statement that brings the index up to date with a change, which isSearched(), of the tasks under `where`. */
+export function reindexTasks(db: Db, where: SQL, row: Searched): Statement {
+  const sets = indexed(row).map(({ name, value }) => sql`${name} = ${value}`);
+  return db.run(sql`update task_text set ${sql.join(sets, sql`, `)} where ${where}`);
 }
 
 /**

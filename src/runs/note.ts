@@ -1,0 +1,19 @@
+import { sql } from "drizzle-orm";
+import { audit } from "../platform/audit/audit.ts";
+import { ifChanged } from "../platform/db/batch.ts";
+import type { Db } from "../platform/db/client.ts";
+
+type Rest = Parameters<typeof audit>;
+
+/** Notes in the audit what an actor did to the row `id`, if the statement `after` of the chain changed it. */
+export const noteChange = (
+  db: Db,
+  actor: Rest[1],
+  after: string,
+  action: Rest[2],
+  id: number,
+  detail?: Rest[4],
+) =>
+  ifChanged(after, (changed) =>
+    audit(db, actor, action, sql`select ${id} as id where ${changed}`, detail),
+  );
