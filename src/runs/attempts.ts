@@ -187,7 +187,7 @@ export const keepAttemptAlive = (db: Db, where: SQL | undefined, { keyId, seq, t
     returning not ${isAwaited(seq)} as known`);
 
 /** How an attempt ended, as its box says. */
-export type End = {
+type End = {
   status: (typeof statuses)[number];
   exitCode: number | null;
   failureReason: string | null;
