@@ -150,7 +150,7 @@ class Parser {
   #fail(wanted: Phrase): never {
     const token = this.#token;
     if (token.type === "end") throw new FilterError("filter-end", { wanted }, token.position);
-    const found = token.type === "number" ? token.value : JSON.stringify(token.text);
+    const found = token.type === "number" ? String(token.value) : JSON.stringify(token.text);
     throw new FilterError("filter-token", { found, wanted }, token.position);
   }
 
