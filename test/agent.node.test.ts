@@ -264,10 +264,14 @@ describe("an agent", () => {
     const script = join(stack.home, "see.py");
     writeFileSync(
       script,
+      // Each waits for the other to begin; alone, one ends at last and is found out.
       "import os, sys, time\n" +
         "out = open(sys.argv[1] + sys.argv[2], 'w')\n" +
         "out.write(os.environ['CUDA_VISIBLE_DEVICES'] + ' ' + str(time.time()))\n" +
-        "out.flush(); time.sleep(6); out.write(' ' + str(time.time()))\n",
+        "out.flush(); until = time.time() + 60\n" +
+        "there = lambda n: os.path.exists(sys.argv[1] + n)\n" +
+        "while not (there('0') and there('1')) and time.time() < until: time.sleep(0.05)\n" +
+        "time.sleep(0.5); out.write(' ' + str(time.time()))\n",
     );
     await queue("two");
     await queue("two");

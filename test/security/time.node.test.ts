@@ -331,8 +331,7 @@ describe("time", () => {
     const first = await timeOf(() => read(short));
     if (first < MOST_MS / 16) return null;
     const isSlow = (took: number, before: number) =>
-      took > MOST_MS * slowness ||
-      (took > MOST_MS / 2 && took / Math.max(before, 5) > MOST_GROWTH);
+      took > MOST_MS * slowness || (took > MOST_MS / 2 && took / Math.max(before, 5) > MOST_GROWTH);
     let took = await timeOf(() => read(long));
     // Measuring again only ever finds less, so what is well within the bounds needs no second look.
     if (!isSlow(took, first / 2)) return null;

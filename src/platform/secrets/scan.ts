@@ -166,7 +166,10 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
 
   let line = 1;
   let counted = 0;
-  const add = (from: number, to: number, name: string, quoted = false) => {
+  const add = (begin: number, to: number, name: string, quoted = false) => {
+    // A token's beginning may be the end of what was found before: `Bearer …12345678:AA…`.
+    const from = Math.max(begin, places.at(-2) ?? 0);
+    if (from >= to) return;
     places.push(from, to, quoted ? 1 : 0);
     if (names.length >= MAX_NAMES) return;
     for (; counted < from; counted++) if (units[counted] === LF) line++;
