@@ -42,7 +42,8 @@ class LongestFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     globalSetup: ["./test/global-setup.ts"],
-    testTimeout: 30_000,
+    // Limits for what hangs, not for what is slow: a machine may have much else to do.
+    testTimeout: 90_000,
     hookTimeout: 120_000,
     sequence: { sequencer: LongestFirst },
     projects: [
@@ -66,7 +67,7 @@ export default defineConfig({
           name: "node",
           include: ["{src,test,scripts}/**/*.node.test.ts"],
           exclude: [simulation],
-          testTimeout: 120_000,
+          testTimeout: 180_000,
           // Each file brings servers of its own and mostly waits for them. The others come behind: their
           // budgets count calls, and a database that is kept waiting is asked again.
           maxWorkers: 3,
