@@ -1,17 +1,51 @@
 import { cloudflareTest } from "@cloudflare/vitest-plugin";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 // Else each file's workerd asks an outside server where on Earth this machine is.
 process.env.CLOUDFLARE_CF_FETCH_ENABLED ??= "false";
 
 const simulation = "test/simulation.node.test.ts";
 
+/** The files that take longest begin first, so that none of them runs on alone; they take turns in waiting and computing. */
+const long = [
+  "test/dashboard.node.test.ts",
+  "test/security/schemathesis.node.test.ts",
+  "test/agent.node.test.ts",
+  "test/recording.node.test.ts",
+  "test/dashboard-operations.node.test.ts",
+  "test/commands.node.test.ts",
+  "test/start.node.test.ts",
+  "test/security/time.node.test.ts",
+  "test/backup.node.test.ts",
+  "test/alerts.node.test.ts",
+  "src/platform/secrets/redact.node.test.ts",
+  "test/security/backup-files.node.test.ts",
+  "src/platform/filter/filter.test.ts",
+  "test/rights.test.ts",
+  "test/security/text.test.ts",
+  "src/metrics/logs.test.ts",
+];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]) {
+    const rank = ({ moduleId }: TestSpecification) => {
+      const at = long.findIndex((name) => moduleId.endsWith(`/${name}`));
+      return at < 0 ? long.length : at;
+    };
+    const sorted = await super.sort(files);
+    return sorted.sort((a, b) => rank(a) - rank(b));
+  }
+}
+
 /** `*.node.test.ts` run in Node against real processes; all other tests run inside workerd. */
 export default defineConfig({
   test: {
     globalSetup: ["./test/global-setup.ts"],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // Limits for what hangs, not for what is slow: a machine may have much else to do.
+    testTimeout: 90_000,
+    hookTimeout: 120_000,
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         extends: true,
@@ -24,6 +58,7 @@ export default defineConfig({
           // A workerd for many files: starting one for each takes longer than the tests. What tests
           // must not share is in the database, and each has one of its own.
           isolate: false,
+          maxWorkers: 2,
           sequence: { groupOrder: 2 },
         },
       },
@@ -33,10 +68,10 @@ export default defineConfig({
           name: "node",
           include: ["{src,test,scripts}/**/*.node.test.ts"],
           exclude: [simulation],
-          testTimeout: 120_000,
+          testTimeout: 180_000,
           // Each file brings servers of its own and mostly waits for them. The others come behind: their
           // budgets count calls, and a database that is kept waiting is asked again.
-          maxWorkers: 2,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },

@@ -69,7 +69,7 @@ class ClientCase(TemporaryCase):
             process.kill()
         process.communicate()
 
-    def run_client(self, *arguments, timeout=50, **options):
+    def run_client(self, *arguments, timeout=150, **options):
         """(exit code, stdout, stderr) of a client that ran to its end."""
         process = self.client(*arguments, **options)
         out, err = process.communicate(timeout=timeout)
@@ -104,7 +104,7 @@ class ClientCase(TemporaryCase):
         path.write_text(text)
         return [sys.executable, str(path)]
 
-    def wait_for(self, condition, seconds=20.0, what="the condition"):
+    def wait_for(self, condition, seconds=60.0, what="the condition"):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if condition():

@@ -146,7 +146,7 @@ class LookTest(CommandCase):
         self.assertIn(b"from step 3 on", line)
         self.assertEqual([process.stdout.readline().split(b"\t")[0] for _ in range(2)], [b"3", b"4"])
         self.server.tasks[task]["status"] = "failed"
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
         self.assertIn(b"# task 1: failed", out)
         self.assertIn(b"still trying", err)
         self.assertEqual(process.returncode, 0)

@@ -177,7 +177,7 @@ class SheetTest(CommandCase):
         process = self.client("import", path, stdin=child)
         os.close(child)
         os.write(parent, b"Stuff=nope\nStuff=notes\ny\n")
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, err)
         self.assertIn("there is no field nope", out.decode())
         self.assertEqual((self.past(1)["notes"], self.past(1)["lora_rank"]), ("x", 8))

@@ -182,7 +182,7 @@ class SignalTest(ClientCase):
         time.sleep(0.3)
         return process
 
-    def ended(self, process, timeout=20):
+    def ended(self, process, timeout=60):
         _, err = process.communicate(timeout=timeout)
         return process.returncode, self.server.tasks[1]["finish"], err.decode()
 

@@ -87,10 +87,15 @@ class ArchiveTest(HostileCase):
                 change(made)
         return path
 
+    def opened(self, path):
+        archive = Archive(path)
+        self.addCleanup(archive.close)
+        return archive
+
     def refused(self, path, words, most=20):
         with self.within(most):
             with self.assertRaisesRegex((NoArchive, OSError), words):
-                Archive(path).run()
+                self.opened(path).run()
 
     def test_bombs(self):
         self.refused(self.archive([("ledger.json", 600)], about=None), "ledger.json has 600.0 MB; at most 16.0 MB")
@@ -110,11 +115,11 @@ class ArchiveTest(HostileCase):
             ('[{"q": 1, "m": ["a"], "p": [[1]]}]\n', "damaged"),
             ("[" * 100_000 + "\n", "damaged"),
         ):
-            run = Archive(self.archive([("logs/attempt-1.jsonl", content)])).run()
+            run = self.opened(self.archive([("logs/attempt-1.jsonl", content)])).run()
             with self.within(20), self.assertRaisesRegex(NoArchive, words):
                 list(run.curves[1]())
         late = "".join(f'[{{"q": {q}, "m": ["loss"], "p": [[{q}, null, 0, {q}]]}}]\n' for q in range(2000, 0, -1))
-        run = Archive(self.archive([("logs/attempt-1.jsonl", late)])).run()
+        run = self.opened(self.archive([("logs/attempt-1.jsonl", late)])).run()
         with mock.patch.object(archive, "MOST_LATE", 1000), self.assertRaisesRegex(NoArchive, "out of order"):
             list(run.curves[1]())
         self.assertEqual([e["step"] for e in run.curves[1]()], list(range(1, 2001)))
@@ -122,7 +127,7 @@ class ArchiveTest(HostileCase):
     def test_a_million_points_in_little_memory(self):
         rows = ", ".join(f"[{{s}}{n:03d}, null, 1777593600000, 0.5]" for n in range(1000))
         text = "".join(f'[{{"q": {q}, "m": ["loss"], "p": [{rows.replace("{s}", str(q))}]}}]\n'.replace("{{", "{") for q in range(1, 201))
-        run = Archive(self.archive([("logs/attempt-1.jsonl", text)])).run()
+        run = self.opened(self.archive([("logs/attempt-1.jsonl", text)])).run()
         del text
         with self.within(10, 120):
             self.assertEqual(sum(1 for _ in run.curves[1]()), 200_000)
@@ -171,7 +176,7 @@ class ArchiveTest(HostileCase):
         path = self.archive([(n, b"/etc") for n in names], about, change=special)
         box = self.folder / "deep" / "box"
         box.mkdir(parents=True)
-        opened = Archive(path)
+        opened = self.opened(path)
         sent = []
 
         def upload(ledger, task, attempt, item, *_):
@@ -200,9 +205,9 @@ class ArchiveTest(HostileCase):
             for _ in range(draw.randint(1, 6)):
                 damaged[draw.randrange(len(damaged))] = draw.randrange(256)
             try:
-                run = Archive(self.write("x.zip", bytes(damaged))).run()
-                for curve in run.curves.values():
-                    list(curve())
+                with contextlib.closing(Archive(self.write("x.zip", bytes(damaged)))) as opened:
+                    for curve in opened.run().curves.values():
+                        list(curve())
             except (NoArchive, OSError):
                 continue
 

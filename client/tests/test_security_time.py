@@ -1,4 +1,4 @@
-"""Each parser on 1 MB of its worst characters: time grows with the length, never with its square.
+"""Each parser on up to 1 MB of its worst characters: time grows with the length, never with its square.
 
 CPU time is measured, so that a busy machine changes little. Lines and values beyond a bound may be cut or refused; how long
 that takes counts all the same.
@@ -8,6 +8,7 @@ import json
 import struct
 import sys
 import time
+from unittest import mock
 
 from tests.helpers import TemporaryCase
 from tests.test_readers import record
@@ -41,6 +42,10 @@ SIZE = 1_000_000
 # 200 ms on a quiet machine; more on one that others use too, as long as it grows with the length alone.
 FAST, MOST = 0.2, 3.0
 GROWTH = 6.0
+# What makes GROWTH of the whole text makes 4.7 of these parts of it.
+BEND = 4.5
+# So many texts of each reader are read whole in any case.
+WHOLE = 4
 
 REPEATED = (
     '"', "'", "\\", "[", "]", "{", "}", "(", ":", " ", "\t", "\r", "\n", "\r\n", "%", "%|", "|", "1", "9.", "e", "a", "_", ".", ",", ";", "#", "=",
@@ -82,18 +87,48 @@ class TimeTest(TemporaryCase):
             pass
         return time.process_time() - began
 
+    def bends(self, work, text, size, quarter):
+        """Whether time grows faster than the length, seen by what each four times as much adds."""
+        for _ in range(2):
+            parts = [self.measure(work, text(size // 64)), self.measure(work, text(size // 16)), quarter]
+            if parts[2] - parts[1] <= BEND * max(parts[1] - parts[0], 1e-4):
+                return False
+            quarter = min(quarter, self.measure(work, text(size // 4)))
+        return True
+
+    def whole(self, name, what, work, text, size, before):
+        took = self.measure(work, text(size))
+        self.assertLess(took, MOST, f"{name} of {what}")
+        self.assertLess(took, GROWTH * max(before, FAST / GROWTH), f"{name} of {what}: {before:.2f} s for a quarter of it")
+
     def check(self, size=SIZE, **works):
+        """All texts at a quarter of their size, and whole where they are the slowest, may become slow or grow faster than their length."""
+        slowest = {name: [] for name in works}
         for what, text in shapes():
-            small, large = text(size // 4), None
+            small = text(size // 4)
             for name, work in works.items():
                 before = self.measure(work, small)
                 # Four times as much takes 16 times as long at worst.
                 if 16 * before < FAST:
                     continue
-                large = large or text(size)
-                took = self.measure(work, large)
-                self.assertLess(took, MOST, f"{name} of {what}")
-                self.assertLess(took, GROWTH * max(before, FAST / GROWTH), f"{name} of {what}: {before:.2f} s for a quarter of it")
+                if 6 * before > MOST or self.bends(work, text, size, before):
+                    self.whole(name, what, work, text, size, before)
+                else:
+                    slowest[name].append((before, what, text))
+        for name, work in works.items():
+            for before, what, text in sorted(slowest[name], key=lambda one: -one[0])[:WHOLE]:
+                self.whole(name, what, work, text, size, before)
+
+    def test_a_quadratic_part_is_seen(self):
+        # Of the whole text, this part takes nearly as long as the linear part: more than GROWTH.
+        for share in (0.9, 3, 50):
+            cost = lambda text, share=share: len(text) / SIZE + share * (len(text) / SIZE) ** 2  # noqa: E731
+            with mock.patch.object(self, "measure", lambda work, text, cost=cost: cost(text)):
+                self.assertTrue(self.bends(None, lambda size: filled("a", size), SIZE, cost("a" * (SIZE // 4))))
+                with self.assertRaises(AssertionError):
+                    self.check(planted=None)
+        with self.assertRaises(AssertionError):
+            self.check(planted=lambda text: [text[: 3 * n : 4].count("x") for n in range(0, len(text), 120)] if text[:2] == "aa" else None)
 
     def file(self, name, work, form=lambda text: text.encode("utf-8", "replace")):
         path = self.folder / name

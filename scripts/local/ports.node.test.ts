@@ -10,7 +10,10 @@ import { startWorker } from "./worker.ts";
 
 const listening = async (port: number) => {
   const server = createServer((_, response) => response.writeHead(403).end("Forbidden"));
-  await new Promise<void>((ready) => server.listen(port, "127.0.0.1", ready));
+  await new Promise<void>((ready, failed) => {
+    server.once("error", failed);
+    server.listen(port, "127.0.0.1", ready);
+  });
   return server;
 };
 
@@ -19,8 +22,11 @@ describe("a free port", () => {
     const ports = await Promise.all(Array.from({ length: 30 }, () => freePort()));
     expect(new Set(ports).size).toBe(30);
     expect(Math.max(...ports)).toBeLessThan(32_768);
-    const taken = await listening(ports[0] ?? 0);
-    taken.close();
+    // Another program of this machine may be quicker at a few of them.
+    const taken = await Promise.allSettled(ports.map(listening));
+    const servers = taken.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
+    for (const server of servers) server.close();
+    expect(servers.length).toBeGreaterThan(25);
   });
 });
 

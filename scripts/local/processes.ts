@@ -167,9 +167,10 @@ const given = new Set<number>();
 export async function freePort(): Promise<number> {
   while (true) {
     const port = randomInt(10_000, 32_768);
-    if (given.has(port) || (await portBusy(port))) continue;
+    if (given.has(port)) continue;
+    // Before asking, or two who ask at once may be given the same.
     given.add(port);
-    return port;
+    if (!(await portBusy(port))) return port;
   }
 }
 

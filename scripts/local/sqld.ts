@@ -53,6 +53,12 @@ export type Sqld = {
 const CHECKPOINT_SEC = 3600;
 
 /**
+ * How many databases the server keeps open, with `namespaces`. Beyond that number sqld closes those that
+ * are in use, too: calls to them are answered 404 or never, a few of a hundred.
+ */
+const MAX_NAMESPACES = 10_000;
+
+/**
  * Sees to it that a database answers only who has its token: `publicFile` is what the server checks by.
  * Key and token are made once, readable by their owner alone, so that a restarted server takes the same.
  */
@@ -114,9 +120,7 @@ export async function startSqld(options: {
         ...(adminPort
           ? [
               ...["--enable-namespaces", "--admin-listen-addr", `127.0.0.1:${adminPort}`],
-              // Beyond its own 100 it forgets one for each that is made, now and then the new one itself,
-              // and answers 404 ("doesn't exist").
-              ...["--max-active-namespaces", "100000"],
+              ...["--max-active-namespaces", String(MAX_NAMESPACES)],
             ]
           : []),
       ],

@@ -50,7 +50,7 @@ const ask = (path: string, init: RequestInit = {}, as?: string) =>
     ...init,
     redirect: "manual",
     headers: { ...init.headers, ...(as && { Authorization: `Bearer ${as}` }) },
-    signal: AbortSignal.timeout(10_000),
+    signal: AbortSignal.timeout(60_000),
   });
 
 async function call(path: string, json?: unknown) {

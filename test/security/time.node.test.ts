@@ -328,18 +328,30 @@ describe("time", () => {
   async function fault(read: Reader["read"], make: (length: number) => string, bound: number) {
     const [long, short] = [make(bound), make(bound / 4)];
     // Where even quadratic growth would stay below the bound, no more is to be seen.
-    if ((await timeOf(() => read(short))) < MOST_MS / 16) return null;
-    if ((await timeOf(() => read(long))) < MOST_MS / 2) return null;
-    const took = await bestOf(() => read(long));
-    const before = await bestOf(() => read(short));
-    const grew = took / Math.max(before, 5);
-    const isSlow = took > MOST_MS * slowness || (took > MOST_MS / 2 && grew > MOST_GROWTH);
-    return isSlow ? `${Math.round(before)} ms, then ${Math.round(took)} ms` : null;
+    const first = await timeOf(() => read(short));
+    if (first < MOST_MS / 16) return null;
+    const isSlow = (took: number, before: number) =>
+      took > MOST_MS * slowness || (took > MOST_MS / 2 && took / Math.max(before, 5) > MOST_GROWTH);
+    let took = await timeOf(() => read(long));
+    if (took <= MOST_MS / 2) return null;
+    // Measuring again only ever finds less, so what is well within the bounds needs no third look.
+    let before = Math.min(first, await timeOf(() => read(short)));
+    if (!isSlow(took, before / 2)) return null;
+    before = Math.min(before, await bestOf(() => read(short)));
+    for (let n = 0; n < 3 && isSlow(took, before); n++)
+      took = Math.min(took, await timeOf(() => read(long)));
+    return isSlow(took, before) ? `${Math.round(before)} ms, then ${Math.round(took)} ms` : null;
   }
 
   it("has a machine to compare with", async () => {
     slowness = await measureSlowness();
     expect(slowness).toBeLessThan(50);
+  });
+
+  it("sees a reader whose time grows with the square", async () => {
+    // Each of the letters begins a search to the end.
+    const read = (text: string) => /a*b/.test(text.slice(0, text.length / 20));
+    expect(await fault(read, (length) => "a".repeat(length), MB)).not.toBeNull();
   });
 
   it.each(Object.entries(readers))(

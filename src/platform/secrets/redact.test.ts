@@ -177,6 +177,12 @@ describe("redactConfig", () => {
 });
 
 describe("redactText", () => {
+  it("takes a token that begins within what was found before", () => {
+    const line = "Bearer abcdefghijklmnopq12345678:AAhf_abcdefghijklmnopqrstuvwxyztoken";
+    expect(redactText(line, "tail").text).toBe("Bearer [redacted][redacted]");
+    expect(redacted(line)).toBe("Bearer [redacted][redacted]");
+  });
+
   const text = (line: string) => redactText(line, "error_message").text;
 
   it("hides secrets in the middle of messages", () => {
