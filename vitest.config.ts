@@ -71,7 +71,7 @@ export default defineConfig({
           testTimeout: 180_000,
           // Each file brings servers of its own and mostly waits for them. The others come behind: their
           // budgets count calls, and a database that is kept waiting is asked again.
-          maxWorkers: 3,
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },
