@@ -1,4 +1,4 @@
-/** `npm run check`: format, lint, types, the lock file, migrations and the API's description. */
+/** `npm run check`: format, lint, types, unused code, the order of the house, the lock file, migrations, the API's description. */
 import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -78,6 +78,7 @@ async function migrationsMatch() {
 
 const checks: Record<string, () => Promise<unknown>> = {
   "format and lint": () => tool("biome", ["check", "--max-diagnostics=50", "."]),
+  "unused code": () => tool("knip", ["--no-progress"]),
   types: () => tool("tsc", ["--noEmit"]),
   // The pages see browsers' types, and the Worker's only through what its routes answer.
   "dashboard types": () => tool("tsc", ["-b", "dashboard"]),

@@ -37,6 +37,3 @@ export function colour(name: string): string {
   probe.remove();
   return color;
 }
-
-/** Colours of lines in a chart, told apart also by people who do not see red and green apart. */
-export const lineColours = 8;

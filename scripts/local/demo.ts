@@ -9,7 +9,7 @@ type Json = Record<string, unknown>;
 type Api = (path: string, json?: Json, method?: string) => Promise<Json>;
 
 /** Random numbers from a seed (mulberry32), so that the pictures are the same each time. */
-export function random(seed: number) {
+function random(seed: number) {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -29,7 +29,7 @@ const mix = (a: Colour, b: Colour, share: number): Colour => [
 type Scene = { sky: Colour; low: Colour; sun: Colour; hills: Colour[]; at: number };
 
 /** Hills under a sun as an RGB PNG; `done` from 0 to 1 is how far its model is trained. */
-export function landscape(scene: Scene, done: number, seed: number, size = 160): Buffer {
+function landscape(scene: Scene, done: number, seed: number, size = 160): Buffer {
   const draw = random(seed);
   const phases = scene.hills.map(() => draw() * 7);
   const rows: Buffer[] = [];

@@ -85,7 +85,7 @@ export function groupAlive(pid: number): boolean {
 }
 
 /** Ends a process group that `startProcess` made: SIGTERM, and SIGKILL after `graceMs`. */
-export async function killTree(pid: number, graceMs = 5_000): Promise<void> {
+async function killTree(pid: number, graceMs = 5_000): Promise<void> {
   signalGroup(pid, "SIGTERM");
   for (const until = Date.now() + graceMs; groupAlive(pid) && Date.now() < until; ) await sleep(20);
   for (const until = Date.now() + 5_000; groupAlive(pid) && Date.now() < until; ) {

@@ -14,7 +14,7 @@ import {
 } from "./processes.ts";
 
 /** Where the libSQL server's binary is. Throws Trouble with the way out when there is none. */
-export function sqldBinary(): string {
+function sqldBinary(): string {
   const named = process.env.SQLD_BIN;
   if (named) {
     if (existsSync(named)) return named;

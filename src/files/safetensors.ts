@@ -260,8 +260,7 @@ async function readAlpha(
 const scalarSizes: Record<string, number> = { F16: 2, BF16: 2, F32: 4, F64: 8 };
 
 /** Equal within what bf16 can tell apart (8 bits). */
-export const about = (a: number, b: number) =>
-  Math.abs(a - b) <= Math.max(Math.abs(a), Math.abs(b)) / 200;
+const about = (a: number, b: number) => Math.abs(a - b) <= Math.max(Math.abs(a), Math.abs(b)) / 200;
 
 /** One number of a safetensors dtype, little-endian; null for a dtype that holds no scalar here. */
 export function decodeScalar(bytes: Uint8Array, dtype: string): number | null {

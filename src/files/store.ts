@@ -12,7 +12,7 @@ const MiB = 1024 * 1024;
 const GiB = 1024 * MiB;
 
 /** The most that one PUT carries: below the 100 MB that a free plan lets through a Worker. */
-export const SINGLE_PUT_LIMIT = 90 * MiB;
+const SINGLE_PUT_LIMIT = 90 * MiB;
 const MIN_PART = 16 * MiB;
 const MOST_PARTS = 1000;
 /** How many URLs one answer holds: signing costs CPU time. */
@@ -38,8 +38,8 @@ export const partLength = (size: number, partSize: number, number: number) =>
 export const sizeLimit = (config: Config) =>
   s3Settings(config) ? 1024 * GiB : MOST_PARTS * SINGLE_PUT_LIMIT;
 
-export type Part = { number: number; etag: string; size: number };
-export type SignedUrl = { url: string; headers: Record<string, string> };
+type Part = { number: number; etag: string; size: number };
+type SignedUrl = { url: string; headers: Record<string, string> };
 /** An object as the bucket knows it; `sha256` (hex) where the bucket itself checked it. */
 export type Head = { size: number; etag: string; sha256: string | null };
 type Upload = { objectKey: string; uploadId: string };

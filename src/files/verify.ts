@@ -79,7 +79,7 @@ export async function hashObject(store: Store, objectKey: string): Promise<strin
  * The ETag of an object made from parts with these MD5s: the MD5 of the MD5s, a hyphen, and their
  * number (S3 and R2 alike). Null unless there is an MD5 of every part.
  */
-export async function composedEtag(
+async function composedEtag(
   parts: { number: number; md5?: string | null }[],
   size: number,
   partSize: number,

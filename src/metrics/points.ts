@@ -26,7 +26,7 @@ export const logEntry = z.strictObject({
 export type LogEntry = z.infer<typeof logEntry>;
 
 /** `[step, epoch, time in ms since 1970, v1, v2, …]`, a value for each metric of its segment. */
-export type Row = [number, number | null, number | null, ...(Value | null)[]];
+type Row = [number, number | null, number | null, ...(Value | null)[]];
 export type Point = [step: number, epoch: number | null, ms: number | null, value: Value];
 
 /** A heartbeat's log points: rows under a header of metric names, ascending steps, each once. */
@@ -110,8 +110,7 @@ export function pointsOf(segment: Segment, metric: string): Point[] {
 }
 
 /** The number, or null where it is beyond what a double holds. */
-export const finiteOrNull = (value: number): number | null =>
-  Number.isFinite(value) ? value : null;
+const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
 /** The mean of some finite numbers, also where no double holds their sum. */
 export function meanOf(values: number[]): number {

@@ -105,7 +105,7 @@ type Move = {
  * A statement that moves an alias and answers with the move, or with nothing where it may not: the
  * triggers keep the alias itself, and the states that go with `production`, by it.
  */
-export const moveAlias = (c: Context<App>, move: Move) => {
+const moveAlias = (c: Context<App>, move: Move) => {
   const { db, auth } = c.var;
   const { name, alias, target, reason, rollback = false, expected } = move;
   return db.all<{ id: number }>(sql`

@@ -21,7 +21,10 @@ import {
 import { parameterColumns } from "./compare-parameters.ts";
 import { cautionFor, influenceOf } from "./influence.ts";
 
-export const { order_by: _order, ...choice } = taskChoice;
+const { order_by: _order, ...choice } = taskChoice;
+
+export { choice };
+
 const cell = z.union([z.string(), z.number(), z.null()]);
 type Cell = z.infer<typeof cell>;
 type GroupRow = { n: number; tasks: number; groups: number; key: string } & Record<string, Cell>;

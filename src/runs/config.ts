@@ -22,7 +22,7 @@ export type SentFile = {
 };
 
 /** Marks of a task's files that a repeat may fill, as they are kept with the files. */
-export type FileMark = Mark & { file: "config" | "dataset_file" };
+type FileMark = Mark & { file: "config" | "dataset_file" };
 
 /** What is kept of a trainer's files, and what was read from them. */
 export type ReadConfig = {

@@ -115,7 +115,7 @@ export const optionalFields = Object.fromEntries(
 };
 
 /** Columns that the server alone keeps: naming one is refused, never ignored. */
-export const serverFields = [
+const serverFields = [
   "id",
   "user_id",
   "created_at",

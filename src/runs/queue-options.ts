@@ -70,7 +70,7 @@ export const queueOptions = queueChange.extend({
 export type QueueOptions = z.infer<typeof queueOptions>;
 
 /** What a queue option is where neither the request nor the task says it. */
-export const defaults = {
+const defaults = {
   priority: 0,
   labels: [] as string[],
   min_gpu_memory_gb: 0,
@@ -78,10 +78,10 @@ export const defaults = {
 };
 
 /** Memory in whole GB, so that few lanes hold all tasks. */
-export const wholeGb = (gb: number) => Math.ceil(gb);
+const wholeGb = (gb: number) => Math.ceil(gb);
 
 /** `not_before` as it is kept; as an open condition; and as the number of conditions that it is. */
-export function notBefore(time: string | null | undefined) {
+function notBefore(time: string | null | undefined) {
   const at = time ? new Date(time).toISOString() : null;
   return {
     at,
@@ -94,7 +94,7 @@ export function notBefore(time: string | null | undefined) {
 const UNKNOWN_DEPENDENCY = -1000;
 
 /** How many of these tasks have yet to succeed; far below 0 when one of them does not exist. */
-export const openDependencies = (ids: number[]): SQL =>
+const openDependencies = (ids: number[]): SQL =>
   ids.length === 0
     ? sql`0`
     : sql`(select iif(count(*) < ${ids.length}, ${UNKNOWN_DEPENDENCY}, total(d.status <> 'success'))

@@ -1,4 +1,4 @@
-import { and, isNotNull, isNull, type SQL, sql } from "drizzle-orm";
+import { isNotNull, isNull, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
 import type { Auth } from "../platform/auth/caller.ts";
 import { statuses, trainingTask } from "../platform/db/schema.ts";
@@ -149,10 +149,6 @@ export function chooseTasks(auth: Pick<Auth, "userId">, choice: TaskChoice): Cho
         : [deleted ? lastDeleted : newest],
   };
 }
-
-/** All of a choice as one condition over `training_task` joined with `task_config`. */
-export const conditionOf = ({ live, terms, words }: Chosen): SQL | undefined =>
-  and(live, ...terms.map((term) => term.sql), words === null ? undefined : withWords(words));
 
 export const withWords = (words: string) =>
   sql`training_task.id in (select rowid from task_text where task_text match ${words})`;

@@ -604,7 +604,7 @@ export const problems = {
   }),
 };
 
-export type Problems = typeof problems;
+type Problems = typeof problems;
 export type ProblemCode = keyof Problems;
 
 /** The names in braces of a sentence. */

@@ -76,7 +76,7 @@ export type Input = {
 };
 
 /** Key paths a column is read from, the first with a value wins, and the trainer's own default. */
-export type Rule<C extends Column> = { keys: string[]; otherwise?: TaskFields[C] };
+type Rule<C extends Column> = { keys: string[]; otherwise?: TaskFields[C] };
 export type Table = { [C in Column]?: Rule<C> };
 
 export type Dialect = {

@@ -48,7 +48,7 @@ export const kohyaTable: Table = {
 };
 
 /** `key=value` lists such as `network_args`, split at the first `=`; a single text is a list of one. */
-export function splitArgs(value: JsonValue | undefined): JsonObject {
+function splitArgs(value: JsonValue | undefined): JsonObject {
   const found: JsonObject = {};
   const words = Array.isArray(value) ? value : typeof value === "string" ? [value] : [];
   for (const word of words) {

@@ -33,7 +33,7 @@ import {
 } from "./parse.ts";
 import { peft } from "./peft.ts";
 
-export { type ConfigFormat, ConfigSyntaxError, type TaskFields, type Trainer };
+export { type ConfigFormat, ConfigSyntaxError };
 
 /** What a trainer's file, or a command line, says about a run. */
 export type Recognition = {

@@ -19,7 +19,7 @@ export function smooth(points: XY[], weight: number): XY[] {
   });
 }
 
-export const xAxes = ["step", "epoch", "time"] as const;
+const xAxes = ["step", "epoch", "time"] as const;
 export type XAxis = (typeof xAxes)[number];
 
 /** When a curve begins, which its time axis counts from; in milliseconds. */

@@ -7,7 +7,7 @@ import { LookTools, useLook } from "./look.tsx";
 import { curveQuery } from "./read.ts";
 
 /** Runs that can be told apart by colour. */
-export const MOST_LINES = 8;
+const MOST_LINES = 8;
 
 /** Curves of several runs over one another, with what one changes about them. */
 export function Overlaid(props: { ids: number[]; names: Map<number, string>; height: number }) {

@@ -3,7 +3,7 @@ import type { roles } from "../db/schema.ts";
 export type Role = (typeof roles)[number];
 
 /** What a key may be allowed; `box` stands alone, for rented machines. */
-export const scopes = [
+const scopes = [
   "tasks:read",
   "tasks:write",
   "weights:read",

@@ -47,14 +47,6 @@ const documents = new Map([
 ]);
 const statistics = new Set(["min", "max", "last", "count", "sum", "nonfinite_count"]);
 
-/** All that a filter can name, for messages and completion. */
-export const fieldNames = [
-  ...types.keys(),
-  "user",
-  ...[...documents.keys()].map((name) => `${name}.…`),
-  "metrics.…",
-];
-
 /** A SQLite JSON path; bound as a value, so only what ends a quoted key has to be refused. */
 export function jsonPath(segments: Segment[], position: number): string {
   return segments.reduce<string>((path, segment) => {

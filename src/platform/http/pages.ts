@@ -2,7 +2,7 @@
  * What a browser may do on the dashboard's pages: run and style by their own files alone, and talk to
  * this service alone. Sample images come from the bucket where its own signed links are used.
  */
-export const PAGES_CSP = [
+const PAGES_CSP = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",

@@ -59,7 +59,7 @@ const finished = "status = 'success' and final_loss is not null";
 const ask = (query: Record<string, string>) => read(api.table.$get({ query }));
 
 /** Parameters that really vary among these runs. */
-export const varying = (dots: Dot[], names: string[]) =>
+const varying = (dots: Dot[], names: string[]) =>
   names.filter((name) => new Set(dots.map(({ values }) => values[name])).size > 1);
 
 export function Explore() {

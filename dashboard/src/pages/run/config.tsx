@@ -7,7 +7,7 @@ import { Icon } from "../../ui/icon.tsx";
 import { Copy, Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
 
 /** What a configuration is written in, by what it looks like. */
-export function languageOf(text: string): Language {
+function languageOf(text: string): Language {
   if (/^\s*[[{]\s*(?:"|\{|\}|\])/.test(text)) return "json";
   const lines = text.split("\n").filter((line) => /\S/.test(line) && !/^\s*#/.test(line));
   const count = (pattern: RegExp) => lines.filter((line) => pattern.test(line)).length;

@@ -5,7 +5,7 @@ import type { Task } from "../../types.ts";
 import { Empty } from "../../ui/parts.tsx";
 
 /** All plain values of a document by their paths, as the filter language names them. */
-export function flatten(value: unknown, path = ""): [string, unknown][] {
+function flatten(value: unknown, path = ""): [string, unknown][] {
   if (typeof value !== "object" || value === null) return [[path, value]];
   if (Array.isArray(value) && value.every((one) => typeof one !== "object" || one === null))
     return [[path, value]];

@@ -113,7 +113,7 @@ export function Run({ id }: { id: number }) {
 }
 
 /** What repeats the run on any box with Python. */
-export const reproduceCommand = (id: number) =>
+const reproduceCommand = (id: number) =>
   `curl -fsS ${location.origin}/client.py -o ledger.py && LEDGER_URL=${location.origin} LEDGER_KEY=… python3 ledger.py reproduce ${id}`;
 
 function Head({ task }: { task: Task }) {

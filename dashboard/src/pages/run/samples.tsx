@@ -32,7 +32,7 @@ const momentText = ({ step, epoch }: Weight) =>
     .filter(Boolean)
     .join(" · ") || t("sample");
 /** What samples of one prompt have in common: the prompt, or the number at the end of the file's name. */
-export const promptOf = ({ prompt, filename }: Weight) =>
+const promptOf = ({ prompt, filename }: Weight) =>
   prompt ??
   `#${filename.match(/_(\d{2})_\d{14}/)?.[1] ?? filename.match(/(\d+)\.\w+$/)?.[1] ?? ""}`;
 
@@ -45,7 +45,7 @@ export function byPrompt(samples: Weight[]) {
   return prompts;
 }
 
-export const imageUrl = ({ id }: Weight) => `/api/weights/${id}/download`;
+const imageUrl = ({ id }: Weight) => `/api/weights/${id}/download`;
 
 const isVideo = ({ filename }: Weight) => /\.(?:mp4|webm)$/i.test(filename);
 

@@ -1,7 +1,7 @@
 import { currentLanguage, type Text, t } from "../../i18n.ts";
 
 /** How a column's values are written. */
-export type Kind =
+type Kind =
   | "text"
   | "setting"
   | "measure"
