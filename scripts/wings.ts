@@ -34,7 +34,6 @@ export const exceptions: readonly string[] = [
   "alerts/runs.ts -> metrics/points.ts",
   "alerts/runs.ts -> metrics/read.ts",
   "files/purge.ts -> runs/states.ts",
-  "files/retention.routes.ts -> runs/select.ts",
   "files/weights.routes.ts -> runs/states.ts",
   "models/review.routes.ts -> models/aliases.routes.ts",
   "models/review.routes.ts writes stored_object",
