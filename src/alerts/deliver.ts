@@ -1,8 +1,9 @@
 import { and, eq, inArray, sql } from "drizzle-orm";
 import type { Config } from "../env.ts";
+import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { delivery, event, user, webhook } from "../platform/db/schema.ts";
-import { now } from "../platform/db/time.ts";
+import { fromNow, now } from "../platform/db/time.ts";
 import { addressFault } from "./address.ts";
 import { type Bundle, makeMessage, type Receiver, refusal, type Told } from "./message.ts";
 
@@ -15,9 +16,6 @@ const BUNDLE_NAMES = 10;
 /** When a try that nobody heard of again counts as lost. */
 const TRY_SEC = 60;
 const LONGEST_WAIT_SEC = 900;
-
-export const inSeconds = (seconds: number) =>
-  sql<string>`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${seconds / 86_400})`;
 
 export type Outcome = { status: number | null; error: string | null; waitSec?: number };
 
@@ -95,20 +93,20 @@ export async function tryDeliveries(
   const tried = new Map<number, number | null>(ids.map((id) => [id, null]));
   if (ids.length === 0) return tried;
   const live = sql<number>`(${webhook.active} and ${webhook.deletedAt} is null and ${user.active})`;
-  const [taken, rows, told] = await db.batch([
-    db
+  const { taken, rows, bundled } = await chain(db, {
+    taken: db
       .update(delivery)
-      .set({ attempts: sql`attempts + 1`, nextAt: inSeconds(TRY_SEC) })
+      .set({ attempts: sql`attempts + 1`, nextAt: fromNow(TRY_SEC) })
       // A queue counts whole seconds, so it may be early by less than one.
       .where(
         and(
           inArray(delivery.id, ids),
           eq(delivery.state, "waiting"),
-          sql`next_at <= ${inSeconds(1)}`,
+          sql`next_at <= ${fromNow(1)}`,
         ),
       )
       .returning({ id: delivery.id }),
-    db
+    rows: db
       .select({
         id: delivery.id,
         attempts: delivery.attempts,
@@ -124,7 +122,7 @@ export async function tryDeliveries(
       .innerJoin(user, eq(user.id, webhook.userId))
       .where(inArray(delivery.id, ids)),
     // What bundles tell: how many of each kind, and the first of them by name.
-    db.all<{ id: number; kinds: string; first: string }>(sql`
+    bundled: db.all<{ id: number; kinds: string; first: string }>(sql`
       select h.id, (
         select json_group_object(kind, count) from (
           select e.kind, count(*) as count from delivery m join event e on e.id = m.event_id
@@ -133,9 +131,9 @@ export async function tryDeliveries(
           select e.kind, e.subject, e.subject_id, e.name from delivery m join event e on e.id = m.event_id
           where m.bundle_id = h.id order by m.id limit ${BUNDLE_NAMES})) as first
       from delivery h where h.id in (select value from json_each(${JSON.stringify(ids)})) and h.bundle_id = h.id`),
-  ]);
+  });
   const bundles = new Map(
-    told.map(({ id, kinds, first }): [number, Bundle] => [
+    bundled.map(({ id, kinds, first }): [number, Bundle] => [
       id,
       { kinds: JSON.parse(kinds), first: JSON.parse(first) },
     ]),
@@ -157,7 +155,7 @@ export async function tryDeliveries(
         return { id, again: outcome.error === null ? null : again, outcome };
       }),
   );
-  const [first, ...rest] = results.map(({ id, again, outcome: { status, error } }) =>
+  const ended = results.map(({ id, again, outcome: { status, error } }) =>
     db
       .update(delivery)
       .set({
@@ -165,7 +163,7 @@ export async function tryDeliveries(
         status,
         error,
         ...(error === null && { deliveredAt: now }),
-        ...(again !== null && { nextAt: inSeconds(again) }),
+        ...(again !== null && { nextAt: fromNow(again) }),
       })
       // A bundle's end is that of all that it told; while it is tried again they wait for it.
       .where(
@@ -175,7 +173,7 @@ export async function tryDeliveries(
         ),
       ),
   );
-  if (first) await db.batch([first, ...rest]);
+  if (ended.length) await chain(db, { ended });
   for (const { id, again } of results) tried.set(id, again);
   return tried;
 }

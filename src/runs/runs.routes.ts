@@ -2,7 +2,7 @@ import { and, desc, eq, isNull, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { briefly } from "../platform/audit/audit.ts";
-import { noteChange } from "./note.ts";
+import { noteChange } from "../platform/audit/note.ts";
 import { readable, writable } from "../platform/auth/access.ts";
 import type { Auth } from "../platform/auth/caller.ts";
 import { allow } from "../platform/auth/middleware.ts";
