@@ -1,15 +1,15 @@
 import { tellIdleBoxes } from "./alerts/boxes.ts";
 import { retryDeliveries, tellWebhooks } from "./alerts/outbox.ts";
 import { type Bindings, readConfig } from "./env.ts";
-import { emptyTrash } from "./files/purge.ts";
+import { collectUploads } from "./files/collect.ts";
 import { applyKeepRules } from "./files/retention.routes.ts";
-import { sweepUploads } from "./files/sweep.ts";
 import { exportAudit } from "./platform/audit/export.ts";
 import { openDb } from "./platform/db/client.ts";
 import { type JobFaults, readFaults } from "./platform/faults.ts";
 import { purgeOld } from "./platform/purge-old.ts";
 import { advanceQueue } from "./queue/advance.ts";
 import { sweepLost } from "./queue/lost.ts";
+import { emptyTrash } from "./runs/purge.ts";
 import { purgeOldOfRuns } from "./runs/purge-old.ts";
 import { settleLogs } from "./runs/settle-logs.ts";
 
@@ -28,7 +28,7 @@ export async function runSchedule(env: Bindings): Promise<void> {
     settleLogs: (aside) => settleLogs(db, aside),
     applyKeepRules: (aside) => applyKeepRules(db, aside),
     emptyTrash: (aside) => emptyTrash(db, env, config, aside),
-    sweepUploads: () => sweepUploads(db, env, config),
+    sweepUploads: () => collectUploads(db, env, config),
     purgeOld: () => purgeOld(db, config, purgeOldOfRuns(db, config)),
     exportAudit: () => exportAudit(db, env, config),
     // Alerts come last: so they tell of what the jobs before them failed at.

@@ -7,8 +7,8 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { openRegistry } from "../../test/registry.ts";
 import { lora, upload } from "../../test/uploads.ts";
-import { emptyTrash } from "./purge.ts";
-import { sweepUploads } from "./sweep.ts";
+import { emptyTrash } from "../runs/purge.ts";
+import { collectUploads } from "./collect.ts";
 
 type Task = { id: number; deleted: boolean; purged: boolean };
 type Weight = { id: number; task: Task; content: number; deleted: boolean; purged: boolean };
@@ -165,7 +165,7 @@ async function world() {
       await ledger.db.run(sql`update weight set deleted_at = ${old} where deleted_at is not null`);
       for (let i = 0; i < 12; i++) await emptyTrash(ledger.db, ledger.bindings, ledger.config);
       await ledger.db.run(sql`update stored_object set sweep_at = ${old} where state = 'aborted'`);
-      for (let i = 0; i < 6; i++) await sweepUploads(ledger.db, ledger.bindings, ledger.config);
+      for (let i = 0; i < 6; i++) await collectUploads(ledger.db, ledger.bindings, ledger.config);
       for (const task of tasks)
         if (task.deleted && !weights.some((w) => w.task === task && held(w))) task.purged = true;
       for (const weight of weights)

@@ -3,10 +3,12 @@ import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { storedObject, uploadPart } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
+import { contentDisposition, parseRange } from "../platform/http/download.ts";
 import { refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
+import { isUploadLost } from "./bucket/r2.ts";
 import { type SignedMethod, verifyUrl } from "./sign.ts";
-import { contentDisposition, forgetUpload, isUploadLost } from "./store.ts";
+import { forgetUpload } from "./uploads.ts";
 
 const objectKey = z.object({ key: z.string().max(300) });
 
@@ -86,20 +88,6 @@ async function putPart(
     on conflict do update set etag = excluded.etag, size = excluded.size`);
   if (rowsAffected === 0) throw closed();
   return `"${part.etag}"`;
-}
-
-type Range = { offset: number; length: number };
-
-/** One range of a file (RFC 9110), null for none or one that is not understood. Throws 416. */
-export function parseRange(header: string | undefined, size: number): Range | null {
-  const [, from = "", to = ""] = header?.match(/^bytes=(\d*)-(\d*)$/) ?? [];
-  if (from === "" && to === "") return null;
-  const offset = from === "" ? Math.max(0, size - Number(to)) : Number(from);
-  const end = from === "" || to === "" ? size - 1 : Math.min(Number(to), size - 1);
-  if (from !== "" && to !== "" && Number(to) < Number(from)) return null;
-  if (offset > end)
-    throw refuse("range", { size }, { headers: { "Content-Range": `bytes */${size}` } });
-  return { offset, length: end - offset + 1 };
 }
 
 const conditions = ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"];

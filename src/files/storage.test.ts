@@ -4,8 +4,8 @@ import { describe, expect, it } from "vitest";
 import { costOf, unique } from "../../test/harness.ts";
 import { openRegistry } from "../../test/registry.ts";
 import { lora, png, upload } from "../../test/uploads.ts";
+import { emptyTrash } from "../runs/purge.ts";
 import { runSchedule } from "../schedule.ts";
-import { emptyTrash } from "./purge.ts";
 
 const { ledger, anna, newModel, newRun, newWeight, approved } = await openRegistry();
 const admin = (await ledger.key({ role: "admin" })).key;

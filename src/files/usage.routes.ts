@@ -6,7 +6,7 @@ import { storageTotal } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, pageQuery } from "../platform/http/page.ts";
 import { describe, validate } from "../platform/http/validate.ts";
-import { storeOf } from "./store.ts";
+import { storeOf } from "./bucket/open.ts";
 
 const count = z.int();
 const takes = { files: count, bytes: count, trash_files: count, trash_bytes: count };
@@ -162,7 +162,7 @@ export const storage = new Hono<App>()
       }
       for (const [objectKey, size] of there) {
         const state = known.get(objectKey)?.state;
-        // An upload that goes on, or what the sweep is about to take away, has its row.
+        // An upload that goes on, or what collectUploads is about to take away, has its row.
         if (state === undefined || state === "removed")
           faults.push({ object_key: objectKey, fault: "no_row", size, weights: [] });
       }

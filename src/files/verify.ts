@@ -1,6 +1,6 @@
 import { hex } from "../platform/http/encode.ts";
+import type { Head, Store } from "./bucket/store.ts";
 import { readSafetensors, sniffMedia } from "./safetensors.ts";
-import type { Head, Store } from "./store.ts";
 
 /** The bytes that arrived are not those that were announced; `field` says in what. */
 export class FileDiffers extends Error {

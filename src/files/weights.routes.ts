@@ -22,25 +22,14 @@ import { flag, idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
 import { pointAtFinal } from "../runs/states.ts";
+import { storeOf } from "./bucket/open.ts";
 import { bareEtag } from "./bucket/s3.ts";
+import { DOWNLOAD_URL_SEC, OBJECT_PREFIX, type Store, UPLOAD_URL_SEC } from "./bucket/store.ts";
+import { giveUpObjects, removeBytes } from "./collect.ts";
+import { partCount, partLength, partSizeFor, sizeLimit, URLS_AT_ONCE } from "./parts.ts";
 import { compareWithTask } from "./safetensors.ts";
-import {
-  DOWNLOAD_URL_SEC,
-  discard,
-  forgetUpload,
-  keepUploadId,
-  OBJECT_PREFIX,
-  partCount,
-  partLength,
-  partSizeFor,
-  type Store,
-  sizeLimit,
-  storeOf,
-  sweepTime,
-  UPLOAD_URL_SEC,
-  URLS_AT_ONCE,
-} from "./store.ts";
 import { handedTo, uploadable, uploadedBy } from "./uploaders.ts";
+import { forgetUpload, keepUploadId } from "./uploads.ts";
 import { FileDiffers, inspect } from "./verify.ts";
 
 /** A relative path below the run's output folder, with forward slashes. */
@@ -698,21 +687,19 @@ export const weights = new Hono<App>()
           ifChanged(weightId),
           { task_id: row.task_id, filename: row.filename },
         ),
-        db
-          .update(storedObject)
-          .set({ state: "aborted", sweepAt: sweepTime(store, true) })
-          .where(
-            and(
-              eq(storedObject.id, row.object.id),
-              eq(storedObject.state, "uploading"),
-              sql`not exists (select 1 from weight w where w.object_id = ${row.object.id} and w.state <> 'aborted')`,
-            ),
-          )
-          .returning({ id: storedObject.id }),
+        giveUpObjects(
+          db,
+          store,
+          and(
+            eq(storedObject.id, row.object.id),
+            eq(storedObject.state, "uploading"),
+            sql`not exists (select 1 from weight w where w.object_id = ${row.object.id} and w.state <> 'aborted')`,
+          ),
+        ),
         pointAtFinal(db, row.kind === "final" ? row.task_id : null, row.filename),
       ]);
-      // An unfinished upload's bytes go at once; the sweep repeats it should this fail.
-      if (given) later(discard(store, [row.object]));
+      // An unfinished upload's bytes go at once; collectUploads repeats it should this fail.
+      if (given) later(removeBytes(store, [row.object]));
       return c.body(null, 204);
     },
   )
@@ -864,12 +851,12 @@ async function abort(c: Context<App>, store: Store, row: WeightRow, differs: str
       .set({ state: "aborted" })
       .where(and(eq(weight.id, weightId), eq(weight.state, "uploading"))),
     audit(db, auth, "weight.abort", ifChanged(weightId), { task_id: row.task_id, differs }),
-    db
-      .update(storedObject)
-      .set({ state: "aborted", sweepAt: sweepTime(store, true) })
-      .where(and(eq(storedObject.id, object.id), eq(storedObject.state, "uploading")))
-      .returning({ id: storedObject.id }),
+    giveUpObjects(
+      db,
+      store,
+      and(eq(storedObject.id, object.id), eq(storedObject.state, "uploading")),
+    ),
   ]);
   // Another request may have completed it meanwhile; then the bytes are in use.
-  if (gone.length) later(discard(store, [object]));
+  if (gone.length) later(removeBytes(store, [object]));
 }

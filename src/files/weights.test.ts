@@ -4,9 +4,9 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { freshLedger, type Ledger } from "../../test/harness.ts";
 import { storedObject, trainingTask, weight } from "../platform/db/schema.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
-import { emptyTrash } from "./purge.ts";
+import { emptyTrash } from "../runs/purge.ts";
+import { collectUploads } from "./collect.ts";
 import { signUrl } from "./sign.ts";
-import { sweepUploads } from "./sweep.ts";
 
 const bytesOf = (text: string) => new Uint8Array(new TextEncoder().encode(text));
 const textOf = async (response: Response) => new TextDecoder().decode(await response.arrayBuffer());
@@ -506,13 +506,13 @@ describe("one file twice", () => {
 
     const { objectKey } = await objectOf(s, first.id);
     await s.ledger.call(`/api/weights/${first.id}`, { key: s.key, method: "DELETE" }, 204);
-    await sweepUploads(s.ledger.db, s.ledger.bindings, s.ledger.config);
+    await collectUploads(s.ledger.db, s.ledger.bindings, s.ledger.config);
     expect(await env.BUCKET.head(objectKey)).not.toBeNull();
     expect(new Uint8Array(await (await s.download(copy.id)).arrayBuffer())).toEqual(file);
     await s.ledger.call(`/api/weights/${copy.id}`, { key: s.key, method: "DELETE" }, 204);
     const purge = async () => {
       await emptyTrash(s.ledger.db, s.ledger.bindings, s.ledger.config);
-      await sweepUploads(s.ledger.db, s.ledger.bindings, s.ledger.config);
+      await collectUploads(s.ledger.db, s.ledger.bindings, s.ledger.config);
     };
     await purge();
     // In the trash with its bytes, until its days have passed.
@@ -825,7 +825,7 @@ describe("downloads", () => {
 });
 
 describe("deleting and sweeping", () => {
-  const sweep = ({ ledger }: Setup) => sweepUploads(ledger.db, ledger.bindings, ledger.config);
+  const sweep = ({ ledger }: Setup) => collectUploads(ledger.db, ledger.bindings, ledger.config);
 
   it("gives an unfinished upload up at once", async () => {
     const s = await setup();

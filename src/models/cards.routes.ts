@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import * as z from "zod";
-import { DOWNLOAD_URL_SEC, storeOf } from "../files/store.ts";
+import { storeOf } from "../files/bucket/open.ts";
+import { DOWNLOAD_URL_SEC } from "../files/bucket/store.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { model } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";

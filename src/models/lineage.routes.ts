@@ -1,7 +1,8 @@
 import { and, desc, eq, inArray, isNull, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
-import { DOWNLOAD_URL_SEC, storeOf } from "../files/store.ts";
+import { storeOf } from "../files/bucket/open.ts";
+import { DOWNLOAD_URL_SEC } from "../files/bucket/store.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import {
   dataset,

@@ -1,7 +1,7 @@
 import { and, eq, type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import * as z from "zod";
-import { storeOf } from "../files/store.ts";
+import { storeOf } from "../files/bucket/open.ts";
 import type { Auth } from "../platform/auth/caller.ts";
 import { requireScopes } from "../platform/auth/middleware.ts";
 import type { Scope } from "../platform/auth/scopes.ts";

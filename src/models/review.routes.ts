@@ -2,7 +2,7 @@ import { and, desc, eq, lt, type SQL, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { tellLater } from "../alerts/outbox.ts";
-import { storeOf } from "../files/store.ts";
+import { storeOf } from "../files/bucket/open.ts";
 import { hashObject } from "../files/verify.ts";
 import { audit } from "../platform/audit/audit.ts";
 import { allow } from "../platform/auth/middleware.ts";

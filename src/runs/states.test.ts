@@ -1,10 +1,10 @@
 import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { freshLedger, type Ledger, unique } from "../../test/harness.ts";
-import { emptyTrash } from "../files/purge.ts";
 import { statuses } from "../platform/db/schema.ts";
 import { advanceQueue } from "../queue/advance.ts";
 import { sweepLost } from "../queue/lost.ts";
+import { emptyTrash } from "./purge.ts";
 import text from "./states.ts?raw";
 
 let ledger: Ledger;

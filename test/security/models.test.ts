@@ -2,8 +2,8 @@
 import { env } from "cloudflare:workers";
 import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
-import { emptyTrash } from "../../src/files/purge.ts";
 import { forgetKeys } from "../../src/platform/auth/keys.ts";
+import { emptyTrash } from "../../src/runs/purge.ts";
 import { freshLedger, type Ledger } from "../harness.ts";
 import { openRegistry } from "../registry.ts";
 import { lora, png, upload } from "../uploads.ts";

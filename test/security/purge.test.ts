@@ -3,13 +3,13 @@ import { sql } from "drizzle-orm";
 import { beforeEach, describe, expect, it } from "vitest";
 import { tellWebhooks } from "../../src/alerts/outbox.ts";
 import type { Bindings } from "../../src/env.ts";
-import { emptyTrash } from "../../src/files/purge.ts";
-import { sweepUploads } from "../../src/files/sweep.ts";
+import { collectUploads } from "../../src/files/collect.ts";
 import { exportAudit } from "../../src/platform/audit/export.ts";
 import { openDb } from "../../src/platform/db/client.ts";
 import { noCost } from "../../src/platform/db/cost.ts";
 import { recordEvent } from "../../src/platform/events.ts";
 import { purgeOld } from "../../src/platform/purge-old.ts";
+import { emptyTrash } from "../../src/runs/purge.ts";
 import { purgeOldOfRuns } from "../../src/runs/purge-old.ts";
 import { freshLedger, type Ledger } from "../harness.ts";
 
@@ -300,11 +300,11 @@ describe("uploads", () => {
     expect(await announce(200, 10)).toBe(403);
     await old("stored_object", "created_at");
     // One minute's call gives up all that a user may have open, the next one takes it away.
-    await sweepUploads(ledger.db, bindings, ledger.config);
+    await collectUploads(ledger.db, bindings, ledger.config);
     expect(await count("stored_object", "state = 'uploading'")).toBe(0);
     expect(await announce(200, 10)).toBe(403);
     await old("stored_object", "sweep_at");
-    await sweepUploads(ledger.db, bindings, ledger.config);
+    await collectUploads(ledger.db, bindings, ledger.config);
     expect(await count("stored_object", "state = 'aborted'")).toBe(0);
     expect(await announce(200, 10)).toBe(200);
     const { items } = await ledger.call("/api/me/use", { key: who.key });

@@ -3,11 +3,10 @@
 import { describe, expect, it } from "vitest";
 import { makeMessage } from "../../src/alerts/message.ts";
 import { readSafetensors } from "../../src/files/safetensors.ts";
-import { parseRange } from "../../src/files/signed.routes.ts";
-import { contentDisposition } from "../../src/files/store.ts";
 import { plain, renderCard } from "../../src/models/card.ts";
 import type { Provenance } from "../../src/models/provenance.ts";
 import { filterTerms, parseOrder } from "../../src/platform/filter/compile.ts";
+import { contentDisposition, parseRange } from "../../src/platform/http/download.ts";
 import { decodeCursor } from "../../src/platform/http/page.ts";
 import { ifMatch } from "../../src/platform/http/preconditions.ts";
 import { parseJson } from "../../src/platform/http/validate.ts";

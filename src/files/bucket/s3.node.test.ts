@@ -20,8 +20,8 @@ import { commandLine } from "../../platform/audit/audit.ts";
 import { ensureUser, makeKey } from "../../platform/auth/keys.ts";
 import { openDb } from "../../platform/db/client.ts";
 import { storedObject, weight } from "../../platform/db/schema.ts";
-import { emptyTrash } from "../purge.ts";
-import { sweepUploads } from "../sweep.ts";
+import { emptyTrash } from "../../runs/purge.ts";
+import { collectUploads } from "../collect.ts";
 import { presign, s3Client, s3Settings } from "./s3.ts";
 
 /** An S3 server that really verifies signatures; versitygw is one that runs without an account. */
@@ -280,13 +280,13 @@ describe.skipIf(!binary)("presigned URLs, against a server that verifies them", 
     const small = await objectOf(hash("sha256", file));
     expect(small.state).toBe("aborted");
     // The URL is good for an hour yet, and could bring the file back: so long its place is kept.
-    await sweepUploads(db, bindings(), config);
+    await collectUploads(db, bindings(), config);
     expect(await s3.head(small.objectKey)).not.toBeNull();
     await db
       .update(storedObject)
       .set({ sweepAt: "2020-01-01T00:00:00.000Z" })
       .where(eq(storedObject.id, small.id));
-    await sweepUploads(db, bindings(), config);
+    await collectUploads(db, bindings(), config);
     expect(await s3.head(small.objectKey)).toBeNull();
   });
 

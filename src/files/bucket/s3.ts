@@ -1,7 +1,11 @@
 import { AwsClient, AwsV4Signer } from "aws4fetch";
-import type { Config } from "../../env.ts";
-import { ConfigError } from "../../env.ts";
+import { decodeBase64 } from "hono/utils/encode";
+import { type Bindings, type Config, ConfigError } from "../../env.ts";
+import { contentDisposition } from "../../platform/http/download.ts";
+import { base64, hex } from "../../platform/http/encode.ts";
 import { refuse } from "../../platform/http/problem.ts";
+import { describeObject } from "./r2.ts";
+import { OBJECT_PREFIX, type Part, type Store } from "./store.ts";
 
 /** Where and as whom objects are reached by the S3 protocol. */
 export type S3Settings = {
@@ -79,8 +83,6 @@ export async function presign(
   return (await signer.sign()).url.toString();
 }
 
-export type S3Part = { number: number; etag: string; size: number };
-
 /** The text of an XML element's first occurrence; S3's answers nest nothing of the same name. */
 const element = (xml: string, name: string) =>
   xml
@@ -138,7 +140,7 @@ export function s3Client(s3: S3Settings) {
     },
 
     /** The parts that arrived, up to 1,000; null when there is no such upload any more. */
-    async listParts(key: string, uploadId: string): Promise<S3Part[] | null> {
+    async listParts(key: string, uploadId: string): Promise<Part[] | null> {
       const query = new URLSearchParams({ uploadId, "max-parts": "1000" });
       const response = await call("list parts", key, { method: "GET", query: query.toString() });
       const xml = await response.text();
@@ -191,7 +193,7 @@ export function s3Client(s3: S3Settings) {
       return {
         size: Number(response.headers.get("Content-Length")),
         etag: bareEtag(response.headers.get("ETag") ?? ""),
-        sha256: whole ? base64ToHex(checksum) : null,
+        sha256: whole ? hex(decodeBase64(checksum)) : null,
       };
     },
 
@@ -230,11 +232,83 @@ export function s3Client(s3: S3Settings) {
   };
 }
 
-const base64ToHex = (base64: string) =>
-  Array.from(atob(base64), (c) => c.charCodeAt(0).toString(16).padStart(2, "0")).join("");
-
 /** Hex as base64, which S3's checksum headers use. */
-export const hexToBase64 = (hexText: string) =>
-  btoa(
-    String.fromCharCode(...(hexText.match(/../g) ?? []).map((pair) => Number.parseInt(pair, 16))),
-  );
+export const hexToBase64 = (text: string) =>
+  base64(Uint8Array.from(text.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16)));
+
+const secondsLeft = (expires: Date) =>
+  Math.max(1, Math.floor(expires.getTime() / 1000) - Math.floor(Date.now() / 1000));
+
+/** A bucket by the S3 protocol, which clients reach without the Worker; R2's binding where it is R2's. */
+export function s3Store(s3: S3Settings, { env, config }: { env: Bindings; config: Config }): Store {
+  const client = s3Client(s3);
+  return {
+    md5Etags: true,
+    urlsOutlive: true,
+    async signPut({ objectKey, sha256 }, expires) {
+      // R2 checks this hash itself and stores nothing on a mismatch. If-None-Match keeps a URL
+      // that is still good from replacing the object after it was checked.
+      const headers = { "If-None-Match": "*", "x-amz-checksum-sha256": hexToBase64(sha256) };
+      const url = await presign(s3, {
+        method: "PUT",
+        key: objectKey,
+        expires: secondsLeft(expires),
+        headers,
+      });
+      return { url, headers };
+    },
+    async signPart({ objectKey, uploadId }, { number }, expires) {
+      const query = { partNumber: String(number), uploadId };
+      const url = await presign(s3, {
+        method: "PUT",
+        key: objectKey,
+        expires: secondsLeft(expires),
+        query,
+      });
+      return { url, headers: {} };
+    },
+    signGet({ objectKey }, { name, mediaType }, expires) {
+      return presign(s3, {
+        method: "GET",
+        key: objectKey,
+        expires: secondsLeft(expires),
+        query: {
+          "response-content-disposition": contentDisposition(
+            mediaType ? "inline" : "attachment",
+            name,
+          ),
+          "response-content-type": mediaType ?? "application/octet-stream",
+        },
+      });
+    },
+    createUpload: (objectKey) => client.createUpload(objectKey),
+    listParts: ({ objectKey, uploadId }) => client.listParts(objectKey, uploadId),
+    completeUpload: ({ objectKey, uploadId }, parts) =>
+      client.completeUpload(objectKey, uploadId, parts),
+    abortUpload: ({ objectKey, uploadId }) => client.abortUpload(objectKey, uploadId),
+    async head(objectKey) {
+      const head = await client.head(objectKey);
+      if (!head || head.sha256 || config.R2_ENDPOINT) return head;
+      // R2's S3 API may keep the checksum to itself; the binding, of the same bucket, tells it.
+      const object = await env.BUCKET.head(objectKey);
+      return object && { ...head, sha256: describeObject(object).sha256 };
+    },
+    async read(objectKey, offset, length) {
+      return new Uint8Array(await (await client.get(objectKey, { offset, length })).arrayBuffer());
+    },
+    async stream(objectKey) {
+      const { body } = await client.get(objectKey);
+      return body ?? new Blob([]).stream();
+    },
+    async list(after, limit) {
+      const { keys, more } = await client.list(OBJECT_PREFIX, after, limit);
+      return { objects: keys.map(({ key, size }) => ({ objectKey: key, size })), more };
+    },
+    async remove(objectKeys) {
+      // The binding, of the same bucket, takes many at once.
+      if (!config.R2_ENDPOINT) await env.BUCKET.delete(objectKeys);
+      else await Promise.all(objectKeys.map((objectKey) => client.remove(objectKey)));
+    },
+    collectAtOnce: config.R2_ENDPOINT ? { objects: 10, uploads: 5 } : { objects: 400, uploads: 8 },
+  };
+}

@@ -1,6 +1,10 @@
 import { getTableName, type SQL, sql } from "drizzle-orm";
 import type { Bindings, Config } from "../env.ts";
+import { openStore } from "../files/bucket/open.ts";
+import type { Store } from "../files/bucket/store.ts";
+import { collectFilesOf, collectTrashedFiles, findTrashedFiles } from "../files/collect.ts";
 import { audit, scheduledJob } from "../platform/audit/audit.ts";
+import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import {
   logChunk,
@@ -9,9 +13,9 @@ import {
   taskDataset,
   taskDependency,
 } from "../platform/db/schema.ts";
+import { ago } from "../platform/db/time.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
-import { deleteRuns, postponePurge } from "../runs/states.ts";
-import { openStore, type Store, sweepTime } from "./store.ts";
+import { deleteRuns, postponePurge } from "./states.ts";
 
 /**
  * What may refer to the task `t`, each a condition that holds while it does. A child that is itself
@@ -42,7 +46,6 @@ export const belongings = [
 ];
 
 const TASKS_AT_ONCE = 20;
-const WEIGHTS_AT_ONCE = 50;
 
 /**
  * Purges what has been in the trash for TRASH_DAYS, unless something refers to it: that is looked
@@ -58,29 +61,24 @@ export async function emptyTrash(
   faults: JobFaults = faultsOf(db, "emptyTrash"),
 ): Promise<void> {
   const store = openStore({ db, env, config, base: "" });
-  const longAgo = (days: number) => sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${days})`;
+  const longAgo = ago(config.TRASH_DAYS, "days");
   const among = (ids: number[]) => sql`(select value from json_each(${JSON.stringify(ids)}))`;
   // As the index training_task_purge has it.
   const since = sql`case when trash_since > deleted_at then trash_since else deleted_at end`;
   const ids = (rows: { id: number }[]) => rows.map(({ id }) => id);
-  const [due, single, begun] = await db.batch([
-    db.all<{ id: number }>(sql`
-      select id from training_task where deleted_at is not null and (${since}) < ${longAgo(config.TRASH_DAYS)}
+  const { due, withFiles, begun } = await chain(db, {
+    due: db.all<{ id: number }>(sql`
+      select id from training_task where deleted_at is not null and (${since}) < ${longAgo}
         and ${faults.sound(sql`id`)}
       order by ${since} limit ${TASKS_AT_ONCE}`),
-    // Files that were deleted by themselves, but for those that a model version stands on. A fault is
-    // noted by the run's id, as all of this job are.
-    db.all<{ id: number }>(sql`
-      select distinct task_id as id from (
-        select x.task_id from weight x where x.deleted_at is not null and x.deleted_at < ${longAgo(config.TRASH_DAYS)}
-          and not exists (select 1 from version_hold h where h.weight_id = x.id) and ${faults.sound(sql`x.task_id`)}
-        order by x.deleted_at limit ${WEIGHTS_AT_ONCE})`),
-    db.all<{ id: number }>(
+    // A fault of a file is noted by its run's id, as all of this job are.
+    withFiles: findTrashedFiles(db, longAgo, faults.sound),
+    begun: db.all<{ id: number }>(
       sql`select task_id as id from purged_task where ${faults.sound(sql`task_id`)} order by task_id limit 1`,
     ),
-  ]);
+  });
   await faults.each(ids(due), (part) =>
-    purgeTasks(db, among(part), longAgo(config.TRASH_DAYS - 1)),
+    purgeTasks(db, among(part), ago(config.TRASH_DAYS - 1, "days")),
   );
   // Rows of one run at a time: of the one that was begun, or else of one that was purged just now.
   const oldest =
@@ -89,24 +87,17 @@ export async function emptyTrash(
       : await db.all<{ id: number }>(sql`
           select task_id as id from purged_task where ${faults.sound(sql`task_id`)} order by task_id limit 1`);
   await faults.each(ids(oldest), ([id = 0]) => purgeBelongings(db, store, id));
-  await faults.each(ids(single), (part) => {
-    const files = sql`
-      select x.id from weight x where x.task_id in ${among(part)}
-        and x.deleted_at is not null and x.deleted_at < ${longAgo(config.TRASH_DAYS)}
-        and not exists (select 1 from version_hold h where h.weight_id = x.id)
-      order by x.deleted_at limit ${WEIGHTS_AT_ONCE}`;
-    return purgeFiles(db, store, files);
-  });
+  await faults.each(ids(withFiles), (part) => collectTrashedFiles(db, store, among(part), longAgo));
 }
 
 /** Purges tasks that nothing refers to, with their settings; the others wait until `again`. */
-const purgeTasks = (db: Db, due: SQL, again: SQL) => {
+function purgeTasks(db: Db, due: SQL, again: SQL) {
   const purged = sql`select task_id from purged_task where task_id in ${due}`;
-  return db.batch([
-    db.run(sql`
+  return chain(db, {
+    purged: db.run(sql`
       insert into purged_task (task_id)
       select t.id from training_task t where t.id in ${due} and t.deleted_at is not null and ${unreferenced}`),
-    audit(
+    noted: audit(
       db,
       scheduledJob,
       "task.purge",
@@ -114,55 +105,25 @@ const purgeTasks = (db: Db, due: SQL, again: SQL) => {
         where p.task_id in ${due}`,
       sql`json_object('task_name', changed.task_name, 'user_id', changed.user_id, 'deleted_at', changed.deleted_at)`,
     ),
-    postponePurge(db, sql`id in ${due} and id not in (${purged})`, again),
-    db.run(sql`delete from task_config where task_id in (${purged})`),
-    deleteRuns(db, sql`id in (${purged})`),
-  ]);
-};
+    postponed: postponePurge(db, sql`id in ${due} and id not in (${purged})`, again),
+    configs: db.run(sql`delete from task_config where task_id in (${purged})`),
+    runs: deleteRuns(db, sql`id in (${purged})`),
+  });
+}
 
 /** Takes away what is left of a purged task, as much as one call may. */
 function purgeBelongings(db: Db, store: Store, taskId: number) {
-  const files = sql`select id from weight where task_id = ${taskId} order by id limit ${WEIGHTS_AT_ONCE}`;
   const left = [...belongings.map(({ table }) => getTableName(table)), "weight"].map(
     (name) => sql`exists (select 1 from ${sql.identifier(name)} where task_id = ${taskId})`,
   );
-  const [first, ...others] = belongings.map(({ table, key, most }) =>
-    db.run(sql`
-      delete from ${table} where task_id = ${taskId} and (${sql.raw(key)}) in (
-        select ${sql.raw(key)} from ${table} where task_id = ${taskId} limit ${most})`),
-  );
-  if (!first) throw new Error("no table belongs to a task");
-  return db.batch([
-    first,
-    ...others,
-    db.run(sql`
-      update stored_object set state = 'aborted',
-        sweep_at = iif(state = 'uploading', ${sweepTime(store, true)}, ${sweepTime(store, false)})
-      where state <> 'aborted' and id in (select object_id from weight where id in (${files}))
-        and not exists (select 1 from weight w where w.object_id = stored_object.id
-          and w.task_id <> ${taskId} and w.state <> 'aborted')
-        and not exists (select 1 from version_hold h where h.object_id = stored_object.id)`),
-    db.run(sql`delete from weight where id in (${files})`),
-    db.run(sql`
-      delete from purged_task where task_id = ${taskId} and not (${sql.join(left, sql` or `)})`),
-  ]);
-}
-
-/** Takes away files that were deleted by themselves. */
-const purgeFiles = (db: Db, store: Store, files: SQL) =>
-  db.batch([
-    audit(
-      db,
-      scheduledJob,
-      "weight.purge",
-      sql`select w.id, w.task_id, w.filename, w.sha256 from weight w where w.id in (${files})`,
-      sql`json_object('task_id', changed.task_id, 'filename', changed.filename, 'sha256', changed.sha256)`,
+  return chain(db, {
+    belongings: belongings.map(({ table, key, most }) =>
+      db.run(sql`
+        delete from ${table} where task_id = ${taskId} and (${sql.raw(key)}) in (
+          select ${sql.raw(key)} from ${table} where task_id = ${taskId} limit ${most})`),
     ),
-    db.run(sql`
-      update stored_object set state = 'aborted', sweep_at = ${sweepTime(store, false)}
-      where state = 'complete' and id in (select object_id from weight where id in (${files}))
-        and not exists (select 1 from weight w where w.object_id = stored_object.id
-          and w.id not in (${files}) and w.state <> 'aborted')
-        and not exists (select 1 from version_hold h where h.object_id = stored_object.id)`),
-    db.run(sql`delete from weight where id in (${files})`),
-  ]);
+    ...collectFilesOf(db, store, taskId),
+    finished: db.run(sql`
+      delete from purged_task where task_id = ${taskId} and not (${sql.join(left, sql` or `)})`),
+  });
+}

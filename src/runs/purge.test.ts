@@ -301,7 +301,7 @@ describe("the trash", () => {
     ];
     expect(
       holding.map(({ name, column }) => `${name}.${column}`),
-      "Say in src/files/purge.ts whether these rows go with their task (belongings) or keep it (references)",
+      "Say in src/runs/purge.ts whether these rows go with their task (belongings) or keep it (references)",
     ).toEqual(known.toSorted());
   });
 
