@@ -2,7 +2,7 @@ import { tellIdleBoxes } from "./alerts/boxes.ts";
 import { retryDeliveries, tellWebhooks } from "./alerts/outbox.ts";
 import { type Bindings, readConfig } from "./env.ts";
 import { collectUploads } from "./files/collect.ts";
-import { applyKeepRules } from "./files/retention.routes.ts";
+import { applyRetentionRules } from "./files/retention.ts";
 import { exportAudit } from "./platform/audit/export.ts";
 import { openDb } from "./platform/db/client.ts";
 import { type JobFaults, readFaults } from "./platform/faults.ts";
@@ -26,7 +26,7 @@ export async function runSchedule(env: Bindings): Promise<void> {
     advanceQueue: (aside) => advanceQueue(db, aside),
     tellIdleBoxes: (aside) => tellIdleBoxes(db, config, aside),
     settleLogs: (aside) => settleLogs(db, aside),
-    applyKeepRules: (aside) => applyKeepRules(db, aside),
+    applyKeepRules: (aside) => applyRetentionRules(db, aside),
     emptyTrash: (aside) => emptyTrash(db, env, config, aside),
     sweepUploads: () => collectUploads(db, env, config),
     purgeOld: () => purgeOld(db, config, purgeOldOfRuns(db, config)),

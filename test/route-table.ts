@@ -10,10 +10,10 @@ import {
   dataset,
   delivery,
   event,
-  keepRule,
   model,
   modelShare,
   modelVersion,
+  retentionRule,
   savedView,
   storedObject,
   trainingTask,
@@ -163,7 +163,7 @@ export function rowsOf(ledger: Where, owner: Owner) {
       await db.update(trainingTask).set({ status: "success" }).where(sql`id = ${taskId}`);
       const rule = { kinds: ["sample" as const], filter: `id = ${taskId}`, days: 0 };
       const made = await db
-        .insert(keepRule)
+        .insert(retentionRule)
         .values({ name: "r", rule, userId: owner.userId })
         .returning();
       return `/api/storage/rules/${first(made).id}`;

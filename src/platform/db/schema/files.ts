@@ -119,7 +119,7 @@ export const weight = sqliteTable(
 );
 
 /** What stays of the files of `kinds`: whatever any of the three says. */
-export type KeepRule = {
+export type RetentionRule = {
   kinds: ("checkpoint" | "state" | "sample")[];
   /** Of which runs, in the filter language; without: of all. */
   filter?: string;
@@ -158,7 +158,7 @@ export const storageTotal = sqliteTable("storage_total", {
 });
 
 /** Which files of runs stay, and so which go into the trash. */
-export const keepRule = sqliteTable(
+export const retentionRule = sqliteTable(
   "keep_rule",
   {
     id: integer().primaryKey(),
@@ -167,7 +167,7 @@ export const keepRule = sqliteTable(
     userId: integer()
       .notNull()
       .references(() => user.id),
-    rule: json<KeepRule>().notNull(),
+    rule: json<RetentionRule>().notNull(),
     /** Whether the scheduled job applies it every day. */
     active: bool().notNull().default(false),
     lastRunAt: text(),
