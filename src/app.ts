@@ -3,15 +3,17 @@ import { HTTPException } from "hono/http-exception";
 import { deliveries, events } from "./alerts/events.routes.ts";
 import { webhooks } from "./alerts/webhooks.routes.ts";
 import { readConfig } from "./env.ts";
+import { downloads } from "./files/download.routes.ts";
 import { rules } from "./files/retention.routes.ts";
 import { signed } from "./files/signed.routes.ts";
-import { storageTrash } from "./files/trash.routes.ts";
+import { storageTrash, trash } from "./files/trash.routes.ts";
+import { announcements, uploads } from "./files/upload.routes.ts";
 import { storage } from "./files/usage.routes.ts";
-import { taskWeights, weights } from "./files/weights.routes.ts";
+import { weights } from "./files/weights.routes.ts";
 import { logs } from "./metrics/curves.routes.ts";
 import { aliases } from "./models/aliases.routes.ts";
 import { cards } from "./models/cards.routes.ts";
-import { downloads } from "./models/download.routes.ts";
+import { downloads as modelDownloads } from "./models/download.routes.ts";
 import { comparison, datasetVersions, taskLineage } from "./models/lineage.routes.ts";
 import { models } from "./models/models.routes.ts";
 import { review, reviews } from "./models/review.routes.ts";
@@ -47,6 +49,7 @@ import { bulk } from "./runs/bulk.routes.ts";
 import { datasets } from "./runs/datasets.routes.ts";
 import { lifecycle } from "./runs/lifecycle.routes.ts";
 import { tasks } from "./runs/runs.routes.ts";
+import { pointAtFinal } from "./runs/states.ts";
 
 /**
  * The service. Everything below /api takes a key; what stands outside needs none: health, signed
@@ -93,15 +96,18 @@ export const app = new Hono<App>()
   .route("/api/tasks", archive)
   .route("/api/tasks", logs)
   .route("/api/tasks", datasets)
-  .route("/api/tasks", taskWeights)
+  .route("/api/tasks", announcements(pointAtFinal))
   .route("/api/weights", weights)
+  .route("/api/weights", uploads(pointAtFinal))
+  .route("/api/weights", trash(pointAtFinal))
+  .route("/api/weights", downloads)
   .route("/api/models", models)
   .route("/api/models", review)
   .route("/api/models", aliases)
   .route("/api/models", cards)
   .route("/api/models", shares)
   .route("/api/models", comparison)
-  .route("/api/models", downloads)
+  .route("/api/models", modelDownloads)
   .route("/api/tasks", taskLineage)
   .route("/api/datasets", datasetVersions)
   .route("/api/storage", storage)

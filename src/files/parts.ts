@@ -10,6 +10,7 @@ const MIN_PART = 16 * MiB;
 const MOST_PARTS = 1000;
 /** How many URLs one answer holds: signing costs CPU time. */
 export const URLS_AT_ONCE = 32;
+
 /** Part size in bytes for a file, or null where one PUT will do. */
 export const partSizeFor = (size: number): number | null =>
   size <= SINGLE_PUT_LIMIT ? null : Math.max(MIN_PART, Math.ceil(size / MOST_PARTS / MiB) * MiB);
@@ -23,3 +24,10 @@ export const partLength = (size: number, partSize: number, number: number) =>
 /** The largest file in bytes: through the Worker each part has to fit into one request. */
 export const sizeLimit = (config: Config) =>
   s3Settings(config) ? 1024 * GiB : MOST_PARTS * SINGLE_PUT_LIMIT;
+
+/** Parts of another length than theirs are as good as missing: S3 takes any. */
+export const goodParts = <P extends { number: number; size: number }>(
+  parts: P[],
+  size: number,
+  partSize: number,
+) => parts.filter((part) => part.size === partLength(size, partSize, part.number));

@@ -2,6 +2,7 @@ import { sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { allow } from "../platform/auth/middleware.ts";
+import { chain } from "../platform/db/batch.ts";
 import { storageTotal } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, pageQuery } from "../platform/http/page.ts";
@@ -85,13 +86,19 @@ export const storage = new Hono<App>()
       );
       type Takes = { files: number; bytes: number; trash_files: number; trash_bytes: number };
       const none: Takes = { files: 0, bytes: 0, trash_files: 0, trash_bytes: 0 };
-      const [[stored], [total], items] = await db.batch([
-        db.select({ objects: storageTotal.objects, bytes: storageTotal.bytes }).from(storageTotal),
-        db.all<Takes>(sql`select ${sums} from storage_use s`),
-        db.all<Takes & { user?: string; group?: string; kind?: string }>(sql`
+      const {
+        stored: [stored],
+        total: [total],
+        items,
+      } = await chain(db, {
+        stored: db
+          .select({ objects: storageTotal.objects, bytes: storageTotal.bytes })
+          .from(storageTotal),
+        total: db.all<Takes>(sql`select ${sums} from storage_use s`),
+        items: db.all<Takes & { user?: string; group?: string; kind?: string }>(sql`
           select ${named}, ${sums} from storage_use s join user u on u.id = s.user_id
           group by ${grouped} having sum(s.files + s.trash_files) > 0 order by sum(s.bytes + s.trash_bytes) desc limit 200`),
-      ]);
+      });
       return c.json({
         stored: stored ?? { objects: 0, bytes: 0 },
         total: total ?? none,

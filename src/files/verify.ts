@@ -1,3 +1,6 @@
+import { and, eq } from "drizzle-orm";
+import type { Db } from "../platform/db/client.ts";
+import { storedObject } from "../platform/db/schema.ts";
 import { hex } from "../platform/http/encode.ts";
 import type { Head, Store } from "./bucket/store.ts";
 import { readSafetensors, sniffMedia } from "./safetensors.ts";
@@ -67,6 +70,13 @@ export async function inspect(
     facts: isSafetensors ? await readSafetensors(read, size) : unknown,
   };
 }
+
+/** Notes that an object's bytes are those of its SHA-256, as hashObject found. */
+export const noteVerified = (db: Db, objectId: number) =>
+  db
+    .update(storedObject)
+    .set({ verified: "sha256" })
+    .where(and(eq(storedObject.id, objectId), eq(storedObject.state, "complete")));
 
 /** SHA-256 of a whole object in hex, streamed through the Worker. */
 export async function hashObject(store: Store, objectKey: string): Promise<string> {

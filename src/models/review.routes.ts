@@ -3,11 +3,11 @@ import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { tellLater } from "../alerts/outbox.ts";
 import { storeOf } from "../files/bucket/open.ts";
-import { hashObject } from "../files/verify.ts";
+import { hashObject, noteVerified } from "../files/verify.ts";
 import { audit } from "../platform/audit/audit.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { batchOf, type Statement } from "../platform/db/batch.ts";
-import { modelVersion, storedObject, versionStates } from "../platform/db/schema.ts";
+import { modelVersion, versionStates } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
 import { recordEvent } from "../platform/events.ts";
 import type { App } from "../platform/http/context.ts";
@@ -136,10 +136,7 @@ async function findWhole(c: Context<App>, { name, number }: Ref) {
   const found = await hashObject(storeOf(c), row.object.objectKey);
   if (found !== row.sha256)
     throw checksFail(JSON.stringify([{ check: "sha256", wanted: row.sha256, found }]));
-  await db
-    .update(storedObject)
-    .set({ verified: "sha256" })
-    .where(and(eq(storedObject.id, row.row.objectId), eq(storedObject.state, "complete")));
+  await noteVerified(db, row.row.objectId);
   return row;
 }
 
