@@ -2,7 +2,7 @@ import { and, eq, inArray, sql } from "drizzle-orm";
 import type { Config } from "../env.ts";
 import type { Db } from "../platform/db/client.ts";
 import { delivery, event, user, webhook } from "../platform/db/schema.ts";
-import { now } from "../platform/db/time.ts";
+import { fromNow, now } from "../platform/db/time.ts";
 import { addressFault } from "./address.ts";
 import { type Bundle, makeMessage, type Receiver, refusal, type Told } from "./message.ts";
 
@@ -15,9 +15,6 @@ const BUNDLE_NAMES = 10;
 /** When a try that nobody heard of again counts as lost. */
 const TRY_SEC = 60;
 const LONGEST_WAIT_SEC = 900;
-
-export const inSeconds = (seconds: number) =>
-  sql<string>`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${seconds / 86_400})`;
 
 export type Outcome = { status: number | null; error: string | null; waitSec?: number };
 
@@ -98,13 +95,13 @@ export async function tryDeliveries(
   const [taken, rows, told] = await db.batch([
     db
       .update(delivery)
-      .set({ attempts: sql`attempts + 1`, nextAt: inSeconds(TRY_SEC) })
+      .set({ attempts: sql`attempts + 1`, nextAt: fromNow(TRY_SEC) })
       // A queue counts whole seconds, so it may be early by less than one.
       .where(
         and(
           inArray(delivery.id, ids),
           eq(delivery.state, "waiting"),
-          sql`next_at <= ${inSeconds(1)}`,
+          sql`next_at <= ${fromNow(1)}`,
         ),
       )
       .returning({ id: delivery.id }),
@@ -165,7 +162,7 @@ export async function tryDeliveries(
         status,
         error,
         ...(error === null && { deliveredAt: now }),
-        ...(again !== null && { nextAt: inSeconds(again) }),
+        ...(again !== null && { nextAt: fromNow(again) }),
       })
       // A bundle's end is that of all that it told; while it is tried again they wait for it.
       .where(

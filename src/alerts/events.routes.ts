@@ -2,6 +2,7 @@ import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { audit } from "../platform/audit/audit.ts";
+import { owns } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import {
   delivery,
@@ -217,7 +218,7 @@ export const deliveries = new Hono<App>()
       const narrow = only.event !== undefined || open;
       const mine = sql`${plus(narrow)}${delivery.userId} = ${auth.userId}`;
       const ofWebhook = sql`${plus(open)}${delivery.webhookId} = (
-        select w.id from webhook w where w.id = ${only.webhook} and ${auth.role === "admin" ? sql`true` : sql`w.user_id = ${auth.userId}`})`;
+        select w.id from webhook w where w.id = ${only.webhook} and ${owns(auth, sql`w.user_id`)})`;
       const rows = await db
         .select(columns)
         .from(delivery)

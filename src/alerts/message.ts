@@ -1,5 +1,7 @@
+import { decodeBase64 } from "hono/utils/encode";
 import type { event, webhook } from "../platform/db/schema.ts";
 import type { EventKind } from "../platform/events.ts";
+import { base64 } from "../platform/http/encode.ts";
 import { cutText } from "../platform/http/text.ts";
 import type { JsonValue } from "../shared/json.ts";
 
@@ -158,21 +160,18 @@ function summary(told: Told, publicUrl: string | undefined) {
 }
 
 const encoder = new TextEncoder();
-const base64 = (bytes: ArrayBuffer) => btoa(String.fromCharCode(...new Uint8Array(bytes)));
 
 async function hmac(secret: string | Uint8Array<ArrayBuffer>, text: string): Promise<string> {
   const raw = typeof secret === "string" ? encoder.encode(secret) : secret;
   const hash = { name: "HMAC", hash: "SHA-256" };
   const key = await crypto.subtle.importKey("raw", raw, hash, false, ["sign"]);
-  return base64(await crypto.subtle.sign("HMAC", key, encoder.encode(text)));
+  return base64(new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(text))));
 }
 
 /** A secret in the form of Standard Webhooks, and the bytes it stands for. */
 export const secretPrefix = "whsec_";
-export const newSecret = () =>
-  secretPrefix + base64(crypto.getRandomValues(new Uint8Array(32)).buffer);
-const secretBytes = (secret: string) =>
-  Uint8Array.from(atob(secret.slice(secretPrefix.length)), (char) => char.charCodeAt(0));
+export const newSecret = () => secretPrefix + base64(crypto.getRandomValues(new Uint8Array(32)));
+const secretBytes = (secret: string) => decodeBase64(secret.slice(secretPrefix.length));
 
 /** The longest beginning of a text that takes at most so many bytes. */
 function withinBytes(text: string, most: number): string {

@@ -5,9 +5,9 @@ import { type Bindings, type Config, readConfig } from "../env.ts";
 import { batchAround, type Statement } from "../platform/db/batch.ts";
 import { type Db, openDb } from "../platform/db/client.ts";
 import { alertCursor, delivery, event, user, webhook } from "../platform/db/schema.ts";
-import { now } from "../platform/db/time.ts";
+import { fromNow, now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
-import { AT_ONCE, backOff, inSeconds, tryDeliveries } from "./deliver.ts";
+import { AT_ONCE, backOff, tryDeliveries } from "./deliver.ts";
 
 /** Events given to webhooks at once; the next call goes on. */
 const EVENTS_AT_ONCE = 100;
@@ -64,14 +64,14 @@ function bundling(db: Db, config: Config, events: string, hooks: string): Statem
       select d.id, d.webhook_id, d.event_id, d.state, d.attempts,
         row_number() over hour as place, min(d.created_at) over hour as first
       from json_each(${hooks}) h
-        cross join delivery d on d.webhook_id = h.value and d.bundle_id is null and d.created_at > ${inSeconds(-HOUR_SEC)}
+        cross join delivery d on d.webhook_id = h.value and d.bundle_id is null and d.created_at > ${fromNow(-HOUR_SEC)}
       window hour as (partition by d.webhook_id order by d.id))
     where place > ${most} and state = 'waiting' and attempts = 0
       and event_id in (select value from json_each(${events}))`;
   const head = (webhook: SQL) => sql`(
     select max(o.id) from delivery o
     where o.webhook_id = ${webhook} and o.bundle_id = o.id and o.state = 'waiting' and o.attempts = 0
-      and o.next_at > ${inSeconds(JOIN_SEC)})`;
+      and o.next_at > ${fromNow(JOIN_SEC)})`;
   return [
     db.run(sql`
       update delivery set bundle_id = id, next_at = (
@@ -179,7 +179,7 @@ const bury = (db: Db, which: SQL) =>
 /** What is overdue; the first try of a bundle, which no queue holds, is due on its time. */
 const due = (graceSec: number, most: number, more: SQL) =>
   sql`select id from delivery where state = 'waiting' and next_at < ${now}
-    and (next_at < ${inSeconds(-graceSec)} or (bundle_id = id and attempts = 0)) and ${more} order by next_at limit ${most}`;
+    and (next_at < ${fromNow(-graceSec)} or (bundle_id = id and attempts = 0)) and ${more} order by next_at limit ${most}`;
 
 /** What is overdue: queued again, or tried where there is no queue. */
 export async function retryDeliveries(carrier: Carrier): Promise<void> {

@@ -4,7 +4,7 @@ import { meanOf, pointsOf, type Segment } from "../metrics/points.ts";
 import { lossNames } from "../metrics/read.ts";
 import type { Db } from "../platform/db/client.ts";
 import type { statuses } from "../platform/db/schema.ts";
-import { now } from "../platform/db/time.ts";
+import { ago, now } from "../platform/db/time.ts";
 import { recordEvent, taskEvent } from "../platform/events.ts";
 
 /**
@@ -20,7 +20,7 @@ export function endEvents(
   if (status !== "success" && status !== "failed") return [];
   // An end that is reported again long after is no news, also once its event was purged.
   const ended = sql`id = ${taskId} and attempt = ${attempt} and status = ${status} and deleted_at is null
-    and finished_at > strftime('%Y-%m-%dT%H:%M:%fZ','now','-1 day')`;
+    and finished_at > ${ago(1, "days")}`;
   const how = sql`json_object('final_loss', final_loss, 'total_duration_sec', total_duration_sec, 'cost', cost,
     'failure_reason', failure_reason, 'exit_code', exit_code, 'error_message', substr(error_message, 1, 2000))`;
   // A run too short for a second heartbeat has nobody else to tell of its lost loss.
@@ -113,12 +113,10 @@ export function prepareWatch(
           and ${mean} > ${config.LOSS_DIVERGED_MULTIPLE} * ${kept("loss")}`,
         sql`json_object('metric', ${metric}, 'step', ${losses.at(-1)?.[0]}, 'value', ${mean}, 'level_before', ${kept("loss")})`,
       );
-    const minutesAgo = (minutes: number) =>
-      sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${minutes / 1440})`;
     return taskEvent(
       db,
       "stalled",
-      sql`${running} and not (${moved}) and heartbeat_at > ${minutesAgo(2)} and ${kept("at")} < ${minutesAgo(config.STALLED_AFTER_MIN)}`,
+      sql`${running} and not (${moved}) and heartbeat_at > ${ago(2, "minutes")} and ${kept("at")} < ${ago(config.STALLED_AFTER_MIN, "minutes")}`,
       sql`json_object('step', ${kept("step")}, 'since', ${kept("at")})`,
     );
   }

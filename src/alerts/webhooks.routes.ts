@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import type { Config } from "../env.ts";
 import { audit, briefly, ifChanged } from "../platform/audit/audit.ts";
+import { owns } from "../platform/auth/access.ts";
 import type { Auth } from "../platform/auth/caller.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { noRoom, roomToMake } from "../platform/bounds.ts";
@@ -118,8 +119,7 @@ function checkReceiver(config: Config, { target, url, secret }: Partial<Row>) {
 }
 
 /** The condition under which a caller may see and change a webhook. */
-export const ownWebhook = (auth: Auth) =>
-  auth.role === "admin" ? sql`true` : eq(webhook.userId, auth.userId);
+export const ownWebhook = (auth: Auth) => owns(auth, webhook.userId);
 
 const mine = (id: number, auth: Auth) =>
   and(eq(webhook.id, id), isNull(webhook.deletedAt), ownWebhook(auth));

@@ -9,6 +9,7 @@ import {
   taskDataset,
   taskDependency,
 } from "../platform/db/schema.ts";
+import { ago } from "../platform/db/time.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
 import { deleteRuns, postponePurge } from "../runs/states.ts";
 import { openStore, type Store, sweepTime } from "./store.ts";
@@ -58,21 +59,20 @@ export async function emptyTrash(
   faults: JobFaults = faultsOf(db, "emptyTrash"),
 ): Promise<void> {
   const store = openStore({ db, env, config, base: "" });
-  const longAgo = (days: number) => sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${days})`;
   const among = (ids: number[]) => sql`(select value from json_each(${JSON.stringify(ids)}))`;
   // As the index training_task_purge has it.
   const since = sql`case when trash_since > deleted_at then trash_since else deleted_at end`;
   const ids = (rows: { id: number }[]) => rows.map(({ id }) => id);
   const [due, single, begun] = await db.batch([
     db.all<{ id: number }>(sql`
-      select id from training_task where deleted_at is not null and (${since}) < ${longAgo(config.TRASH_DAYS)}
+      select id from training_task where deleted_at is not null and (${since}) < ${ago(config.TRASH_DAYS, "days")}
         and ${faults.sound(sql`id`)}
       order by ${since} limit ${TASKS_AT_ONCE}`),
     // Files that were deleted by themselves, but for those that a model version stands on. A fault is
     // noted by the run's id, as all of this job are.
     db.all<{ id: number }>(sql`
       select distinct task_id as id from (
-        select x.task_id from weight x where x.deleted_at is not null and x.deleted_at < ${longAgo(config.TRASH_DAYS)}
+        select x.task_id from weight x where x.deleted_at is not null and x.deleted_at < ${ago(config.TRASH_DAYS, "days")}
           and not exists (select 1 from version_hold h where h.weight_id = x.id) and ${faults.sound(sql`x.task_id`)}
         order by x.deleted_at limit ${WEIGHTS_AT_ONCE})`),
     db.all<{ id: number }>(
@@ -80,7 +80,7 @@ export async function emptyTrash(
     ),
   ]);
   await faults.each(ids(due), (part) =>
-    purgeTasks(db, among(part), longAgo(config.TRASH_DAYS - 1)),
+    purgeTasks(db, among(part), ago(config.TRASH_DAYS - 1, "days")),
   );
   // Rows of one run at a time: of the one that was begun, or else of one that was purged just now.
   const oldest =
@@ -92,7 +92,7 @@ export async function emptyTrash(
   await faults.each(ids(single), (part) => {
     const files = sql`
       select x.id from weight x where x.task_id in ${among(part)}
-        and x.deleted_at is not null and x.deleted_at < ${longAgo(config.TRASH_DAYS)}
+        and x.deleted_at is not null and x.deleted_at < ${ago(config.TRASH_DAYS, "days")}
         and not exists (select 1 from version_hold h where h.weight_id = x.id)
       order by x.deleted_at limit ${WEIGHTS_AT_ONCE}`;
     return purgeFiles(db, store, files);

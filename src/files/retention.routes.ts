@@ -2,13 +2,15 @@ import { and, desc, eq, lt, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { type Actor, audit, scheduledJob } from "../platform/audit/audit.ts";
+import { owns } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
+import type { Role } from "../platform/auth/scopes.ts";
 import { noRoom, roomToMake } from "../platform/bounds.ts";
 import { batchOf } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { insertIf } from "../platform/db/insert.ts";
 import { type KeepRule, keepRule, user } from "../platform/db/schema.ts";
-import { now } from "../platform/db/time.ts";
+import { ago, now } from "../platform/db/time.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
 import { columnOf, filterToSql } from "../platform/filter/compile.ts";
 import type { App } from "../platform/http/context.ts";
@@ -113,9 +115,7 @@ function goes(rule: KeepRule, whose: SQL): SQL {
   const keeps = [
     rule.best ? sql`(c.value is not null and c.place <= ${rule.best.count})` : undefined,
     rule.last === undefined ? undefined : sql`c.nth <= ${rule.last}`,
-    rule.days === undefined
-      ? undefined
-      : sql`c.created_at > strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${rule.days})`,
+    rule.days === undefined ? undefined : sql`c.created_at > ${ago(rule.days, "days")}`,
     sql`exists (select 1 from version_hold h where h.weight_id = c.id)`,
   ].filter((clause) => clause !== undefined);
   return sql`
@@ -165,8 +165,7 @@ async function apply(db: Db, actor: Actor, id: number, rule: KeepRule, whose: SQ
 }
 
 /** The runs that a person's rule is about: their own, an admin's all. */
-const runsOf = (userId: number, role: string) =>
-  role === "admin" ? sql`true` : sql`training_task.user_id = ${userId}`;
+const runsOf = (userId: number, role: Role) => owns({ role, userId }, sql`training_task.user_id`);
 
 /** Applies one active rule that has not been applied for a day; the next minute another. */
 export async function applyKeepRules(
@@ -182,7 +181,7 @@ export async function applyKeepRules(
         eq(keepRule.active, true),
         eq(user.active, true),
         faults.sound(sql`${keepRule.id}`),
-        sql`coalesce(${keepRule.lastRunAt}, '') < strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 day')`,
+        sql`coalesce(${keepRule.lastRunAt}, '') < ${ago(1, "days")}`,
       ),
     )
     .orderBy(sql`coalesce(${keepRule.lastRunAt}, '')`)
@@ -276,12 +275,7 @@ export const rules = new Hono<App>()
       const [[gone]] = await db.batch([
         db
           .delete(keepRule)
-          .where(
-            and(
-              eq(keepRule.id, id),
-              auth.role === "admin" ? undefined : eq(keepRule.userId, auth.userId),
-            ),
-          )
+          .where(and(eq(keepRule.id, id), owns(auth, keepRule.userId)))
           .returning({ id: keepRule.id }),
         audit(db, auth, "rule.delete", sql`select ${id} as id where changes() = 1`),
       ]);
@@ -349,12 +343,7 @@ async function ruleOf({ db, auth }: App["Variables"], id: number) {
     .select({ rule: keepRule.rule, userId: keepRule.userId, role: user.role })
     .from(keepRule)
     .innerJoin(user, eq(user.id, keepRule.userId))
-    .where(
-      and(
-        eq(keepRule.id, id),
-        auth.role === "admin" ? undefined : eq(keepRule.userId, auth.userId),
-      ),
-    );
+    .where(and(eq(keepRule.id, id), owns(auth, keepRule.userId)));
   if (!found) throw notFound("own-rule", { id: id });
   return found;
 }

@@ -3,6 +3,7 @@ import type { Context } from "hono";
 import type { Bindings, Config } from "../env.ts";
 import type { Db } from "../platform/db/client.ts";
 import { storedObject, uploadPart } from "../platform/db/schema.ts";
+import { fromNow, now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { hex } from "../platform/http/encode.ts";
 import { hexToBase64, presign, s3Client, s3Settings } from "./bucket/s3.ts";
@@ -315,9 +316,7 @@ export async function discard(
 
 /** When the sweep may take an object away for good: no URL for it is good any more. */
 export const sweepTime = (store: Store, uploading: boolean) =>
-  uploading || store.urlsOutlive
-    ? sql<string>`strftime('%Y-%m-%dT%H:%M:%fZ','now','+${sql.raw(String(UPLOAD_URL_SEC))} seconds')`
-    : sql<string>`strftime('%Y-%m-%dT%H:%M:%fZ','now')`;
+  uploading || store.urlsOutlive ? fromNow(UPLOAD_URL_SEC) : now;
 
 /** Keeps the bucket's id of a new multipart upload, unless another request was first. */
 export const keepUploadId = (db: Db, objectId: number, uploadId: string) =>

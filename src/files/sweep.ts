@@ -2,6 +2,7 @@ import { and, eq, inArray, type SQL, sql } from "drizzle-orm";
 import type { Bindings, Config } from "../env.ts";
 import type { Db } from "../platform/db/client.ts";
 import { storedObject, uploadPart, weight } from "../platform/db/schema.ts";
+import { ago, fromNow, now } from "../platform/db/time.ts";
 import { discard, openStore, sweepTime, UPLOAD_URL_SEC } from "./store.ts";
 
 /**
@@ -28,7 +29,7 @@ export async function sweepUploads(db: Db, env: Bindings, config: Config): Promi
         select id, upload_id, ${order} from stored_object where ${where} order by ${order} limit ${objects}))
     where multipart <= ${uploads})`;
   const stale = first(
-    sql`state = 'uploading' and created_at < strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${config.UPLOAD_TTL_HOURS / 24})`,
+    sql`state = 'uploading' and created_at < ${ago(config.UPLOAD_TTL_HOURS, "hours")}`,
     sql`created_at`,
   );
   const [abandoned, , unwanted] = await db.batch([
@@ -45,13 +46,13 @@ export async function sweepUploads(db: Db, env: Bindings, config: Config): Promi
           eq(weight.state, "uploading"),
           // Those given up by the statement before.
           sql`object_id in (select id from stored_object where state = 'aborted'
-            and sweep_at > strftime('%Y-%m-%dT%H:%M:%fZ','now','+${sql.raw(String(UPLOAD_URL_SEC - 5))} seconds'))`,
+            and sweep_at > ${fromNow(UPLOAD_URL_SEC - 5)})`,
         ),
       ),
     db
       .select(columns)
       .from(storedObject)
-      .where(sql`id in ${first(sql`state = 'aborted' and sweep_at <= ${nowText}`, sql`sweep_at`)}`),
+      .where(sql`id in ${first(sql`state = 'aborted' and sweep_at <= ${now}`, sql`sweep_at`)}`),
   ]);
   if (abandoned.length + unwanted.length === 0) return;
   await discard(store, [...abandoned, ...unwanted]);
@@ -74,5 +75,3 @@ export async function sweepUploads(db: Db, env: Bindings, config: Config): Promi
       ),
   ]);
 }
-
-const nowText = sql`strftime('%Y-%m-%dT%H:%M:%fZ','now')`;

@@ -1,7 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import { DatabaseUnreachable, type Db } from "./db/client.ts";
 import { jobFault } from "./db/schema.ts";
-import { now } from "./db/time.ts";
+import { fromNow, now } from "./db/time.ts";
 import { recordEvent } from "./events.ts";
 
 /** Items of one job that are set aside at most; beyond, a job works on everything again. */
@@ -48,9 +48,9 @@ export function faultsOf(db: Db, job: string, known: Known[] = []) {
     await db.batch([
       db.run(sql`
         insert into job_fault (job, subject_id, failures, error, retry_at)
-        values (${job}, ${id}, 1, ${nameOf(error)}, strftime('%Y-%m-%dT%H:%M:%fZ','now','+5 minutes'))
+        values (${job}, ${id}, 1, ${nameOf(error)}, ${fromNow(5, "minutes")})
         on conflict do update set failures = failures + 1, error = excluded.error,
-          retry_at = strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + min(1.0, (5 << min(failures, 9)) / 1440.0))`),
+          retry_at = ${fromNow(sql`min(1440, 5 << min(failures, 9))`, "minutes")}`),
       recordEvent(
         db,
         "job_failed",

@@ -2,11 +2,10 @@ import { sql } from "drizzle-orm";
 import type { Config } from "../env.ts";
 import type { Statement } from "./db/batch.ts";
 import type { Db } from "./db/client.ts";
+import { ago, now } from "./db/time.ts";
 
 /** Rows of each kind a call; the next minute goes on. */
 const AT_ONCE = 200;
-
-const ago = (days: number) => sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${days})`;
 
 /**
  * Events of so many days ago with what was sent of them, but for those that are still on their way or
@@ -19,14 +18,14 @@ function eventStatements(db: Db, days: number): Statement[] {
       select id, created_at from event
       where id <= coalesce((select event_id from alert_cursor where id = 1), 0) and id < (select max(id) from event)
       order by id limit ${AT_ONCE}) e
-    where e.created_at < ${ago(days)}
+    where e.created_at < ${ago(days, "days")}
       and not exists (select 1 from delivery d where d.event_id = e.id and d.state = 'waiting')`;
   return [
     db.run(sql`delete from delivery where event_id in (${old})`),
     db.run(sql`delete from event where id in (${old})`),
     db.run(sql`
       delete from webhook where id in (
-        select id from webhook where deleted_at is not null and deleted_at < ${ago(days)} order by deleted_at limit ${AT_ONCE})
+        select id from webhook where deleted_at is not null and deleted_at < ${ago(days, "days")} order by deleted_at limit ${AT_ONCE})
       and id < (select max(id) from webhook) and not exists (select 1 from delivery d where d.webhook_id = webhook.id)`),
   ];
 }
@@ -44,10 +43,10 @@ export async function purgeOld(db: Db, config: Config, ofRuns: Statement[]): Pro
   await db.batch([
     db.run(sql`
       delete from session where id in (
-        select id from session where ends_at < ${ago(0)} order by ends_at limit ${AT_ONCE})`),
+        select id from session where ends_at < ${now} order by ends_at limit ${AT_ONCE})`),
     db.run(sql`
       delete from box_enrolment where token_hash in (
-        select token_hash from box_enrolment where expires_at < ${ago(1)} order by expires_at limit ${AT_ONCE})`),
+        select token_hash from box_enrolment where expires_at < ${ago(1, "days")} order by expires_at limit ${AT_ONCE})`),
     ...statements,
   ]);
 }

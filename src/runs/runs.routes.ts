@@ -8,8 +8,8 @@ import { allow } from "../platform/auth/middleware.ts";
 import { explainRoom, roomFor } from "../platform/bounds.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import { statuses, taskAttempt, taskConfig, trainingTask } from "../platform/db/schema.ts";
-import { toLatin1 } from "../platform/http/bytes.ts";
 import type { App } from "../platform/http/context.ts";
+import { base64 } from "../platform/http/encode.ts";
 import { encodeCursor, page, pageQuery } from "../platform/http/page.ts";
 import { flag, idParam } from "../platform/http/params.ts";
 import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
@@ -481,8 +481,8 @@ export const tasks = new Hono<App>()
       });
       if (!row) throw notFound("task", { id: taskId });
       const { task, config, fromBox } = row;
-      const text = config?.sha256 ? toLatin1(config.original) : null;
-      const data = config?.datasetOriginal ? toLatin1(config.datasetOriginal) : null;
+      const text = config?.sha256 ? base64(config.original) : null;
+      const data = config?.datasetOriginal ? base64(config.datasetOriginal) : null;
       const secrets = config && secretsOf(config);
       return c.json({
         task_id: task.id,
@@ -494,7 +494,7 @@ export const tasks = new Hono<App>()
                 format: config.format,
                 path: config.path,
                 sha256: config.sha256,
-                base64: btoa(text),
+                base64: text,
                 secrets: secrets?.config ?? [],
               }
             : null,
@@ -503,7 +503,7 @@ export const tasks = new Hono<App>()
             ? null
             : {
                 path: config?.datasetPath ?? null,
-                base64: btoa(data),
+                base64: data,
                 secrets: secrets?.dataset ?? [],
               },
         command: task.command,

@@ -1,6 +1,8 @@
 import { AwsClient, AwsV4Signer } from "aws4fetch";
+import { decodeBase64 } from "hono/utils/encode";
 import type { Config } from "../../env.ts";
 import { ConfigError } from "../../env.ts";
+import { base64, hex } from "../../platform/http/encode.ts";
 import { refuse } from "../../platform/http/problem.ts";
 
 /** Where and as whom objects are reached by the S3 protocol. */
@@ -230,11 +232,8 @@ export function s3Client(s3: S3Settings) {
   };
 }
 
-const base64ToHex = (base64: string) =>
-  Array.from(atob(base64), (c) => c.charCodeAt(0).toString(16).padStart(2, "0")).join("");
+const base64ToHex = (text: string) => hex(decodeBase64(text));
 
 /** Hex as base64, which S3's checksum headers use. */
 export const hexToBase64 = (hexText: string) =>
-  btoa(
-    String.fromCharCode(...(hexText.match(/../g) ?? []).map((pair) => Number.parseInt(pair, 16))),
-  );
+  base64(Uint8Array.from(hexText.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16)));
