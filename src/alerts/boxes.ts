@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import type { Config } from "../env.ts";
 import type { Db } from "../platform/db/client.ts";
-import { fromNow } from "../platform/db/time.ts";
+import { ago } from "../platform/db/time.ts";
 import { recordEvent } from "../platform/events.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
 
@@ -39,7 +39,7 @@ export async function tellIdleBoxes(
           from (
             select *, ${since} as since from box
             where id in (select value from json_each(${JSON.stringify(ids)}))
-          ) where since < ${fromNow(-60 * config.BOX_IDLE_AFTER_MIN)}`,
+          ) where since < ${ago(config.BOX_IDLE_AFTER_MIN, "minutes")}`,
       ),
   );
 }

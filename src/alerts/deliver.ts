@@ -1,5 +1,6 @@
 import { and, eq, inArray, sql } from "drizzle-orm";
 import type { Config } from "../env.ts";
+import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { delivery, event, user, webhook } from "../platform/db/schema.ts";
 import { fromNow, now } from "../platform/db/time.ts";
@@ -92,8 +93,8 @@ export async function tryDeliveries(
   const tried = new Map<number, number | null>(ids.map((id) => [id, null]));
   if (ids.length === 0) return tried;
   const live = sql<number>`(${webhook.active} and ${webhook.deletedAt} is null and ${user.active})`;
-  const [taken, rows, told] = await db.batch([
-    db
+  const { taken, rows, bundled } = await chain(db, {
+    taken: db
       .update(delivery)
       .set({ attempts: sql`attempts + 1`, nextAt: fromNow(TRY_SEC) })
       // A queue counts whole seconds, so it may be early by less than one.
@@ -105,7 +106,7 @@ export async function tryDeliveries(
         ),
       )
       .returning({ id: delivery.id }),
-    db
+    rows: db
       .select({
         id: delivery.id,
         attempts: delivery.attempts,
@@ -121,7 +122,7 @@ export async function tryDeliveries(
       .innerJoin(user, eq(user.id, webhook.userId))
       .where(inArray(delivery.id, ids)),
     // What bundles tell: how many of each kind, and the first of them by name.
-    db.all<{ id: number; kinds: string; first: string }>(sql`
+    bundled: db.all<{ id: number; kinds: string; first: string }>(sql`
       select h.id, (
         select json_group_object(kind, count) from (
           select e.kind, count(*) as count from delivery m join event e on e.id = m.event_id
@@ -130,9 +131,9 @@ export async function tryDeliveries(
           select e.kind, e.subject, e.subject_id, e.name from delivery m join event e on e.id = m.event_id
           where m.bundle_id = h.id order by m.id limit ${BUNDLE_NAMES})) as first
       from delivery h where h.id in (select value from json_each(${JSON.stringify(ids)})) and h.bundle_id = h.id`),
-  ]);
+  });
   const bundles = new Map(
-    told.map(({ id, kinds, first }): [number, Bundle] => [
+    bundled.map(({ id, kinds, first }): [number, Bundle] => [
       id,
       { kinds: JSON.parse(kinds), first: JSON.parse(first) },
     ]),
@@ -154,7 +155,7 @@ export async function tryDeliveries(
         return { id, again: outcome.error === null ? null : again, outcome };
       }),
   );
-  const [first, ...rest] = results.map(({ id, again, outcome: { status, error } }) =>
+  const ended = results.map(({ id, again, outcome: { status, error } }) =>
     db
       .update(delivery)
       .set({
@@ -172,7 +173,7 @@ export async function tryDeliveries(
         ),
       ),
   );
-  if (first) await db.batch([first, ...rest]);
+  if (ended.length) await chain(db, { ended });
   for (const { id, again } of results) tried.set(id, again);
   return tried;
 }

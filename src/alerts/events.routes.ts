@@ -4,6 +4,7 @@ import * as z from "zod";
 import { audit } from "../platform/audit/audit.ts";
 import { owns } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
+import { chain, ifChanged } from "../platform/db/batch.ts";
 import {
   delivery,
   deliveryStates,
@@ -20,7 +21,6 @@ import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { sendLater } from "./outbox.ts";
-import { ownWebhook } from "./webhooks.routes.ts";
 
 /** Deliveries that an event brings along; with many webhooks there are more. */
 const MOST_DELIVERIES = 10;
@@ -138,7 +138,7 @@ export const events = new Hono<App>().get(
       task === undefined ? undefined : sql`subject = 'task' and subject_id = ${task}`,
       undelivered
         ? sql`${event.id} in (select d.event_id from delivery d indexed by delivery_open
-            join webhook on webhook.id = d.webhook_id where d.state <> 'delivered' and ${ownWebhook(auth)})`
+            join webhook on webhook.id = d.webhook_id where d.state <> 'delivered' and ${owns(auth, webhook.userId)})`
         : undefined,
     );
     const chosen = db
@@ -147,9 +147,9 @@ export const events = new Hono<App>().get(
       .where(where)
       .orderBy(desc(event.id))
       .limit(limit + 1);
-    const [rows, sent] = await db.batch([
-      chosen,
-      db
+    const { rows, sent } = await chain(db, {
+      rows: chosen,
+      sent: db
         .select({
           id: delivery.id,
           eventId: delivery.eventId,
@@ -175,7 +175,7 @@ export const events = new Hono<App>().get(
         )
         .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
         .orderBy(delivery.id),
-    ]);
+    });
     const byEvent = Map.groupBy(sent, ({ eventId }) => eventId);
     const items = rows.map((row) => ({
       ...toWire(row),
@@ -256,9 +256,12 @@ export const deliveries = new Hono<App>()
     async (c) => {
       const target = c.req.valid("param").id;
       const { db, auth } = c.var;
-      const live = sql`exists (select 1 from webhook where id = ${delivery.webhookId} and ${ownWebhook(auth)} and active and deleted_at is null)`;
-      const [[again], , [row]] = await db.batch([
-        db
+      const live = sql`exists (select 1 from webhook where id = ${delivery.webhookId} and ${owns(auth, webhook.userId)} and active and deleted_at is null)`;
+      const {
+        again: [again],
+        row: [row],
+      } = await chain(db, {
+        again: db
           .update(delivery)
           .set({
             state: "waiting",
@@ -270,20 +273,22 @@ export const deliveries = new Hono<App>()
           })
           .where(and(eq(delivery.id, target), sql`state <> 'waiting'`, live))
           .returning({ id: delivery.id }),
-        audit(
-          db,
-          auth,
-          "webhook.redeliver",
-          sql`select webhook_id as id from delivery where id = ${target} and changes() = 1`,
-          { delivery: target },
+        noted: ifChanged("again", (changed) =>
+          audit(
+            db,
+            auth,
+            "webhook.redeliver",
+            sql`select webhook_id as id from delivery where id = ${target} and ${changed}`,
+            { delivery: target },
+          ),
         ),
-        db
+        row: db
           .select(columns)
           .from(delivery)
           .innerJoin(event, eq(event.id, delivery.eventId))
           .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
-          .where(and(eq(delivery.id, target), ownWebhook(auth))),
-      ]);
+          .where(and(eq(delivery.id, target), owns(auth, webhook.userId))),
+      });
       if (!row) throw notFound("delivery", { id: target });
       if (!again)
         throw refuse(

@@ -2,10 +2,10 @@ import { and, asc, eq, isNull, type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import * as z from "zod";
 import { type Bindings, type Config, readConfig } from "../env.ts";
-import { batchAround, type Statement } from "../platform/db/batch.ts";
+import { chain, type Statement } from "../platform/db/batch.ts";
 import { type Db, openDb } from "../platform/db/client.ts";
 import { alertCursor, delivery, event, user, webhook } from "../platform/db/schema.ts";
-import { fromNow, now } from "../platform/db/time.ts";
+import { ago, fromNow, now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { AT_ONCE, backOff, tryDeliveries } from "./deliver.ts";
 
@@ -64,7 +64,7 @@ function bundling(db: Db, config: Config, events: string, hooks: string): Statem
       select d.id, d.webhook_id, d.event_id, d.state, d.attempts,
         row_number() over hour as place, min(d.created_at) over hour as first
       from json_each(${hooks}) h
-        cross join delivery d on d.webhook_id = h.value and d.bundle_id is null and d.created_at > ${fromNow(-HOUR_SEC)}
+        cross join delivery d on d.webhook_id = h.value and d.bundle_id is null and d.created_at > ${ago(HOUR_SEC, "seconds")}
       window hour as (partition by d.webhook_id order by d.id))
     where place > ${most} and state = 'waiting' and attempts = 0
       and event_id in (select value from json_each(${events}))`;
@@ -91,9 +91,18 @@ function bundling(db: Db, config: Config, events: string, hooks: string): Statem
 export async function tellWebhooks(carrier: Carrier): Promise<void> {
   const { db, config } = carrier;
   const last = sql`coalesce((select event_id from alert_cursor where id = 1), 0)`;
-  const [events, webhooks, [clock]] = await db.batch([
-    db.select().from(event).where(sql`id > ${last}`).orderBy(asc(event.id)).limit(EVENTS_AT_ONCE),
-    db
+  const {
+    events,
+    webhooks,
+    clock: [clock],
+  } = await chain(db, {
+    events: db
+      .select()
+      .from(event)
+      .where(sql`id > ${last}`)
+      .orderBy(asc(event.id))
+      .limit(EVENTS_AT_ONCE),
+    webhooks: db
       .select({
         id: webhook.id,
         owner: webhook.userId,
@@ -106,8 +115,8 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
       .from(webhook)
       .innerJoin(user, eq(user.id, webhook.userId))
       .where(and(webhook.active, isNull(webhook.deletedAt), user.active)),
-    db.all<{ now: string }>(sql`select ${now} as now`),
-  ]);
+    clock: db.all<{ now: string }>(sql`select ${now} as now`),
+  });
   const newest = events.at(-1);
   if (!newest || !clock) return;
   const wanted = events.flatMap((fact) =>
@@ -129,18 +138,18 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
     return;
   }
   const ids = (place: 0 | 1) => JSON.stringify([...new Set(wanted.map((one) => one[place]))]);
-  const [made, alone] = await batchAround(
-    db,
+  const { made, alone } = await chain(db, {
     // One parameter, however many there are.
-    db.all<{ id: number }>(sql`
+    made: db.all<{ id: number }>(sql`
       insert into delivery (event_id, webhook_id, user_id)
       select value ->> 0, value ->> 1, value ->> 2 from json_each(${JSON.stringify(wanted)}) where true
       on conflict do nothing returning id`),
-    [advance, ...bundling(db, config, ids(0), ids(1))],
-    db.all<{ id: number }>(sql`
+    advanced: advance,
+    bundled: bundling(db, config, ids(0), ids(1)),
+    alone: db.all<{ id: number }>(sql`
       select id from delivery where bundle_id is null and state = 'waiting'
         and event_id in (select value from json_each(${ids(0)}))`),
-  );
+  });
   const single = new Set(alone.map(({ id }) => id));
   await dispatch(
     carrier,
@@ -179,7 +188,7 @@ const bury = (db: Db, which: SQL) =>
 /** What is overdue; the first try of a bundle, which no queue holds, is due on its time. */
 const due = (graceSec: number, most: number, more: SQL) =>
   sql`select id from delivery where state = 'waiting' and next_at < ${now}
-    and (next_at < ${fromNow(-graceSec)} or (bundle_id = id and attempts = 0)) and ${more} order by next_at limit ${most}`;
+    and (next_at < ${ago(graceSec, "seconds")} or (bundle_id = id and attempts = 0)) and ${more} order by next_at limit ${most}`;
 
 /** What is overdue: queued again, or tried where there is no queue. */
 export async function retryDeliveries(carrier: Carrier): Promise<void> {
@@ -187,14 +196,14 @@ export async function retryDeliveries(carrier: Carrier): Promise<void> {
   const grace = env.ALERTS ? QUEUE_GRACE_SEC : 0;
   const tired = sql`attempts >= ${config.ALERT_TRIES}`;
   const most = env.ALERTS ? REQUEUED_A_MINUTE : AT_ONCE;
-  const [, rows] = await db.batch([
-    bury(db, due(grace, REQUEUED_A_MINUTE, tired)),
-    db
+  const { rows } = await chain(db, {
+    buried: bury(db, due(grace, REQUEUED_A_MINUTE, tired)),
+    rows: db
       .update(delivery)
       .set({ nextAt: now })
       .where(sql`id in (${due(grace, most, sql`not (${tired})`)})`)
       .returning({ id: delivery.id }),
-  ]);
+  });
   await dispatch(
     carrier,
     rows.map(({ id }) => id),

@@ -2,11 +2,13 @@ import { and, desc, eq, isNull, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import type { Config } from "../env.ts";
-import { audit, briefly, ifChanged } from "../platform/audit/audit.ts";
+import { audit, briefly } from "../platform/audit/audit.ts";
+import { noteChange } from "../platform/audit/note.ts";
 import { owns } from "../platform/auth/access.ts";
 import type { Auth } from "../platform/auth/caller.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { noRoom, roomToMake } from "../platform/bounds.ts";
+import { chain, ifChanged } from "../platform/db/batch.ts";
 import { insertIf } from "../platform/db/insert.ts";
 import { delivery, eventKinds, webhook, webhookTargets } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
@@ -118,11 +120,9 @@ function checkReceiver(config: Config, { target, url, secret }: Partial<Row>) {
   if (faults.length) throw notValid(faults, "The webhook");
 }
 
-/** The condition under which a caller may see and change a webhook. */
-export const ownWebhook = (auth: Auth) => owns(auth, webhook.userId);
-
+/** The condition under which a caller may see and change the webhook. */
 const mine = (id: number, auth: Auth) =>
-  and(eq(webhook.id, id), isNull(webhook.deletedAt), ownWebhook(auth));
+  and(eq(webhook.id, id), isNull(webhook.deletedAt), owns(auth, webhook.userId));
 
 export const webhooks = new Hono<App>()
   .post(
@@ -151,23 +151,29 @@ export const webhooks = new Hono<App>()
       checkReceiver(config, body);
       const made = body.target === "generic" && !body.secret ? newSecret() : null;
       const { url: _, secret: __, ...told } = body;
-      const [, , [row]] = await db.batch([
-        db.run(
+      const {
+        row: [row],
+      } = await chain(db, {
+        inserted: db.run(
           insertIf(
             webhook,
             { ...body, secret: made ?? body.secret, userId: auth.userId },
             roomToMake(config, auth.userId, "webhooks"),
           ),
         ),
-        audit(
-          db,
-          auth,
-          "webhook.create",
-          sql`select last_insert_rowid() as id where changes() = 1`,
-          briefly(told),
+        noted: ifChanged("inserted", (changed) =>
+          audit(
+            db,
+            auth,
+            "webhook.create",
+            sql`select last_insert_rowid() as id where ${changed}`,
+            briefly(told),
+          ),
         ),
-        db.select().from(webhook).where(sql`id = (select max(id) from webhook) and changes() = 1`),
-      ]);
+        row: ifChanged("noted", (changed) =>
+          db.select().from(webhook).where(sql`id = (select max(id) from webhook) and ${changed}`),
+        ),
+      });
       if (!row) throw await noRoom(db, config, auth.userId, "webhooks");
       return c.json({ ...wire(row), secret: made });
     },
@@ -196,7 +202,7 @@ export const webhooks = new Hono<App>()
           and(
             before === undefined ? undefined : lt(webhook.id, before),
             isNull(webhook.deletedAt),
-            ownWebhook(auth),
+            owns(auth, webhook.userId),
           ),
         )
         .orderBy(desc(webhook.id))
@@ -247,24 +253,27 @@ export const webhooks = new Hono<App>()
       if (before.target === "generic" && body.secret === null)
         throw notValid([{ path: "secret", message: "can be changed, not taken away" }]);
       const { url, secret, ...told } = body;
-      const [[row]] = await db.batch([
-        db
+      const {
+        row: [row],
+      } = await chain(db, {
+        row: db
           .update(webhook)
           .set({ ...fromWire<Partial<Row>>(body), version: sql`version + 1`, updatedAt: now })
           .where(and(mine(id, auth), eq(webhook.version, version ?? before.version)))
           .returning(),
-        audit(
+        noted: noteChange(
           db,
           auth,
+          "row",
           "webhook.update",
-          ifChanged(id),
+          id,
           briefly({
             ...told,
             ...(url && { url: masked(url) }),
             ...(secret !== undefined && { secret: "changed" }),
           }),
         ),
-      ]);
+      });
       if (!row) throw changedMeanwhile(before.version);
       return c.json(wire(row), 200, { ETag: `"${row.version}"` });
     },
@@ -282,21 +291,23 @@ export const webhooks = new Hono<App>()
     async (c) => {
       const { id } = c.req.valid("param");
       const { auth, db } = c.var;
-      const [[gone]] = await db.batch([
-        db
+      const {
+        deleted: [deleted],
+      } = await chain(db, {
+        deleted: db
           .update(webhook)
           .set({ deletedAt: now, active: false, url: "https://deleted.invalid/", secret: null })
           .where(mine(id, auth))
           .returning({ id: webhook.id }),
-        audit(db, auth, "webhook.delete", ifChanged(id)),
-        db
-          .update(delivery)
-          .set({ state: "dead", error: "was not sent: the webhook was deleted" })
-          .where(
-            and(eq(delivery.webhookId, id), eq(delivery.state, "waiting"), sql`changes() = 1`),
-          ),
-      ]);
-      if (!gone) throw notFound("own-webhook", { id: id });
+        noted: noteChange(db, auth, "deleted", "webhook.delete", id),
+        ended: ifChanged("noted", (changed) =>
+          db
+            .update(delivery)
+            .set({ state: "dead", error: "was not sent: the webhook was deleted" })
+            .where(and(eq(delivery.webhookId, id), eq(delivery.state, "waiting"), changed)),
+        ),
+      });
+      if (!deleted) throw notFound("own-webhook", { id: id });
       return c.body(null, 204);
     },
   )
@@ -322,15 +333,17 @@ export const webhooks = new Hono<App>()
     async (c) => {
       const { id } = c.req.valid("param");
       const { auth, db, config } = c.var;
-      const [, [row]] = await db.batch([
-        audit(
+      const {
+        row: [row],
+      } = await chain(db, {
+        noted: audit(
           db,
           auth,
           "webhook.test",
           sql`select ${webhook.id} as id from webhook where ${mine(id, auth)}`,
         ),
-        db.select().from(webhook).where(mine(id, auth)),
-      ]);
+        row: db.select().from(webhook).where(mine(id, auth)),
+      });
       if (!row) throw notFound("own-webhook", { id: id });
       const { status, error } = await send(config, row, {
         uid: crypto.randomUUID().replaceAll("-", ""),

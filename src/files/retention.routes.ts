@@ -13,12 +13,12 @@ import { type KeepRule, keepRule, user } from "../platform/db/schema.ts";
 import { ago, now } from "../platform/db/time.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
 import { columnOf, filterToSql } from "../platform/filter/compile.ts";
+import { explained, filterText } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
-import { explained, filterText } from "../runs/select.ts";
 import { parseField } from "../shared/filter-grammar.ts";
 
 /** Files that one application puts into the trash; the next goes on. */

@@ -1,6 +1,7 @@
 import { and, eq, isNull, type SQL, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import { briefly } from "../platform/audit/audit.ts";
+import { noteChange } from "../platform/audit/note.ts";
 import { writable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { explainRoom, roomFor } from "../platform/bounds.ts";
@@ -13,7 +14,6 @@ import { describe, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { preemptAttempt } from "../runs/attempts.ts";
 import { taskAnswer } from "../runs/fields.ts";
-import { noteChange } from "../runs/note.ts";
 import { taskColumns } from "../runs/queries.ts";
 import { type QueueChange, queueChange } from "../runs/queue-options.ts";
 import { isRequeuable, isRetriable, putBackRun } from "../runs/states.ts";

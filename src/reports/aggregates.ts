@@ -1,8 +1,9 @@
 import { and, type SQL, sql } from "drizzle-orm";
 import { splitFields } from "../platform/filter/compile.ts";
+import { fieldOf } from "../platform/filter/request.ts";
 import { notValid } from "../platform/http/validate.ts";
 import { narrowing, withinWeight } from "../runs/queries.ts";
-import { type Chosen, fieldOf, withWords } from "../runs/select.ts";
+import { type Chosen, withWords } from "../runs/select.ts";
 
 /** Tasks that an aggregate looks at at most where no index serves its filter. */
 export const MOST_AGGREGATED = 200_000;

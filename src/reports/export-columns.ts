@@ -1,9 +1,9 @@
 import { type SQL, sql } from "drizzle-orm";
 import { joinedColumnOf, splitFields } from "../platform/filter/compile.ts";
+import { explained } from "../platform/filter/request.ts";
 import { notValid } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { taskColumns } from "../runs/queries.ts";
-import { explained } from "../runs/select.ts";
 import { parseField } from "../shared/filter-grammar.ts";
 
 /** What a column's values are; `any` is a number or a text. */

@@ -4,12 +4,13 @@ import * as z from "zod";
 import { allow } from "../platform/auth/middleware.ts";
 import { trainingTask } from "../platform/db/schema.ts";
 import { parseOrder } from "../platform/filter/compile.ts";
+import { explained } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { taskAnswer } from "../runs/fields.ts";
 import { listColumns, listTasks } from "../runs/queries.ts";
-import { chooseTasks, explained } from "../runs/select.ts";
+import { chooseTasks } from "../runs/select.ts";
 import {
   groupBy,
   keyNames,

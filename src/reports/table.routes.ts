@@ -7,12 +7,13 @@ import { readable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { auditEntry, statuses, trainingTask } from "../platform/db/schema.ts";
 import { joinedColumnOf, splitFields } from "../platform/filter/compile.ts";
+import { fieldOf, placeOf } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
 import { encodeCursor, page, pageQuery } from "../platform/http/page.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { listTasks, taskColumns } from "../runs/queries.ts";
-import { choiceName, chooseTasks, fieldOf, placeOf, taskChoice } from "../runs/select.ts";
+import { choiceName, chooseTasks, taskChoice } from "../runs/select.ts";
 import { readSparklines } from "./sparklines.ts";
 
 const MOST_FIELDS = 40;

@@ -9,13 +9,14 @@ import { noRoom, roomToMake } from "../platform/bounds.ts";
 import { savedView } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
 import { splitFields } from "../platform/filter/compile.ts";
+import { fieldOf } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { idParam } from "../platform/http/params.ts";
 import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, faultsOf, notValid, validate } from "../platform/http/validate.ts";
-import { chooseTasks, fieldOf, taskChoice } from "../runs/select.ts";
+import { chooseTasks, taskChoice } from "../runs/select.ts";
 import { viewParameters, viewQuery } from "../shared/view-query.ts";
 
 /** Columns that the page draws itself, and a width behind a column. */

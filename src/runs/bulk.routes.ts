@@ -10,6 +10,7 @@ import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { trainingTask } from "../platform/db/schema.ts";
 import { behind } from "../platform/filter/compile.ts";
+import { filterText, placeOf } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
 import { encodeCursor, pageQuery } from "../platform/http/page.ts";
 import { refuse } from "../platform/http/problem.ts";
@@ -17,7 +18,7 @@ import { describe, notValid, validate } from "../platform/http/validate.ts";
 import { reindexTasks, type Searched } from "../platform/search/words.ts";
 import { writableFields } from "./fields.ts";
 import { listTasks, MOST_SCANNED, withinWeight } from "./queries.ts";
-import { choiceName, chooseTasks, filterText, placeOf, taskChoice, withWords } from "./select.ts";
+import { choiceName, chooseTasks, taskChoice, withWords } from "./select.ts";
 import { cancelRuns, editRuns, restoreRuns, trashRuns } from "./states.ts";
 
 /** Tasks that one call changes: each is a row written, and its entry in the audit. */

@@ -1,6 +1,7 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
+import { noteChange } from "../platform/audit/note.ts";
 import { readable, reportable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { explainRoom, roomFor } from "../platform/bounds.ts";
@@ -18,7 +19,6 @@ import {
   factsBytes,
   recordDatasets,
 } from "./dataset-facts.ts";
-import { noteChange } from "./note.ts";
 
 const answer = z.object({ datasets: z.array(datasetAnswer) });
 

@@ -2,7 +2,6 @@ import { and, eq, isNull, or, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { tellLater } from "../alerts/outbox.ts";
-import { endEvents, prepareWatch } from "../alerts/runs.ts";
 import {
   type Append,
   appendPoints,
@@ -16,6 +15,7 @@ import {
 import { logEntry, toSegment } from "../metrics/points.ts";
 import { countGaps, isKnown, MOST_GAPS, missingRanges } from "../metrics/seq.ts";
 import { readForSettling, settle } from "../metrics/settle.ts";
+import { noteChange } from "../platform/audit/note.ts";
 import { reportable, reportedOnce, writable } from "../platform/auth/access.ts";
 import type { Auth } from "../platform/auth/caller.ts";
 import { allow } from "../platform/auth/middleware.ts";
@@ -28,6 +28,7 @@ import { idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
+import { endEvents, prepareWatch } from "./alerts.ts";
 import {
   closeAttemptBefore,
   cutTail,
@@ -37,7 +38,6 @@ import {
   recordHeartbeat,
 } from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
-import { noteChange } from "./note.ts";
 import { taskColumns } from "./queries.ts";
 import {
   addUpAttempts,

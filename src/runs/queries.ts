@@ -2,8 +2,9 @@ import { and, eq, getTableColumns, type SQL, sql } from "drizzle-orm";
 import type { Db } from "../platform/db/client.ts";
 import { taskConfig, trainingTask } from "../platform/db/schema.ts";
 import { behind, type Order, orderSql, type Term, type Value } from "../platform/filter/compile.ts";
+import type { Place } from "../platform/filter/request.ts";
 import { wireName } from "../platform/http/wire.ts";
-import { type Chosen, type Place, withWords } from "./select.ts";
+import { type Chosen, withWords } from "./select.ts";
 
 const {
   keyId,

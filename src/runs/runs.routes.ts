@@ -2,12 +2,14 @@ import { and, desc, eq, isNull, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { briefly } from "../platform/audit/audit.ts";
+import { noteChange } from "../platform/audit/note.ts";
 import { readable, writable } from "../platform/auth/access.ts";
 import type { Auth } from "../platform/auth/caller.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { explainRoom, roomFor } from "../platform/bounds.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import { statuses, taskAttempt, taskConfig, trainingTask } from "../platform/db/schema.ts";
+import { placeOf } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
 import { base64 } from "../platform/http/encode.ts";
 import { encodeCursor, page, pageQuery } from "../platform/http/page.ts";
@@ -23,7 +25,6 @@ import { attemptColumns } from "./attempts.ts";
 import { secretsOf } from "./config.ts";
 import { datasetAnswer, datasetsOf } from "./dataset-facts.ts";
 import { markAnswer, optionalFields, taskAnswer, writableFields } from "./fields.ts";
-import { noteChange } from "./note.ts";
 import { listColumns, listTasks, taskColumns } from "./queries.ts";
 import {
   fileQuery,
@@ -32,7 +33,7 @@ import {
   registerTask,
   registration,
 } from "./register.ts";
-import { choiceName, chooseTasks, placeOf, taskChoice } from "./select.ts";
+import { choiceName, chooseTasks, taskChoice } from "./select.ts";
 import { editRuns, restoreRuns, trashRuns } from "./states.ts";
 
 const attemptAnswer = z

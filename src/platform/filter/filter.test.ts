@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../../test/harness.ts";
 import { listTasks } from "../../runs/queries.ts";
-import { chooseTasks, type Place } from "../../runs/select.ts";
+import { chooseTasks } from "../../runs/select.ts";
 import { FilterError, parseFilter } from "../../shared/filter-grammar.ts";
+import type { Place } from "./request.ts";
 
 describe("parsing", () => {
   const fault = (source: string) => {

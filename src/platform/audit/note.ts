@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
-import { audit } from "../platform/audit/audit.ts";
-import { ifChanged } from "../platform/db/batch.ts";
-import type { Db } from "../platform/db/client.ts";
+import { ifChanged } from "../db/batch.ts";
+import type { Db } from "../db/client.ts";
+import { audit } from "./audit.ts";
 
 type Rest = Parameters<typeof audit>;
 
