@@ -3,6 +3,7 @@ import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { tellLater } from "../alerts/outbox.ts";
 import { audit } from "../platform/audit/audit.ts";
+import { owns } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import type { Statement } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
@@ -82,7 +83,7 @@ const isProtected = (alias: string) =>
 const mayMove = (c: Context<App>, alias: string) => {
   const { auth } = c.var;
   if (auth.scopes.has("models:release")) return sql`true`;
-  const owner = auth.role === "admin" ? sql`true` : sql`m.user_id = ${auth.userId}`;
+  const owner = owns(auth, sql`m.user_id`);
   return sql`(not ${isProtected(alias)} and ${owner})`;
 };
 

@@ -2,6 +2,7 @@ import { and, eq, type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import * as z from "zod";
 import { storeOf } from "../files/bucket/open.ts";
+import { owns } from "../platform/auth/access.ts";
 import type { Auth } from "../platform/auth/caller.ts";
 import { requireScopes } from "../platform/auth/middleware.ts";
 import type { Scope } from "../platform/auth/scopes.ts";
@@ -135,7 +136,7 @@ export const numbered = (name: string, number: number) =>
 
 /** Whether the caller may change a model's own settings, or a version that they made. */
 export const ownsModel = (auth: Auth, owner: SQL | typeof model.userId = model.userId) =>
-  auth.role === "admin" ? sql`true` : sql`${owner} = ${auth.userId}`;
+  owns(auth, owner);
 
 /**
  * Refuses more of versions that were never approved than their entries, unless the caller holds

@@ -6,7 +6,7 @@ import { audit } from "../platform/audit/audit.ts";
 import { countFailure } from "../platform/auth/limits.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { model, modelShare } from "../platform/db/schema.ts";
-import { now } from "../platform/db/time.ts";
+import { fromNow, now } from "../platform/db/time.ts";
 import { baseUrl } from "../platform/http/base-url.ts";
 import type { App } from "../platform/http/context.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
@@ -92,7 +92,7 @@ export const shares = new Hono<App>()
         db.run(sql`
           insert into model_share (model_id, alias, version_id, token_hash, label, user_id, max_downloads, expires_at)
           select v.model_id, ${alias}, iif(${alias} is null, v.id, null), ${tokenHash}, ${label ?? null}, ${auth.userId},
-            ${max_downloads ?? null}, strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + ${days})
+            ${max_downloads ?? null}, ${fromNow(days, "days")}
           from model_version v join stored_object o on o.id = v.object_id where v.id = ${row.row.id} and ${fitToShare}`),
         audit(
           db,

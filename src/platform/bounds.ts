@@ -1,6 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Config } from "../env.ts";
 import type { Db } from "./db/client.ts";
+import { now } from "./db/time.ts";
 import { type ApiError, refuse } from "./http/problem.ts";
 
 type Setting = Extract<keyof Config, `MAX_${string}_PER_USER`>;
@@ -17,7 +18,6 @@ type Bound = {
 const kept = (column: SQL) =>
   sql`coalesce((select ${column} from user_use where user_use.user_id = user.id), 0)`;
 const own = (from: SQL) => sql`(select count(*) from ${from})`;
-const present = sql`strftime('%Y-%m-%dT%H:%M:%fZ','now')`;
 
 const purged = "What is deleted counts until the trash is purged, TRASH_DAYS later";
 
@@ -58,7 +58,7 @@ export const bounds = {
     what: "keys",
     remedy: "Revoke keys and boxes that are not used any more",
     used: own(
-      sql`api_key k where k.user_id = user.id and k.revoked_at is null and (k.expires_at is null or k.expires_at > ${present})`,
+      sql`api_key k where k.user_id = user.id and k.revoked_at is null and (k.expires_at is null or k.expires_at > ${now})`,
     ),
   },
   webhooks: {
@@ -90,7 +90,7 @@ export const bounds = {
     what: "enrolment tokens",
     remedy: "Use those that were made, or wait until their minutes are over",
     used: own(
-      sql`box_enrolment e where e.user_id = user.id and e.expires_at > ${present} and e.used_at is null`,
+      sql`box_enrolment e where e.user_id = user.id and e.expires_at > ${now} and e.used_at is null`,
     ),
   },
 } satisfies Record<string, Bound>;

@@ -4,6 +4,7 @@ import { etag } from "hono/etag";
 import * as z from "zod";
 import { allow } from "../platform/auth/middleware.ts";
 import { storageTotal, taskAttempt, trainingTask, usageDay, user } from "../platform/db/schema.ts";
+import { ago } from "../platform/db/time.ts";
 import { ONE_OF } from "../platform/db/usage.ts";
 import type { App } from "../platform/http/context.ts";
 import { describe } from "../platform/http/validate.ts";
@@ -49,7 +50,7 @@ const columns = {
 /** As the index of states gives them, so that a list stops where it is full. */
 const newestFirst = [desc(trainingTask.createdAt), desc(trainingTask.id)];
 
-const yesterday = sql`strftime('%Y-%m-%dT%H:%M:%fZ','now','-1 day')`;
+const yesterday = ago(1, "days");
 
 export const board = new Hono<App>()
   .get(

@@ -2,6 +2,7 @@ import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { audit, briefly, ifChanged } from "../platform/audit/audit.ts";
+import { owns } from "../platform/auth/access.ts";
 import type { Auth } from "../platform/auth/caller.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { noRoom, roomToMake } from "../platform/bounds.ts";
@@ -86,8 +87,7 @@ function checkQuery(auth: Auth, text: string): string {
 const nameTaken = (name: string) => refuse("name-taken", { case: "view", name });
 
 /** The condition under which a caller may change a view; all may open shared ones. */
-const ownView = (auth: Auth) =>
-  auth.role === "admin" ? sql`true` : eq(savedView.userId, auth.userId);
+const ownView = (auth: Auth) => owns(auth, savedView.userId);
 
 export const views = new Hono<App>()
   .post(

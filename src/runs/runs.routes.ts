@@ -10,8 +10,8 @@ import { explainRoom, roomFor } from "../platform/bounds.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import { statuses, taskAttempt, taskConfig, trainingTask } from "../platform/db/schema.ts";
 import { placeOf } from "../platform/filter/request.ts";
-import { toLatin1 } from "../platform/http/bytes.ts";
 import type { App } from "../platform/http/context.ts";
+import { base64 } from "../platform/http/encode.ts";
 import { encodeCursor, page, pageQuery } from "../platform/http/page.ts";
 import { flag, idParam } from "../platform/http/params.ts";
 import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
@@ -482,8 +482,8 @@ export const tasks = new Hono<App>()
       });
       if (!row) throw notFound("task", { id: taskId });
       const { task, config, fromBox } = row;
-      const text = config?.sha256 ? toLatin1(config.original) : null;
-      const data = config?.datasetOriginal ? toLatin1(config.datasetOriginal) : null;
+      const text = config?.sha256 ? base64(config.original) : null;
+      const data = config?.datasetOriginal ? base64(config.datasetOriginal) : null;
       const secrets = config && secretsOf(config);
       return c.json({
         task_id: task.id,
@@ -495,7 +495,7 @@ export const tasks = new Hono<App>()
                 format: config.format,
                 path: config.path,
                 sha256: config.sha256,
-                base64: btoa(text),
+                base64: text,
                 secrets: secrets?.config ?? [],
               }
             : null,
@@ -504,7 +504,7 @@ export const tasks = new Hono<App>()
             ? null
             : {
                 path: config?.datasetPath ?? null,
-                base64: btoa(data),
+                base64: data,
                 secrets: secrets?.dataset ?? [],
               },
         command: task.command,

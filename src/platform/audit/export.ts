@@ -2,6 +2,7 @@ import { asc, sql } from "drizzle-orm";
 import type { Bindings, Config } from "../../env.ts";
 import type { Db } from "../db/client.ts";
 import { auditEntry, auditExport } from "../db/schema.ts";
+import { ago } from "../db/time.ts";
 import { hex } from "../http/encode.ts";
 import { toWire } from "../http/wire.ts";
 
@@ -26,12 +27,11 @@ async function gzipped(text: string): Promise<Uint8Array<ArrayBuffer>> {
 export async function exportAudit(db: Db, env: Bindings, config: Config): Promise<void> {
   const days = config.AUDIT_DAYS;
   if (days === 0) return;
-  const ago = (before: number) => sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') - ${before})`;
   const [due] = await db.all<{ last: number | null; count: number; overdue: number }>(sql`
-    select max(id) as last, count(*) as count, coalesce(min(at) < ${ago(days + 1)}, 0) as overdue from (
+    select max(id) as last, count(*) as count, coalesce(min(at) < ${ago(days + 1, "days")}, 0) as overdue from (
       select id, at, sum(200 + coalesce(octet_length(detail), 0)) over (order by id) as bytes from (
         select id, at, detail from audit_entry order by id limit ${ENTRIES}))
-    where at < ${ago(days)} and id < (select max(id) from audit_entry) and bytes <= ${BYTES}`);
+    where at < ${ago(days, "days")} and id < (select max(id) from audit_entry) and bytes <= ${BYTES}`);
   if (!due?.last || (due.count < ENTRIES && !due.overdue)) return;
   const entries = await db
     .select()

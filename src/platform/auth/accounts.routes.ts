@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { audit, ifChanged } from "../audit/audit.ts";
 import { apiKey, roles, user } from "../db/schema.ts";
-import { now } from "../db/time.ts";
+import { fromNow, now } from "../db/time.ts";
 import type { App } from "../http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
@@ -332,7 +332,7 @@ export const keys = new Hono<App>()
       const { id } = c.req.valid("param");
       if (id !== auth.keyId) throw refuse("not-allowed", { case: "renew" });
       const maker = sql`from api_key m join user u on u.id = m.user_id where m.id = api_key.parent_id`;
-      const asked = sql`strftime('%Y-%m-%dT%H:%M:%fZ', julianday('now') + api_key.days)`;
+      const asked = fromNow(sql`api_key.days`, "days");
       const [renewed, , [row]] = await db.batch([
         db
           .update(apiKey)

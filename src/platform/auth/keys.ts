@@ -7,7 +7,7 @@ import { type Actor, audit } from "../audit/audit.ts";
 import { explainRoom, roomToMake } from "../bounds.ts";
 import type { Db } from "../db/client.ts";
 import { apiKey, session, user } from "../db/schema.ts";
-import { now } from "../db/time.ts";
+import { ago, now } from "../db/time.ts";
 import { refuse } from "../http/problem.ts";
 import type { Auth, Caller } from "./caller.ts";
 import { descendants, generation, MOST_GENERATIONS, mayMake, soonerOf, works } from "./makers.ts";
@@ -194,10 +194,7 @@ async function noteUse(db: Db, keyId: number) {
       .update(apiKey)
       .set({ lastUsedAt: now })
       .where(
-        and(
-          eq(apiKey.id, keyId),
-          sql`coalesce(${apiKey.lastUsedAt}, '') < strftime('%Y-%m-%dT%H:%M:%fZ','now','-5 minutes')`,
-        ),
+        and(eq(apiKey.id, keyId), sql`coalesce(${apiKey.lastUsedAt}, '') < ${ago(5, "minutes")}`),
       );
   } catch (error) {
     console.warn("last_used_at was not written", error instanceof Error ? error.name : "");

@@ -3,7 +3,7 @@ import { base64url } from "jose";
 import { type Actor, audit } from "../audit/audit.ts";
 import type { Db } from "../db/client.ts";
 import { session, signInLink } from "../db/schema.ts";
-import { now } from "../db/time.ts";
+import { fromNow, now } from "../db/time.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { unauthorized } from "./keys.ts";
 import { effectiveScopes, type Role } from "./scopes.ts";
@@ -23,7 +23,7 @@ export async function makeSignInCode(db: Db, actor: Actor, keyId: number): Promi
       codeHash: await sha256Hex(code),
       keyId,
       // The database counts from its own time, as it will when it is asked.
-      expiresAt: sql`strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ${`+${LINK_MINUTES} minutes`})`,
+      expiresAt: fromNow(LINK_MINUTES, "minutes"),
     }),
     audit(db, actor, "key.sign-in-link", sql`select ${keyId} as id`),
   ]);
@@ -55,7 +55,7 @@ export async function redeemSignInCode(
     db.run(sql`
       insert into session (id, key_id, ends_at)
       select ${id}, k.id, min(coalesce(k.expires_at, '9'),
-        strftime('%Y-%m-%dT%H:%M:%fZ', 'now', ${`+${days} days`}))
+        ${fromNow(days, "days")})
       from sign_in_link l join api_key k on k.id = l.key_id
       where l.code_hash = ${codeHash} and changes() = 1`),
     db.run(sql`
