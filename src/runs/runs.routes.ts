@@ -482,20 +482,23 @@ export const tasks = new Hono<App>()
       });
       if (!row) throw notFound("task", { id: taskId });
       const { task, config, fromBox } = row;
-      const text = config?.sha256 ? base64(config.original) : null;
-      const data = config?.datasetOriginal ? base64(config.datasetOriginal) : null;
+      const file = config?.sha256 ? config.original : null;
+      const data = config?.datasetOriginal ?? null;
+      // The mark is ASCII, whatever the file's encoding.
+      const holdsMark = (bytes: Uint8Array | null) =>
+        bytes !== null && hasRedacted(new TextDecoder("latin1").decode(bytes));
       const secrets = config && secretsOf(config);
       return c.json({
         task_id: task.id,
         own: task.userId === auth.userId,
         from_box: Boolean(fromBox),
         config:
-          config && text !== null
+          config && file !== null
             ? {
                 format: config.format,
                 path: config.path,
                 sha256: config.sha256,
-                base64: text,
+                base64: base64(file),
                 secrets: secrets?.config ?? [],
               }
             : null,
@@ -504,7 +507,7 @@ export const tasks = new Hono<App>()
             ? null
             : {
                 path: config?.datasetPath ?? null,
-                base64: data,
+                base64: base64(data),
                 secrets: secrets?.dataset ?? [],
               },
         command: task.command,
@@ -516,8 +519,8 @@ export const tasks = new Hono<App>()
         base_model: task.baseModelPath,
         datasets: facts,
         redacted: [
-          ...(hasRedacted(text ?? "") ? ["config"] : []),
-          ...(hasRedacted(data ?? "") ? ["dataset_file"] : []),
+          ...(holdsMark(file) ? ["config"] : []),
+          ...(holdsMark(data) ? ["dataset_file"] : []),
           ...(hasRedacted(JSON.stringify(task.command ?? [])) ? ["command"] : []),
         ],
       });
