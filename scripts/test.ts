@@ -97,7 +97,7 @@ import sys, unittest
 sys.path.insert(0, "client")
 unittest.main(module=None, argv=["unittest", *sys.argv[1:]])`;
 
-/** Tests of the client. What they say is kept until `turn`, and goes on from there as it comes. */
+/** Tests of the client. Their output is held back until `turn`, and shown as it comes from then on. */
 async function python(modules: string[], turn: Promise<unknown>): Promise<Count> {
   const command = process.env.PYTHON ?? "python3";
   const waiting: string[] = [`\n${command}: ${modules.join(" ")}`];

@@ -21,6 +21,8 @@ describe("the order of the house", () => {
     ["what is shared", { "shared/a.ts": 'import { sql } from "drizzle-orm";' }, /zod alone/],
     ["who writes, in SQL", { "queue/a.ts": "sql`update training_task set x`" }, /only src\/runs/],
     ["who writes, in drizzle", { "runs/a.ts": "db.insert(storedObject)" }, /only src\/files/],
+    ["a batch by position", { "runs/a.ts": "await db.batch([a, b]);" }, /chain\(\) names/],
+    ["a condition by hand", { "runs/a.ts": "sql`x where changes() = 1`" }, /chain\(\) names/],
     ["what is outside", { "runs/a.ts": 'import "../../scripts/b.ts";' }, /outside src/],
   ])("refuses %s", (_, files: Record<string, string>, fault) => {
     expect(faultsOf(files)).toEqual([expect.stringMatching(fault)]);

@@ -1,6 +1,6 @@
 /**
  * The order of the house (docs/architecture.md), as far as imports and statements show it. `npm run check`
- * refuses what breaks it; the exceptions that are left stand here and may only become fewer.
+ * refuses what breaks it; the list of exceptions below may only become shorter.
  */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
@@ -27,11 +27,31 @@ const owners: Record<string, string> = {
   stored_object: "files",
 };
 
-/** What the order does not allow and still is: `from -> to`, or `file writes table`. */
+/** What the order does not allow and still is: `from -> to`, `file writes table`, or `file batches by itself`. */
 export const exceptions: readonly string[] = [
   "models/review.routes.ts -> models/aliases.routes.ts",
   "models/shares.routes.ts -> models/download.routes.ts",
   "reports/leaderboard.routes.ts -> reports/stats.routes.ts",
+  "models/aliases.routes.ts batches by itself",
+  "models/download.routes.ts batches by itself",
+  "models/lineage.routes.ts batches by itself",
+  "models/models.routes.ts batches by itself",
+  "models/provenance.ts batches by itself",
+  "models/review.routes.ts batches by itself",
+  "models/shares.routes.ts batches by itself",
+  "reports/board.routes.ts batches by itself",
+  "reports/compare.routes.ts batches by itself",
+  "reports/leaderboard.routes.ts batches by itself",
+  "reports/stats.routes.ts batches by itself",
+  "reports/table.routes.ts batches by itself",
+  "reports/views.routes.ts batches by itself",
+  "platform/audit/audit.ts batches by itself",
+  "platform/audit/export.ts batches by itself",
+  "platform/auth/accounts.routes.ts batches by itself",
+  "platform/auth/keys.ts batches by itself",
+  "platform/auth/sign-in-links.ts batches by itself",
+  "platform/auth/sign-in.routes.ts batches by itself",
+  "platform/search/words.ts batches by itself",
 ];
 
 /** The wing of a path below src/: its folder, or a file's own name at the top. */
@@ -46,6 +66,8 @@ const tables = Object.keys(owners).map((name) => ({
     "i",
   ),
 }));
+
+const withoutComments = (text: string) => text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
 
 /** What breaks the order, one sentence each. `sources` are the texts of src/ by path, without tests. */
 export function wingFaults(
@@ -89,6 +111,9 @@ export function wingFaults(
     }
     if (/\bnew Hono\b/.test(text) && path !== "app.ts" && !/\.routes\.ts$/.test(path))
       faults.push(`src/${path} has routes; their files end in .routes.ts`);
+    // What a batch's statement depends on is named by chain(): see platform/db/batch.ts.
+    if (path !== "platform/db/batch.ts" && /\.batch\(|\bchanges\(\)/.test(withoutComments(text)))
+      fault(`${path} batches by itself`, `src/${path} batches by itself: chain() names statements`);
     for (const { name, writes } of tables)
       if (owners[name] !== wing && writes.test(text))
         fault(

@@ -269,9 +269,9 @@ describe("an agent", () => {
         "out = open(sys.argv[1] + sys.argv[2], 'w')\n" +
         "out.write(os.environ['CUDA_VISIBLE_DEVICES'] + ' ' + str(time.time()))\n" +
         "out.flush(); until = time.time() + 60\n" +
-        "there = lambda n: os.path.exists(sys.argv[1] + n)\n" +
+        "there = lambda n: os.path.exists(sys.argv[1] + n) and os.path.getsize(sys.argv[1] + n) > 0\n" +
         "while not (there('0') and there('1')) and time.time() < until: time.sleep(0.05)\n" +
-        "time.sleep(0.5); out.write(' ' + str(time.time()))\n",
+        "out.write(' ' + str(time.time()))\n",
     );
     await queue("two");
     await queue("two");

@@ -4,7 +4,7 @@ import { sentenceOf } from "../../src/shared/problems.ts";
 import { fillIn } from "../../src/shared/sentence.ts";
 import type { Said } from "./said.ts";
 
-/** Words of the service that stand in its sentences, by the parameters that hold them. */
+/** The service's own words in its sentences, by the parameters that hold them. */
 const words: Record<string, Record<string, string>> = {
   status: {
     pending: "等待中",

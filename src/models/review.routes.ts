@@ -6,7 +6,7 @@ import { storeOf } from "../files/bucket/open.ts";
 import { hashObject, noteVerified } from "../files/verify.ts";
 import { audit } from "../platform/audit/audit.ts";
 import { allow } from "../platform/auth/middleware.ts";
-import { batchOf, type Statement } from "../platform/db/batch.ts";
+import { chain, type Statement } from "../platform/db/batch.ts";
 import { modelVersion, versionStates } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
 import { recordEvent } from "../platform/events.ts";
@@ -71,7 +71,7 @@ async function advance(c: Context<App>, ref: Ref, step: Step) {
     step.from.map((state) => sql`${state}`),
     sql`, `,
   );
-  const { changed, row, look } = await batchOf(db, {
+  const { changed, row, look } = await chain(db, {
     // Without `production` a released version is approved again, which the change below goes on from.
     ...(step.ends && { drop: dropAliases(c, sql`${fit} and v.state in (${from})`, step.to) }),
     changed: db

@@ -307,11 +307,11 @@ export const problems = {
   }),
   "not-approved": several(409, {
     ended: [
-      "Version {version} is {state}: it carries no alias any more.",
+      "Version {version} is {state}: a version that has ended carries no alias.",
       "版本 {version} 为{state}：不能再带有别名。",
     ],
     waiting: [
-      "Version {version} is {state}: {alias} stands on approved versions only.",
+      "Version {version} is {state}: only an approved version carries {alias}.",
       "版本 {version} 为{state}：{alias} 只能用于已批准的版本。",
     ],
   }),

@@ -7,7 +7,7 @@ export type Statement = BatchItem<"sqlite">;
 /** A statement of a chain that depends on how many rows the one right before it changed. */
 type Link<Made extends Statement> = { after: string; make: () => Made };
 
-/** What one name of a chain stands for: a statement, several, or none where a case does not need it. */
+/** One named part of a chain: a statement, several, or none where a case does not need it. */
 export type Part = Statement | Link<Statement> | readonly Statement[] | null | undefined | false;
 
 type Result<P> =
@@ -79,16 +79,4 @@ export async function chain<Parts extends Record<string, Part>>(
   ]);
   // drizzle types batches as tuples of known length; each result is its statement's.
   return Object.fromEntries(named) as { [Name in keyof Parts]: Result<Parts[Name]> };
-}
-/** One atomic batch of named statements, in their order: answers with the result of each by its name. */
-export async function batchOf<Named extends Record<string, Statement>>(
-  db: Db,
-  statements: Named,
-): Promise<{ [Name in keyof Named]: Awaited<Named[Name]> }> {
-  const [first, ...rest] = Object.values(statements);
-  if (!first) throw new Error("a batch of nothing");
-  const results: unknown[] = await db.batch([first, ...rest]);
-  const named = Object.keys(statements).map((name, n) => [name, results[n]]);
-  // drizzle types batches as tuples of known length; each result is its statement's.
-  return Object.fromEntries(named) as { [Name in keyof Named]: Awaited<Named[Name]> };
 }

@@ -28,7 +28,7 @@ export function FilterBox(props: {
     setKnown(value);
     if (text.trim() !== value) setText(value);
   }
-  /** Where the caret goes once the text is drawn. */
+  /** The place for the caret once the text is drawn; null leaves the caret alone. */
   const place = useRef<number | null>(null);
   useLayoutEffect(() => {
     if (place.current === null) return;

@@ -23,8 +23,8 @@ export const eventKinds = [
 export const eventSubjects = ["task", "model", "box", "job"] as const;
 
 /**
- * A fact worth telling, written in the same batch as the change itself. Facts are told in the order
- * of their ids: writers take turns, so none appears below one already seen.
+ * An event, written in the same batch as the change that it reports. Webhooks get events in the order
+ * of their ids: writers take turns, so no event appears below one already delivered.
  */
 export const event = sqliteTable(
   "event",

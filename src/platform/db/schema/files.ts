@@ -76,7 +76,7 @@ export const uploadPart = sqliteTable(
   (t) => [primaryKey({ columns: [t.objectId, t.number] })],
 );
 
-/** One file a task produced. What the file itself says stands at its object. */
+/** One file that a task produced. Its object has what the file itself says. */
 export const weight = sqliteTable(
   "weight",
   {

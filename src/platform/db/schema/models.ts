@@ -60,9 +60,9 @@ export const model = sqliteTable(
 );
 
 /**
- * A weight as a model's version n. Triggers keep what it is, its states in order, and the rows that
- * it stands on: the view `version_hold` names them. No foreign keys to those: they may go where a
- * version was given up.
+ * A weight as a model's version n. Triggers keep its identity, the order of its states, and the rows
+ * that it needs, which the view `version_hold` names. There are no foreign keys to those rows: they may
+ * be deleted once a version was given up.
  */
 export const modelVersion = sqliteTable(
   "model_version",
@@ -97,7 +97,7 @@ export const modelVersion = sqliteTable(
   },
   (t) => [
     uniqueIndex("model_version_number").on(t.modelId, t.number),
-    // A weight stands in a model once, unless that version was given up.
+    // A model has a weight as one version, unless that version was given up.
     uniqueIndex("model_version_weight_once")
       .on(t.modelId, t.weightId)
       .where(sql`state <> 'rejected' and state <> 'retired'`),

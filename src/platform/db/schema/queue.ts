@@ -64,7 +64,7 @@ export const taskDependency = sqliteTable(
 export const queueRelease = sqliteTable("queue_release", { taskId: integer().primaryKey() });
 
 /**
- * Where the look for lost runs stands: one row.
+ * The place of the search for lost runs: one row.
  * Raw SQL alone uses it; drizzle-kit reads this declaration.
  */
 export const lostSweep = sqliteTable("lost_sweep", {

@@ -138,7 +138,7 @@ export const trainingTask = sqliteTable(
     index("training_task_setup")
       .on(t.modelType, t.epochs, t.learningRate)
       .where(sql`deleted_at is null`),
-    // Whole rather than without nulls: an order by loss goes on with the runs that have none.
+    // Nulls included: an order by loss ends with the runs that have none.
     index("training_task_loss").on(t.finalLoss).where(sql`deleted_at is null`),
     // Results by batch size out of the index alone, hence also the column of its condition.
     index("training_task_result")
@@ -150,7 +150,7 @@ export const trainingTask = sqliteTable(
       .where(sql`deleted_at is not null`),
     index("training_task_parent").on(t.parentTaskId).where(sql`parent_task_id is not null`),
     index("training_task_settle").on(t.settleAt).where(sql`settle_at is not null`),
-    // The best of a group; only finished runs stand in it, so registering and heartbeats cost nothing.
+    // Finds the best of a group. It holds finished runs only, so registering and heartbeats cost nothing.
     index("training_task_best")
       .on(t.experimentGroup, t.finalLoss)
       .where(
