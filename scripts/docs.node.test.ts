@@ -1,3 +1,6 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
   blocksOf,
@@ -7,6 +10,7 @@ import {
   textHash,
   translationFaults,
 } from "./docs.ts";
+import { root } from "./local/processes.ts";
 
 const fence = "```";
 const page = `# Page
@@ -90,5 +94,35 @@ describe("faults of pages", () => {
 
   test("the repository's pages have none", () => {
     expect(pageFaults(readPages())).toEqual([]);
+  });
+});
+
+describe("the pages name", () => {
+  const pages = [...readPages().values()].join("\n");
+  const missing = (names: string[]) => {
+    expect(names.length).toBeGreaterThan(5);
+    return names.filter((name) => !new RegExp(`(?<![\\w-])${name}(?![\\w-])`).test(pages));
+  };
+  const text = (path: string) => readFileSync(join(root, path), "utf8");
+
+  test("every setting of the Worker", () => {
+    const [, variables = ""] = text("src/env.ts").split("z.object({");
+    const names = [...(variables.split("\n});")[0] ?? "").matchAll(/^ {2}([A-Z][A-Z0-9_]+):/gm)];
+    expect(missing(names.map(([, name = ""]) => name))).toEqual([]);
+  });
+
+  test("every npm command", () => {
+    const names = Object.keys(JSON.parse(text("package.json")).scripts);
+    const commands = names.map((name) => (/^(?:start|test)$/.test(name) ? name : `run ${name}`));
+    expect(missing(commands.map((command) => `npm ${command}`))).toEqual([]);
+  });
+
+  test("every command of the client", () => {
+    const help = execFileSync("python3", ["-m", "lora_ledger", "--help"], {
+      env: { ...process.env, PYTHONPATH: join(root, "client/src"), COLUMNS: "100" },
+      encoding: "utf8",
+    });
+    const names = [...help.matchAll(/^ {4}([a-z]+)(?= |$)/gm)].map(([, name = ""]) => name);
+    expect(missing(names.map((name) => `(?:lora-ledger|ledger\\.py) ${name}`))).toEqual([]);
   });
 });
