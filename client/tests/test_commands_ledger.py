@@ -41,10 +41,14 @@ class CommandCase(ClientCase):
 
     def beat(self, task, seq, steps, attempt=1, **metrics):
         logs = [
-            {"step": s, "time": "2026-05-01T10:00:00.000Z", "metrics": {k: v(s) for k, v in metrics.items()}} for s in steps
+            {"step": s, "time": "2026-05-01T10:00:00.000Z", "metrics": {k: v(s) for k, v in metrics.items()}}
+            for s in steps
         ]
         attempts = self.server.tasks[task]["attempts"]
-        attempts.setdefault(attempt, {"beats": {}, "from_step": None, "tail": None})["beats"][seq] = {"seq": seq, "logs": logs}
+        attempts.setdefault(attempt, {"beats": {}, "from_step": None, "tail": None})["beats"][seq] = {
+            "seq": seq,
+            "logs": logs,
+        }
 
     def file(self, task, name, data, kind="final"):
         number = len(self.server.weights) + 1

@@ -181,7 +181,12 @@ class SpoolTest(SafeCase):
         self.whole()
         folder = self.a_spool(RUN, {"task_id": 1, "acked": 2, "done": [3, 4]})
         whole = (folder / "journal.jsonl").read_bytes()
-        for damaged in (b"\x00\xff\n" + whole, whole + b'{"n": 5, "kind": "wei', whole.replace(b'"body"', b'"bo', 1), whole[:-1]):
+        for damaged in (
+            b"\x00\xff\n" + whole,
+            whole + b'{"n": 5, "kind": "wei',
+            whole.replace(b'"body"', b'"bo', 1),
+            whole[:-1],
+        ):
             (folder / "journal.jsonl").write_bytes(damaged)
             self.says_no("damaged record")
 
@@ -471,7 +476,9 @@ class WholeTest(ClientCase):
         final = self.folder / "out" / "aki.safetensors"
         os.utime(final, (1, 1))
         code, out = self.safe()
-        self.assertEqual((code, out.splitlines()), (0, [f"SAFE: 1 run and 1 file are stored and checked at {server.url}"]))
+        self.assertEqual(
+            (code, out.splitlines()), (0, [f"SAFE: 1 run and 1 file are stored and checked at {server.url}"])
+        )
         with open(final, "ab") as file:
             file.write(b"!")
         os.utime(final, (1, 1))

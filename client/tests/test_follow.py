@@ -78,7 +78,7 @@ class TrainerLogTest(TemporaryCase):
         self.assertEqual([(s, n) for _, s, n, _, _ in log.read()], [(1, "loss"), (1, "lr")])
         path.unlink()
         self.assertEqual(list(log.read()), [])
-        path.write_bytes(b"\xff\xfe no json\n[1]\n{\"current_steps\": \"x\"}\n" + (ROW % (2, "NaN")).encode())
+        path.write_bytes(b'\xff\xfe no json\n[1]\n{"current_steps": "x"}\n' + (ROW % (2, "NaN")).encode())
         self.assertEqual([s for _, s, _, _, _ in log.read()], [2, 2])
 
 
@@ -162,9 +162,7 @@ class FollowerTest(TemporaryCase):
         self.points = Points(ranks(readers), 20.0 if readers else 0.0, clock=lambda: self.now[0])
         self.progress = {}
         trainer = recognise(list(command), text, self.folder)
-        return Follower(
-            trainer, self.points, self.progress, None, readers, clock=lambda: self.now[0], **more
-        )
+        return Follower(trainer, self.points, self.progress, None, readers, clock=lambda: self.now[0], **more)
 
     def drained(self, name="loss"):
         return {e["step"]: e["metrics"][name] for e in self.points.drain(final=True) if name in e["metrics"]}

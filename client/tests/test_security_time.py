@@ -99,7 +99,9 @@ class TimeTest(TemporaryCase):
     def whole(self, name, what, work, text, size, before):
         took = self.measure(work, text(size))
         self.assertLess(took, MOST, f"{name} of {what}")
-        self.assertLess(took, GROWTH * max(before, FAST / GROWTH), f"{name} of {what}: {before:.2f} s for a quarter of it")
+        self.assertLess(
+            took, GROWTH * max(before, FAST / GROWTH), f"{name} of {what}: {before:.2f} s for a quarter of it"
+        )
 
     def check(self, size=SIZE, **works):
         """All texts at a quarter of their size, and whole where they are the slowest, may become slow or grow faster than their length."""
@@ -128,7 +130,11 @@ class TimeTest(TemporaryCase):
                 with self.assertRaises(AssertionError):
                     self.check(planted=None)
         with self.assertRaises(AssertionError):
-            self.check(planted=lambda text: [text[: 3 * n : 4].count("x") for n in range(0, len(text), 120)] if text[:2] == "aa" else None)
+            self.check(
+                planted=lambda text: (
+                    [text[: 3 * n : 4].count("x") for n in range(0, len(text), 120)] if text[:2] == "aa" else None
+                )
+            )
 
     def file(self, name, work, form=lambda text: text.encode("utf-8", "replace")):
         path = self.folder / name
@@ -155,7 +161,10 @@ class TimeTest(TemporaryCase):
             """All trainers' own epoch lines, at once."""
 
             def __init__(self):
-                self.all = [Generic([], "."), *(recognise([], text, ".") for text in ('{"network_module": 1, "network_dim": 1}',))]
+                self.all = [
+                    Generic([], "."),
+                    *(recognise([], text, ".") for text in ('{"network_module": 1, "network_dim": 1}',)),
+                ]
 
             def follow(self, text):
                 for trainer in self.all:
@@ -172,7 +181,12 @@ class TimeTest(TemporaryCase):
 
             return work
 
-        self.check(bar=each(read_bar), dict=each(read_dict), deepspeed=each(read_deepspeed), json=each(lambda line: loads(line)))
+        self.check(
+            bar=each(read_bar),
+            dict=each(read_dict),
+            deepspeed=each(read_deepspeed),
+            json=each(lambda line: loads(line)),
+        )
 
     def test_settings(self):
         self.check(
@@ -209,7 +223,9 @@ class TimeTest(TemporaryCase):
             fields.arch_of(text)
 
         # Values are cut or refused at a few hundred characters.
-        self.check(SIZE // 20, cell=cell, short=lambda text: [cell(text[at : at + 199]) for at in range(0, 199 * 20, 199)])
+        self.check(
+            SIZE // 20, cell=cell, short=lambda text: [cell(text[at : at + 199]) for at in range(0, 199 * 20, 199)]
+        )
 
     def test_tables(self):
         def table(path):
@@ -287,7 +303,16 @@ class TimeTest(TemporaryCase):
             for trainer in config_for.TRAINERS:
                 config_for.write(facts, trainer, "x")
 
-        keys = ("ss_optimizer", "ss_network_args", "ss_resolution", "ss_datasets", "ss_training_comment", "ss_output_name", "modelspec.date", "ss_base_model_version")
+        keys = (
+            "ss_optimizer",
+            "ss_network_args",
+            "ss_resolution",
+            "ss_datasets",
+            "ss_training_comment",
+            "ss_output_name",
+            "modelspec.date",
+            "ss_base_model_version",
+        )
         self.check(
             raw=self.file("a.safetensors", lambda p: (adapter.Adapter(p), read_header(p)), lambda text: struct.pack("<Q", len(text.encode())) + text.encode()),
             names=self.file(

@@ -151,9 +151,7 @@ class DatasetTest(TemporaryCase):
             (data / "10_aki" / f"{n}.png").write_bytes(b"x" * n)
             if caption is not None:
                 (data / "10_aki" / f"{n}.txt").write_text(caption)
-        facts = collect(
-            Kohya([], self.folder, {"train_data_dir": "data", "caption_extension": ".txt"}).datasets()
-        )
+        facts = collect(Kohya([], self.folder, {"train_data_dir": "data", "caption_extension": ".txt"}).datasets())
         self.assertEqual(
             [(f["name"], f["repeats"], f["image_count"]) for f in facts],
             [("10_aki", 10, 3), ("2_style", 2, 0)],
@@ -174,9 +172,7 @@ class DatasetTest(TemporaryCase):
         (self.folder / "d.toml").write_text(
             '[general]\ncaption_extension = ".cap"\n[[datasets]]\n[[datasets.subsets]]\nimage_dir = "img"\nnum_repeats = 3\n'
         )
-        folders = Kohya(
-            [], self.folder, {"train_data_dir": "gone", "dataset_config": "d.toml"}
-        ).datasets()
+        folders = Kohya([], self.folder, {"train_data_dir": "gone", "dataset_config": "d.toml"}).datasets()
         self.assertEqual(
             [(s.path, s.repeats, s.name, s.extension) for s in folders], [(self.folder / "img", 3, "img", ".cap")]
         )
@@ -242,9 +238,7 @@ class HostTest(TemporaryCase):
             )
             with mock.patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": "1"}):
                 self.assertEqual(list(host.gpu.sample()), ["gpu.1.mem_mb"])
-        self.assertEqual(
-            (facts["gpu_info"], facts["cuda_version"]), ("NVIDIA GeForce RTX 4090 24GB x2", "12.4")
-        )
+        self.assertEqual((facts["gpu_info"], facts["cuda_version"]), ("NVIDIA GeForce RTX 4090 24GB x2", "12.4"))
         self.assertEqual(facts["node_info"]["driver"], "550.54")
 
     def test_cuda_from_torch_comes_first(self):

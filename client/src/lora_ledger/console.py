@@ -91,12 +91,7 @@ class Failure:
                 self.out_of_memory = True
         if "Traceback (most recent call last)" in line:
             self._in_traceback = True
-        elif (
-            self._in_traceback
-            and line
-            and not line.startswith((" ", "\t", "|", "+"))
-            and _EXCEPTION.match(line)
-        ):
+        elif self._in_traceback and line and not line.startswith((" ", "\t", "|", "+")) and _EXCEPTION.match(line):
             self._in_traceback = False
             # A launcher's own complaint that its child failed says nothing about why.
             if not (self.message and ("CalledProcessError" in line or "ChildFailedError" in line)):

@@ -59,9 +59,7 @@ class Run:
         if not self._recorder:
             return
         progress = self._recorder.progress
-        given = dict(
-            step=step, total_steps=total_steps, epoch=epoch, total_epochs=total_epochs, eta_sec=eta_sec
-        )
+        given = dict(step=step, total_steps=total_steps, epoch=epoch, total_epochs=total_epochs, eta_sec=eta_sec)
         progress.update({k: v for k, v in given.items() if v is not None})
         if progress.get("step") is not None and progress.get("total_steps"):
             progress["percent"] = round(100 * progress["step"] / progress["total_steps"], 2)
@@ -150,7 +148,5 @@ class track:
             self._recorder.flush()
         except Exception as fault:
             say.trouble(fault)
-            say.warn(
-                f"the end of this run could not be recorded: {fault}; `lora-ledger sync` sends what is kept"
-            )
+            say.warn(f"the end of this run could not be recorded: {fault}; `lora-ledger sync` sends what is kept")
         return False

@@ -27,7 +27,9 @@ def make_ready(item, folder):
             if redact_file(path, copy):
                 item, path = {**item, "path": str(copy)}, copy
         except OSError as error:
-            say.warn(f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded")
+            say.warn(
+                f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded"
+            )
             return None
     if not withhold.longest() or not path or not os.path.isfile(path):
         return item
@@ -39,7 +41,9 @@ def make_ready(item, folder):
             return item
         copy = _clean_copy(path, folder) if told is None else _star_header(path)
     except OSError as error:
-        say.warn(f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded")
+        say.warn(
+            f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded"
+        )
         return None
     if copy is None:
         say.warn(

@@ -24,9 +24,7 @@ class Process:
         self.outlasting = False
         self._escalating = False
         self._heard = time.monotonic()
-        options = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
-        )
+        options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -39,9 +37,7 @@ class Process:
         self._over = threading.Event()
         threading.Thread(target=self._await, name="ledger-wait", daemon=True).start()
         self._pumps = [
-            threading.Thread(
-                target=self._pump, args=(name, stream, target), name=f"ledger-{name}", daemon=True
-            )
+            threading.Thread(target=self._pump, args=(name, stream, target), name=f"ledger-{name}", daemon=True)
             for name, stream, target in (
                 ("stdout", self._process.stdout, 1),
                 ("stderr", self._process.stderr, 2),

@@ -18,9 +18,7 @@ DESCRIBE_SECONDS = 180.0
 
 def ledger_of(settings):
     """The ledger that the settings name, or None with a warning about what is missing."""
-    missing = [
-        name for name, value in (("LEDGER_URL", settings.url), ("LEDGER_KEY", settings.key)) if not value
-    ]
+    missing = [name for name, value in (("LEDGER_URL", settings.url), ("LEDGER_KEY", settings.key)) if not value]
     if missing:
         say.warn_once(
             "unset",
@@ -61,9 +59,7 @@ class Recorder(Events):
         `resume` is {"task_id", "body"} when this is the next attempt of a task, or {"task_id", "attempt", "seq"} when it is
         one that was opened already, whose heartbeats up to `seq` have come from elsewhere.
         """
-        threading.Thread(
-            target=self._describe, args=(describe, resume), name="ledger-describe", daemon=True
-        ).start()
+        threading.Thread(target=self._describe, args=(describe, resume), name="ledger-describe", daemon=True).start()
         self.sender.start()
         self._beats.start()
 

@@ -47,16 +47,16 @@ def read_config(path):
         )
         return None, None
     if len(data) > CONFIG_LIMIT:
-        say.warn(f"the configuration {path} is larger than 3 MB; it is stored as a file, and no setting is read from it")
+        say.warn(
+            f"the configuration {path} is larger than 3 MB; it is stored as a file, and no setting is read from it"
+        )
         return None, None
     data = withhold.from_bytes(data)
     try:
         text = data.decode("utf-8")
         return {"text": text, "path": str(path)}, text
     except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode(), "path": str(path)}, data.decode(
-            "gb18030", "replace"
-        )
+        return {"base64": base64.b64encode(data).decode(), "path": str(path)}, data.decode("gb18030", "replace")
 
 
 class RunCommand:
@@ -217,9 +217,7 @@ class RunCommand:
         logs = self.trainer.log_folder()
         if logs:
             readers.append(
-                EventFolder(
-                    logs, lambda pid: self.process.owns(pid), LOOK_SECONDS, loss_tags=self.trainer.loss_tags
-                )
+                EventFolder(logs, lambda pid: self.process.owns(pid), LOOK_SECONDS, loss_tags=self.trainer.loss_tags)
             )
         return readers
 
@@ -412,8 +410,7 @@ class RunCommand:
                 **result,
                 "status": "failed",
                 "failure_reason": "oom",
-                "error_message": message
-                or "the trainer was killed (SIGKILL), mostly for using too much memory",
+                "error_message": message or "the trainer was killed (SIGKILL), mostly for using too much memory",
             }
         if not message:
             message = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -437,9 +434,7 @@ class RunCommand:
             self._stop_waiting = self.process is not None
             return
         self.cancelled = "interrupted by Ctrl-C"
-        self.process.send(
-            signal.SIGINT if self._interrupts == 1 else getattr(signal, "SIGKILL", signal.SIGTERM)
-        )
+        self.process.send(signal.SIGINT if self._interrupts == 1 else getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def _on_terminate(self, *_):
         if not self._running():
@@ -447,9 +442,7 @@ class RunCommand:
             return
         if not self.cancelled:
             self.preempted = True
-        self.process.stop(
-            [signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)], self.options.stop_grace
-        )
+        self.process.stop([signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)], self.options.stop_grace)
 
     def _on_hangup(self, *_):
         if self._running():

@@ -269,9 +269,7 @@ class Sender:
     def _set_aside(self, lane, n, kind, body, error):
         reason = str(error) or type(error).__name__
         self.spool.refuse(lane, n, kind, body, reason)
-        text = (
-            f"the ledger refused {called(kind, body)}: {reason}; it is set aside in {self.spool.folder / 'refused.jsonl'}"
-        )
+        text = f"the ledger refused {called(kind, body)}: {reason}; it is set aside in {self.spool.folder / 'refused.jsonl'}"
         if reason != REMOVED:
             text += f", and {AGAIN}"
         if kind == "open":
@@ -325,9 +323,7 @@ class Sender:
             except (Refused, KeyError, Later) as error:
                 if isinstance(error, Later) and not self._failing(error):
                     raise
-                say.warn(
-                    f"task {resume['task_id']} cannot be resumed ({error}); this run is recorded as a new task"
-                )
+                say.warn(f"task {resume['task_id']} cannot be resumed ({error}); this run is recorded as a new task")
                 if getattr(error, "status", None) == 409:
                     body = {**body, "register": {**body["register"], "parent_task_id": resume["task_id"]}}
         self._register(body)
@@ -369,9 +365,7 @@ class Sender:
         if "task_id" not in answer:
             raise Later("the answer names no task_id")
         for text in answer.get("warnings") or []:
-            say.notice(
-                f"note on the settings: {text if isinstance(text, str) else text.get('message', text)}"
-            )
+            say.notice(f"note on the settings: {text if isinstance(text, str) else text.get('message', text)}")
         self._opened(answer["task_id"], 1, answer)
 
     def _opened(self, task_id, attempt, answer):
@@ -420,11 +414,7 @@ class Sender:
                         f"a running client reports on task {task_id}; log from there, or wait until it has ended"
                     )
                 # Numbers that are taken would be ignored: without knowing the last one, start far above.
-                seq = (
-                    others["last_seq"] + 1
-                    if others.get("last_seq") is not None
-                    else random.randrange(FAR, 2 * FAR)
-                )
+                seq = others["last_seq"] + 1 if others.get("last_seq") is not None else random.randrange(FAR, 2 * FAR)
             pending = state["point"] = {"id": body["id"], "attempt": attempt, "seq": seq}
             self.spool.save()
         send = {"attempt": pending["attempt"], "seq": pending["seq"], "progress": {}, "logs": [body["entry"]]}

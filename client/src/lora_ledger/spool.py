@@ -45,7 +45,13 @@ AGAIN = "`lora-ledger sync --again` sends it once more"
 
 
 # How people call what the journal holds.
-WORDS = {"open": "the registration", "datasets": "the data facts", "finish": "the run's end", "heartbeat": "a heartbeat", "point": "a point"}
+WORDS = {
+    "open": "the registration",
+    "datasets": "the data facts",
+    "finish": "the run's end",
+    "heartbeat": "a heartbeat",
+    "point": "a point",
+}
 
 
 def called(kind, body):
@@ -159,6 +165,7 @@ class Spool:
                 if n in done or (lane == MESSAGES and n <= acked):
                     continue
                 self._lanes[lane].append((n, kind, start, len(line)))
+
     def _load_refused(self):
         for record, _ in self._refusals():
             self.refused += 1
@@ -310,7 +317,11 @@ class Spool:
                 except (ValueError, KeyError, TypeError, RecursionError):
                     continue
                 # What was set aside would be refused once more.
-                if seq is not None and seq not in self._refused_beats and any(low <= seq <= high for low, high in ranges):
+                if (
+                    seq is not None
+                    and seq not in self._refused_beats
+                    and any(low <= seq <= high for low, high in ranges)
+                ):
                     yield item["body"]
 
     def size(self, lane):

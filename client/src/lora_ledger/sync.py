@@ -57,9 +57,7 @@ def sync_one(settings, ledger, folder, again=False):
         spool.close()
         return "empty"
     if foreign:
-        say.warn(
-            f"{folder.name}: belongs to the ledger at {known}, not {ledger.url}; set LEDGER_URL to that one"
-        )
+        say.warn(f"{folder.name}: belongs to the ledger at {known}, not {ledger.url}; set LEDGER_URL to that one")
         spool.close()
         return "left"
     say.notice(f"{folder.name}: sending {_left(spool)}")

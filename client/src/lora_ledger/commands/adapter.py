@@ -51,7 +51,9 @@ class Adapter:
         self.size, start, header = read_header(path)
         raw = header.pop("__metadata__", None)
         self.metadata = {
-            k: v for k, v in (raw if isinstance(raw, dict) else {}).items() if isinstance(v, str) and v not in ("None", "")
+            k: v
+            for k, v in (raw if isinstance(raw, dict) else {}).items()
+            if isinstance(v, str) and v not in ("None", "")
         }
         named = ((n, t) for n, t in header.items() if len(n) <= LONGEST_NAME)
         self.tensors = {n: t for n, t in named if _well_formed(t, self.size - start)}

@@ -161,7 +161,9 @@ class Slot:
 
     def _serve(self, claim):
         agent, number, attempt = self.agent, claim.task, claim.attempt
-        say.notice(f"claimed task {number} ({claim.name}), attempt {attempt}" + ("" if claim.own else ", another user's"))
+        say.notice(
+            f"claimed task {number} ({claim.name}), attempt {attempt}" + ("" if claim.own else ", another user's")
+        )
         work = agent.work / f"task-{number}-attempt-{attempt}"
         alive = KeepAlive(agent.ledger, number, attempt, claim.interval)
         filling = Filling(claim.own, agent.allowed, agent.settings.key)
@@ -181,7 +183,9 @@ class Slot:
         except (Plain, OSError) as error:
             reason = str(error) if isinstance(error, Plain) else f"{work} cannot be written ({error.strerror})"
             say.warn(f"task {number} cannot begin: {reason}")
-            self._end(number, attempt, alive.seq, {"status": "failed", "failure_reason": "error", "error_message": reason})
+            self._end(
+                number, attempt, alive.seq, {"status": "failed", "failure_reason": "error", "error_message": reason}
+            )
             return
         values = {**earlier, **files, "task": number, "attempt": attempt, "gpu": self.gpu, "work": work}
         words = ["--claimed", f"{number}:{attempt}:{alive.seq}", "--config", str(files["config"])]
@@ -194,7 +198,9 @@ class Slot:
         """Reports a run that never began; where that fails, its lease ends by itself."""
         try:
             self.agent.api.ask(
-                "POST", f"/api/tasks/{number}/finish", withhold.from_value({"attempt": attempt, "last_seq": seq, **body})
+                "POST",
+                f"/api/tasks/{number}/finish",
+                withhold.from_value({"attempt": attempt, "last_seq": seq, **body}),
             )
         except Plain as error:
             say.warn(f"task {number}: its end could not be reported ({error}); the ledger will notice by itself")
@@ -313,7 +319,9 @@ class Agent:
             + (f", {len(self.slots)} GPUs, one run each" if len(self.slots) > 1 else "")
         )
         if self.template.earlier and not self.options.trust_state:
-            say.notice("runs go on from states of safetensors and JSON alone; --trust-state allows those that hold pickles, too")
+            say.notice(
+                "runs go on from states of safetensors and JSON alone; --trust-state allows those that hold pickles, too"
+            )
         for slot in self.slots:
             slot.thread.start()
         while any(slot.thread.is_alive() for slot in self.slots):
@@ -325,7 +333,9 @@ class Agent:
             return self.failed
         if self.on_idle and self._is_idle:
             if not good:
-                say.warn("the --on-idle command is not run while this box holds what is not stored; `lora-ledger sync` sends it")
+                say.warn(
+                    "the --on-idle command is not run while this box holds what is not stored; `lora-ledger sync` sends it"
+                )
                 return 1
             say.notice(f"idle: running {self.options.on_idle}")
             try:
@@ -365,7 +375,9 @@ class Agent:
         self.draining.set()
         running = [slot for slot in self.slots if slot.busy]
         if running and first and not self.options.spot:
-            say.notice("no more work is pulled; what runs is finished first (a second signal stops it, and its run goes back to the queue)")
+            say.notice(
+                "no more work is pulled; what runs is finished first (a second signal stops it, and its run goes back to the queue)"
+            )
             return
         self.stopping = True
         for slot in running:

@@ -51,7 +51,9 @@ def join(settings, options):
     except Denied as error:
         raise Plain(f"the token in LEDGER_ENROL was not taken: {error}") from error
     except Later as error:
-        raise Plain(f"the ledger at {settings.url} did not answer ({error}); start again while the token is good") from error
+        raise Plain(
+            f"the ledger at {settings.url} did not answer ({error}); start again while the token is good"
+        ) from error
     except Refused as error:
         raise Plain(f"{settings.url} does not enrol boxes ({error})") from error
     settings.key = answer["key"]
@@ -60,4 +62,6 @@ def join(settings, options):
     try:
         credentials.store(settings.url, settings.key)
     except OSError as error:
-        say.warn(f"the key cannot be stored in {credentials.place()} ({error.strerror}): an agent that starts again needs a new token")
+        say.warn(
+            f"the key cannot be stored in {credentials.place()} ({error.strerror}): an agent that starts again needs a new token"
+        )

@@ -50,7 +50,9 @@ def _get(api, path, sink):
                 return {k.lower(): v for k, v in response.getheaders()}
             sink(block)
     except (OSError, http.client.HTTPException, ssl.SSLError, Later) as error:
-        raise Plain(f"the ledger stopped answering before the end ({error or type(error).__name__}); try again") from error
+        raise Plain(
+            f"the ledger stopped answering before the end ({error or type(error).__name__}); try again"
+        ) from error
     finally:
         connection.close()
 
@@ -76,9 +78,9 @@ def _table(api, chosen, options):
                 target = output if part == 1 else output.with_name(f"{output.stem}-{part}{output.suffix}")
             else:
                 target = output
-            cursor = _part(api, path, target, append=part > 1 and form != "parquet", headless=part > 1 and form == "csv").get(
-                "x-next-cursor"
-            )
+            cursor = _part(
+                api, path, target, append=part > 1 and form != "parquet", headless=part > 1 and form == "csv"
+            ).get("x-next-cursor")
             if target and target not in written:
                 written.append(target)
     except OSError as error:

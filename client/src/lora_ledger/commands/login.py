@@ -25,9 +25,7 @@ def login(options):
     url = options.url or os.environ.get("LEDGER_URL") or _asked("Address of the ledger (https://…): ")
     key = options.key or os.environ.get("LEDGER_KEY") or _asked("Key (not shown): ", secret=True)
     if not url or not key:
-        raise Plain(
-            "login needs the address and the key: --url and LEDGER_KEY, or two lines on standard input"
-        )
+        raise Plain("login needs the address and the key: --url and LEDGER_KEY, or two lines on standard input")
     found = settings.resolve(url, key, options.spool, None, options.quiet)
     who = check(found)
     try:

@@ -80,7 +80,9 @@ def push(settings, options):
     if state not in ("approved", "released"):
         raise Plain(f"version {version.number} of {version.name} is {state}: only approved versions are published")
     if importlib.util.find_spec("huggingface_hub") is None:
-        raise Plain("publishing needs the hub's own client: pip install huggingface_hub, then `hf auth login` or HF_TOKEN")
+        raise Plain(
+            "publishing needs the hub's own client: pip install huggingface_hub, then `hf auth login` or HF_TOKEN"
+        )
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", options.repo, re.ASCII):
         raise Plain(f"{options.repo!r} is no repository; write USER/NAME")
     with tempfile.TemporaryDirectory(prefix="lora-ledger-push-") as home:

@@ -189,7 +189,9 @@ def readable(weights):
     """The files of a list whose parts are what they have to be: they become paths and are compared."""
     for weight in weights:
         texts = ("kind", "filename", "sha256")
-        if all(type(weight.get(n)) is int for n in ("id", "attempt", "size")) and all(type(weight.get(n)) is str for n in texts):
+        if all(type(weight.get(n)) is int for n in ("id", "attempt", "size")) and all(
+            type(weight.get(n)) is str for n in texts
+        ):
             group, step, epoch = (weight.get(n) for n in ("group", "step", "epoch"))
             yield {
                 **weight,

@@ -91,7 +91,9 @@ def _bring(address, weight, target, replace):
     partial = target.with_name(f"{target.name}.{sha256[:12]}.part")
     free = shutil.disk_usage(target.parent).free
     if size > free + (partial.stat().st_size if partial.exists() else 0):
-        raise Plain(f"{target.name} has {say.size_text(size)}, and only {say.size_text(free)} are free in {target.parent}")
+        raise Plain(
+            f"{target.name} has {say.size_text(size)}, and only {say.size_text(free)} are free in {target.parent}"
+        )
     bar = say.Progress(f"pulling {target.name}", size)
     reason = None
     furthest, tries = -1, 0

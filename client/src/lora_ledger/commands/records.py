@@ -33,15 +33,14 @@ def is_state(path, top):
     """Whether a file only serves to resume training."""
     inside = path.relative_to(top).parts[:-1]
     named = path.name.lower()
-    return (
-        named.startswith(STATES)
-        or any(part.endswith("-state") or part.startswith("global_step") for part in inside)
-    )
+    return named.startswith(STATES) or any(part.endswith("-state") or part.startswith("global_step") for part in inside)
 
 
 def is_sample(path, top):
     """Whether an image or video lies where trainers put samples."""
-    return any(part.lower().startswith("sample") for part in path.relative_to(top).parts[:-1]) or top.name.lower().startswith("sample")
+    return any(
+        part.lower().startswith("sample") for part in path.relative_to(top).parts[:-1]
+    ) or top.name.lower().startswith("sample")
 
 
 def produced(top):

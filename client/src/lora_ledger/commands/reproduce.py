@@ -56,7 +56,9 @@ def reproduce(settings, options):
         put(f"command: {printable(shlex.join(again))}")
     for file in unnamed:
         if file.role == "dataset_file":
-            put(f"  the configuration itself names the dataset file: copy {printable(file.written)} to {printable(file.path)}")
+            put(
+                f"  the configuration itself names the dataset file: copy {printable(file.written)} to {printable(file.path)}"
+            )
     text = main.data.decode("utf-8", "replace") if main else None
     differences = list(compare(api, found, task, again, text))
     put("what differs here:" if differences else "nothing that was recorded differs here")
@@ -77,11 +79,15 @@ def reproduce(settings, options):
     if filling.refused:
         raise Plain(f"not run: {next(filling.explain())}")
     if filling.unset:
-        raise Plain(f"not run: {', '.join(filling.unset)} must come from the environment, since no ledger keeps secrets")
+        raise Plain(
+            f"not run: {', '.join(filling.unset)} must come from the environment, since no ledger keeps secrets"
+        )
     if not command:
         raise Plain("not run: the command was not recorded")
     if main in unnamed:
-        raise Plain(f"not run: the command does not name the configuration; put {main.written} into it and use `lora-ledger run`")
+        raise Plain(
+            f"not run: the command does not name the configuration; put {main.written} into it and use `lora-ledger run`"
+        )
     if not options.yes and (not own or found.get("from_box") is True):
         _ask(f"task {options.task} is another user's" if not own else f"a box has recorded task {options.task}")
     # The trainer gets copies with the secrets; nothing that is recorded of them holds one.
@@ -246,7 +252,11 @@ def _compare_data(found, command, text):
 def base_hash(api, task):
     """SHA-256 of the base model, where the settings or a final weight's metadata (`new_sd_model_hash`) tell it."""
     snapshot = task.get("config_snapshot")
-    for value in (snapshot.get("ss_new_sd_model_hash"), (snapshot.get("adapter") or {}).get("base_model_sha256")) if isinstance(snapshot, dict) and isinstance(snapshot.get("adapter", {}), dict) else ():
+    for value in (
+        (snapshot.get("ss_new_sd_model_hash"), (snapshot.get("adapter") or {}).get("base_model_sha256"))
+        if isinstance(snapshot, dict) and isinstance(snapshot.get("adapter", {}), dict)
+        else ()
+    ):
         if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value):
             return value
     for weight in api.pages("/api/weights", 1, task_id=task["id"], kind="final", state="complete"):

@@ -95,7 +95,11 @@ class Check:
         for item in spool.files:
             path = Path(str(item.get("path")))
             # What lies in the spool itself, such as the console, goes with it.
-            if spool.folder not in path.parents and path.parent.is_dir() and item.get("kind") in ("final", "checkpoint", "sample"):
+            if (
+                spool.folder not in path.parents
+                and path.parent.is_dir()
+                and item.get("kind") in ("final", "checkpoint", "sample")
+            ):
                 self._folders.setdefault(path.parent, []).append(None)
 
     def _hear_record(self, path, record, by_name):
@@ -112,18 +116,26 @@ class Check:
         if running:
             self.missing.append(f"{name}: is still going; wait for its end")
         elif record.get("ended") is None and not (spool and spool.problems):
-            self.missing.append(f"{name}: its client was killed before its end; look at its files by hand, then delete {path}")
+            self.missing.append(
+                f"{name}: its client was killed before its end; look at its files by hand, then delete {path}"
+            )
         if record.get("lost"):
-            self.missing.append(f"{name}: {record['lost']} heartbeats were lost to a full disk; delete {path} when you know")
+            self.missing.append(
+                f"{name}: {record['lost']} heartbeats were lost to a full disk; delete {path} when you know"
+            )
         task = record.get("task_id") or (spool.task_id if spool else None)
         if record.get("url") and self.settings.url and record["url"] != self.settings.url:
             self.missing.append(f"{name}: belongs to the ledger at {record['url']}; set LEDGER_URL to that one")
             return
         if task is None:
             if not (spool and spool.problems):
-                self.missing.append(f"{name}: was never registered, and its spool is gone; look at its files, then delete {path}")
+                self.missing.append(
+                    f"{name}: was never registered, and its spool is gone; look at its files, then delete {path}"
+                )
         else:
-            self.tasks[task] = max(self.tasks.get(task) or (0, 0), (record.get("attempt") or 1, record.get("last_seq") or 0))
+            self.tasks[task] = max(
+                self.tasks.get(task) or (0, 0), (record.get("attempt") or 1, record.get("last_seq") or 0)
+            )
         for folder in record.get("folders") or []:
             self._folders.setdefault(Path(folder), []).append(record.get("before") or {})
         if not record.get("folders") and not self.named:
@@ -170,7 +182,9 @@ class Check:
             if weight is None:
                 self.missing.append(f"task {task}: {name} has not arrived whole; `lora-ledger sync` goes on with it")
             elif weight.get("verified") not in CHECKED:
-                self.missing.append(f"task {task}: of {name} the ledger checked only the {weight.get('verified')}; pull it and compare")
+                self.missing.append(
+                    f"task {task}: of {name} the ledger checked only the {weight.get('verified')}; pull it and compare"
+                )
 
     def _ask_points(self, task, answer, attempt, last_seq):
         """Whether every heartbeat of the attempt is there. The repeated finish changes nothing and names the gaps."""
@@ -180,12 +194,20 @@ class Check:
                 self.missing.append(f"task {task}: the ledger does not know attempt {attempt}")
             return
         if shown.get("status") not in ENDED:
-            self.missing.append(f"task {task}: attempt {attempt} is {shown.get('status')} in the ledger; its end has not arrived")
+            self.missing.append(
+                f"task {task}: attempt {attempt} is {shown.get('status')} in the ledger; its end has not arrived"
+            )
             return
         if isinstance(shown.get("last_seq"), int) and shown["last_seq"] < last_seq:
-            self.missing.append(f"task {task}: log points are missing in the ledger ({shown['last_seq']} of {last_seq} heartbeats)")
+            self.missing.append(
+                f"task {task}: log points are missing in the ledger ({shown['last_seq']} of {last_seq} heartbeats)"
+            )
             return
-        if answer.get("attempt") != attempt or answer.get("status") not in ENDED or answer.get("failure_reason") == "lost":
+        if (
+            answer.get("attempt") != attempt
+            or answer.get("status") not in ENDED
+            or answer.get("failure_reason") == "lost"
+        ):
             return
         body = {"attempt": attempt, "status": answer["status"], "last_seq": last_seq}
         gaps = self._api.ask("POST", f"/api/tasks/{task}/finish", body).get("missing") or []
@@ -249,7 +271,9 @@ def safe(settings, options):
     if good and not check.missing:
         put(f"SAFE: {check.counted()} are stored and checked at {settings.url}")
         if check.states:
-            say.notice(f"{check.states} files that only serve to resume training (optimizer states) are not kept by the ledger")
+            say.notice(
+                f"{check.states} files that only serve to resume training (optimizer states) are not kept by the ledger"
+            )
         return 0
     put(f"NOT SAFE: {len(check.missing)} thing{'s' if len(check.missing) != 1 else ''} missing")
     for text in check.missing:
@@ -266,7 +290,9 @@ def tell_at_end(settings, runner):
     if left:
         what = "the ledger refused" if recorder.spool.aside and not recorder.spool.pending() else "was not sent"
         how = "`lora-ledger sync --again`" if recorder.spool.aside else "`lora-ledger sync`"
-        say.notice(f"NOT safe to destroy this box yet: {recorder.spool.folder} holds what {what}; {how}, then `lora-ledger safe`")
+        say.notice(
+            f"NOT safe to destroy this box yet: {recorder.spool.folder} holds what {what}; {how}, then `lora-ledger safe`"
+        )
         return
     try:
         # The trainer has just ended, so its files need no time to settle.
@@ -276,7 +302,9 @@ def tell_at_end(settings, runner):
         say.trouble(error)
         return
     if check.too_much and not check.missing:
-        say.notice("all of this run was sent; `lora-ledger safe` compares the files of all runs on this box and says whether it may be destroyed")
+        say.notice(
+            "all of this run was sent; `lora-ledger safe` compares the files of all runs on this box and says whether it may be destroyed"
+        )
     elif good:
         say.notice(f"safe to destroy this box: {check.counted()} are stored and checked")
     else:

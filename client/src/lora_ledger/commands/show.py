@@ -62,7 +62,9 @@ def _state(task):
         parts.append("asked to cancel")
     progress = task.get("progress") if isinstance(task.get("progress"), dict) else {}
     if progress.get("step") is not None:
-        parts.append(f"step {progress['step']}" + (f" of {progress['total_steps']}" if progress.get("total_steps") else ""))
+        parts.append(
+            f"step {progress['step']}" + (f" of {progress['total_steps']}" if progress.get("total_steps") else "")
+        )
     if task.get("final_loss") is not None:
         parts.append(f"final loss {figure(task['final_loss'])}")
     if task.get("total_duration_sec") is not None:

@@ -49,7 +49,9 @@ class Template:
                 2,
             )
         if _NAMED.search(self.words[0]):
-            raise Plain("--exec must begin with the program itself, not with a placeholder: this box decides what runs", 2)
+            raise Plain(
+                "--exec must begin with the program itself, not with a placeholder: this box decides what runs", 2
+            )
         if "config" not in named:
             raise Plain("--exec must hold {config}, where the run's configuration goes", 2)
         self.earlier = sorted(named & set(KINDS))

@@ -117,7 +117,9 @@ class Archive:
         if not isinstance(self.about, dict) or self.about.get("format") != FORMAT:
             raise NoArchive("it is no archive of a run")
         if self.about.get("version") != 1:
-            raise NoArchive(f"it is of a newer kind (version {str(self.about.get('version'))[:20]}); update this client")
+            raise NoArchive(
+                f"it is of a newer kind (version {str(self.about.get('version'))[:20]}); update this client"
+            )
 
     def run(self):
         """The PastRun. Raises NoArchive."""
@@ -216,7 +218,9 @@ class Archive:
                 late.append(segment)
                 held += length
                 if held > MOST_LATE:
-                    raise NoArchive(f"its {_short(name)} has more than {say.size_text(MOST_LATE)} of points out of order")
+                    raise NoArchive(
+                        f"its {_short(name)} has more than {say.size_text(MOST_LATE)} of points out of order"
+                    )
             high = max(high, segment["q"])
 
         def on_time():
@@ -260,11 +264,23 @@ class Archive:
                 continue
             path = Path(folder) / "weight"
             size = self._unpack(weight["file"], path)
-            item = {"path": str(path), **{k: weight.get(k) for k in ("filename", "kind", "epoch", "step", "prompt", "seed", "group")}}
+            item = {
+                "path": str(path),
+                **{k: weight.get(k) for k in ("filename", "kind", "epoch", "step", "prompt", "seed", "group")},
+            }
             attempt = max([1, *(a["attempt"] for a in self._list("attempts") if isinstance(a.get("attempt"), int))])
             name = _short(weight.get("filename"))
             bar = say.Progress(f"uploading {name}", size)
-            upload = Upload(api.ledger, task, attempt, item, {}, lambda: None, lambda done, _, bar=bar: bar.show(done), lambda: False)
+            upload = Upload(
+                api.ledger,
+                task,
+                attempt,
+                item,
+                {},
+                lambda: None,
+                lambda done, _, bar=bar: bar.show(done),
+                lambda: False,
+            )
             verified = patiently(upload.run)
             bar.end(f"{name}: {say.size_text(size)} stored, checked by {verified}")
             sent += 1

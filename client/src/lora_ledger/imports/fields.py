@@ -192,7 +192,9 @@ def decimal_mark(texts):
         word = _word(text)
         if re.search(r"\d\.\d*e|^[-+]?\d*\.\d+%?$|,\d{3}\.", word):
             return "."
-        if re.search(r"^[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+", word) and not re.fullmatch(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+", word):
+        if re.search(r"^[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+", word) and not re.fullmatch(
+            r"[-+]?[1-9]\d{0,2}(?:,\d{3})+", word
+        ):
             comma = True
     return "," if comma else "."
 

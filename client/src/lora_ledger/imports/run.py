@@ -58,7 +58,11 @@ def record(api, run):
     task, fresh = answer["task_id"], is_fresh(answer)
     if run.exact and fresh:
         shown = answer.get("task") or {}
-        empty = {name: None for name, value in run.fields.items() if value is None and shown.get(name) is not None and name not in ENDED}
+        empty = {
+            name: None
+            for name, value in run.fields.items()
+            if value is None and shown.get(name) is not None and name not in ENDED
+        }
         if empty:
             patiently(lambda: api.ledger.ask("PATCH", f"/api/tasks/{task}", empty))
     for attempt, entries in sorted(run.curves.items()):

@@ -52,7 +52,11 @@ def find_config(command):
             if argument.startswith(option + "="):
                 return _existing(argument[len(option) + 1 :])
     for index in range(1, len(own)):
-        if own[index].endswith(CONFIG_ENDINGS) and not own[index].startswith("-") and not own[index - 1].startswith("--"):
+        if (
+            own[index].endswith(CONFIG_ENDINGS)
+            and not own[index].startswith("-")
+            and not own[index - 1].startswith("--")
+        ):
             return own[index]
     return None
 

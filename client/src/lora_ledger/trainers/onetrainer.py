@@ -122,7 +122,9 @@ class OneTrainer(Generic):
 
     def _prompts(self):
         samples = self._list(*_SAMPLES)
-        return {index: sample["prompt"] for index, sample in enumerate(samples) if isinstance(sample.get("prompt"), str)}
+        return {
+            index: sample["prompt"] for index, sample in enumerate(samples) if isinstance(sample.get("prompt"), str)
+        }
 
     def _first_line(self, path):
         try:

@@ -140,5 +140,7 @@ class Axolotl(Transformers):
             if path is not None and path.is_file():
                 found.append(Source(path, name=path.name, is_file=True))
             elif path is not None and path.is_dir():
-                found += [Source(p, name=f"{path.name}/{p.name}", is_file=True) for p in files.entries(path) if p.is_file()]
+                found += [
+                    Source(p, name=f"{path.name}/{p.name}", is_file=True) for p in files.entries(path) if p.is_file()
+                ]
         return found
