@@ -3,7 +3,7 @@
 import unittest
 
 from lora_ledger.commands.agent import seconds_of, slots_of, why_idle
-from lora_ledger.commands.common import Plain
+from lora_ledger.core.api import Plain
 from lora_ledger.commands.prepare import KINDS, newest
 from lora_ledger.commands.template import Template
 

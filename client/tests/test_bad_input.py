@@ -6,7 +6,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from tests.helpers import SOURCE, ClientCase
 from tests.test_readers import event

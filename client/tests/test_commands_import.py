@@ -8,9 +8,11 @@ from tests.helpers import TemporaryCase
 from tests.test_commands_ledger import CommandCase
 from tests.test_readers import event
 
-from lora_ledger.commands import adapter, config_for, import_runs, past
-from lora_ledger.commands.common import Plain
-from lora_ledger.toml_reader import read_toml
+from lora_ledger.imports import adapter, weight_file
+
+from lora_ledger.commands import config_for, import_runs
+from lora_ledger.core.api import Plain
+from lora_ledger.core.toml_reader import read_toml
 
 KOHYA = {
     "ss_output_name": "aki_v1", "ss_network_module": "networks.lora", "ss_network_dim": "16", "ss_network_alpha": "8.0",
@@ -31,7 +33,7 @@ KOHYA = {
 WIDTH = {"F16": 2, "BF16": 2, "F32": 4}
 
 
-def weight_file(path, metadata, tensors):
+def write_weights(path, metadata, tensors):
     """Writes a safetensors file; a tensor is (dtype, shape) of zeros, or (dtype, shape, bytes)."""
     header, data = {}, b""
     if metadata is not None:
@@ -62,7 +64,7 @@ def linear(rank, alpha=None, dtype="F16", module="lora_unet_a"):
 
 class AdapterTest(TemporaryCase):
     def read(self, metadata, tensors):
-        return adapter.Adapter(weight_file(self.folder / "x.safetensors", metadata, tensors))
+        return adapter.Adapter(write_weights(self.folder / "x.safetensors", metadata, tensors))
 
     def test_rank_alpha_and_algorithm(self):
         conv = {"c.lora_down.weight": ("F16", [4, 8, 3, 3]), "c.alpha": ("F16", [], struct.pack("<e", 2))}
@@ -138,7 +140,7 @@ class AdapterTest(TemporaryCase):
             '[{"subsets": [[]]}]',
         ):
             for keys in (list(KOHYA), ["ot_config"], ["training_info"], ["lora_adapter_metadata"]):
-                found = past.Past(
+                found = weight_file.Past(
                     self.read(
                         {"ss_x": "1"} | dict.fromkeys(keys, value)
                         if keys[0][:2] == "ss"
@@ -151,7 +153,7 @@ class AdapterTest(TemporaryCase):
 
 class PastTest(TemporaryCase):
     def past(self, metadata, tensors=None, path="x.safetensors"):
-        return past.Past(adapter.Adapter(weight_file(self.folder / path, metadata, tensors or linear(16, 8))))
+        return weight_file.Past(adapter.Adapter(write_weights(self.folder / path, metadata, tensors or linear(16, 8))))
 
     def test_kohya(self):
         body = self.past(KOHYA).registration("here")
@@ -240,15 +242,15 @@ class PastTest(TemporaryCase):
             self.assertEqual(self.past({}, path=path).fields["task_name"], name)
 
     def test_optimizers(self):
-        self.assertEqual(past.optimizer_of("Lion"), ("Lion", []))
-        self.assertEqual(past.optimizer_of("a.b.C("), ("C", []))
-        self.assertEqual(past.optimizer_of(None), (None, []))
+        self.assertEqual(weight_file.optimizer_of("Lion"), ("Lion", []))
+        self.assertEqual(weight_file.optimizer_of("a.b.C("), ("C", []))
+        self.assertEqual(weight_file.optimizer_of(None), (None, []))
 
 
 class ImportTest(CommandCase):
     def test_import_again_adds_nothing(self):
         for n in range(3):
-            weight_file(self.folder / f"{n}.safetensors", {**KOHYA, "ss_seed": str(n)}, linear(16, 8))
+            write_weights(self.folder / f"{n}.safetensors", {**KOHYA, "ss_seed": str(n)}, linear(16, 8))
         (self.folder / "bad.safetensors").write_bytes(b"\xff" * 20)
         out, err = self.run_command("import", *sorted(self.folder.glob("*.safetensors")), self.folder / "no", code=1)
         self.assertIn("3 imported, 0 known already, 2 failed", out)
@@ -262,14 +264,14 @@ class ImportTest(CommandCase):
 
     def test_box_keys_find_it_by_the_registration_alone(self):
         self.server.box_key = True
-        path = weight_file(self.folder / "a.safetensors", KOHYA, linear(16, 8))
+        path = write_weights(self.folder / "a.safetensors", KOHYA, linear(16, 8))
         self.run_command("import", path)
         self.run_command("import", path)
         self.assertIn("known already", self.run_command("import", path, "--group", "other")[0])
         self.assertEqual(len(self.server.tasks), 1)
 
     def test_with_its_file_and_curve(self):
-        path = weight_file(self.folder / "a.safetensors", KOHYA, linear(16, 8))
+        path = write_weights(self.folder / "a.safetensors", KOHYA, linear(16, 8))
         logs = self.folder / "logs" / "network_train"
         logs.mkdir(parents=True)
         data = b"".join(event(s, "loss/current", 1 / s) for s in range(1, 2501))
@@ -285,7 +287,7 @@ class ImportTest(CommandCase):
         self.assertIn("holds no TensorBoard scalars", err)
 
     def test_the_ledger_away_ends_it_at_once(self):
-        path = weight_file(self.folder / "a.safetensors", KOHYA, linear(16, 8))
+        path = write_weights(self.folder / "a.safetensors", KOHYA, linear(16, 8))
         self.server.faults.append(lambda *_: "drop")
         _, err = self.run_command("import", path, path.parent, code=1)
         self.assertEqual(len(err.splitlines()), 1)
@@ -301,7 +303,7 @@ class ImportTest(CommandCase):
 
 class ConfigTest(CommandCase):
     def made(self, trainer, metadata=KOHYA, tensors=None):
-        path = weight_file(self.folder / "aki.safetensors", metadata, tensors or linear(16, 8))
+        path = write_weights(self.folder / "aki.safetensors", metadata, tensors or linear(16, 8))
         return config_for.write(config_for.facts_of_file(path), trainer, path.name)
 
     def test_kohya(self):

@@ -11,9 +11,9 @@ import uuid
 
 from tests.helpers import ClientCase
 
-from lora_ledger import settings as client_settings
-from lora_ledger.commands import records, safe
-from lora_ledger.uploads import REMOVED
+from lora_ledger.core import settings as client_settings
+from lora_ledger.commands import box_records, safe
+from lora_ledger.core.uploads import REMOVED
 from tests.ledger_server import KEY, Problem
 
 
@@ -76,7 +76,7 @@ class SafeCase(ClientCase):
         return number
 
     def a_record(self, task=1, **more):
-        root = records.root_of(self.spool)
+        root = box_records.root_of(self.spool)
         root.mkdir(exist_ok=True)
         path = root / f"{uuid.uuid4()}.json"
         data = {
@@ -256,7 +256,7 @@ class RecordTest(SafeCase):
                 self.record_path.unlink()
                 self.a_record(**more)
                 self.says_no(words)
-                shutil.rmtree(records.root_of(self.spool))
+                shutil.rmtree(box_records.root_of(self.spool))
 
     def test_a_damaged_record(self):
         self.whole()
@@ -373,7 +373,7 @@ class DiskTest(SafeCase):
         self.whole()
         old = self.write("older.safetensors", b"old")
         self.drop_record()
-        self.a_record(before={str(old): records.state_of(old)})
+        self.a_record(before={str(old): box_records.state_of(old)})
         self.says_yes()
         self.write("older.safetensors", b"written over by the run")
         self.says_no("older.safetensors")
@@ -381,7 +381,7 @@ class DiskTest(SafeCase):
     def test_an_older_run_of_this_box_does_not_hide_its_file(self):
         self.whole()
         first = self.write("first.safetensors", b"first run's")
-        self.a_record(self.a_task(), before={str(first): records.state_of(first)})
+        self.a_record(self.a_task(), before={str(first): box_records.state_of(first)})
         self.says_no("first.safetensors")
 
     def test_a_whole_model_counts_unless_its_adapter_lies_beside_it(self):
@@ -512,7 +512,7 @@ class WholeTest(ClientCase):
     def test_a_command_that_does_not_start_leaves_no_record(self):
         self.serve()
         self.run_client("run", "--", str(self.folder / "no-such-command"))
-        self.assertEqual(list(records.root_of(self.spool).iterdir()), [])
+        self.assertEqual(list(box_records.root_of(self.spool).iterdir()), [])
 
 
 if sys.platform == "win32":

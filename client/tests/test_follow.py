@@ -6,13 +6,13 @@ import sqlite3
 
 from tests.helpers import TemporaryCase
 
-from lora_ledger import yaml_reader
+from lora_ledger.core import yaml_reader
 from lora_ledger.follow.follower import Follower, ranks
 from lora_ledger.follow.jsonl import TrainerLog
 from lora_ledger.follow.lines import read_deepspeed, read_dict
 from lora_ledger.follow.sqlite_log import LossDatabase
 from lora_ledger.follow.state_json import read_history
-from lora_ledger.points import Points
+from lora_ledger.recording.points import Points
 from lora_ledger.trainers import recognise
 
 HF = "model_name_or_path: m\nfinetuning_type: lora\noutput_dir: out\nlogging_steps: 2\n"

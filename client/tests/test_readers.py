@@ -6,14 +6,14 @@ from unittest import mock
 
 from tests.helpers import EXAMPLE, TemporaryCase
 
-from lora_ledger import safetensors, say, toml_reader
-from lora_ledger.console import Console, Failure, Lines
+from lora_ledger.core import safetensors, terminal, toml_reader
+from lora_ledger.recording.console import Console, Failure, Lines
 from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.tensorboard import EventFile, EventFolder, masked_crc32c
-from lora_ledger.points import Points, iso, number
-from lora_ledger.redact import redact_command, redact_text
+from lora_ledger.recording.points import Points, iso, number
+from lora_ledger.core.redact import redact_command, redact_text
 from lora_ledger.follow.follower import Follower, Offset
-from lora_ledger.run import read_config
+from lora_ledger.recording.run import read_config
 from lora_ledger.trainers import recognise
 from lora_ledger.trainers.kohya import Kohya
 from lora_ledger.trainers.launch import find_config
@@ -426,7 +426,7 @@ class ConfigTest(TemporaryCase):
         self.assertEqual(text, 'output_name = "测试"')
         path.write_bytes(b"\xef\xbb\xbfa = 1\r\n")
         self.assertEqual(read_config(path)[0]["text"], "\ufeffa = 1\r\n")
-        with mock.patch.object(say, "warn") as warned:
+        with mock.patch.object(terminal, "warn") as warned:
             self.assertEqual(read_config(self.folder / "absent"), (None, None))
         self.assertIn("cannot be read (No such file", warned.call_args[0][0])
 

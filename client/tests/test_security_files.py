@@ -17,21 +17,24 @@ from unittest import mock
 from tests.helpers import ClientCase, TemporaryCase
 from tests.test_readers import event, record
 
-from lora_ledger import datasets, reading, say
-from lora_ledger.commands import adapter, import_runs
-from lora_ledger.commands.common import Plain
-from lora_ledger.datasets import Source
+from lora_ledger.trainers import datasets
+
+from lora_ledger.core import reading, terminal
+from lora_ledger.imports import adapter
+from lora_ledger.commands import import_runs
+from lora_ledger.core.api import Plain
+from lora_ledger.trainers.datasets import Source
 from lora_ledger.follow.jsonl import TrainerLog
 from lora_ledger.follow.sqlite_log import LossDatabase
 from lora_ledger.follow.tensorboard import EventFile, EventFolder
 from lora_ledger.imports import archive, mlflow, wandb
 from lora_ledger.imports.archive import Archive, NoArchive
 from lora_ledger.imports.table import Table
-from lora_ledger.process import Process
-from lora_ledger.safetensors import Incomplete, read_header
-from lora_ledger.toml_reader import Unreadable, read_subset, read_toml
+from lora_ledger.recording.process import Process
+from lora_ledger.core.safetensors import Incomplete, read_header
+from lora_ledger.core.toml_reader import Unreadable, read_subset, read_toml
 from lora_ledger.trainers import recognise
-from lora_ledger.yaml_reader import read_yaml
+from lora_ledger.core.yaml_reader import read_yaml
 
 MB = 1_000_000
 DATA = Path(__file__).parent / "data"
@@ -141,7 +144,7 @@ class ArchiveTest(HostileCase):
         self.refused(self.archive([(f"f{n}", b"") for n in range(10_100)]), "more than 10000 files")
         path = self.archive([(("x" * 30_000) + str(n), b"") for n in range(150)])
         self.refused(path, "more than 10000 files")
-        with mock.patch.object(say, "warn"), self.assertWarns(UserWarning):
+        with mock.patch.object(terminal, "warn"), self.assertWarns(UserWarning):
             twice = self.archive([("ledger.json", b"{}")])
         self.refused(twice, "two files of one name")
 
@@ -193,7 +196,7 @@ class ArchiveTest(HostileCase):
             self.assertFalse(os.path.islink(item["path"]))
             return mock.Mock(run=lambda: "sha256")
 
-        with mock.patch.object(archive, "Upload", upload), mock.patch.object(say, "notice"):
+        with mock.patch.object(archive, "Upload", upload), mock.patch.object(terminal, "notice"):
             with self.assertRaisesRegex(NoArchive, "missing is missing or damaged"):
                 opened.upload_weights(mock.Mock(), 1, box)
         self.assertEqual(sent, names)
@@ -646,7 +649,7 @@ class WeightsTest(HostileCase):
             self.assertIsNone(adapter.Adapter(path).rank)
 
     def test_metadata(self):
-        from lora_ledger.commands.past import Past
+        from lora_ledger.imports.weight_file import Past
 
         many = {f"d{n}": {"n_repeats": 1, "img_count": 1} for n in range(20_000)}
         metadata = {
@@ -676,7 +679,7 @@ class DataTest(HostileCase):
         with self.within(20):
             fact = datasets.collect([Source(folder, 1, recursive=True)])[0]
         self.assertEqual((fact["image_count"], fact["tag_distribution"]), (4, {"one": 1, "two": 1}))
-        with mock.patch.object(datasets, "MAX_FILES", 3), mock.patch.object(say, "notice"):
+        with mock.patch.object(datasets, "MAX_FILES", 3), mock.patch.object(terminal, "notice"):
             self.assertNotIn("image_count", datasets.collect([Source(folder, 1)])[0])
 
     def test_tags_without_end(self):

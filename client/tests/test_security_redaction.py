@@ -9,9 +9,9 @@ from unittest import mock
 
 from tests.helpers import ROOT, ClientCase, TemporaryCase
 
-from lora_ledger.console import Console
-from lora_ledger.outgoing import make_ready
-from lora_ledger.redact import (
+from lora_ledger.recording.console import Console
+from lora_ledger.recording.outgoing import make_ready
+from lora_ledger.core.redact import (
     redact_body,
     redact_bytes,
     redact_command,
@@ -194,7 +194,7 @@ class ConsoleTest(TemporaryCase):
 
 class SendingTest(ClientCase):
     def test_nothing_that_is_asked_holds_a_secret(self):
-        from lora_ledger.transport import Ledger
+        from lora_ledger.core.transport import Ledger
 
         sends = []
 
@@ -208,9 +208,9 @@ class SendingTest(ClientCase):
             def close(self):
                 pass
 
-        from lora_ledger.transport import Later
+        from lora_ledger.core.transport import Later
 
-        with mock.patch("lora_ledger.transport._connect", lambda url, _: (Connection(), url)):
+        with mock.patch("lora_ledger.core.transport._connect", lambda url, _: (Connection(), url)):
             ledger = Ledger("http://127.0.0.1:1", "k")
             for body in (
                 {"notes": f"see {TOKEN}", "config": {"text": f'hf_token = "{TOKEN}"\n', "path": f"/{TOKEN}.toml"}},

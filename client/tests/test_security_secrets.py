@@ -14,13 +14,15 @@ from unittest import mock
 from tests.helpers import ClientCase, TemporaryCase
 from tests.ledger_server import KEY
 
-from lora_ledger import outgoing, say, withhold
+from lora_ledger.recording import outgoing
+
+from lora_ledger.core import terminal, withhold
 from lora_ledger.commands import filling, prepare, pull
-from lora_ledger.commands.common import Api, Plain, put
-from lora_ledger.console import Console
-from lora_ledger.run import read_config
-from lora_ledger.safetensors import read_header, read_metadata
-from lora_ledger.transport import Answer
+from lora_ledger.core.api import Api, Plain, put
+from lora_ledger.recording.console import Console
+from lora_ledger.recording.run import read_config
+from lora_ledger.core.safetensors import read_header, read_metadata
+from lora_ledger.core.transport import Answer
 
 VALUE = 'hunter2 "x"/é+z'
 MARK = b"[redacted]"
@@ -256,7 +258,7 @@ class OutgoingTest(KnownCase):
         withhold.know({"X": VALUE})
         self.said = []
         for name in ("warn", "notice"):
-            patch = mock.patch.object(say, name, self.said.append)
+            patch = mock.patch.object(terminal, name, self.said.append)
             patch.start()
             self.addCleanup(patch.stop)
 
@@ -324,7 +326,7 @@ class StateTest(KnownCase):
         super().setUp()
         self.said = []
         for name in ("warn", "notice"):
-            patch = mock.patch.object(say, name, self.said.append)
+            patch = mock.patch.object(terminal, name, self.said.append)
             patch.start()
             self.addCleanup(patch.stop)
 
@@ -501,8 +503,8 @@ class HostileLedgerTest(KnownCase):
         out = io.StringIO()
         put("a\tb\x1b]0;title\x07\x9b2J\r\nc", out)
         self.assertEqual(out.getvalue(), "a\tb ]0;title  2J \nc\n")
-        with mock.patch.object(say, "write_stderr") as write:
-            say.warn("task \x1b[2J\x1b]52;c;x\x07 is here")
+        with mock.patch.object(terminal, "write_stderr") as write:
+            terminal.warn("task \x1b[2J\x1b]52;c;x\x07 is here")
         self.assertNotIn(b"\x1b", write.call_args[0][0])
 
 

@@ -9,12 +9,14 @@ from unittest import mock
 from tests.helpers import ClientCase, TemporaryCase
 from tests.ledger_server import KEY, Problem
 
-from lora_ledger import say, sender
-from lora_ledger.points import Points
-from lora_ledger.sender import Sender
-from lora_ledger.spool import MESSAGES, Spool
-from lora_ledger.text import clean, metric_name, repaired
-from lora_ledger.transport import Denied, Later, Ledger, Refused
+from lora_ledger.core import terminal
+
+from lora_ledger.recording import sender
+from lora_ledger.recording.points import Points
+from lora_ledger.recording.sender import Sender
+from lora_ledger.core.spool import Spool
+from lora_ledger.core.text import clean, metric_name
+from lora_ledger.core.transport import Denied, Later, Ledger
 
 LONE = "\ud800"
 ODD = re.compile(rb"\\ud[89a-f]|\\u00[01][0-8be-f]|\\u007f|\\u008|NaN,|Infinity,", re.I)
@@ -82,7 +84,7 @@ class CleanTest(TemporaryCase):
             points.add("a", step, 1.0, 1.0)
             points.loss(step, 1.0, 1.0)
         points.put(2, {f"series {n}": 1.0 for n in range(2000)} | {"loss": 2.0}, -1e11)
-        with mock.patch.object(say, "warn_once"):
+        with mock.patch.object(terminal, "warn_once"):
             rows = points.drain(final=True)
         self.assertEqual([row["step"] for row in rows], [1, 2])
         self.assertEqual(list(rows[0]["metrics"]), ["bad__"])
@@ -174,10 +176,10 @@ class FailingCase(ClientCase):
         self.addCleanup(quick.stop)
         self.told = []
         for name in ("warn", "notice"):
-            patch = mock.patch.object(say, name, self.told.append)
+            patch = mock.patch.object(terminal, name, self.told.append)
             patch.start()
             self.addCleanup(patch.stop)
-        once = mock.patch.object(say, "warn_once", lambda _, text: self.told.append(text))
+        once = mock.patch.object(terminal, "warn_once", lambda _, text: self.told.append(text))
         once.start()
         self.addCleanup(once.stop)
 
@@ -367,7 +369,7 @@ class SetAsideTest(FailingCase):
 
 class HostileLedgerTest(TemporaryCase):
     def test_answers(self):
-        from lora_ledger.transport import Answer
+        from lora_ledger.core.transport import Answer
 
         for body in (
             b"[" * 100_000,

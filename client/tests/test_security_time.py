@@ -13,30 +13,33 @@ from unittest import mock
 from tests.helpers import TemporaryCase
 from tests.test_readers import record
 
-from lora_ledger import datasets, redact
-from lora_ledger.commands import adapter, config_for, past, template
-from lora_ledger.commands.common import Plain
-from lora_ledger.console import Console, Failure, Lines
-from lora_ledger.datasets import Source
+from lora_ledger.trainers import datasets
+
+from lora_ledger.core import redact
+from lora_ledger.imports import adapter, weight_file
+from lora_ledger.commands import config_for, template
+from lora_ledger.core.api import Plain
+from lora_ledger.recording.console import Console, Failure, Lines
+from lora_ledger.trainers.datasets import Source
 from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.follower import Follower
 from lora_ledger.follow.jsonl import TrainerLog
 from lora_ledger.follow.lines import read_deepspeed, read_dict
 from lora_ledger.follow.state_json import read_history
 from lora_ledger.follow.tensorboard import EventFile
-from lora_ledger.hand import read_metrics
+from lora_ledger.recording.by_hand import read_metrics
 from lora_ledger.imports import fields, mlflow, wandb
 from lora_ledger.imports.table import Table
-from lora_ledger.points import Points
-from lora_ledger.reading import loads
-from lora_ledger.safetensors import read_header
-from lora_ledger.text import clean, metric_name
-from lora_ledger.toml_reader import read_subset, read_toml
+from lora_ledger.recording.points import Points
+from lora_ledger.core.reading import loads
+from lora_ledger.core.safetensors import read_header
+from lora_ledger.core.text import clean, metric_name
+from lora_ledger.core.toml_reader import read_subset, read_toml
 from lora_ledger.trainers import Generic, recognise
 from lora_ledger.trainers.kohya import read_prompts
 from lora_ledger.trainers.launch import read_document
-from lora_ledger.transport import Answer
-from lora_ledger.yaml_reader import read_yaml, scalar
+from lora_ledger.core.transport import Answer
+from lora_ledger.core.yaml_reader import read_yaml, scalar
 
 SIZE = 1_000_000
 # 200 ms on a quiet machine; more on one that others use too, as long as it grows with the length alone.
@@ -316,7 +319,7 @@ class TimeTest(TemporaryCase):
         self.check(
             raw=self.file("a.safetensors", lambda p: (adapter.Adapter(p), read_header(p)), lambda text: struct.pack("<Q", len(text.encode())) + text.encode()),
             names=self.file(
-                "b.safetensors", lambda p: past.Past(adapter.Adapter(p)),
+                "b.safetensors", lambda p: weight_file.Past(adapter.Adapter(p)),
                 lambda text: header({text[at : at + 990] + str(at): {"dtype": "F16", "shape": [4, 4], "data_offsets": [0, 0]} for at in range(0, len(text), 990)}),
             ),
             metadata=self.file("c.safetensors", whole, lambda text: header({"__metadata__": {key: text[: SIZE // 10] for key in keys}})),

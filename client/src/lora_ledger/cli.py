@@ -4,11 +4,13 @@ import argparse
 import os
 import sys
 
-from . import __version__, say, settings
-from .commands import credentials, recorded
+from . import __version__
+
+from .core import terminal, settings
+from .commands import credentials, run
 from .commands.agent import agent
 from .commands.cancel import cancel
-from .commands.common import Plain
+from .core.api import Plain
 from .commands.config_for import TRAINERS, config
 from .commands.diff import diff
 from .commands.enrol import enrol
@@ -630,7 +632,7 @@ def main(argv=None):
         sys.stdout.flush()
         return code
     except Plain as error:
-        say.warn(error)
+        terminal.warn(error)
         return error.code
     except KeyboardInterrupt:
         return 130
@@ -642,9 +644,9 @@ def main(argv=None):
             pass
         return 141
     except Exception as error:
-        if say.debugging():
+        if terminal.debugging():
             raise
-        say.warn(f"this should not have happened: {type(error).__name__}: {error}; LEDGER_DEBUG=1 shows where")
+        terminal.warn(f"this should not have happened: {type(error).__name__}: {error}; LEDGER_DEBUG=1 shows where")
         return 1
 
 
@@ -653,15 +655,15 @@ def _dispatch(parser, options, found, trailing):
         try:
             options.hourly_price = float(os.environ["LEDGER_HOURLY_PRICE"])
         except ValueError:
-            say.warn("LEDGER_HOURLY_PRICE is no number and is left out")
+            terminal.warn("LEDGER_HOURLY_PRICE is no number and is left out")
     if options.command_name == "run":
         command = trailing if trailing is not None else options.command
         if not command:
             parser.error("run needs the trainer's command: lora-ledger run [options] -- COMMAND…")
         options.tags = dict(options.tag)
-        return recorded.run(found, options, command)
+        return run.run(found, options, command)
     if options.command_name == "log":
-        from .hand import log_point, read_metrics
+        from .recording.by_hand import log_point, read_metrics
 
         try:
             metrics = read_metrics(options.metrics)
@@ -676,7 +678,7 @@ def _dispatch(parser, options, found, trailing):
             metrics,
         )
     if options.command_name == "sync":
-        return recorded.sync(found, options.again)
+        return run.sync(found, options.again)
     return _COMMANDS[options.command_name](found, options)
 
 

@@ -9,9 +9,9 @@ import json
 import re
 from pathlib import Path
 
-from .adapter import Adapter, NoAdapter
-from .common import Api, Plain, put
-from .past import Past
+from ..imports.adapter import Adapter, NoAdapter
+from ..core.api import Api, Plain, put
+from ..imports.weight_file import Past
 
 READ, DEFAULT, FILL = "read", "default", "FILL IN"
 TRAINERS = ("kohya", "lora-scripts", "onetrainer", "ai-toolkit", "diffusion-pipe")

@@ -2,7 +2,7 @@
 
 import json
 
-from .common import Api, figure, length, printable, put, table
+from ..core.api import Api, figure, length, printable, put, table
 
 # What every run has of its own, and what is compared elsewhere.
 _OWN = {

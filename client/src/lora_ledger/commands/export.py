@@ -9,9 +9,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from .. import say
-from ..transport import USER_AGENT, Later, _connect
-from .common import Api, Plain, put, query_of
+from ..core import terminal
+from ..core.transport import USER_AGENT, Later, _connect
+from ..core.api import Api, Plain, put, query_of
 from .pull import fetch
 
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
@@ -86,7 +86,7 @@ def _table(api, chosen, options):
     except OSError as error:
         raise Plain(f"{output} cannot be written ({error.strerror or error})") from error
     for target in written:
-        say.notice(f"{target}: {say.size_text(target.stat().st_size)}")
+        terminal.notice(f"{target}: {terminal.size_text(target.stat().st_size)}")
     return 0
 
 
@@ -132,7 +132,7 @@ def _archive(api, task, options):
     finally:
         if partial.exists():
             os.unlink(partial)
-    put(f"{output}: task {task}, {say.size_text(output.stat().st_size)}")
+    put(f"{output}: task {task}, {terminal.size_text(output.stat().st_size)}")
     return 0
 
 

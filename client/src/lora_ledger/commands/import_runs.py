@@ -8,19 +8,19 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from .. import say
+from ..core import terminal
 from ..follow.tensorboard import EventFile
-from ..points import MOST_STEP, iso, number
-from ..reading import TooMuch, folders
-from ..text import metric_name
+from ..recording.points import MOST_STEP, iso, number
+from ..core.reading import TooMuch, folders
+from ..core.text import metric_name
 from ..imports import mlflow, wandb
 from ..imports.archive import Archive, NoArchive, json_runs
 from ..imports.run import is_fresh, patiently, record, send_curve
 from ..imports.table import Table
-from ..uploads import Upload, sha256_of
-from .adapter import Adapter, NoAdapter
-from .common import Api, Plain, figure, put
-from .past import Past
+from ..core.uploads import Upload, sha256_of
+from ..imports.adapter import Adapter, NoAdapter
+from ..core.api import Api, Plain, figure, put
+from ..imports.weight_file import Past
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 # So much of both ends, with the size, tells one file from another without reading gigabytes.
@@ -66,7 +66,7 @@ class Tally:
         if isinstance(error, Plain) and getattr(error, "status", 422) in (None, 401, 403):
             raise error
         reason = f"cannot be read ({error.strerror or error})" if isinstance(error, OSError) else error
-        say.warn(f"{where}: {reason}")
+        terminal.warn(f"{where}: {reason}")
         self.failed += 1
 
 
@@ -93,7 +93,7 @@ def import_runs(settings, options):
         raise Plain("--tensorboard brings the curve of one run: import that file by itself")
     for at, path in enumerate(weights, 1):
         if len(weights) > 10 and sys.stderr.isatty():
-            say.write_stderr(f"\r[ledger] {at} of {len(weights)} ".encode())
+            terminal.write_stderr(f"\r[ledger] {at} of {len(weights)} ".encode())
         try:
             tally.count(import_one(api, path, options))
         except (NoAdapter, OSError, Plain) as error:
@@ -191,7 +191,7 @@ def import_past(api, runs, options, tally):
             tally.count(True)
             continue
         if not loud and sys.stderr.isatty():
-            say.write_stderr(f"\r[ledger] {at} of {len(runs)} ".encode())
+            terminal.write_stderr(f"\r[ledger] {at} of {len(runs)} ".encode())
         try:
             task, fresh = record(api, run)
             if options.upload and run.archive:
@@ -303,8 +303,8 @@ def _upload(api, task, path, past):
     item = {"path": str(Path(path).absolute()), "filename": Path(path).name, "kind": "final"}
     if past.steps is not None and past.steps >= 0:
         item["step"] = past.steps
-    bar = say.Progress(f"uploading {item['filename']}", past.adapter.size)
+    bar = terminal.Progress(f"uploading {item['filename']}", past.adapter.size)
     memo = {}
     upload = Upload(api.ledger, task, 1, item, memo, lambda: None, lambda sent, _: bar.show(sent), lambda: False)
     verified = patiently(upload.run)
-    bar.end(f"{item['filename']}: {say.size_text(past.adapter.size)} stored, checked by {verified}")
+    bar.end(f"{item['filename']}: {terminal.size_text(past.adapter.size)} stored, checked by {verified}")

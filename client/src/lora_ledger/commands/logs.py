@@ -4,8 +4,8 @@ import http.client
 import sys
 import time
 
-from ..transport import USER_AGENT, Later, _connect
-from .common import Api, Plain, figure, put, query_of
+from ..core.transport import USER_AGENT, Later, _connect
+from ..core.api import Api, Plain, figure, put, query_of
 
 ENDED = {"success", "failed", "cancelled"}
 

@@ -8,13 +8,17 @@ import sys
 import time
 from pathlib import Path
 
-from .. import datasets, host, say
-from ..redact import MARK
-from ..run import RunCommand
+from ..trainers import datasets
+
+from ..recording import host
+
+from ..core import terminal
+from ..core.redact import MARK
+from ..recording.run import RunCommand
 from ..trainers import recognise
-from ..uploads import sha256_of
-from . import recorded
-from .common import Api, Plain, printable, put
+from ..core.uploads import sha256_of
+from . import run
+from ..core.api import Api, Plain, printable, put
 from .filling import Filling, allowed_names, fill_command, fill_file, marks_in_command, marks_in_file
 
 
@@ -106,7 +110,7 @@ def _ask(whose):
     if not (sys.stdin and sys.stdin.isatty()):
         raise Plain(f"not run: {theirs}; read them, then add --yes")
     sys.stdout.flush()
-    say.warn(f"{theirs}; they run with all that you may do here")
+    terminal.warn(f"{theirs}; they run with all that you may do here")
     try:
         answer = input("Run it? y(es), n(o): ")
     except EOFError:
@@ -164,7 +168,7 @@ def _run(settings, options, command, written, task, filling):
     runs.name, runs.group, runs.tags = task.get("task_name"), task.get("experiment_group"), task.get("tags") or {}
     runs.hourly_price, runs.quiet = options.hourly_price, options.quiet
     runs.not_own, runs.allow_secret, runs.filled = not filling.own, sorted(filling.allowed), sorted(filling.values)
-    return recorded.run(settings, runs, command, lambda *a: ChildRun(*a, options.task))
+    return run.run(settings, runs, command, lambda *a: ChildRun(*a, options.task))
 
 
 def _make(folder):
@@ -238,7 +242,7 @@ def _compare_data(found, command, text):
     try:
         facts = datasets.collect(recognise(command, text, os.getcwd(), None).datasets(), 60.0)
     except Exception as error:
-        say.trouble(error)
+        terminal.trouble(error)
         facts = []
     here = {fact.get("name"): fact for fact in facts}
     for then in recorded_sets:
@@ -284,4 +288,4 @@ def _compare_base(api, found, task):
         if now != then:
             yield f"base model {path}: another file here ({now[:12]}… instead of {then[:12]}…)"
         elif time.monotonic() - started > 5:
-            say.notice(f"base model {path}: the same, by its hash")
+            terminal.notice(f"base model {path}: the same, by its hash")

@@ -8,10 +8,10 @@ cannot be told counts as missing.
 import time
 from pathlib import Path
 
-from .. import say
-from ..uploads import sha256_of
-from . import records, spools
-from .common import Api, Plain, length, put
+from ..core import terminal
+from ..core.uploads import sha256_of
+from . import box_records, spool_report
+from ..core.api import Api, Plain, length, put
 
 ENDED = {"success", "failed", "cancelled"}
 CHECKED = {"sha256", "parts"}
@@ -44,13 +44,13 @@ class Check:
     def run(self):
         """Hears all witnesses; True when nothing is missing."""
         try:
-            found = [spools.read(folder) for folder in spools.folders(self.settings.spool)]
-            kept = records.all_of(self.settings.spool)
+            found = [spool_report.read(folder) for folder in spool_report.folders(self.settings.spool)]
+            kept = box_records.all_of(self.settings.spool)
         except OSError as error:
             self.missing.append(f"{error.filename} cannot be read ({error.strerror}); look into it by hand")
             return False
         for spool in found:
-            self.missing += [f"{spools.name_of(spool)}: {problem}" for problem in spool.problems]
+            self.missing += [f"{spool_report.name_of(spool)}: {problem}" for problem in spool.problems]
             self._hear_spool(spool)
         for path, record in kept:
             self._hear_record(path, record, {spool.name: spool for spool in found})
@@ -89,7 +89,9 @@ class Check:
             return
         url = spool.state.get("url")
         if url and self.settings.url and url != self.settings.url:
-            self.missing.append(f"{spools.name_of(spool)}: belongs to the ledger at {url}; set LEDGER_URL to that one")
+            self.missing.append(
+                f"{spool_report.name_of(spool)}: belongs to the ledger at {url}; set LEDGER_URL to that one"
+            )
             return
         self.tasks.setdefault(spool.task_id, None)
         for item in spool.files:
@@ -109,7 +111,7 @@ class Check:
         name = f"task {record['task_id']}" if record.get("task_id") else "a run"
         name += f" begun {length(time.time() - record['started'])} ago in {record.get('cwd')}"
         try:
-            running = spools.is_locked(path.with_suffix(".lock"))
+            running = spool_report.is_locked(path.with_suffix(".lock"))
         except OSError:
             running = record.get("ended") is None
         spool = by_name.get(record.get("spool"))
@@ -217,12 +219,12 @@ class Check:
 
     def _look(self, folder, before):
         """Every result file below the folder has to be one that the ledger holds; `before` are older runs' files."""
-        if not spools.exists(folder):
+        if not spool_report.exists(folder):
             if folder in self.named:
                 self.missing.append(f"{folder}: there is no such folder")
             return
         try:
-            paths, states = records.produced(folder) if folder.is_dir() else ([folder], 0)
+            paths, states = box_records.produced(folder) if folder.is_dir() else ([folder], 0)
         except OSError as error:
             self.missing.append(f"{folder} cannot be looked through ({error.strerror or error})")
             return
@@ -230,7 +232,7 @@ class Check:
         # A file is an older one only when every run that wrote here found it there, unchanged until now.
         lists = [seen for seen in before if seen is not None]
         for path in paths:
-            state = records.state_of(path)
+            state = box_records.state_of(path)
             if state is None:
                 continue
             if lists and all(seen.get(str(path)) == state for seen in lists):
@@ -242,7 +244,7 @@ class Check:
         age = abs(time.time() - state[1] / 1e9)
         if age < self.settled:
             time.sleep(self.settled - age)
-            if records.state_of(path) != state:
+            if box_records.state_of(path) != state:
                 self.missing.append(f"{path}: is still being written")
                 return
         try:
@@ -250,7 +252,7 @@ class Check:
         except OSError as error:
             self.missing.append(f"{path}: cannot be read ({error.strerror}), so it cannot be compared")
             return
-        if records.state_of(path) != state:
+        if box_records.state_of(path) != state:
             self.missing.append(f"{path}: is still being written")
         elif (digest, state[0]) not in self._known:
             self.missing.append(
@@ -265,13 +267,13 @@ def safe(settings, options):
         good = check.run()
     except Exception as error:
         # Whatever went wrong, the answer is no.
-        say.trouble(error)
+        terminal.trouble(error)
         check.missing.append(f"the check itself failed ({type(error).__name__}: {error})")
         good = False
     if good and not check.missing:
         put(f"SAFE: {check.counted()} are stored and checked at {settings.url}")
         if check.states:
-            say.notice(
+            terminal.notice(
                 f"{check.states} files that only serve to resume training (optimizer states) are not kept by the ledger"
             )
         return 0
@@ -286,11 +288,11 @@ def tell_at_end(settings, runner):
     recorder = getattr(runner, "recorder", None)
     if recorder is None:
         return
-    left = spools.exists(recorder.spool.folder)
+    left = spool_report.exists(recorder.spool.folder)
     if left:
         what = "the ledger refused" if recorder.spool.aside and not recorder.spool.pending() else "was not sent"
         how = "`lora-ledger sync --again`" if recorder.spool.aside else "`lora-ledger sync`"
-        say.notice(
+        terminal.notice(
             f"NOT safe to destroy this box yet: {recorder.spool.folder} holds what {what}; {how}, then `lora-ledger safe`"
         )
         return
@@ -299,23 +301,23 @@ def tell_at_end(settings, runner):
         check = Check(settings, settled=0.0, most_bytes=MOST_AT_END)
         good = check.run()
     except Exception as error:
-        say.trouble(error)
+        terminal.trouble(error)
         return
     if check.too_much and not check.missing:
-        say.notice(
+        terminal.notice(
             "all of this run was sent; `lora-ledger safe` compares the files of all runs on this box and says whether it may be destroyed"
         )
     elif good:
-        say.notice(f"safe to destroy this box: {check.counted()} are stored and checked")
+        terminal.notice(f"safe to destroy this box: {check.counted()} are stored and checked")
     else:
-        say.notice(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
+        terminal.notice(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
 
 
 def unregistered(settings):
     """[(path, record, the run's `open` item)] of runs that no ledger has registered yet: `learn` asks for them later."""
     try:
-        opens = {f.name: spools.read(f).open for f in spools.folders(settings.spool)}
-        kept = records.all_of(settings.spool)
+        opens = {f.name: spool_report.read(f).open for f in spool_report.folders(settings.spool)}
+        kept = box_records.all_of(settings.spool)
     except OSError:
         return []
     return [
@@ -328,13 +330,13 @@ def unregistered(settings):
 def learn(settings, waiting):
     """After `sync`: notes the tasks of runs that it registered. The same registration finds its task again."""
     for path, record, body in waiting:
-        if spools.exists(settings.spool / record["spool"]) or body.get("resume"):
+        if spool_report.exists(settings.spool / record["spool"]) or body.get("resume"):
             continue
         try:
             answer = Api(settings).ask("POST", "/api/tasks", body["register"], {"Idempotency-Key": body["key"]})
         except (Plain, KeyError) as error:
-            say.trouble(error)
+            terminal.trouble(error)
             continue
         if answer.get("task_id"):
             record.update(task_id=answer["task_id"], attempt=1, url=settings.url)
-            records.save(path, record)
+            box_records.save(path, record)

@@ -2,8 +2,8 @@
 
 import json
 
-from .. import say
-from .common import Api, figure, length, moment, printable, put
+from ..core import terminal
+from ..core.api import Api, figure, length, moment, printable, put
 
 FIELDS = (
     "experiment_group", "trainer", "base_arch", "base_model_path", "network_algo", "lora_rank", "lora_alpha",
@@ -49,7 +49,7 @@ def show(settings, options):
         where = ", ".join(f"{k} {figure(weight[k])}" for k in ("epoch", "step", "rank") if weight.get(k) is not None)
         put(
             f"  file {weight.get('id')}: {printable(weight.get('filename'))} ({weight.get('kind')}, "
-            f"{say.size_text(weight.get('size') or 0)}, {weight.get('state')}{', ' + where if where else ''})"
+            f"{terminal.size_text(weight.get('size') or 0)}, {weight.get('state')}{', ' + where if where else ''})"
         )
     return 0
 

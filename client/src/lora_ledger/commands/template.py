@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from .common import Plain
+from ..core.api import Plain
 from .prepare import KINDS
 
 PLACEHOLDERS = {

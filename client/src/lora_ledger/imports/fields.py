@@ -9,7 +9,7 @@ import shlex
 import unicodedata
 from datetime import datetime, timedelta, timezone
 
-from ..reading import loads
+from ..core.reading import loads
 
 # field: (kind, how many characters at most or (lowest, highest)). What belongs to the end of a run stands in ENDED.
 FIELDS = {

@@ -7,10 +7,10 @@ import json
 import re
 from collections import Counter
 
-from ..commands.common import Plain, printable, put, table
-from ..reading import TooMuch, read_file
+from ..core.api import Plain, printable, put, table
+from ..core.reading import TooMuch, read_file
 from .archive import export_mark
-from .fields import ENDED, FIELDS, Context, arch_of, candidates, day_order, decimal_mark, duration, number, parse
+from .fields import ENDED, FIELDS, Context, arch_of, candidates, day_order, decimal_mark, number, parse
 from .run import PastRun
 
 MOST_BYTES = 200_000_000

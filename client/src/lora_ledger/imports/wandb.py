@@ -12,10 +12,10 @@ import struct
 from pathlib import Path
 
 from ..follow.tensorboard import _fields
-from ..points import iso
-from ..reading import MOST_CONTAINERS, TooMuch, folders, lines, loads, open_file, read_start
-from ..say import size_text
-from ..yaml_reader import read_yaml
+from ..recording.points import iso
+from ..core.reading import MOST_CONTAINERS, TooMuch, folders, lines, loads, open_file, read_start
+from ..core.terminal import size_text
+from ..core.yaml_reader import read_yaml
 from . import fields as names
 from .run import PastRun, entries_of, fields_of_settings
 

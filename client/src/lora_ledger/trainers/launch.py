@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from ..reading import loads, too_deep
-from ..toml_reader import Unreadable, read_toml
-from ..yaml_reader import read_yaml, scalar
+from ..core.reading import loads, too_deep
+from ..core.toml_reader import Unreadable, read_toml
+from ..core.yaml_reader import read_yaml, scalar
 
 CONFIG_ENDINGS = (".yaml", ".yml", ".toml", ".json")
 CONFIG_OPTIONS = ("--config_file", "--config", "--config-path", "--config_path")

@@ -2,8 +2,8 @@
 
 import re
 
-from ..datasets import Source
-from ..reading import loads, open_file, read_file
+from .datasets import Source
+from ..core.reading import loads, open_file, read_file
 from . import files
 from .files import Saved
 from .generic import Generic

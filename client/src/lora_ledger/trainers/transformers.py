@@ -4,10 +4,10 @@ Sources: transformers trainer_callback.py (bars and dicts), trainer.py (`checkpo
 adapter_model.safetensors and adapter_config.json).
 """
 
-from ..datasets import Source
+from .datasets import Source
 from ..follow.jsonl import TrainerLog
 from ..follow.state_json import LIMIT as STATE_LIMIT
-from ..reading import loads, read_file
+from ..core.reading import loads, read_file
 from . import files
 from .generic import Generic
 

@@ -10,8 +10,8 @@ import re
 import struct
 from collections import Counter
 
-from ..reading import TooMuch, open_file
-from ..reading import loads as loads_json
+from ..core.reading import TooMuch, open_file
+from ..core.reading import loads as loads_json
 
 # Headers of LoRA files are some 100 kB; larger than this is no adapter.
 MAX_HEADER = 32 * 1024 * 1024

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections import deque
 
-from . import say
+from . import terminal
 from .text import clean
 from .uploads import REMOVED
 
@@ -118,7 +118,7 @@ class Spool:
         return cls(folder, fresh=False)
 
     def _to_memory(self, error):
-        say.warn_once(
+        terminal.warn_once(
             "spool-disk",
             f"the spool in {self.folder} cannot be written ({getattr(error, 'strerror', None) or error}); unsent records "
             "stay in memory until it can: free some disk space or set LEDGER_SPOOL to another folder",
@@ -291,8 +291,8 @@ class Spool:
                     return n, kind, json.loads(line)["body"]
                 except (OSError, ValueError, KeyError, RecursionError) as error:
                     self._lanes[lane].popleft()
-                    say.trouble(error)
-                    say.warn_once(
+                    terminal.trouble(error)
+                    terminal.warn_once(
                         "spool-read",
                         f"an item of the spool in {self.folder} cannot be read back and is skipped",
                     )
@@ -369,7 +369,7 @@ class Spool:
         """Sets an item aside with the reason, so that it blocks nothing behind it."""
         with self._guard:
             self.refused += 1
-            record = {"n": n, "kind": kind, "reason": say.scrub(reason), "time": time.time(), "body": body}
+            record = {"n": n, "kind": kind, "reason": terminal.scrub(reason), "time": time.time(), "body": body}
             self._count_refused(record)
             try:
                 with open(self.folder / "refused.jsonl", "ab") as refused:

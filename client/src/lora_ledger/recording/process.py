@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from . import say
+from ..core import terminal
 
 WINDOWS = os.name == "nt"
 # After so few bytes, output is gathered for so long before the next reading.
@@ -63,11 +63,11 @@ class Process:
                 return
             self._heard = time.monotonic()
             if open_target:
-                open_target = say.write_stderr(data) if target == 2 else self._write(target, data)
+                open_target = terminal.write_stderr(data) if target == 2 else self._write(target, data)
             try:
                 self.feed(name, data)
             except Exception as error:
-                say.trouble(error)
+                terminal.trouble(error)
             if len(data) < SMALL:
                 # A bar writes a little many times a second; a loud trainer's full pipe is read at once.
                 time.sleep(GATHER_SECONDS)
