@@ -8,8 +8,8 @@ import time
 import zlib
 from collections import deque
 
-from . import say, withhold
-from .redact import redact_bytes, redact_text
+from ..core import terminal, withhold
+from ..core.redact import redact_bytes, redact_text
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _OUT_OF_MEMORY = re.compile(
@@ -91,12 +91,7 @@ class Failure:
                 self.out_of_memory = True
         if "Traceback (most recent call last)" in line:
             self._in_traceback = True
-        elif (
-            self._in_traceback
-            and line
-            and not line.startswith((" ", "\t", "|", "+"))
-            and _EXCEPTION.match(line)
-        ):
+        elif self._in_traceback and line and not line.startswith((" ", "\t", "|", "+")) and _EXCEPTION.match(line):
             self._in_traceback = False
             # A launcher's own complaint that its child failed says nothing about why.
             if not (self.message and ("CalledProcessError" in line or "ChildFailedError" in line)):
@@ -131,7 +126,7 @@ class Console:
         try:
             self._file = open(path, "wb")
         except OSError as error:
-            say.trouble(error)
+            terminal.trouble(error)
         self._thread = threading.Thread(target=self._read, name="ledger-console", daemon=True)
         self._thread.start()
 
@@ -140,7 +135,7 @@ class Console:
             self._on_state(line)
         except Exception as error:
             # One line that cannot be understood hides none of those behind it.
-            say.trouble(error)
+            terminal.trouble(error)
 
     def _line_of(self, name):
         def line(text):
@@ -175,7 +170,7 @@ class Console:
                     self._lines[name].flush()
                 self._keep(name, data)
             except Exception as error:
-                say.trouble(error)
+                terminal.trouble(error)
             with self._guard:
                 self._waiting -= len(data)
             if self._queue.empty():
@@ -211,7 +206,7 @@ class Console:
             self._written += len(packed)
             self._file.write(packed)
         except OSError as error:
-            say.trouble(error)
+            terminal.trouble(error)
             self._file = None
 
     def _sync(self):
@@ -258,5 +253,5 @@ class Console:
             self._file.close()
             return self.path if os.path.getsize(self.path) else None
         except OSError as error:
-            say.trouble(error)
+            terminal.trouble(error)
             return None

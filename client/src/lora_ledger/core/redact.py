@@ -71,7 +71,9 @@ class _Rules:
         self.webhook = _compile(f"://(?:{places})([^ \\t\\r\\n,;&)\\]}}\"'`<>]{{8,}})")
         # The authority of an address, up to its last @.
         self.login = _compile("://([^\\s/\"'`<]{1,1024})@")
-        words = "|".join(sorted({name.rpartition("_")[2] for name in [*rules.NAMES, *rules.CORES, *rules.WEAK]}, key=len))
+        words = "|".join(
+            sorted({name.rpartition("_")[2] for name in [*rules.NAMES, *rules.CORES, *rules.WEAK]}, key=len)
+        )
         # For texts in small letters: ignoring case would take several times as long.
         self.spoken = _compile(f"(?:{words})[0-9a-z_-]{{0,12}}(?= )")
         # The name, a sign, and a word in ASCII.
@@ -198,11 +200,18 @@ def _looks_chosen(text):
 
 def _looks_mixed(text):
     """Letters and digits mixed, and long: a token rather than a word of a sentence."""
-    return bool(len(text) >= 8 and re.search("[a-zA-Z]", text) and re.search("[0-9]", text) and re.fullmatch(r"[\w.+/=-]+", text, re.A))
+    return bool(
+        len(text) >= 8
+        and re.search("[a-zA-Z]", text)
+        and re.search("[0-9]", text)
+        and re.fullmatch(r"[\w.+/=-]+", text, re.A)
+    )
 
 
 # A name before `=`, `:` or their encoded forms. The repeated group keeps the search from going back.
-_KEYED = re.compile(rb"""(?<![0-9A-Za-z_-])(?=([0-9A-Za-z_-]+))\1(\\?["'`]|%2[27])?(?:(?<=["'`])\])?[ \t]{0,64}(=|:|%3[DdAa])""")
+_KEYED = re.compile(
+    rb"""(?<![0-9A-Za-z_-])(?=([0-9A-Za-z_-]+))\1(\\?["'`]|%2[27])?(?:(?<=["'`])\])?[ \t]{0,64}(=|:|%3[DdAa])"""
+)
 _WORD_END = re.compile(rb"""[ \t\r\n,;&)\]}"'`<>]""")
 _PLAIN_END = re.compile(rb"[ \t]#|[\r\n]")
 _FLOW_END = re.compile(rb"[ \t]#|[\r\n,}\]]")

@@ -8,9 +8,9 @@ import os
 import struct
 import uuid
 
-from . import say, withhold
-from .redact import redact_file
-from .safetensors import Incomplete, read_header
+from ..core import terminal, withhold
+from ..core.redact import redact_file
+from ..core.safetensors import Incomplete, read_header
 
 # A larger file is searched only where a value was put into the configuration: it takes 3 s a GB.
 SEARCH_LIMIT = 256 * 1024 * 1024
@@ -27,7 +27,9 @@ def make_ready(item, folder):
             if redact_file(path, copy):
                 item, path = {**item, "path": str(copy)}, copy
         except OSError as error:
-            say.warn(f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded")
+            terminal.warn(
+                f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded"
+            )
             return None
     if not withhold.longest() or not path or not os.path.isfile(path):
         return item
@@ -39,10 +41,12 @@ def make_ready(item, folder):
             return item
         copy = _clean_copy(path, folder) if told is None else _star_header(path)
     except OSError as error:
-        say.warn(f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded")
+        terminal.warn(
+            f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded"
+        )
         return None
     if copy is None:
-        say.warn(
+        terminal.warn(
             f"{item.get('filename')} holds the value of a secret and is not uploaded; it stays in {os.path.dirname(path)}"
         )
         return None
@@ -67,7 +71,7 @@ def _star_header(path):
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     if not done:
         return None
-    say.notice(f"{os.path.basename(path)}: a secret's value was replaced by * in its metadata")
+    terminal.notice(f"{os.path.basename(path)}: a secret's value was replaced by * in its metadata")
     return path
 
 

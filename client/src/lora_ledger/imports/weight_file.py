@@ -10,8 +10,8 @@ import re
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ..points import iso
-from ..reading import TooMuch, read_file
+from ..recording.points import iso
+from ..core.reading import TooMuch, read_file
 from ..trainers.files import ADAPTER
 from .adapter import flag, loads, number, whole
 
@@ -147,7 +147,7 @@ class Past:
         tags = tags if isinstance(tags, dict) else {}
         for key in ("ss_dataset_dirs", "ss_reg_dataset_dirs"):
             dirs = loads(m.get(key))
-            for name, facts in (dirs.items() if isinstance(dirs, dict) else ()):
+            for name, facts in dirs.items() if isinstance(dirs, dict) else ():
                 facts = facts if isinstance(facts, dict) else {}
                 self._dataset(name, facts.get("img_count"), facts.get("n_repeats"), tags.get(name))
         # Newer files keep the folders within ss_datasets, with the tags of each.
@@ -214,7 +214,10 @@ class Past:
             ("scheduler", config.get("learning_rate_scheduler")),
             ("resolution", config.get("resolution")),
             ("data_dir", config.get("concept_file_name")),
-            ("mixed_precision", {"FLOAT_16": "fp16", "BFLOAT_16": "bf16", "FLOAT_32": "no"}.get(str(config.get("train_dtype")))),
+            (
+                "mixed_precision",
+                {"FLOAT_16": "fp16", "BFLOAT_16": "bf16", "FLOAT_32": "no"}.get(str(config.get("train_dtype"))),
+            ),
         ):
             if isinstance(value, (str, int, float)) and not isinstance(value, bool):
                 self.put(name, value, "ot_config")
@@ -290,7 +293,9 @@ def _name_of(path):
     if not ADAPTER.match(path.name):
         return path.stem or "imported"
     folder = path.parent
-    return (folder.parent if re.fullmatch(r"checkpoint-\d+|epoch\d+|step\d+", folder.name) else folder).name or path.stem
+    return (
+        folder.parent if re.fullmatch(r"checkpoint-\d+|epoch\d+|step\d+", folder.name) else folder
+    ).name or path.stem
 
 
 _LENGTHS = {"task_name": 300, "notes": 50_000, "base_arch": 100, "network_algo": 100}

@@ -5,8 +5,8 @@ import threading
 import time
 from datetime import datetime, timezone
 
-from . import say
-from .text import metric_name
+from ..core import terminal
+from ..core.text import metric_name
 
 # Steps beyond this, and series beyond so many, are none of a trainer's: the ledger takes no heartbeat that holds them.
 MOST_STEP = 9_999_999_999
@@ -89,7 +89,9 @@ class Points:
         if known is None and len(self._names) < MOST_SERIES:
             known = self._names[name] = metric_name(name)
         elif known is None:
-            say.warn_once("series", f"there are more than {MOST_SERIES} different metrics; further ones are left out")
+            terminal.warn_once(
+                "series", f"there are more than {MOST_SERIES} different metrics; further ones are left out"
+            )
         return known
 
     def put(self, step, metrics, when=None, epoch=None):
@@ -105,7 +107,7 @@ class Points:
         row = self._rows.get(step)
         if row is None:
             if len(self._rows) >= self.LIMIT:
-                say.warn_once("points", "metrics come faster than they can be kept; some are left out")
+                terminal.warn_once("points", "metrics come faster than they can be kept; some are left out")
                 return
             row = self._rows[step] = [epoch, when if when is not None else time.time(), {}, self._clock()]
         elif row[0] is None:

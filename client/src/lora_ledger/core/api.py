@@ -8,10 +8,10 @@ import unicodedata
 from datetime import datetime, timezone
 from urllib.parse import urlencode
 
-from .. import say
-from ..say import printable
-from ..text import clean
-from ..transport import Denied, Later, Ledger, Refused, Superseded
+from . import terminal
+from .terminal import printable
+from .text import clean
+from .transport import Denied, Later, Ledger, Refused, Superseded
 
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -96,7 +96,7 @@ def put(text="", file=None):
     Control characters other than tabs and line ends, which could steer a terminal, become blanks.
     """
     stream = file or sys.stdout
-    text = _CONTROLS.sub(" ", say.scrub(str(text)))
+    text = _CONTROLS.sub(" ", terminal.scrub(str(text)))
     try:
         stream.write(text + "\n")
     except UnicodeEncodeError:

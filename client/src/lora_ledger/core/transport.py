@@ -217,9 +217,7 @@ class Ledger:
             full = answer.json().get("type") == "urn:lora-ledger:over-limit"
             raise Denied(answer.reason(), status, full)
         if 300 <= status < 400:
-            raise Later(
-                f"the address redirects to {answer.headers.get('location')}: name that one in LEDGER_URL"
-            )
+            raise Later(f"the address redirects to {answer.headers.get('location')}: name that one in LEDGER_URL")
         if status == 409 and "superseded" in json.dumps(answer.json()):
             raise Superseded(answer.reason())
         raise Refused(answer.reason(), status, answer.json())

@@ -2,10 +2,10 @@
 
 import os
 
-from ..hand import BY_HAND
-from ..reading import loads
-from ..spool import AGAIN, FINISH, MESSAGES, UPLOADS, Busy, _lock_file, called
-from ..uploads import REMOVED
+from ..recording.by_hand import BY_HAND
+from ..core.reading import loads
+from ..core.spool import AGAIN, FINISH, MESSAGES, UPLOADS, Busy, _lock_file, called
+from ..core.uploads import REMOVED
 
 _LANES = {"weight": UPLOADS, "finish": FINISH}
 _SEND = "`lora-ledger sync` sends it"
@@ -59,7 +59,9 @@ def read(folder):
     try:
         found.running = is_locked(folder / "lock")
     except OSError as error:
-        found.problems.append(f"its lock cannot be looked at ({error.strerror}), so nobody can tell whether it still runs")
+        found.problems.append(
+            f"its lock cannot be looked at ({error.strerror}), so nobody can tell whether it still runs"
+        )
     state_known = _read_state(found)
     _read_refused(found)
     _read_journal(found, by_hand, state_known)
@@ -199,7 +201,9 @@ def name_of(found):
     task = found.task_id
     register = (found.open or {}).get("register") or {}
     named = register.get("task_name") if isinstance(register, dict) else None
-    return (f"task {task}" if task else "an unregistered run") + (f" ({named})" if named else "") + f" in {found.folder}"
+    return (
+        (f"task {task}" if task else "an unregistered run") + (f" ({named})" if named else "") + f" in {found.folder}"
+    )
 
 
 def exists(path):

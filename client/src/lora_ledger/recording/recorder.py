@@ -4,11 +4,13 @@ import threading
 import time
 import uuid
 
-from . import outgoing, say, withhold
+from . import outgoing
+
+from ..core import terminal, withhold
 from .points import Points
 from .sender import Events, Sender
-from .spool import Spool
-from .transport import Ledger
+from ..core.spool import Spool
+from ..core.transport import Ledger
 
 # So many rows are written to the spool before the next heartbeat is due, to keep memory small.
 MANY_POINTS = 4000
@@ -18,11 +20,9 @@ DESCRIBE_SECONDS = 180.0
 
 def ledger_of(settings):
     """The ledger that the settings name, or None with a warning about what is missing."""
-    missing = [
-        name for name, value in (("LEDGER_URL", settings.url), ("LEDGER_KEY", settings.key)) if not value
-    ]
+    missing = [name for name, value in (("LEDGER_URL", settings.url), ("LEDGER_KEY", settings.key)) if not value]
     if missing:
-        say.warn_once(
+        terminal.warn_once(
             "unset",
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: the run is recorded in {settings.spool}; "
             "set them and run `lora-ledger sync` to send it",
@@ -61,9 +61,7 @@ class Recorder(Events):
         `resume` is {"task_id", "body"} when this is the next attempt of a task, or {"task_id", "attempt", "seq"} when it is
         one that was opened already, whose heartbeats up to `seq` have come from elsewhere.
         """
-        threading.Thread(
-            target=self._describe, args=(describe, resume), name="ledger-describe", daemon=True
-        ).start()
+        threading.Thread(target=self._describe, args=(describe, resume), name="ledger-describe", daemon=True).start()
         self.sender.start()
         self._beats.start()
 
@@ -71,7 +69,7 @@ class Recorder(Events):
         try:
             register, more = describe()
         except Exception as error:
-            say.trouble(error)
+            terminal.trouble(error)
             register, more = {"task_name": "unnamed run"}, {}
         body = {"key": str(uuid.uuid4()), "register": register}
         if resume and "attempt" in resume:
@@ -94,7 +92,7 @@ class Recorder(Events):
             try:
                 self._beat()
             except Exception as error:
-                say.trouble(error)
+                terminal.trouble(error)
 
     def _beat(self, final=False):
         while True:
@@ -136,7 +134,7 @@ class Recorder(Events):
         try:
             self._beat(final=True)
         except Exception as error:
-            say.trouble(error)
+            terminal.trouble(error)
         self.sender.show_progress = True
         self._keep("finish", {"status": status, **details})
         self.sender.wake()
@@ -153,7 +151,7 @@ class Recorder(Events):
                     started = time.monotonic()
                 if not told and time.monotonic() - started > 3.0:
                     told = True
-                    say.notice(
+                    terminal.notice(
                         f"sending what is left ({self._left()}); gives up after {self.settings.flush_timeout:.0f} s without "
                         "progress, Ctrl-C leaves it to `lora-ledger sync`"
                     )
@@ -162,17 +160,17 @@ class Recorder(Events):
             self.sender.wait_empty(self.settings.flush_timeout, waiting)
         left = self.spool.pending()
         if left:
-            say.warn(
+            terminal.warn(
                 f"not everything reached the ledger: {self._left()} left in {self.spool.folder}; `lora-ledger sync` sends it"
             )
         if self.spool.aside:
             n = self.spool.aside
-            say.warn(
+            terminal.warn(
                 f"the ledger refused {n} item{'s' if n > 1 else ''} of this run, see {self.spool.folder / 'refused.jsonl'}; "
                 "`lora-ledger sync --again` sends them once more"
             )
         if self.spool.dropped:
-            say.warn(
+            terminal.warn(
                 f"{self.spool.dropped} heartbeats were lost, since neither the ledger nor the disk could take them"
             )
         self.sender.stop()
@@ -193,7 +191,7 @@ class Recorder(Events):
         self.task_id = task_id
         self.attempt = attempt
         more = f", attempt {attempt}" if attempt > 1 else ""
-        say.notice(f"recording as task {task_id}{more} at {self.settings.url}")
+        terminal.notice(f"recording as task {task_id}{more} at {self.settings.url}")
 
     def cancel_requested(self):
         if not self._cancelled:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 
-from .say import size_text
+from .terminal import size_text
 from .text import repaired
 
 # Deeper than any settings nest, and well within what Python's own recursion bears.

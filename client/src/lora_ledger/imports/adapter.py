@@ -10,8 +10,8 @@ import re
 import struct
 from collections import Counter
 
-from ..reading import TooMuch, open_file
-from ..reading import loads as loads_json
+from ..core.reading import TooMuch, open_file
+from ..core.reading import loads as loads_json
 
 # Headers of LoRA files are some 100 kB; larger than this is no adapter.
 MAX_HEADER = 32 * 1024 * 1024
@@ -51,7 +51,9 @@ class Adapter:
         self.size, start, header = read_header(path)
         raw = header.pop("__metadata__", None)
         self.metadata = {
-            k: v for k, v in (raw if isinstance(raw, dict) else {}).items() if isinstance(v, str) and v not in ("None", "")
+            k: v
+            for k, v in (raw if isinstance(raw, dict) else {}).items()
+            if isinstance(v, str) and v not in ("None", "")
         }
         named = ((n, t) for n, t in header.items() if len(n) <= LONGEST_NAME)
         self.tensors = {n: t for n, t in named if _well_formed(t, self.size - start)}

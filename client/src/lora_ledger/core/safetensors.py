@@ -4,7 +4,7 @@ import os
 import struct
 
 from .reading import TooMuch, loads, open_file
-from .say import size_text
+from .terminal import size_text
 
 # The format allows 100 MB; those of whole models have a few.
 HEADER_LIMIT = 32 * 1000 * 1000

@@ -5,11 +5,13 @@ import sys
 import threading
 import time
 
-from . import host, say, settings
-from .follow import gpu
+from . import host
+
+from ..core import terminal, settings
+from ..follow import gpu
 from .points import Points
 from .recorder import Recorder
-from .redact import redact_command, redact_text
+from ..core.redact import redact_command, redact_text
 from .run import GPU_SECONDS, read_config
 
 
@@ -46,22 +48,20 @@ class Run:
                 try:
                     values[str(name)] = float(value)
                 except (TypeError, ValueError):
-                    say.warn_once(f"metric-{name}", f"the metric {name} is no number and is left out")
+                    terminal.warn_once(f"metric-{name}", f"the metric {name} is no number and is left out")
             if self._recorder:
                 self._recorder.points.put(self._step, values, epoch=epoch)
                 self.progress(step=self._step, epoch=epoch)
         except Exception as error:
-            say.trouble(error)
-            say.warn_once("log", f"a log call could not be recorded: {error}")
+            terminal.trouble(error)
+            terminal.warn_once("log", f"a log call could not be recorded: {error}")
 
     def progress(self, step=None, total_steps=None, epoch=None, total_epochs=None, eta_sec=None):
         """Tells how far training is; what is not given stays as it was."""
         if not self._recorder:
             return
         progress = self._recorder.progress
-        given = dict(
-            step=step, total_steps=total_steps, epoch=epoch, total_epochs=total_epochs, eta_sec=eta_sec
-        )
+        given = dict(step=step, total_steps=total_steps, epoch=epoch, total_epochs=total_epochs, eta_sec=eta_sec)
         progress.update({k: v for k, v in given.items() if v is not None})
         if progress.get("step") is not None and progress.get("total_steps"):
             progress["percent"] = round(100 * progress["step"] / progress["total_steps"], 2)
@@ -76,8 +76,8 @@ class Run:
             if self._recorder:
                 self._recorder.add_file({k: v for k, v in item.items() if v is not None})
         except Exception as error:
-            say.trouble(error)
-            say.warn_once("save", f"a file could not be recorded: {error}")
+            terminal.trouble(error)
+            terminal.warn_once("save", f"a file could not be recorded: {error}")
 
 
 class track:
@@ -102,8 +102,8 @@ class track:
             self._recorder.begin(lambda: self._describe(config))
             threading.Thread(target=self._sample_gpu, name="ledger-gpu", daemon=True).start()
         except Exception as error:
-            say.trouble(error)
-            say.warn(f"this run cannot be recorded: {error}")
+            terminal.trouble(error)
+            terminal.warn(f"this run cannot be recorded: {error}")
             self._recorder = None
         run = Run(self._recorder)
         if self._recorder and self._config and not config and os.path.isfile(self._config):
@@ -149,8 +149,6 @@ class track:
                 )
             self._recorder.flush()
         except Exception as fault:
-            say.trouble(fault)
-            say.warn(
-                f"the end of this run could not be recorded: {fault}; `lora-ledger sync` sends what is kept"
-            )
+            terminal.trouble(fault)
+            terminal.warn(f"the end of this run could not be recorded: {fault}; `lora-ledger sync` sends what is kept")
         return False

@@ -184,9 +184,7 @@ class Upload:
                         raise Later("the client is stopping")
 
                 try:
-                    answer, md5 = put_range(
-                        part["url"], part.get("headers") or {}, file, offset, length, tell
-                    )
+                    answer, md5 = put_range(part["url"], part.get("headers") or {}, file, offset, length, tell)
                     self._judge_put(answer)
                 except Later:
                     sent[0] = before
@@ -224,9 +222,7 @@ class Upload:
         ]
         body = {"parts": parts} if parts else {}
         try:
-            answer = self.ledger.ask(
-                "POST", f"/api/weights/{self.memo['weight_id']}/complete", body, timeout=300.0
-            )
+            answer = self.ledger.ask("POST", f"/api/weights/{self.memo['weight_id']}/complete", body, timeout=300.0)
         except Refused as error:
             if error.status == 409 and self._held():
                 return self._held()

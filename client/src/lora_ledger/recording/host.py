@@ -10,8 +10,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from .follow import gpu
-from .reading import loads, output
+from ..follow import gpu
+from ..core.reading import loads, output
 
 PACKAGES = [
     "torch",
@@ -42,9 +42,7 @@ _VERSIONS = (
 
 def gpu_text(gpus):
     """GPUs as one string: "NVIDIA GeForce RTX 4090 24GB x1"; None without any."""
-    kinds = Counter(
-        g["name"] + (f" {round(g['memory_mb'] / 1024)}GB" if g["memory_mb"] else "") for g in gpus
-    )
+    kinds = Counter(g["name"] + (f" {round(g['memory_mb'] / 1024)}GB" if g["memory_mb"] else "") for g in gpus)
     return ", ".join(f"{name} x{count}" for name, count in kinds.items()) or None
 
 

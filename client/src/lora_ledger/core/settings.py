@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from . import say, withhold
+from . import terminal, withhold
 
 FLUSH_TIMEOUT = 120.0
 
@@ -35,7 +35,7 @@ def resolve(url=None, key=None, spool=None, flush_timeout=None, quiet=False):
         try:
             flush_timeout = float(os.environ.get("LEDGER_FLUSH_TIMEOUT") or FLUSH_TIMEOUT)
         except ValueError:
-            say.warn_once(
+            terminal.warn_once(
                 "flush-timeout", f"LEDGER_FLUSH_TIMEOUT is no number of seconds; {FLUSH_TIMEOUT:.0f} is taken"
             )
             flush_timeout = FLUSH_TIMEOUT
@@ -43,7 +43,7 @@ def resolve(url=None, key=None, spool=None, flush_timeout=None, quiet=False):
     if url and "://" not in url:
         url = ("http://" if url.startswith(("localhost", "127.")) else "https://") + url
     key = (key or os.environ.get("LEDGER_KEY") or "").strip() or None
-    say.configure(quiet=quiet, secrets=[key] if key else [])
+    terminal.configure(quiet=quiet, secrets=[key] if key else [])
     withhold.know({"LEDGER_KEY": key or ""})
     return Settings(
         url=url,

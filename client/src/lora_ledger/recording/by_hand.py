@@ -3,11 +3,11 @@
 import time
 import uuid
 
-from . import say
+from ..core import terminal
 from .points import iso, number
 from .recorder import ledger_of
 from .sender import Sender
-from .spool import Busy, Spool
+from ..core.spool import Busy, Spool
 
 BY_HAND = "by-hand-"
 WAIT_SECONDS = 10.0
@@ -40,7 +40,7 @@ def log_point(settings, task_id, step, epoch, metrics):
             break
         except Busy:
             if time.monotonic() > deadline:
-                say.warn(f"another process is sending points of task {task_id}; try again when it has ended")
+                terminal.warn(f"another process is sending points of task {task_id}; try again when it has ended")
                 return 1
             time.sleep(0.1)
     spool.append("point", {"id": str(uuid.uuid4()), "task_id": task_id, "entry": entry})
@@ -51,7 +51,7 @@ def log_point(settings, task_id, step, epoch, metrics):
     sender.stop()
     spool.close()
     if not sent and sender.ledger is not None and not sender.denied:
-        say.warn(
+        terminal.warn(
             f"the point is kept in {folder} ({sender.trouble or 'the ledger did not answer'}); `lora-ledger sync` sends it"
         )
     return 1 if spool.refused > refused else 0

@@ -6,20 +6,24 @@ import signal
 import threading
 import time
 
-from . import datasets, host, say, withhold
+from ..trainers import datasets
+
+from . import host
+
+from ..core import terminal, withhold
 from .console import Console
-from .follow import gpu
-from .follow.follower import FIRST_FILE, Follower, ranks
-from .follow.state_json import read_history
-from .follow.tensorboard import EventFolder
+from ..follow import gpu
+from ..follow.follower import FIRST_FILE, Follower, ranks
+from ..follow.state_json import read_history
+from ..follow.tensorboard import EventFolder
 from .points import Points
 from .process import Process, shell_code
 from .recorder import Recorder
-from .reading import open_file
-from .redact import redact_command, redact_text
-from .scout import Scout, wraps
-from .trainers import Generic, recognise
-from .trainers.launch import find_config
+from ..core.reading import open_file
+from ..core.redact import redact_command, redact_text
+from .inner_trainer import Scout, wraps
+from ..trainers import Generic, recognise
+from ..trainers.launch import find_config
 from .watch import Watch
 
 # The ledger takes 4 MB for both files together; larger ones are uploaded like weights.
@@ -42,21 +46,21 @@ def read_config(path):
         with open_file(path) as file:
             data = file.read(CONFIG_LIMIT + 1)
     except (OSError, ValueError) as error:
-        say.warn(
+        terminal.warn(
             f"the configuration {path} cannot be read ({getattr(error, 'strerror', None) or error}); the run is recorded without it"
         )
         return None, None
     if len(data) > CONFIG_LIMIT:
-        say.warn(f"the configuration {path} is larger than 3 MB; it is stored as a file, and no setting is read from it")
+        terminal.warn(
+            f"the configuration {path} is larger than 3 MB; it is stored as a file, and no setting is read from it"
+        )
         return None, None
     data = withhold.from_bytes(data)
     try:
         text = data.decode("utf-8")
         return {"text": text, "path": str(path)}, text
     except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode(), "path": str(path)}, data.decode(
-            "gb18030", "replace"
-        )
+        return {"base64": base64.b64encode(data).decode(), "path": str(path)}, data.decode("gb18030", "replace")
 
 
 class RunCommand:
@@ -88,7 +92,7 @@ class RunCommand:
         withhold.know({name: withhold.value_of(name) or "" for name in options.filled}, filled=True)
         withhold.know_environment(environment)
         if kept:
-            say.notice(
+            terminal.notice(
                 f"this is another user's run, so these variables are kept from the trainer: {', '.join(kept)}; "
                 "`--allow-secret NAME` gives it one"
             )
@@ -106,7 +110,7 @@ class RunCommand:
             readers, resumed_at, from_step = self._readers(), self.trainer.resume_step()[0] or 0, self._from_step()
         except Exception as error:
             # Settings that nobody expects keep no trainer from starting.
-            say.trouble(error)
+            terminal.trouble(error)
             self.trainer = Generic(self.command, self.cwd, self.options.output_dir)
             self.watch = Watch(self.trainer, self.options.upload_state)
             readers, resumed_at, from_step = self._readers(), 0, self.options.from_step
@@ -116,10 +120,10 @@ class RunCommand:
         try:
             self.process = Process(self.command, lambda name, data: console.feed(name, data), environment)
         except FileNotFoundError:
-            say.warn(f"{self.command[0]}: there is no such command")
+            terminal.warn(f"{self.command[0]}: there is no such command")
             return 127
         except OSError as error:
-            say.warn(f"{self.command[0]} cannot be started: {error.strerror}")
+            terminal.warn(f"{self.command[0]} cannot be started: {error.strerror}")
             return 126
         self.begun = time.time()
         points = Points(ranks(readers), FIRST_FILE if readers else 0.0)
@@ -175,7 +179,7 @@ class RunCommand:
             self.recorder.finish(**outcome)
         self.recorder.flush(lambda: self._stop_waiting)
         if not self.superseded and self.recorder.task_id:
-            say.notice(
+            terminal.notice(
                 f"task {self.recorder.task_id}: {outcome['status']}"
                 + (f" ({outcome['failure_reason']})" if outcome.get("failure_reason") else "")
             )
@@ -183,7 +187,7 @@ class RunCommand:
 
     def _adopt(self, command, cwd, config_path, trainer):
         """Takes over what the scout found: the trainer that a wrapping command has started."""
-        say.notice(f"the command has started {trainer.task_name()} ({trainer.name}); following that")
+        terminal.notice(f"the command has started {trainer.task_name()} ({trainer.name}); following that")
         self.wrapper, self.command, self.cwd, self.trainer = self.command, command, cwd, trainer
         self.config_path = config_path
         self.config, _ = read_config(config_path)
@@ -217,9 +221,7 @@ class RunCommand:
         logs = self.trainer.log_folder()
         if logs:
             readers.append(
-                EventFolder(
-                    logs, lambda pid: self.process.owns(pid), LOOK_SECONDS, loss_tags=self.trainer.loss_tags
-                )
+                EventFolder(logs, lambda pid: self.process.owns(pid), LOOK_SECONDS, loss_tags=self.trainer.loss_tags)
             )
         return readers
 
@@ -230,7 +232,7 @@ class RunCommand:
         busy = self.process.quiet_seconds() < 3.0 and self.recorder.progress.get("step")
         if not busy and (self.watch.found_final or self.trainer.fault(self.follower.seen) is None):
             return
-        say.notice("the command has ended, but processes that it started go on; following them until they end")
+        terminal.notice("the command has ended, but processes that it started go on; following them until they end")
         self.process.outlasting = True
         stopping = None
         while self.process.left_behind():
@@ -240,7 +242,7 @@ class RunCommand:
                 if time.monotonic() - stopping > 2 * self.options.stop_grace + 5.0:
                     break
             elif self.process.quiet_seconds() > FORK_SILENCE:
-                say.warn("the processes left behind say nothing any more; the record ends here")
+                terminal.warn("the processes left behind say nothing any more; the record ends here")
                 break
             time.sleep(0.2)
         self.process.outlasting = False
@@ -263,15 +265,15 @@ class RunCommand:
             return self.options.from_step
         step, source = self.trainer.resume_step()
         if step:
-            say.notice(f"the curve goes on from step {step} ({source})")
+            terminal.notice(f"the curve goes on from step {step} ({source})")
         elif self.options.claimed:
             pass
         elif step == 0:
-            say.notice(
+            terminal.notice(
                 "the command resumes from no saved state, so the curve starts at step 0 again; --from-step says otherwise"
             )
         else:
-            say.notice("where the trainer goes on is not known; --from-step N says it")
+            terminal.notice("where the trainer goes on is not known; --from-step N says it")
         return step
 
     def _dataset_file(self):
@@ -325,7 +327,7 @@ class RunCommand:
                         self._add_weight(item)
                     next_look = time.monotonic() + 1.0
             except Exception as error:
-                say.trouble(error)
+                terminal.trouble(error)
 
     def _look_for_trainer(self):
         if not self.scout:
@@ -351,7 +353,7 @@ class RunCommand:
             try:
                 metrics = gpu.sample()
             except Exception as error:
-                say.trouble(error)
+                terminal.trouble(error)
                 return
             if not metrics:
                 return
@@ -368,7 +370,7 @@ class RunCommand:
         try:
             self.recorder.add_datasets(self._dataset_facts(self.trainer.datasets()))
         except Exception as error:
-            say.trouble(error)
+            terminal.trouble(error)
 
     def _dataset_facts(self, sources):
         if not self.options.not_own:
@@ -412,8 +414,7 @@ class RunCommand:
                 **result,
                 "status": "failed",
                 "failure_reason": "oom",
-                "error_message": message
-                or "the trainer was killed (SIGKILL), mostly for using too much memory",
+                "error_message": message or "the trainer was killed (SIGKILL), mostly for using too much memory",
             }
         if not message:
             message = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
@@ -437,9 +438,7 @@ class RunCommand:
             self._stop_waiting = self.process is not None
             return
         self.cancelled = "interrupted by Ctrl-C"
-        self.process.send(
-            signal.SIGINT if self._interrupts == 1 else getattr(signal, "SIGKILL", signal.SIGTERM)
-        )
+        self.process.send(signal.SIGINT if self._interrupts == 1 else getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def _on_terminate(self, *_):
         if not self._running():
@@ -447,9 +446,7 @@ class RunCommand:
             return
         if not self.cancelled:
             self.preempted = True
-        self.process.stop(
-            [signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)], self.options.stop_grace
-        )
+        self.process.stop([signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)], self.options.stop_grace)
 
     def _on_hangup(self, *_):
         if self._running():
@@ -463,7 +460,7 @@ class RunCommand:
     def _cancel(self):
         if self._running():
             self.cancelled = "cancelled in the ledger"
-            say.notice("the ledger asks to cancel this run; stopping the trainer")
+            terminal.notice("the ledger asks to cancel this run; stopping the trainer")
             self._stop_politely()
 
     def _give_up(self):

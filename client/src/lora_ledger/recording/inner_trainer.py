@@ -2,8 +2,8 @@
 
 import os
 
-from .trainers import recognise
-from .trainers.launch import find_config
+from ..trainers import recognise
+from ..trainers.launch import find_config
 
 SHELLS = {"bash", "sh", "zsh", "dash", "ksh", "fish", "make", "just"}
 # So many bytes of a process's command line are read.

@@ -2,13 +2,15 @@
 
 import os
 
-from .. import say, sync as sending
-from ..reading import open_file
-from ..redact import redact_command
-from ..run import RunCommand, find_config
+from ..core import terminal
+
+from ..recording import sync as sending
+from ..core.reading import open_file
+from ..core.redact import redact_command
+from ..recording.run import RunCommand, find_config
 from ..trainers import recognise
 from . import safe
-from .records import Record
+from .box_records import Record
 
 
 def output_folders(command, config, output_dir):
@@ -22,7 +24,7 @@ def output_folders(command, config, output_dir):
         return recognise(command, text, os.getcwd(), output_dir).folders()
     except Exception as error:
         # Without it every file found later counts as this run's, which errs on the safe side.
-        say.trouble(error)
+        terminal.trouble(error)
         return []
 
 

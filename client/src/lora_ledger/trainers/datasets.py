@@ -6,8 +6,8 @@ import os
 import time
 from collections import Counter
 
-from . import say
-from .reading import TooMuch, loads, open_file, read_file
+from ..core import terminal
+from ..core.reading import TooMuch, loads, open_file, read_file
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl"}
 VIDEOS = {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".gif", ".mpg", ".mpeg", ".wmv"}
@@ -164,7 +164,9 @@ def folder_facts(source, late):
 
 
 def _named_only(source):
-    say.notice(f"the data in {source.path} are too many to be looked through; they are recorded by their name alone")
+    terminal.notice(
+        f"the data in {source.path} are too many to be looked through; they are recorded by their name alone"
+    )
     return {"name": source.name, "source_path": str(source.path), "repeats": source.repeats}
 
 

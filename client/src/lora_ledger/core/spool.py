@@ -13,7 +13,7 @@ import time
 import uuid
 from collections import deque
 
-from . import say
+from . import terminal
 from .text import clean
 from .uploads import REMOVED
 
@@ -45,7 +45,13 @@ AGAIN = "`lora-ledger sync --again` sends it once more"
 
 
 # How people call what the journal holds.
-WORDS = {"open": "the registration", "datasets": "the data facts", "finish": "the run's end", "heartbeat": "a heartbeat", "point": "a point"}
+WORDS = {
+    "open": "the registration",
+    "datasets": "the data facts",
+    "finish": "the run's end",
+    "heartbeat": "a heartbeat",
+    "point": "a point",
+}
 
 
 def called(kind, body):
@@ -112,7 +118,7 @@ class Spool:
         return cls(folder, fresh=False)
 
     def _to_memory(self, error):
-        say.warn_once(
+        terminal.warn_once(
             "spool-disk",
             f"the spool in {self.folder} cannot be written ({getattr(error, 'strerror', None) or error}); unsent records "
             "stay in memory until it can: free some disk space or set LEDGER_SPOOL to another folder",
@@ -159,6 +165,7 @@ class Spool:
                 if n in done or (lane == MESSAGES and n <= acked):
                     continue
                 self._lanes[lane].append((n, kind, start, len(line)))
+
     def _load_refused(self):
         for record, _ in self._refusals():
             self.refused += 1
@@ -284,8 +291,8 @@ class Spool:
                     return n, kind, json.loads(line)["body"]
                 except (OSError, ValueError, KeyError, RecursionError) as error:
                     self._lanes[lane].popleft()
-                    say.trouble(error)
-                    say.warn_once(
+                    terminal.trouble(error)
+                    terminal.warn_once(
                         "spool-read",
                         f"an item of the spool in {self.folder} cannot be read back and is skipped",
                     )
@@ -310,7 +317,11 @@ class Spool:
                 except (ValueError, KeyError, TypeError, RecursionError):
                     continue
                 # What was set aside would be refused once more.
-                if seq is not None and seq not in self._refused_beats and any(low <= seq <= high for low, high in ranges):
+                if (
+                    seq is not None
+                    and seq not in self._refused_beats
+                    and any(low <= seq <= high for low, high in ranges)
+                ):
                     yield item["body"]
 
     def size(self, lane):
@@ -358,7 +369,7 @@ class Spool:
         """Sets an item aside with the reason, so that it blocks nothing behind it."""
         with self._guard:
             self.refused += 1
-            record = {"n": n, "kind": kind, "reason": say.scrub(reason), "time": time.time(), "body": body}
+            record = {"n": n, "kind": kind, "reason": terminal.scrub(reason), "time": time.time(), "body": body}
             self._count_refused(record)
             try:
                 with open(self.folder / "refused.jsonl", "ab") as refused:

@@ -11,8 +11,8 @@ import time
 import uuid
 from pathlib import Path
 
-from .. import say
-from ..spool import Busy, _lock_file
+from ..core import terminal
+from ..core.spool import Busy, _lock_file
 from ..trainers.files import ADAPTER
 
 MOST_FILES = 50_000
@@ -33,15 +33,14 @@ def is_state(path, top):
     """Whether a file only serves to resume training."""
     inside = path.relative_to(top).parts[:-1]
     named = path.name.lower()
-    return (
-        named.startswith(STATES)
-        or any(part.endswith("-state") or part.startswith("global_step") for part in inside)
-    )
+    return named.startswith(STATES) or any(part.endswith("-state") or part.startswith("global_step") for part in inside)
 
 
 def is_sample(path, top):
     """Whether an image or video lies where trainers put samples."""
-    return any(part.lower().startswith("sample") for part in path.relative_to(top).parts[:-1]) or top.name.lower().startswith("sample")
+    return any(
+        part.lower().startswith("sample") for part in path.relative_to(top).parts[:-1]
+    ) or top.name.lower().startswith("sample")
 
 
 def produced(top):
@@ -120,7 +119,7 @@ class Record:
             self._lock = open(self.path.with_suffix(".lock"), "a+b")
             _lock_file(self._lock)
         except (OSError, Busy) as error:
-            say.trouble(error)
+            terminal.trouble(error)
         self._save()
         self._watcher = threading.Thread(target=self._watch, args=(runner,), name="ledger-record", daemon=True)
         self._watcher.start()
@@ -155,7 +154,7 @@ class Record:
         try:
             self._take(runner)
         except Exception as error:
-            say.trouble(error)
+            terminal.trouble(error)
         started = getattr(runner, "process", None) is not None
         if not started:
             # The command did not start, so there is nothing to keep safe.
@@ -186,7 +185,7 @@ def save(path, data):
         temporary.write_text(json.dumps(data))
         os.replace(temporary, path)
     except OSError as error:
-        say.trouble(error)
+        terminal.trouble(error)
 
 
 def all_of(spool):

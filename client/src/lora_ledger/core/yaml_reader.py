@@ -166,7 +166,11 @@ class _Reader:
             name, rest = str(scalar(entry[0])), entry[1]
             if rest:
                 found[name] = self.value(rest, indent, number)
-            elif self.at < len(self.lines) and self.lines[self.at][0] == indent and self.lines[self.at][1].startswith("- "):
+            elif (
+                self.at < len(self.lines)
+                and self.lines[self.at][0] == indent
+                and self.lines[self.at][1].startswith("- ")
+            ):
                 found[name] = self.list(indent, depth + 1)
             else:
                 found[name] = self.nested(indent + 1, depth)

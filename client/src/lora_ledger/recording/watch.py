@@ -4,9 +4,9 @@ import os
 import re
 import time
 
-from . import say
+from ..core import terminal
 from .points import MOST_STEP
-from .safetensors import Incomplete, read_header
+from ..core.safetensors import Incomplete, read_header
 
 STABLE_SECONDS = 3.0
 
@@ -73,7 +73,7 @@ class Watch:
                 metadata = read_header(path).get("__metadata__") or {}
             except Incomplete as error:
                 if ended:
-                    say.warn(f"{path.name} is not complete ({error}) and is not uploaded")
+                    terminal.warn(f"{path.name} is not complete ({error}) and is not uploaded")
                     self._given[path] = self._state(path)
                 return None
             except OSError:

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 
-from . import say
+from ..core import terminal
 
 WINDOWS = os.name == "nt"
 # After so few bytes, output is gathered for so long before the next reading.
@@ -24,9 +24,7 @@ class Process:
         self.outlasting = False
         self._escalating = False
         self._heard = time.monotonic()
-        options = (
-            {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
-        )
+        options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
         self._process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -39,9 +37,7 @@ class Process:
         self._over = threading.Event()
         threading.Thread(target=self._await, name="ledger-wait", daemon=True).start()
         self._pumps = [
-            threading.Thread(
-                target=self._pump, args=(name, stream, target), name=f"ledger-{name}", daemon=True
-            )
+            threading.Thread(target=self._pump, args=(name, stream, target), name=f"ledger-{name}", daemon=True)
             for name, stream, target in (
                 ("stdout", self._process.stdout, 1),
                 ("stderr", self._process.stderr, 2),
@@ -67,11 +63,11 @@ class Process:
                 return
             self._heard = time.monotonic()
             if open_target:
-                open_target = say.write_stderr(data) if target == 2 else self._write(target, data)
+                open_target = terminal.write_stderr(data) if target == 2 else self._write(target, data)
             try:
                 self.feed(name, data)
             except Exception as error:
-                say.trouble(error)
+                terminal.trouble(error)
             if len(data) < SMALL:
                 # A bar writes a little many times a second; a loud trainer's full pipe is read at once.
                 time.sleep(GATHER_SECONDS)

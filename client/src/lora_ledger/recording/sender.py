@@ -6,11 +6,11 @@ import threading
 import time
 from collections import Counter
 
-from . import say
+from ..core import terminal
 from .points import age
-from .spool import AGAIN, FINISH, MESSAGES, UPLOADS, called
-from .transport import Denied, Later, Refused, Superseded, backoff
-from .uploads import REMOVED, Upload
+from ..core.spool import AGAIN, FINISH, MESSAGES, UPLOADS, called
+from ..core.transport import Denied, Later, Refused, Superseded, backoff
+from ..core.uploads import REMOVED, Upload
 
 # A finish waits for uploads as long as they move, so that `success` means that the weights are safe: so many seconds
 # without a new byte, or half the time after which the client gives up, end that.
@@ -162,7 +162,7 @@ class Sender:
                     self._postpone(error, tries)
                     tries += 1
             except Exception as error:
-                say.trouble(error)
+                terminal.trouble(error)
                 self._set_aside(lane, n, kind, body, error)
 
     def _uploads(self):
@@ -196,7 +196,7 @@ class Sender:
                 self._postpone(error, tries[n])
                 tries[n] += 1
             except Exception as error:
-                say.trouble(error)
+                terminal.trouble(error)
                 self._set_aside(UPLOADS, n, kind, body, error)
 
     def _reached(self, n):
@@ -241,10 +241,10 @@ class Sender:
 
     def _postpone(self, error, tries):
         self.trouble = str(error)
-        if say.debugging():
-            say.warn(f"will try again: {error}")
+        if terminal.debugging():
+            terminal.warn(f"will try again: {error}")
         if tries == 3:
-            say.warn_once(
+            terminal.warn_once(
                 "away",
                 f"the ledger cannot be reached ({error}); the record waits in {self.spool.folder} until it is back",
             )
@@ -254,13 +254,13 @@ class Sender:
         self.denied = str(error)
         self.wake()
         if error.full:
-            say.warn_once(
+            terminal.warn_once(
                 "full",
                 f"the ledger takes no more for now ({error}); the record is kept in {self.spool.folder} and tried "
                 "again every minute, or later by `lora-ledger sync`",
             )
             return
-        say.warn_once(
+        terminal.warn_once(
             "denied",
             f"the ledger does not accept the key ({error}); the record is kept in {self.spool.folder}: "
             "set LEDGER_KEY to a valid key and run `lora-ledger sync`",
@@ -269,28 +269,26 @@ class Sender:
     def _set_aside(self, lane, n, kind, body, error):
         reason = str(error) or type(error).__name__
         self.spool.refuse(lane, n, kind, body, reason)
-        text = (
-            f"the ledger refused {called(kind, body)}: {reason}; it is set aside in {self.spool.folder / 'refused.jsonl'}"
-        )
+        text = f"the ledger refused {called(kind, body)}: {reason}; it is set aside in {self.spool.folder / 'refused.jsonl'}"
         if reason != REMOVED:
             text += f", and {AGAIN}"
         if kind == "open":
-            say.warn(
+            terminal.warn(
                 f"this run cannot be recorded: {reason}; what it has to say is kept in {self.spool.folder / 'refused.jsonl'}, "
                 f"and {AGAIN}"
             )
             self.spool.drop_all("the run could not be registered")
         elif kind in ("weight", "finish"):
-            say.warn(text)
+            terminal.warn(text)
         else:
-            say.warn_once(f"refused-{kind}", text)
+            terminal.warn_once(f"refused-{kind}", text)
         self._advanced()
 
     def _lose_task(self, error):
         if not self.superseded:
             self.spool.state["superseded"] = True
             self.spool.save()
-            say.warn(
+            terminal.warn(
                 f"another attempt has taken over task {self.spool.state.get('task_id')}; this one stops and records nothing more"
             )
             self.events.superseded()
@@ -325,7 +323,7 @@ class Sender:
             except (Refused, KeyError, Later) as error:
                 if isinstance(error, Later) and not self._failing(error):
                     raise
-                say.warn(
+                terminal.warn(
                     f"task {resume['task_id']} cannot be resumed ({error}); this run is recorded as a new task"
                 )
                 if getattr(error, "status", None) == 409:
@@ -365,13 +363,11 @@ class Sender:
                 told.append(f"the ledger refused part of this run ({error}); it is recorded without {left_out}")
                 register = kept
         for text in told:
-            say.warn(text)
+            terminal.warn(text)
         if "task_id" not in answer:
             raise Later("the answer names no task_id")
         for text in answer.get("warnings") or []:
-            say.notice(
-                f"note on the settings: {text if isinstance(text, str) else text.get('message', text)}"
-            )
+            terminal.notice(f"note on the settings: {text if isinstance(text, str) else text.get('message', text)}")
         self._opened(answer["task_id"], 1, answer)
 
     def _opened(self, task_id, attempt, answer):
@@ -400,7 +396,7 @@ class Sender:
         self._last_beat = time.monotonic()
         self._take_interval(answer)
         for warning in answer.get("warnings") or []:
-            say.warn_once(f"near-{warning.get('code')}", warning.get("message"))
+            terminal.warn_once(f"near-{warning.get('code')}", warning.get("message"))
         if answer.get("cancel_requested"):
             self.events.cancel_requested()
 
@@ -420,11 +416,7 @@ class Sender:
                         f"a running client reports on task {task_id}; log from there, or wait until it has ended"
                     )
                 # Numbers that are taken would be ignored: without knowing the last one, start far above.
-                seq = (
-                    others["last_seq"] + 1
-                    if others.get("last_seq") is not None
-                    else random.randrange(FAR, 2 * FAR)
-                )
+                seq = others["last_seq"] + 1 if others.get("last_seq") is not None else random.randrange(FAR, 2 * FAR)
             pending = state["point"] = {"id": body["id"], "attempt": attempt, "seq": seq}
             self.spool.save()
         send = {"attempt": pending["attempt"], "seq": pending["seq"], "progress": {}, "logs": [body["entry"]]}
@@ -477,7 +469,7 @@ class Sender:
                 self._send_heartbeat(beat)
             except Refused as error:
                 # The end is taken; what was set aside before stays so.
-                say.warn_once("refused-heartbeat", f"the ledger refused log points again: {error}")
+                terminal.warn_once("refused-heartbeat", f"the ledger refused log points again: {error}")
                 break
         self.events.finished(answer)
 
@@ -495,7 +487,7 @@ class Sender:
                 self.moved = self.upload_moved = time.monotonic()
             self.uploading = (body["filename"], sent, total)
             if self.show_progress:
-                bar = bar or say.Progress(f"uploading {body['filename']}", total)
+                bar = bar or terminal.Progress(f"uploading {body['filename']}", total)
                 bar.show(sent)
 
         upload = Upload(
@@ -510,11 +502,11 @@ class Sender:
         )
         verified = upload.run()
         size = memo["fingerprint"][0]
-        text = f"{body['filename']}: {say.size_text(size)} stored, checked by {verified}"
+        text = f"{body['filename']}: {terminal.size_text(size)} stored, checked by {verified}"
         if bar:
             bar.end(text)
         else:
-            say.notice(text)
+            terminal.notice(text)
         self.events.uploaded(body, verified)
 
 

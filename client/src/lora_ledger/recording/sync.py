@@ -3,12 +3,12 @@
 import threading
 import time
 
-from . import say
-from .hand import BY_HAND
+from ..core import terminal
+from .by_hand import BY_HAND
 from .recorder import ledger_of
 from .sender import Events, Sender
-from .spool import Busy, Spool
-from .transport import Denied, Later, Refused, backoff
+from ..core.spool import Busy, Spool
+from ..core.transport import Denied, Later, Refused, backoff
 
 
 class _Opened(Events):
@@ -39,10 +39,10 @@ def sync_one(settings, ledger, folder, again=False):
     try:
         spool = Spool.lasting(folder) if folder.name.startswith(BY_HAND) else Spool.open(folder)
     except Busy:
-        say.notice(f"{folder.name}: being sent by a running process")
+        terminal.notice(f"{folder.name}: being sent by a running process")
         return "busy"
     except OSError as error:
-        say.warn(f"{folder}: cannot be read ({error.strerror})")
+        terminal.warn(f"{folder}: cannot be read ({error.strerror})")
         return "left"
     known = spool.state.get("url")
     foreign = known and known != ledger.url
@@ -50,19 +50,17 @@ def sync_one(settings, ledger, folder, again=False):
         if again and spool.aside and not foreign:
             spool.take_back()
     except OSError as error:
-        say.warn(f"{folder}: what was refused cannot be taken up again ({error.strerror or error})")
+        terminal.warn(f"{folder}: what was refused cannot be taken up again ({error.strerror or error})")
     if not spool.pending():
         if spool.refused:
-            say.warn(f"{folder.name}: {_refused(spool, again)}")
+            terminal.warn(f"{folder.name}: {_refused(spool, again)}")
         spool.close()
         return "empty"
     if foreign:
-        say.warn(
-            f"{folder.name}: belongs to the ledger at {known}, not {ledger.url}; set LEDGER_URL to that one"
-        )
+        terminal.warn(f"{folder.name}: belongs to the ledger at {known}, not {ledger.url}; set LEDGER_URL to that one")
         spool.close()
         return "left"
-    say.notice(f"{folder.name}: sending {_left(spool)}")
+    terminal.notice(f"{folder.name}: sending {_left(spool)}")
     events = _Opened()
     sender = Sender(spool, ledger, events)
     sender.show_progress = True
@@ -77,10 +75,10 @@ def sync_one(settings, ledger, folder, again=False):
     if sent:
         aside = _refused(spool, again)
         told = f"sent as task {task}" if task else "nothing could be recorded"
-        (say.warn if aside else say.notice)(f"{folder.name}: {told}{', ' if aside else ''}{aside}")
+        (terminal.warn if aside else terminal.notice)(f"{folder.name}: {told}{', ' if aside else ''}{aside}")
     else:
         why = sender.denied or sender.trouble or "interrupted"
-        say.warn(f"{folder.name}: {_left(spool)} left ({why}); run `lora-ledger sync` again later")
+        terminal.warn(f"{folder.name}: {_left(spool)} left ({why}); run `lora-ledger sync` again later")
     spool.close()
     return "sent" if sent else "left"
 
@@ -107,14 +105,14 @@ def sync(settings, again=False):
     except OSError:
         folders = []
     if not folders:
-        say.notice(f"nothing to send in {settings.spool}")
+        terminal.notice(f"nothing to send in {settings.spool}")
         return 0
     ledger = ledger_of(settings)
     if ledger is None:
         return 1
     trouble = unreachable(ledger)
     if trouble:
-        say.warn(
+        terminal.warn(
             f"the ledger at {ledger.url} cannot be reached ({trouble}); {len(folders)} runs wait in {settings.spool}"
         )
         return 1
