@@ -4,7 +4,7 @@ import * as z from "zod";
 import { allow } from "../platform/auth/middleware.ts";
 import { trainingTask } from "../platform/db/schema.ts";
 import { parseOrder } from "../platform/filter/compile.ts";
-import { explained } from "../platform/filter/request.ts";
+import { explainFaults } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
@@ -61,7 +61,7 @@ export const leaderboard = new Hono<App>().get(
     const { metric, direction, group_by, limit, ...chosenBy } = c.req.valid("query");
     const { db, auth } = c.var;
     numbersOf("metric", metric);
-    const order = explained("metric", () =>
+    const order = explainFaults("metric", () =>
       parseOrder(`${direction === "max" ? "-" : ""}${metric}`),
     );
     const value = order[0]?.column ?? sql`null`;
