@@ -181,7 +181,7 @@ describe("going live", () => {
     });
     expect((await act(name, version, "approve", anna, {}, 403)).detail).toContain("models:approve");
     expect((await act(name, version, "release", carla, {}, 409)).detail).toContain(
-      "only an approved version",
+      "only an approved version carries",
     );
     await act(name, version, "approve", bert, { reason: "fine" });
     expect((await act(name, version, "release", bert, {}, 403)).detail).toContain("models:release");
