@@ -5,7 +5,7 @@ import { allow } from "../platform/auth/middleware.ts";
 import { chain } from "../platform/db/batch.ts";
 import { trainingTask } from "../platform/db/schema.ts";
 import { parseOrder } from "../platform/filter/compile.ts";
-import { explained } from "../platform/filter/request.ts";
+import { explainFaults } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
@@ -62,7 +62,7 @@ export const leaderboard = new Hono<App>().get(
     const { metric, direction, group_by, limit, ...chosenBy } = c.req.valid("query");
     const { db, auth } = c.var;
     numbersOf("metric", metric);
-    const order = explained("metric", () =>
+    const order = explainFaults("metric", () =>
       parseOrder(`${direction === "max" ? "-" : ""}${metric}`),
     );
     const value = order[0]?.column ?? sql`null`;
