@@ -7,6 +7,7 @@ import struct
 from tests.helpers import ROOT, TemporaryCase
 
 from lora_ledger.imports.adapter import Adapter
+from lora_ledger.trainers import recognise
 
 SIZES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "I64": 8}
 
@@ -45,3 +46,11 @@ class WeightFilesTest(TemporaryCase):
                     "base_arch": found.arch,
                 }
                 self.assertEqual(facts, case["facts"])
+
+
+class LaunchesTest(TemporaryCase):
+    def test_trainers(self):
+        for case in cases("launches"):
+            with self.subTest(case["name"]):
+                found = recognise(case["command"], case["text"] or None, self.folder)
+                self.assertEqual(found.name, case["client"])
