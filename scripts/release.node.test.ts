@@ -1,6 +1,14 @@
 // A release in a clone: real git, a real wheel.
 import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -39,6 +47,7 @@ beforeAll(() => {
   const author = ["-c", "user.name=Anna", "-c", "user.email=anna@example.com"];
   git(origin, "add", "--all");
   git(origin, ...author, "commit", "--quiet", "--message", "All of it");
+  symlinkSync(join(root, "node_modules"), join(folder, "node_modules"));
   git(origin, "config", "receive.denyCurrentBranch", "ignore");
   clone = join(folder, "clone");
   git(folder, "clone", "--quiet", origin, "clone");
@@ -79,12 +88,27 @@ test("what cannot be released is refused, and nothing changes", () => {
 
 test("a wheel that cannot be built leaves all as it was", () => {
   const head = git(clone, "rev-parse", "HEAD");
-  const { status, stderr } = spawnSync(
-    process.execPath,
-    [join(clone, "scripts/run.mjs"), "release", next],
-    { cwd: clone, encoding: "utf8", env: { ...process.env, PYTHON: "/bin/false" } },
+  const project = read("client/pyproject.toml");
+  writeFileSync(
+    file("client/pyproject.toml"),
+    project.replace("dependencies = []", 'dependencies = ["torch"]'),
   );
-  expect([status, stderr]).toEqual([1, expect.stringContaining("/bin/false -m failed")]);
+  git(
+    clone,
+    "commit",
+    "--quiet",
+    "--all",
+    "--message",
+    "A dependency, which the client has none of",
+  );
+  const broken = git(clone, "rev-parse", "HEAD");
+  const { status, out } = release(next);
+  expect([status, out]).toEqual([1, expect.stringContaining("dependencies")]);
+  expect([git(clone, "rev-parse", "HEAD"), git(clone, "status", "--porcelain")]).toEqual([
+    broken,
+    "",
+  ]);
+  git(clone, "reset", "--quiet", "--hard", head);
   expect(version()).toBe(last);
   expect([
     git(clone, "rev-parse", "HEAD"),

@@ -3,20 +3,11 @@
  * into client/dist/, commits and tags. Nothing leaves the machine, and what fails leaves nothing behind.
  */
 import { execFileSync } from "node:child_process";
-import {
-  copyFileSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root, Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
+import { buildWheel } from "./wheel.ts";
 
 /** The one place of the version, of the client and of the service. */
 const VERSION_FILE = "client/src/lora_ledger/__init__.py";
@@ -56,24 +47,13 @@ export function withHeading(changelog: string, version: string, day: string): st
   return `${before}\n## Unreleased\n\n## ${version} (${day})\n\n${after.trimStart()}`;
 }
 
-/** Builds the client's wheel and returns its path. In a copy: setuptools leaves old modules in its folder. */
-function buildWheel(): string {
-  const folder = mkdtempSync(join(tmpdir(), "release-"));
-  try {
-    cpSync(join(root, "client"), join(folder, "client"), {
-      recursive: true,
-      filter: (path) => !/(?:\/(?:build|dist|tests|__pycache__)|\.egg-info)$/.test(path),
-    });
-    const pip = ["-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", join(folder, "out")];
-    run(process.env.PYTHON ?? "python3", [...pip, join(folder, "client")]);
-    const [wheel] = readdirSync(join(folder, "out"));
-    if (!wheel) throw new Trouble("pip built no wheel.");
-    mkdirSync(join(root, "client/dist"), { recursive: true });
-    copyFileSync(join(folder, "out", wheel), join(root, "client/dist", wheel));
-    return join("client/dist", wheel);
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+/** Writes the client's wheel to client/dist/ and returns its path. */
+function writeWheel(): string {
+  const { file, bytes } = buildWheel();
+  const path = join("client/dist", file);
+  mkdirSync(join(root, "client/dist"), { recursive: true });
+  writeFileSync(join(root, path), bytes);
+  return path;
 }
 
 if (isMain(import.meta.url))
@@ -99,7 +79,7 @@ if (isMain(import.meta.url))
         source.replace(written, `__version__ = "${version}"`),
       );
       writeFileSync(join(root, CHANGELOG), released);
-      wheel = buildWheel();
+      wheel = writeWheel();
       git("commit", "--quiet", "--message", `Release ${version}`, "--", VERSION_FILE, CHANGELOG);
     } catch (error) {
       git("reset", "--quiet");
