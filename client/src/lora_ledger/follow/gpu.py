@@ -5,7 +5,7 @@ import shutil
 
 from ..core.reading import output
 
-_FIELDS = ["index", "name", "memory.total", "driver_version", "utilization.gpu", "memory.used", "power.draw"]
+_FIELDS = ["index", "name", "memory.total", "driver_version", "utilization.gpu", "memory.used", "power.draw", "temperature.gpu"]
 
 
 def nvidia_smi(arguments, timeout=10.0):
@@ -32,7 +32,7 @@ def visible(index):
 
 
 def read_gpus():
-    """A dict a visible GPU: index, name, memory_mb, driver, util (percent), mem_mb, power_w; None where unknown."""
+    """A dict a visible GPU: index, name, memory_mb, driver, util (percent), mem_mb, power_w, temp_c; None where unknown."""
     text = nvidia_smi([f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"])
     gpus = []
     for line in (text or "").splitlines():
@@ -48,16 +48,17 @@ def read_gpus():
                 "util": _number(cells[4]),
                 "mem_mb": _number(cells[5]),
                 "power_w": _number(cells[6]),
+                "temp_c": _number(cells[7]),
             }
         )
     return gpus
 
 
 def sample():
-    """The load now as metrics: gpu.0.util (percent), gpu.0.mem_mb (MiB), gpu.0.power_w (watts)."""
+    """The load now as metrics: gpu.0.util (percent), gpu.0.mem_mb (MiB), gpu.0.power_w (watts), gpu.0.temp_c (°C)."""
     return {
         f"gpu.{gpu['index']}.{name}": gpu[name]
         for gpu in read_gpus()
-        for name in ("util", "mem_mb", "power_w")
+        for name in ("util", "mem_mb", "power_w", "temp_c")
         if gpu[name] is not None
     }
