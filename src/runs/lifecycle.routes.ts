@@ -138,6 +138,13 @@ const heartbeatBody = z.strictObject({
   tail: z.string().max(65_536).nullish().describe("The last lines of the console."),
 });
 
+/** Seconds by a box's clock; a record may wait on a disk for a long time. */
+const elapsed = z
+  .number()
+  .min(0)
+  .max(400 * 86_400)
+  .nullish();
+
 const finishBody = z.strictObject({
   attempt: attemptNumber.optional(),
   status: z.enum(["success", "failed", "cancelled"]),
@@ -146,6 +153,12 @@ const finishBody = z.strictObject({
   exit_code: z.int().nullish(),
   failure_reason: z.enum(failureReasons).nullish(),
   final_loss: z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"])]).nullish(),
+  ended_sec_ago: elapsed.describe(
+    "Seconds since the attempt ended, of a run that was recorded while the ledger was away. Without it, it ends now.",
+  ),
+  duration_sec: elapsed.describe(
+    "Seconds that the attempt took. It then began at the latest so long before its end, whenever its first heartbeat came.",
+  ),
 });
 
 /** Times that a heartbeat is merged anew because others of its attempt came in between. */
@@ -477,6 +490,8 @@ export const lifecycle = new Hono<App>()
         exitCode: body.exit_code ?? null,
         failureReason: status === "failed" ? (body.failure_reason ?? "error") : null,
         errorMessage: body.error_message || null,
+        endedAgo: body.ended_sec_ago ?? null,
+        duration: body.duration_sec ?? null,
       };
       // A loss that is no finite number has no place in a REAL column; the points keep it.
       const finalLoss =

@@ -82,7 +82,7 @@ import type { Db } from "../platform/db/client.ts";
 import { type failureReasons, type statuses, trainingTask } from "../platform/db/schema.ts";
 import { ago, now } from "../platform/db/time.ts";
 import type { JsonValue } from "../shared/json.ts";
-import { isOpened, nextAttempt, totals } from "./attempts.ts";
+import { isOpened, type Lasted, nextAttempt, timesOf, totals } from "./attempts.ts";
 import { changeQueueColumns, type QueueChange } from "./queue-options.ts";
 
 /** The number of the task's current attempt: that of a task not yet begun is its first. */
@@ -213,8 +213,10 @@ export const endRun = (
     status,
     failureReason,
     settled,
+    endedAgo,
+    duration,
     ...end
-  }: {
+  }: Lasted & {
     status: (typeof statuses)[number];
     failureReason: (typeof failureReasons)[number] | null;
     errorMessage: string | null;
@@ -226,6 +228,7 @@ export const endRun = (
   },
 ) => {
   const preempted = failureReason === "preempted";
+  const { ended, started } = timesOf({ endedAgo, duration });
   return db
     .update(trainingTask)
     .set({
@@ -240,7 +243,8 @@ export const endRun = (
       keyId: preempted
         ? sql`iif(cancel_requested or ${goesBack}, null, key_id)`
         : sql`iif(cancel_requested, null, key_id)`,
-      finishedAt: preempted ? sql`iif(${goesBack}, null, ${now})` : now,
+      startedAt: sql`min(started_at, ${started})`,
+      finishedAt: preempted ? sql`iif(${goesBack}, null, ${ended})` : ended,
       heartbeatAt: now,
       updatedAt: now,
       settleAt: settled ? null : now,
