@@ -6,7 +6,7 @@ import { api, onSignedOut, Problem, read } from "./api.ts";
 import { t, useLanguage } from "./i18n.ts";
 import { Runs } from "./pages/runs/runs.tsx";
 import { Shell } from "./shell.tsx";
-import { Empty, Skeleton, Trouble } from "./ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "./ui/loading.tsx";
 import { Toasts } from "./ui/toast.tsx";
 import { nobody, WhoContext } from "./who.ts";
 

@@ -1,5 +1,5 @@
 import { useSyncExternalStore } from "preact/compat";
-import type { Said } from "./said.ts";
+import type { Message } from "./message.ts";
 import type { zh as chinese } from "./zh.ts";
 
 /** Texts are written in English where they are used; zh.ts has each of them, or it does not compile. */
@@ -42,9 +42,12 @@ export const useLanguage = () =>
 
 /** A text in the language in use; `{name}` is replaced by its value. */
 export function t(text: Text, values: Record<string, string | number> = {}): string {
-  const said: string = translations?.[text] ?? text;
-  return said.replaceAll(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  const translated: string = translations?.[text] ?? text;
+  return translated.replaceAll(/\{(\w+)\}/g, (whole, name: string) =>
+    String(values[name] ?? whole),
+  );
 }
 
-/** What the service said, in the language in use; in English where that is not known there. */
-export const translate = (said: Said): string => service?.inChinese(said) ?? said.message;
+/** A message of the service in the language in use; in English where its code has no translation. */
+export const translate = (message: Message): string =>
+  service?.inChinese(message) ?? message.message;

@@ -1,7 +1,6 @@
 import { useState } from "preact/hooks";
 import { t } from "../i18n.ts";
-import { Check } from "../ui/form.tsx";
-import { Segments } from "../ui/parts.tsx";
+import { Check, Segments } from "../ui/form.tsx";
 import type { XAxis } from "./curves.ts";
 
 /** What of a curve is looked at, and how. */

@@ -1,6 +1,6 @@
 import { useQueries } from "@tanstack/preact-query";
 import { t } from "../i18n.ts";
-import { Skeleton, Trouble } from "../ui/parts.tsx";
+import { Skeleton, Trouble } from "../ui/loading.tsx";
 import { Chart, type Line } from "./chart.tsx";
 import { onAxis, smooth } from "./curves.ts";
 import { LookTools, useLook } from "./look.tsx";

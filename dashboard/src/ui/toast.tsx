@@ -1,5 +1,5 @@
 import { useSyncExternalStore } from "preact/compat";
-import { said } from "../api.ts";
+import { explainError } from "../api.ts";
 import { Icon } from "./icon.tsx";
 
 type Toast = { id: number; text: string; bad: boolean };
@@ -25,7 +25,7 @@ export async function attempt(work: () => Promise<unknown>, success?: string): P
     if (success) toast(success);
     return true;
   } catch (error) {
-    toast(said(error), true);
+    toast(explainError(error), true);
     return false;
   }
 }

@@ -6,8 +6,9 @@ import { whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
 import { deliveryStates, eventKinds, particulars } from "../../ui/events.ts";
-import { ShowMore } from "../../ui/form.tsx";
-import { Ago, Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Segments } from "../../ui/form.tsx";
+import { Empty, ShowMore, Skeleton, Trouble } from "../../ui/loading.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { useUserNames } from "../../who.ts";
 

@@ -3,7 +3,7 @@ import { lazy, Suspense } from "preact/compat";
 import { useEffect, useRef } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { type Text, t } from "../../i18n.ts";
-import { Empty, Skeleton } from "../../ui/parts.tsx";
+import { Empty, Skeleton } from "../../ui/loading.tsx";
 
 /** The parts of the board, each with an address of its own and fetched when it is looked at. */
 const parts = [

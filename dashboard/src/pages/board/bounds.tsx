@@ -2,8 +2,9 @@ import { useInfiniteQuery, useQuery } from "@tanstack/preact-query";
 import { api, inPages, read } from "../../api.ts";
 import { bytes, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { Loaded, ShowMore, Table } from "../../ui/form.tsx";
-import { Meter } from "../../ui/parts.tsx";
+import { Meter } from "../../ui/figure.tsx";
+import { Loaded, ShowMore } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { useWho } from "../../who.ts";
 
 type Use = { bound: string; used: number; most: number | null };

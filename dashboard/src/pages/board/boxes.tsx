@@ -2,14 +2,19 @@ import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/preact-que
 import type { InferResponseType } from "hono/client";
 import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
-import { api, done, read } from "../../api.ts";
+import { api, expectSuccess, read } from "../../api.ts";
 import { duration, money, progressOf, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useChanges, useStanding } from "../../live.ts";
 import { useAddress } from "../../state.ts";
-import { Ask, Check, NewButton, RowButton } from "../../ui/form.tsx";
+import { NewButton, RowButton } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Ago, Meter } from "../../ui/figure.tsx";
+import { Check } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Ago, Empty, Meter, Scroll, Skeleton, StatusBadge, Trouble } from "../../ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/loading.tsx";
+import { StatusBadge } from "../../ui/status.tsx";
+import { Scroll } from "../../ui/table.tsx";
 import { toast } from "../../ui/toast.tsx";
 import { mayWrite, useUserNames, useWho } from "../../who.ts";
 import { Enrol } from "./enrol.tsx";
@@ -96,7 +101,7 @@ export function Boxes() {
           submit={t("Revoke")}
           close={() => setRevoking(null)}
           send={async () => {
-            await done(api.boxes[":id"].$delete({ param: { id: String(revoking.id) } }));
+            await expectSuccess(api.boxes[":id"].$delete({ param: { id: String(revoking.id) } }));
             setRevoking(null);
             toast(t("Revoked"));
             await refresh();

@@ -4,7 +4,7 @@ import { Link } from "wouter-preact";
 import { api, read } from "../../api.ts";
 import { measure, money, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
-import { Trouble } from "../../ui/parts.tsx";
+import { Trouble } from "../../ui/loading.tsx";
 import { runsWhere } from "./text.ts";
 
 type Group = InferResponseType<typeof api.queue.groups.$get, 200>["items"][number];

@@ -1,12 +1,15 @@
 import { useQuery, useQueryClient } from "@tanstack/preact-query";
 import type { InferResponseType } from "hono/client";
 import { useState } from "preact/hooks";
-import { api, done, read } from "../../api.ts";
+import { api, expectSuccess, read } from "../../api.ts";
 import { bytes, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { Ask, Check, Loaded, NewButton, RowButton, TextField } from "../../ui/form.tsx";
+import { NewButton, RowButton } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Check, TextField } from "../../ui/form.tsx";
 import { kindText } from "../../ui/kinds.ts";
-import { Ago, Empty } from "../../ui/parts.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
 import { attempt, toast } from "../../ui/toast.tsx";
 import { ownsNamed, useWho } from "../../who.ts";
 
@@ -99,7 +102,7 @@ export function KeepRules() {
                         act={() =>
                           attempt(async () => {
                             const param = { id: String(rule.id) };
-                            await done(api.storage.rules[":id"].$delete({ param }));
+                            await expectSuccess(api.storage.rules[":id"].$delete({ param }));
                             await refresh();
                           }, t("Deleted"))
                         }

@@ -3,8 +3,9 @@ import { Link } from "wouter-preact";
 import type { api } from "../../api.ts";
 import { whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { Table } from "../../ui/form.tsx";
-import { Ago, Trouble } from "../../ui/parts.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Trouble } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { silent } from "./silent.ts";
 
 export type Lanes = InferResponseType<typeof api.queue.lanes.$get, 200>;

@@ -4,11 +4,12 @@ import { api, read, refusalOf } from "../../api.ts";
 import { dateOnly, duration, money, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
-import { Table } from "../../ui/form.tsx";
+import { Parts } from "../../ui/figure.tsx";
+import { Segments } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { FilterBox } from "../runs/filter-box.tsx";
-import { Parts } from "./bars.tsx";
 import { runsWhere } from "./text.ts";
 
 const groupings = {

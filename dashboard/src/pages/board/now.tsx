@@ -5,8 +5,11 @@ import { api, read } from "../../api.ts";
 import { duration, progressOf } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Board as Answer } from "../../types.ts";
+import { Ago, Meter } from "../../ui/figure.tsx";
+import { Segments } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Ago, Empty, Meter, Segments, Skeleton, statusText, Trouble } from "../../ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/loading.tsx";
+import { statusText } from "../../ui/status.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { ownsNamed, useWho } from "../../who.ts";
 

@@ -4,10 +4,11 @@ import { api, read } from "../../api.ts";
 import { bytes, dateOnly, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
-import { Table } from "../../ui/form.tsx";
+import { Parts } from "../../ui/figure.tsx";
+import { Segments } from "../../ui/form.tsx";
 import { kindText } from "../../ui/kinds.ts";
-import { Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
-import { Parts } from "./bars.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { KeepRules } from "./keep-rules.tsx";
 import { runsWhere } from "./text.ts";
 

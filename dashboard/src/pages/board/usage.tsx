@@ -2,8 +2,9 @@ import { useQuery } from "@tanstack/preact-query";
 import { api, read } from "../../api.ts";
 import { bytes, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
+import { Meter } from "../../ui/figure.tsx";
 import { kindText } from "../../ui/kinds.ts";
-import { Meter, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Skeleton, Trouble } from "../../ui/loading.tsx";
 import { Bounds } from "./bounds.tsx";
 
 /** What the free plans of Cloudflare Workers, Turso and R2 give; their pages have the day's word. */

@@ -2,7 +2,8 @@ import { useState } from "preact/hooks";
 import { duration, measure, setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Comparison } from "../../types.ts";
-import { Scroll, statusText } from "../../ui/parts.tsx";
+import { statusText } from "../../ui/status.tsx";
+import { Scroll } from "../../ui/table.tsx";
 
 type Line = { name: string; values: string[]; kind: "result" | "differs" | "agrees" };
 

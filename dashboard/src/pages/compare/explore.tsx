@@ -4,7 +4,7 @@ import { api, read, refusalOf } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
 import { AddField } from "../../ui/form.tsx";
-import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/loading.tsx";
 import { columnLabel } from "../runs/columns.ts";
 import { FilterBox } from "../runs/filter-box.tsx";
 import type { Dot } from "./dots.ts";

@@ -2,7 +2,7 @@ import { keepPreviousData, useQuery } from "@tanstack/preact-query";
 import { api, read } from "../../api.ts";
 import { measure, setting, whole } from "../../format.ts";
 import { t, translate } from "../../i18n.ts";
-import { Table } from "../../ui/form.tsx";
+import { Table } from "../../ui/table.tsx";
 import { columnLabel } from "../runs/columns.ts";
 
 type Cautioned = {

@@ -4,8 +4,10 @@ import { api, read, refusalOf } from "../../api.ts";
 import { measure, setting, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
-import { Table } from "../../ui/form.tsx";
-import { Ago, Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Segments } from "../../ui/form.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { columnLabel } from "../runs/columns.ts";
 import { FilterBox } from "../runs/filter-box.tsx";
 

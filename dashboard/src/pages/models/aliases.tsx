@@ -1,11 +1,15 @@
 import { useQuery, useQueryClient } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
-import { api, done, read } from "../../api.ts";
+import { api, expectSuccess, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import type { Alias, Model, ModelVersion } from "../../types.ts";
-import { Ask, Choice, Loaded, LongField, RowButton, Table, TextField } from "../../ui/form.tsx";
+import { RowButton } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Choice, LongField, TextField } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Ago } from "../../ui/parts.tsx";
+import { Loaded } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { toast } from "../../ui/toast.tsx";
 import { useWho } from "../../who.ts";
 import { isProtected, mayMove, refreshModels, stateTexts } from "./states.ts";
@@ -133,7 +137,7 @@ function MoveDialog(props: {
         await read(route.$put({ param, json: { version: chosen.version, reason: why } }, seen));
       else if (asking.what === "back")
         await read(route.rollback.$post({ param, json: { reason: why } }, seen));
-      else if (asking.what === "remove") await done(route.$delete({ param }, seen));
+      else if (asking.what === "remove") await expectSuccess(route.$delete({ param }, seen));
       toast(t("Changed"));
       close();
     } finally {

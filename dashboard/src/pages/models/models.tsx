@@ -2,8 +2,8 @@ import { useInfiniteQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
 import { api, inPages, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
-import { Loaded, ShowMore } from "../../ui/form.tsx";
-import { Ago, Empty } from "../../ui/parts.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Empty, Loaded, ShowMore } from "../../ui/loading.tsx";
 import { AliasBadges } from "./badges.tsx";
 import { One } from "./one.tsx";
 

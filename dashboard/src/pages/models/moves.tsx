@@ -1,8 +1,9 @@
 import { useInfiniteQuery } from "@tanstack/preact-query";
 import { api, inPages, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
-import { Loaded, ShowMore, Table } from "../../ui/form.tsx";
-import { Ago } from "../../ui/parts.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Loaded, ShowMore } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 
 /** Who moved which alias, when and why, the latest first. */
 export function Moves({ model }: { model: string }) {

@@ -2,9 +2,8 @@ import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/preact-q
 import { Link } from "wouter-preact";
 import { api, inPages, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
-import { Loaded, ShowMore } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Empty } from "../../ui/parts.tsx";
+import { Empty, Loaded, ShowMore } from "../../ui/loading.tsx";
 import { Aliases } from "./aliases.tsx";
 import { AliasBadges } from "./badges.tsx";
 import { Moves } from "./moves.tsx";

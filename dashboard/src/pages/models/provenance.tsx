@@ -1,12 +1,11 @@
 import { useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
 import { api, read } from "../../api.ts";
-import { measure, whole } from "../../format.ts";
+import { measure, textAt, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { ModelVersion } from "../../types.ts";
-import { Fact, said } from "../../ui/fact.tsx";
-import { Loaded } from "../../ui/form.tsx";
-import { Ago } from "../../ui/parts.tsx";
+import { Ago, Fact } from "../../ui/figure.tsx";
+import { Loaded } from "../../ui/loading.tsx";
 
 const decisions: Record<"approved" | "rejected", Text> = {
   approved: "Approved",
@@ -31,7 +30,7 @@ export function Provenance({ version }: { version: ModelVersion }) {
           <Fact name={t("Run")}>
             {task ? (
               <>
-                <Link href={`/runs/${version.task_id}`}>{said(task, "task_name")}</Link> ·{" "}
+                <Link href={`/runs/${version.task_id}`}>{textAt(task, "task_name")}</Link> ·{" "}
                 {t("Final loss")} {measure(task.final_loss) || "–"} ·{" "}
                 <Link href={`/runs/${version.task_id}?tab=parameters`}>{t("Parameters")}</Link>
               </>
@@ -39,10 +38,10 @@ export function Provenance({ version }: { version: ModelVersion }) {
               t("It was deleted.")
             )}
           </Fact>
-          <Fact name={t("Base model")}>{said(task, "base_model_path")}</Fact>
-          <Fact name={t("Trainer")}>{said(task, "trainer")}</Fact>
-          <Fact name={t("Commit")}>{said(task, "git_commit")}</Fact>
-          <Fact name={t("GPU")}>{said(task, "gpu_info")}</Fact>
+          <Fact name={t("Base model")}>{textAt(task, "base_model_path")}</Fact>
+          <Fact name={t("Trainer")}>{textAt(task, "trainer")}</Fact>
+          <Fact name={t("Commit")}>{textAt(task, "git_commit")}</Fact>
+          <Fact name={t("GPU")}>{textAt(task, "gpu_info")}</Fact>
           <Fact name={t("Figures")}>
             {Object.entries(metrics)
               .filter(([name]) => !name.startsWith("gpu."))

@@ -2,9 +2,10 @@ import { useQuery } from "@tanstack/preact-query";
 import { Problem, readText } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
+import { Copy } from "../../ui/button.tsx";
 import { Highlight, type Language } from "../../ui/highlight.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Copy, Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/loading.tsx";
 
 /** What a configuration is written in, by what it looks like. */
 function languageOf(text: string): Language {

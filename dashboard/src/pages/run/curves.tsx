@@ -8,7 +8,7 @@ import { measure, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
-import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/loading.tsx";
 
 /** Metrics drawn small below the loss, the most telling first. */
 const small = /^(?:lr|learning_rate|grad_norm|.*\/lr|gpu\.\d+\.(?:util|mem_mb)|loss\/.*|eval.*)$/;

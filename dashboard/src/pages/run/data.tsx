@@ -4,7 +4,7 @@ import { api, read } from "../../api.ts";
 import { whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Dataset, Task } from "../../types.ts";
-import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/loading.tsx";
 
 const SHOWN = 24;
 

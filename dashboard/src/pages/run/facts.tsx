@@ -2,10 +2,10 @@ import { useQuery, useQueryClient } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { api, Problem, read } from "../../api.ts";
 import { CURVE_POINTS, curveQuery } from "../../chart/read.ts";
-import { dateTime, duration, measure, setting } from "../../format.ts";
+import { dateTime, duration, measure, setting, textAt } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
-import { Fact, said } from "../../ui/fact.tsx";
+import { Fact } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icon.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { mayWrite, useWho } from "../../who.ts";
@@ -82,7 +82,7 @@ export function Facts({ task }: { task: Task }) {
       </dl>
       <dl class="facts machine">
         <Fact name={t("GPU")}>{given("gpu_info")}</Fact>
-        <Fact name={t("Box")}>{said(task.node_info, "hostname")}</Fact>
+        <Fact name={t("Box")}>{textAt(task.node_info, "hostname")}</Fact>
         <Fact name="CUDA">{given("cuda_version")}</Fact>
         <Fact name={t("Started")}>{task.started_at && dateTime(task.started_at)}</Fact>
         <Fact name={t("Finished")}>{task.finished_at && dateTime(task.finished_at)}</Fact>

@@ -3,10 +3,12 @@ import { api, read } from "../../api.ts";
 import { bytes, setting } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { Task, Weight } from "../../types.ts";
-import { Table } from "../../ui/form.tsx";
+import { Copy } from "../../ui/button.tsx";
+import { Ago } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icon.tsx";
 import { kindText } from "../../ui/kinds.ts";
-import { Ago, Copy, Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 
 const checks: Record<NonNullable<Weight["verified"]>, Text> = {
   sha256: "SHA-256 checked",

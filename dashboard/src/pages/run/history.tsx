@@ -2,7 +2,7 @@ import { Link } from "wouter-preact";
 import { dateTime, duration, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Attempt, Task } from "../../types.ts";
-import { StatusBadge, statusText } from "../../ui/parts.tsx";
+import { StatusBadge, statusText } from "../../ui/status.tsx";
 
 type Event = { at: string; text: string; status?: Task["status"] };
 

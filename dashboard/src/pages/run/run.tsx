@@ -1,24 +1,19 @@
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/preact-query";
 import { useEffect, useState } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
-import { api, done, Problem, read } from "../../api.ts";
+import { api, expectSuccess, Problem, read } from "../../api.ts";
 import { duration, progressOf, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useChanges } from "../../live.ts";
 import { useAddress } from "../../state.ts";
 import type { Task } from "../../types.ts";
+import { Copy } from "../../ui/button.tsx";
+import { Dialog } from "../../ui/dialog.tsx";
+import { Ago, Meter } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import {
-  Ago,
-  Copy,
-  Dialog,
-  Empty,
-  Menu,
-  Meter,
-  Skeleton,
-  StatusBadge,
-  Trouble,
-} from "../../ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/loading.tsx";
+import { Menu } from "../../ui/menu.tsx";
+import { StatusBadge } from "../../ui/status.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { mayWrite, useUserNames, useWho } from "../../who.ts";
 import { Config } from "./config.tsx";
@@ -291,7 +286,7 @@ function Head({ task }: { task: Task }) {
                       await read(api.tasks[":id"].cancel.$post({ param }));
                       await fresh();
                     } else {
-                      await done(api.tasks[":id"].$delete({ param }));
+                      await expectSuccess(api.tasks[":id"].$delete({ param }));
                       go("/runs");
                     }
                   },

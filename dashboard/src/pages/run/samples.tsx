@@ -5,7 +5,7 @@ import { api, read } from "../../api.ts";
 import { setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task, Weight } from "../../types.ts";
-import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "../../ui/loading.tsx";
 
 export const samplesQuery = (taskId: number) => ({
   queryKey: ["samples", taskId],

@@ -1,7 +1,7 @@
 import { t } from "../../i18n.ts";
 import { AddField } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Menu } from "../../ui/parts.tsx";
+import { Menu } from "../../ui/menu.tsx";
 import { byLabel, type Column, columnLabel, knownColumns, readColumns } from "./columns.ts";
 
 /** Which columns there are, and in which order; any field of the filter language can be one. */

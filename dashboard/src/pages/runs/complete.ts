@@ -1,6 +1,6 @@
 import { numbers, texts, times } from "../../../../src/shared/filter-fields.ts";
 import { FilterError, parseFilter } from "../../../../src/shared/filter-grammar.ts";
-import type { Said } from "../../said.ts";
+import type { Message } from "../../message.ts";
 
 const fields = [...texts, ...numbers, ...times, "user", "cancel_requested"].sort();
 const beginnings = ["config.", "metrics.", "tags."];
@@ -46,14 +46,14 @@ function matching(items: string[], fragment: string): string[] {
   return [...begins, ...holds].filter((item) => item !== fragment).slice(0, 8);
 }
 
-/** What is wrong with a filter, and at which character (from 1); null where nothing is. */
-export function mistake(text: string): { said: Said; position: number } | null {
+/** Finds the mistake in a filter, and the character (from 1) that it begins at; null where there is none. */
+export function findMistake(text: string): { message: Message; position: number } | null {
   if (text.trim() === "") return null;
   try {
     parseFilter(text);
     return null;
   } catch (error) {
-    if (error instanceof FilterError) return { said: error, position: error.position };
+    if (error instanceof FilterError) return { message: error, position: error.position };
     throw error;
   }
 }

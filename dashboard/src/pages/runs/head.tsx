@@ -42,7 +42,7 @@ export function Heads(
 ) {
   const { columns, move, order } = props;
   const [dragged, setDragged] = useState<{ from: number; to: number } | null>(null);
-  const [said, setSaid] = useState("");
+  const [announcement, setAnnouncement] = useState("");
   const cells = useRef<(HTMLDivElement | null)[]>([]);
   const focused = useRef<HTMLElement | null>(null);
   // Whoever moves a column by key goes on holding it, though its element was put elsewhere.
@@ -82,7 +82,7 @@ export function Heads(
     const column = columns[from];
     if (!column || to < 0 || to >= columns.length) return;
     focused.current = event.target instanceof HTMLElement ? event.target : null;
-    setSaid(
+    setAnnouncement(
       t("{name}: column {n} of {all}", { name: column.label, n: to + 1, all: columns.length }),
     );
     move(from, to);
@@ -95,7 +95,7 @@ export function Heads(
           {t("Shift and the arrow keys move the column.")}
         </span>
         <span class="visually-hidden" aria-live="polite">
-          {said}
+          {announcement}
         </span>
       </div>
       {columns.map((column, n) => {

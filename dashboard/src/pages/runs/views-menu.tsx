@@ -2,12 +2,14 @@ import { useInfiniteQuery, useQueryClient } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { viewQuery } from "../../../../src/shared/view-query.ts";
-import { api, done, inPages, read } from "../../api.ts";
+import { api, expectSuccess, inPages, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import type { View } from "../../types.ts";
-import { Ask, Check, Loaded, TextField } from "../../ui/form.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Check, TextField } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Menu } from "../../ui/parts.tsx";
+import { Loaded } from "../../ui/loading.tsx";
+import { Menu } from "../../ui/menu.tsx";
 import { attempt, toast } from "../../ui/toast.tsx";
 import { mayWrite, useWho } from "../../who.ts";
 import { type useView, withoutView } from "./view.ts";
@@ -143,7 +145,7 @@ export function ViewsMenu(props: Omit<ReturnType<typeof useView>, "params" | "ch
           submit={t("Delete")}
           close={close}
           send={async () => {
-            await done(api.views[":id"].$delete({ param: { id: String(view.id) } }));
+            await expectSuccess(api.views[":id"].$delete({ param: { id: String(view.id) } }));
             await client.invalidateQueries({ queryKey: ["views"] });
             edit((address) => {
               const left = withoutView(address);

@@ -2,8 +2,8 @@ import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { api, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
+import { Copy } from "../../ui/button.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Copy } from "../../ui/parts.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { useWho } from "../../who.ts";
 

@@ -4,17 +4,12 @@ import { api, read } from "../../api.ts";
 import { whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Key } from "../../types.ts";
-import {
-  Ask,
-  Check,
-  Choice,
-  Loaded,
-  NewButton,
-  RowButton,
-  Table,
-  TextField,
-} from "../../ui/form.tsx";
-import { Ago, Copy, Empty } from "../../ui/parts.tsx";
+import { Copy, NewButton, RowButton } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Check, Choice, TextField } from "../../ui/form.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { toast } from "../../ui/toast.tsx";
 import { useUserNames, useWho } from "../../who.ts";
 import { runLines } from "./first-run.tsx";

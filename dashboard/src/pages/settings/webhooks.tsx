@@ -1,10 +1,14 @@
 import { useQuery, useQueryClient } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
-import { api, done, read } from "../../api.ts";
+import { api, expectSuccess, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
+import { NewButton, RowButton } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
 import { deliveryStates, eventKinds } from "../../ui/events.ts";
-import { Ask, Choice, Loaded, NewButton, RowButton, Table, TextField } from "../../ui/form.tsx";
-import { Ago, Empty } from "../../ui/parts.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Choice, TextField } from "../../ui/form.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { attempt, toast } from "../../ui/toast.tsx";
 import { useWho } from "../../who.ts";
 
@@ -40,7 +44,7 @@ export function Webhooks() {
     });
   const remove = (id: number) =>
     attempt(async () => {
-      await done(api.webhooks[":id"].$delete({ param: { id: String(id) } }));
+      await expectSuccess(api.webhooks[":id"].$delete({ param: { id: String(id) } }));
       await client.invalidateQueries({ queryKey: ["webhooks"] });
     });
   return (
