@@ -3,7 +3,7 @@ import type { AppType } from "../../src/app.ts";
 import { t, translate } from "./i18n.ts";
 import type { Message } from "./message.ts";
 
-/** The typed client of the public API; the session's cookie goes along by itself. */
+/** The typed client of the public API; the browser adds the session's cookie. */
 export const { api, session } = hc<AppType>("/", {
   fetch: (input: RequestInfo | URL, init?: RequestInit) => fetch(input, init).catch(unreachable),
 });
@@ -37,8 +37,11 @@ export const explainError = (error: unknown): string =>
       ? error.message
       : t("Something went wrong.");
 
-/** The mistake that the service found in a request's filter; null for any other error. */
-export function refusalOf(error: unknown): Refusal | null {
+/**
+ * The mistake that the service found in a request's filter; null for any other error. The page sent
+ * the filter behind `ahead` characters of its own.
+ */
+export function refusalOf(error: unknown, ahead = 0): Refusal | null {
   if (!(error instanceof Problem) || error.status !== 422) return null;
   const { position } = error;
   const [fault] = error.faults;
@@ -46,7 +49,7 @@ export function refusalOf(error: unknown): Refusal | null {
   const message = fault?.code
     ? { ...fault, code: fault.code, message: fault.message ?? "" }
     : error;
-  return { message, ...(position !== undefined && { position }) };
+  return { message, ...(position !== undefined && { position: position - ahead }) };
 }
 
 /** A mistake in a filter, and the character (from 1) that it begins at. */
@@ -94,7 +97,7 @@ export async function read<R extends Answer<unknown>>(
   asked: Promise<R>,
 ): Promise<Awaited<ReturnType<R["json"]>>> {
   const response = await asked;
-  // What json() gives is what the route's type says it gives.
+  // The type of the route says what its JSON is.
   if (response.ok) return (await response.json()) as Awaited<ReturnType<R["json"]>>;
   if (response.status === 401) signedOut();
   throw await toProblem(response);
@@ -128,17 +131,3 @@ export async function readChanged<T>(
   }
   return { body: await response.json(), etag: response.headers.get("ETag") ?? "" };
 }
-
-type Page<T> = { items: T[]; next_cursor: string | null };
-
-/** A list that is loaded page after page, as parts of an infinite query: its data are the items so far. */
-export const inPages = <T>(
-  ask: (query: { limit: string; cursor?: string }) => Promise<Page<T>>,
-  limit = 50,
-) => ({
-  initialPageParam: "",
-  queryFn: ({ pageParam }: { pageParam: string }) =>
-    ask({ limit: String(limit), ...(pageParam && { cursor: pageParam }) }),
-  getNextPageParam: ({ next_cursor }: Page<T>) => next_cursor,
-  select: ({ pages }: { pages: Page<T>[] }) => pages.flatMap(({ items }) => items),
-});

@@ -16,7 +16,7 @@ export function measure(value: number | string | null | undefined): string {
   if (typeof value === "string") return value;
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e15 || size < 1e-3) return value.toExponential(2).replace("e", "e");
+  if (size >= 1e15 || size < 1e-3) return value.toExponential(2);
   if (size >= 1000) return format({ maximumFractionDigits: 1 }).format(value);
   return format({ minimumSignificantDigits: 4, maximumSignificantDigits: 4 }).format(value);
 }

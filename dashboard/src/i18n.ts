@@ -14,7 +14,7 @@ const listeners = new Set<() => void>();
 
 export const currentLanguage = () => language;
 
-/** Takes a language into use, and remembers it. */
+/** Switches the pages to a language, and remembers it. */
 export async function speak(next: Language, remember = true) {
   const chinese =
     next === "zh" ? await Promise.all([import("./zh.ts"), import("./zh-problems.ts")]) : null;
@@ -23,7 +23,7 @@ export async function speak(next: Language, remember = true) {
   language = next;
   document.documentElement.lang = next === "zh" ? "zh-Hans" : "en";
   if (remember) localStorage.setItem(KEY, next);
-  for (const tell of listeners) tell();
+  for (const listener of listeners) listener();
 }
 
 /** The language chosen before, or the browser's. */
@@ -35,9 +35,9 @@ export function preferredLanguage(): Language {
 
 /** Draws a component again when the language changes. */
 export const useLanguage = () =>
-  useSyncExternalStore((tell) => {
-    listeners.add(tell);
-    return () => listeners.delete(tell);
+  useSyncExternalStore((listener) => {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
   }, currentLanguage);
 
 /** A text in the language in use; `{name}` is replaced by its value. */

@@ -25,7 +25,7 @@ const themes: { theme: Theme; text: Text }[] = [
   { theme: "dark", text: "Dark" },
 ];
 
-/** What stands around every page: the way to the others, and who is signed in. */
+/** The frame of every page: links to the others, and who is signed in. */
 export function Shell({ children }: { children: ComponentChildren }) {
   const [path] = useLocation();
   const me = useWho();

@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { t } from "../i18n.ts";
 import { Icon } from "./icon.tsx";
 
-/** A button of one row, whose name says of which. */
+/** A button of a table's row, whose accessible name includes the row's. */
 export const RowButton = (props: {
   text: string;
   name: string;
@@ -27,7 +27,7 @@ export const NewButton = ({ label, make }: { label: string; make: () => void }) 
   </button>
 );
 
-/** Copies a text, and says that it has. */
+/** Copies a text, and shows for a moment that it did. */
 export function Copy({ text, label, plain }: { text: string; label: string; plain?: boolean }) {
   const [copied, setCopied] = useState(false);
   const copy = async () => {

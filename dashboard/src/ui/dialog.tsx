@@ -22,7 +22,7 @@ export function Dialog(props: { title: string; close: () => void; children: Comp
   );
 }
 
-/** A dialog that asks for something and sends it; where that fails it stays, and says why. */
+/** A dialog with a form that it sends; after an error it stays open and shows the error. */
 export function Ask(props: {
   title: string;
   submit: string;

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { ago, dateTime } from "../format.ts";
 
-/** A moment in words, its date and time on hovering. */
+/** A moment in words, with its date and time as the title. */
 export const Ago = ({ at }: { at: string | null | undefined }) =>
   at ? (
     <time dateTime={at} title={dateTime(at)}>
@@ -9,7 +9,7 @@ export const Ago = ({ at }: { at: string | null | undefined }) =>
     </time>
   ) : null;
 
-/** A name and what it is, within a list of them; nothing where there is nothing to say. */
+/** A name and its value in a list of facts; nothing where the value is empty. */
 export const Fact = ({ name, children }: { name: string; children: ComponentChildren }) =>
   children === null || children === "" || children === undefined ? null : (
     <div class="fact">

@@ -3,30 +3,45 @@ import { explainError, Problem } from "../api.ts";
 import { t } from "../i18n.ts";
 import { Icon, type IconName } from "./icon.tsx";
 
-/** What a query gives; until then that it is on its way, or why it did not come. */
+type Query<T> = { data: T | undefined; error: unknown; refetch: () => unknown };
+
+/** The data of a query; until they are there a placeholder, or the error with a way on. */
 export function Loaded<T>(props: {
-  query: { data: T | undefined; error: unknown; refetch: () => unknown };
+  query: Query<T>;
+  /** Lines of the placeholder; 0 shows none. */
   lines?: number;
+  /** Shows an error in the page's own words; undefined leaves it to the common ones. */
+  failed?: (error: unknown) => ComponentChildren | undefined;
   children: (data: T) => ComponentChildren;
 }) {
   const { data, error, refetch } = props.query;
-  // What is shown stays, where only a refresh failed.
-  if (error && data === undefined)
+  // Data on the page stay there where only their refresh failed.
+  if (data !== undefined) return <>{props.children(data)}</>;
+  if (error) {
+    const own = props.failed?.(error);
+    if (own !== undefined) return <>{own}</>;
     return (
       <div class="body">
         <Trouble error={error} again={() => void refetch()} />
       </div>
     );
-  if (data === undefined)
-    return (
-      <div class="body">
-        <Skeleton lines={props.lines} />
-      </div>
-    );
-  return <>{props.children(data)}</>;
+  }
+  if (props.lines === 0) return null;
+  return (
+    <div class="body">
+      <Skeleton lines={props.lines} />
+    </div>
+  );
 }
 
-/** What went wrong, and the way on. */
+/** Two queries as one: it has data when both have, and the error of the first that failed. */
+export const both = <A, B>(a: Query<A>, b: Query<B>): Query<readonly [A, B]> => ({
+  data: a.data === undefined || b.data === undefined ? undefined : [a.data, b.data],
+  error: a.error ?? b.error,
+  refetch: () => Promise.all([a.refetch(), b.refetch()]),
+});
+
+/** An error in words, and the way on. */
 export function Trouble({ error, again }: { error: unknown; again?: () => void }) {
   const unreachable = error instanceof Problem && error.status === 0;
   return (
@@ -55,7 +70,7 @@ export const Skeleton = ({ lines = 4 }: { lines?: number }) => (
   </div>
 );
 
-/** What to do where there is nothing to see yet. */
+/** An empty list or page, with what to do next. */
 export const Empty = (props: { icon: IconName; title: string; children?: ComponentChildren }) => (
   <div class="empty">
     <Icon name={props.icon} />

@@ -15,7 +15,7 @@ const reasons: Record<string, Text> = {
   preempted: "preempted",
 };
 
-/** How a run stands, in a word. */
+/** The status of a run; of a failed one its reason, where that says more. */
 export function statusText(status: Status, reason?: string | null): string {
   const why = reason ? reasons[reason] : undefined;
   return status === "failed" && why && why !== "error" ? t(why) : t(statusTexts[status]);

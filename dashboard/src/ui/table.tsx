@@ -1,6 +1,6 @@
 import type { ComponentChildren } from "preact";
 
-/** What is wider than a phone scrolls by itself, also by keys. */
+/** Scrolls content that is wider than the page, also by keys. */
 export const Scroll = (props: { label: string; class?: string; children: ComponentChildren }) => (
   // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls has to be reached by keys.
   <div class={`scroll-x ${props.class ?? ""}`} tabIndex={0} role="region" aria-label={props.label}>
@@ -12,7 +12,7 @@ export const Scroll = (props: { label: string; class?: string; children: Compone
 type Head = string | readonly [text: string, kind: string];
 const headOf = (head: Head) => (typeof head === "string" ? ([head, undefined] as const) : head);
 
-/** Rows below their heads; `last` names a column of buttons or bars for who cannot see what it is. */
+/** Rows below their heads; `last` names a column of buttons or bars for screen readers. */
 export const Table = (props: {
   label: string;
   kind?: string;

@@ -1,11 +1,11 @@
 import { useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
-import { api, read } from "../../api.ts";
 import { measure, textAt, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { ModelVersion } from "../../types.ts";
 import { Ago, Fact } from "../../ui/figure.tsx";
 import { Loaded } from "../../ui/loading.tsx";
+import { provenanceQuery } from "./queries.ts";
 
 const decisions: Record<"approved" | "rejected", Text> = {
   approved: "Approved",
@@ -16,13 +16,9 @@ const decisions: Record<"approved" | "rejected", Text> = {
 const MOST_SAMPLES = 8;
 const image = /\.(?:png|jpe?g|webp)$/i;
 
-/** Where a version comes from: run, data, figures, samples, cost, and the decision with its evidence. */
+/** The provenance of a version: run, data, figures, samples, cost, and the decision with its evidence. */
 export function Provenance({ version }: { version: ModelVersion }) {
-  const param = { name: version.model, number: String(version.version) };
-  const query = useQuery({
-    queryKey: ["models", "provenance", version.model, version.version],
-    queryFn: () => read(api.models[":name"].versions[":number"].$get({ param })),
-  });
+  const query = useQuery(provenanceQuery(version.model, version.version));
   return (
     <Loaded query={query}>
       {({ task, datasets, metrics, samples, review, cost, parties, checks_changes }) => (
@@ -89,8 +85,8 @@ export function Provenance({ version }: { version: ModelVersion }) {
               </Link>
             )}
           </Fact>
-          <Fact name={t("Have a part in it")}>
-            {t("{names}: they cannot decide on it.", { names: parties.join(", ") })}
+          <Fact name={t("Involved")}>
+            {t("{names}: cannot decide on this version.", { names: parties.join(", ") })}
           </Fact>
           <Fact name={t("Checks changed")}>
             {checks_changes.length === 0
@@ -114,7 +110,7 @@ export function Provenance({ version }: { version: ModelVersion }) {
                 {review.reviewer}, <Ago at={review.at} />
                 {review.reason && <p class="notes">{review.reason}</p>}
                 <details>
-                  <summary>{t("What it was based on")}</summary>
+                  <summary>{t("Evidence")}</summary>
                   <pre class="code inline">{JSON.stringify(review.evidence, null, 2)}</pre>
                 </details>
               </>

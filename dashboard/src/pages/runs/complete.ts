@@ -14,7 +14,7 @@ const values: Record<string, string[]> = {
   mixed_precision: ["fp16", "bf16", "no"],
 };
 
-/** What may stand at the caret, and which part of the text before it that would replace. */
+/** Completions at the caret, and where the part of the text begins that they replace. */
 export function completions(text: string, caret: number, seen: Record<string, string[]> = {}) {
   const before = text.slice(0, caret);
   const fragment = before.match(/'?[\p{L}_][\p{L}\p{N}_.-]*$|'$|[<>=!]+$/u)?.[0] ?? "";
@@ -29,7 +29,7 @@ export function completions(text: string, caret: number, seen: Record<string, st
     const items = known.map((value) => `'${value.replaceAll("'", "''")}'`);
     return { from, items: matching(items, fragment) };
   }
-  const word = head.match(/([\p{L}_"][\p{L}\p{N}_.\]"-]*)$/u)?.[1] ?? "";
+  const word = head.match(/([\p{L}_"][\p{L}\p{N}_.[\]"-]*)$/u)?.[1] ?? "";
   if (word && !keywords.has(word.toLowerCase()))
     return { from, items: matching(operators, fragment) };
   if (/(?:\d|'|\)|null)$/i.test(head)) return { from, items: matching(["and", "or"], fragment) };
@@ -58,7 +58,7 @@ export function findMistake(text: string): { message: Message; position: number 
   }
 }
 
-/** The filter's words by what they are, for colouring; together they are the text. */
+/** Splits a filter into words by kind, for colouring; joined they are the text. */
 export function words(
   text: string,
 ): { text: string; kind: "text" | "number" | "word" | "plain" }[] {

@@ -6,8 +6,8 @@ import { Icon } from "../../ui/icon.tsx";
 import { completions, findMistake, words } from "./complete.ts";
 
 /**
- * The filter, with its words coloured, what may stand at the caret offered, and a mistake marked where
- * it is. `refused` is what the server found wrong with it.
+ * The filter, with its words coloured, completions at the caret, and its mistake marked in place.
+ * `refused` is the mistake that the server found.
  */
 export function FilterBox(props: {
   value: string;
@@ -162,10 +162,10 @@ export function FilterBox(props: {
         </p>
       )}
       <div
-        class="menu left filter-list"
+        class="menu filter-list"
         id="filter-list"
         role="listbox"
-        aria-label={t("What may stand here")}
+        aria-label={t("Completions")}
         hidden={!shown}
       >
         {items.map((item, n) => (

@@ -5,12 +5,12 @@ import { Icon } from "../../ui/icon.tsx";
 import { alignedRight } from "./cells.tsx";
 import { type Column, sortable } from "./columns.ts";
 
-/** How far a press moves before it is no click any more. */
+/** Movement from which a press is a drag, not a click. */
 const DRAG_PX = 6;
 
 type Order = { order: string; setOrder: (order: string) => void };
 
-/** Follows a pressed pointer until it is let go, wherever it goes. */
+/** Follows a pressed pointer over the whole page until its release. */
 function follow(
   { clientX }: PointerEvent,
   { move, end }: { move: (byPx: number, x: number) => void; end: () => void },
@@ -45,7 +45,7 @@ export function Heads(
   const [announcement, setAnnouncement] = useState("");
   const cells = useRef<(HTMLDivElement | null)[]>([]);
   const focused = useRef<HTMLElement | null>(null);
-  // Whoever moves a column by key goes on holding it, though its element was put elsewhere.
+  // A column that is moved by key keeps the focus, though its element was put elsewhere.
   useLayoutEffect(() => {
     focused.current?.focus();
     focused.current = null;
@@ -140,7 +140,7 @@ const middle = (element: HTMLElement) => {
 
 const stop = (event: Event) => event.stopPropagation();
 
-/** Orders by a column, the other way round, and no more. */
+/** Orders by a column: ascending, descending, then not at all. */
 function Sort(props: Order & { name: string; label: string }) {
   const { name, label, order, setOrder } = props;
   const next = order === name ? `-${name}` : order === `-${name}` ? "" : name;
