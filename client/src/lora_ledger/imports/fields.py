@@ -9,7 +9,7 @@ import shlex
 import unicodedata
 from datetime import datetime, timedelta, timezone
 
-from ..reading import loads
+from ..core.reading import loads
 
 # field: (kind, how many characters at most or (lowest, highest)). What belongs to the end of a run stands in ENDED.
 FIELDS = {
@@ -192,7 +192,9 @@ def decimal_mark(texts):
         word = _word(text)
         if re.search(r"\d\.\d*e|^[-+]?\d*\.\d+%?$|,\d{3}\.", word):
             return "."
-        if re.search(r"^[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+", word) and not re.fullmatch(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+", word):
+        if re.search(r"^[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+", word) and not re.fullmatch(
+            r"[-+]?[1-9]\d{0,2}(?:,\d{3})+", word
+        ):
             comma = True
     return "," if comma else "."
 
