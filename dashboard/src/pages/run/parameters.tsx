@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
-import { Empty } from "../../ui/parts.tsx";
+import { Empty } from "../../ui/loading.tsx";
 
 /** All plain values of a document by their paths, as the filter language names them. */
 function flatten(value: unknown, path = ""): [string, unknown][] {

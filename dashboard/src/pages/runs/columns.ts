@@ -54,7 +54,7 @@ const known: Record<string, Known> = {
 export const knownColumns = Object.keys(known);
 export const defaultColumns =
   "status,progress,curve,final_loss,lora_rank,learning_rate,optimizer,experiment_group,user,created_at";
-/** What is drawn from the row itself, and asked of the server by no field. */
+/** Columns that are drawn from the row itself, without a field of the server. */
 const drawn = new Set(["status", "progress", "curve"]);
 
 export const columnLabel = (name: string) => {
