@@ -4,9 +4,9 @@ import { notValid } from "../platform/http/validate.ts";
 import { fillableMarks, type Mark } from "../platform/secrets/marks.ts";
 import { MARK, redactConfig } from "../platform/secrets/redact.ts";
 import { decodeConfig } from "../trainers/decode.ts";
-import { parseConfig } from "../trainers/parse.ts";
-import type { ConfigFormat, Recognition } from "../trainers/recognise.ts";
-import { ConfigSyntaxError, recognise } from "../trainers/recognise.ts";
+import { ConfigSyntaxError } from "../trainers/formats/fault.ts";
+import { type ConfigFormat, parseConfig } from "../trainers/parse.ts";
+import { type Recognition, recognise } from "../trainers/recognise.ts";
 
 export type Warning = { code: string; message: string; path?: string };
 

@@ -16,6 +16,7 @@ import {
 } from "./dialect.ts";
 import { diffusers } from "./diffusers.ts";
 import { diffusionPipe, diffusionPipeDataset } from "./diffusion-pipe.ts";
+import { ConfigSyntaxError } from "./formats/fault.ts";
 import { generic } from "./generic.ts";
 import { isObject, type JsonObject, setKey } from "./json.ts";
 import { kohya, kohyaDataset } from "./kohya.ts";
@@ -24,16 +25,8 @@ import { llamaFactory, llamaFactoryDataset, llamaFactoryV1 } from "./llama-facto
 import { loraScripts, loraScriptsPreset } from "./lora-scripts.ts";
 import { musubi, musubiDataset } from "./musubi.ts";
 import { onetrainer, onetrainerConcepts } from "./onetrainer.ts";
-import {
-  type ConfigFormat,
-  ConfigSyntaxError,
-  MAX_PARSED,
-  MAX_YAML,
-  parseConfig,
-} from "./parse.ts";
+import { type ConfigFormat, MAX_PARSED, MAX_YAML, parseConfig } from "./parse.ts";
 import { peft } from "./peft.ts";
-
-export { type ConfigFormat, ConfigSyntaxError };
 
 /** What a trainer's file, or a command line, says about a run. */
 export type Recognition = {
