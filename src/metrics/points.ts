@@ -20,7 +20,7 @@ const step = z.int().min(0).max(9_999_999_999, "must be below 10,000,000,000");
 export const logEntry = z.strictObject({
   step,
   epoch: z.number().min(0).nullish(),
-  time: z.iso.datetime({ offset: true }).nullish().describe("When the step ended; ISO 8601."),
+  time: z.iso.datetime({ offset: true }).nullish().describe("End of the step; ISO 8601."),
   metrics: z.record(metricName, wireValue),
 });
 export type LogEntry = z.infer<typeof logEntry>;

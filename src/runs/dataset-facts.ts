@@ -15,12 +15,12 @@ export const datasetFacts = z
       .record(z.string().max(500), z.number().min(0))
       .refine((tags) => Object.keys(tags).length <= 20_000, "at most 20,000 tags")
       .nullish()
-      .describe("Tag → number of captions that hold it."),
+      .describe("Number of captions for each tag."),
     content_hash: z
       .string()
       .max(200)
       .nullish()
-      .describe("Equal for equal content; made by the client."),
+      .describe("A hash that the client computes; equal for equal content."),
   })
   .meta({ id: "DatasetFacts" });
 export type DatasetFacts = z.infer<typeof datasetFacts>;
@@ -29,7 +29,7 @@ export type DatasetFacts = z.infer<typeof datasetFacts>;
 export const datasetAnswer = datasetFacts
   .extend({
     id: z.int(),
-    hash: z.string().describe("Equal facts have the same."),
+    hash: z.string().describe("Equal for equal facts."),
     created_at: z.string(),
   })
   .meta({ id: "Dataset" });

@@ -26,7 +26,7 @@ export const datasets = new Hono<App>()
   .get(
     "/:id/datasets",
     describe({
-      summary: "A task's datasets",
+      summary: "List the datasets of a task",
       tag: "Datasets",
       answer: { schema: answer, description: "Facts about the data the task was trained on." },
       errors: { 404: "No such task." },
@@ -53,14 +53,14 @@ export const datasets = new Hono<App>()
   .put(
     "/:id/datasets",
     describe({
-      summary: "Add data facts found later",
+      summary: "Add facts about datasets",
       description:
-        "Facts of datasets named here are added or brought up to date; the task's others stay.",
+        "Adds or replaces the facts of the named datasets; other datasets of the task stay as they are.",
       tag: "Datasets",
       answer: { schema: answer, description: "All datasets of the task." },
       errors: {
-        403: "`over-limit`: the bounds of the run's user leave no room.",
-        404: "No such task that is yours.",
+        403: "`over-limit`: the run's user has reached a bound.",
+        404: "You own no such task.",
         422: "The facts are not valid.",
       },
     }),

@@ -28,13 +28,13 @@ const options = {
     .int()
     .min(-1_000_000)
     .max(1_000_000)
-    .describe("Higher comes first among one's own tasks; default 0."),
-  labels: labelsOf(20).describe("Every one of them must be among a box's labels; default none."),
+    .describe("Tasks of one user with a higher priority run first; default 0."),
+  labels: labelsOf(20).describe("Labels that a box must have, all of them; default none."),
   min_gpu_memory_gb: z
     .number()
     .min(0)
     .max(10_000)
-    .describe("Least memory of the box's GPU; default 0. A card may report up to 7 % less."),
+    .describe("Least memory of the box's GPU; default 0. A GPU may report up to 7 % less."),
   max_attempts: z
     .int()
     .min(1)
@@ -43,7 +43,7 @@ const options = {
   not_before: z.iso
     .datetime({ offset: true })
     .nullable()
-    .describe("Boxes pull it only after this time, by the database's clock, to the minute."),
+    .describe("Boxes pull the task only after this time, by the database's clock, to the minute."),
 };
 
 /** What a change of a queued task may say anew; what it does not say stays as it is. */
@@ -64,7 +64,7 @@ export const queueOptions = queueChange.extend({
     .overwrite((ids) => [...new Set(ids)])
     .default([])
     .describe(
-      "Tasks that must end in success first. They must exist, so that no circle can be made; while one of them has failed or was cancelled, this one waits until that is retried.",
+      "Tasks that must succeed first. They must exist already, so a circle is impossible. If one of them fails or is cancelled, this task waits until it is retried.",
     ),
 });
 export type QueueOptions = z.infer<typeof queueOptions>;

@@ -23,7 +23,7 @@ export const taskChoice = {
     .max(500)
     .optional()
     .describe(
-      "Words that names, groups, notes, tags or sample prompts hold, all of them; the beginning of a word is enough, and what stands in double quotes is found as it stands. Newest first unless order_by says otherwise.",
+      "Words that names, groups, notes, tags or sample prompts contain, all of them; the beginning of a word is enough, and text in double quotes must match exactly. Newest first without order_by.",
     ),
   status: z.enum(statuses).optional(),
   user: z.string().max(100).optional().describe("A user's name, or `me`."),
