@@ -64,7 +64,7 @@ export function numbersOf(path: string, name: string): SQL {
   const { sql: value, type } = fieldOf(path, name);
   if (type === "any") return sql`(case when typeof(${value}) <> 'text' then ${value} end)`;
   if (type !== "number")
-    throw notValid([{ path, message: `${name}: is no number, so it has no average or rank` }]);
+    throw notValid([{ path, message: `${name}: is not a number, so it has no average or rank` }]);
   return value;
 }
 

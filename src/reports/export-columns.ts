@@ -68,7 +68,7 @@ const withoutDocuments = [...all.keys()].filter(
   (name) => name !== "config_snapshot" && name !== "metrics",
 );
 
-function named(name: string, format: Format): ExportColumn {
+function findColumn(name: string, format: Format): ExportColumn {
   const known = all.get(name);
   if (known) return known;
   const field = explainFaults("columns", () => parseField(name));
@@ -85,7 +85,7 @@ export function exportColumns(source: string | undefined, format: Format): Expor
   if (names.length > MOST_COLUMNS)
     throw notValid([{ path: "columns", message: `names more than ${MOST_COLUMNS} columns` }]);
   const columns = new Map(
-    names.map((name) => named(name, format)).map((column) => [column.name, column]),
+    names.map((name) => findColumn(name, format)).map((column) => [column.name, column]),
   );
   return [...columns.values()];
 }

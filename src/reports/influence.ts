@@ -76,7 +76,7 @@ function byValue<T>(values: T[], results: number[]): Map<T, number[]> {
  * How much of the ranks' variance categories explain (Kruskal and Wallis' H as epsilon squared,
  * corrected for the number of categories), as its square root: beside a correlation.
  */
-function explained(categories: number[][], ranks: number[]): number {
+function explainedShare(categories: number[][], ranks: number[]): number {
   const [n, k] = [ranks.length, categories.length];
   if (n <= k) return 0;
   const middle = (n + 1) / 2;
@@ -149,7 +149,7 @@ export function influenceOf(
     correlation,
     strength: numbers
       ? Math.abs(correlation ?? 0)
-      : explained([...byValue(values, ranks).values()], ranks),
+      : explainedShare([...byValue(values, ranks).values()], ranks),
     spread: Math.max(...medians) - Math.min(...medians),
     groups,
     caution: null,
