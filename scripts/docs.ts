@@ -152,7 +152,7 @@ function linkFaults(path: string, text: string, pages: ReadonlyMap<string, strin
     if (/^[a-z]+:/.test(target)) return [];
     const [file = "", anchor] = target.split("#");
     const to = file ? posix.join(posix.dirname(path), file) : path;
-    if (!existsSync(join(root, to))) return [`${path}: ${target} is not there`];
+    if (!pages.has(to) && !existsSync(join(root, to))) return [`${path}: ${target} is not there`];
     const page = pages.get(to);
     if (anchor && page !== undefined && !anchorsOf(page).has(decodeURIComponent(anchor)))
       return [`${path}: ${target}: that page has no such heading`];

@@ -36,32 +36,25 @@ function workplace() {
   for (const name of readdirSync(join(root, "scripts")))
     symlinkSync(join(root, "scripts", name), join(folder, "scripts", name));
   cpSync(join(root, "examples"), join(folder, "examples"), { recursive: true });
-  const copies: Record<string, string[]> = {
-    "train_network.py": ["train_network.py", "scripts/stable/train_network.py"],
-    "my_lora.toml": [
-      "my_lora.toml",
-      "night/aki-r8.toml",
-      "night/aki-r16.toml",
-      "config/autosave/20260501-220000.toml",
-    ],
+  const example = (name: string) => readFileSync(join(root, "examples/first-run", name), "utf8");
+  const config = (epochs: number) =>
+    example("my_lora.toml").replace("max_train_epochs = 10", `max_train_epochs = ${epochs}`);
+  const write = (target: string, text: string) => {
+    mkdirSync(join(folder, dirname(target)), { recursive: true });
+    writeFileSync(join(folder, target), text);
   };
-  for (const [name, targets] of Object.entries(copies)) {
-    const text = readFileSync(join(root, "examples/first-run", name), "utf8");
-    for (const target of targets) {
-      mkdirSync(join(folder, dirname(target)), { recursive: true });
-      // One epoch will do.
-      writeFileSync(
-        join(folder, target),
-        text.replace("max_train_epochs = 10", "max_train_epochs = 1"),
-      );
-    }
-  }
-  writeFileSync(
-    join(folder, "train.sh"),
+  // As many as the first checkpoint and the final file need; elsewhere one will do.
+  write("examples/first-run/my_lora.toml", config(5));
+  const night = ["night/aki-r8.toml", "night/aki-r16.toml"];
+  for (const target of ["my_lora.toml", ...night, "config/autosave/20260501-220000.toml"])
+    write(target, config(1));
+  for (const target of ["train_network.py", "scripts/stable/train_network.py"])
+    write(target, example("train_network.py"));
+  write(
+    "train.sh",
     "accelerate launch --num_cpu_threads_per_process=8 ./scripts/stable/train_network.py --config_file my_lora.toml\n",
   );
-  mkdirSync(join(folder, "bin"));
-  writeFileSync(join(folder, "bin/accelerate"), accelerate);
+  write("bin/accelerate", accelerate);
   chmodSync(join(folder, "bin/accelerate"), 0o755);
   return folder;
 }
@@ -99,6 +92,7 @@ async function startLedger(folder: string) {
     ["https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=…", `${receiver.url}/wecom`],
   ];
   return {
+    url: `http://localhost:${port}`,
     env,
     here: (text: string) => here.reduce((all, [from, to]) => all.replaceAll(from, to), text),
     async stop() {
@@ -140,5 +134,18 @@ describe.each(["README.md", "README.zh-CN.md"])("the commands of %s and its page
     const { code, out } = await runProcess("bash", [script], { cwd: folder, env: ledger.env })
       .ended;
     expect(code, out.slice(-4000)).toBe(0);
+  });
+
+  it("recorded each run, under the trainer that it is", async () => {
+    const key = readFileSync(join(folder, ".local/key"), "utf8").trim();
+    const answer = await fetch(`${ledger.url}/api/tasks?limit=200`, {
+      headers: { Authorization: `Bearer ${key}` },
+    });
+    const { items } = (await answer.json()) as { items: { trainer: string; status: string }[] };
+    expect(items.filter(({ status }) => status === "failed")).toEqual([]);
+    const ended = items.filter(({ status }) => status === "success");
+    expect(new Set(ended.map(({ trainer }) => trainer))).toEqual(
+      new Set(["kohya", "lora-scripts", null]),
+    );
   });
 });

@@ -1,5 +1,5 @@
 // The client from the ledger's own index, by the pip of this machine's Python.
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import { unzipSync } from "fflate";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { root } from "../scripts/local/processes.ts";
 import { buildWheel, clientVersion } from "../scripts/wheel.ts";
-import { startStack } from "./stack.ts";
+import { runProcess, startStack } from "./stack.ts";
 
 const JSON_TYPE = "application/vnd.pypi.simple.v1+json";
 let stack: Awaited<ReturnType<typeof startStack>>;
@@ -26,35 +26,34 @@ const venvs = spawnSync("python3", ["-c", "import ensurepip"]).status === 0;
 if (!venvs) console.log("skipped: pip's own test, since this Python makes no virtual environments");
 
 /** What a command prints; nothing of this user's own settings for pip counts. */
-const run = (command: string, ...args: string[]) =>
-  execFileSync(command, args, {
-    cwd: folder,
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { PATH: process.env.PATH, HOME: folder, PIP_DISABLE_PIP_VERSION_CHECK: "1" },
-  });
+async function run(command: string, ...args: string[]) {
+  const env = { PATH: process.env.PATH, HOME: folder, PIP_DISABLE_PIP_VERSION_CHECK: "1" };
+  const { code, out } = await runProcess(command, args, { cwd: folder, env }).ended;
+  expect([code, out]).toEqual([0, out]);
+  return out;
+}
 
 it.skipIf(!venvs)(
   "pip installs the command and the library of the service's version, and removes them whole",
   async () => {
-    run("python3", "-m", "venv", "box");
+    await run("python3", "-m", "venv", "box");
     const pip = (...args: string[]) => run(join(folder, "box/bin/pip"), ...args);
-    const before = pip("freeze", "--all");
-    pip("install", "--no-cache-dir", "--index-url", `${stack.url}/simple`, "lora-ledger");
+    const before = await pip("freeze", "--all");
+    await pip("install", "--no-cache-dir", "--index-url", `${stack.url}/simple`, "lora-ledger");
     const version = clientVersion();
-    expect(run(join(folder, "box/bin/lora-ledger"), "--version").trim()).toBe(
-      `lora-ledger ${version}`,
+    expect(await run(join(folder, "box/bin/lora-ledger"), "--version")).toBe(
+      `lora-ledger ${version}\n`,
     );
     expect(
-      run(
+      await run(
         join(folder, "box/bin/python"),
         "-c",
         "import lora_ledger; print(lora_ledger.track.__name__)",
       ),
     ).toBe("track\n");
-    expect(pip("check")).toContain("No broken requirements");
-    pip("uninstall", "--yes", "lora-ledger");
-    expect(pip("freeze", "--all")).toBe(before);
+    expect(await pip("check")).toContain("No broken requirements");
+    await pip("uninstall", "--yes", "lora-ledger");
+    expect(await pip("freeze", "--all")).toBe(before);
     expect(readdirSync(join(folder, "box/bin"))).not.toContain("lora-ledger");
   },
 );
