@@ -33,7 +33,7 @@ import { streamOf } from "../platform/http/stream.ts";
 import { describe, limitBody, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { attemptColumns, importAttempt, importPoints } from "../runs/attempts.ts";
-import { datasetsOf } from "../runs/dataset-facts.ts";
+import { selectDatasets } from "../runs/dataset-facts.ts";
 import { taskColumns } from "../runs/queries.ts";
 import { noteImportedPoints } from "../runs/states.ts";
 
@@ -133,7 +133,7 @@ export const archive = new Hono<App>()
           .from(taskAttempt)
           .where(eq(taskAttempt.taskId, taskId))
           .orderBy(asc(taskAttempt.attempt)),
-        facts: datasetsOf(db, taskId),
+        facts: selectDatasets(db, taskId),
         weights: db
           .select(weightColumns)
           .from(weight)
@@ -178,7 +178,7 @@ export const archive = new Hono<App>()
           ...toWire(attempt),
           logs: attempt.points ? `logs/attempt-${attempt.attempt}.jsonl` : null,
         })),
-        datasets: facts,
+        datasets: facts.map(toWire),
         weights: weights.map(toWire),
         weights_count: counted?.count ?? 0,
       };

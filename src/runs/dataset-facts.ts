@@ -34,19 +34,19 @@ export const datasetAnswer = datasetFacts
   })
   .meta({ id: "Dataset" });
 
-/** The datasets of a task, by their names on the wire. */
-export const datasetsOf = (db: Db, taskId: number | SQL) =>
+/** The datasets of a task. */
+export const selectDatasets = (db: Db, taskId: number | SQL) =>
   db
     .select({
       id: dataset.id,
       hash: dataset.hash,
       name: taskDataset.name,
-      source_path: taskDataset.sourcePath,
-      image_count: dataset.imageCount,
+      sourcePath: taskDataset.sourcePath,
+      imageCount: dataset.imageCount,
       repeats: taskDataset.repeats,
-      tag_distribution: dataset.tagDistribution,
-      content_hash: dataset.contentHash,
-      created_at: dataset.createdAt,
+      tagDistribution: dataset.tagDistribution,
+      contentHash: dataset.contentHash,
+      createdAt: dataset.createdAt,
     })
     .from(taskDataset)
     .innerJoin(dataset, eq(dataset.id, taskDataset.datasetId))

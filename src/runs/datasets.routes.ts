@@ -12,12 +12,13 @@ import type { App } from "../platform/http/context.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
 import {
   datasetAnswer,
   datasetFacts,
-  datasetsOf,
   factsBytes,
   recordDatasets,
+  selectDatasets,
 } from "./dataset-facts.ts";
 
 const answer = z.object({ datasets: z.array(datasetAnswer) });
@@ -44,10 +45,10 @@ export const datasets = new Hono<App>()
           .select({ id: trainingTask.id })
           .from(trainingTask)
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
-        rows: datasetsOf(db, taskId),
+        rows: selectDatasets(db, taskId),
       });
       if (!task) throw notFound("task", { id: taskId });
-      return c.json({ datasets: rows });
+      return c.json({ datasets: rows.map(toWire) });
     },
   )
   .put(
@@ -108,7 +109,7 @@ export const datasets = new Hono<App>()
           .update(trainingTask)
           .set({ recordBytes: sql`record_bytes + ${taken}` })
           .where(and(mine, room)),
-        rows: datasetsOf(db, taskId),
+        rows: selectDatasets(db, taskId),
       });
       if (!task) {
         const owner = sql`(select user_id from training_task where ${mine})`;
@@ -116,6 +117,6 @@ export const datasets = new Hono<App>()
         if (full) throw full;
       }
       if (!task) throw notFound("own-task", { id: taskId });
-      return c.json({ datasets: rows });
+      return c.json({ datasets: rows.map(toWire) });
     },
   );

@@ -11,10 +11,11 @@ import { base64 } from "../platform/http/encode.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
 import { commandMarks } from "../platform/secrets/marks.ts";
 import { hasRedacted } from "../platform/secrets/redact.ts";
 import { secretsOf } from "./config.ts";
-import { datasetAnswer, datasetsOf } from "./dataset-facts.ts";
+import { datasetAnswer, selectDatasets } from "./dataset-facts.ts";
 import { markAnswer } from "./fields.ts";
 import { taskColumns } from "./queries.ts";
 
@@ -135,7 +136,7 @@ export const repeats = new Hono<App>()
           .from(trainingTask)
           .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
-        facts: datasetsOf(db, taskId),
+        facts: selectDatasets(db, taskId),
       });
       if (!row) throw notFound("task", { id: taskId });
       const { task, config, fromBox } = row;
@@ -174,7 +175,7 @@ export const repeats = new Hono<App>()
         gpu_info: task.gpuInfo,
         cuda_version: task.cudaVersion,
         base_model: task.baseModelPath,
-        datasets: facts,
+        datasets: facts.map(toWire),
         redacted: [
           ...(holdsMark(file) ? ["config"] : []),
           ...(holdsMark(data) ? ["dataset_file"] : []),
