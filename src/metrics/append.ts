@@ -83,7 +83,7 @@ function mergeBlocks(old: SQL, blocks: [string, Point[]][]): SQL {
   );
 }
 
-/** What merging in the Worker needs of an attempt: none of it changes while `received` does not. */
+/** The parts of an attempt that merging in the Worker needs: they change only with `received`. */
 export type Stored = {
   received: number;
   lastSeq: number;
@@ -107,7 +107,7 @@ export async function readStored(db: Db, taskId: number, attempt: SQL): Promise<
 
 type Summaries = Record<string, Summary>;
 
-/** Whether a heartbeat is merged by its own statement, as far as can be told without reading. */
+/** Whether the statement of a heartbeat merges it, decided without reading the database. */
 export const mergesByStatement = (segment: Segment): boolean =>
   segment.metrics.length <= MERGED_BY_STATEMENT;
 
@@ -196,7 +196,7 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
 const fitsChunk = (append: { count: number; size: number }): SQL =>
   sql`(open_chunk > 0 and open_count + ${append.count} <= ${CHUNK_POINTS} and open_size + ${append.size} <= ${CHUNK_BYTES})`;
 
-/** What an attempt's columns become by a heartbeat's points. */
+/** The columns of an attempt after a heartbeat's points. */
 export const recordPoints = (append: NonNullable<Append>): Record<string, SQL> => ({
   open_chunk: sql`case when ${fitsChunk(append)} then open_chunk else received + 1 end`,
   open_count: sql`case when ${fitsChunk(append)} then open_count else 0 end + ${append.count}`,

@@ -164,7 +164,7 @@ export const archive = new Hono<App>()
       const about = {
         format: "lora-ledger run",
         version: 1,
-        // The same for every archive of this run, and kept when it goes on to a further ledger.
+        // The same for every archive of this run, also after an import into another ledger.
         identity: task.importSource?.startsWith("archive:")
           ? task.importSource.slice("archive:".length)
           : (await sha256Hex(`${taskId} ${task.createdAt} ${made}`)).slice(0, 40),

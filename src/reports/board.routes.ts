@@ -11,7 +11,7 @@ import type { App } from "../platform/http/context.ts";
 import { describe } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 
-/** How many of each the board shows; a ledger with more goes on by the table of runs. */
+/** Runs of each state on the board; the table of runs shows all. */
 const MOST = 100;
 /** How far back it looks for what ended in the last 24 hours. */
 const MOST_ENDED = 300;
@@ -87,7 +87,7 @@ export const board = new Hono<App>()
           .where(having(status))
           .orderBy(...newestFirst)
           .limit(MOST);
-      // The index of states goes by creation, not by end: a bounded stretch of the newest is looked at.
+      // The index of states is ordered by creation, not by end, so a bounded number of the newest runs is read.
       const endedAs = (status: "success" | "cancelled") =>
         db.all<{ count: number }>(sql`
           select count(*) as count from (select finished_at from training_task

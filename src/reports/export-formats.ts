@@ -6,7 +6,7 @@ const encoder = new TextEncoder();
 const noBytes = () => new Uint8Array();
 
 /**
- * A cell of RFC 4180. What a spreadsheet would run as a formula gets an apostrophe before it
+ * A cell of RFC 4180. A text that a spreadsheet would run as a formula gets an apostrophe before it
  * (`lora-ledger import` takes it off again); numbers stay numbers, also negative ones.
  */
 export function csvCell(value: Cell, kind: ExportColumn["kind"]): string {

@@ -1,10 +1,10 @@
 import type { JsonValue } from "../shared/json.ts";
 import { mistakeOf } from "../shared/mistakes.ts";
 
-/** What to keep in mind of a figure, by its code and as a sentence. */
+/** A caution about a figure: its code and its sentence. */
 type Caution = ReturnType<typeof mistakeOf>;
 
-/** How one parameter of some runs goes along with what came of them. */
+/** How one parameter of some runs correlates with their results. */
 export type Influence = {
   name: string;
   kind: "number" | "category";
@@ -122,11 +122,11 @@ function cautionOf({ runs, distinct, strength }: Influence): Caution | null {
   return null;
 }
 
-/** What to keep in mind of all of it. */
+/** The caution about all figures together. */
 export const cautionFor = (runs: number): Caution =>
   runs < FEW ? mistakeOf("shared-changes-few", { runs }) : mistakeOf("shared-changes");
 
-/** What a parameter's values, as many as results and none missing, have to do with the results. */
+/** The correlation of a parameter's values with the results: as many of both, none missing. */
 export function influenceOf(
   name: string,
   values: JsonValue[],

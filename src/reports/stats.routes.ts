@@ -295,7 +295,7 @@ export const stats = new Hono<App>()
       for (const { id, cells } of taken)
         for (const [n, value] of (JSON.parse(cells) as Cell[]).entries())
           if (value !== null) parameters.get(columns[n] ?? "")?.push([id, value]);
-      // What the file says under another name is told once, under the column's.
+      // A setting that the file has under another name appears once, under the column's name.
       const known = new Set([...parameters.values()].map((cells) => JSON.stringify(cells)));
       for (const { path, cells } of leaves) {
         const own = (JSON.parse(cells) as [number, Cell][]).filter(([id]) => results.has(id));

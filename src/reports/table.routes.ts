@@ -19,10 +19,10 @@ import { readSparklines } from "./sparklines.ts";
 
 const MOST_FIELDS = 40;
 const MOST_CURVES = 60;
-/** Runs under way that `changes` tells of; a ledger with more shows these and goes on by its pages. */
+/** Running tasks in an answer of `changes`; a ledger with more shows the others by pages. */
 const MOST_RUNNING = 200;
 
-/** What every row says, whatever the fields: how the run stands. */
+/** Columns of every row, whatever the fields: the state of the run. */
 const rowColumns = {
   id: taskColumns.id,
   taskName: taskColumns.taskName,

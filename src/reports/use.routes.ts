@@ -15,7 +15,7 @@ const use = z.object({
 
 const settings = boundNames.map((name) => `${name}: ${bounds[name].setting}`).join(", ");
 
-/** What the caller's own user has of each bound. */
+/** The use of each bound by the caller's user. */
 export const myUse = new Hono<App>().get(
   "/",
   describe({

@@ -75,7 +75,7 @@ const columns = {
 
 /** A query as it is stored: what it asks for is looked at now, so that a view that is kept opens. Throws ApiError 422. */
 function checkQuery(auth: Auth, text: string): string {
-  // What is named twice counts once, so that what is looked at is what is stored.
+  // A parameter that is given twice counts once, so that the checked query is the stored one.
   const given = Object.fromEntries(new URLSearchParams(text));
   const parsed = parameters.safeParse(given);
   if (!parsed.success)

@@ -70,17 +70,17 @@ type Reason = keyof typeof reasons;
 const isReason = (text: unknown): text is Reason => typeof text === "string" && text in reasons;
 
 type Action = {
-  /** What the audit calls it. */
+  /** Its name in the audit. */
   name: "task.update" | "task.cancel" | "task.delete" | "task.restore";
   detail: object;
   change: (where: SQL) => ReturnType<typeof editRuns> | ReturnType<typeof cancelRuns>;
-  /** What of it full text finds. */
+  /** Its words in the full-text index. */
   searched?: Searched;
-  /** What a task is left as it is for; the answer names the first that holds. */
+  /** Reasons to leave a task as it is; the answer names the first that holds. */
   leaves: Partial<Record<Reason, SQL>>;
 };
 
-/** What an action does to a task. */
+/** The statements of an action. */
 function actionOf(db: Db, body: Bulk, config: Config): Action {
   switch (body.action) {
     case "tag":

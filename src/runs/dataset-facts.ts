@@ -59,7 +59,7 @@ export const selectDatasets = (db: Db, taskId: number | SQL) =>
  */
 async function hashFacts(facts: DatasetFacts): Promise<string> {
   const tags = Object.entries(facts.tag_distribution ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  // Facts without a content hash are told apart by what they are called and where they lie.
+  // The name and the path tell facts without a content hash apart.
   const identity = facts.content_hash ?? [facts.name, facts.source_path ?? null];
   const text = JSON.stringify([identity, facts.image_count ?? null, tags]);
   return sha256Hex(text);

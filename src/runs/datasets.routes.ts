@@ -88,7 +88,7 @@ export const datasets = new Hono<App>()
         sql`(select id from training_task where ${mine} and ${room})`,
         datasets,
       );
-      // What its facts take is taken off before and put back after, so that it is right either way.
+      // The bytes of its facts are subtracted before and added after, so that the sum is right either way.
       const taken = sql`(
         select coalesce(sum(500 + coalesce(octet_length(d.tag_distribution), 0)), 0)
         from task_dataset l join dataset d on d.id = l.dataset_id where l.task_id = training_task.id)`;

@@ -46,7 +46,7 @@ const options = {
     .describe("Boxes pull the task only after this time, by the database's clock, to the minute."),
 };
 
-/** What a change of a queued task may say anew; what it does not say stays as it is. */
+/** Options that a change of a queued task may name; the others stay as they are. */
 export const queueChange = z.strictObject({
   priority: options.priority.optional(),
   labels: options.labels.optional(),
@@ -69,7 +69,7 @@ export const queueOptions = queueChange.extend({
 });
 export type QueueOptions = z.infer<typeof queueOptions>;
 
-/** What a queue option is where neither the request nor the task says it. */
+/** Defaults of queue options that neither the request nor the task names. */
 const defaults = {
   priority: 0,
   labels: [] as string[],
@@ -90,7 +90,7 @@ function notBefore(time: string | null | undefined) {
   };
 }
 
-/** Marks a task whose dependencies do not all exist; it goes again before anyone sees it. */
+/** Marks a task whose dependencies do not all exist; the same batch deletes it. */
 const UNKNOWN_DEPENDENCY = -1000;
 
 /** How many of these tasks have yet to succeed; far below 0 when one of them does not exist. */

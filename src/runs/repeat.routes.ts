@@ -31,7 +31,7 @@ const registeredByBox = (auth: Auth) => {
       where a.task_id = ${trainingTask.id} and a.agent is null and ${isBox}))`;
 };
 
-/** What a repeat of a run needs: its own file, and all that it ran with. */
+/** Routes for repeating a run: its own file, and everything that it ran with. */
 export const repeats = new Hono<App>()
   .get(
     "/:id/config",

@@ -51,7 +51,7 @@ export type Chosen = {
   terms: Term[];
   words: string | null;
   order: Order[];
-  /** What its filter costs a task, as `weightOf` counts it. */
+  /** The cost of its filter for one task, as `weightOf` counts it. */
   weight: number;
 };
 
@@ -87,7 +87,7 @@ export function chooseTasks(auth: Pick<Auth, "userId">, choice: TaskChoice): Cho
     terms,
     words,
     weight,
-    // The index of words goes by id, newest first, and by nothing else.
+    // The index of words is ordered by id, newest first, and by nothing else.
     order: order_by?.trim()
       ? explainFaults("order_by", () => parseOrder(order_by))
       : words !== null

@@ -6,7 +6,7 @@ import { basename } from "./path.ts";
 export type Command = {
   /** The script, module or program that trains, without folders and `.py`: `sdxl_train_network`. */
   script: string;
-  /** What stands before its arguments' dashes: files, `key=value` pairs, sub-commands. */
+  /** Words before the first option: files, `key=value` pairs, sub-commands. */
   positionals: string[];
   /** Options with `-` as `_`; a flag alone is true, several values are a list. */
   options: JsonObject;

@@ -23,7 +23,7 @@ const parseWithSource = JSON.parse as (
   reviver: (key: string, value: unknown, context: { source?: string }) => unknown,
 ) => unknown;
 
-/** What JSON.parse gives is JSON by its nature, which its type does not say. */
+/** The result of JSON.parse is JSON, which its type does not say. */
 const asJson = (value: unknown) => value as JsonValue;
 
 export function parseJson(text: string): JsonValue {
@@ -58,7 +58,7 @@ export function parseJson(text: string): JsonValue {
   }
 }
 
-/** What Python writes bare, and reads again. */
+/** Numbers that Python writes without quotes, and reads again. */
 const bareNumbers = ["NaN", "-NaN", "Infinity", "-Infinity"];
 
 /** Behind the closing quote of the JSON string that opens at `from`; -1 where its line ends first. */
@@ -114,10 +114,10 @@ function jsonTokenEnd(text: string, from: number): number {
   return jsonWord.test(text) ? jsonWord.lastIndex : -1;
 }
 
-/** Where a text stops being JSON. V8's own messages give no position for most faults. */
+/** The first place where a text is not JSON. V8's own messages give no position for most faults. */
 function jsonFault(text: string): [offset: number, reason: string] {
   const open: string[] = [];
-  // What may come next: a value, a key, what closes, a comma.
+  // The tokens that may come next: a value, a key, a closing bracket, a comma.
   let expected = "value";
   for (let offset = 0, end = 0; ; offset = end) {
     while (" \t\r\n".includes(text[offset] ?? "none")) offset++;

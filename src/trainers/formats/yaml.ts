@@ -19,7 +19,7 @@ import { isObject, type JsonObject, setKey } from "../json.ts";
 import { ConfigSyntaxError, errorAt, MAX_DEPTH, tooDeep } from "./fault.ts";
 import { toPlainJson } from "./plain.ts";
 
-/** Where YAML's own lexical structure nests too deeply, found without recursion. */
+/** Whether the lexical structure of YAML nests too deeply, found without recursion. */
 function yamlTooDeep(tokens: Iterable<unknown>): boolean {
   let level: unknown[] = [...tokens];
   for (let depth = 0; level.length > 0; depth++) {
@@ -48,11 +48,11 @@ function firstFaultOnly(tokens: Iterable<CST.Token>): CST.Token[] {
   });
 }
 
-/** What PyYAML, which the trainers use, reads as booleans besides true and false. */
+/** Words that PyYAML, which the trainers use, reads as booleans besides true and false. */
 const yes = new Set(["yes", "Yes", "YES", "on", "On", "ON"]);
 const no = new Set(["no", "No", "NO", "off", "Off", "OFF"]);
 
-/** Where flow brackets nest too deeply; a line that starts at the margin closes them all. */
+/** The place where flow brackets nest too deeply; a line that starts at the margin closes them all. */
 function flowTooDeepAt(text: string): number {
   let depth = 0;
   for (let i = 0; i < text.length; i++) {
@@ -71,7 +71,7 @@ const MASK = "\uE000redacted\uE000";
 const unmask = (text: string) => text.replaceAll(MASK, "[redacted]");
 
 export function parseYaml(source: string): JsonValue {
-  // What redaction leaves of an unquoted value would be a list, or no YAML at all.
+  // The mark of redaction in place of an unquoted value would be a list, or no YAML at all.
   const text = source.replaceAll("[redacted]", MASK);
   const deep = flowTooDeepAt(text);
   if (deep !== -1) throw errorAt("YAML", tooDeep, text, deep);
