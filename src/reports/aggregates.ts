@@ -64,7 +64,7 @@ export function numbersOf(path: string, name: string): SQL {
   const { sql: value, type } = fieldOf(path, name);
   if (type === "any") return sql`(case when typeof(${value}) <> 'text' then ${value} end)`;
   if (type !== "number")
-    throw notValid([{ path, message: `${name}: is no number, so it has no average or rank` }]);
+    throw notValid([{ path, message: `${name}: is not a number, so it has no average or rank` }]);
   return value;
 }
 
@@ -109,7 +109,7 @@ export function readSelected(source: string): Selected[] {
 }
 
 /**
- * The tasks that are meant, as FROM and WHERE. Where no index serves the filter, or documents are read,
+ * The chosen tasks, as FROM and WHERE. Where no index serves the filter, or documents are read,
  * only the newest `most` are looked at; `candidates` counts them then. `weight` is what a task costs
  * besides the filter.
  */
@@ -176,7 +176,7 @@ export function percentiles(
       sql`, sum(v * max(0.0, 1.0 - abs(nth - (1.0 + (n - 1) * ${share})))) as ${sql.raw(`p${n}`)}`,
   );
   const wanted = JSON.stringify(groups.map(({ key, every }) => [key, every]));
-  // By a hash of the id, so that the share goes along with nothing that was recorded in turns.
+  // By a hash of the id, so that the sample depends on nothing that was recorded in turns.
   return sql`
     select key ${sql.join(at)} from (
       select key, v, row_number() over (partition by key order by v) as nth, count(*) over (partition by key) as n

@@ -6,7 +6,7 @@ import { toWire } from "../platform/http/wire.ts";
 import { taskColumns } from "../runs/queries.ts";
 import { parseField } from "../shared/filter-grammar.ts";
 
-/** What a column's values are; `any` is a number or a text. */
+/** The type of a column's values; `any` is a number or a text. */
 export type Kind = "integer" | "number" | "text" | "time" | "boolean" | "any" | "json";
 /** A column of an export, over `training_task` joined with `task_config`. */
 export type ExportColumn = { name: string; kind: Kind; sql: SQL };
@@ -63,12 +63,12 @@ const all = new Map<string, ExportColumn>(
   ].map((column) => [column.name, column]),
 );
 
-/** What stands in a spreadsheet if nothing is asked for: documents would fill its cells. */
+/** Default columns of a spreadsheet: documents would fill its cells. */
 const withoutDocuments = [...all.keys()].filter(
   (name) => name !== "config_snapshot" && name !== "metrics",
 );
 
-function named(name: string, format: Format): ExportColumn {
+function findColumn(name: string, format: Format): ExportColumn {
   const known = all.get(name);
   if (known) return known;
   const field = explainFaults("columns", () => parseField(name));
@@ -85,7 +85,7 @@ export function exportColumns(source: string | undefined, format: Format): Expor
   if (names.length > MOST_COLUMNS)
     throw notValid([{ path: "columns", message: `names more than ${MOST_COLUMNS} columns` }]);
   const columns = new Map(
-    names.map((name) => named(name, format)).map((column) => [column.name, column]),
+    names.map((name) => findColumn(name, format)).map((column) => [column.name, column]),
   );
   return [...columns.values()];
 }

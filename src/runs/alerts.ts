@@ -8,8 +8,8 @@ import { ago, now } from "../platform/db/time.ts";
 import { recordEvent, taskEvent } from "../platform/events.ts";
 
 /**
- * Statements that record how an attempt ended, read off the task as it stands at the end of the
- * batch; a run that was cancelled is told to nobody.
+ * Statements that record how an attempt ended, read from the task at the end of the
+ * batch; a cancelled run raises no alert.
  */
 export function endEvents(
   db: Db,
@@ -96,7 +96,7 @@ export function prepareWatch(
     'loss', ${mean === null ? kept("loss") : sql`coalesce((1 - ${share}) * ${kept("loss")} + ${share} * ${mean}, ${mean})`})`;
 
   function event(db: Db, mine: SQL | undefined) {
-    // A run not yet under way is told of by its next heartbeat or its end: opening it costs more rows.
+    // The next heartbeat or the end of a run that has not begun reports it: opening it costs more rows.
     const running = sql`${mine} and status = 'running'`;
     if (odd)
       return taskEvent(

@@ -126,10 +126,10 @@ export const loseAttempts = (db: Db, where: SQL) =>
       sql`status = 'running' and (task_id, attempt) in (select id, attempt from training_task where ${where})`,
     );
 
-/** What a heartbeat brings to the row of its attempt. */
+/** Values that a heartbeat writes to the row of its attempt. */
 type Heartbeat = { keyId: number; seq: number; tail: string | null };
 
-/** What an attempt's row becomes at a sign of life: one merely thought lost runs again. */
+/** The row of an attempt after a sign of life: a lost attempt runs again. */
 const revive: Record<string, SQL> = {
   heartbeat_at: sql`excluded.heartbeat_at`,
   status: sql`case when status = 'failed' and failure_reason = 'lost' then 'running' else status end`,

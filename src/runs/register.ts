@@ -43,11 +43,11 @@ import { freeRegistrationKey } from "./states.ts";
 const fileInput = z
   .strictObject({
     text: z.string().optional(),
-    base64: z.base64().optional().describe("Instead of text, for files that are not UTF-8."),
+    base64: z.base64().optional().describe("The file instead of `text`, where it is not UTF-8."),
     format: z
       .enum(["toml", "yaml", "json", "text"])
       .optional()
-      .describe("Default: found out. `text` is kept without being read."),
+      .describe("Default: detected. `text` is stored without being parsed."),
     path: z.string().max(2000).optional(),
   })
   .refine(
@@ -64,12 +64,12 @@ export const registration = z.looseObject({
     .describe(
       "The separate file that lists the data: sd-scripts' and musubi-tuner's dataset_config, diffusion-pipe's dataset, OneTrainer's concepts.",
     ),
-  config_snapshot: z.json().nullish().describe("Settings that the client has already parsed."),
+  config_snapshot: z.json().nullish().describe("Settings that the client has parsed."),
   datasets: z.array(datasetFacts).max(50).nullish(),
   import: importSchema.nullish(),
   queue: queueOptions
     .nullish()
-    .describe("Makes a pending task that boxes may pull; `{}` takes all defaults."),
+    .describe("Registers a pending task that boxes may pull; `{}` takes all defaults."),
 });
 type Registration = z.infer<typeof registration>;
 
@@ -82,7 +82,7 @@ export const fileQuery = z.strictObject({
 
 export type NewTask = { fields: Registration; file: ReadConfig | null; hash: string };
 
-const sentFile = ({ text, base64, format, path }: z.infer<typeof fileInput>): SentFile => ({
+const toSentFile = ({ text, base64, format, path }: z.infer<typeof fileInput>): SentFile => ({
   bytes: text !== undefined ? new TextEncoder().encode(text) : decodeBase64(base64 ?? ""),
   format,
   path: path && redactText(path, "path").text,
@@ -116,9 +116,9 @@ export async function readRegistration(
   const file =
     config || dataset || command
       ? await readConfigFile(
-          config ? { ...sentFile(config), secrets } : null,
+          config ? { ...toSentFile(config), secrets } : null,
           command,
-          dataset && { ...sentFile(dataset), secrets },
+          dataset && { ...toSentFile(dataset), secrets },
         )
       : null;
   return { fields, file, hash: await sha256Hex(text) };
@@ -158,7 +158,7 @@ const byteLength = (text: string) => new TextEncoder().encode(text).length;
 /** Bytes of parsed settings that filters and comparisons read, 20 at a time; files are a hundredth of it. */
 const MOST_SNAPSHOT = 256_000;
 
-const tooLarge = (path: string, dropped: string[]): Warning => ({
+const warnOfSize = (path: string, dropped: string[]): Warning => ({
   code: "too-large",
   message: `${path} are over ${MOST_DOCUMENT} bytes, so the largest were left out: ${dropped
     .slice(0, 5)
@@ -173,7 +173,7 @@ const redactedApart = [
 ];
 
 /** Where a part of a registration is kept: an import's fields are a run's, unknown ones are arguments. */
-const keptAs = (where: string): string => {
+const placeOfKept = (where: string): string => {
   const path = where.replace(/^import\./, "");
   return path !== where || (path.split(/[.[]/)[0] ?? "") in registration.shape
     ? path
@@ -184,7 +184,7 @@ const keptAs = (where: string): string => {
 function toRow({ fields: sent, file }: NewTask) {
   const warnings: Warning[] = [...(file?.warnings ?? [])];
   const redact = <T>(result: { value: T; redactions: { where: string }[] }): T => {
-    for (const path of result.redactions.slice(0, 100).map(({ where }) => keptAs(where)))
+    for (const path of result.redactions.slice(0, 100).map(({ where }) => placeOfKept(where)))
       warnings.push({
         code: "secret-redacted",
         message: `A secret was replaced by [redacted]: ${path}.`,
@@ -221,7 +221,7 @@ function toRow({ fields: sent, file }: NewTask) {
   columns.task_name ||= "untitled";
   if (Object.keys(additional).length) {
     const { value, dropped } = withinDocument(additional);
-    if (dropped.length) warnings.push(tooLarge("additional_args", dropped));
+    if (dropped.length) warnings.push(warnOfSize("additional_args", dropped));
     columns.additional_args = value;
   }
   const defaulted = (file?.recognition.defaults ?? []).filter((name) => !(name in explicit));
@@ -414,11 +414,11 @@ export async function registerTask(
     });
     return { task, warnings };
   }
-  if (registrationHash !== input.hash) throw keyReused();
+  if (registrationHash !== input.hash) throw refuseReusedKey();
   return { task, warnings };
 }
 
-const keyReused = () =>
+const refuseReusedKey = () =>
   refuse(
     "idempotency-key-reused",
     {},
@@ -468,6 +468,6 @@ export async function registerTasks(
   }
   if (rows.length < inputs.length && dependsOn.length)
     throw await unknownDependencies(db, dependsOn);
-  if (rows.some(({ hash }, n) => hash !== inputs[n]?.hash)) throw keyReused();
+  if (rows.some(({ hash }, n) => hash !== inputs[n]?.hash)) throw refuseReusedKey();
   return rows.map(({ id }) => id);
 }

@@ -16,6 +16,7 @@ import {
 } from "./dialect.ts";
 import { diffusers } from "./diffusers.ts";
 import { diffusionPipe, diffusionPipeDataset } from "./diffusion-pipe.ts";
+import { ConfigSyntaxError } from "./formats/fault.ts";
 import { generic } from "./generic.ts";
 import { isObject, type JsonObject, setKey } from "./json.ts";
 import { kohya, kohyaDataset } from "./kohya.ts";
@@ -24,18 +25,10 @@ import { llamaFactory, llamaFactoryDataset, llamaFactoryV1 } from "./llama-facto
 import { loraScripts, loraScriptsPreset } from "./lora-scripts.ts";
 import { musubi, musubiDataset } from "./musubi.ts";
 import { onetrainer, onetrainerConcepts } from "./onetrainer.ts";
-import {
-  type ConfigFormat,
-  ConfigSyntaxError,
-  MAX_PARSED,
-  MAX_YAML,
-  parseConfig,
-} from "./parse.ts";
+import { type ConfigFormat, MAX_PARSED, MAX_YAML, parseConfig } from "./parse.ts";
 import { peft } from "./peft.ts";
 
-export { type ConfigFormat, ConfigSyntaxError };
-
-/** What a trainer's file, or a command line, says about a run. */
+/** The settings of a run from a trainer's file or a command line. */
 export type Recognition = {
   /** The dialect, "unknown" when it is none of the known ones. */
   trainer: Trainer;
@@ -50,11 +43,11 @@ export type Recognition = {
    * file under `dataset_file`; null when there is nothing that could be parsed.
    */
   config: JsonValue | null;
-  /** What a person should know, in plain words. */
+  /** Warnings for a person, in plain words. */
   warnings: Warning[];
 };
 
-/** The first that recognises a file has it, so the more telling marks come first. */
+/** The first dialect that recognises a file wins, so the more specific ones come first. */
 const dialects: Dialect[] = [
   aiToolkit,
   peft,
