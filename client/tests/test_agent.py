@@ -3,9 +3,9 @@
 import unittest
 
 from lora_ledger.commands.agent import seconds_of, slots_of, why_idle
+from lora_ledger.commands.prepare import newest
+from lora_ledger.commands.template import KINDS, Template
 from lora_ledger.core.api import Plain
-from lora_ledger.commands.prepare import KINDS, newest
-from lora_ledger.commands.template import Template
 
 TRAIN = "accelerate launch train_network.py --config_file {config} --save_state --resume {state}"
 

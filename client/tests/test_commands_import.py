@@ -4,15 +4,13 @@ import json
 import shutil
 import struct
 
-from tests.helpers import TemporaryCase
-from tests.test_commands_ledger import CommandCase
-from tests.test_readers import event
-
-from lora_ledger.imports import adapter, weight_file
-
 from lora_ledger.commands import config_for, import_runs
 from lora_ledger.core.api import Plain
 from lora_ledger.core.toml_reader import read_toml
+from lora_ledger.imports import adapter, weight_file
+from tests.helpers import TemporaryCase
+from tests.test_commands_ledger import CommandCase
+from tests.test_readers import event
 
 KOHYA = {
     "ss_output_name": "aki_v1", "ss_network_module": "networks.lora", "ss_network_dim": "16", "ss_network_alpha": "8.0",

@@ -9,12 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+from lora_ledger.commands import credentials, diff, downloads
+from lora_ledger.core import api as core_api
+from lora_ledger.core import settings as client_settings
 from tests.helpers import EXAMPLE, ClientCase
 from tests.ledger_server import KEY, Problem
-
-from lora_ledger.core import settings as client_settings
-from lora_ledger.core import api as core_api
-from lora_ledger.commands import credentials, diff, pull
 
 
 class CommandCase(ClientCase):
@@ -195,8 +194,8 @@ class PullTest(CommandCase):
     def test_names_that_lead_out(self):
         for name in ("../x", "/etc/x", "a/../../x", "C:x", "..\\x", "a//b", "x\0"):
             with self.assertRaises(core_api.Plain, msg=name):
-                pull.local_path(Path("got"), name)
-        self.assertEqual(pull.local_path(Path("got"), "checkpoint-5/a.bin"), Path("got/checkpoint-5/a.bin"))
+                downloads.local_path(Path("got"), name)
+        self.assertEqual(downloads.local_path(Path("got"), "checkpoint-5/a.bin"), Path("got/checkpoint-5/a.bin"))
 
     def test_nothing_there(self):
         self.assertIn("has no files", self.run_command("pull", self.task(), code=1)[1])

@@ -9,11 +9,10 @@ import sys
 import time
 import uuid
 
-from tests.helpers import ClientCase
-
-from lora_ledger.core import settings as client_settings
 from lora_ledger.commands import box_records, safe
+from lora_ledger.core import settings as client_settings
 from lora_ledger.core.uploads import REMOVED
+from tests.helpers import ClientCase
 from tests.ledger_server import KEY, Problem
 
 

@@ -4,19 +4,18 @@ import time
 from pathlib import Path
 from unittest import mock
 
-from tests.helpers import EXAMPLE, TemporaryCase
-
 from lora_ledger.core import safetensors, terminal, toml_reader
-from lora_ledger.recording.console import Console, Failure, Lines
-from lora_ledger.follow.bar import read_bar
-from lora_ledger.follow.tensorboard import EventFile, EventFolder, masked_crc32c
-from lora_ledger.recording.points import Points, iso, number
 from lora_ledger.core.redact import redact_command, redact_text
+from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.follower import Follower, Offset
+from lora_ledger.follow.tensorboard import EventFile, EventFolder, masked_crc32c
+from lora_ledger.recording.console import Console, Failure, Lines
+from lora_ledger.recording.points import Points, iso, number
 from lora_ledger.recording.run import read_config
 from lora_ledger.trainers import recognise
 from lora_ledger.trainers.kohya import Kohya
 from lora_ledger.trainers.launch import find_config
+from tests.helpers import EXAMPLE, TemporaryCase
 
 
 class BarTest(TemporaryCase):

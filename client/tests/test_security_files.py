@@ -14,27 +14,23 @@ import zipfile
 from pathlib import Path
 from unittest import mock
 
-from tests.helpers import ClientCase, TemporaryCase
-from tests.test_readers import event, record
-
-from lora_ledger.trainers import datasets
-
-from lora_ledger.core import reading, terminal
-from lora_ledger.imports import adapter
 from lora_ledger.commands import import_runs
+from lora_ledger.core import reading, terminal
 from lora_ledger.core.api import Plain
-from lora_ledger.trainers.datasets import Source
+from lora_ledger.core.safetensors import Incomplete, read_header
+from lora_ledger.core.toml_reader import Unreadable, read_subset, read_toml
+from lora_ledger.core.yaml_reader import read_yaml
 from lora_ledger.follow.jsonl import TrainerLog
 from lora_ledger.follow.sqlite_log import LossDatabase
 from lora_ledger.follow.tensorboard import EventFile, EventFolder
-from lora_ledger.imports import archive, mlflow, wandb
+from lora_ledger.imports import adapter, archive, mlflow, wandb
 from lora_ledger.imports.archive import Archive, NoArchive
 from lora_ledger.imports.table import Table
 from lora_ledger.recording.process import Process
-from lora_ledger.core.safetensors import Incomplete, read_header
-from lora_ledger.core.toml_reader import Unreadable, read_subset, read_toml
-from lora_ledger.trainers import recognise
-from lora_ledger.core.yaml_reader import read_yaml
+from lora_ledger.trainers import datasets, recognise
+from lora_ledger.trainers.datasets import Source
+from tests.helpers import ClientCase, TemporaryCase
+from tests.test_readers import event, record
 
 MB = 1_000_000
 DATA = Path(__file__).parent / "data"

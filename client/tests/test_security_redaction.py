@@ -7,10 +7,6 @@ import sys
 import time
 from unittest import mock
 
-from tests.helpers import ROOT, ClientCase, TemporaryCase
-
-from lora_ledger.recording.console import Console
-from lora_ledger.recording.outgoing import make_ready
 from lora_ledger.core.redact import (
     redact_body,
     redact_bytes,
@@ -20,6 +16,9 @@ from lora_ledger.core.redact import (
     redact_text,
     secret_key,
 )
+from lora_ledger.recording.console import Console
+from lora_ledger.recording.outgoing import make_ready
+from tests.helpers import ROOT, ClientCase, TemporaryCase
 
 LISTS = json.loads((ROOT / "test" / "security" / "secrets.json").read_text("utf-8"))
 TOKEN = "hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789"

@@ -11,18 +11,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from tests.helpers import ClientCase, TemporaryCase
-from tests.ledger_server import KEY
-
-from lora_ledger.recording import outgoing
-
+from lora_ledger.commands import downloads, filling, prepare
 from lora_ledger.core import terminal, withhold
-from lora_ledger.commands import filling, prepare, pull
 from lora_ledger.core.api import Api, Plain, put
-from lora_ledger.recording.console import Console
-from lora_ledger.recording.run import read_config
 from lora_ledger.core.safetensors import read_header, read_metadata
 from lora_ledger.core.transport import Answer
+from lora_ledger.recording import outgoing
+from lora_ledger.recording.console import Console
+from lora_ledger.recording.run import read_config
+from tests.helpers import ClientCase, TemporaryCase
+from tests.ledger_server import KEY
 
 VALUE = 'hunter2 "x"/é+z'
 MARK = b"[redacted]"
@@ -478,11 +476,11 @@ class HostileLedgerTest(KnownCase):
             {"size": True},
         ):
             with self.assertRaises(Plain, msg=bad):
-                pull.fetch(api, {**good, **bad}, self.folder / "x")
+                downloads.fetch(api, {**good, **bad}, self.folder / "x")
         with self.assertRaisesRegex(Plain, "no http"):
-            pull.fetch(api, good, self.folder / "x")
+            downloads.fetch(api, good, self.folder / "x")
         with self.assertRaisesRegex(Plain, "are free"):
-            pull.fetch(api, {**good, "size": 1 << 60}, self.folder / "x")
+            downloads.fetch(api, {**good, "size": 1 << 60}, self.folder / "x")
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_answers_that_are_none(self):

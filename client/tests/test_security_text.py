@@ -6,17 +6,15 @@ import re
 import sys
 from unittest import mock
 
-from tests.helpers import ClientCase, TemporaryCase
-from tests.ledger_server import KEY, Problem
-
 from lora_ledger.core import terminal
-
-from lora_ledger.recording import sender
-from lora_ledger.recording.points import Points
-from lora_ledger.recording.sender import Sender
 from lora_ledger.core.spool import Spool
 from lora_ledger.core.text import clean, metric_name
 from lora_ledger.core.transport import Denied, Later, Ledger
+from lora_ledger.recording import sender
+from lora_ledger.recording.points import Points
+from lora_ledger.recording.sender import Sender
+from tests.helpers import ClientCase, TemporaryCase
+from tests.ledger_server import KEY, Problem
 
 LONE = "\ud800"
 ODD = re.compile(rb"\\ud[89a-f]|\\u00[01][0-8be-f]|\\u007f|\\u008|NaN,|Infinity,", re.I)

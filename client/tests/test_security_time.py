@@ -10,36 +10,32 @@ import sys
 import time
 from unittest import mock
 
-from tests.helpers import TemporaryCase
-from tests.test_readers import record
-
-from lora_ledger.trainers import datasets
-
-from lora_ledger.core import redact
-from lora_ledger.imports import adapter, weight_file
 from lora_ledger.commands import config_for, template
+from lora_ledger.core import redact
 from lora_ledger.core.api import Plain
-from lora_ledger.recording.console import Console, Failure, Lines
-from lora_ledger.trainers.datasets import Source
+from lora_ledger.core.reading import loads
+from lora_ledger.core.safetensors import read_header
+from lora_ledger.core.text import clean, metric_name
+from lora_ledger.core.toml_reader import read_subset, read_toml
+from lora_ledger.core.transport import Answer
+from lora_ledger.core.yaml_reader import read_yaml, scalar
 from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.follower import Follower
 from lora_ledger.follow.jsonl import TrainerLog
 from lora_ledger.follow.lines import read_deepspeed, read_dict
 from lora_ledger.follow.state_json import read_history
 from lora_ledger.follow.tensorboard import EventFile
-from lora_ledger.recording.by_hand import read_metrics
-from lora_ledger.imports import fields, mlflow, wandb
+from lora_ledger.imports import adapter, fields, mlflow, wandb, weight_file
 from lora_ledger.imports.table import Table
+from lora_ledger.recording.by_hand import read_metrics
+from lora_ledger.recording.console import Console, Failure, Lines
 from lora_ledger.recording.points import Points
-from lora_ledger.core.reading import loads
-from lora_ledger.core.safetensors import read_header
-from lora_ledger.core.text import clean, metric_name
-from lora_ledger.core.toml_reader import read_subset, read_toml
-from lora_ledger.trainers import Generic, recognise
+from lora_ledger.trainers import Generic, datasets, recognise
+from lora_ledger.trainers.datasets import Source
 from lora_ledger.trainers.kohya import read_prompts
 from lora_ledger.trainers.launch import read_document
-from lora_ledger.core.transport import Answer
-from lora_ledger.core.yaml_reader import read_yaml, scalar
+from tests.helpers import TemporaryCase
+from tests.test_readers import record
 
 SIZE = 1_000_000
 # 200 ms on a quiet machine; more on one that others use too, as long as it grows with the length alone.

@@ -3,18 +3,16 @@ import json
 import os
 from unittest import mock
 
-from tests.helpers import TemporaryCase
-
-from lora_ledger.recording import host
-
 from lora_ledger.core import terminal
-from lora_ledger.trainers.datasets import Source, collect, folder_facts
-from lora_ledger.recording.process import shell_code
-from lora_ledger.recording.sender import Sender
 from lora_ledger.core.spool import FINISH, MESSAGES, UPLOADS, Busy, Spool
 from lora_ledger.core.transport import Later, retry_after
-from lora_ledger.trainers.kohya import Kohya
+from lora_ledger.recording import host
+from lora_ledger.recording.process import shell_code
+from lora_ledger.recording.sender import Sender
 from lora_ledger.recording.watch import Watch
+from lora_ledger.trainers.datasets import Source, collect, folder_facts
+from lora_ledger.trainers.kohya import Kohya
+from tests.helpers import TemporaryCase
 
 
 class SpoolTest(TemporaryCase):

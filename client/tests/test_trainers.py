@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-from tests.helpers import TemporaryCase
-
-from lora_ledger.trainers.datasets import collect
 from lora_ledger.follow.follower import Seen
+from lora_ledger.recording.watch import Watch
 from lora_ledger.trainers import recognise
+from lora_ledger.trainers.datasets import collect
 from lora_ledger.trainers.kohya import read_prompts
 from lora_ledger.trainers.launch import find_config
-from lora_ledger.recording.watch import Watch
+from tests.helpers import TemporaryCase
 
 AI_TOOLKIT = """
 job: extension

@@ -13,20 +13,20 @@ import time
 import uuid
 from pathlib import Path
 
-from ..recording import host
-
 from ..core import terminal, withhold
-from ..follow import gpu
-from ..recording.process import WINDOWS
-from ..recording.recorder import ledger_of
+from ..core.api import Api, Plain, length
 from ..core.redact import redact_command
 from ..core.transport import Denied, Later, Refused, Superseded, backoff
+from ..follow import gpu
+from ..recording import host
+from ..recording.process import WINDOWS
+from ..recording.recorder import ledger_of
 from . import safe
-from ..core.api import Api, Plain, length
 from .enrol import join
 from .filling import Filling, allowed_names
+from .options import add_allow_secret, add_command, add_ledger_options
 from .prepare import Cancelled, Claim, KeepAlive, fetch_earlier, number_in, write_files
-from .template import Template, split
+from .template import PLACEHOLDERS, Template, split
 
 # The ledger may hold a claim's answer back for so long while nothing fits.
 WAIT_SECONDS = 20
@@ -388,7 +388,53 @@ class Agent:
             slot.stop()
 
 
-def agent(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "agent",
+        "pull queued runs and run them on this box",
+        "Asks the ledger for queued runs that fit this box, and runs one after another as `run` does. What may run is decided "
+        "here: the ledger gives a configuration file, this command line says what is done with it, and no shell stands between.\n\n"
+        "placeholders in --exec:\n"
+        + "\n".join(f"  {{{name}}}".ljust(16) + meaning for name, meaning in PLACEHOLDERS.items())
+        + "\nA word whose placeholder has nothing is left out, with the option before it: `--resume {state}` stands only\n"
+        "where an earlier attempt left a state.\n\n"
+        "SIGTERM or Ctrl-C: no more work is pulled, and what runs is finished; a second one stops it, and its run goes back to\n"
+        "the queue. With --spot the first one does that already, as clouds give 30 seconds or less.\n\n"
+        "another user's run (a shared box) gets none of this box's secrets, neither in its files nor in its environment, but\n"
+        "for those that --allow-secret names.",
+        "  lora-ledger agent --exec 'accelerate launch train_network.py --config_file {config}' --labels sdxl,24gb\n"
+        "  lora-ledger agent --exec 'accelerate launch train_network.py --config_file {config} --save_state --resume {state}' \\\n"
+        "      --trust-state --gpus all --hourly-price 0.44 --max-idle 20m --on-idle 'sudo shutdown -h now'",
+    )
+    parser.add_argument("--exec", required=True, metavar="COMMAND", help="what runs a claimed configuration")
+    parser.add_argument("--labels", metavar="A,B", help="what this box offers; a run's labels must all be among them")
+    parser.add_argument(
+        "--gpus", metavar="all|0,1", help="one run a GPU, each seeing its own (default: one run with all GPUs)"
+    )
+    parser.add_argument("--once", action="store_true", help="end after one run a GPU")
+    parser.add_argument(
+        "--max-idle", metavar="TIME", help="end after so long without work: 90s, 20m, 2h (default: never)"
+    )
+    parser.add_argument("--on-idle", metavar="COMMAND", help="then run this, if all that this box produced is stored")
+    parser.add_argument("--spot", action="store_true", help="SIGTERM stops the run at once and gives it back")
+    parser.add_argument(
+        "--trust-state",
+        action="store_true",
+        help="resume from states that hold pickles, too: loading one runs whatever code its uploader put there",
+    )
+    add_allow_secret(parser)
+    parser.add_argument(
+        "--no-upload-state", action="store_true", help="keep training states here; another box then begins anew"
+    )
+    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
+    parser.add_argument("--name", metavar="ID", help="this agent's id, its own among all boxes (default: made once)")
+    parser.add_argument("--work", metavar="DIR", help="where configurations are written (default: beside the spool)")
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Runs the agent; returns its exit code. Raises Plain."""
     join(settings, options)
     return Agent(settings, options).run()

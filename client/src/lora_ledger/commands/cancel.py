@@ -1,9 +1,23 @@
 """`lora-ledger cancel`: asks the ledger to end a run."""
 
 from ..core.api import Api, put
+from .options import add_command, add_ledger_options
 
 
-def cancel(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "cancel",
+        "end a run",
+        "A waiting run is cancelled at once; a running one is told at its next heartbeat and stops its trainer.",
+        "  lora-ledger cancel 42",
+    )
+    parser.add_argument("task", type=int, metavar="ID")
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Cancels a pending run at once; a running one is told at its next heartbeat. Raises Plain."""
     task = Api(settings).ask("POST", f"/api/tasks/{options.task}/cancel")
     if task.get("cancel_requested"):

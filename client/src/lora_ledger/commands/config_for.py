@@ -9,9 +9,10 @@ import json
 import re
 from pathlib import Path
 
-from ..imports.adapter import Adapter, NoAdapter
 from ..core.api import Api, Plain, put
+from ..imports.adapter import Adapter, NoAdapter
 from ..imports.weight_file import Past
+from .options import add_command, add_ledger_options
 
 READ, DEFAULT, FILL = "read", "default", "FILL IN"
 TRAINERS = ("kohya", "lora-scripts", "onetrainer", "ai-toolkit", "diffusion-pipe")
@@ -631,7 +632,25 @@ def as_json(rows):
     return json.dumps({"__notes": notes, **document}, indent=4, ensure_ascii=False) + "\n"
 
 
-def config(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "config",
+        "make a configuration from a weight file or a run",
+        "Writes a runnable configuration for a trainer from a safetensors file's metadata and tensors, or from a recorded "
+        "run of another trainer. Each value says whether it was read, is the trainer's default, or has to be filled in "
+        "because nobody can know it.",
+        "  lora-ledger config aki.safetensors --for kohya -o aki.toml\n  lora-ledger config 42 --for onetrainer",
+    )
+    parser.add_argument("source", metavar="FILE|ID", help="a .safetensors file, or a task's number")
+    parser.add_argument("--for", dest="trainer", choices=TRAINERS, required=True, help="the trainer to write it for")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write it there (default: print it)")
+    parser.add_argument("--force", action="store_true", help="write over a file that is there")
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Writes the configuration to -o, else to standard output. Raises Plain."""
     path = Path(options.source).expanduser()
     if path.is_file():

@@ -3,6 +3,7 @@
 import json
 
 from ..core.api import Api, figure, length, printable, put, table
+from .options import add_command, add_ledger_options
 
 # What every run has of its own, and what is compared elsewhere.
 _OWN = {
@@ -102,7 +103,22 @@ def _cell(name, value):
     return figure(value)
 
 
-def diff(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "diff",
+        "what differs between two runs",
+        "Compares results, metrics, fields, the trainer's own settings, data, software and command of two runs.",
+        "  lora-ledger diff 42 57",
+    )
+    parser.add_argument("first", type=int, metavar="A")
+    parser.add_argument("second", type=int, metavar="B")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Prints what differs, section by section; with --json as one object. Raises Plain."""
     api = Api(settings)
     found = differences(api, options.first, options.second)

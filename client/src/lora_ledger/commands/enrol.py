@@ -4,15 +4,36 @@ import os
 import shlex
 import socket
 
-from ..recording import host
-
 from ..core import terminal
-from ..core.transport import Denied, Later, Ledger, Refused
-from . import credentials
 from ..core.api import Api, Plain, moment, put
+from ..core.transport import Denied, Later, Ledger, Refused
+from ..recording import host
+from . import credentials
+from .options import add_command, add_ledger_options
 
 
-def enrol(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "enrol",
+        "make the line that lets a rented box pull work",
+        "Prints one line for a box's start script. Its token is good once and for minutes; the box exchanges it for a key of "
+        "its own, which reads nothing but the runs that it pulled and can be revoked with one call. The box runs your own runs; "
+        "an admin's --shared makes one that runs everyone's.",
+        "  lora-ledger enrol --labels sdxl,24gb --hourly-price 0.44\n  lora-ledger enrol --shared --labels sdxl",
+    )
+    parser.add_argument("--name", metavar="NAME", help="the box's name (default: what it calls itself)")
+    parser.add_argument("--exec", metavar="COMMAND", help="what the line's agent runs (see `lora-ledger agent --help`)")
+    parser.add_argument("--labels", metavar="A,B", help="what the box offers")
+    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help="what the box costs an hour")
+    parser.add_argument("--shared", action="store_true", help="it runs everyone's runs, not your own alone; for admins")
+    parser.add_argument("--days", metavar="N", type=float, help="life of the box's key (default: 3)")
+    parser.add_argument("--minutes", metavar="N", type=float, help="life of the token (default: 15)")
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Prints the line for a box's start script. Raises Plain."""
     body = {
         "name": options.name,

@@ -10,15 +10,46 @@ import zipfile
 from pathlib import Path
 
 from ..core import terminal
-from ..core.transport import USER_AGENT, Later, _connect
 from ..core.api import Api, Plain, put, query_of
-from .pull import fetch
+from ..core.transport import USER_AGENT, Later, _connect
+from .downloads import fetch
+from .options import add_command, add_ledger_options, count
 
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
 BLOCK = 256 * 1024
 
 
-def export(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "export",
+        "runs as a file, or one run as an archive",
+        "With a number: the run as one zip (settings byte for byte, curves, data facts, list of files) that `lora-ledger import` "
+        "reads into another ledger. Else the runs that FILTER lets through, as CSV, JSON Lines or Parquet; --columns takes a "
+        "run's columns, user, config.<path>, metrics.<name>, tags.<key>. Parquet comes in further files where one answer does "
+        "not hold all: runs.parquet, runs-2.parquet, …",
+        "  lora-ledger export 42 -o run.zip --weights\n"
+        "  lora-ledger export 'lora_rank >= 32' -o runs.csv --columns id,task_name,final_loss,config.network_module\n"
+        "  lora-ledger export -o runs.parquet --limit 20000",
+    )
+    parser.add_argument("what", nargs="*", metavar="ID|FILTER", help="one run's number, or which runs (default: all)")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write it there (default: standard output; run-ID.zip for a run)"
+    )
+    parser.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="default: by the file's ending, else csv")
+    parser.add_argument("--columns", metavar="A,B", help="which columns (default: all)")
+    parser.add_argument("--order-by", metavar="COLUMN", help="sort by a column, such as final_loss or '-created_at'")
+    parser.add_argument("--limit", type=count, metavar="N", help="runs an answer (default: 200, at most 20000)")
+    parser.add_argument(
+        "--excel", action="store_true", help="begin CSV with the mark by which Excel knows its encoding"
+    )
+    parser.add_argument("--deleted", action="store_true", help="the trash instead")
+    parser.add_argument("--weights", action="store_true", help="of one run: the files themselves too")
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Writes what was asked for; the exit code. Raises Plain."""
     api = Api(settings)
     words = options.what

@@ -9,18 +9,19 @@ import zipfile
 from pathlib import Path
 
 from ..core import terminal
-from ..follow.tensorboard import EventFile
-from ..recording.points import MOST_STEP, iso, number
+from ..core.api import Api, Plain, figure, put
 from ..core.reading import TooMuch, folders
 from ..core.text import metric_name
+from ..core.uploads import Upload, sha256_of
+from ..follow.tensorboard import EventFile
 from ..imports import mlflow, wandb
+from ..imports.adapter import Adapter, NoAdapter
 from ..imports.archive import Archive, NoArchive, json_runs
 from ..imports.run import is_fresh, patiently, record, send_curve
 from ..imports.table import Table
-from ..core.uploads import Upload, sha256_of
-from ..imports.adapter import Adapter, NoAdapter
-from ..core.api import Api, Plain, figure, put
 from ..imports.weight_file import Past
+from ..recording.points import MOST_STEP, iso, number
+from .options import add_command, add_ledger_options
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 # So much of both ends, with the size, tells one file from another without reading gigabytes.
@@ -70,7 +71,40 @@ class Tally:
         self.failed += 1
 
 
-def import_runs(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "import",
+        "record past runs: weight files, archives, spreadsheets, MLflow, W&B",
+        "Finds out what it is given: weight files (their metadata and tensors tell the run), archives by `export ID`, a "
+        "spreadsheet as CSV, a ledger's own CSV or JSON Lines, MLflow's mlruns/ folder or `mlflow experiments csv`, W&B's "
+        "offline runs, its table as CSV, or JSON of its runs or of a history. Curves come along where the export has them. The "
+        "same run again adds nothing. Of a spreadsheet it shows first which column becomes what (names in English or Chinese), "
+        "and writes nothing until you agree; rows with mistakes are named with their line and left out.",
+        "  lora-ledger import *.safetensors --group old\n"
+        "  lora-ledger import aki.safetensors --upload --tensorboard logs/20260501\n"
+        "  lora-ledger import run.zip --upload\n"
+        '  lora-ledger import runs.csv --map "Time=total_duration_sec:min" --ignore Artist\n'
+        "  lora-ledger import mlruns wandb --dry-run",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files, or folders to look through")
+    parser.add_argument("--group", metavar="GROUP", help="the experiment group")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be imported, write nothing")
+    parser.add_argument("--upload", action="store_true", help="also store the weight file, or an archive's files")
+    parser.add_argument(
+        "--tensorboard", metavar="DIR", help="also bring the curve from these event files (one weight file only)"
+    )
+    sheet = parser.add_argument_group("spreadsheets")
+    sheet.add_argument("--map", metavar="COLUMN=FIELD", action="append", help="what a column becomes; may be repeated")
+    sheet.add_argument("--ignore", metavar="COLUMN", action="append", help="leave a column out; may be repeated")
+    sheet.add_argument("--dates", choices=("dmy", "mdy"), help="what comes first in 5/1/2026")
+    sheet.add_argument("--strict", action="store_true", help="import nothing when a row has a mistake")
+    sheet.add_argument("--yes", action="store_true", help="do not ask")
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Records what each argument holds. The exit code: 1 when something could not be read or was refused. Raises Plain."""
     api = Api(settings)
     tally = Tally()

@@ -4,10 +4,11 @@ import getpass
 import os
 import sys
 
-from ..core import terminal, settings
+from ..core import settings, terminal
+from ..core.api import Plain, put
 from ..core.transport import Denied, Later, Ledger, Refused
 from . import credentials
-from ..core.api import Plain, put
+from .options import add_command, add_ledger_options
 
 
 def _asked(prompt, secret=False):
@@ -20,7 +21,20 @@ def _asked(prompt, secret=False):
         return ""
 
 
-def login(options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "login",
+        "store the ledger's address and your key",
+        "Asks for the address and the key (or takes them from flags and environment), checks them, and stores them in a "
+        "file that only you can read. Flags go before the environment, which goes before what is stored.",
+        "  lora-ledger login\n  LEDGER_KEY=… lora-ledger login --url https://ledger.example.workers.dev",
+    )
+    add_ledger_options(parser)
+
+
+def run(_settings, options):
     """Stores URL and key once the ledger has answered to them. Returns the exit code; raises Plain."""
     url = options.url or os.environ.get("LEDGER_URL") or _asked("Address of the ledger (https://…): ")
     key = options.key or os.environ.get("LEDGER_KEY") or _asked("Key (not shown): ", secret=True)

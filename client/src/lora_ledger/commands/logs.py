@@ -4,13 +4,41 @@ import http.client
 import sys
 import time
 
-from ..core.transport import USER_AGENT, Later, _connect
 from ..core.api import Api, Plain, figure, put, query_of
+from ..core.transport import USER_AGENT, Later, _connect
+from .options import add_command, add_ledger_options, count
 
 ENDED = {"success", "failed", "cancelled"}
 
 
-def logs(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "logs",
+        "a run's loss, or another metric",
+        "Prints a metric's curve as lines of step, epoch, time and value, separated by tabs. With -f it stays and prints "
+        "what is new until the run ends; when a later attempt takes over, a line beginning with # says from which step on.",
+        "  lora-ledger logs 42\n  lora-ledger logs 42 -f --metric lr/unet\n  lora-ledger logs 42 --csv > loss.csv",
+    )
+    parser.add_argument("task", type=int, metavar="ID")
+    parser.add_argument("-f", "--follow", action="store_true", help="stay and print what is new")
+    parser.add_argument("--metric", default="loss", metavar="NAME", help="which metric (default: loss)")
+    parser.add_argument("--csv", action="store_true", help="as CSV; without -f every point there is")
+    parser.add_argument(
+        "--max-points",
+        type=count,
+        default=1000,
+        metavar="N",
+        help="thin the curve to so many points, peaks kept (default: 1000)",
+    )
+    parser.add_argument(
+        "--interval", type=float, default=10.0, metavar="SECONDS", help="with -f: ask so often (default: 10)"
+    )
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Prints `step epoch time value` lines, or CSV; with -f goes on until the run has ended. Raises Plain."""
     api = Api(settings)
     if options.csv and not options.follow:

@@ -3,6 +3,7 @@
 import json
 
 from ..core.api import Api, figure, length, moment, put, table
+from .options import add_command, add_ledger_options, count
 
 HEADS = ("ID", "NAME", "STATUS", "RANK", "ALPHA", "LR", "STEPS", "LOSS", "TOOK", "CREATED")
 
@@ -28,7 +29,29 @@ def row_of(task):
     )
 
 
-def ls(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "ls",
+        "list runs",
+        "A table of runs, newest first. FILTER is the ledger's language: = != < <= > >= like in is null and or not ( ) on "
+        "columns, config.<path>, metrics.<name>, tags.<key>, user and dates. Quote it, so that the shell leaves < and > alone.",
+        "  lora-ledger ls\n"
+        "  lora-ledger ls 'lora_rank = 64 and final_loss < 0.3'\n"
+        "  lora-ledger ls \"optimizer in ('adamw', 'lion') or tags.kind = 'style'\" --order-by final_loss\n"
+        "  lora-ledger ls 'config.network_args[0] like \"%lokr%\"' --json",
+    )
+    parser.add_argument("filter", nargs="*", metavar="FILTER", help="which runs (default: all)")
+    parser.add_argument(
+        "--order-by", metavar="COLUMN", help="sort by a column, such as final_loss or 'created_at desc'"
+    )
+    parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many (default: 50)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, all columns")
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Prints the runs, newest first unless ordered otherwise; with --json one JSON object a line."""
     words = " ".join(options.filter).strip() or None
     items = Api(settings).pages("/api/tasks", options.limit, filter=words, order_by=options.order_by)

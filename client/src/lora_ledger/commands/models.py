@@ -1,17 +1,13 @@
 """`lora-ledger pull model` and `push`: a model version's file, with what the person's tools show beside it."""
 
-import importlib.util
-import os
 import re
-import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-from ..core import terminal
+from ..core.api import Api, Plain, put
 from ..core.uploads import sha256_of
 from . import sidecars
-from ..core.api import Api, Plain, put
-from .pull import fetch, fetch_link, local_path
+from .downloads import fetch, local_path
 
 
 def split(text):
@@ -70,46 +66,3 @@ def _ours(target):
     """Whether what is there is a version that was pulled before and that nobody changed since."""
     pulled = sidecars.pulled_sha256(target)
     return bool(pulled) and target.is_file() and sha256_of(target) == pulled
-
-
-def push(settings, options):
-    """Publishes an approved version in a repository of the Hugging Face Hub: file, card and images."""
-    api = Api(settings)
-    version = Version(api, options.model)
-    state = version.about["state"]
-    if state not in ("approved", "released"):
-        raise Plain(f"version {version.number} of {version.name} is {state}: only approved versions are published")
-    if importlib.util.find_spec("huggingface_hub") is None:
-        raise Plain(
-            "publishing needs the hub's own client: pip install huggingface_hub, then `hf auth login` or HF_TOKEN"
-        )
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", options.repo, re.ASCII):
-        raise Plain(f"{options.repo!r} is no repository; write USER/NAME")
-    with tempfile.TemporaryDirectory(prefix="lora-ledger-push-") as home:
-        folder = Path(home)
-        fetch(api, version.about, local_path(folder, version.filename()), link=version.download)
-        card = version.card()
-        (folder / "README.md").write_text(card["card"], "utf-8")
-        for sample in card["samples"]:
-            fetch_link(sample["url"], sample, local_path(folder, sample["file"]))
-        url = _upload(folder, options, f"{version.name} {version.number} (sha256 {version.about['sha256'][:12]})")
-    put(f"{version.name} {version.number} is published: {url}")
-    return 0
-
-
-def _upload(folder, options, message):
-    """Sends the folder in one commit; the repository's address. Raises Plain."""
-    # The hub's own progress bars and hints are its own; our key is nothing it should see.
-    os.environ.pop("LEDGER_KEY", None)
-    from huggingface_hub import HfApi
-
-    hub = HfApi()
-    try:
-        repo = hub.create_repo(options.repo, private=options.private or None, exist_ok=True)
-        hub.upload_folder(repo_id=options.repo, folder_path=folder, commit_message=options.message or message)
-    except Exception as error:
-        # The hub's client raises a dozen kinds of its own and of its libraries'.
-        terminal.trouble(error)
-        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise Plain(f"the hub did not take it: {reason}") from error
-    return str(repo)

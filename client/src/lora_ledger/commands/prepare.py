@@ -8,12 +8,13 @@ import time
 from dataclasses import dataclass
 
 from ..core import terminal
+from ..core.api import Plain, printable, put
 from ..core.redact import MARK
 from ..core.safetensors import Incomplete, read_header
 from ..core.transport import Denied, Later, backoff
-from ..core.api import Plain, printable, put
-from .pull import fetch, local_path
-from .reproduce import Kept
+from .downloads import fetch, local_path
+from .kept_files import Kept
+from .template import KINDS
 
 # A run has fewer files than this; a list that goes on and on is none.
 MOST_FILES = 20_000
@@ -148,10 +149,6 @@ def write_files(claim, folder, with_dataset, filling):
     for name, file in kept.items():
         files[name] = file.fill(filling) if any(filling.fills(mark) for mark in file.marks) else file.written
     return files
-
-
-# What each placeholder takes of an earlier attempt, the first kind that there is.
-KINDS = {"resume": ("state", "checkpoint"), "state": ("state",), "checkpoint": ("checkpoint",)}
 
 
 # What loads as data alone, by its name and by its content. Everything else may be a pickle, which runs code when loaded.

@@ -5,16 +5,49 @@ import time
 import uuid
 
 from ..core import terminal
+from ..core.api import Api, Plain, moment, printable, put, table
+from ..core.transport import backoff
 from ..recording.run import read_config
 from ..trainers import recognise
-from ..core.transport import backoff
-from ..core.api import Api, Plain, moment, printable, put, table
+from .options import add_command, add_ledger_options, count, tag
 
 HEADS = ("PLACE", "ID", "NAME", "USER", "STATE", "PRIORITY", "LABELS", "ATTEMPTS", "SINCE")
 TRIES = 5
 
 
-def queue(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "queue",
+        "queue runs for boxes to pull, or show what waits",
+        "Registers each configuration as a run that a box may pull (`lora-ledger agent`). Without files it shows what waits, "
+        "for what, and where in line.",
+        "  lora-ledger queue night/*.toml --labels sdxl --group night\n"
+        "  lora-ledger queue big.toml --labels sdxl --min-gpu-memory 40 --priority 5 --after 42\n"
+        "  lora-ledger queue",
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help="configurations; one run each")
+    parser.add_argument("--labels", metavar="A,B", help="what a box must offer to get them")
+    parser.add_argument("--min-gpu-memory", metavar="GB", type=float, help="the least GPU memory")
+    parser.add_argument("--priority", type=int, metavar="N", help="higher comes first among your own (default: 0)")
+    parser.add_argument(
+        "--after", metavar="ID", type=int, action="append", help="only once this run has succeeded; may be repeated"
+    )
+    parser.add_argument("--not-before", metavar="TIME", help="ISO 8601, such as 2026-05-01T22:00:00Z")
+    parser.add_argument(
+        "--max-attempts", metavar="N", type=count, help="after so many lost boxes a run has failed (default: 3)"
+    )
+    parser.add_argument("--name", metavar="NAME", help="the runs' name (default: from each configuration)")
+    parser.add_argument("--group", metavar="GROUP", help="the experiment group")
+    parser.add_argument("--tag", metavar="K=V", type=tag, action="append", default=[], help="a tag; may be repeated")
+    parser.add_argument("--notes", metavar="TEXT", help="notes for people")
+    parser.add_argument("--mine", action="store_true", help="show your own runs alone")
+    parser.add_argument("--limit", type=count, default=50, metavar="N", help="show at most so many (default: 50)")
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Queues each file as a task; without files lists the queue. The exit code: 1 when a file could not be queued."""
     api = Api(settings)
     if not options.files:

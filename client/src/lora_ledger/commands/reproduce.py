@@ -1,6 +1,5 @@
 """`lora-ledger reproduce`: a run's original configuration in a new folder, what differs here, and the run once more."""
 
-import base64
 import os
 import re
 import shlex
@@ -8,18 +7,17 @@ import sys
 import time
 from pathlib import Path
 
-from ..trainers import datasets
-
-from ..recording import host
-
 from ..core import terminal
-from ..core.redact import MARK
-from ..recording.run import RunCommand
-from ..trainers import recognise
-from ..core.uploads import sha256_of
-from . import run
 from ..core.api import Api, Plain, printable, put
-from .filling import Filling, allowed_names, fill_command, fill_file, marks_in_command, marks_in_file
+from ..core.redact import MARK
+from ..core.uploads import sha256_of
+from ..recording import host
+from ..recording.run import RunCommand
+from ..trainers import datasets, recognise
+from . import run as record_run
+from .filling import Filling, allowed_names, fill_command, marks_in_command
+from .kept_files import Kept
+from .options import add_allow_secret, add_command, add_ledger_options
 
 
 class ChildRun(RunCommand):
@@ -34,7 +32,29 @@ class ChildRun(RunCommand):
         return {**fields, "parent_task_id": self.parent}, more
 
 
-def reproduce(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "reproduce",
+        "a run's original configuration, and the run once more",
+        "Writes the original configuration byte for byte into a new folder and says what differs here: GPU, CUDA, torch, "
+        "the trainer's commit, the data, the base model. --run runs the recorded command with it, in this folder, as a child "
+        "of the run; it asks before a command that another user or a box wrote. Secrets are never kept: where [redacted] is the whole value of a "
+        "secret key, the environment has to give the value, under the key's name in capitals (wandb_api_key: WANDB_API_KEY) or "
+        "LEDGER_SECRET_WANDB_API_KEY.",
+        "  lora-ledger reproduce 42 -o again\n  WANDB_API_KEY=… lora-ledger reproduce 42 --run",
+    )
+    parser.add_argument("task", type=int, metavar="ID")
+    parser.add_argument("-o", "--output", metavar="DIR", help="the new folder (default: task-ID-again)")
+    parser.add_argument("--run", action="store_true", help="run it again")
+    parser.add_argument("--yes", action="store_true", help="do not ask before a command of others runs")
+    add_allow_secret(parser)
+    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Writes the files and says what differs; with --run ends with the trainer's exit code. Raises Plain."""
     try:
         allowed = allowed_names(options.allow_secret)
@@ -119,56 +139,12 @@ def _ask(whose):
         raise Plain("not run")
 
 
-class Kept:
-    """A file that the ledger kept of a run. `role` is config or dataset_file, `path` where the trainer looked for it."""
-
-    def __init__(self, role, answer):
-        self.role = role
-        if not isinstance(answer, dict) or not isinstance(answer.get("base64"), str):
-            raise Plain(f"the ledger's {role} is no file")
-        self.path = str(answer.get("path") or "")
-        try:
-            self.data = base64.b64decode(answer["base64"], validate=True)
-        except ValueError as error:
-            raise Plain(f"the ledger's {role} cannot be read ({error})") from error
-        self.text = self.data.decode("utf-8", "replace")
-        self.marks = marks_in_file(answer.get("secrets"), self.data)
-        # A name that begins with a dash would be an option of the trainer's.
-        name = re.sub(r"^-|[\x00-\x1f\x7f-\x9f]", "_", re.split(r"[\\/]", self.path)[-1])
-        form = answer.get("format") if re.fullmatch(r"[a-z]{1,8}", str(answer.get("format"))) else "txt"
-        self.name = name if name not in ("", ".", "..") and len(os.fsencode(name)) <= 200 else f"{role}.{form}"
-        self.written = None
-
-    def write(self, folder):
-        """Writes it byte for byte into the new folder."""
-        path = folder / self.name
-        if path.exists():
-            path = folder / f"{self.role}-{self.name}"
-        try:
-            path.write_bytes(self.data)
-        except OSError as error:
-            raise Plain(f"{path} cannot be written ({error.strerror})") from error
-        self.written = path
-
-    def fill(self, filling):
-        """Writes a copy with the secrets put in, for this user alone; returns its path."""
-        filled = self.written.with_name(f"{self.written.stem}-with-secrets{self.written.suffix}")
-        with os.fdopen(os.open(filled, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(fill_file(self.data, self.marks, filling))
-        self.written = filled
-        return filled
-
-
 def _run(settings, options, command, written, task, filling):
-    # Read as `run` itself reads it, so that every option has its default.
-    from ..cli import build_parser
-
-    words = ["run"] + (["--config", str(written)] if written else [])
-    runs = build_parser().parse_args(words)
+    runs = record_run.parse(["--config", str(written)] if written else [])
     runs.name, runs.group, runs.tags = task.get("task_name"), task.get("experiment_group"), task.get("tags") or {}
     runs.hourly_price, runs.quiet = options.hourly_price, options.quiet
     runs.not_own, runs.allow_secret, runs.filled = not filling.own, sorted(filling.allowed), sorted(filling.values)
-    return run.run(settings, runs, command, lambda *a: ChildRun(*a, options.task))
+    return record_run.record(settings, runs, command, lambda *a: ChildRun(*a, options.task))
 
 
 def _make(folder):

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 from ..core import terminal
+from ..core.api import Api, Plain, length, put
 from ..core.uploads import sha256_of
 from . import box_records, spool_report
-from ..core.api import Api, Plain, length, put
+from .options import add_command, add_ledger_options
 
 ENDED = {"success", "failed", "cancelled"}
 CHECKED = {"sha256", "parts"}
@@ -260,7 +261,26 @@ class Check:
             )
 
 
-def safe(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "safe",
+        "may this box be destroyed?",
+        "Answers whether all that this box produced is stored and checked: no run still going, nothing unsent or refused, "
+        "every heartbeat there, and every weight and sample in the output folders held by the ledger with the same hash. "
+        "Exit code 0 with one line, or 1 with what is missing. When the ledger cannot be asked, the answer is no.",
+        "  lora-ledger safe && shutdown-the-box\n"
+        "  lora-ledger safe ~/output --task 42      (also check this folder and this run)",
+    )
+    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="more folders whose files have to be stored")
+    parser.add_argument(
+        "--task", type=int, action="append", metavar="ID", help="a run to check besides; may be repeated"
+    )
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Prints one line and returns 0 when this box may be destroyed; else 1 and what is missing, a line each."""
     check = Check(settings, options.folders, options.task or ())
     try:

@@ -4,6 +4,7 @@ import json
 
 from ..core import terminal
 from ..core.api import Api, figure, length, moment, printable, put
+from .options import add_command, add_ledger_options
 
 FIELDS = (
     "experiment_group", "trainer", "base_arch", "base_model_path", "network_algo", "lora_rank", "lora_alpha",
@@ -13,7 +14,21 @@ FIELDS = (
 )  # fmt: skip
 
 
-def show(settings, options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "show",
+        "all about one run",
+        "Shows a run's state, settings, attempts, data and files.",
+        "  lora-ledger show 42\n  lora-ledger show 42 --json",
+    )
+    parser.add_argument("task", type=int, metavar="ID")
+    parser.add_argument("--json", action="store_true", help="everything as one JSON object")
+    add_ledger_options(parser)
+
+
+def run(settings, options):
     """Prints a run's state, settings, attempts, datasets and files; with --json all of it as one object."""
     api = Api(settings)
     task = api.get(f"/api/tasks/{options.task}")

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 from ..core import terminal
-from ..core.reading import loads, read_file
 from ..core.api import Plain
-from .pull import fetch_link, local_path
+from ..core.reading import loads, read_file
+from .downloads import fetch_link, local_path
 
 MARK = "lora_ledger"
 MOST_BYTES = 64_000_000

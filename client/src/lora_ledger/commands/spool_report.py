@@ -2,10 +2,10 @@
 
 import os
 
-from ..recording.by_hand import BY_HAND
 from ..core.reading import loads
 from ..core.spool import AGAIN, FINISH, MESSAGES, UPLOADS, Busy, _lock_file, called
 from ..core.uploads import REMOVED
+from ..recording.by_hand import BY_HAND
 
 _LANES = {"weight": UPLOADS, "finish": FINISH}
 _SEND = "`lora-ledger sync` sends it"

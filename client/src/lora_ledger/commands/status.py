@@ -1,12 +1,25 @@
 """`lora-ledger status`: who asks which ledger, what runs now, and what waits in this machine's spool."""
 
+from ..core.api import Api, Plain, printable, put, table
 from ..core.transport import Denied, Later, Ledger, Refused
 from . import spool_report
-from ..core.api import Api, Plain, printable, put, table
 from .ls import HEADS, row_of
+from .options import add_command, add_ledger_options
 
 
-def status(settings, _options):
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "status",
+        "the login, what runs now, and what waits on this machine",
+        "Shows the ledger and the user, the running tasks, and what has not been sent from this machine.",
+        "  lora-ledger status",
+    )
+    add_ledger_options(parser)
+
+
+def run(settings, _options):
     """Prints the state of ledger, login and spool. The exit code: 1 when the ledger or the key does not answer."""
     put(f"ledger: {settings.url or 'not set (LEDGER_URL, or `lora-ledger login`)'}")
     code = 0 if settings.url and settings.key else 1

@@ -4,7 +4,6 @@ import re
 import shlex
 
 from ..core.api import Plain
-from .prepare import KINDS
 
 PLACEHOLDERS = {
     "config": "the run's configuration, written to a file",
@@ -17,6 +16,8 @@ PLACEHOLDERS = {
     "gpu": "the GPU's number (with --gpus)",
     "work": "a folder of this attempt's own",
 }
+# What each placeholder takes of an earlier attempt, the first kind that there is.
+KINDS = {"resume": ("state", "checkpoint"), "state": ("state",), "checkpoint": ("checkpoint",)}
 # Splitting takes time with the square of the longest word.
 LONGEST = 20_000
 _NAMED = re.compile(r"\{([A-Za-z_]\w*)\}")

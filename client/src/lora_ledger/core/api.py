@@ -13,7 +13,6 @@ from .terminal import printable
 from .text import clean
 from .transport import Denied, Later, Ledger, Refused, Superseded
 
-
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 

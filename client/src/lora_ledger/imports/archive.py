@@ -15,11 +15,11 @@ import zlib
 from pathlib import Path
 
 from ..core import terminal
-from ..recording.points import MOST_STEP, iso, number
 from ..core.reading import lines, loads, open_file
 from ..core.uploads import Upload
-from .fields import FIELDS
+from ..recording.points import MOST_STEP, iso, number
 from . import wandb
+from .fields import FIELDS
 from .run import PastRun, metric_name, patiently
 
 FORMAT = "lora-ledger run"

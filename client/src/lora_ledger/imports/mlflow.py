@@ -6,12 +6,12 @@ slash are folders.
 
 from pathlib import Path
 
-from ..recording.points import iso
 from ..core.reading import TooMuch, folders, lines, open_file, read_start
 from ..core.terminal import size_text
 from ..core.yaml_reader import read_yaml
-from .wandb import MOST_ENTRIES, MOST_STEPS, MOST_VALUES, ODD
+from ..recording.points import iso
 from .run import PastRun, entries_of, fields_of_settings
+from .wandb import MOST_ENTRIES, MOST_STEPS, MOST_VALUES, ODD
 
 # RunStatus of mlflow/protos/service.proto.
 _STATUS = {3: "success", 4: "failed", 5: "cancelled", "FINISHED": "success", "FAILED": "failed", "KILLED": "cancelled"}

@@ -5,9 +5,9 @@ import threading
 
 from ..core import terminal
 from ..core.api import Plain
-from ..recording.points import number
 from ..core.text import metric_name
 from ..core.transport import Denied, Later, Refused, Superseded, backoff
+from ..recording.points import number
 from .fields import ENDED, FIELDS, arch_of, candidates, parse
 
 # A request stays well below the ledger's 1 MB.

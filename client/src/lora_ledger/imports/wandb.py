@@ -11,11 +11,11 @@ import os
 import struct
 from pathlib import Path
 
-from ..follow.tensorboard import _fields
-from ..recording.points import iso
 from ..core.reading import MOST_CONTAINERS, TooMuch, folders, lines, loads, open_file, read_start
 from ..core.terminal import size_text
 from ..core.yaml_reader import read_yaml
+from ..follow.tensorboard import _fields
+from ..recording.points import iso
 from . import fields as names
 from .run import PastRun, entries_of, fields_of_settings
 

@@ -10,8 +10,8 @@ import re
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ..recording.points import iso
 from ..core.reading import TooMuch, read_file
+from ..recording.points import iso
 from ..trainers.files import ADAPTER
 from .adapter import flag, loads, number, whole
 

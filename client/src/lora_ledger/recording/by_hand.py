@@ -4,10 +4,10 @@ import time
 import uuid
 
 from ..core import terminal
+from ..core.spool import Busy, Spool
 from .points import iso, number
 from .recorder import ledger_of
 from .sender import Sender
-from ..core.spool import Busy, Spool
 
 BY_HAND = "by-hand-"
 WAIT_SECONDS = 10.0

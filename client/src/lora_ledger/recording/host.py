@@ -10,8 +10,8 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from ..follow import gpu
 from ..core.reading import loads, output
+from ..follow import gpu
 
 PACKAGES = [
     "torch",

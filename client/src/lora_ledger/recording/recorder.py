@@ -4,13 +4,12 @@ import threading
 import time
 import uuid
 
-from . import outgoing
-
 from ..core import terminal, withhold
-from .points import Points
-from .sender import Events, Sender
 from ..core.spool import Spool
 from ..core.transport import Ledger
+from . import outgoing
+from .points import Points
+from .sender import Events, Sender
 
 # So many rows are written to the spool before the next heartbeat is due, to keep memory small.
 MANY_POINTS = 4000

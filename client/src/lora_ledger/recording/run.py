@@ -6,24 +6,21 @@ import signal
 import threading
 import time
 
-from ..trainers import datasets
-
-from . import host
-
 from ..core import terminal, withhold
-from .console import Console
+from ..core.reading import open_file
+from ..core.redact import redact_command, redact_text
 from ..follow import gpu
 from ..follow.follower import FIRST_FILE, Follower, ranks
 from ..follow.state_json import read_history
 from ..follow.tensorboard import EventFolder
+from ..trainers import Generic, datasets, recognise
+from ..trainers.launch import find_config
+from . import host
+from .console import Console
+from .inner_trainer import Scout, wraps
 from .points import Points
 from .process import Process, shell_code
 from .recorder import Recorder
-from ..core.reading import open_file
-from ..core.redact import redact_command, redact_text
-from .inner_trainer import Scout, wraps
-from ..trainers import Generic, recognise
-from ..trainers.launch import find_config
 from .watch import Watch
 
 # The ledger takes 4 MB for both files together; larger ones are uploaded like weights.

@@ -7,10 +7,10 @@ import time
 from collections import Counter
 
 from ..core import terminal
-from .points import age
 from ..core.spool import AGAIN, FINISH, MESSAGES, UPLOADS, called
 from ..core.transport import Denied, Later, Refused, Superseded, backoff
 from ..core.uploads import REMOVED, Upload
+from .points import age
 
 # A finish waits for uploads as long as they move, so that `success` means that the weights are safe: so many seconds
 # without a new byte, or half the time after which the client gives up, end that.

@@ -4,11 +4,11 @@ import threading
 import time
 
 from ..core import terminal
+from ..core.spool import Busy, Spool
+from ..core.transport import Denied, Later, Refused, backoff
 from .by_hand import BY_HAND
 from .recorder import ledger_of
 from .sender import Events, Sender
-from ..core.spool import Busy, Spool
-from ..core.transport import Denied, Later, Refused, backoff
 
 
 class _Opened(Events):

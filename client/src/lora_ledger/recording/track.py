@@ -5,13 +5,12 @@ import sys
 import threading
 import time
 
-from . import host
-
-from ..core import terminal, settings
+from ..core import settings, terminal
+from ..core.redact import redact_command, redact_text
 from ..follow import gpu
+from . import host
 from .points import Points
 from .recorder import Recorder
-from ..core.redact import redact_command, redact_text
 from .run import GPU_SECONDS, read_config
 
 

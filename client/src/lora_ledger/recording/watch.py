@@ -5,8 +5,8 @@ import re
 import time
 
 from ..core import terminal
-from .points import MOST_STEP
 from ..core.safetensors import Incomplete, read_header
+from .points import MOST_STEP
 
 STABLE_SECONDS = 3.0
 

@@ -3,8 +3,8 @@
 import os
 import re
 
-from .datasets import Source
 from . import files
+from .datasets import Source
 from .files import Saved
 from .generic import Generic
 

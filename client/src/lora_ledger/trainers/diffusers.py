@@ -2,8 +2,8 @@
 
 import re
 
-from .datasets import Source
 from . import files
+from .datasets import Source
 from .generic import Generic
 
 _SCRIPT = re.compile(

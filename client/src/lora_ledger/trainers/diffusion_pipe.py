@@ -2,9 +2,9 @@
 
 import re
 
-from .datasets import Source
 from ..core.reading import read_start
 from . import files
+from .datasets import Source
 from .generic import Generic
 from .launch import read_document
 

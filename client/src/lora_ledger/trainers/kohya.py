@@ -5,11 +5,11 @@ Sources: sd-scripts library/train_util.py (file names, arguments, samples) and t
 
 import re
 
-from .datasets import IMAGES, Source
 from ..core.reading import loads, read_file, read_start
 from ..core.safetensors import read_metadata
 from ..core.toml_reader import read_toml
 from . import files
+from .datasets import IMAGES, Source
 from .files import SAVED, Saved
 from .generic import Generic
 

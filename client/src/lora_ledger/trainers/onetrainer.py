@@ -2,9 +2,9 @@
 
 import re
 
-from .datasets import Source
 from ..core.reading import loads, open_file, read_file
 from . import files
+from .datasets import Source
 from .files import Saved
 from .generic import Generic
 

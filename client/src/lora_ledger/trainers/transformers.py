@@ -4,13 +4,12 @@ Sources: transformers trainer_callback.py (bars and dicts), trainer.py (`checkpo
 adapter_model.safetensors and adapter_config.json).
 """
 
-from .datasets import Source
+from ..core.reading import loads, read_file
 from ..follow.jsonl import TrainerLog
 from ..follow.state_json import LIMIT as STATE_LIMIT
-from ..core.reading import loads, read_file
 from . import files
+from .datasets import Source
 from .generic import Generic
-
 
 INFO_LIMIT = 16_000_000
 

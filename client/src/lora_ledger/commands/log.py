@@ -1,0 +1,31 @@
+"""`lora-ledger log`: one point of a task by hand."""
+
+from ..recording.by_hand import log_point, read_metrics
+from .options import ENVIRONMENT, FORM, Usage, add_ledger_options
+
+
+def add_parser(commands):
+    """Adds the command to the command line."""
+    parser = commands.add_parser(
+        "log",
+        formatter_class=FORM,
+        help="record one point of a task by hand",
+        epilog="example:\n  lora-ledger log 42 --step 100 loss=0.093 lr=1e-4\n" + ENVIRONMENT,
+        description="Adds metrics at one step to the current attempt of a task that no running client reports on.",
+    )
+    parser.add_argument("task", type=int, metavar="TASK", help="the task's number")
+    parser.add_argument("--step", type=int, required=True, metavar="N")
+    parser.add_argument("--epoch", type=float, metavar="E")
+    parser.add_argument("metrics", nargs="+", metavar="NAME=VALUE", help="such as loss=0.1")
+    add_ledger_options(parser)
+
+
+def run(settings, options):
+    """Sends the point, or keeps it for `sync`. The exit code. Raises Usage."""
+    try:
+        metrics = read_metrics(options.metrics)
+    except ValueError as error:
+        raise Usage(str(error)) from error
+    epoch = options.epoch
+    whole = int(epoch) if epoch is not None and epoch == int(epoch) else epoch
+    return log_point(settings, options.task, options.step, whole, metrics)
