@@ -5,7 +5,7 @@ import shutil
 import struct
 
 from lora_ledger.commands import config_for, import_runs
-from lora_ledger.core.api import Plain
+from lora_ledger.core.errors import CommandError, NoAdapterError
 from lora_ledger.core.toml_reader import read_toml
 from lora_ledger.imports import adapter, weight_file
 from tests.helpers import TemporaryCase
@@ -102,12 +102,12 @@ class AdapterTest(TemporaryCase):
             (struct.pack("<Q", 2) + b"[]", "no JSON object"),
         ):
             path.write_bytes(data)
-            with self.assertRaisesRegex(adapter.NoAdapter, words):
+            with self.assertRaisesRegex(NoAdapterError, words):
                 adapter.Adapter(path)
         with open(path, "wb") as file:
             file.write(struct.pack("<Q", adapter.MAX_HEADER + 1))
             file.truncate(adapter.MAX_HEADER + 100)
-        with self.assertRaisesRegex(adapter.NoAdapter, "are not read"):
+        with self.assertRaisesRegex(NoAdapterError, "are not read"):
             adapter.Adapter(path)
 
     def test_odd_entries_are_passed_over(self):
@@ -329,7 +329,7 @@ class ConfigTest(CommandCase):
             ("lycoris.kohya", 100000, ["algo=lokr"]),
         )
         self.assertIn("lokr_full_rank: true", self.made("ai-toolkit", {"ss_base_model_version": "flux1"}, full)[0])
-        with self.assertRaisesRegex(Plain, "trains no loha"):
+        with self.assertRaisesRegex(CommandError, "trains no loha"):
             self.made("diffusion-pipe", {"ss_base_model_version": "flux1"}, {"a.hada_w1_b": ("F16", [4, 8])})
 
     def test_onetrainer(self):

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from lora_ledger.commands import credentials, diff, downloads
 from lora_ledger.core import api as core_api
+from lora_ledger.core import output
 from lora_ledger.core import settings as client_settings
+from lora_ledger.core.errors import CommandError
 from tests.helpers import EXAMPLE, ClientCase
 from tests.ledger_server import KEY, Problem
 
@@ -101,7 +103,7 @@ class LookTest(CommandCase):
         out, _ = self.run_command("ls", env={"COLUMNS": "100", "PYTHONIOENCODING": "utf-8"})
         lines = out.splitlines()
         self.assertEqual((len(lines), lines[0].split()[:3]), (3, ["ID", "NAME", "STATUS"]))
-        self.assertTrue(all(core_api.width_of(line) <= 100 for line in lines), lines)
+        self.assertTrue(all(output.width_of(line) <= 100 for line in lines), lines)
         self.assertNotIn("\x1b", out)
         out, _ = self.run_command("ls", "lora_rank = 64", "--json")
         self.assertEqual([json.loads(line)["id"] for line in out.splitlines()], [1])
@@ -193,7 +195,7 @@ class PullTest(CommandCase):
 
     def test_names_that_lead_out(self):
         for name in ("../x", "/etc/x", "a/../../x", "C:x", "..\\x", "a//b", "x\0"):
-            with self.assertRaises(core_api.Plain, msg=name):
+            with self.assertRaises(CommandError, msg=name):
                 downloads.local_path(Path("got"), name)
         self.assertEqual(downloads.local_path(Path("got"), "checkpoint-5/a.bin"), Path("got/checkpoint-5/a.bin"))
 

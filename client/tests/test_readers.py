@@ -5,6 +5,7 @@ from pathlib import Path
 from unittest import mock
 
 from lora_ledger.core import safetensors, terminal, toml_reader
+from lora_ledger.core.errors import IncompleteFileError, NoTomlError
 from lora_ledger.core.redact import redact_command, redact_text
 from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.follower import Follower, Offset
@@ -409,7 +410,7 @@ resolution = 512
             "a = " + "[" * 100_000,
             'a = "\\q"',
         ):
-            with self.assertRaises(toml_reader.Unreadable, msg=text[:20]):
+            with self.assertRaises(NoTomlError, msg=text[:20]):
                 toml_reader.read_subset(text)
 
 
@@ -511,7 +512,7 @@ class SafetensorsTest(TemporaryCase):
         whole = struct.pack("<Q", len(header)) + header + b"1234"
         for end in (0, 4, 8, 40, len(whole) - 1):
             path.write_bytes(whole[:end])
-            with self.assertRaises(safetensors.Incomplete):
+            with self.assertRaises(IncompleteFileError):
                 safetensors.read_header(path)
         path.write_bytes(whole)
         self.assertEqual(safetensors.read_metadata(path), {"ss_steps": "7"})
@@ -521,7 +522,7 @@ class SafetensorsTest(TemporaryCase):
             struct.pack("<Q", 4) + b"{{{{",
         ):
             path.write_bytes(bad)
-            with self.assertRaises(safetensors.Incomplete):
+            with self.assertRaises(IncompleteFileError):
                 safetensors.read_header(path)
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from unittest import mock
 
+from lora_ledger.core.errors import RetryLaterError
 from lora_ledger.core.redact import (
     redact_body,
     redact_bytes,
@@ -207,18 +208,16 @@ class SendingTest(ClientCase):
             def close(self):
                 pass
 
-        from lora_ledger.core.transport import Later
-
-        with mock.patch("lora_ledger.core.transport._connect", lambda url, _: (Connection(), url)):
+        with mock.patch("lora_ledger.core.transport.connect", lambda url, _: (Connection(), url)):
             ledger = Ledger("http://127.0.0.1:1", "k")
             for body in (
                 {"notes": f"see {TOKEN}", "config": {"text": f'hf_token = "{TOKEN}"\n', "path": f"/{TOKEN}.toml"}},
                 {"filename": f"{TOKEN}.png", "prompt": f"a {TOKEN}"},
                 {"tail": f"logged in with key {'0123456789abcdef' * 2}", "progress": {"at": TOKEN}},
             ):
-                with self.assertRaises(Later):
+                with self.assertRaises(RetryLaterError):
                     ledger.ask("POST", "/api/tasks", body)
-            with self.assertRaises(Later):
+            with self.assertRaises(RetryLaterError):
                 ledger.ask("POST", "/api/boxes/exchange", {"token": "enrol-" + "ab" * 32}, keep=("token",))
         for target, text in sends[:3]:
             self.assertNotIn(TOKEN, text, target)

@@ -13,7 +13,9 @@ from unittest import mock
 
 from lora_ledger.commands import downloads, filling, prepare
 from lora_ledger.core import terminal, withhold
-from lora_ledger.core.api import Api, Plain, put
+from lora_ledger.core.api import Api
+from lora_ledger.core.errors import CommandError
+from lora_ledger.core.output import put
 from lora_ledger.core.safetensors import read_header, read_metadata
 from lora_ledger.core.transport import Answer
 from lora_ledger.recording import outgoing
@@ -403,7 +405,7 @@ class StateTest(KnownCase):
             "s-state/a\x1b[2J.safetensors",
             "s-state/..\\..\\x.json",
         ):
-            with self.assertRaises(Plain, msg=name):
+            with self.assertRaises(CommandError, msg=name):
                 self.fetch([self.weight(1, name, content)])
 
     def test_wrong_types_are_left_out(self):
@@ -432,7 +434,7 @@ class HostileLedgerTest(KnownCase):
             {"task": {"id": "../../home"}}, {"task": {"id": True}}, {"task": {"id": 0}}, {"task": {"id": 10**400}}, {"task": []},
             {"task": "x"}, {"attempt": None}, {"attempt": "1/../.."}, {"attempt": 1.0},
         ):  # fmt: skip
-            with self.assertRaises(Plain, msg=bad):
+            with self.assertRaises(CommandError, msg=bad):
                 prepare.Claim.read({**good, **bad}, 10.0)
 
     def test_files_of_a_claim(self):
@@ -459,9 +461,9 @@ class HostileLedgerTest(KnownCase):
             self.assertTrue(found.name.isprintable())
             self.assertFalse(found.name.startswith("-"))
         for config in ({"base64": "%%%"}, {"base64": 5}, {}, [], "x", {"path": "x", "base64": None}, 7):
-            with self.assertRaises(Plain, msg=config):
+            with self.assertRaises(CommandError, msg=config):
                 write(config)
-        with self.assertRaises(Plain):
+        with self.assertRaises(CommandError):
             write({"path": "a", "base64": text}, {"path": "b"})
 
     def test_files_to_pull(self):
@@ -475,11 +477,11 @@ class HostileLedgerTest(KnownCase):
             {"size": float("inf")},
             {"size": True},
         ):
-            with self.assertRaises(Plain, msg=bad):
+            with self.assertRaises(CommandError, msg=bad):
                 downloads.fetch(api, {**good, **bad}, self.folder / "x")
-        with self.assertRaisesRegex(Plain, "no http"):
+        with self.assertRaisesRegex(CommandError, "no http"):
             downloads.fetch(api, good, self.folder / "x")
-        with self.assertRaisesRegex(Plain, "are free"):
+        with self.assertRaisesRegex(CommandError, "are free"):
             downloads.fetch(api, {**good, "size": 1 << 60}, self.folder / "x")
         self.assertEqual(list(self.folder.iterdir()), [])
 
@@ -492,7 +494,7 @@ class HostileLedgerTest(KnownCase):
         )
         settings = SimpleNamespace(url="http://127.0.0.1:9", key=KEY)
         api = Api(settings)
-        with mock.patch.object(api, "ask", lambda *_: {"items": ["x", 5]}), self.assertRaises(Plain):
+        with mock.patch.object(api, "ask", lambda *_: {"items": ["x", 5]}), self.assertRaises(CommandError):
             list(api.pages("/x"))
 
     def test_a_terminal_is_not_steered(self):

@@ -7,9 +7,10 @@ import sys
 from unittest import mock
 
 from lora_ledger.core import terminal
+from lora_ledger.core.errors import DeniedError, RetryLaterError
 from lora_ledger.core.spool import Spool
 from lora_ledger.core.text import clean, metric_name
-from lora_ledger.core.transport import Denied, Later, Ledger
+from lora_ledger.core.transport import Ledger
 from lora_ledger.recording import sender
 from lora_ledger.recording.points import Points
 from lora_ledger.recording.sender import Sender
@@ -98,7 +99,7 @@ class CleanTest(TemporaryCase):
 
     def test_a_key_or_address_that_no_header_holds(self):
         for key in ("a\nb", "“key”", "k\udcff"):
-            with self.assertRaises(Denied):
+            with self.assertRaises(DeniedError):
                 Ledger("http://127.0.0.1:9", key).ask("GET", "/api/me")
         for url in (
             "http://127.0.0.1:port",
@@ -108,7 +109,7 @@ class CleanTest(TemporaryCase):
             "http://a..b",
             "http://127.0.0.1:9/\n",
         ):
-            with self.assertRaises(Later, msg=url):
+            with self.assertRaises(RetryLaterError, msg=url):
                 Ledger(url, "key", 1.0).ask("GET", "/api/me")
 
 

@@ -4,8 +4,9 @@ import os
 from unittest import mock
 
 from lora_ledger.core import terminal
-from lora_ledger.core.spool import FINISH, MESSAGES, UPLOADS, Busy, Spool
-from lora_ledger.core.transport import Later, retry_after
+from lora_ledger.core.errors import RetryLaterError, SpoolBusyError
+from lora_ledger.core.spool import FINISH, MESSAGES, UPLOADS, Spool
+from lora_ledger.core.transport import retry_after
 from lora_ledger.recording import host
 from lora_ledger.recording.process import shell_code
 from lora_ledger.recording.sender import Sender
@@ -60,7 +61,7 @@ class SpoolTest(TemporaryCase):
     def test_one_sender_at_a_time(self):
         spool = Spool.create(self.folder)
         spool.append("open", {})
-        with self.assertRaises(Busy):
+        with self.assertRaises(SpoolBusyError):
             Spool.open(spool.folder)
         spool.close()
         Spool.open(spool.folder).close()
@@ -122,7 +123,7 @@ class SenderTest(TemporaryCase):
             url = "http://x"
 
             def ask(self, *_, **__):
-                raise Later("away with secret-key-1", 0.0)
+                raise RetryLaterError("away with secret-key-1", 0.0)
 
         terminal.configure(secrets=["secret-key-1"])
         written = []

@@ -28,9 +28,9 @@ from .commands import (
     status,
     sync,
 )
-from .commands.options import ENVIRONMENT, FORM, Usage
+from .commands.options import ENVIRONMENT, FORM
 from .core import settings, terminal
-from .core.api import Plain
+from .core.errors import CommandError, UsageError
 
 TOP = (
     """
@@ -102,10 +102,10 @@ def main(argv=None):
         code = COMMANDS[options.command_name].run(found, options)
         sys.stdout.flush()
         return code
-    except Usage as error:
+    except UsageError as error:
         parser.error(str(error))
-    except Plain as error:
-        terminal.warn(error)
+    except CommandError as error:
+        terminal.warn(str(error))
         return error.code
     except KeyboardInterrupt:
         return 130

@@ -14,9 +14,11 @@ import uuid
 from pathlib import Path
 
 from ..core import terminal, withhold
-from ..core.api import Api, Plain, length
+from ..core.api import Api
+from ..core.errors import CancelledError, CommandError, DeniedError, RefusedError, RetryLaterError, SupersededError
+from ..core.output import length
 from ..core.redact import redact_command
-from ..core.transport import Denied, Later, Refused, Superseded, backoff
+from ..core.transport import backoff
 from ..follow import gpu
 from ..recording import host
 from ..recording.process import WINDOWS
@@ -25,7 +27,7 @@ from . import safe
 from .enrol import join
 from .filling import Filling, allowed_names
 from .options import add_allow_secret, add_command, add_ledger_options
-from .prepare import Cancelled, Claim, KeepAlive, fetch_earlier, number_in, write_files
+from .prepare import Claim, KeepAlive, fetch_earlier, number_in, write_files
 from .template import PLACEHOLDERS, Template, split
 
 # The ledger may hold a claim's answer back for so long while nothing fits.
@@ -72,16 +74,16 @@ def seconds_of(text):
 
 
 def slots_of(gpus):
-    """The GPU of each slot: [None] is one slot that has them all. Raises Plain."""
+    """The GPU of each slot: [None] is one slot that has them all. Raises CommandError."""
     if gpus is None:
         return [None]
     if gpus == "all":
         found = [card["index"] for card in gpu.read_gpus()]
         if not found:
-            raise Plain("--gpus all: nvidia-smi shows no GPU here; name them (--gpus 0,1), or leave --gpus out")
+            raise CommandError("--gpus all: nvidia-smi shows no GPU here; name them (--gpus 0,1), or leave --gpus out")
         return found
     if not re.fullmatch(r"\d+(,\d+)*", gpus):
-        raise Plain(f"--gpus takes `all` or numbers with commas, such as 0,1; not {gpus!r}", 2)
+        raise CommandError(f"--gpus takes `all` or numbers with commas, such as 0,1; not {gpus!r}", 2)
     return list(dict.fromkeys(int(part) for part in gpus.split(",")))
 
 
@@ -125,8 +127,8 @@ class Slot:
                     self.busy = False
                     if self.agent.options.once:
                         return
-        except Plain as error:
-            terminal.warn(error)
+        except CommandError as error:
+            terminal.warn(str(error))
             self.agent.failed = error.code
             self.agent.draining.set()
         except Exception as error:
@@ -136,24 +138,24 @@ class Slot:
             self.agent.draining.set()
 
     def _claim(self):
-        """The claimed task, or None after waiting for one. Raises Plain when the ledger will never give any."""
+        """The claimed task, or None after waiting for one. Raises CommandError when the ledger will never give any."""
         tries = 0
         while not self.agent.draining.is_set():
             try:
                 answer = self.agent.ledger.ask(
                     "POST", "/api/queue/claim", self.agent.offer(self), timeout=WAIT_SECONDS + 30.0
                 )
-            except Later as error:
+            except RetryLaterError as error:
                 # The answer may have been lost on the way: this slot asks again and gets the same task.
                 if tries == 3:
                     terminal.warn_once("claim", f"the ledger cannot be asked for work ({error}); asking until it can")
                 self.agent.draining.wait(error.delay if error.delay is not None else backoff(tries))
                 tries += 1
                 continue
-            except Denied as error:
-                raise Plain(f"this key may pull no work: {error}") from error
-            except (Refused, Superseded) as error:
-                raise Plain(f"the ledger gives this box no work: {error}") from error
+            except DeniedError as error:
+                raise CommandError(f"this key may pull no work: {error}") from error
+            except (RefusedError, SupersededError) as error:
+                raise CommandError(f"the ledger gives this box no work: {error}") from error
             if answer.get("task"):
                 return Claim.read(answer, BEAT_SECONDS)
             self.agent.tell_idle(answer.get("waiting"))
@@ -176,14 +178,14 @@ class Slot:
                     agent.api, claim, work, agent.template.earlier, alive, agent.options.trust_state
                 )
                 alive.check()
-        except Cancelled as error:
+        except CancelledError as error:
             self._end(number, attempt, alive.seq, {"status": "cancelled", "error_message": str(error)})
             return
-        except (Superseded, Refused) as error:
+        except (SupersededError, RefusedError) as error:
             terminal.notice(f"task {number} is not this box's any more ({error}); left alone")
             return
-        except (Plain, OSError) as error:
-            reason = str(error) if isinstance(error, Plain) else f"{work} cannot be written ({error.strerror})"
+        except (CommandError, OSError) as error:
+            reason = str(error) if isinstance(error, CommandError) else f"{work} cannot be written ({error.strerror})"
             terminal.warn(f"task {number} cannot begin: {reason}")
             self._end(
                 number, attempt, alive.seq, {"status": "failed", "failure_reason": "error", "error_message": reason}
@@ -204,7 +206,7 @@ class Slot:
                 f"/api/tasks/{number}/finish",
                 withhold.from_value({"attempt": attempt, "last_seq": seq, **body}),
             )
-        except Plain as error:
+        except CommandError as error:
             terminal.warn(f"task {number}: its end could not be reported ({error}); the ledger will notice by itself")
 
     def _run(self, number, options, command, work):
@@ -253,12 +255,12 @@ class Agent:
         try:
             self.allowed = allowed_names(options.allow_secret)
         except ValueError as error:
-            raise Plain(str(error), 2) from error
+            raise CommandError(str(error), 2) from error
         self.on_idle = split(options.on_idle) if options.on_idle else None
         try:
             self.max_idle = seconds_of(options.max_idle) if options.max_idle else None
         except ValueError as error:
-            raise Plain(f"--max-idle: {error}", 2) from error
+            raise CommandError(f"--max-idle: {error}", 2) from error
         self.labels = [part.strip() for part in (options.labels or "").split(",") if part.strip()]
         self.api = Api(settings)
         self.ledger = ledger_of(settings)
@@ -343,7 +345,7 @@ class Agent:
             try:
                 return subprocess.run(self.on_idle, check=False).returncode
             except OSError as error:
-                raise Plain(f"the --on-idle command cannot be started: {error.strerror}") from error
+                raise CommandError(f"the --on-idle command cannot be started: {error.strerror}") from error
         return 0
 
     def _idled(self):
@@ -435,6 +437,6 @@ def add_parser(commands):
 
 
 def run(settings, options):
-    """Runs the agent; returns its exit code. Raises Plain."""
+    """Runs the agent; returns its exit code. Raises CommandError."""
     join(settings, options)
     return Agent(settings, options).run()

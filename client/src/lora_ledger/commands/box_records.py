@@ -12,7 +12,8 @@ import uuid
 from pathlib import Path
 
 from ..core import terminal
-from ..core.spool import Busy, _lock_file
+from ..core.errors import SpoolBusyError
+from ..core.spool import _lock_file
 from ..trainers.files import ADAPTER
 
 MOST_FILES = 50_000
@@ -118,7 +119,7 @@ class Record:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = open(self.path.with_suffix(".lock"), "a+b")
             _lock_file(self._lock)
-        except (OSError, Busy) as error:
+        except (OSError, SpoolBusyError) as error:
             terminal.trouble(error)
         self._save()
         self._watcher = threading.Thread(target=self._watch, args=(runner,), name="ledger-record", daemon=True)

@@ -1,6 +1,7 @@
 """`lora-ledger cancel`: asks the ledger to end a run."""
 
-from ..core.api import Api, put
+from ..core.api import Api
+from ..core.output import put
 from .options import add_command, add_ledger_options
 
 
@@ -18,7 +19,7 @@ def add_parser(commands):
 
 
 def run(settings, options):
-    """Cancels a pending run at once; a running one is told at its next heartbeat. Raises Plain."""
+    """Cancels a pending run at once; a running one is told at its next heartbeat. Raises CommandError."""
     task = Api(settings).ask("POST", f"/api/tasks/{options.task}/cancel")
     if task.get("cancel_requested"):
         put(f"task {options.task} will be told at its next heartbeat, and ends as cancelled")

@@ -9,8 +9,10 @@ import json
 import re
 from pathlib import Path
 
-from ..core.api import Api, Plain, put
-from ..imports.adapter import Adapter, NoAdapter
+from ..core.api import Api
+from ..core.errors import CommandError, NoAdapterError
+from ..core.output import put
+from ..imports.adapter import Adapter
 from ..imports.weight_file import Past
 from .options import add_command, add_ledger_options
 
@@ -107,17 +109,17 @@ class Facts:
 
 
 def facts_of_file(path):
-    """Facts of a weight file. Raises Plain."""
+    """Facts of a weight file. Raises CommandError."""
     try:
         past = Past(Adapter(path))
-    except NoAdapter as error:
-        raise Plain(f"{path}: {error}") from error
+    except NoAdapterError as error:
+        raise CommandError(f"{path}: {error}") from error
     kohya = past.fields.get("trainer") in ("kohya", "musubi-tuner")
     return Facts(past.fields, past.read, past.extra if kohya else {}, past.datasets, past.steps)
 
 
 def facts_of_task(api, task):
-    """Facts of a recorded run. Raises Plain."""
+    """Facts of a recorded run. Raises CommandError."""
     row = api.get(f"/api/tasks/{task}")
     datasets = api.get(f"/api/tasks/{task}/datasets").get("datasets") or []
     defaults = set(row.get("defaulted_fields") or [])
@@ -229,7 +231,7 @@ def kohya(draft, scripts=False):
     facts = draft.facts
     arch = facts.arch or "sd15"
     if arch not in _SCRIPTS:
-        raise Plain(f"sd-scripts trains no {arch}; musubi-tuner, ai-toolkit or diffusion-pipe may")
+        raise CommandError(f"sd-scripts trains no {arch}; musubi-tuner, ai-toolkit or diffusion-pipe may")
     script, module, parts = _SCRIPTS[arch]
     if scripts:
         draft.set(
@@ -329,7 +331,7 @@ def onetrainer(draft):
     """OneTrainer: JSON over its defaults."""
     arch = draft.facts.arch or "sd15"
     if arch not in _OT_TYPES:
-        raise Plain(f"this client does not know what OneTrainer calls {arch}")
+        raise CommandError(f"this client does not know what OneTrainer calls {arch}")
     draft.set("training_method", "LORA", READ, "it is an adapter")
     draft.set(
         "model_type",
@@ -407,7 +409,7 @@ def ai_toolkit(draft):
     draft.set(p + "device", "cuda:0", DEFAULT, "as in its examples")
     algo = draft.facts.fields.get("network_algo")
     if algo not in (None, "lora", "locon", "lokr", "dora"):
-        raise Plain(f"ai-toolkit trains no {algo}")
+        raise CommandError(f"ai-toolkit trains no {algo}")
     draft.set(
         p + "network/type",
         "lora" if algo in (None, "locon") else algo,
@@ -471,7 +473,7 @@ def ai_toolkit(draft):
     if arch in _AIT_ARCHS:
         draft.set(p + "model/arch", _AIT_ARCHS[arch], READ, "the architecture")
     elif arch:
-        raise Plain(f"this client does not know what ai-toolkit calls {arch}")
+        raise CommandError(f"this client does not know what ai-toolkit calls {arch}")
     else:
         draft.fill(p + "model/arch", "such as sdxl or flux")
     return "python run.py THIS_FILE"
@@ -481,10 +483,10 @@ def diffusion_pipe(draft):
     """diffusion-pipe: a main TOML file; the dataset's own follows behind it."""
     arch = draft.facts.arch
     if arch and arch not in _DP_TYPES:
-        raise Plain(f"diffusion-pipe trains no {arch}")
+        raise CommandError(f"diffusion-pipe trains no {arch}")
     algo = draft.facts.fields.get("network_algo")
     if algo not in (None, "lora", "lokr"):
-        raise Plain(f"diffusion-pipe trains no {algo}, only lora and lokr")
+        raise CommandError(f"diffusion-pipe trains no {algo}, only lora and lokr")
     draft.take("output_dir", "output_dir", fill="where the runs go")
     draft.set("dataset", "dataset.toml", DEFAULT, "the second file, below")
     draft.take("epochs", "epochs", 1000, lambda v: max(1, int(v)))
@@ -651,14 +653,14 @@ def add_parser(commands):
 
 
 def run(settings, options):
-    """Writes the configuration to -o, else to standard output. Raises Plain."""
+    """Writes the configuration to -o, else to standard output. Raises CommandError."""
     path = Path(options.source).expanduser()
     if path.is_file():
         facts, source = facts_of_file(path), path.name
     elif options.source.isdigit():
         facts, source = facts_of_task(Api(settings), int(options.source)), f"task {options.source}"
     else:
-        raise Plain(f"{options.source}: there is no such file, and it is no task's number")
+        raise CommandError(f"{options.source}: there is no such file, and it is no task's number")
     text, more = write(facts, options.trainer, source)
     fills = text.count("FILL IN: ")
     if not options.output:
@@ -674,9 +676,9 @@ def run(settings, options):
             with open(target, "w" if options.force else "x", encoding="utf-8", newline="\n") as file:
                 file.write(content)
         except FileExistsError as error:
-            raise Plain(f"{target} is there already; --force writes over it") from error
+            raise CommandError(f"{target} is there already; --force writes over it") from error
         except OSError as error:
-            raise Plain(f"{target} cannot be written ({error.strerror})") from error
+            raise CommandError(f"{target} cannot be written ({error.strerror})") from error
         put(f"wrote {target}")
     if fills:
         put(f"{fills} values say FILL IN: nobody can know them from {source}")
@@ -684,7 +686,7 @@ def run(settings, options):
 
 
 def write(facts, trainer, source):
-    """(the configuration's text, a second file's text or None). Raises Plain where the trainer lacks what it needs."""
+    """(the configuration's text, a second file's text or None). Raises CommandError where the trainer lacks what it needs."""
     draft = Draft(facts)
     makers = {
         "kohya": kohya,

@@ -2,7 +2,9 @@
 
 import json
 
-from ..core.api import Api, figure, length, printable, put, table
+from ..core.api import Api
+from ..core.output import figure, length, put, table
+from ..core.terminal import printable
 from .options import add_command, add_ledger_options
 
 # What every run has of its own, and what is compared elsewhere.
@@ -78,7 +80,7 @@ def _metrics(api, task):
 
 
 def differences(api, a, b):
-    """{section: [(name, value of a, value of b), …]}. Raises Plain."""
+    """{section: [(name, value of a, value of b), …]}. Raises CommandError."""
     first, second = api.get(f"/api/tasks/{a}"), api.get(f"/api/tasks/{b}")
     sections = {
         "results": _unlike({n: first.get(n) for n in _RESULTS}, {n: second.get(n) for n in _RESULTS}),
@@ -119,7 +121,7 @@ def add_parser(commands):
 
 
 def run(settings, options):
-    """Prints what differs, section by section; with --json as one object. Raises Plain."""
+    """Prints what differs, section by section; with --json as one object. Raises CommandError."""
     api = Api(settings)
     found = differences(api, options.first, options.second)
     if options.json:

@@ -5,8 +5,10 @@ import shlex
 import socket
 
 from ..core import terminal
-from ..core.api import Api, Plain, moment, put
-from ..core.transport import Denied, Later, Ledger, Refused
+from ..core.api import Api
+from ..core.errors import CommandError, DeniedError, RefusedError, RetryLaterError
+from ..core.output import moment, put
+from ..core.transport import Ledger
 from ..recording import host
 from . import credentials
 from .options import add_command, add_ledger_options
@@ -34,7 +36,7 @@ def add_parser(commands):
 
 
 def run(settings, options):
-    """Prints the line for a box's start script. Raises Plain."""
+    """Prints the line for a box's start script. Raises CommandError."""
     body = {
         "name": options.name,
         "hourly_price": options.hourly_price,
@@ -59,26 +61,26 @@ def run(settings, options):
 
 
 def join(settings, options):
-    """Exchanges the token in LEDGER_ENROL for a key and stores it, unless this box has a key already. Raises Plain."""
+    """Exchanges the token in LEDGER_ENROL for a key and stores it, unless this box has a key already. Raises CommandError."""
     token = os.environ.get("LEDGER_ENROL")
     if settings.key or not token:
         return
     terminal.configure(options.quiet, [token])
     if not settings.url:
-        raise Plain("LEDGER_URL is not set: it says which ledger the token in LEDGER_ENROL is for")
+        raise CommandError("LEDGER_URL is not set: it says which ledger the token in LEDGER_ENROL is for")
     facts = host.facts([], os.getcwd())
     body = {"token": token, "name": socket.gethostname()[:100] or None}
     body.update(gpu_info=facts.get("gpu_info"), hourly_price=options.hourly_price)
     try:
         answer = Ledger(settings.url, None).ask("POST", "/api/boxes/exchange", body, keep=("token",))
-    except Denied as error:
-        raise Plain(f"the token in LEDGER_ENROL was not taken: {error}") from error
-    except Later as error:
-        raise Plain(
+    except DeniedError as error:
+        raise CommandError(f"the token in LEDGER_ENROL was not taken: {error}") from error
+    except RetryLaterError as error:
+        raise CommandError(
             f"the ledger at {settings.url} did not answer ({error}); start again while the token is good"
         ) from error
-    except Refused as error:
-        raise Plain(f"{settings.url} does not enrol boxes ({error})") from error
+    except RefusedError as error:
+        raise CommandError(f"{settings.url} does not enrol boxes ({error})") from error
     settings.key = answer["key"]
     terminal.configure(options.quiet, [settings.key])
     terminal.notice(f"enrolled as {answer['name']}; the key lasts until {moment(answer['expires_at'])}")

@@ -10,8 +10,9 @@ import zipfile
 from pathlib import Path
 
 from ..core import terminal
-from ..core.api import Api, Plain, put, query_of
-from ..core.transport import USER_AGENT, Later, _connect
+from ..core.api import Api, query_of
+from ..core.errors import CommandError, RetryLaterError
+from ..core.output import put
 from .downloads import fetch
 from .options import add_command, add_ledger_options, count
 
@@ -50,42 +51,37 @@ def add_parser(commands):
 
 
 def run(settings, options):
-    """Writes what was asked for; the exit code. Raises Plain."""
+    """Writes what was asked for; the exit code. Raises CommandError."""
     api = Api(settings)
     words = options.what
     if len(words) == 1 and words[0].isdigit():
         return _archive(api, int(words[0]), options)
     if options.weights:
-        raise Plain("--weights goes with one run: lora-ledger export 42 --weights")
+        raise CommandError("--weights goes with one run: lora-ledger export 42 --weights")
     return _table(api, " ".join(words).strip() or None, options)
 
 
 def _get(api, path, sink):
-    """Streams an answer's body to sink(bytes); returns its headers, small letters. Raises Plain, with `status` if any."""
-    connection, target = _connect(api.url + path, 120.0)
+    """Streams an answer's body to sink(bytes); returns its headers, small letters. Raises CommandError, with `status` if any."""
     try:
-        headers = {"Authorization": f"Bearer {api.ledger.key}", "User-Agent": USER_AGENT}
-        connection.request("GET", target, headers=headers)
-        response = connection.getresponse()
-        if response.status != 200:
-            # The ledger's own words, as any other command has them.
-            body = response.read(1 << 20)
-            try:
-                detail = json.loads(body).get("detail")
-            except (ValueError, AttributeError):
-                detail = None
-            raise Plain(f"{response.status} {detail or http.client.responses.get(response.status, '')}")
-        while True:
-            block = response.read(BLOCK)
-            if not block:
-                return {k.lower(): v for k, v in response.getheaders()}
-            sink(block)
-    except (OSError, http.client.HTTPException, ssl.SSLError, Later) as error:
-        raise Plain(
+        with api.stream(path, 120.0) as response:
+            if response.status != 200:
+                # The ledger's own words, as any other command has them.
+                body = response.read(1 << 20)
+                try:
+                    detail = json.loads(body).get("detail")
+                except (ValueError, AttributeError):
+                    detail = None
+                raise CommandError(f"{response.status} {detail or http.client.responses.get(response.status, '')}")
+            while True:
+                block = response.read(BLOCK)
+                if not block:
+                    return {k.lower(): v for k, v in response.getheaders()}
+                sink(block)
+    except (OSError, http.client.HTTPException, ssl.SSLError, RetryLaterError) as error:
+        raise CommandError(
             f"the ledger stopped answering before the end ({error or type(error).__name__}); try again"
         ) from error
-    finally:
-        connection.close()
 
 
 def _table(api, chosen, options):
@@ -93,7 +89,7 @@ def _table(api, chosen, options):
     output = Path(options.output).expanduser() if options.output else None
     form = options.format or (FORMATS.get(output.suffix.lower()) if output else None) or "csv"
     if form == "parquet" and output is None:
-        raise Plain("Parquet is no text: name a file with -o runs.parquet")
+        raise CommandError("Parquet is no text: name a file with -o runs.parquet")
     query = {
         **{"format": form, "filter": chosen, "order_by": options.order_by, "columns": options.columns},
         **{"limit": options.limit, "deleted": "true" if options.deleted else None},
@@ -115,7 +111,7 @@ def _table(api, chosen, options):
             if target and target not in written:
                 written.append(target)
     except OSError as error:
-        raise Plain(f"{output} cannot be written ({error.strerror or error})") from error
+        raise CommandError(f"{output} cannot be written ({error.strerror or error})") from error
     for target in written:
         terminal.notice(f"{target}: {terminal.size_text(target.stat().st_size)}")
     return 0
@@ -152,14 +148,14 @@ def _archive(api, task, options):
             _get(api, f"/api/tasks/{task}/archive", file.write)
         with zipfile.ZipFile(partial) as made:
             if made.testzip() is not None:
-                raise Plain("the archive arrived damaged; try again")
+                raise CommandError("the archive arrived damaged; try again")
         if options.weights:
             _add_weights(api, partial)
         os.replace(partial, output)
     except zipfile.BadZipFile as error:
-        raise Plain("the archive arrived damaged; try again") from error
+        raise CommandError("the archive arrived damaged; try again") from error
     except OSError as error:
-        raise Plain(f"{output} cannot be written ({error.strerror or error})") from error
+        raise CommandError(f"{output} cannot be written ({error.strerror or error})") from error
     finally:
         if partial.exists():
             os.unlink(partial)

@@ -9,15 +9,17 @@ import zipfile
 from pathlib import Path
 
 from ..core import terminal
-from ..core.api import Api, Plain, figure, put
-from ..core.reading import TooMuch, folders
+from ..core.api import Api, patiently
+from ..core.errors import CommandError, NoAdapterError, NoArchiveError, TooMuchError
+from ..core.output import figure, put
+from ..core.reading import folders
 from ..core.text import metric_name
 from ..core.uploads import Upload, sha256_of
 from ..follow.tensorboard import EventFile
 from ..imports import mlflow, wandb
-from ..imports.adapter import Adapter, NoAdapter
-from ..imports.archive import Archive, NoArchive, json_runs
-from ..imports.run import is_fresh, patiently, record, send_curve
+from ..imports.adapter import Adapter
+from ..imports.archive import Archive, json_runs
+from ..imports.run import is_fresh, record, send_curve
 from ..imports.table import Table
 from ..imports.weight_file import Past
 from ..recording.points import MOST_STEP, iso, number
@@ -63,8 +65,8 @@ class Tally:
         self.known += not fresh
 
     def fail(self, where, error):
-        """One that was refused or could not be read; a ledger that is away or refuses the key ends it all. Raises Plain."""
-        if isinstance(error, Plain) and getattr(error, "status", 422) in (None, 401, 403):
+        """One that was refused or could not be read; a ledger that is away or refuses the key ends it all. Raises CommandError."""
+        if isinstance(error, CommandError) and error.asked and error.status in (None, 401, 403):
             raise error
         reason = f"cannot be read ({error.strerror or error})" if isinstance(error, OSError) else error
         terminal.warn(f"{where}: {reason}")
@@ -105,7 +107,7 @@ def add_parser(commands):
 
 
 def run(settings, options):
-    """Records what each argument holds. The exit code: 1 when something could not be read or was refused. Raises Plain."""
+    """Records what each argument holds. The exit code: 1 when something could not be read or was refused. Raises CommandError."""
     api = Api(settings)
     tally = Tally()
     weights = []
@@ -116,7 +118,7 @@ def run(settings, options):
                 weights += files_below(path, lambda name: name.endswith(".safetensors")) if path.is_dir() else [path]
                 continue
             runs, left = found
-        except (NoArchive, TooMuch, OSError) as error:
+        except (NoArchiveError, TooMuchError, OSError) as error:
             tally.fail(path, error)
             continue
         for where, why in left:
@@ -124,16 +126,18 @@ def run(settings, options):
         import_past(api, runs, options, tally)
     weights = list(dict.fromkeys(weights))
     if options.tensorboard and len(weights) > 1:
-        raise Plain("--tensorboard brings the curve of one run: import that file by itself")
+        raise CommandError("--tensorboard brings the curve of one run: import that file by itself")
     for at, path in enumerate(weights, 1):
         if len(weights) > 10 and sys.stderr.isatty():
             terminal.write_stderr(f"\r[ledger] {at} of {len(weights)} ".encode())
         try:
             tally.count(import_one(api, path, options))
-        except (NoAdapter, OSError, Plain) as error:
+        except (NoAdapterError, OSError, CommandError) as error:
             tally.fail(path, error)
     if not (tally.added or tally.known or tally.failed):
-        raise Plain("nothing that can be imported was found there (weight files, archives, CSV, MLflow or W&B runs)")
+        raise CommandError(
+            "nothing that can be imported was found there (weight files, archives, CSV, MLflow or W&B runs)"
+        )
     if options.dry_run:
         put("nothing was written (--dry-run)")
     else:
@@ -142,7 +146,7 @@ def run(settings, options):
 
 
 def sources(path, options, tally):
-    """(PastRuns, [(where, why it is left out)]) that the path holds; None: weight files. Raises Plain, NoArchive, OSError."""
+    """(PastRuns, [(where, why it is left out)]) that the path holds; None: weight files. Raises CommandError, NoArchiveError, OSError."""
     ending = path.suffix.lower()
     if path.is_dir():
         for tool in (mlflow, wandb):
@@ -162,7 +166,7 @@ def sources(path, options, tally):
     if ending in (".json", ".jsonl", ".ndjson"):
         found = json_runs(path)
         if found is None:
-            raise Plain(
+            raise CommandError(
                 f"{path} is neither a ledger's export nor one of W&B (runs with config and summary, or a history)"
             )
         return found
@@ -172,7 +176,7 @@ def sources(path, options, tally):
 
 
 def spreadsheet(sheet, options, tally):
-    """The sheet's runs once it was shown which column becomes what, corrected and agreed to. Raises Plain."""
+    """The sheet's runs once it was shown which column becomes what, corrected and agreed to. Raises CommandError."""
     history = wandb.history_of(sheet)
     if history:
         return [history]
@@ -189,11 +193,11 @@ def spreadsheet(sheet, options, tally):
         if len(mistakes) > 50:
             put(f"  and {len(mistakes) - 50} more")
         if mistakes and options.strict and not options.dry_run:
-            raise Plain("nothing was imported, since rows have mistakes (--strict)")
+            raise CommandError("nothing was imported, since rows have mistakes (--strict)")
         if options.yes or options.dry_run or not runs:
             break
         if not (sys.stdin and sys.stdin.isatty()):
-            raise Plain(
+            raise CommandError(
                 "nothing was imported: look at the table above, correct it with --map and --ignore, then add --yes", 2
             )
         answer = input(
@@ -202,17 +206,17 @@ def spreadsheet(sheet, options, tally):
         if answer.casefold() in ("y", "yes", "j", "是"):
             break
         if answer.casefold() in ("", "n", "no", "q", "否"):
-            raise Plain("nothing was imported")
+            raise CommandError("nothing was imported")
         try:
             sheet.map(answer)
-        except Plain as error:
+        except CommandError as error:
             put(error)
     tally.failed += len(mistakes)
     return runs
 
 
 def import_past(api, runs, options, tally):
-    """Records runs of the past, each by itself. Raises Plain when the ledger is away."""
+    """Records runs of the past, each by itself. Raises CommandError when the ledger is away."""
     loud = len(runs) <= 50
     for at, run in enumerate(runs, 1):
         if options.group:
@@ -231,7 +235,7 @@ def import_past(api, runs, options, tally):
             if options.upload and run.archive:
                 with tempfile.TemporaryDirectory() as folder:
                     run.archive.upload_weights(api, task, folder)
-        except (Plain, ValueError, OSError) as error:
+        except (CommandError, ValueError, OSError) as error:
             tally.fail(run.where, error)
             continue
         finally:
@@ -250,7 +254,7 @@ def _said(fields):
 
 
 def import_one(api, path, options):
-    """Registers one file's run and brings what was asked for; True when it is new. Raises NoAdapter, OSError, Plain."""
+    """Registers one file's run and brings what was asked for; True when it is new. Raises NoAdapterError, OSError, CommandError."""
     past = Past(Adapter(path))
     if options.dry_run:
         put(f"{path}: {past.fields.get('task_name')}{_said(past.fields)}")
@@ -278,17 +282,17 @@ MOST_ENTRIES = 1_000_000
 
 
 def files_below(folder, wanted):
-    """Paths of the files below a folder that `wanted(name)` lets through, sorted. Raises Plain."""
+    """Paths of the files below a folder that `wanted(name)` lets through, sorted. Raises CommandError."""
     try:
         return sorted(
             Path(at) / name for at, _, names in folders(folder, MOST_ENTRIES) for name in names if wanted(name)
         )
-    except TooMuch as error:
-        raise Plain(f"{folder}: {error}") from error
+    except TooMuchError as error:
+        raise CommandError(f"{folder}: {error}") from error
 
 
 def read_curve(folder):
-    """Log entries, by step, of all event files below the folder. Raises Plain when there are none.
+    """Log entries, by step, of all event files below the folder. Raises CommandError when there are none.
 
     Values of one series at one step, as they come with gradient accumulation, are averaged.
     """
@@ -304,7 +308,7 @@ def read_curve(folder):
                 continue
             series.add(tag)
             if len(series) > MOST_SERIES:
-                raise Plain(
+                raise CommandError(
                     f"{folder} holds more than {MOST_SERIES} series, which no trainer writes; name one run's folder"
                 )
             row = rows.setdefault(step, [when, {}])
@@ -313,9 +317,9 @@ def read_curve(folder):
             total[1] += 1
             count += 1
             if count > MOST_VALUES:
-                raise Plain(f"{folder} holds more than {MOST_VALUES} values; name one run's folder")
+                raise CommandError(f"{folder} holds more than {MOST_VALUES} values; name one run's folder")
     if not count:
-        raise Plain(f"{folder} holds no TensorBoard scalars (files named events.out.tfevents.*)")
+        raise CommandError(f"{folder} holds no TensorBoard scalars (files named events.out.tfevents.*)")
     loss = next((tag for tag in LOSSES if tag in series), None)
     entries = []
     for step in sorted(rows):

@@ -4,7 +4,7 @@ import base64
 import os
 import re
 
-from ..core.api import Plain
+from ..core.errors import CommandError
 from .filling import fill_file, marks_in_file
 
 
@@ -14,12 +14,12 @@ class Kept:
     def __init__(self, role, answer):
         self.role = role
         if not isinstance(answer, dict) or not isinstance(answer.get("base64"), str):
-            raise Plain(f"the ledger's {role} is no file")
+            raise CommandError(f"the ledger's {role} is no file")
         self.path = str(answer.get("path") or "")
         try:
             self.data = base64.b64decode(answer["base64"], validate=True)
         except ValueError as error:
-            raise Plain(f"the ledger's {role} cannot be read ({error})") from error
+            raise CommandError(f"the ledger's {role} cannot be read ({error})") from error
         self.text = self.data.decode("utf-8", "replace")
         self.marks = marks_in_file(answer.get("secrets"), self.data)
         # A name that begins with a dash would be an option of the trainer's.
@@ -36,7 +36,7 @@ class Kept:
         try:
             path.write_bytes(self.data)
         except OSError as error:
-            raise Plain(f"{path} cannot be written ({error.strerror})") from error
+            raise CommandError(f"{path} cannot be written ({error.strerror})") from error
         self.written = path
 
     def fill(self, filling):

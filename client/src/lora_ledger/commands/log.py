@@ -1,7 +1,8 @@
 """`lora-ledger log`: one point of a task by hand."""
 
+from ..core.errors import UsageError
 from ..recording.by_hand import log_point, read_metrics
-from .options import ENVIRONMENT, FORM, Usage, add_ledger_options
+from .options import ENVIRONMENT, FORM, add_ledger_options
 
 
 def add_parser(commands):
@@ -21,11 +22,11 @@ def add_parser(commands):
 
 
 def run(settings, options):
-    """Sends the point, or keeps it for `sync`. The exit code. Raises Usage."""
+    """Sends the point, or keeps it for `sync`. The exit code. Raises UsageError."""
     try:
         metrics = read_metrics(options.metrics)
     except ValueError as error:
-        raise Usage(str(error)) from error
+        raise UsageError(str(error)) from error
     epoch = options.epoch
     whole = int(epoch) if epoch is not None and epoch == int(epoch) else epoch
     return log_point(settings, options.task, options.step, whole, metrics)

@@ -5,8 +5,9 @@ import os
 import sys
 
 from ..core import settings, terminal
-from ..core.api import Plain, put
-from ..core.transport import Denied, Later, Ledger, Refused
+from ..core.errors import CommandError, DeniedError, RefusedError, RetryLaterError
+from ..core.output import put
+from ..core.transport import Ledger
 from . import credentials
 from .options import add_command, add_ledger_options
 
@@ -35,36 +36,36 @@ def add_parser(commands):
 
 
 def run(_settings, options):
-    """Stores URL and key once the ledger has answered to them. Returns the exit code; raises Plain."""
+    """Stores URL and key once the ledger has answered to them. Returns the exit code; raises CommandError."""
     url = options.url or os.environ.get("LEDGER_URL") or _asked("Address of the ledger (https://…): ")
     key = options.key or os.environ.get("LEDGER_KEY") or _asked("Key (not shown): ", secret=True)
     if not url or not key:
-        raise Plain("login needs the address and the key: --url and LEDGER_KEY, or two lines on standard input")
+        raise CommandError("login needs the address and the key: --url and LEDGER_KEY, or two lines on standard input")
     found = settings.resolve(url, key, options.spool, None, options.quiet)
     who = check(found)
     try:
         path = credentials.store(found.url, found.key)
     except OSError as error:
-        raise Plain(f"the login cannot be stored in {credentials.place()}: {error.strerror}") from error
+        raise CommandError(f"the login cannot be stored in {credentials.place()}: {error.strerror}") from error
     put(f"logged in at {found.url} {who}; stored in {path}")
     return 0
 
 
 def check(found):
-    """Who the key is, in words. Raises Plain when the ledger is not there or does not know the key."""
+    """Who the key is, in words. Raises CommandError when the ledger is not there or does not know the key."""
     try:
         answer = Ledger(found.url, found.key).ask("GET", "/api/me")
-    except Denied as error:
+    except DeniedError as error:
         if error.status == 403:
             # Box keys may not ask who they are; that they are not told 401 is all there is to check.
             return "with a box key"
-        raise Plain(f"the ledger at {found.url} does not know this key ({error}); nothing was stored") from error
-    except Later as error:
-        raise Plain(f"the ledger at {found.url} did not answer ({error}); nothing was stored") from error
-    except Refused as error:
-        raise Plain(f"{found.url} is no LoRA Ledger ({error}); nothing was stored") from error
+        raise CommandError(f"the ledger at {found.url} does not know this key ({error}); nothing was stored") from error
+    except RetryLaterError as error:
+        raise CommandError(f"the ledger at {found.url} did not answer ({error}); nothing was stored") from error
+    except RefusedError as error:
+        raise CommandError(f"{found.url} is no LoRA Ledger ({error}); nothing was stored") from error
     user = answer.get("user") if isinstance(answer.get("user"), dict) else answer
     name = user.get("name")
     if not name:
-        raise Plain(f"{found.url} answers, but not as a LoRA Ledger does; nothing was stored")
+        raise CommandError(f"{found.url} answers, but not as a LoRA Ledger does; nothing was stored")
     return f"as {terminal.scrub(str(name))}" + (f" ({user['role']})" if user.get("role") else "")

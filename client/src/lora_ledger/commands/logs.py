@@ -4,8 +4,9 @@ import http.client
 import sys
 import time
 
-from ..core.api import Api, Plain, figure, put, query_of
-from ..core.transport import USER_AGENT, Later, _connect
+from ..core.api import Api, query_of
+from ..core.errors import CommandError, RetryLaterError
+from ..core.output import figure, put
 from .options import add_command, add_ledger_options, count
 
 ENDED = {"success", "failed", "cancelled"}
@@ -39,7 +40,7 @@ def add_parser(commands):
 
 
 def run(settings, options):
-    """Prints `step epoch time value` lines, or CSV; with -f goes on until the run has ended. Raises Plain."""
+    """Prints `step epoch time value` lines, or CSV; with -f goes on until the run has ended. Raises CommandError."""
     api = Api(settings)
     if options.csv and not options.follow:
         return _stream_csv(api, options)
@@ -49,7 +50,7 @@ def run(settings, options):
     )
     known = answer.get("metrics") or []
     if not answer.get("points") and known and not options.follow:
-        raise Plain(f"task {options.task} has no {options.metric}; it has: {', '.join(known)}")
+        raise CommandError(f"task {options.task} has no {options.metric}; it has: {', '.join(known)}")
     put(separator.join(("step", "epoch", "time", answer.get("metric") or options.metric)))
     _print(answer.get("points") or [], separator)
     if not options.follow:
@@ -75,8 +76,8 @@ def _follow(api, options, since, separator):
                 if since == before:
                     break
             away = False
-        except Plain as error:
-            if getattr(error, "status", 0) is not None:
+        except CommandError as error:
+            if not error.unanswered:
                 raise
             if not away:
                 put(f"# {error}; still trying", sys.stderr)
@@ -97,22 +98,16 @@ def _print(points, separator):
 def _stream_csv(api, options):
     """All points as they come, so that a run of a million needs no memory here."""
     query = query_of({"metric": options.metric, "format": "csv"})
-    connection, target = _connect(f"{api.url}/api/tasks/{options.task}/logs?{query}", 60.0)
     try:
-        connection.request(
-            "GET", target, headers={"Authorization": f"Bearer {api.ledger.key}", "User-Agent": USER_AGENT}
-        )
-        response = connection.getresponse()
-        if response.status != 200:
-            # The same question as JSON says in the ledger's own words what is wrong.
-            api.get(f"/api/tasks/{options.task}/logs", metric=options.metric, max_points=1)
-            raise Plain(f"the ledger answered {response.status}")
-        while True:
-            block = response.read(65_536)
-            if not block:
-                return 0
-            sys.stdout.write(block.decode("utf-8", "replace").replace("\r\n", "\n"))
-    except (OSError, http.client.HTTPException, Later) as error:
-        raise Plain(f"the ledger stopped answering: {error}") from error
-    finally:
-        connection.close()
+        with api.stream(f"/api/tasks/{options.task}/logs?{query}", 60.0) as response:
+            if response.status != 200:
+                # The same question as JSON says in the ledger's own words what is wrong.
+                api.get(f"/api/tasks/{options.task}/logs", metric=options.metric, max_points=1)
+                raise CommandError(f"the ledger answered {response.status}")
+            while True:
+                block = response.read(65_536)
+                if not block:
+                    return 0
+                sys.stdout.write(block.decode("utf-8", "replace").replace("\r\n", "\n"))
+    except (OSError, http.client.HTTPException, RetryLaterError) as error:
+        raise CommandError(f"the ledger stopped answering: {error}") from error

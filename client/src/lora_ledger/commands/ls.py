@@ -2,7 +2,8 @@
 
 import json
 
-from ..core.api import Api, figure, length, moment, put, table
+from ..core.api import Api
+from ..core.output import figure, length, moment, put, table
 from .options import add_command, add_ledger_options, count
 
 HEADS = ("ID", "NAME", "STATUS", "RANK", "ALPHA", "LR", "STEPS", "LOSS", "TOOK", "CREATED")

@@ -4,17 +4,19 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
-from ..core.api import Api, Plain, put
+from ..core.api import Api
+from ..core.errors import CommandError
+from ..core.output import put
 from ..core.uploads import sha256_of
 from . import sidecars
 from .downloads import fetch, local_path
 
 
 def split(text):
-    """(name, alias or number) of NAME:REF; without REF it is production. Raises Plain."""
+    """(name, alias or number) of NAME:REF; without REF it is production. Raises CommandError."""
     name, _, ref = text.partition(":")
     if not name or "/" in text or (":" in text and not ref):
-        raise Plain(f"{text!r} is no model; write NAME:ALIAS or NAME:NUMBER, such as anime-style:production")
+        raise CommandError(f"{text!r} is no model; write NAME:ALIAS or NAME:NUMBER, such as anime-style:production")
     return name, ref or "production"
 
 
@@ -46,9 +48,9 @@ def pull_model(settings, options):
     """Brings a version's file and its sidecars into a folder, or leaves alone what is there already."""
     api = Api(settings)
     if not options.model:
-        raise Plain("name the model: lora-ledger pull model NAME:ALIAS")
+        raise CommandError("name the model: lora-ledger pull model NAME:ALIAS")
     if options.kind:
-        raise Plain("--kind is for the files of a run; a model version is one file")
+        raise CommandError("--kind is for the files of a run; a model version is one file")
     version = Version(api, options.model)
     target = local_path(Path(options.output or ".").expanduser(), version.filename())
     try:
@@ -58,7 +60,7 @@ def pull_model(settings, options):
             for path in sidecars.write(version, target):
                 put(f"{path}: written")
     except OSError as error:
-        raise Plain(f"{target} cannot be written ({error.strerror or error})") from error
+        raise CommandError(f"{target} cannot be written ({error.strerror or error})") from error
     return 0
 
 

@@ -28,10 +28,6 @@ def add_command(commands, name, short, description, examples):
     )
 
 
-class Usage(Exception):
-    """The words of the command line do not go together; the message says how they would."""
-
-
 def add_ledger_options(parser):
     """The flags that every command has."""
     group = parser.add_argument_group("the ledger")

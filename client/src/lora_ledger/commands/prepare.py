@@ -8,10 +8,12 @@ import time
 from dataclasses import dataclass
 
 from ..core import terminal
-from ..core.api import Plain, printable, put
+from ..core.errors import CancelledError, CommandError, DeniedError, IncompleteFileError, RetryLaterError
+from ..core.output import put
 from ..core.redact import MARK
-from ..core.safetensors import Incomplete, read_header
-from ..core.transport import Denied, Later, backoff
+from ..core.safetensors import read_header
+from ..core.terminal import printable
+from ..core.transport import backoff
 from .downloads import fetch, local_path
 from .kept_files import Kept
 from .template import KINDS
@@ -20,10 +22,6 @@ from .template import KINDS
 MOST_FILES = 20_000
 # A larger text is no part of a training state.
 TEXT_LIMIT = 64 * 1024 * 1024
-
-
-class Cancelled(Exception):
-    """Someone cancelled the run before it began."""
 
 
 def number_in(value, default, least, most):
@@ -48,11 +46,11 @@ class Claim:
 
     @classmethod
     def read(cls, answer, interval):
-        """Raises Plain for an answer that is no claim: its numbers become names of folders."""
+        """Raises CommandError for an answer that is no claim: its numbers become names of folders."""
         task = answer.get("task")
         number, attempt = (task or {}).get("id") if isinstance(task, dict) else None, answer.get("attempt")
         if type(number) is not int or type(attempt) is not int or not 0 < number < 1 << 53 or not 0 < attempt < 1 << 53:
-            raise Plain("the ledger's answer to a claim names no task and attempt; is LEDGER_URL right?")
+            raise CommandError("the ledger's answer to a claim names no task and attempt; is LEDGER_URL right?")
         served_by = answer.get("served_by")
         return cls(
             number,
@@ -69,7 +67,7 @@ class Claim:
 class KeepAlive:
     """Heartbeats while files are fetched, so that the claimed run does not count as lost. A context manager.
 
-    The run goes on counting from `seq`. `gone` is the exception that ended it: Superseded, Refused or Cancelled.
+    The run goes on counting from `seq`. `gone` is the exception that ended it: SupersededError, RefusedError or CancelledError.
     """
 
     def __init__(self, ledger, task, attempt, interval):
@@ -98,7 +96,7 @@ class KeepAlive:
             body = {"attempt": self._attempt, "seq": self.seq + 1, "progress": {}, "logs": []}
             try:
                 answer = self._ledger.ask("POST", f"/api/tasks/{self._task}/heartbeat", body)
-            except (Later, Denied):
+            except (RetryLaterError, DeniedError):
                 # Whoever reports next says it again; the number is given only once it was taken.
                 wait = min(2.0, self._interval)
                 continue
@@ -108,29 +106,29 @@ class KeepAlive:
             self.seq += 1
             wait = number_in(answer.get("heartbeat_interval_sec"), self._interval, 0.2, self._interval)
             if answer.get("cancel_requested"):
-                self.gone = Cancelled("cancelled in the ledger before it began")
+                self.gone = CancelledError("cancelled in the ledger before it began")
                 return
 
 
 def insist(alive, ask):
-    """What `ask()` gives, asked again while the ledger is out of reach and the claim holds. Raises Plain and what ended it."""
+    """What `ask()` gives, asked again while the ledger is out of reach and the claim holds. Raises CommandError and what ended it."""
     tries = 0
     while True:
         alive.check()
         try:
             return ask()
-        except Plain as error:
+        except CommandError as error:
             # None: no answer came. A refusal has its status, and a plain mistake none at all.
-            if getattr(error, "status", 0) is not None:
+            if not error.unanswered:
                 raise
             time.sleep(backoff(tries, 10.0))
             tries += 1
 
 
 def write_files(claim, folder, with_dataset, filling):
-    """({placeholder: path}) of the configuration and, if wanted, of the separate dataset file. Raises Plain or OSError."""
+    """({placeholder: path}) of the configuration and, if wanted, of the separate dataset file. Raises CommandError or OSError."""
     if not claim.config:
-        raise Plain("the task has no configuration file to train with; register it with `config`")
+        raise CommandError("the task has no configuration file to train with; register it with `config`")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     kept = {"config": Kept("config", claim.config)}
@@ -141,7 +139,7 @@ def write_files(claim, folder, with_dataset, filling):
         filling.look(file.name, file.marks, file.data.count(MARK.encode()))
     if filling.refused or filling.unset:
         names = " and ".join(printable(file.name) for file in kept.values() if file.marks)
-        raise Plain(f"{names} lacks secrets that no ledger keeps: {'; '.join(filling.explain())} (of the agent)")
+        raise CommandError(f"{names} lacks secrets that no ledger keeps: {'; '.join(filling.explain())} (of the agent)")
     for line in filling.left:
         terminal.notice(f"task {claim.task}: {line}")
     filling.know()
@@ -166,7 +164,7 @@ def is_plain_file(path):
     if name.endswith(".safetensors"):
         try:
             read_header(path)
-        except Incomplete:
+        except IncompleteFileError:
             return False
         return True
     if not name.endswith(PLAIN) or os.path.getsize(path) > TEXT_LIMIT:
@@ -240,7 +238,7 @@ def newest(weights, attempt, kinds, usable=lambda files: True):
 
 
 def fetch_earlier(api, claim, folder, names, alive, trusted=False):
-    """({placeholder: path to go on from, or None}, the furthest of their steps or None). Raises Plain or OSError.
+    """({placeholder: path to go on from, or None}, the furthest of their steps or None). Raises CommandError or OSError.
 
     Only files of this owner's boxes are taken, and pickles only with `trusted` (--trust-state).
     """

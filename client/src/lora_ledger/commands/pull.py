@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from ..core import terminal
-from ..core.api import Api, Plain, put
+from ..core.api import Api
+from ..core.errors import CommandError
+from ..core.output import put
 from .downloads import fetch, local_path
 from .models import pull_model
 from .options import add_command, add_ledger_options
@@ -44,7 +46,7 @@ def run(settings, options):
     weights = list(api.pages("/api/weights", task_id=task, kind=options.kind, state="complete"))
     if not weights:
         api.get(f"/api/tasks/{task}")
-        raise Plain(f"task {task} has no {options.kind + ' ' if options.kind else ''}files in the ledger")
+        raise CommandError(f"task {task} has no {options.kind + ' ' if options.kind else ''}files in the ledger")
     folder = Path(options.output or f"task-{task}").expanduser()
     newest = {}
     for weight in sorted(weights, key=lambda w: w["id"]):
@@ -54,7 +56,7 @@ def run(settings, options):
         try:
             target = local_path(folder, weight["filename"])
             put(f"{target}: {fetch(api, weight, target)}")
-        except Plain as error:
+        except CommandError as error:
             terminal.warn(f"{weight['filename']}: {error}")
             failed += 1
         except OSError as error:
@@ -64,7 +66,7 @@ def run(settings, options):
 
 
 def _task(options):
-    """The number of the task that is meant. Raises Plain."""
+    """The number of the task that is meant. Raises CommandError."""
     if options.model or not options.what.isdigit():
-        raise Plain("name a task's number (lora-ledger pull 42) or a model (lora-ledger pull model NAME:ALIAS)")
+        raise CommandError("name a task's number (lora-ledger pull 42) or a model (lora-ledger pull model NAME:ALIAS)")
     return int(options.what)

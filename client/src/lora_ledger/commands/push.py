@@ -7,7 +7,9 @@ import tempfile
 from pathlib import Path
 
 from ..core import terminal
-from ..core.api import Api, Plain, put
+from ..core.api import Api
+from ..core.errors import CommandError
+from ..core.output import put
 from .downloads import fetch, fetch_link, local_path
 from .models import Version
 from .options import add_command, add_ledger_options
@@ -36,13 +38,15 @@ def run(settings, options):
     version = Version(api, options.model)
     state = version.about["state"]
     if state not in ("approved", "released"):
-        raise Plain(f"version {version.number} of {version.name} is {state}: only approved versions are published")
+        raise CommandError(
+            f"version {version.number} of {version.name} is {state}: only approved versions are published"
+        )
     if importlib.util.find_spec("huggingface_hub") is None:
-        raise Plain(
+        raise CommandError(
             "publishing needs the hub's own client: pip install huggingface_hub, then `hf auth login` or HF_TOKEN"
         )
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", options.repo, re.ASCII):
-        raise Plain(f"{options.repo!r} is no repository; write USER/NAME")
+        raise CommandError(f"{options.repo!r} is no repository; write USER/NAME")
     with tempfile.TemporaryDirectory(prefix="lora-ledger-push-") as home:
         folder = Path(home)
         fetch(api, version.about, local_path(folder, version.filename()), link=version.download)
@@ -56,7 +60,7 @@ def run(settings, options):
 
 
 def _upload(folder, options, message):
-    """Sends the folder in one commit; the repository's address. Raises Plain."""
+    """Sends the folder in one commit; the repository's address. Raises CommandError."""
     # The hub's own progress bars and hints are its own; our key is nothing it should see.
     os.environ.pop("LEDGER_KEY", None)
     from huggingface_hub import HfApi
@@ -69,5 +73,5 @@ def _upload(folder, options, message):
         # The hub's client raises a dozen kinds of its own and of its libraries'.
         terminal.trouble(error)
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise Plain(f"the hub did not take it: {reason}") from error
+        raise CommandError(f"the hub did not take it: {reason}") from error
     return str(repo)

@@ -5,7 +5,10 @@ import time
 import uuid
 
 from ..core import terminal
-from ..core.api import Api, Plain, moment, printable, put, table
+from ..core.api import Api
+from ..core.errors import CommandError
+from ..core.output import moment, put, table
+from ..core.terminal import printable
 from ..core.transport import backoff
 from ..recording.run import read_config
 from ..trainers import recognise
@@ -66,7 +69,7 @@ def run(settings, options):
         try:
             task = _add(api, path, options, wanted)
             put(f"{path}: task {task['id']} ({printable(task['task_name'])})")
-        except Plain as error:
+        except CommandError as error:
             terminal.warn(f"{path}: not queued: {error}")
             failed += 1
     return 1 if failed else 0
@@ -75,7 +78,7 @@ def run(settings, options):
 def _add(api, path, options, wanted):
     config, text = read_config(path)
     if config is None:
-        raise Plain("there is no configuration to read")
+        raise CommandError("there is no configuration to read")
     fields = {"config": config, "queue": wanted}
     separate = recognise(["trainer", "--config_file", path], text, os.getcwd(), None).dataset_file()
     dataset = read_config(str(separate))[0] if separate else None
@@ -95,12 +98,12 @@ def _add(api, path, options, wanted):
             for warning in answer.get("warnings") or []:
                 terminal.notice(f"{path}: {warning.get('message')}")
             return answer["task"]
-        except Plain as error:
+        except CommandError as error:
             # None: no answer came, so that asking again with the same key queues nothing twice.
-            if getattr(error, "status", 0) is not None or tries == TRIES - 1:
+            if not error.unanswered or tries == TRIES - 1:
                 raise
             time.sleep(backoff(tries))
-    raise Plain("the ledger did not answer")
+    raise CommandError("the ledger did not answer")
 
 
 def _why(item):

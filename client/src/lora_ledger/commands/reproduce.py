@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 
 from ..core import terminal
-from ..core.api import Api, Plain, printable, put
+from ..core.api import Api
+from ..core.errors import CommandError
+from ..core.output import put
 from ..core.redact import MARK
+from ..core.terminal import printable
 from ..core.uploads import sha256_of
 from ..recording import host
 from ..recording.run import RunCommand
@@ -55,11 +58,11 @@ def add_parser(commands):
 
 
 def run(settings, options):
-    """Writes the files and says what differs; with --run ends with the trainer's exit code. Raises Plain."""
+    """Writes the files and says what differs; with --run ends with the trainer's exit code. Raises CommandError."""
     try:
         allowed = allowed_names(options.allow_secret)
     except ValueError as error:
-        raise Plain(str(error), 2) from error
+        raise CommandError(str(error), 2) from error
     api = Api(settings)
     found = api.get(f"/api/tasks/{options.task}/reproduce")
     task = api.get(f"/api/tasks/{options.task}")
@@ -101,15 +104,15 @@ def run(settings, options):
     if not options.run:
         return 0
     if filling.refused:
-        raise Plain(f"not run: {next(filling.explain())}")
+        raise CommandError(f"not run: {next(filling.explain())}")
     if filling.unset:
-        raise Plain(
+        raise CommandError(
             f"not run: {', '.join(filling.unset)} must come from the environment, since no ledger keeps secrets"
         )
     if not command:
-        raise Plain("not run: the command was not recorded")
+        raise CommandError("not run: the command was not recorded")
     if main in unnamed:
-        raise Plain(
+        raise CommandError(
             f"not run: the command does not name the configuration; put {main.written} into it and use `lora-ledger run`"
         )
     if not options.yes and (not own or found.get("from_box") is True):
@@ -125,10 +128,10 @@ def run(settings, options):
 
 
 def _ask(whose):
-    """Asks whether a command that others may have written may run here. Raises Plain unless the answer is yes."""
+    """Asks whether a command that others may have written may run here. Raises CommandError unless the answer is yes."""
     theirs = f"{whose}, so its command and its configuration may be anybody's"
     if not (sys.stdin and sys.stdin.isatty()):
-        raise Plain(f"not run: {theirs}; read them, then add --yes")
+        raise CommandError(f"not run: {theirs}; read them, then add --yes")
     sys.stdout.flush()
     terminal.warn(f"{theirs}; they run with all that you may do here")
     try:
@@ -136,7 +139,7 @@ def _ask(whose):
     except EOFError:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
-        raise Plain("not run")
+        raise CommandError("not run")
 
 
 def _run(settings, options, command, written, task, filling):
@@ -151,9 +154,9 @@ def _make(folder):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise Plain(f"{folder} is not empty; choose a new folder with -o")
+            raise CommandError(f"{folder} is not empty; choose a new folder with -o")
     except OSError as error:
-        raise Plain(f"{folder} cannot be written ({error.strerror})") from error
+        raise CommandError(f"{folder} cannot be written ({error.strerror})") from error
 
 
 # Trainers that take the dataset file from their command line as well, which goes before their configuration.

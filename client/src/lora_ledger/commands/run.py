@@ -4,13 +4,14 @@ import argparse
 import os
 
 from ..core import terminal
+from ..core.errors import UsageError
 from ..core.reading import open_file
 from ..core.redact import redact_command
 from ..recording.run import RunCommand, find_config
 from ..trainers import recognise
 from . import safe
 from .box_records import Record
-from .options import ENVIRONMENT, FORM, Usage, add_ledger_options, tag
+from .options import ENVIRONMENT, FORM, add_ledger_options, tag
 
 RUN_EXAMPLES = (
     """
@@ -135,8 +136,8 @@ def parse(words):
 
 
 def run(settings, options):
-    """Runs and records the command behind `--`; the exit code is the trainer's own. Raises Usage."""
+    """Runs and records the command behind `--`; the exit code is the trainer's own. Raises UsageError."""
     if not options.command:
-        raise Usage("run needs the trainer's command: lora-ledger run [options] -- COMMAND…")
+        raise UsageError("run needs the trainer's command: lora-ledger run [options] -- COMMAND…")
     options.tags = dict(options.tag)
     return record(settings, options, options.command)

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 from ..core import terminal
-from ..core.api import Api, Plain, length, put
+from ..core.api import Api
+from ..core.errors import CommandError
+from ..core.output import length, put
 from ..core.uploads import sha256_of
 from . import box_records, spool_report
 from .options import add_command, add_ledger_options
@@ -68,7 +70,7 @@ class Check:
             self._api = Api(self.settings, timeout=20.0)
             for task, attempt in sorted(self.tasks.items()):
                 self._ask(task, attempt)
-        except Plain as error:
+        except CommandError as error:
             self.missing.append(f"the ledger could not be asked: {error}")
             return False
         for folder, before in self._folders.items():
@@ -151,8 +153,8 @@ class Check:
         try:
             answer = self._api.get(f"/api/tasks/{task}")
             weights = list(self._api.pages("/api/weights", task_id=task))
-        except Plain as error:
-            if getattr(error, "status", None) in (403, 404):
+        except CommandError as error:
+            if error.status in (403, 404):
                 self.missing.append(f"task {task}: the ledger does not show it ({error})")
                 return
             raise
@@ -354,7 +356,7 @@ def learn(settings, waiting):
             continue
         try:
             answer = Api(settings).ask("POST", "/api/tasks", body["register"], {"Idempotency-Key": body["key"]})
-        except (Plain, KeyError) as error:
+        except (CommandError, KeyError) as error:
             terminal.trouble(error)
             continue
         if answer.get("task_id"):

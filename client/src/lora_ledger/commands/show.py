@@ -3,7 +3,9 @@
 import json
 
 from ..core import terminal
-from ..core.api import Api, figure, length, moment, printable, put
+from ..core.api import Api
+from ..core.output import figure, length, moment, put
+from ..core.terminal import printable
 from .options import add_command, add_ledger_options
 
 FIELDS = (

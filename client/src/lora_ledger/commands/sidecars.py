@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from ..core import terminal
-from ..core.api import Plain
+from ..core.errors import CommandError
 from ..core.reading import loads, read_file
 from .downloads import fetch_link, local_path
 
@@ -66,7 +66,7 @@ def pulled_sha256(target):
 def write(version, target):
     """Writes the sidecars of a pulled version that are not there yet, or are another version's; gives their paths.
 
-    What a person wrote into them stays, and files that are not ours are left alone. Raises Plain or OSError.
+    What a person wrote into them stays, and files that are not ours are left alone. Raises CommandError or OSError.
     """
     about = version.about
     mark = {
@@ -108,7 +108,7 @@ def _preview(card, target, mark):
         fresh = local_path(target.parent, f".{path.name}.{mark['sha256'][:12]}")
         try:
             fetch_link(sample["url"], sample, fresh)
-        except Plain as error:
+        except CommandError as error:
             terminal.warn(f"no preview: {error}")
             break
         os.replace(fresh, path)

@@ -2,8 +2,9 @@
 
 import os
 
+from ..core.errors import SpoolBusyError
 from ..core.reading import loads
-from ..core.spool import AGAIN, FINISH, MESSAGES, UPLOADS, Busy, _lock_file, called
+from ..core.spool import AGAIN, FINISH, MESSAGES, UPLOADS, _lock_file, called
 from ..core.uploads import REMOVED
 from ..recording.by_hand import BY_HAND
 
@@ -47,7 +48,7 @@ def is_locked(path):
     with open(path, "r+b") as file:
         try:
             _lock_file(file)
-        except Busy:
+        except SpoolBusyError:
             return True
     return False
 

@@ -1,7 +1,10 @@
 """`lora-ledger status`: who asks which ledger, what runs now, and what waits in this machine's spool."""
 
-from ..core.api import Api, Plain, printable, put, table
-from ..core.transport import Denied, Later, Ledger, Refused
+from ..core.api import Api
+from ..core.errors import CommandError, DeniedError, RefusedError, RetryLaterError
+from ..core.output import put, table
+from ..core.terminal import printable
+from ..core.transport import Ledger
 from . import spool_report
 from .ls import HEADS, row_of
 from .options import add_command, add_ledger_options
@@ -32,13 +35,13 @@ def run(settings, _options):
             put(f"user: {user.get('name')}" + (f" ({user['role']})" if user.get("role") else ""))
             _used(Ledger(settings.url, settings.key))
             _running(Api(settings))
-        except Denied as error:
+        except DeniedError as error:
             if error.status == 403:
                 put("user: a box key")
             else:
                 put(f"key: not accepted ({error})")
                 code = 1
-        except (Later, Refused, Plain) as error:
+        except (RetryLaterError, RefusedError, CommandError) as error:
             put(f"no answer: {error}")
             code = 1
     found = [spool_report.read(folder) for folder in spool_report.folders(settings.spool)]
@@ -56,7 +59,7 @@ def _used(ledger):
     """A line for each bound of the user that comes near; a ledger of before knows none."""
     try:
         items = ledger.ask("GET", "/api/me/use").get("items") or []
-    except Refused:
+    except RefusedError:
         return
     for item in items:
         used, most = item.get("used"), item.get("most")

@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from ..core.api import Plain
+from ..core.errors import CommandError
 
 PLACEHOLDERS = {
     "config": "the run's configuration, written to a file",
@@ -24,15 +24,15 @@ _NAMED = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
 def split(text):
-    """The words of a command line as a POSIX shell would split them. Raises Plain."""
+    """The words of a command line as a POSIX shell would split them. Raises CommandError."""
     if len(text) > LONGEST:
-        raise Plain(f"the command has more than {LONGEST} characters", 2)
+        raise CommandError(f"the command has more than {LONGEST} characters", 2)
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise Plain(f"the command {text!r} cannot be split into words ({error}); check its quotes", 2) from error
+        raise CommandError(f"the command {text!r} cannot be split into words ({error}); check its quotes", 2) from error
     if not words:
-        raise Plain("the command is empty", 2)
+        raise CommandError("the command is empty", 2)
     return words
 
 
@@ -44,17 +44,17 @@ class Template:
         named = {name for word in self.words for name in _NAMED.findall(word)}
         unknown = sorted(named - set(PLACEHOLDERS))
         if unknown:
-            raise Plain(
+            raise CommandError(
                 f"--exec names {{{unknown[0]}}}, which is no placeholder; there are "
                 + ", ".join(f"{{{name}}}" for name in PLACEHOLDERS),
                 2,
             )
         if _NAMED.search(self.words[0]):
-            raise Plain(
+            raise CommandError(
                 "--exec must begin with the program itself, not with a placeholder: this box decides what runs", 2
             )
         if "config" not in named:
-            raise Plain("--exec must hold {config}, where the run's configuration goes", 2)
+            raise CommandError("--exec must hold {config}, where the run's configuration goes", 2)
         self.earlier = sorted(named & set(KINDS))
         self.dataset = "dataset" in named
 

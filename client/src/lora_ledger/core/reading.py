@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 
+from .errors import TooMuchError
 from .terminal import size_text
 from .text import repaired
 
@@ -19,10 +20,6 @@ DEPTH = 100
 # Lists and objects of one JSON text. Each costs Python some 60 to 200 bytes, for two bytes of text.
 MOST_CONTAINERS = 2_000_000
 _DIGITS = 4300
-
-
-class TooMuch(ValueError):
-    """What was to be read lies beyond a bound; the message is one plain line that names it."""
 
 
 def open_file(path):
@@ -39,12 +36,12 @@ def open_file(path):
 
 
 def read_file(path, most):
-    """The file's bytes, at most `most`. Raises TooMuch or OSError."""
+    """The file's bytes, at most `most`. Raises TooMuchError or OSError."""
     with open_file(path) as file:
         # Python sets as many bytes aside as are asked for.
         data = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
     if len(data) > most:
-        raise TooMuch(f"it is larger than {size_text(most)}")
+        raise TooMuchError(f"it is larger than {size_text(most)}")
     return data
 
 
@@ -73,7 +70,7 @@ def lines(file, most):
 
 def _whole(digits):
     if len(digits) > _DIGITS:
-        raise TooMuch(f"a number has more than {_DIGITS} digits")
+        raise TooMuchError(f"a number has more than {_DIGITS} digits")
     return int(digits)
 
 
@@ -90,13 +87,13 @@ def loads(text, most=MOST_CONTAINERS):
         text = text.decode(json.detect_encoding(text))
     containers = text.count("[") + text.count("{")
     if containers > most:
-        raise TooMuch(f"it holds more than {most} lists and objects")
+        raise TooMuchError(f"it holds more than {most} lists and objects")
     try:
         value = json.loads(text, **_NUMBERS)
     except RecursionError:
-        raise TooMuch(f"it nests deeper than {DEPTH} levels") from None
+        raise TooMuchError(f"it nests deeper than {DEPTH} levels") from None
     if containers > DEPTH and too_deep(value):
-        raise TooMuch(f"it nests deeper than {DEPTH} levels")
+        raise TooMuchError(f"it nests deeper than {DEPTH} levels")
     return _repaired(value) if "\\ud" in text or "\\uD" in text else value
 
 
@@ -127,7 +124,7 @@ def folders(top, most, depth=64):
     """(path, names of folders, names of files) of each folder from `top` down, as os.walk gives them, sorted.
 
     The caller may take names out of the list of folders. Links are not followed, what cannot be listed is left out, and
-    after `most` entries it raises TooMuch.
+    after `most` entries it raises TooMuchError.
     """
     waiting = [(os.fspath(top), 0)]
     seen = 0
@@ -139,7 +136,7 @@ def folders(top, most, depth=64):
                 for entry in entries:
                     seen += 1
                     if seen > most:
-                        raise TooMuch(f"there are more than {most} files and folders; name a folder further down")
+                        raise TooMuchError(f"there are more than {most} files and folders; name a folder further down")
                     (below if _is_folder(entry) else names).append(entry.name)
         except OSError:
             continue

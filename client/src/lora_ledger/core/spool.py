@@ -14,16 +14,13 @@ import uuid
 from collections import deque
 
 from . import terminal
+from .errors import SpoolBusyError
 from .text import clean
 from .uploads import REMOVED
 
 MEMORY_LIMIT = 16 * 1024 * 1024
 MESSAGES, UPLOADS, FINISH = "messages", "uploads", "finish"
 _LANES = {"weight": UPLOADS, "finish": FINISH}
-
-
-class Busy(Exception):
-    """Another process is sending this run."""
 
 
 def _lock_file(file):
@@ -37,7 +34,7 @@ def _lock_file(file):
 
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise Busy from error
+        raise SpoolBusyError from error
 
 
 # How people have it sent once more.
@@ -84,7 +81,7 @@ class Spool:
             self._lock = open(folder / "lock", "a+b")
             try:
                 _lock_file(self._lock)
-            except Busy:
+            except SpoolBusyError:
                 self._lock.close()
                 raise
             if not fresh:
@@ -102,19 +99,19 @@ class Spool:
         while True:
             try:
                 return cls(root / str(uuid.uuid4()), fresh=True)
-            except Busy:
+            except SpoolBusyError:
                 # A `sync` looked into the folder in the moment it appeared.
                 continue
 
     @classmethod
     def lasting(cls, folder):
-        """A spool that keeps its state when it is empty, made when it is new. Raises Busy."""
+        """A spool that keeps its state when it is empty, made when it is new. Raises SpoolBusyError."""
         exists = (folder / "journal.jsonl").exists()
         return cls(folder, fresh=not exists, keep=True)
 
     @classmethod
     def open(cls, folder):
-        """An earlier run's spool. Raises Busy while another process has it, OSError when it cannot be read."""
+        """An earlier run's spool. Raises SpoolBusyError while another process has it, OSError when it cannot be read."""
         return cls(folder, fresh=False)
 
     def _to_memory(self, error):

@@ -5,6 +5,8 @@ Only used to find folders and names; the file itself always goes to the ledger a
 
 import re
 
+from .errors import NoTomlError
+
 try:
     import tomllib
 except ImportError:
@@ -26,24 +28,20 @@ MOST_PARTS = 64
 LONGEST_WORD = 200
 
 
-class Unreadable(ValueError):
-    """The text is no TOML that this reader knows."""
-
-
 def read_toml(text):
-    """The document as nested dicts. Raises Unreadable."""
+    """The document as nested dicts. Raises NoTomlError."""
     if len(text) > LIMIT:
-        raise Unreadable(f"it has more than {LIMIT} characters")
+        raise NoTomlError(f"it has more than {LIMIT} characters")
     if tomllib is None:
         return read_subset(text)
     text = text.replace("\r\n", "\n")
     for line in text.split("\n"):
         if line.count(".") > MOST_PARTS and _long_name(line):
-            raise Unreadable(f"a name has more than {MOST_PARTS} parts")
+            raise NoTomlError(f"a name has more than {MOST_PARTS} parts")
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Unreadable(str(error)) from error
+        raise NoTomlError(str(error)) from error
 
 
 def _long_name(line):
@@ -86,11 +84,11 @@ def read_subset(text):
 
 def _wrong(text, at):
     line = text.count("\n", 0, at) + 1
-    return Unreadable(f"line {line}: {text[at : at + 80]}".partition("\n")[0])
+    return NoTomlError(f"line {line}: {text[at : at + 80]}".partition("\n")[0])
 
 
 def _key(text, at):
-    """(the parts of a dotted name, where it ends with its spaces). Raises Unreadable."""
+    """(the parts of a dotted name, where it ends with its spaces). Raises NoTomlError."""
     parts = []
     while True:
         at = _SPACES.match(text, at).end()
@@ -120,7 +118,7 @@ def _put(table, parts, text, at, depth):
     for part in parts[:-1]:
         table = table.setdefault(part, {})
         if not isinstance(table, dict):
-            raise Unreadable(f"{part} is no table")
+            raise NoTomlError(f"{part} is no table")
     table[parts[-1]] = value
     return end
 
@@ -132,12 +130,12 @@ def _open_table(document, parts, is_array):
         if isinstance(target, list):
             target = target[-1]
         if not isinstance(target, dict):
-            raise Unreadable(f"{part} is no table")
+            raise NoTomlError(f"{part} is no table")
     if not is_array:
         return target
     rows = target.setdefault(parts[-1], [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows[-1:]):
-        raise Unreadable(f"{parts[-1]} is both a table and an array")
+        raise NoTomlError(f"{parts[-1]} is both a table and an array")
     rows.append({})
     return rows[-1]
 
@@ -156,7 +154,7 @@ def _skip(text, at):
 
 
 def _line_end(text, at):
-    """Where the next line with something on it begins; only a comment may stand before. Raises Unreadable."""
+    """Where the next line with something on it begins; only a comment may stand before. Raises NoTomlError."""
     at = _SPACES.match(text, at).end()
     if at < len(text) and text[at] not in "#\n":
         raise _wrong(text, at)
@@ -164,15 +162,15 @@ def _line_end(text, at):
 
 
 def _value(text, at, depth):
-    """(value, where it ends). Raises Unreadable."""
+    """(value, where it ends). Raises NoTomlError."""
     if depth > DEPTH:
-        raise Unreadable("nested too deeply")
+        raise NoTomlError("nested too deeply")
     at = _SPACES.match(text, at).end()
     for quote in ('"' * 3, "'" * 3):
         if text.startswith(quote, at):
             end = text.find(quote, at + 3)
             if end < 0:
-                raise Unreadable("the value never ends")
+                raise NoTomlError("the value never ends")
             inner = text[at + 3 : end]
             inner = inner[1:] if inner.startswith("\n") else inner
             return (_unescape(inner) if quote[0] == '"' else inner), end + 3
@@ -180,7 +178,7 @@ def _value(text, at, depth):
     if first in ('"', "'"):
         match = (_BASIC if first == '"' else _LITERAL).match(text, at)
         if not match:
-            raise Unreadable("a string without an end")
+            raise NoTomlError("a string without an end")
         return (_unescape(match[1]) if first == '"' else match[1]), match.end()
     if first == "[":
         values = []
@@ -200,17 +198,17 @@ def _value(text, at, depth):
         return table, at + 1
     match = _WORD.match(text, at)
     if not match:
-        raise Unreadable("a value is missing")
+        raise NoTomlError("a value is missing")
     return _plain(match[0]), match.end()
 
 
 def _next(text, at, close):
-    """Where the next part of an array or inline table begins, or its end stands. Raises Unreadable."""
+    """Where the next part of an array or inline table begins, or its end stands. Raises NoTomlError."""
     at = _skip(text, at)
     if text[at : at + 1] == ",":
         return _skip(text, at + 1)
     if text[at : at + 1] != close:
-        raise Unreadable("the value never ends" if at >= len(text) else "an array or table without commas")
+        raise NoTomlError("the value never ends" if at >= len(text) else "an array or table without commas")
     return at
 
 
@@ -218,7 +216,7 @@ def _plain(word):
     if word in ("true", "false"):
         return word == "true"
     if len(word) > LONGEST_WORD:
-        raise Unreadable(f"{word[:80]!r} is no value")
+        raise NoTomlError(f"{word[:80]!r} is no value")
     digits = word.replace("_", "")
     try:
         return int(digits, 0) if not re.match(r"^[-+]?0\d", digits) else int(digits)
@@ -230,7 +228,7 @@ def _plain(word):
         pass
     if re.match(r"^\d{4}-\d\d-\d\d|^\d\d:\d\d", word):
         return word
-    raise Unreadable(f"{word[:80]!r} is no value")
+    raise NoTomlError(f"{word[:80]!r} is no value")
 
 
 def _unescape(text):
@@ -239,11 +237,11 @@ def _unescape(text):
         if code[0] in "uU" and len(code) > 1:
             number = int(code[1:], 16)
             if number > 0x10FFFF:
-                raise Unreadable(f"\\{code} is no character")
+                raise NoTomlError(f"\\{code} is no character")
             return chr(number)
         if code in _ESCAPES:
             return _ESCAPES[code]
-        raise Unreadable(f"\\{code} is no escape")
+        raise NoTomlError(f"\\{code} is no escape")
 
     text = re.sub(r"\\[ \t]*\n\s*", "", text)
     return re.sub(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", one, text, flags=re.S)

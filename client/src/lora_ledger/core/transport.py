@@ -13,9 +13,11 @@ import socket
 import ssl
 import urllib.parse
 import urllib.request
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
+from .errors import DeniedError, FileChangedError, RefusedError, RetryLaterError, SupersededError
 from .reading import loads
 from .redact import redact_body
 from .text import clean
@@ -23,44 +25,6 @@ from .text import clean
 BLOCK = 256 * 1024
 ANSWER_LIMIT = 16 * 1024 * 1024
 USER_AGENT = "lora-ledger-client"
-
-
-class Later(Exception):
-    """Nothing is known to be wrong with what was sent; try again, after `delay` seconds if that is known.
-
-    `status` is the ledger's own answer, where there was one: at 500 it failed, which what was sent may be the cause of.
-    """
-
-    def __init__(self, reason, delay=None, status=None):
-        super().__init__(reason)
-        self.delay = delay
-        self.status = status
-
-
-class Denied(Exception):
-    """401 or 403: the key is missing, expired, revoked, or may not do this; or its user is `full`, at a bound."""
-
-    def __init__(self, reason, status, full=False):
-        super().__init__(reason)
-        self.status = status
-        self.full = full
-
-
-class Refused(Exception):
-    """The ledger will never take this as it is. `status` and `body` are its answer, where there was one."""
-
-    def __init__(self, reason, status=None, body=None):
-        super().__init__(reason)
-        self.status = status
-        self.body = body or {}
-
-
-class Superseded(Exception):
-    """409 superseded: another attempt holds the task now."""
-
-
-class FileChanged(Exception):
-    """The file on disk is not the one whose size and hash were announced."""
 
 
 class Answer:
@@ -125,7 +89,7 @@ def _proxy(parts):
     return urllib.parse.urlsplit(named if "://" in named else "http://" + named)
 
 
-def _connect(url, timeout):
+def connect(url, timeout):
     """A connection for the URL and the request target to use on it, through the environment's proxy if any."""
     try:
         parts = urllib.parse.urlsplit(url)
@@ -134,7 +98,7 @@ def _connect(url, timeout):
     except ValueError:
         known = None
     if not known:
-        raise Refused(f"{url[:200]!r} is no http(s) address")
+        raise RefusedError(f"{url[:200]!r} is no http(s) address")
     target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
     secure = parts.scheme == "https"
     port = given or (443 if secure else 80)
@@ -159,7 +123,7 @@ def _connect(url, timeout):
 def _read(response):
     body = response.read(ANSWER_LIMIT + 1)
     if len(body) > ANSWER_LIMIT:
-        raise Later("the answer is larger than anything a ledger sends")
+        raise RetryLaterError("the answer is larger than anything a ledger sends")
     return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, body)
 
 
@@ -169,6 +133,17 @@ _FAULTS = (OSError, http.client.HTTPException, ssl.SSLError, socket.timeout)
 def _why(error):
     text = str(error) or type(error).__name__
     return f"{type(error).__name__}: {text}"
+
+
+@contextmanager
+def stream(url, headers, timeout):
+    """The open answer to a GET, to be read piece by piece. Raises OSError, HTTPException or RefusedError."""
+    connection, target = connect(url, timeout)
+    try:
+        connection.request("GET", target, headers=headers)
+        yield connection.getresponse()
+    finally:
+        connection.close()
 
 
 class Ledger:
@@ -182,27 +157,27 @@ class Ledger:
     def ask(self, method, path, body=None, headers=None, timeout=None, keep=()):
         """Sends JSON and returns the answer's JSON object. No secret leaves the machine but in the fields `keep` names.
 
-        Raises Later (network, 408, 425, 429, 5xx), Denied (401, 403), Superseded, or Refused (any other).
+        Raises RetryLaterError (network, 408, 425, 429, 5xx), DeniedError (401, 403), SupersededError, or RefusedError (any other).
         """
         data = None if body is None else json.dumps(redact_body(clean(body), keep)).encode()
         send = {"Accept": "application/json", "User-Agent": USER_AGENT, **(headers or {})}
         if self.key:
             if not self.key.isascii() or not self.key.isprintable():
                 # A line end, or quotes that an editor has curled: no header can carry them.
-                raise Denied("it holds characters that no key has", 401)
+                raise DeniedError("it holds characters that no key has", 401)
             send["Authorization"] = f"Bearer {self.key}"
         if data is not None:
             send["Content-Type"] = "application/json"
         try:
-            connection, target = _connect(self.url + path, timeout or self.timeout)
-        except Refused as error:
+            connection, target = connect(self.url + path, timeout or self.timeout)
+        except RefusedError as error:
             # The address is what is wrong, and nothing of what was to be sent there.
-            raise Later(str(error)) from error
+            raise RetryLaterError(str(error)) from error
         try:
             connection.request(method, target, body=data, headers=send)
             answer = _read(connection.getresponse())
         except (*_FAULTS, ValueError) as error:
-            raise Later(_why(error)) from error
+            raise RetryLaterError(_why(error)) from error
         finally:
             connection.close()
         return self._judge(answer)
@@ -212,25 +187,27 @@ class Ledger:
         if 200 <= status < 300:
             return answer.json()
         if status in (408, 425, 429) or status >= 500:
-            raise Later(answer.reason(), retry_after(answer.headers), status)
+            raise RetryLaterError(answer.reason(), retry_after(answer.headers), status)
         if status in (401, 403):
             full = answer.json().get("type") == "urn:lora-ledger:over-limit"
-            raise Denied(answer.reason(), status, full)
+            raise DeniedError(answer.reason(), status, full)
         if 300 <= status < 400:
-            raise Later(f"the address redirects to {answer.headers.get('location')}: name that one in LEDGER_URL")
+            raise RetryLaterError(
+                f"the address redirects to {answer.headers.get('location')}: name that one in LEDGER_URL"
+            )
         if status == 409 and "superseded" in json.dumps(answer.json()):
-            raise Superseded(answer.reason())
-        raise Refused(answer.reason(), status, answer.json())
+            raise SupersededError(answer.reason())
+        raise RefusedError(answer.reason(), status, answer.json())
 
 
 def put_range(url, headers, file, offset, length, report=None, timeout=120.0):
     """Streams `length` bytes of the open file from `offset` to a signed URL, with exactly the given headers.
 
     `report(count)` is called after each block. Returns (Answer, MD5 of the bytes as hex).
-    Raises Later on network faults and FileChanged when the file ends too early.
+    Raises RetryLaterError on network faults and FileChangedError when the file ends too early.
     """
     digest = hashlib.md5(usedforsecurity=False)
-    connection, target = _connect(url, timeout)
+    connection, target = connect(url, timeout)
     try:
         connection.putrequest("PUT", target, skip_accept_encoding=True)
         for name, value in headers.items():
@@ -244,7 +221,7 @@ def put_range(url, headers, file, offset, length, report=None, timeout=120.0):
         while left:
             block = file.read(min(BLOCK, left))
             if not block:
-                raise FileChanged("the file became shorter while it was sent")
+                raise FileChangedError("the file became shorter while it was sent")
             digest.update(block)
             try:
                 connection.send(block)
@@ -263,6 +240,6 @@ def put_range(url, headers, file, offset, length, report=None, timeout=120.0):
             raise
         return answer, digest.hexdigest()
     except _FAULTS as error:
-        raise Later(_why(error)) from error
+        raise RetryLaterError(_why(error)) from error
     finally:
         connection.close()

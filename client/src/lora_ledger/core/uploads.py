@@ -6,7 +6,8 @@ What has arrived is remembered in `memo` (kept in the spool), so that a broken u
 import hashlib
 import os
 
-from .transport import BLOCK, Denied, FileChanged, Later, Refused, put_range
+from .errors import DeniedError, FileChangedError, RefusedError, RetryLaterError
+from .transport import BLOCK, put_range
 
 PAGE = 32
 REMOVED = "the file was removed before it was sent"
@@ -20,7 +21,7 @@ def fingerprint(path):
 
 
 def sha256_of(path, stopping=lambda: False):
-    """SHA-256 of the file as hex, read in blocks. Raises Later when `stopping()` turns true."""
+    """SHA-256 of the file as hex, read in blocks. Raises RetryLaterError when `stopping()` turns true."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while True:
@@ -29,7 +30,7 @@ def sha256_of(path, stopping=lambda: False):
                 return digest.hexdigest()
             digest.update(block)
             if stopping():
-                raise Later("the client is stopping")
+                raise RetryLaterError("the client is stopping")
 
 
 class Upload:
@@ -48,25 +49,25 @@ class Upload:
     def run(self):
         """Returns what the ledger checked ("sha256", "parts", "size").
 
-        Raises Later (go on later with what is missing), Refused, Denied or Superseded.
+        Raises RetryLaterError (go on later with what is missing), RefusedError, DeniedError or SupersededError.
         """
         try:
             for _ in range(5):
                 self._prepare()
                 try:
                     verified = self._send()
-                except FileChanged:
+                except FileChangedError:
                     verified = None
                 if verified is not None:
                     return verified
                 self._restart()
-            raise Later("the file keeps changing while it is sent", 10.0)
+            raise RetryLaterError("the file keeps changing while it is sent", 10.0)
         except FileNotFoundError as error:
-            raise Refused(REMOVED) from error
+            raise RefusedError(REMOVED) from error
         except IsADirectoryError as error:
-            raise Refused("this is a folder, not a file") from error
+            raise RefusedError("this is a folder, not a file") from error
         except PermissionError as error:
-            raise Refused(f"the file cannot be read: {error.strerror}") from error
+            raise RefusedError(f"the file cannot be read: {error.strerror}") from error
 
     def _restart(self):
         self.memo.clear()
@@ -79,7 +80,7 @@ class Upload:
         self.memo.clear()
         digest = sha256_of(self.item["path"], self.stopping)
         if fingerprint(self.item["path"]) != now:
-            raise Later("the file is still being written", 3.0)
+            raise RetryLaterError("the file is still being written", 3.0)
         self.memo.update(fingerprint=now, sha256=digest)
         self.save()
 
@@ -92,7 +93,7 @@ class Upload:
         body = {**fields, "size": size, "sha256": self.memo["sha256"], "attempt": self.attempt}
         answer = self.ledger.ask("POST", f"/api/tasks/{self.task_id}/weights", body)
         if "weight_id" not in answer:
-            raise Later("the answer names no weight_id")
+            raise RetryLaterError("the answer names no weight_id")
         self.memo["weight_id"] = answer["weight_id"]
         self.save()
         return answer
@@ -102,7 +103,7 @@ class Upload:
         path = f"/api/weights/{self.memo['weight_id']}/upload?from={start}&limit={PAGE}"
         try:
             answer = self.ledger.ask("GET", path)
-        except Refused as error:
+        except RefusedError as error:
             if error.status in (404, 409, 410):
                 return None
             raise
@@ -136,7 +137,7 @@ class Upload:
         """What was verified, when an earlier `complete` of ours arrived but its answer did not."""
         try:
             weight = self.ledger.ask("GET", f"/api/weights/{self.memo['weight_id']}")
-        except (Refused, Denied):
+        except (RefusedError, DeniedError):
             return None
         weight = weight.get("weight", weight)
         return (weight.get("verified") or "size") if weight.get("state") == "complete" else None
@@ -149,7 +150,7 @@ class Upload:
             sent[0] += n
             self.report(sent[0], size)
             if self.stopping():
-                raise Later("the client is stopping")
+                raise RetryLaterError("the client is stopping")
 
         answer, _ = put_range(upload["url"], upload.get("headers") or {}, file, 0, size, count)
         # 412: If-None-Match found an object, so an earlier try of ours did arrive.
@@ -174,19 +175,19 @@ class Upload:
                 offset = (number - 1) * part_size
                 length = min(part_size, size - offset)
                 if length <= 0:
-                    raise Refused(f"the ledger asks for part {number} of a file with {count} parts")
+                    raise RefusedError(f"the ledger asks for part {number} of a file with {count} parts")
                 before = sent[0]
 
                 def tell(n):
                     sent[0] += n
                     self.report(sent[0], size)
                     if self.stopping():
-                        raise Later("the client is stopping")
+                        raise RetryLaterError("the client is stopping")
 
                 try:
                     answer, md5 = put_range(part["url"], part.get("headers") or {}, file, offset, length, tell)
                     self._judge_put(answer)
-                except Later:
+                except RetryLaterError:
                     sent[0] = before
                     raise
                 self.memo.pop("bad_puts", None)
@@ -199,7 +200,7 @@ class Upload:
                 if upload and upload.get("parts") and all(str(p["number"]) in parts for p in upload["parts"]):
                     self.memo["resent"] = self.memo.get("resent", 0) + 1
                     if self.memo["resent"] > 3:
-                        raise Refused("the ledger keeps asking for parts that it confirmed")
+                        raise RefusedError("the ledger keeps asking for parts that it confirmed")
             else:
                 upload = self._urls(last + 1)
 
@@ -207,13 +208,13 @@ class Upload:
         if 200 <= answer.status < 300:
             return
         if answer.status in (408, 425, 429) or answer.status >= 500:
-            raise Later(f"storage answered {answer.status}")
+            raise RetryLaterError(f"storage answered {answer.status}")
         bad = self.memo["bad_puts"] = self.memo.get("bad_puts", 0) + 1
         self.save()
         if bad >= MAX_BAD_PUTS:
-            raise Refused(f"storage refuses this file: {answer.reason()}", answer.status)
+            raise RefusedError(f"storage refuses this file: {answer.reason()}", answer.status)
         # Mostly an expired signature: the next try asks for fresh URLs.
-        raise Later(f"storage answered {answer.status}", 1.0)
+        raise RetryLaterError(f"storage answered {answer.status}", 1.0)
 
     def _complete(self):
         parts = [
@@ -223,7 +224,7 @@ class Upload:
         body = {"parts": parts} if parts else {}
         try:
             answer = self.ledger.ask("POST", f"/api/weights/{self.memo['weight_id']}/complete", body, timeout=300.0)
-        except Refused as error:
+        except RefusedError as error:
             if error.status == 409 and self._held():
                 return self._held()
             failures = self.item_failures()

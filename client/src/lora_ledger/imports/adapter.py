@@ -10,8 +10,9 @@ import re
 import struct
 from collections import Counter
 
-from ..core.reading import TooMuch, open_file
+from ..core.errors import NoAdapterError, TooMuchError
 from ..core.reading import loads as loads_json
+from ..core.reading import open_file
 
 # Headers of LoRA files are some 100 kB; larger than this is no adapter.
 MAX_HEADER = 32 * 1024 * 1024
@@ -37,10 +38,6 @@ _ARCHS = (
     (re.compile(r"^anima", re.I), "anima"),
     (re.compile(r"^z-?image", re.I), "z-image"),
 )
-
-
-class NoAdapter(ValueError):
-    """The file is no safetensors file that can be read; the message is one plain line."""
 
 
 class Adapter:
@@ -131,29 +128,29 @@ class Adapter:
 
 
 def read_header(path):
-    """(file size, where the tensors begin, the header's dict). Raises NoAdapter; reads at most 32 MB."""
+    """(file size, where the tensors begin, the header's dict). Raises NoAdapterError; reads at most 32 MB."""
     try:
         with open_file(path) as file:
             size = os.fstat(file.fileno()).st_size
             head = file.read(8)
             if len(head) < 8:
-                raise NoAdapter(f"no safetensors file: it has {size} bytes")
+                raise NoAdapterError(f"no safetensors file: it has {size} bytes")
             length = struct.unpack("<Q", head)[0]
             if length > size - 8:
-                raise NoAdapter(f"no safetensors file: its header would have {length} bytes, more than the file")
+                raise NoAdapterError(f"no safetensors file: its header would have {length} bytes, more than the file")
             if length > MAX_HEADER:
-                raise NoAdapter(f"its header has {length} bytes; more than {MAX_HEADER} are not read")
+                raise NoAdapterError(f"its header has {length} bytes; more than {MAX_HEADER} are not read")
             data = file.read(length)
     except OSError as error:
-        raise NoAdapter(f"it cannot be read ({error.strerror or error})") from error
+        raise NoAdapterError(f"it cannot be read ({error.strerror or error})") from error
     try:
         header = loads_json(data.decode("utf-8"))
-    except TooMuch as error:
-        raise NoAdapter(f"no safetensors file: its header is no JSON of an adapter's ({error})") from error
+    except TooMuchError as error:
+        raise NoAdapterError(f"no safetensors file: its header is no JSON of an adapter's ({error})") from error
     except (ValueError, MemoryError) as error:
-        raise NoAdapter("no safetensors file: its header is no JSON") from error
+        raise NoAdapterError("no safetensors file: its header is no JSON") from error
     if not isinstance(header, dict):
-        raise NoAdapter("no safetensors file: its header is no JSON object")
+        raise NoAdapterError("no safetensors file: its header is no JSON object")
     return size, 8 + length, header
 
 

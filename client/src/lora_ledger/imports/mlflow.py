@@ -6,7 +6,8 @@ slash are folders.
 
 from pathlib import Path
 
-from ..core.reading import TooMuch, folders, lines, open_file, read_start
+from ..core.errors import TooMuchError
+from ..core.reading import folders, lines, open_file, read_start
 from ..core.terminal import size_text
 from ..core.yaml_reader import read_yaml
 from ..recording.points import iso
@@ -84,7 +85,7 @@ def _texts(folder):
         found[name] = read_start(path, LONGEST).rstrip("\n")
         length += len(found[name])
         if length > MOST_TEXT:
-            raise TooMuch(f"its {folder.name} are larger than {size_text(MOST_TEXT)}")
+            raise TooMuchError(f"its {folder.name} are larger than {size_text(MOST_TEXT)}")
     return found
 
 
@@ -106,7 +107,7 @@ def _metrics(folder):
                     continue
                 count += 1
                 if count > MOST_VALUES or len(rows) > MOST_STEPS:
-                    raise TooMuch(f"its metrics have more than {MOST_VALUES} values or {MOST_STEPS} steps")
+                    raise TooMuchError(f"its metrics have more than {MOST_VALUES} values or {MOST_STEPS} steps")
                 row = rows.setdefault(step, {"time": _time(ms), "metrics": {}})
                 row["metrics"][name] = value
     return rows

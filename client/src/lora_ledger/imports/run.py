@@ -1,12 +1,9 @@
 """One run of the past on its way into the ledger: registered once by its source, then its curve."""
 
 import re
-import threading
 
 from ..core import terminal
-from ..core.api import Plain
 from ..core.text import metric_name
-from ..core.transport import Denied, Later, Refused, Superseded, backoff
 from ..recording.points import number
 from .fields import ENDED, FIELDS, arch_of, candidates, parse
 
@@ -53,8 +50,8 @@ class PastRun:
 
 
 def record(api, run):
-    """(the task, whether it is new). Raises Plain."""
-    answer = patiently(lambda: api.ledger.ask("POST", "/api/tasks", run.body()))
+    """(the task, whether it is new). Raises CommandError."""
+    answer = api.insist("POST", "/api/tasks", run.body())
     task, fresh = answer["task_id"], is_fresh(answer)
     if run.exact and fresh:
         shown = answer.get("task") or {}
@@ -64,7 +61,7 @@ def record(api, run):
             if value is None and shown.get(name) is not None and name not in ENDED
         }
         if empty:
-            patiently(lambda: api.ledger.ask("PATCH", f"/api/tasks/{task}", empty))
+            api.insist("PATCH", f"/api/tasks/{task}", empty)
     for attempt, entries in sorted(run.curves.items()):
         send_curve(api, task, attempt, entries())
     return task, fresh
@@ -84,7 +81,7 @@ def send_curve(api, task, attempt, entries):
             continue
         body = {"seq": seq, "logs": batch}
         path = f"/api/tasks/{task}/attempts/{attempt}/logs"
-        answer = patiently(lambda body=body, path=path: api.ledger.ask("POST", path, body))
+        answer = api.insist("POST", path, body)
         # What a broken import had sent before keeps its numbers, so that nothing is there twice.
         there = answer.get("last_seq") or 0
         sent += len(batch) if there == seq else 0
@@ -102,26 +99,6 @@ def batches(entries):
         values += len(entry["metrics"])
     if batch:
         yield batch
-
-
-def patiently(call, tries=6):
-    """The call's result; what may pass is tried again. Raises Plain with the HTTP `status` where there was one."""
-    for attempt in range(tries):
-        try:
-            return call()
-        except Later as error:
-            if attempt == tries - 1:
-                raise _plain(f"the ledger did not answer: {error}", None) from error
-            threading.Event().wait(error.delay if error.delay is not None else backoff(attempt))
-        except (Denied, Refused, Superseded) as error:
-            raise _plain(str(error), getattr(error, "status", 409)) from error
-    return None
-
-
-def _plain(text, status):
-    error = Plain(text)
-    error.status = status
-    return error
 
 
 def entries_of(rows):

@@ -7,8 +7,10 @@ import json
 import re
 from collections import Counter
 
-from ..core.api import Plain, printable, put, table
-from ..core.reading import TooMuch, read_file
+from ..core.errors import CommandError, TooMuchError
+from ..core.output import put, table
+from ..core.reading import read_file
+from ..core.terminal import printable
 from .archive import export_mark
 from .fields import ENDED, FIELDS, Context, arch_of, candidates, day_order, decimal_mark, number, parse
 from .run import PastRun
@@ -55,7 +57,7 @@ class Column:
 
 
 class Table:
-    """A file's rows: `columns`, and `rows` of (line, cells). Raises Plain."""
+    """A file's rows: `columns`, and `rows` of (line, cells). Raises CommandError."""
 
     def __init__(self, path):
         self.path = path
@@ -69,11 +71,11 @@ class Table:
             for cells in reader:
                 count += len(cells)
                 if len(cells) > MOST_COLUMNS:
-                    raise Plain(
+                    raise CommandError(
                         f"{path}: line {reader.line_num} has {len(cells)} columns; at most {MOST_COLUMNS} are read"
                     )
                 if count > MOST_CELLS:
-                    raise Plain(f"{path} has more than {MOST_CELLS} cells: split it")
+                    raise CommandError(f"{path} has more than {MOST_CELLS} cells: split it")
                 if not any(cell.strip() for cell in cells):
                     continue
                 if header is None:
@@ -82,9 +84,9 @@ class Table:
                     # A cell may hold line ends: a row is named by its first line.
                     self.rows.append((reader.line_num - sum(cell.count("\n") for cell in cells), cells))
         except csv.Error as error:
-            raise Plain(f"{path}: line {reader.line_num} is no CSV ({error})") from error
+            raise CommandError(f"{path}: line {reader.line_num} is no CSV ({error})") from error
         if not header or not self.rows:
-            raise Plain(f"{path} holds no rows below a line of column names")
+            raise CommandError(f"{path} holds no rows below a line of column names")
         self.columns = []
         for at, name in enumerate(header):
             self.columns.append(Column(at, name or f"column {at + 1}", self.rows))
@@ -129,7 +131,7 @@ class Table:
                 taken.setdefault(field, set()).update(column.lines)
 
     def correct(self, pairs, ignored, days=None):
-        """Takes `--map COLUMN=FIELD[:UNIT]`, `--ignore COLUMN`, `--dates dmy|mdy`. Raises Plain."""
+        """Takes `--map COLUMN=FIELD[:UNIT]`, `--ignore COLUMN`, `--dates dmy|mdy`. Raises CommandError."""
         for text in pairs:
             self.map(text)
         for name in ignored:
@@ -142,13 +144,13 @@ class Table:
         """Takes one correction: `COLUMN=FIELD`, `COLUMN=FIELD:UNIT`, `COLUMN=` (left out), `COLUMN=+` (kept as it is)."""
         name, equals, field = text.rpartition("=")
         if not equals:
-            raise Plain(f"{text!r} is not of the form COLUMN=FIELD")
+            raise CommandError(f"{text!r} is not of the form COLUMN=FIELD")
         column = self.column(name)
         field, _, unit = field.strip().partition(":")
         if field and field != "+" and field not in FIELDS and not field.startswith("tags."):
             near = sorted(f for f in FIELDS if field in f or f in field)
             hint = f"; did you mean {' or '.join(near[:3])}?" if near else f"; fields are {', '.join(FIELDS)}"
-            raise Plain(f"there is no field {field}{hint}")
+            raise CommandError(f"there is no field {field}{hint}")
         for other in self.columns:
             if field and field != "+" and other is not column and other.field == field:
                 other.field = None
@@ -157,7 +159,7 @@ class Table:
             column.context.unit = unit
 
     def column(self, name):
-        """The column that people mean by the name. Raises Plain."""
+        """The column that people mean by the name. Raises CommandError."""
         wanted = name.strip()
         for column in self.columns:
             if column.header == wanted:
@@ -165,7 +167,7 @@ class Table:
         for column in self.columns:
             if column.header.casefold() == wanted.casefold():
                 return column
-        raise Plain(f"there is no column {wanted!r}; there are: {', '.join(c.header for c in self.columns)}")
+        raise CommandError(f"there is no column {wanted!r}; there are: {', '.join(c.header for c in self.columns)}")
 
     def show(self):
         """Prints which column becomes what, with an example of each."""
@@ -288,19 +290,19 @@ def _shown(value):
 def _decoded(path):
     try:
         data = read_file(path, MOST_BYTES)
-    except TooMuch as error:
-        raise Plain(f"{path}: {error}: split it") from error
+    except TooMuchError as error:
+        raise CommandError(f"{path}: {error}: split it") from error
     except OSError as error:
-        raise Plain(f"{path} cannot be read ({error.strerror})") from error
+        raise CommandError(f"{path} cannot be read ({error.strerror})") from error
     if data[:4] == b"PK\x03\x04" or data[:4] == b"\xd0\xcf\x11\xe0":
-        raise Plain(f"{path} is a workbook: save the sheet as CSV (UTF-8) and import that")
+        raise CommandError(f"{path} is a workbook: save the sheet as CSV (UTF-8) and import that")
     marked = next((name for mark, name in ENCODINGS if data.startswith(mark)), None)
     for encoding in [marked] if marked else ["utf-8", "gb18030", "latin-1"]:
         try:
             return data.decode(encoding).replace("\0", "")
         except UnicodeDecodeError:
             continue
-    raise Plain(f"{path} is no text; save it as CSV (UTF-8)")
+    raise CommandError(f"{path} is no text; save it as CSV (UTF-8)")
 
 
 def _delimiter(text):

@@ -11,7 +11,8 @@ import os
 import struct
 from pathlib import Path
 
-from ..core.reading import MOST_CONTAINERS, TooMuch, folders, lines, loads, open_file, read_start
+from ..core.errors import TooMuchError
+from ..core.reading import MOST_CONTAINERS, folders, lines, loads, open_file, read_start
 from ..core.terminal import size_text
 from ..core.yaml_reader import read_yaml
 from ..follow.tensorboard import _fields
@@ -111,7 +112,7 @@ class Log:
         self._values = 0
         with open_file(path) as file:
             if os.fstat(file.fileno()).st_size > MOST_BYTES:
-                raise TooMuch(f"it is larger than {size_text(MOST_BYTES)}")
+                raise TooMuchError(f"it is larger than {size_text(MOST_BYTES)}")
             if file.read(4) != b":W&B":
                 raise ValueError("it is no W&B log")
             try:
@@ -120,7 +121,7 @@ class Log:
                         if wire == 2:
                             self._take(number, value)
             except (IndexError, ValueError, struct.error) as error:
-                if not self.run or isinstance(error, TooMuch):
+                if not self.run or isinstance(error, TooMuchError):
                     raise ValueError(f"it cannot be read ({error})") from error
 
     def _take(self, number, value):
@@ -163,7 +164,7 @@ class Log:
             self.newest = max(self.newest or 0, row["_timestamp"])
         self._values += len(row)
         if self._values > MOST_VALUES or len(self.rows) > MOST_STEPS:
-            raise TooMuch(f"its history has more than {MOST_VALUES} values or {MOST_STEPS} steps")
+            raise TooMuchError(f"its history has more than {MOST_VALUES} values or {MOST_STEPS} steps")
         _add(self.rows, row)
 
 
@@ -367,18 +368,18 @@ def history_of(sheet):
 
 
 def objects(path):
-    """(the JSON objects of a file, [(line, what is wrong)]). Raises OSError or TooMuch."""
+    """(the JSON objects of a file, [(line, what is wrong)]). Raises OSError or TooMuchError."""
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MOST_JSON:
-            raise TooMuch(f"it is larger than {size_text(MOST_JSON)}: split it")
+            raise TooMuchError(f"it is larger than {size_text(MOST_JSON)}: split it")
         first = file.readline(MOST_LINE)
         rest = file.read(1)
         file.seek(0)
         if rest and isinstance(_loads(_bare(first)), dict):
             return _json_lines(path, file)
         if size > MOST_WHOLE_JSON:
-            raise TooMuch(
+            raise TooMuchError(
                 f"it is one JSON text larger than {size_text(MOST_WHOLE_JSON)}: write it as JSON Lines, a run a line"
             )
         whole = _loads(_bare(file.read()), MOST_VALUES)

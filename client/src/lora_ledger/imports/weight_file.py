@@ -10,7 +10,8 @@ import re
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ..core.reading import TooMuch, read_file
+from ..core.errors import TooMuchError
+from ..core.reading import read_file
 from ..recording.points import iso
 from ..trainers.files import ADAPTER
 from .adapter import flag, loads, number, whole
@@ -242,7 +243,7 @@ class Past:
         path = Path(self.adapter.path).with_name("adapter_config.json")
         try:
             config = loads(read_file(path, 1 << 20).decode("utf-8", "replace"))
-        except (OSError, TooMuch):
+        except (OSError, TooMuchError):
             return
         if not isinstance(config, dict):
             return

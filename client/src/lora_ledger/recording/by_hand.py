@@ -4,7 +4,8 @@ import time
 import uuid
 
 from ..core import terminal
-from ..core.spool import Busy, Spool
+from ..core.errors import SpoolBusyError
+from ..core.spool import Spool
 from .points import iso, number
 from .recorder import ledger_of
 from .sender import Sender
@@ -38,7 +39,7 @@ def log_point(settings, task_id, step, epoch, metrics):
         try:
             spool = Spool.lasting(folder)
             break
-        except Busy:
+        except SpoolBusyError:
             if time.monotonic() > deadline:
                 terminal.warn(f"another process is sending points of task {task_id}; try again when it has ended")
                 return 1

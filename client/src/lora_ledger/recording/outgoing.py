@@ -9,8 +9,9 @@ import struct
 import uuid
 
 from ..core import terminal, withhold
+from ..core.errors import IncompleteFileError
 from ..core.redact import redact_file
-from ..core.safetensors import Incomplete, read_header
+from ..core.safetensors import read_header
 
 # A larger file is searched only where a value was put into the configuration: it takes 3 s a GB.
 SEARCH_LIMIT = 256 * 1024 * 1024
@@ -79,7 +80,7 @@ def _tells(path):
     """Whether a safetensors header holds a known value, as bytes or once read; None for another file. Raises OSError."""
     try:
         header = read_header(path)
-    except Incomplete:
+    except IncompleteFileError:
         return None
     with open(path, "rb") as file:
         length = struct.unpack("<Q", file.read(8))[0]

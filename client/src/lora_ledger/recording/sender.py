@@ -7,8 +7,9 @@ import time
 from collections import Counter
 
 from ..core import terminal
+from ..core.errors import DeniedError, RefusedError, RetryLaterError, SupersededError
 from ..core.spool import AGAIN, FINISH, MESSAGES, UPLOADS, called
-from ..core.transport import Denied, Later, Refused, Superseded, backoff
+from ..core.transport import backoff
 from ..core.uploads import REMOVED, Upload
 from .points import age
 
@@ -146,15 +147,15 @@ class Sender:
                 # A heartbeat that only keeps the run alive brings the end no nearer.
                 if kind != "heartbeat" or body["logs"] or not self.spool.size(FINISH):
                     self._advanced()
-            except Superseded as error:
+            except SupersededError as error:
                 self._lose_task(error)
-            except Refused as error:
+            except RefusedError as error:
                 self._set_aside(lane, n, kind, body, error)
                 tries = 0
-            except Denied as error:
+            except DeniedError as error:
                 self._deny(error)
                 self._pause(DENIED_PAUSE)
-            except Later as error:
+            except RetryLaterError as error:
                 if self._hopeless(n, kind, error):
                     self._set_aside(lane, n, kind, body, error)
                     tries = 0
@@ -179,14 +180,14 @@ class Sender:
                 self._upload(n, body)
                 self.spool.done(UPLOADS, n)
                 self._advanced()
-            except Superseded as error:
+            except SupersededError as error:
                 self._lose_task(error)
-            except Refused as error:
+            except RefusedError as error:
                 self._set_aside(UPLOADS, n, kind, body, error)
-            except Denied as error:
+            except DeniedError as error:
                 self._deny(error)
                 self._pause(DENIED_PAUSE)
-            except Later as error:
+            except RetryLaterError as error:
                 if self._hopeless(n, kind, error):
                     self._set_aside(UPLOADS, n, kind, body, error)
                     continue
@@ -229,12 +230,12 @@ class Sender:
         self._trial = self._trial or self.spool.beat()
         try:
             self._send_heartbeat(self._trial)
-        except Later:
+        except RetryLaterError:
             return False
-        except Superseded as error:
+        except SupersededError as error:
             self._lose_task(error)
             return False
-        except (Refused, Denied):
+        except (RefusedError, DeniedError):
             pass
         self._trial = None
         return True
@@ -298,7 +299,7 @@ class Sender:
     @property
     def _task(self):
         if "task_id" not in self.spool.state:
-            raise Refused("the run was never registered")
+            raise RefusedError("the run was never registered")
         return f"/api/tasks/{self.spool.state['task_id']}"
 
     def _send_open(self, body):
@@ -320,8 +321,8 @@ class Sender:
                 )
                 self._opened(resume["task_id"], answer["attempt"], answer)
                 return
-            except (Refused, KeyError, Later) as error:
-                if isinstance(error, Later) and not self._failing(error):
+            except (RefusedError, KeyError, RetryLaterError) as error:
+                if isinstance(error, RetryLaterError) and not self._failing(error):
                     raise
                 terminal.warn(
                     f"task {resume['task_id']} cannot be resumed ({error}); this run is recorded as a new task"
@@ -344,8 +345,8 @@ class Sender:
                     {"Idempotency-Key": key if not retry else f"{key}-{retry}"},
                 )
                 break
-            except (Refused, Later) as error:
-                refused = isinstance(error, Refused) and error.status in (400, 413, 422)
+            except (RefusedError, RetryLaterError) as error:
+                refused = isinstance(error, RefusedError) and error.status in (400, 413, 422)
                 if retry == 3 or not (refused or self._failing(error)):
                     raise
                 named = _named(error) & set(register)
@@ -365,7 +366,7 @@ class Sender:
         for text in told:
             terminal.warn(text)
         if "task_id" not in answer:
-            raise Later("the answer names no task_id")
+            raise RetryLaterError("the answer names no task_id")
         for text in answer.get("warnings") or []:
             terminal.notice(f"note on the settings: {text if isinstance(text, str) else text.get('message', text)}")
         self._opened(answer["task_id"], 1, answer)
@@ -386,7 +387,7 @@ class Sender:
             answer = self.ledger.ask(
                 "POST", f"{self._task}/heartbeat", {"attempt": self.spool.state["attempt"], **body}
             )
-        except Refused as error:
+        except RefusedError as error:
             # Points that there is no room for are set aside; the run lives on, and may be cancelled.
             self._last_beat = time.monotonic()
             self._take_interval(error.body)
@@ -412,7 +413,7 @@ class Sender:
             others = next((a for a in task.get("attempts") or [] if a.get("attempt") == attempt), None)
             if seq == 1 and others:
                 if others.get("status") == "running" and age(others.get("heartbeat_at")) < HAND_QUIET:
-                    raise Refused(
+                    raise RefusedError(
                         f"a running client reports on task {task_id}; log from there, or wait until it has ended"
                     )
                 # Numbers that are taken would be ignored: without knowing the last one, start far above.
@@ -426,10 +427,10 @@ class Sender:
     def _send_datasets(self, body):
         try:
             self.ledger.ask("PUT", f"{self._task}/datasets", body)
-        except Denied as error:
+        except DeniedError as error:
             if error.status == 403:
                 # A key that may do all but this must not hold up the run's end.
-                raise Refused(str(error), 403) from error
+                raise RefusedError(str(error), 403) from error
             raise
 
     def _finish_due(self):
@@ -456,18 +457,18 @@ class Sender:
         )
         try:
             answer = self.ledger.ask("POST", f"{self._task}/finish", send)
-        except Refused as error:
+        except RefusedError as error:
             if error.status != 409 or self.spool.state.get("revived"):
                 raise
             # The run may have been taken for lost while the ledger was away: a heartbeat revives it.
             self.spool.state["revived"] = True
             self.spool.append("heartbeat", {"progress": {}, "logs": []})
-            raise Later(str(error), 0.0) from error
+            raise RetryLaterError(str(error), 0.0) from error
         missing = [(r["from"], r["to"]) for r in answer.get("missing") or []]
         for beat in self.spool.find_heartbeats(missing) if missing else ():
             try:
                 self._send_heartbeat(beat)
-            except Refused as error:
+            except RefusedError as error:
                 # The end is taken; what was set aside before stays so.
                 terminal.warn_once("refused-heartbeat", f"the ledger refused log points again: {error}")
                 break

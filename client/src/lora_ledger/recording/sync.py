@@ -4,8 +4,9 @@ import threading
 import time
 
 from ..core import terminal
-from ..core.spool import Busy, Spool
-from ..core.transport import Denied, Later, Refused, backoff
+from ..core.errors import DeniedError, RefusedError, RetryLaterError, SpoolBusyError
+from ..core.spool import Spool
+from ..core.transport import backoff
 from .by_hand import BY_HAND
 from .recorder import ledger_of
 from .sender import Events, Sender
@@ -38,7 +39,7 @@ def sync_one(settings, ledger, folder, again=False):
     """Sends one spool, with `again` also what was refused before. Returns "sent", "left", "busy" or "empty"."""
     try:
         spool = Spool.lasting(folder) if folder.name.startswith(BY_HAND) else Spool.open(folder)
-    except Busy:
+    except SpoolBusyError:
         terminal.notice(f"{folder.name}: being sent by a running process")
         return "busy"
     except OSError as error:
@@ -90,9 +91,9 @@ def unreachable(ledger):
         try:
             ledger.ask("GET", "/healthz", timeout=10.0)
             return None
-        except (Refused, Denied):
+        except (RefusedError, DeniedError):
             return None
-        except Later as error:
+        except RetryLaterError as error:
             reason = str(error)
             time.sleep(backoff(tries))
     return reason

@@ -5,7 +5,8 @@ import re
 import time
 
 from ..core import terminal
-from ..core.safetensors import Incomplete, read_header
+from ..core.errors import IncompleteFileError
+from ..core.safetensors import read_header
 from .points import MOST_STEP
 
 STABLE_SECONDS = 3.0
@@ -71,7 +72,7 @@ class Watch:
         if path.suffix == ".safetensors":
             try:
                 metadata = read_header(path).get("__metadata__") or {}
-            except Incomplete as error:
+            except IncompleteFileError as error:
                 if ended:
                     terminal.warn(f"{path.name} is not complete ({error}) and is not uploaded")
                     self._given[path] = self._state(path)

@@ -7,7 +7,8 @@ import time
 from collections import Counter
 
 from ..core import terminal
-from ..core.reading import TooMuch, loads, open_file, read_file
+from ..core.errors import OutOfBoundsError, TooMuchError
+from ..core.reading import loads, open_file, read_file
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl"}
 VIDEOS = {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".gif", ".mpg", ".mpeg", ".wmv"}
@@ -23,10 +24,6 @@ MAX_CAPTION = 65_536
 MAX_ROWS_FILE = 64 * 1024 * 1024
 # The ledger takes so many datasets of one task.
 MAX_SOURCES = 50
-
-
-class OutOfBounds(Exception):
-    """The data cannot be read within the bounds on time and files."""
 
 
 class Source:
@@ -87,7 +84,7 @@ def _walk(source, late):
             for entry in found:
                 seen += 1
                 if seen > MAX_FILES or late():
-                    raise OutOfBounds
+                    raise OutOfBoundsError
                 stem, ending = os.path.splitext(entry.name)
                 if source.recursive and entry.is_dir(follow_symlinks=False):
                     # ai-toolkit and others keep what is no training image in hidden and `_controls` folders.
@@ -134,7 +131,7 @@ def folder_facts(source, late):
             stem = os.path.splitext(image)[0]
             text = b""
             if late():
-                raise OutOfBounds
+                raise OutOfBoundsError
             if source.by_name:
                 text = os.path.basename(stem).encode("utf-8", "replace")
             elif stem in captions:
@@ -151,7 +148,7 @@ def folder_facts(source, late):
                 _tags(tags, line)
     except OSError:
         return None
-    except OutOfBounds:
+    except OutOfBoundsError:
         return _named_only(source)
     return {
         "name": source.name,
@@ -213,7 +210,7 @@ def file_facts(source, late):
                     return _named_only(source)
                 if isinstance(row, dict) and ("caption" in row or "tags" in row):
                     _tags(tags, _caption_text(row))
-    except (OSError, TooMuch):
+    except (OSError, TooMuchError):
         return None
     return {
         "name": source.name,

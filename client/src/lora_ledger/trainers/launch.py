@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
+from ..core.errors import NoTomlError
 from ..core.reading import loads, too_deep
-from ..core.toml_reader import Unreadable, read_toml
+from ..core.toml_reader import read_toml
 from ..core.yaml_reader import read_yaml, scalar
 
 CONFIG_ENDINGS = (".yaml", ".yml", ".toml", ".json")
@@ -26,7 +27,7 @@ def read_document(text):
     else:
         try:
             document = read_toml(text)
-        except Unreadable:
+        except NoTomlError:
             document = read_yaml(text)
     return document if isinstance(document, dict) and not too_deep(document) else {}
 
