@@ -11,9 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "client" / "src"
 EXAMPLE = ROOT / "examples" / "first-run"
-sys.path.insert(0, str(SOURCE))
-
-from tests.ledger_server import KEY, Server  # noqa: E402
+from tests.ledger_server import KEY, Server
 
 
 class TemporaryCase(unittest.TestCase):

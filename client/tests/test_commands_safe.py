@@ -11,7 +11,7 @@ import uuid
 
 from lora_ledger.commands import box_records, safe
 from lora_ledger.core import settings as client_settings
-from lora_ledger.core.uploads import REMOVED
+from lora_ledger.core.journal import REMOVED
 from tests.helpers import ClientCase
 from tests.ledger_server import KEY, Problem
 

@@ -187,12 +187,12 @@ class ArchiveTest(HostileCase):
         sent = []
 
         def upload(ledger, task, attempt, item, *_):
-            sent.append(item["filename"])
-            self.assertEqual(Path(item["path"]).read_bytes(), b"/etc")
-            self.assertFalse(os.path.islink(item["path"]))
+            sent.append(item.filename)
+            self.assertEqual(Path(item.path).read_bytes(), b"/etc")
+            self.assertFalse(os.path.islink(item.path))
             return mock.Mock(run=lambda: "sha256")
 
-        with mock.patch.object(archive, "Upload", upload), mock.patch.object(terminal, "notice"):
+        with mock.patch.object(archive, "FileUpload", upload), mock.patch.object(terminal, "notice"):
             with self.assertRaisesRegex(NoArchiveError, "missing is missing or damaged"):
                 opened.upload_weights(mock.Mock(), 1, box)
         self.assertEqual(sent, names)

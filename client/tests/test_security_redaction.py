@@ -8,6 +8,7 @@ import time
 from unittest import mock
 
 from lora_ledger.core.errors import RetryLaterError
+from lora_ledger.core.journal import Upload
 from lora_ledger.core.redact import (
     redact_body,
     redact_bytes,
@@ -227,11 +228,11 @@ class SendingTest(ClientCase):
     def test_a_configuration_is_uploaded_as_a_copy_without_secrets(self):
         path = self.folder / "more.toml"
         path.write_text(f'lr = 1e-4\nwandb_api_key = "{TOKEN}"\n')
-        item = make_ready({"path": str(path), "filename": "more.toml", "kind": "config"}, self.folder)
-        self.assertNotEqual(item["path"], str(path))
-        with open(item["path"]) as file:
+        item = make_ready(Upload(str(path), "more.toml", "config"), self.folder)
+        self.assertNotEqual(item.path, str(path))
+        with open(item.path) as file:
             self.assertEqual(file.read(), 'lr = 1e-4\nwandb_api_key = "[redacted]"\n')
         self.assertIn(TOKEN, path.read_text())
         path.write_text("lr = 1e-4\n")
-        item = make_ready({"path": str(path), "filename": "more.toml", "kind": "config"}, self.folder)
-        self.assertEqual(item["path"], str(path))
+        item = make_ready(Upload(str(path), "more.toml", "config"), self.folder)
+        self.assertEqual(item.path, str(path))

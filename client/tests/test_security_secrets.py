@@ -15,6 +15,7 @@ from lora_ledger.commands import downloads, filling, prepare
 from lora_ledger.core import terminal, withhold
 from lora_ledger.core.api import Api
 from lora_ledger.core.errors import CommandError
+from lora_ledger.core.journal import Upload
 from lora_ledger.core.output import put
 from lora_ledger.core.safetensors import read_header, read_metadata
 from lora_ledger.core.transport import Answer
@@ -263,7 +264,7 @@ class OutgoingTest(KnownCase):
             self.addCleanup(patch.stop)
 
     def ready(self, path, **more):
-        return outgoing.make_ready({"path": str(path), "filename": path.name, "kind": "final", **more}, self.spool)
+        return outgoing.make_ready(Upload(str(path), path.name, **{"kind": "final", **more}), self.spool)
 
     def test_metadata_gets_stars_of_the_same_length_on_the_disk(self):
         path = safetensors(
@@ -272,7 +273,7 @@ class OutgoingTest(KnownCase):
         )
         before = path.stat()
         item = self.ready(path)
-        self.assertEqual(item["path"], str(path))
+        self.assertEqual(item.path, str(path))
         self.assertFalse(withhold.are_in_file(path))
         self.assertEqual(read_metadata(path)["b"], "kept")
         self.assertNotIn("hunter2", json.dumps(read_header(path)))
@@ -299,9 +300,9 @@ class OutgoingTest(KnownCase):
         path = self.folder / "a.json"
         path.write_text(json.dumps({"key": VALUE}))
         item = self.ready(path, kind="config")
-        self.assertEqual(Path(item["path"]).parent, self.spool)
-        self.assertEqual(Path(item["path"]).read_text(), '{"key": "[redacted]"}')
-        self.assertEqual(item["filename"], "a.json")
+        self.assertEqual(Path(item.path).parent, self.spool)
+        self.assertEqual(Path(item.path).read_text(), '{"key": "[redacted]"}')
+        self.assertEqual(item.filename, "a.json")
         self.assertIn("hunter2", path.read_text())
 
     def test_anything_else_with_the_value_stays_here(self):
@@ -310,13 +311,13 @@ class OutgoingTest(KnownCase):
         path.write_bytes(b"\0" * (1024 * 1024 - 5) + VALUE.encode() + b"\0" * 100)
         self.assertIsNone(self.ready(path))
         path.write_bytes(b"\0" * 1024 * 1024 * 2)
-        self.assertEqual(self.ready(path)["path"], str(path))
+        self.assertEqual(self.ready(path).path, str(path))
         bad = self.folder / "bad.safetensors"
         bad.write_bytes(b"\0 no safetensors " + VALUE.encode())
         self.assertIsNone(self.ready(bad))
 
     def test_what_is_gone_is_left_to_the_upload(self):
-        self.assertEqual(self.ready(self.folder / "none.bin")["filename"], "none.bin")
+        self.assertEqual(self.ready(self.folder / "none.bin").filename, "none.bin")
 
 
 class StateTest(KnownCase):

@@ -95,7 +95,7 @@ class CleanTest(TemporaryCase):
         spool = Spool.create(self.folder)
         self.addCleanup(spool.close)
         spool.append("weight", {"path": "/out/a\udcff\n.pt", "filename": "a\udcff\n.pt"})
-        self.assertEqual(spool.peek("uploads")[2], {"path": "/out/a\udcff\n.pt", "filename": "a\ufffd\ufffd.pt"})
+        self.assertEqual(spool.peek("uploads").body, {"path": "/out/a\udcff\n.pt", "filename": "a\ufffd\ufffd.pt"})
 
     def test_a_key_or_address_that_no_header_holds(self):
         for key in ("a\nb", "“key”", "k\udcff"):

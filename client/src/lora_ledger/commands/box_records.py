@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..core import terminal
 from ..core.errors import SpoolBusyError
-from ..core.spool import _lock_file
+from ..core.locks import lock_file
 from ..trainers.files import ADAPTER
 
 MOST_FILES = 50_000
@@ -118,7 +118,7 @@ class Record:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = open(self.path.with_suffix(".lock"), "a+b")
-            _lock_file(self._lock)
+            lock_file(self._lock)
         except (OSError, SpoolBusyError) as error:
             terminal.trouble(error)
         self._save()

@@ -11,10 +11,11 @@ from pathlib import Path
 from ..core import terminal
 from ..core.api import Api, patiently
 from ..core.errors import CommandError, NoAdapterError, NoArchiveError, TooMuchError
+from ..core.journal import Upload
 from ..core.output import figure, put
 from ..core.reading import folders
 from ..core.text import metric_name
-from ..core.uploads import Upload, sha256_of
+from ..core.uploads import FileUpload, sha256_of
 from ..follow.tensorboard import EventFile
 from ..imports import mlflow, wandb
 from ..imports.adapter import Adapter
@@ -338,11 +339,10 @@ def _upload(api, task, path, past):
         if weight.get("sha256") == digest:
             put(f"task {task}: {Path(path).name} is stored already")
             return
-    item = {"path": str(Path(path).absolute()), "filename": Path(path).name, "kind": "final"}
-    if past.steps is not None and past.steps >= 0:
-        item["step"] = past.steps
-    bar = terminal.Progress(f"uploading {item['filename']}", past.adapter.size)
+    step = past.steps if past.steps is not None and past.steps >= 0 else None
+    item = Upload(str(Path(path).absolute()), Path(path).name, "final", step=step)
+    bar = terminal.Progress(f"uploading {item.filename}", past.adapter.size)
     memo = {}
-    upload = Upload(api.ledger, task, 1, item, memo, lambda: None, lambda sent, _: bar.show(sent), lambda: False)
+    upload = FileUpload(api.ledger, task, 1, item, memo, lambda: None, lambda sent, _: bar.show(sent), lambda: False)
     verified = patiently(upload.run)
-    bar.end(f"{item['filename']}: {terminal.size_text(past.adapter.size)} stored, checked by {verified}")
+    bar.end(f"{item.filename}: {terminal.size_text(past.adapter.size)} stored, checked by {verified}")

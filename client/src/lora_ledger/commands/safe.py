@@ -11,6 +11,7 @@ from pathlib import Path
 from ..core import terminal
 from ..core.api import Api
 from ..core.errors import CommandError
+from ..core.locks import is_locked
 from ..core.output import length, put
 from ..core.uploads import sha256_of
 from . import box_records, spool_report
@@ -114,7 +115,7 @@ class Check:
         name = f"task {record['task_id']}" if record.get("task_id") else "a run"
         name += f" begun {length(time.time() - record['started'])} ago in {record.get('cwd')}"
         try:
-            running = spool_report.is_locked(path.with_suffix(".lock"))
+            running = is_locked(path.with_suffix(".lock"))
         except OSError:
             running = record.get("ended") is None
         spool = by_name.get(record.get("spool"))

@@ -7,10 +7,10 @@ import hashlib
 import os
 
 from .errors import DeniedError, FileChangedError, RefusedError, RetryLaterError
+from .journal import REMOVED
 from .transport import BLOCK, put_range
 
 PAGE = 32
-REMOVED = "the file was removed before it was sent"
 MAX_BAD_PUTS = 8
 
 
@@ -33,7 +33,7 @@ def sha256_of(path, stopping=lambda: False):
                 raise RetryLaterError("the client is stopping")
 
 
-class Upload:
+class FileUpload:
     """One file on its way. `report(sent, total)` gets bytes; `save()` keeps the memo; `stopping()` ends it early."""
 
     def __init__(self, ledger, task_id, attempt, item, memo, save, report, stopping):
@@ -74,23 +74,22 @@ class Upload:
         self.save()
 
     def _prepare(self):
-        now = fingerprint(self.item["path"])
+        now = fingerprint(self.item.path)
         if self.memo.get("fingerprint") == now and self.memo.get("sha256"):
             return
         self.memo.clear()
-        digest = sha256_of(self.item["path"], self.stopping)
-        if fingerprint(self.item["path"]) != now:
+        digest = sha256_of(self.item.path, self.stopping)
+        if fingerprint(self.item.path) != now:
             raise RetryLaterError("the file is still being written", 3.0)
         self.memo.update(fingerprint=now, sha256=digest)
         self.save()
 
     def _unchanged(self):
-        return fingerprint(self.item["path"]) == self.memo["fingerprint"]
+        return fingerprint(self.item.path) == self.memo["fingerprint"]
 
     def _announce(self):
-        fields = {k: v for k, v in self.item.items() if k != "path" and v is not None}
         size = self.memo["fingerprint"][0]
-        body = {**fields, "size": size, "sha256": self.memo["sha256"], "attempt": self.attempt}
+        body = {**self.item.fields(), "size": size, "sha256": self.memo["sha256"], "attempt": self.attempt}
         answer = self.ledger.ask("POST", f"/api/tasks/{self.task_id}/weights", body)
         if "weight_id" not in answer:
             raise RetryLaterError("the answer names no weight_id")
@@ -122,7 +121,7 @@ class Upload:
             upload = answer.get("upload")
             if upload is None:
                 return answer.get("verified") or "sha256"
-        with open(self.item["path"], "rb") as file:
+        with open(self.item.path, "rb") as file:
             if "parts" in upload:
                 self._put_parts(file, upload)
             else:

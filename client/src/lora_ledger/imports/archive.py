@@ -17,9 +17,10 @@ from pathlib import Path
 from ..core import terminal
 from ..core.api import patiently
 from ..core.errors import NoArchiveError
+from ..core.journal import Upload
 from ..core.reading import lines, loads, open_file
 from ..core.text import metric_name
-from ..core.uploads import Upload
+from ..core.uploads import FileUpload
 from ..recording.points import MOST_STEP, iso, number
 from . import wandb
 from .fields import FIELDS
@@ -269,14 +270,12 @@ class Archive:
                 continue
             path = Path(folder) / "weight"
             size = self._unpack(weight["file"], path)
-            item = {
-                "path": str(path),
-                **{k: weight.get(k) for k in ("filename", "kind", "epoch", "step", "prompt", "seed", "group")},
-            }
+            told = {k: weight.get(k) for k in ("filename", "kind", "epoch", "step", "prompt", "seed", "group")}
+            item = Upload.of({"path": str(path), **told})
             attempt = max([1, *(a["attempt"] for a in self._list("attempts") if isinstance(a.get("attempt"), int))])
             name = _short(weight.get("filename"))
             bar = terminal.Progress(f"uploading {name}", size)
-            upload = Upload(
+            upload = FileUpload(
                 api.ledger,
                 task,
                 attempt,

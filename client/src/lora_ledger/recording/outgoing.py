@@ -7,6 +7,7 @@ lies here stay the same bytes (`safe` compares them). Of a text a clean copy is 
 import os
 import struct
 import uuid
+from dataclasses import replace
 
 from ..core import terminal, withhold
 from ..core.errors import IncompleteFileError
@@ -21,18 +22,18 @@ TEXT_LIMIT = 16 * 1024 * 1024
 
 def make_ready(item, folder):
     """The item to send in the place of `item`, with clean copies in `folder`; None where the file has to stay here."""
-    path = item.get("path")
-    if item.get("kind") == "config" and path and os.path.isfile(path):
+    path = item.path
+    if item.kind == "config" and os.path.isfile(path):
         copy = folder / f"config-{uuid.uuid4().hex[:12]}"
         try:
             if redact_file(path, copy):
-                item, path = {**item, "path": str(copy)}, copy
+                item, path = replace(item, path=str(copy)), str(copy)
         except OSError as error:
             terminal.warn(
-                f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded"
+                f"{item.filename} cannot be searched for secrets ({error.strerror or error}) and is not uploaded"
             )
             return None
-    if not withhold.longest() or not path or not os.path.isfile(path):
+    if not withhold.longest() or not os.path.isfile(path):
         return item
     try:
         told = _tells(path) if str(path).endswith(".safetensors") else None
@@ -42,16 +43,14 @@ def make_ready(item, folder):
             return item
         copy = _clean_copy(path, folder) if told is None else _star_header(path)
     except OSError as error:
-        terminal.warn(
-            f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded"
-        )
+        terminal.warn(f"{item.filename} cannot be searched for secrets ({error.strerror or error}) and is not uploaded")
         return None
     if copy is None:
         terminal.warn(
-            f"{item.get('filename')} holds the value of a secret and is not uploaded; it stays in {os.path.dirname(path)}"
+            f"{item.filename} holds the value of a secret and is not uploaded; it stays in {os.path.dirname(path)}"
         )
         return None
-    return {**item, "path": str(copy)}
+    return replace(item, path=str(copy))
 
 
 def _star_header(path):

@@ -5,11 +5,13 @@ import time
 import uuid
 
 from ..core import terminal, withhold
+from ..core.journal import UPLOADS, Heartbeat
 from ..core.spool import Spool
 from ..core.transport import Ledger
 from . import outgoing
+from .events import Events
 from .points import Points
-from .sender import Events, Sender
+from .sender import Sender
 
 # So many rows are written to the spool before the next heartbeat is due, to keep memory small.
 MANY_POINTS = 4000
@@ -96,24 +98,21 @@ class Recorder(Events):
     def _beat(self, final=False):
         while True:
             entries = self.points.drain(1000, final)
-            body = {"progress": {k: v for k, v in self.progress.items() if v is not None}, "logs": entries}
-            tail = self.tail()
-            if tail:
-                body["tail"] = tail
-            self._keep("heartbeat", body)
+            progress = {k: v for k, v in self.progress.items() if v is not None}
+            self._keep("heartbeat", Heartbeat(progress, entries, self.tail()).body())
             self.sender.wake()
             if not entries or not self.points.waiting():
                 return
 
     def add_file(self, item):
-        """Has a file uploaded: path, filename, kind, and where known epoch, step, prompt, seed, group.
+        """Has a file uploaded.
 
         One that holds a secret's value goes without it, or stays here with a warning; of a configuration with secrets
         goes a copy without them.
         """
-        item = outgoing.make_ready(item, self.spool.folder)
-        if item:
-            self._keep("weight", item)
+        ready = outgoing.make_ready(item, self.spool.folder)
+        if ready:
+            self._keep("weight", ready.body())
             self.sender.wake()
 
     def add_datasets(self, facts):
@@ -177,7 +176,7 @@ class Recorder(Events):
         return left == 0
 
     def _left(self):
-        files = self.spool.size("uploads")
+        files = self.spool.size(UPLOADS)
         messages = self.spool.pending() - files
         parts = []
         if messages:

@@ -7,6 +7,7 @@ import threading
 import time
 
 from ..core import terminal, withhold
+from ..core.journal import Upload
 from ..core.reading import open_file
 from ..core.redact import redact_command, redact_text
 from ..follow import gpu
@@ -165,9 +166,7 @@ class RunCommand:
         if not points.held_any:
             self._read_history()
         if kept:
-            self.recorder.add_file(
-                {"path": str(kept), "filename": "console.log.gz", "kind": "state", "group": "console"}
-            )
+            self.recorder.add_file(Upload(str(kept), "console.log.gz", "state", group="console"))
         outcome = self._outcome(console, follower.seen)
         if outcome["status"] == "success" and self.trainer.last_is_final and not watch.found_final:
             for item in watch.promote():
@@ -208,9 +207,7 @@ class RunCommand:
         large = None if self.config else self.config_path
         for path in [*map(str, self.trainer.extra_configs()), self._dataset_file()[1], large, *scripts]:
             if path and os.path.isfile(path):
-                self.recorder.add_file(
-                    {"path": os.path.abspath(path), "filename": os.path.basename(path), "kind": "config"}
-                )
+                self.recorder.add_file(Upload(os.path.abspath(path), os.path.basename(path), "config"))
 
     def _readers(self):
         """What reads the loss from files, best first; made before the start, so that older runs' files are known."""
@@ -338,11 +335,11 @@ class RunCommand:
             self._known.set()
 
     def _add_weight(self, item):
-        if "step" in item:
-            item["step"] += self.follower.offset
-        if self.options.not_own and str(item.get("prompt")) not in self._text:
+        if item.step is not None:
+            item.step += self.follower.offset
+        if self.options.not_own and str(item.prompt) not in self._text:
             # Read from a file of this box that another user's configuration names.
-            item.pop("prompt", None)
+            item.prompt = None
         self.recorder.add_file(item)
 
     def _sample_gpu(self):

@@ -5,11 +5,13 @@ import time
 
 from ..core import terminal
 from ..core.errors import DeniedError, RefusedError, RetryLaterError, SpoolBusyError
+from ..core.journal import FINISH, MESSAGES, UPLOADS
 from ..core.spool import Spool
 from ..core.transport import backoff
 from .by_hand import BY_HAND
+from .events import Events
 from .recorder import ledger_of
-from .sender import Events, Sender
+from .sender import Sender
 
 
 class _Opened(Events):
@@ -21,7 +23,7 @@ class _Opened(Events):
 
 
 def _left(spool):
-    return f"{spool.size('messages') + spool.size('finish')} messages, {spool.size('uploads')} files"
+    return f"{spool.size(MESSAGES) + spool.size(FINISH)} messages, {spool.size(UPLOADS)} files"
 
 
 def _refused(spool, again):

@@ -4,8 +4,10 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 from ..core import settings, terminal
+from ..core.journal import Upload
 from ..core.redact import redact_command, redact_text
 from ..follow import gpu
 from . import host
@@ -68,12 +70,9 @@ class Run:
     def save(self, path, kind="final", epoch=None, step=None):
         """Has a finished file uploaded: kind is final, checkpoint, state, sample or config."""
         try:
-            from pathlib import Path
-
-            path = Path(path).absolute()
-            item = {"path": str(path), "filename": path.name, "kind": kind, "epoch": epoch, "step": step}
+            file = Path(path).absolute()
             if self._recorder:
-                self._recorder.add_file({k: v for k, v in item.items() if v is not None})
+                self._recorder.add_file(Upload(str(file), file.name, kind, epoch=epoch, step=step))
         except Exception as error:
             terminal.trouble(error)
             terminal.warn_once("save", f"a file could not be recorded: {error}")

@@ -3,9 +3,11 @@
 import os
 import re
 import time
+from dataclasses import replace
 
 from ..core import terminal
 from ..core.errors import IncompleteFileError
+from ..core.journal import Upload
 from ..core.safetensors import read_header
 from .points import MOST_STEP
 
@@ -62,7 +64,7 @@ class Watch:
             if saved.kind == "final":
                 self.found_final = True
             elif saved.kind == "checkpoint":
-                same = [i for i in self.newest_checkpoint if saved.group and i.get("group") == saved.group]
+                same = [i for i in self.newest_checkpoint if saved.group and i.group == saved.group]
                 self.newest_checkpoint = [*same, item]
             items.append(item)
         return items
@@ -79,16 +81,24 @@ class Watch:
                 return None
             except OSError:
                 return None
-        item = {"path": str(path.absolute()), "filename": saved.filename or path.name, "kind": saved.kind}
-        for name in ("epoch", "step", "group", "prompt", "seed"):
-            value = getattr(saved, name)
-            if value is not None and not (isinstance(value, int) and value > MOST_STEP):
-                item[name] = value
-        for name in ("epoch", "step"):
-            value = metadata.get("ss_steps" if name == "step" else "ss_epoch")
-            if name not in item and isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value):
-                item[name] = int(value)
-        return item
+
+        def whole(value, key):
+            """A number within bounds, else the one that the trainer wrote into the file."""
+            if value is None or value > MOST_STEP:
+                written = metadata.get(key)
+                value = int(written) if isinstance(written, str) and re.fullmatch("[0-9]{1,10}", written) else None
+            return value
+
+        return Upload(
+            str(path.absolute()),
+            saved.filename or path.name,
+            saved.kind,
+            epoch=whole(saved.epoch, "ss_epoch"),
+            step=whole(saved.step, "ss_steps"),
+            group=saved.group,
+            prompt=saved.prompt,
+            seed=saved.seed if saved.seed is None or saved.seed <= MOST_STEP else None,
+        )
 
     def is_new(self, path):
         """Whether this run wrote the file."""
@@ -97,4 +107,4 @@ class Watch:
     def promote(self):
         """The newest checkpoint's files as final weights, for trainers whose last checkpoint that is."""
         self.found_final = bool(self.newest_checkpoint)
-        return [{**item, "kind": "final"} for item in self.newest_checkpoint]
+        return [replace(item, kind="final") for item in self.newest_checkpoint]
