@@ -8,10 +8,11 @@ import time
 import unittest
 from pathlib import Path
 
+from tests.ledger_server import KEY, Server
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "client" / "src"
 EXAMPLE = ROOT / "examples" / "first-run"
-from tests.ledger_server import KEY, Server
 
 
 class TemporaryCase(unittest.TestCase):

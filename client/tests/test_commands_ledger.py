@@ -15,7 +15,7 @@ from lora_ledger.core import output
 from lora_ledger.core import settings as client_settings
 from lora_ledger.core.errors import CommandError
 from tests.helpers import EXAMPLE, ClientCase
-from tests.ledger_server import KEY, Problem
+from tests.ledger_server import KEY, ProblemError
 
 
 class CommandCase(ClientCase):
@@ -158,7 +158,7 @@ class LookTest(CommandCase):
         self.assertEqual(process.returncode, 0)
 
     def test_the_ledger_away_is_one_plain_line(self):
-        self.server.faults.append(lambda *_: Problem(503, "the database cannot be reached"))
+        self.server.faults.append(lambda *_: ProblemError(503, "the database cannot be reached"))
         _, err = self.run_command("ls", code=1)
         self.assertEqual(len(err.splitlines()), 1)
         self.assertIn("did not answer", err)

@@ -10,9 +10,9 @@ from lora_ledger.core.redact import redact_command, redact_text
 from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.follower import Follower, Offset
 from lora_ledger.follow.tensorboard import EventFile, EventFolder, masked_crc32c
+from lora_ledger.recording.config_file import read_config
 from lora_ledger.recording.console import Console, Failure, Lines
 from lora_ledger.recording.points import Points, iso, number
-from lora_ledger.recording.run import read_config
 from lora_ledger.trainers import recognise
 from lora_ledger.trainers.kohya import Kohya
 from lora_ledger.trainers.launch import find_config

@@ -168,7 +168,7 @@ class TimeTest(TemporaryCase):
 
         for piece in pieces:
             data = piece.encode()
-            small = min(took((data * (50_000 // len(data)))) for _ in range(2))
+            small = min(took(data * (50_000 // len(data))) for _ in range(2))
             large = took(data * (400_000 // len(data)))
             # Eight times the text; 64 times as long would be quadratic.
             self.assertLess(large, max(small, 0.01) * 24, piece)

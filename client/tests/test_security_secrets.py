@@ -20,8 +20,8 @@ from lora_ledger.core.output import put
 from lora_ledger.core.safetensors import read_header, read_metadata
 from lora_ledger.core.transport import Answer
 from lora_ledger.recording import outgoing
+from lora_ledger.recording.config_file import read_config
 from lora_ledger.recording.console import Console
-from lora_ledger.recording.run import read_config
 from tests.helpers import ClientCase, TemporaryCase
 from tests.ledger_server import KEY
 

@@ -15,7 +15,7 @@ from lora_ledger.recording import sender
 from lora_ledger.recording.points import Points
 from lora_ledger.recording.sender import Sender
 from tests.helpers import ClientCase, TemporaryCase
-from tests.ledger_server import KEY, Problem
+from tests.ledger_server import KEY, ProblemError
 
 LONE = "\ud800"
 ODD = re.compile(rb"\\ud[89a-f]|\\u00[01][0-8be-f]|\\u007f|\\u008|NaN,|Infinity,", re.I)
@@ -23,7 +23,7 @@ ODD = re.compile(rb"\\ud[89a-f]|\\u00[01][0-8be-f]|\\u007f|\\u008|NaN,|Infinity,
 
 def fails(method, path, body):
     """A ledger that fails where a text is none."""
-    return Problem(500, "Internal error", "internal") if ODD.search(body) else None
+    return ProblemError(500, "Internal error", "internal") if ODD.search(body) else None
 
 
 class CleanTest(TemporaryCase):
@@ -189,7 +189,7 @@ class FailingCase(ClientCase):
         def rule(method, asked, sent):
             if len(seen) < times and method == "POST" and re.search(path, asked) and body in sent:
                 seen.append(asked)
-                return Problem(status, "Internal error", "internal")
+                return ProblemError(status, "Internal error", "internal")
             return None
 
         self.server.faults.append(rule)
@@ -355,7 +355,9 @@ class SetAsideTest(FailingCase):
         self.fault("/finish")
         self.server.faults.append(
             lambda method, path, body: (
-                Problem(500, "Internal error", "internal") if method == "PUT" and path.endswith("/datasets") else None
+                ProblemError(500, "Internal error", "internal")
+                if method == "PUT" and path.endswith("/datasets")
+                else None
             )
         )
         _, _, err = self.run_client("run", "--", *self.trainer(steps=3), timeout=60)

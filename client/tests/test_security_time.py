@@ -123,7 +123,7 @@ class TimeTest(TemporaryCase):
     def test_a_quadratic_part_is_seen(self):
         # Of the whole text, this part takes nearly as long as the linear part: more than GROWTH.
         for share in (0.9, 3, 50):
-            cost = lambda text, share=share: len(text) / SIZE + share * (len(text) / SIZE) ** 2  # noqa: E731
+            cost = lambda text, share=share: len(text) / SIZE + share * (len(text) / SIZE) ** 2
             with mock.patch.object(self, "measure", lambda work, text, cost=cost: cost(text)):
                 self.assertTrue(self.bends(None, lambda size: filled("a", size), SIZE, cost("a" * (SIZE // 4))))
                 with self.assertRaises(AssertionError):
@@ -318,7 +318,7 @@ class TimeTest(TemporaryCase):
                 "b.safetensors", lambda p: weight_file.Past(adapter.Adapter(p)),
                 lambda text: header({text[at : at + 990] + str(at): {"dtype": "F16", "shape": [4, 4], "data_offsets": [0, 0]} for at in range(0, len(text), 990)}),
             ),
-            metadata=self.file("c.safetensors", whole, lambda text: header({"__metadata__": {key: text[: SIZE // 10] for key in keys}})),
+            metadata=self.file("c.safetensors", whole, lambda text: header({"__metadata__": dict.fromkeys(keys, text[:SIZE // 10])})),
         )  # fmt: skip
 
     def test_data(self):

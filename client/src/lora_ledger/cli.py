@@ -1,8 +1,12 @@
 """The command `lora-ledger`: lists the commands, and runs one."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from . import __version__
 from .commands import (
@@ -69,7 +73,7 @@ COMMANDS = {
 }
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """The command line of every command."""
     parser = argparse.ArgumentParser(
         prog="lora-ledger",
@@ -84,7 +88,7 @@ def build_parser():
     return parser
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> Any | int:
     """Runs the command line; returns the exit code."""
     argv = list(sys.argv[1:] if argv is None else argv)
     trailing = None
@@ -123,7 +127,7 @@ def main(argv=None):
         return 1
 
 
-def _take_price(options):
+def _take_price(options: argparse.Namespace) -> None:
     """What this box costs an hour, from the environment where no flag says it."""
     if getattr(options, "hourly_price", 0) is None and os.environ.get("LEDGER_HOURLY_PRICE"):
         try:

@@ -1,11 +1,17 @@
 """`lora-ledger cancel`: asks the ledger to end a run."""
 
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
 from ..core.api import Api
 from ..core.output import put
+from ..core.settings import Settings
 from .options import add_command, add_ledger_options
 
 
-def add_parser(commands):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = add_command(
         commands,
@@ -18,7 +24,7 @@ def add_parser(commands):
     add_ledger_options(parser)
 
 
-def run(settings, options):
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Cancels a pending run at once; a running one is told at its next heartbeat. Raises CommandError."""
     task = Api(settings).ask("POST", f"/api/tasks/{options.task}/cancel")
     if task.get("cancel_requested"):

@@ -1,13 +1,18 @@
 """Brings files from the ledger: goes on with what is half there, and checks each hash."""
 
+from __future__ import annotations
+
 import http.client
 import os
 import re
 import shutil
 import ssl
 import time
+from pathlib import Path
+from typing import Any, Callable
 
 from ..core import terminal
+from ..core.api import Api
 from ..core.errors import CommandError, RefusedError, RetryLaterError
 from ..core.transport import USER_AGENT, backoff, stream
 from ..core.uploads import sha256_of
@@ -20,7 +25,7 @@ RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-def local_path(folder, name):
+def local_path(folder: Path, name: str) -> Path:
     """Where a file of the given name goes: always inside the folder. Raises CommandError for a name that leads out."""
     parts = str(name).replace("\\", "/").split("/")
     if any(part in ("", ".", "..") or ":" in part or _CONTROLS.search(part) for part in parts):
@@ -30,7 +35,7 @@ def local_path(folder, name):
     return folder.joinpath(*parts)
 
 
-def fetch(api, weight, target, link=None, replace=False):
+def fetch(api: Api, weight: dict[str, Any], target: Path, link: str | None = None, replace: bool = False) -> str:
     """Brings one file; returns what was done, in words. Raises CommandError or OSError.
 
     `link` is the path that gives its address; with `replace` it takes the place of another file.
@@ -39,12 +44,12 @@ def fetch(api, weight, target, link=None, replace=False):
     return _bring(lambda: api.get(link, redirect="false").get("url"), weight, target, replace)
 
 
-def fetch_link(url, file, target):
+def fetch_link(url: str, file: dict[str, Any], target: Path) -> str:
     """Brings a file from its signed address; `file` tells size and sha256. Raises CommandError or OSError."""
     return _bring(lambda: url, file, target, False)
 
 
-def _bring(address, weight, target, replace):
+def _bring(address: Callable[[], Any], weight: dict[str, Any], target: Path, replace: bool) -> str:
     size, sha256 = weight.get("size"), weight.get("sha256")
     if type(size) is not int or size < 0 or not re.fullmatch(r"[0-9a-f]{64}", str(sha256)):
         raise CommandError(f"the ledger names no size and SHA-256 of {target.name}; it is not brought")
@@ -56,11 +61,12 @@ def _bring(address, weight, target, replace):
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     # Named after the hash, so that a half file of another version is never gone on with.
-    partial = target.with_name(f"{target.name}.{sha256[:12]}.part")
+    partial = target.with_name(f"{target.name}.{str(sha256)[:12]}.part")
     free = shutil.disk_usage(target.parent).free
     if size > free + (partial.stat().st_size if partial.exists() else 0):
         raise CommandError(
-            f"{target.name} has {terminal.size_text(size)}, and only {terminal.size_text(free)} are free in {target.parent}"
+            f"{target.name} has {terminal.size_text(size)}, and only {terminal.size_text(free)} are free in "
+            f"{target.parent}"
         )
     bar = terminal.Progress(f"pulling {target.name}", size)
     reason = None
@@ -90,7 +96,7 @@ def _bring(address, weight, target, replace):
     return "pulled, hash checked"
 
 
-def _go_on(url, partial, size, bar):
+def _go_on(url: str, partial: Path, size: int, bar: terminal.Progress) -> None:
     """Appends what is missing of the file. Signed URLs get no key. Raises RetryLaterError, OSError or HTTPException."""
     have = partial.stat().st_size if partial.exists() else 0
     if have > size:

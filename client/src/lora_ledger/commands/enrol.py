@@ -1,27 +1,34 @@
 """`lora-ledger enrol`, and what a box does with the token: a key of its own that can be taken from it with one call."""
 
+from __future__ import annotations
+
+import argparse
 import os
 import shlex
 import socket
+from typing import Any
 
 from ..core import terminal
 from ..core.api import Api
 from ..core.errors import CommandError, DeniedError, RefusedError, RetryLaterError
 from ..core.output import moment, put
+from ..core.settings import Settings
 from ..core.transport import Ledger
 from ..recording import host
 from . import credentials
 from .options import add_command, add_ledger_options
 
 
-def add_parser(commands):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = add_command(
         commands,
         "enrol",
         "make the line that lets a rented box pull work",
-        "Prints one line for a box's start script. Its token is good once and for minutes; the box exchanges it for a key of "
-        "its own, which reads nothing but the runs that it pulled and can be revoked with one call. The box runs your own runs; "
+        "Prints one line for a box's start script. Its token is good once and for minutes; the box exchanges it for a "
+        "key of "
+        "its own, which reads nothing but the runs that it pulled and can be revoked with one call. The box runs your "
+        "own runs; "
         "an admin's --shared makes one that runs everyone's.",
         "  lora-ledger enrol --labels sdxl,24gb --hourly-price 0.44\n  lora-ledger enrol --shared --labels sdxl",
     )
@@ -35,7 +42,7 @@ def add_parser(commands):
     add_ledger_options(parser)
 
 
-def run(settings, options):
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Prints the line for a box's start script. Raises CommandError."""
     body = {
         "name": options.name,
@@ -51,17 +58,19 @@ def run(settings, options):
         f"good once, until {moment(answer['expires_at'])}; the box's key lasts {answer['days']:g} days, and "
         f"it runs {'everyone’s' if answer['shared'] else 'your own'} runs"
     )
+    url = settings.url or ""
     for warning in answer.get("warnings") or []:
         terminal.warn(warning)
     put(
-        f"curl -fsS {settings.url}/client.py -o ledger.py && LEDGER_URL={shlex.quote(settings.url)} "
+        f"curl -fsS {url}/client.py -o ledger.py && LEDGER_URL={shlex.quote(settings.url or '')} "
         f"LEDGER_ENROL={answer['token']} python3 ledger.py agent --exec {shlex.quote(command)}{labels}"
     )
     return 0
 
 
-def join(settings, options):
-    """Exchanges the token in LEDGER_ENROL for a key and stores it, unless this box has a key already. Raises CommandError."""
+def join(settings: Settings, options: argparse.Namespace) -> None:
+    """Exchanges the token in LEDGER_ENROL for a key and stores it, unless this box has a key already. Raises
+    CommandError."""
     token = os.environ.get("LEDGER_ENROL")
     if settings.key or not token:
         return
@@ -88,5 +97,6 @@ def join(settings, options):
         credentials.store(settings.url, settings.key)
     except OSError as error:
         terminal.warn(
-            f"the key cannot be stored in {credentials.place()} ({error.strerror}): an agent that starts again needs a new token"
+            f"the key cannot be stored in {credentials.place()} ({error.strerror}): an agent that starts again needs "
+            "a new token"
         )

@@ -1,5 +1,8 @@
 """`lora-ledger export`: filtered runs as a file, or one run as an archive with, if wanted, its weights."""
 
+from __future__ import annotations
+
+import argparse
 import http.client
 import json
 import os
@@ -8,11 +11,13 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any, Callable
 
 from ..core import terminal
 from ..core.api import Api, query_of
 from ..core.errors import CommandError, RetryLaterError
 from ..core.output import put
+from ..core.settings import Settings
 from .downloads import fetch
 from .options import add_command, add_ledger_options, count
 
@@ -20,15 +25,18 @@ FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "pa
 BLOCK = 256 * 1024
 
 
-def add_parser(commands):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = add_command(
         commands,
         "export",
         "runs as a file, or one run as an archive",
-        "With a number: the run as one zip (settings byte for byte, curves, data facts, list of files) that `lora-ledger import` "
-        "reads into another ledger. Else the runs that FILTER lets through, as CSV, JSON Lines or Parquet; --columns takes a "
-        "run's columns, user, config.<path>, metrics.<name>, tags.<key>. Parquet comes in further files where one answer does "
+        "With a number: the run as one zip (settings byte for byte, curves, data facts, list of files) that "
+        "`lora-ledger import` "
+        "reads into another ledger. Else the runs that FILTER lets through, as CSV, JSON Lines or Parquet; --columns "
+        "takes a "
+        "run's columns, user, config.<path>, metrics.<name>, tags.<key>. Parquet comes in further files where one "
+        "answer does "
         "not hold all: runs.parquet, runs-2.parquet, …",
         "  lora-ledger export 42 -o run.zip --weights\n"
         "  lora-ledger export 'lora_rank >= 32' -o runs.csv --columns id,task_name,final_loss,config.network_module\n"
@@ -50,7 +58,7 @@ def add_parser(commands):
     add_ledger_options(parser)
 
 
-def run(settings, options):
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Writes what was asked for; the exit code. Raises CommandError."""
     api = Api(settings)
     words = options.what
@@ -61,8 +69,9 @@ def run(settings, options):
     return _table(api, " ".join(words).strip() or None, options)
 
 
-def _get(api, path, sink):
-    """Streams an answer's body to sink(bytes); returns its headers, small letters. Raises CommandError, with `status` if any."""
+def _get(api: Api, path: str, sink: Callable[[bytes], Any]) -> dict:
+    """Streams an answer's body to sink(bytes); returns its headers, small letters. Raises CommandError, with `status`
+    if any."""
     try:
         with api.stream(path, 120.0) as response:
             if response.status != 200:
@@ -84,7 +93,7 @@ def _get(api, path, sink):
         ) from error
 
 
-def _table(api, chosen, options):
+def _table(api: Api, chosen: str | None, options: argparse.Namespace) -> int:
     """All runs that the filter lets through, answer after answer."""
     output = Path(options.output).expanduser() if options.output else None
     form = options.format or (FORMATS.get(output.suffix.lower()) if output else None) or "csv"
@@ -96,12 +105,13 @@ def _table(api, chosen, options):
         "bom": "true" if options.excel and form == "csv" else None,
     }
     given = {k: v for k, v in query.items() if v is not None}
-    part, cursor, written = 0, None, []
+    part, cursor = 0, None
+    written: list[Path] = []
     try:
         while part == 0 or cursor:
             part += 1
             path = "/api/tasks/export?" + query_of({**given, **({"cursor": cursor} if cursor else {})})
-            if form == "parquet":
+            if form == "parquet" and output:
                 target = output if part == 1 else output.with_name(f"{output.stem}-{part}{output.suffix}")
             else:
                 target = output
@@ -117,13 +127,13 @@ def _table(api, chosen, options):
     return 0
 
 
-def _part(api, path, target, append, headless):
+def _part(api: Api, path: str, target: Path | None, append: bool, headless: bool) -> dict:
     """One answer into the file, or to standard output; without its first line where that is there already."""
     file = open(target, "ab" if append else "wb") if target else None
     out = file or sys.stdout.buffer
     skipping = [headless]
 
-    def sink(block):
+    def sink(block: bytes) -> None:
         if skipping[0]:
             _, line_end, block = block.partition(b"\n")
             skipping[0] = not line_end
@@ -137,7 +147,7 @@ def _part(api, path, target, append, headless):
             file.close()
 
 
-def _archive(api, task, options):
+def _archive(api: Api, task: int, options: argparse.Namespace) -> int:
     """One run as a zip, whole or not at all: a broken one never stands under the name."""
     output = Path(options.output or f"run-{task}.zip").expanduser()
     if output.is_dir():
@@ -163,7 +173,7 @@ def _archive(api, task, options):
     return 0
 
 
-def _add_weights(api, path):
+def _add_weights(api: Api, path: Path) -> None:
     """Puts the run's files behind what the archive holds, and says in its ledger.json where they are."""
     with zipfile.ZipFile(path) as archive:
         about = json.loads(archive.read("ledger.json"))

@@ -1,12 +1,17 @@
 """`lora-ledger import`: records past runs: weight files, archives, spreadsheets, MLflow, W&B. Again adds nothing."""
 
+from __future__ import annotations
+
+import argparse
 import hashlib
 import os
 import struct
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..core import terminal
 from ..core.api import Api, patiently
@@ -14,15 +19,16 @@ from ..core.errors import CommandError, NoAdapterError, NoArchiveError, TooMuchE
 from ..core.journal import Upload
 from ..core.output import figure, put
 from ..core.reading import folders
+from ..core.settings import Settings
 from ..core.text import metric_name
 from ..core.uploads import FileUpload, sha256_of
 from ..follow.tensorboard import EventFile
 from ..imports import mlflow, wandb
 from ..imports.adapter import Adapter
 from ..imports.archive import Archive, json_runs
-from ..imports.run import is_fresh, record, send_curve
+from ..imports.run import PastRun, is_fresh, record, send_curve
 from ..imports.table import Table
-from ..imports.weight_file import Past
+from ..imports.weight_file import WeightFileRun
 from ..recording.points import MOST_STEP, iso, number
 from .options import add_command, add_ledger_options
 
@@ -31,8 +37,9 @@ WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 IDENTITY = 1 << 20
 
 
-def identity(path):
-    """Equal for equal files: SHA-256 of size, first and last MB, as hex; where the file lies does not matter. OSError."""
+def identity(path: Path) -> str:
+    """Equal for equal files: SHA-256 of size, first and last MB, as hex; where the file lies does not matter.
+    OSError."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -42,7 +49,7 @@ def identity(path):
     return digest.hexdigest()
 
 
-def named(arguments):
+def named(arguments: list[str]) -> Iterator[Path]:
     """Files and folders that the arguments name; for shells that expand no patterns, these are looked through."""
     for argument in arguments:
         path = Path(argument).expanduser()
@@ -58,15 +65,16 @@ def named(arguments):
 class Tally:
     """Counts what became of each run."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.added = self.known = self.failed = 0
 
-    def count(self, fresh):
+    def count(self, fresh: bool) -> None:
         self.added += fresh
         self.known += not fresh
 
-    def fail(self, where, error):
-        """One that was refused or could not be read; a ledger that is away or refuses the key ends it all. Raises CommandError."""
+    def fail(self, where: Any, error: Exception) -> None:
+        """One that was refused or could not be read; a ledger that is away or refuses the key ends it all. Raises
+        CommandError."""
         if isinstance(error, CommandError) and error.asked and error.status in (None, 401, 403):
             raise error
         reason = f"cannot be read ({error.strerror or error})" if isinstance(error, OSError) else error
@@ -74,16 +82,20 @@ class Tally:
         self.failed += 1
 
 
-def add_parser(commands):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = add_command(
         commands,
         "import",
         "record past runs: weight files, archives, spreadsheets, MLflow, W&B",
-        "Finds out what it is given: weight files (their metadata and tensors tell the run), archives by `export ID`, a "
-        "spreadsheet as CSV, a ledger's own CSV or JSON Lines, MLflow's mlruns/ folder or `mlflow experiments csv`, W&B's "
-        "offline runs, its table as CSV, or JSON of its runs or of a history. Curves come along where the export has them. The "
-        "same run again adds nothing. Of a spreadsheet it shows first which column becomes what (names in English or Chinese), "
+        "Finds out what it is given: weight files (their metadata and tensors tell the run), archives by `export ID`, "
+        "a "
+        "spreadsheet as CSV, a ledger's own CSV or JSON Lines, MLflow's mlruns/ folder or `mlflow experiments csv`, "
+        "W&B's "
+        "offline runs, its table as CSV, or JSON of its runs or of a history. Curves come along where the export has "
+        "them. The "
+        "same run again adds nothing. Of a spreadsheet it shows first which column becomes what (names in English or "
+        "Chinese), "
         "and writes nothing until you agree; rows with mistakes are named with their line and left out.",
         "  lora-ledger import *.safetensors --group old\n"
         "  lora-ledger import aki.safetensors --upload --tensorboard logs/20260501\n"
@@ -107,8 +119,9 @@ def add_parser(commands):
     add_ledger_options(parser)
 
 
-def run(settings, options):
-    """Records what each argument holds. The exit code: 1 when something could not be read or was refused. Raises CommandError."""
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Records what each argument holds. The exit code: 1 when something could not be read or was refused. Raises
+    CommandError."""
     api = Api(settings)
     tally = Tally()
     weights = []
@@ -146,8 +159,9 @@ def run(settings, options):
     return 1 if tally.failed else 0
 
 
-def sources(path, options, tally):
-    """(PastRuns, [(where, why it is left out)]) that the path holds; None: weight files. Raises CommandError, NoArchiveError, OSError."""
+def sources(path: Path, options: argparse.Namespace, tally: Tally) -> Any:
+    """(PastRuns, [(where, why it is left out)]) that the path holds; None: weight files. Raises CommandError,
+    NoArchiveError, OSError."""
     ending = path.suffix.lower()
     if path.is_dir():
         for tool in (mlflow, wandb):
@@ -176,7 +190,7 @@ def sources(path, options, tally):
     return None
 
 
-def spreadsheet(sheet, options, tally):
+def spreadsheet(sheet: Table, options: argparse.Namespace, tally: Tally) -> list[PastRun] | list:
     """The sheet's runs once it was shown which column becomes what, corrected and agreed to. Raises CommandError."""
     history = wandb.history_of(sheet)
     if history:
@@ -211,12 +225,12 @@ def spreadsheet(sheet, options, tally):
         try:
             sheet.map(answer)
         except CommandError as error:
-            put(error)
+            put(str(error))
     tally.failed += len(mistakes)
     return runs
 
 
-def import_past(api, runs, options, tally):
+def import_past(api: Api, runs: Any, options: argparse.Namespace, tally: Tally) -> None:
     """Records runs of the past, each by itself. Raises CommandError when the ledger is away."""
     loud = len(runs) <= 50
     for at, run in enumerate(runs, 1):
@@ -225,7 +239,8 @@ def import_past(api, runs, options, tally):
         if options.dry_run:
             if loud:
                 put(
-                    f"{run.where}: {run.fields.get('task_name')}, {run.fields.get('status') or 'success'}{_said(run.fields)}"
+                    f"{run.where}: {run.fields.get('task_name')}, "
+                    f"{run.fields.get('status') or 'success'}{_said(run.fields)}"
                 )
             tally.count(True)
             continue
@@ -247,16 +262,17 @@ def import_past(api, runs, options, tally):
             put(f"{run.where}: task {task}{'' if fresh else ' (known already)'}{_said(run.fields)}")
 
 
-def _said(fields):
+def _said(fields: dict[str, Any]) -> str:
     """What a run is known by, short."""
     parts = (("rank", "lora_rank"), ("alpha", "lora_alpha"), ("lr", "learning_rate"), ("loss", "final_loss"))
     said = " ".join(f"{label} {figure(fields.get(name))}" for label, name in parts if fields.get(name) is not None)
     return f", {said}" if said else ""
 
 
-def import_one(api, path, options):
-    """Registers one file's run and brings what was asked for; True when it is new. Raises NoAdapterError, OSError, CommandError."""
-    past = Past(Adapter(path))
+def import_one(api: Api, path: Path, options: argparse.Namespace) -> bool:
+    """Registers one file's run and brings what was asked for; True when it is new. Raises NoAdapterError, OSError,
+    CommandError."""
+    past = WeightFileRun(Adapter(path))
     if options.dry_run:
         put(f"{path}: {past.fields.get('task_name')}{_said(past.fields)}")
         return True
@@ -266,7 +282,8 @@ def import_one(api, path, options):
     answer = api.ask("POST", "/api/tasks", past.registration(f"safetensors:{identity(path)[:32]}"))
     task, fresh = answer["task_id"], is_fresh(answer)
     put(
-        f"{path}: task {task}{'' if fresh else ' (known already)'} {past.fields.get('network_algo') or ''}{_said(past.fields)}"
+        f"{path}: task {task}{'' if fresh else ' (known already)'} "
+        f"{past.fields.get('network_algo') or ''}{_said(past.fields)}"
     )
     if options.upload:
         _upload(api, task, path, past)
@@ -282,7 +299,7 @@ MOST_SERIES = 2000
 MOST_ENTRIES = 1_000_000
 
 
-def files_below(folder, wanted):
+def files_below(folder: Path, wanted: Any) -> list:
     """Paths of the files below a folder that `wanted(name)` lets through, sorted. Raises CommandError."""
     try:
         return sorted(
@@ -292,7 +309,7 @@ def files_below(folder, wanted):
         raise CommandError(f"{folder}: {error}") from error
 
 
-def read_curve(folder):
+def read_curve(folder: Path) -> list:
     """Log entries, by step, of all event files below the folder. Raises CommandError when there are none.
 
     Values of one series at one step, as they come with gradient accumulation, are averaged.
@@ -332,7 +349,7 @@ def read_curve(folder):
     return entries
 
 
-def _upload(api, task, path, past):
+def _upload(api: Api, task: int, path: Path, past: WeightFileRun) -> None:
     """Sends the file as the run's final weight; one that is there already is not sent again."""
     digest = sha256_of(path)
     for weight in api.pages("/api/weights", task_id=task, kind="final", state="complete"):

@@ -1,17 +1,22 @@
 """The files that the ledger keeps of a run, byte for byte but for its secrets: written again, and filled."""
 
+from __future__ import annotations
+
 import base64
 import os
 import re
+from pathlib import Path
+from typing import Any
 
 from ..core.errors import CommandError
-from .filling import fill_file, marks_in_file
+from .filling import Filling, fill_file, marks_in_file
 
 
-class Kept:
-    """A file that the ledger kept of a run. `role` is config or dataset_file, `path` where the trainer looked for it."""
+class KeptFile:
+    """A file that the ledger kept of a run. `role` is config or dataset_file, `path` where the trainer looked for
+    it."""
 
-    def __init__(self, role, answer):
+    def __init__(self, role: str, answer: dict[str, Any]) -> None:
         self.role = role
         if not isinstance(answer, dict) or not isinstance(answer.get("base64"), str):
             raise CommandError(f"the ledger's {role} is no file")
@@ -26,9 +31,16 @@ class Kept:
         name = re.sub(r"^-|[\x00-\x1f\x7f-\x9f]", "_", re.split(r"[\\/]", self.path)[-1])
         form = answer.get("format") if re.fullmatch(r"[a-z]{1,8}", str(answer.get("format"))) else "txt"
         self.name = name if name not in ("", ".", "..") and len(os.fsencode(name)) <= 200 else f"{role}.{form}"
-        self.written = None
+        self._written: Path | None = None
 
-    def write(self, folder):
+    @property
+    def written(self) -> Path:
+        """Where it was written to."""
+        if self._written is None:
+            raise CommandError(f"{self.name} was not written")
+        return self._written
+
+    def write(self, folder: Path) -> None:
         """Writes it byte for byte into the new folder."""
         path = folder / self.name
         if path.exists():
@@ -37,12 +49,12 @@ class Kept:
             path.write_bytes(self.data)
         except OSError as error:
             raise CommandError(f"{path} cannot be written ({error.strerror})") from error
-        self.written = path
+        self._written = path
 
-    def fill(self, filling):
+    def fill(self, filling: Filling) -> Path:
         """Writes a copy with the secrets put in, for this user alone; returns its path."""
         filled = self.written.with_name(f"{self.written.stem}-with-secrets{self.written.suffix}")
         with os.fdopen(os.open(filled, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(fill_file(self.data, self.marks, filling))
-        self.written = filled
+        self._written = filled
         return filled

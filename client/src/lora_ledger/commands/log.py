@@ -1,11 +1,17 @@
 """`lora-ledger log`: one point of a task by hand."""
 
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
 from ..core.errors import UsageError
+from ..core.settings import Settings
 from ..recording.by_hand import log_point, read_metrics
 from .options import ENVIRONMENT, FORM, add_ledger_options
 
 
-def add_parser(commands):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = commands.add_parser(
         "log",
@@ -21,7 +27,7 @@ def add_parser(commands):
     add_ledger_options(parser)
 
 
-def run(settings, options):
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Sends the point, or keeps it for `sync`. The exit code. Raises UsageError."""
     try:
         metrics = read_metrics(options.metrics)

@@ -1,25 +1,33 @@
 """`lora-ledger logs`: a run's curve, once or followed while it grows."""
 
+from __future__ import annotations
+
+import argparse
 import http.client
 import sys
 import time
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ..core.api import Api, query_of
 from ..core.errors import CommandError, RetryLaterError
 from ..core.output import figure, put
+from ..core.settings import Settings
 from .options import add_command, add_ledger_options, count
 
 ENDED = {"success", "failed", "cancelled"}
 
 
-def add_parser(commands):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = add_command(
         commands,
         "logs",
         "a run's loss, or another metric",
-        "Prints a metric's curve as lines of step, epoch, time and value, separated by tabs. With -f it stays and prints "
-        "what is new until the run ends; when a later attempt takes over, a line beginning with # says from which step on.",
+        "Prints a metric's curve as lines of step, epoch, time and value, separated by tabs. With -f it stays and "
+        "prints "
+        "what is new until the run ends; when a later attempt takes over, a line beginning with # says from which "
+        "step on.",
         "  lora-ledger logs 42\n  lora-ledger logs 42 -f --metric lr/unet\n  lora-ledger logs 42 --csv > loss.csv",
     )
     parser.add_argument("task", type=int, metavar="ID")
@@ -39,7 +47,7 @@ def add_parser(commands):
     add_ledger_options(parser)
 
 
-def run(settings, options):
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Prints `step epoch time value` lines, or CSV; with -f goes on until the run has ended. Raises CommandError."""
     api = Api(settings)
     if options.csv and not options.follow:
@@ -58,7 +66,7 @@ def run(settings, options):
     return _follow(api, options, answer.get("next_since") or "0.0", separator)
 
 
-def _follow(api, options, since, separator):
+def _follow(api: Api, options: argparse.Namespace, since: str, separator: str) -> int:
     path = f"/api/tasks/{options.task}/logs"
     away = False
     while True:
@@ -69,7 +77,8 @@ def _follow(api, options, since, separator):
                 answer = api.get(path, metric=options.metric, since=since)
                 if answer.get("replaces_from") is not None:
                     put(
-                        f"# a later attempt holds from step {answer['replaces_from']} on; the lines above from there are void"
+                        f"# a later attempt holds from step {answer['replaces_from']} on; the lines above from there "
+                        "are void"
                     )
                 _print(answer.get("points") or [], separator)
                 before, since = since, answer.get("next_since") or since
@@ -90,12 +99,12 @@ def _follow(api, options, since, separator):
         time.sleep(options.interval)
 
 
-def _print(points, separator):
+def _print(points: Iterable[Sequence[Any]], separator: str) -> None:
     for step, epoch, when, value in points:
         put(separator.join("" if v is None else str(v) for v in (step, epoch, when, value)))
 
 
-def _stream_csv(api, options):
+def _stream_csv(api: Api, options: argparse.Namespace) -> int:
     """All points as they come, so that a run of a million needs no memory here."""
     query = query_of({"metric": options.metric, "format": "csv"})
     try:

@@ -1,17 +1,23 @@
 """`lora-ledger ls`: a table of runs, filtered in the ledger's own language."""
 
+from __future__ import annotations
+
+import argparse
 import json
+from typing import Any
 
 from ..core.api import Api
 from ..core.output import figure, length, moment, put, table
+from ..core.settings import Settings
+from ..core.types import section
 from .options import add_command, add_ledger_options, count
 
 HEADS = ("ID", "NAME", "STATUS", "RANK", "ALPHA", "LR", "STEPS", "LOSS", "TOOK", "CREATED")
 
 
-def row_of(task):
+def row_of(task: dict[str, Any]) -> tuple[Any | None, Any | None, str, str, str, str, str, str, str, str]:
     """One run's cells."""
-    progress = task.get("progress") if isinstance(task.get("progress"), dict) else {}
+    progress = section(task, "progress")
     step, total = progress.get("step"), progress.get("total_steps")
     status = str(task.get("status"))
     if task.get("failure_reason") and task["failure_reason"] != "error":
@@ -30,14 +36,16 @@ def row_of(task):
     )
 
 
-def add_parser(commands):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = add_command(
         commands,
         "ls",
         "list runs",
-        "A table of runs, newest first. FILTER is the ledger's language: = != < <= > >= like in is null and or not ( ) on "
-        "columns, config.<path>, metrics.<name>, tags.<key>, user and dates. Quote it, so that the shell leaves < and > alone.",
+        "A table of runs, newest first. FILTER is the ledger's language: = != < <= > >= like in is null and or not ( "
+        ") on "
+        "columns, config.<path>, metrics.<name>, tags.<key>, user and dates. Quote it, so that the shell leaves < and "
+        "> alone.",
         "  lora-ledger ls\n"
         "  lora-ledger ls 'lora_rank = 64 and final_loss < 0.3'\n"
         "  lora-ledger ls \"optimizer in ('adamw', 'lion') or tags.kind = 'style'\" --order-by final_loss\n"
@@ -52,7 +60,7 @@ def add_parser(commands):
     add_ledger_options(parser)
 
 
-def run(settings, options):
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Prints the runs, newest first unless ordered otherwise; with --json one JSON object a line."""
     words = " ".join(options.filter).strip() or None
     items = Api(settings).pages("/api/tasks", options.limit, filter=words, order_by=options.order_by)

@@ -1,6 +1,9 @@
 """What the parsers of the commands share: the form of their help, the flags of every command, and kinds of values."""
 
+from __future__ import annotations
+
 import argparse
+from typing import Any
 
 ENVIRONMENT = """
 environment:
@@ -17,7 +20,9 @@ environment:
 FORM = argparse.RawDescriptionHelpFormatter
 
 
-def add_command(commands, name, short, description, examples):
+def add_command(
+    commands: argparse._SubParsersAction[Any], name: str, short: str, description: str, examples: str
+) -> argparse.ArgumentParser:
     """A sub-command with examples and the environment in its help."""
     return commands.add_parser(
         name,
@@ -28,7 +33,7 @@ def add_command(commands, name, short, description, examples):
     )
 
 
-def add_ledger_options(parser):
+def add_ledger_options(parser: argparse.ArgumentParser) -> None:
     """The flags that every command has."""
     group = parser.add_argument_group("the ledger")
     group.add_argument("--url", metavar="URL", help="address of the ledger")
@@ -45,7 +50,7 @@ def add_ledger_options(parser):
     group.add_argument("--quiet", action="store_true", help="show warnings only")
 
 
-def add_allow_secret(parser):
+def add_allow_secret(parser: argparse.ArgumentParser) -> None:
     """--allow-secret, of the commands that run what others wrote."""
     parser.add_argument(
         "--allow-secret",
@@ -56,7 +61,7 @@ def add_allow_secret(parser):
     )
 
 
-def tag(text):
+def tag(text: str) -> tuple[str, str]:
     """(name, value) of name=value."""
     name, equals, value = text.partition("=")
     if not (name and equals):
@@ -64,7 +69,7 @@ def tag(text):
     return name, value
 
 
-def count(text):
+def count(text: str) -> int:
     """A whole number above 0."""
     try:
         value = int(text)

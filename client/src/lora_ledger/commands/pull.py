@@ -1,25 +1,33 @@
 """`lora-ledger pull`: downloads the files of a run, or a model."""
 
+from __future__ import annotations
+
+import argparse
 from pathlib import Path
+from typing import Any
 
 from ..core import terminal
 from ..core.api import Api
 from ..core.errors import CommandError
 from ..core.output import put
+from ..core.settings import Settings
 from .downloads import fetch, local_path
 from .models import pull_model
 from .options import add_command, add_ledger_options
 
 
-def add_parser(commands):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = add_command(
         commands,
         "pull",
         "download a run's files, or a model",
-        "Downloads the files of a run, or a model's version, into a folder and checks each one's SHA-256. What is there "
-        "already is left alone, and a download that was cut off goes on where it stopped. A model brings its trigger words "
-        "and a preview image with it, in the files that AUTOMATIC1111, Forge, Civitai Helper and ComfyUI's LoRA manager "
+        "Downloads the files of a run, or a model's version, into a folder and checks each one's SHA-256. What is "
+        "there "
+        "already is left alone, and a download that was cut off goes on where it stopped. A model brings its trigger "
+        "words "
+        "and a preview image with it, in the files that AUTOMATIC1111, Forge, Civitai Helper and ComfyUI's LoRA "
+        "manager "
         "read; pulled again after its alias moved, it takes the place of the version before.",
         "  lora-ledger pull 42 --kind final -o ~/loras\n"
         "  lora-ledger pull model anime-style:production -o ~/loras\n"
@@ -37,8 +45,9 @@ def add_parser(commands):
     add_ledger_options(parser)
 
 
-def run(settings, options):
-    """Downloads a model, or all complete files of a task, or of one kind. The exit code: 1 when one could not be had whole."""
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Downloads a model, or all complete files of a task, or of one kind. The exit code: 1 when one could not be had
+    whole."""
     if options.what == "model":
         return pull_model(settings, options)
     api = Api(settings)
@@ -65,7 +74,7 @@ def run(settings, options):
     return 1 if failed else 0
 
 
-def _task(options):
+def _task(options: argparse.Namespace) -> int:
     """The number of the task that is meant. Raises CommandError."""
     if options.model or not options.what.isdigit():
         raise CommandError("name a task's number (lora-ledger pull 42) or a model (lora-ledger pull model NAME:ALIAS)")

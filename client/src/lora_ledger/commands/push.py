@@ -1,27 +1,34 @@
 """`lora-ledger push`: publishes a model's version on the Hugging Face Hub."""
 
+from __future__ import annotations
+
+import argparse
+import importlib
 import importlib.util
 import os
 import re
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ..core import terminal
 from ..core.api import Api
 from ..core.errors import CommandError
 from ..core.output import put
+from ..core.settings import Settings
 from .downloads import fetch, fetch_link, local_path
 from .models import Version
 from .options import add_command, add_ledger_options
 
 
-def add_parser(commands):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = add_command(
         commands,
         "push",
         "publish a model on the Hugging Face Hub",
-        "Sends an approved version's file, its model card and its sample images to a repository of the Hub in one commit, by "
+        "Sends an approved version's file, its model card and its sample images to a repository of the Hub in one "
+        "commit, by "
         "the Hub's own client (pip install huggingface_hub) and its login. HF_ENDPOINT names another hub.",
         "  lora-ledger push anime-style:production --repo anna/anime-style --private",
     )
@@ -32,7 +39,7 @@ def add_parser(commands):
     add_ledger_options(parser)
 
 
-def run(settings, options):
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Publishes an approved version in a repository of the Hugging Face Hub: file, card and images."""
     api = Api(settings)
     version = Version(api, options.model)
@@ -59,13 +66,11 @@ def run(settings, options):
     return 0
 
 
-def _upload(folder, options, message):
+def _upload(folder: Path, options: argparse.Namespace, message: str) -> str:
     """Sends the folder in one commit; the repository's address. Raises CommandError."""
     # The hub's own progress bars and hints are its own; our key is nothing it should see.
     os.environ.pop("LEDGER_KEY", None)
-    from huggingface_hub import HfApi
-
-    hub = HfApi()
+    hub: Any = importlib.import_module("huggingface_hub").HfApi()
     try:
         repo = hub.create_repo(options.repo, private=options.private or None, exist_ok=True)
         hub.upload_folder(repo_id=options.repo, folder_path=folder, commit_message=options.message or message)

@@ -1,16 +1,22 @@
 """`lora-ledger queue`: puts configurations into the queue for boxes to pull, or shows what waits there."""
 
+from __future__ import annotations
+
+import argparse
 import os
 import time
 import uuid
+from typing import Any
 
 from ..core import terminal
 from ..core.api import Api
 from ..core.errors import CommandError
 from ..core.output import moment, put, table
+from ..core.settings import Settings
 from ..core.terminal import printable
 from ..core.transport import backoff
-from ..recording.run import read_config
+from ..core.types import StrPath
+from ..recording.config_file import read_config
 from ..trainers import recognise
 from .options import add_command, add_ledger_options, count, tag
 
@@ -18,13 +24,14 @@ HEADS = ("PLACE", "ID", "NAME", "USER", "STATE", "PRIORITY", "LABELS", "ATTEMPTS
 TRIES = 5
 
 
-def add_parser(commands):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = add_command(
         commands,
         "queue",
         "queue runs for boxes to pull, or show what waits",
-        "Registers each configuration as a run that a box may pull (`lora-ledger agent`). Without files it shows what waits, "
+        "Registers each configuration as a run that a box may pull (`lora-ledger agent`). Without files it shows what "
+        "waits, "
         "for what, and where in line.",
         "  lora-ledger queue night/*.toml --labels sdxl --group night\n"
         "  lora-ledger queue big.toml --labels sdxl --min-gpu-memory 40 --priority 5 --after 42\n"
@@ -50,7 +57,7 @@ def add_parser(commands):
     add_ledger_options(parser)
 
 
-def run(settings, options):
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Queues each file as a task; without files lists the queue. The exit code: 1 when a file could not be queued."""
     api = Api(settings)
     if not options.files:
@@ -75,12 +82,12 @@ def run(settings, options):
     return 1 if failed else 0
 
 
-def _add(api, path, options, wanted):
+def _add(api: Api, path: StrPath, options: argparse.Namespace, wanted: dict[str, Any]) -> Any:
     config, text = read_config(path)
     if config is None:
         raise CommandError("there is no configuration to read")
     fields = {"config": config, "queue": wanted}
-    separate = recognise(["trainer", "--config_file", path], text, os.getcwd(), None).dataset_file()
+    separate = recognise(["trainer", "--config_file", str(path)], text, os.getcwd(), None).dataset_file()
     dataset = read_config(str(separate))[0] if separate else None
     more = {
         "dataset_file": dataset,
@@ -106,14 +113,14 @@ def _add(api, path, options, wanted):
     raise CommandError("the ledger did not answer")
 
 
-def _why(item):
+def _why(item: dict[str, Any]) -> str | Any:
     waits = item.get("waits_for") or {}
     parts = [f"not before {moment(waits['not_before'])}"] if waits.get("not_before") else []
     parts += [f"after {task['task_id']} ({task.get('status') or 'deleted'})" for task in waits.get("tasks") or []]
     return f"{item['state']}: {', '.join(parts)}" if parts else item["state"]
 
 
-def _show(api, options):
+def _show(api: Api, options: argparse.Namespace) -> int:
     user = "me" if options.mine else None
     items = list(api.pages("/api/queue", options.limit, user=user))
     if not items:

@@ -1,14 +1,20 @@
 """`run` and `sync` with what `safe` needs to know afterwards: which runs this box had, and where they wrote."""
 
+from __future__ import annotations
+
 import argparse
 import os
+from typing import Any
 
 from ..core import terminal
 from ..core.errors import UsageError
 from ..core.reading import open_file
 from ..core.redact import redact_command
-from ..recording.run import RunCommand, find_config
+from ..core.settings import Settings
+from ..core.types import StrPath
+from ..recording.run import RunCommand
 from ..trainers import recognise
+from ..trainers.launch import find_config
 from . import safe
 from .box_records import Record
 from .options import ENVIRONMENT, FORM, add_ledger_options, tag
@@ -30,12 +36,12 @@ how it ends:
   The exit code is the trainer's own (128 + n after signal n). Ctrl-C stops the trainer and records `cancelled`; a second
   Ctrl-C kills it. SIGTERM, which clouds send when they reclaim a box, records `failed`, reason `preempted`.
   When the ledger cannot be reached, training goes on and the record waits on disk: `lora-ledger sync` sends it.
-"""
+"""  # noqa: E501
     + ENVIRONMENT
 )
 
 
-def output_folders(command, config, output_dir):
+def output_folders(command: list[str], config: StrPath | None, output_dir: str | None) -> Any | list:
     """The folders that a command will write to, as its trainer's module finds them; none when nobody can tell."""
     try:
         path = config or find_config(command)
@@ -50,9 +56,11 @@ def output_folders(command, config, output_dir):
         return []
 
 
-def record(settings, options, command, kind=RunCommand):
+def record(
+    settings: Settings, options: argparse.Namespace, command: list[str], extra: dict[str, Any] | None = None
+) -> int:
     """Runs a trainer and records it; returns the trainer's exit code. Says at the end whether the box may go."""
-    runner = kind(settings, options, command)
+    runner = RunCommand(settings, options, command, extra)
     folders = output_folders(command, options.config, options.output_dir)
     record = Record(settings.spool, redact_command(command), folders)
     record.begin(runner)
@@ -61,17 +69,17 @@ def record(settings, options, command, kind=RunCommand):
     finally:
         record.end(runner)
         # A box that is being reclaimed has no time left for questions.
-        if not (runner.preempted or runner.superseded):
+        if not (runner.stopping.preempted or runner.stopping.superseded):
             safe.tell_at_end(settings, runner)
 
 
-def claimed(text):
+def claimed(text: str) -> dict[str, int]:
     """TASK:ATTEMPT:SEQ of a run that an agent has claimed and has begun to report on."""
     task, attempt, seq = (int(part) for part in text.split(":"))
     return {"task_id": task, "attempt": attempt, "seq": seq}
 
 
-def add_parser(commands):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = commands.add_parser(
         "run",
@@ -128,14 +136,14 @@ def add_parser(commands):
     )
 
 
-def parse(words):
+def parse(words: list[str]) -> argparse.Namespace:
     """The options of `run` for the words, each with its default."""
     parser = argparse.ArgumentParser()
     add_parser(parser.add_subparsers(required=True))
     return parser.parse_args(["run", *words])
 
 
-def run(settings, options):
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Runs and records the command behind `--`; the exit code is the trainer's own. Raises UsageError."""
     if not options.command:
         raise UsageError("run needs the trainer's command: lora-ledger run [options] -- COMMAND…")

@@ -1,8 +1,10 @@
 """Looks into the spool without changing it: which runs still go on, and what of each has not reached the ledger."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from ..core.journal import (
     AGAIN,
@@ -30,20 +32,20 @@ class Found:
         self.running = False
         # How many items the ledger refused.
         self.refused = 0
-        self.problems: List[str] = []
-        self.state: Dict[str, Any] = {}
+        self.problems: list[str] = []
+        self.state: dict[str, Any] = {}
         # The bodies of the files and of the registration.
-        self.files: List[Dict[str, Any]] = []
-        self.open: Optional[Dict[str, Any]] = None
+        self.files: list[dict[str, Any]] = []
+        self.open: dict[str, Any] | None = None
 
     @property
-    def task_id(self) -> Optional[int]:
+    def task_id(self) -> int | None:
         """The task that the run was registered as, or None."""
         value = self.state.get("task_id")
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def folders(root: Path) -> List[Path]:
+def folders(root: Path) -> list[Path]:
     """Spool folders below the root, oldest first. Raises OSError when the root is there but cannot be read."""
     try:
         found = [entry for entry in root.iterdir() if entry.is_dir()]
@@ -97,10 +99,11 @@ def _read_refused(found: Found) -> None:
         found.problems.append(f"{found.refused - 20} more items were refused, see {path}")
 
 
-def _tell_refused(found: Found, refusal: Optional[Refusal]) -> None:
+def _tell_refused(found: Found, refusal: Refusal | None) -> None:
     what, reason = (refusal.item.called, refusal.reason) if refusal else ("an item", "its record is damaged")
     found.problems.append(
-        f"{what} was removed from this disk before it was sent; if its trainer did that, as many keep only their newest "
+        f"{what} was removed from this disk before it was sent; if its trainer did that, as many keep only their "
+        "newest "
         f"checkpoints, delete {found.folder}"
         if refusal and not refusal.can_be_sent
         else f"the ledger refused {what}: {reason}; {AGAIN}; else copy what matters by hand, then delete {found.folder}"
@@ -110,7 +113,7 @@ def _tell_refused(found: Found, refusal: Optional[Refusal]) -> None:
 def _read_journal(found: Found, by_hand: bool, state_known: bool) -> None:
     acked, done = done_of(found.state)
     unsent = {MESSAGES: 0, FINISH: 0}
-    names: List[str] = []
+    names: list[str] = []
     seen, damaged, finished = set(done), 0, False
     items = 0
     try:

@@ -1,11 +1,17 @@
 """`lora-ledger sync`: sends what is left in the spool, and notes what `safe` needs to know of it."""
 
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..core.settings import Settings
 from ..recording import sync
 from . import safe
 from .options import ENVIRONMENT, FORM, add_ledger_options
 
 
-def add_parser(commands):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = commands.add_parser(
         "sync",
@@ -22,8 +28,9 @@ def add_parser(commands):
     add_ledger_options(parser)
 
 
-def run(settings, options):
-    """Sends all spooled runs, with --again also what was refused before, and notes the tasks of those that were registered by it. Returns the exit code."""
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Sends all spooled runs, with --again also what was refused before, and notes the tasks of those that were
+    registered by it. Returns the exit code."""
     waiting = safe.unregistered(settings)
     code = sync.sync(settings, options.again)
     safe.learn(settings, waiting)

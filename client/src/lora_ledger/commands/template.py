@@ -1,7 +1,10 @@
 """The command that a box's owner lets queued runs start: words with placeholders, filled without a shell between."""
 
+from __future__ import annotations
+
 import re
 import shlex
+from typing import Any
 
 from ..core.errors import CommandError
 
@@ -23,7 +26,7 @@ LONGEST = 20_000
 _NAMED = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
-def split(text):
+def split(text: str) -> list[str]:
     """The words of a command line as a POSIX shell would split them. Raises CommandError."""
     if len(text) > LONGEST:
         raise CommandError(f"the command has more than {LONGEST} characters", 2)
@@ -37,9 +40,10 @@ def split(text):
 
 
 class Template:
-    """A checked command. What fills it comes from the ledger, so that a value is one word or part of one, never more."""
+    """A checked command. What fills it comes from the ledger, so that a value is one word or part of one, never
+    more."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.words = split(text)
         named = {name for word in self.words for name in _NAMED.findall(word)}
         unknown = sorted(named - set(PLACEHOLDERS))
@@ -58,7 +62,7 @@ class Template:
         self.earlier = sorted(named & set(KINDS))
         self.dataset = "dataset" in named
 
-    def fill(self, values):
+    def fill(self, values: dict[str, Any]) -> list:
         """The command's words. A word whose value is None is left out, with the option before it."""
         filled = []
         for word in self.words:

@@ -1,27 +1,38 @@
-"""The ledger as commands ask it: every failure is one line for the person at the terminal. One layer over `transport`."""
+"""The ledger as commands ask it: every failure is one line for the person at the terminal. One layer over
+`transport`."""
 
+from __future__ import annotations
+
+import http.client
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Callable, TypeVar
 from urllib.parse import urlencode
 
 from .errors import CommandError, DeniedError, RefusedError, RetryLaterError, SupersededError
+from .settings import Settings
 from .text import clean
 from .transport import USER_AGENT, Ledger, backoff, stream
+from .types import as_list
 
 
 class Api:
     """The ledger, asked by a person: every failure is a `CommandError` that says what to do about it."""
 
-    def __init__(self, settings, timeout=30.0):
+    def __init__(self, settings: Settings, timeout: float = 30.0) -> None:
         missing = [n for n, v in (("LEDGER_URL", settings.url), ("LEDGER_KEY", settings.key)) if not v]
         if missing:
             raise CommandError(
                 f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: "
                 "`lora-ledger login` stores them, or set them in the environment"
             )
-        self.ledger = Ledger(settings.url, settings.key, timeout)
-        self.url = settings.url
+        self.url = settings.url or ""
+        self.ledger = Ledger(self.url, settings.key, timeout)
 
-    def ask(self, method, path, body=None, headers=None, keep=()):
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, keep: Iterable[str] = ()
+    ) -> dict[str, Any]:
         """The answer's JSON object; `keep` as for `Ledger.ask`. Raises CommandError."""
         try:
             return self.ledger.ask(method, path, body, headers, keep=keep)
@@ -37,23 +48,23 @@ class Api:
         except (SupersededError, RefusedError) as error:
             raise CommandError(str(error), asked=True, status=error.status) from error
 
-    def get(self, path, **query):
+    def get(self, path: str, **query: Any) -> dict[str, Any]:
         """GET with the query's values that are not None. Raises CommandError."""
         given = {k: v for k, v in query.items() if v is not None}
         return self.ask("GET", path + ("?" + query_of(given) if given else ""))
 
-    def insist(self, method, path, body):
+    def insist(self, method: str, path: str, body: Any) -> dict[str, Any]:
         """Like `ask`, but what may pass is tried again for a while. Raises CommandError."""
         return patiently(lambda: self.ledger.ask(method, path, body))
 
-    def pages(self, path, limit=None, **query):
+    def pages(self, path: str, limit: int | None = None, **query: Any) -> Iterator[dict[str, Any]]:
         """Items of a list, page after page, at most `limit`. Raises CommandError."""
         cursor = None
         while limit is None or limit > 0:
             size = 200 if limit is None else min(200, limit)
             answer = self.get(path, limit=size, cursor=cursor, **query)
-            items = answer.get("items")
-            if not isinstance(items, list):
+            items = as_list(answer.get("items"))
+            if items is None:
                 raise CommandError("the ledger's answer is no list; is the address right?")
             if not all(isinstance(item, dict) for item in items):
                 raise CommandError("the ledger's answer is no list of objects; is the address right?")
@@ -64,14 +75,17 @@ class Api:
             if not cursor:
                 return
 
-    def stream(self, path, timeout):
+    def stream(self, path: str, timeout: float) -> AbstractContextManager[http.client.HTTPResponse]:
         """The open answer to a GET, for bodies that are no JSON. A context manager; raises what `stream` raises."""
         return stream(
             self.url + path, {"Authorization": f"Bearer {self.ledger.key}", "User-Agent": USER_AGENT}, timeout
         )
 
 
-def patiently(call, tries=6):
+T = TypeVar("T")
+
+
+def patiently(call: Callable[[], T], tries: int = 6) -> T:
     """The result of a call of the ledger; what may pass is tried again. Raises CommandError."""
     for attempt in range(tries - 1):
         try:
@@ -88,6 +102,6 @@ def patiently(call, tries=6):
         raise CommandError(str(error), asked=True, status=error.status) from error
 
 
-def query_of(values):
+def query_of(values: dict[str, Any]) -> str:
     """A URL's query. Words of a command line that are no UTF-8 would break it."""
     return urlencode({name: clean(value) for name, value in values.items()})

@@ -20,7 +20,9 @@ LedgerError
     └── NoArchiveError       no archive of a run
 """
 
-from typing import Any, Dict, Optional
+from __future__ import annotations
+
+from typing import Any
 
 
 class LedgerError(Exception):
@@ -30,7 +32,7 @@ class LedgerError(Exception):
 class ApiError(LedgerError):
     """A call that did not end well. `status` is the HTTP status of the answer, None where none came."""
 
-    def __init__(self, reason: str = "", status: Optional[int] = None) -> None:
+    def __init__(self, reason: str = "", status: int | None = None) -> None:
         super().__init__(reason)
         self.status = status
 
@@ -41,7 +43,7 @@ class RetryLaterError(ApiError):
     `status` is the ledger's own answer, where there was one: at 500 it failed, which what was sent may be the cause of.
     """
 
-    def __init__(self, reason: str = "", delay: Optional[float] = None, status: Optional[int] = None) -> None:
+    def __init__(self, reason: str = "", delay: float | None = None, status: int | None = None) -> None:
         super().__init__(reason, status)
         self.delay = delay
 
@@ -57,9 +59,9 @@ class DeniedError(ApiError):
 class RefusedError(ApiError):
     """The ledger will never take this as it is. `status` and `body` are its answer, where there was one."""
 
-    def __init__(self, reason: str = "", status: Optional[int] = None, body: Optional[Dict[str, Any]] = None) -> None:
+    def __init__(self, reason: str = "", status: int | None = None, body: dict[str, Any] | None = None) -> None:
         super().__init__(reason, status)
-        self.body: Dict[str, Any] = body or {}
+        self.body: dict[str, Any] = body or {}
 
 
 class SupersededError(ApiError):
@@ -75,7 +77,7 @@ class CommandError(LedgerError):
     Where a call of the ledger failed, `asked` is true and `status` its HTTP status, None where no answer came.
     """
 
-    def __init__(self, text: str, code: int = 1, *, asked: bool = False, status: Optional[int] = None) -> None:
+    def __init__(self, text: str, code: int = 1, *, asked: bool = False, status: int | None = None) -> None:
         super().__init__(text)
         self.code = code
         self.asked = asked

@@ -4,10 +4,15 @@
 acknowledged. Clients of other versions read and write the same lines: a field that is not known here is kept.
 """
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any
+
+from .types import as_list, as_object
 
 MESSAGES, UPLOADS, FINISH = "messages", "uploads", "finish"
 _LANES = {"weight": UPLOADS, "finish": FINISH}
@@ -29,14 +34,14 @@ _WORDS = {
 class Heartbeat:
     """Progress, log entries and the console's last lines. `seq` is given when it is journalled, from 1 on."""
 
-    progress: Dict[str, Any] = field(default_factory=dict)
-    logs: List[Dict[str, Any]] = field(default_factory=list)
-    tail: Optional[str] = None
-    seq: Optional[int] = None
+    progress: dict[str, Any] = field(default_factory=dict[str, Any])
+    logs: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    tail: str | None = None
+    seq: int | None = None
 
-    def body(self) -> Dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         """As the journal keeps it."""
-        body: Dict[str, Any] = {"progress": self.progress, "logs": self.logs}
+        body: dict[str, Any] = {"progress": self.progress, "logs": self.logs}
         if self.tail:
             body["tail"] = self.tail
         if self.seq is not None:
@@ -54,22 +59,22 @@ class Upload:
 
     path: str
     filename: str
-    kind: Optional[str] = None
-    epoch: Optional[int] = None
-    step: Optional[int] = None
-    group: Optional[str] = None
-    prompt: Optional[str] = None
-    seed: Optional[int] = None
-    more: Dict[str, Any] = field(default_factory=dict)
+    kind: str | None = None
+    epoch: float | None = None
+    step: int | None = None
+    group: str | None = None
+    prompt: str | None = None
+    seed: int | None = None
+    more: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
-    def of(cls, body: Dict[str, Any]) -> "Upload":
+    def of(cls, body: dict[str, Any]) -> Upload:
         """The file of a journalled body. Raises KeyError."""
         known = {name: body[name] for name in ("kind", "epoch", "step", "group", "prompt", "seed") if name in body}
         more = {k: v for k, v in body.items() if k not in known and k not in ("path", "filename")}
         return cls(body["path"], body["filename"], **known, more=more)
 
-    def fields(self) -> Dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """What the ledger takes of it: all but where it is here."""
         known = {
             "filename": self.filename,
@@ -83,7 +88,7 @@ class Upload:
         }
         return {k: v for k, v in known.items() if v is not None}
 
-    def body(self) -> Dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         """As the journal keeps it."""
         return {"path": self.path, **self.fields()}
 
@@ -94,7 +99,7 @@ class SpoolItem:
 
     n: int
     kind: str
-    body: Dict[str, Any]
+    body: dict[str, Any]
 
     @property
     def lane(self) -> str:
@@ -112,14 +117,14 @@ class SpoolItem:
         return json.dumps(item, ensure_ascii=True).encode() + b"\n"
 
     @classmethod
-    def read(cls, line: bytes) -> Optional["SpoolItem"]:
+    def read(cls, line: bytes) -> SpoolItem | None:
         """The item of a line, or None where that is damaged."""
         try:
             item = json.loads(line)
-            n, kind, body = item["n"], item["kind"], item["body"]
+            n, kind, body = item["n"], item["kind"], as_object(item["body"])
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
-        if not isinstance(n, int) or isinstance(n, bool) or not isinstance(kind, str) or not isinstance(body, dict):
+        if not isinstance(n, int) or isinstance(n, bool) or not isinstance(kind, str) or body is None:
             return None
         return cls(n, kind, body)
 
@@ -129,8 +134,8 @@ class Refusal:
     """An item that the ledger refused, why, and when (Unix time)."""
 
     item: SpoolItem
-    reason: Optional[str]
-    time: Optional[float] = None
+    reason: str | None
+    time: float | None = None
 
     @property
     def can_be_sent(self) -> bool:
@@ -144,14 +149,14 @@ class Refusal:
         return json.dumps(record).encode() + b"\n"
 
     @classmethod
-    def read(cls, line: bytes) -> Optional["Refusal"]:
+    def read(cls, line: bytes) -> Refusal | None:
         """The refusal of a line, or None where that is damaged."""
         try:
             record = json.loads(line)
-            kind, body = record["kind"], record["body"]
+            kind, body = record["kind"], as_object(record["body"])
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
-        if not isinstance(kind, str) or not isinstance(body, dict):
+        if not isinstance(kind, str) or body is None:
             return None
         n = record.get("n")
         return cls(SpoolItem(n if isinstance(n, int) else 0, kind, body), record.get("reason"), record.get("time"))
@@ -159,11 +164,12 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the journal: its first byte, its length, its item or None where it is damaged, whether it has its end."""
+    """A line of the journal: its first byte, its length, its item or None where it is damaged, whether it has its
+    end."""
 
     start: int
     length: int
-    item: Optional[SpoolItem]
+    item: SpoolItem | None
     whole: bool
 
 
@@ -172,7 +178,7 @@ def lane_of(kind: str) -> str:
     return _LANES.get(kind, MESSAGES)
 
 
-def called(kind: str, body: Dict[str, Any]) -> str:
+def called(kind: str, body: dict[str, Any]) -> str:
     """What people call an item of the journal."""
     return f"the file {body.get('filename')}" if kind == "weight" else _WORDS.get(kind, f"a {kind}")
 
@@ -187,7 +193,7 @@ def read_journal(folder: Path) -> Iterator[Line]:
                 yield Line(start, len(line), SpoolItem.read(line), line.endswith(b"\n"))
 
 
-def read_refused(folder: Path) -> Iterator[Tuple[Optional[Refusal], bytes]]:
+def read_refused(folder: Path) -> Iterator[tuple[Refusal | None, bytes]]:
     """(refusal or None where it is damaged, its line) of each refused item. Raises OSError."""
     with open(folder / "refused.jsonl", "rb") as refused:
         for line in refused:
@@ -195,16 +201,19 @@ def read_refused(folder: Path) -> Iterator[Tuple[Optional[Refusal], bytes]]:
                 yield Refusal.read(line), line
 
 
-def read_state(folder: Path) -> Dict[str, Any]:
+def read_state(folder: Path) -> dict[str, Any]:
     """What the ledger has acknowledged. Raises OSError, and ValueError where it is damaged."""
-    state = json.loads((folder / "state.json").read_bytes())
-    if not isinstance(state, dict):
+    try:
+        state = as_object(json.loads((folder / "state.json").read_bytes()))
+    except RecursionError as error:
+        raise ValueError("it nests too deeply") from error
+    if state is None:
         raise ValueError("it is no object")
     return state
 
 
-def done_of(state: Dict[str, Any]) -> Tuple[int, List[int]]:
+def done_of(state: dict[str, Any]) -> tuple[int, list[int]]:
     """(the number up to which messages are acknowledged, the numbers of files and ends that are)."""
-    acked, done = state.get("acked", 0), state.get("done", [])
-    numbers = [n for n in done if isinstance(n, int) and not isinstance(n, bool)] if isinstance(done, list) else []
+    acked, done = state.get("acked", 0), as_list(state.get("done")) or []
+    numbers = [n for n in done if isinstance(n, int) and not isinstance(n, bool)]
     return (acked if isinstance(acked, int) and not isinstance(acked, bool) else 0), numbers

@@ -1,5 +1,7 @@
 """Locks on files, which end with the process that holds them."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 from typing import BinaryIO

@@ -5,6 +5,8 @@ acknowledged; replaced atomically), `refused.jsonl` (what it refused for good, a
 state is harmless, since every item can be sent twice without doing anything twice. See core/journal.py for the lines.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -12,9 +14,10 @@ import threading
 import time
 import uuid
 from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Deque, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import Any, BinaryIO
 
 from . import terminal
 from .errors import SpoolBusyError
@@ -41,7 +44,7 @@ class _Entry:
     """An unsent item: where its line begins in the journal, or the line itself where the disk took none."""
 
     n: int
-    place: Optional[int]
+    place: int | None
     length: int
     line: bytes = b""
 
@@ -52,19 +55,19 @@ class Spool:
     def __init__(self, folder: Path, fresh: bool, keep: bool = False) -> None:
         self.keep = keep
         self.folder = folder
-        self.state: Dict[str, Any] = {}
+        self.state: dict[str, Any] = {}
         self.refused = 0
         # Those of the refused that still can be sent, unlike files that are gone.
         self.aside = 0
         self.dropped = 0
-        self._refused_beats: Set[Any] = set()
+        self._refused_beats: set[Any] = set()
         self._guard = threading.RLock()
-        self._lanes: Dict[str, Deque[_Entry]] = {MESSAGES: deque(), UPLOADS: deque(), FINISH: deque()}
+        self._lanes: dict[str, deque[_Entry]] = {MESSAGES: deque(), UPLOADS: deque(), FINISH: deque()}
         self._next = 1
         self._seq = 0
         self._memory = 0
-        self._journal: Optional[BinaryIO] = None
-        self._lock: Optional[BinaryIO] = None
+        self._journal: BinaryIO | None = None
+        self._lock: BinaryIO | None = None
         try:
             if fresh:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,7 +87,7 @@ class Spool:
             self._to_memory(error)
 
     @classmethod
-    def create(cls, root: Path) -> "Spool":
+    def create(cls, root: Path) -> Spool:
         """A new run's spool. When its folder cannot be made, everything stays in memory, with one warning."""
         while True:
             try:
@@ -94,14 +97,15 @@ class Spool:
                 continue
 
     @classmethod
-    def lasting(cls, folder: Path) -> "Spool":
+    def lasting(cls, folder: Path) -> Spool:
         """A spool that keeps its state when it is empty, made when it is new. Raises SpoolBusyError."""
         exists = (folder / "journal.jsonl").exists()
         return cls(folder, fresh=not exists, keep=True)
 
     @classmethod
-    def open(cls, folder: Path) -> "Spool":
-        """An earlier run's spool. Raises SpoolBusyError while another process has it, OSError when it cannot be read."""
+    def open(cls, folder: Path) -> Spool:
+        """An earlier run's spool. Raises SpoolBusyError while another process has it, OSError when it cannot be
+        read."""
         return cls(folder, fresh=False)
 
     def _to_memory(self, error: OSError) -> None:
@@ -139,13 +143,13 @@ class Spool:
             if not self.refused:
                 raise
 
-    def _refusals(self) -> Iterator[Tuple[Optional[Refusal], bytes]]:
+    def _refusals(self) -> Iterator[tuple[Refusal | None, bytes]]:
         try:
             yield from read_refused(self.folder)
         except OSError:
             return
 
-    def _count_refused(self, refusal: Optional[Refusal]) -> None:
+    def _count_refused(self, refusal: Refusal | None) -> None:
         if refusal is None or not refusal.can_be_sent:
             return
         self.aside += 1
@@ -153,9 +157,11 @@ class Spool:
             self._refused_beats.add(refusal.item.body.get("seq"))
 
     def take_back(self) -> int:
-        """Puts what was refused back among the unsent; how many items. What cannot be sent any more stays. Raises OSError."""
+        """Puts what was refused back among the unsent; how many items. What cannot be sent any more stays. Raises
+        OSError."""
         with self._guard:
-            back, rest = 0, []
+            back = 0
+            rest: list[bytes] = []
             for refusal, line in self._refusals():
                 if refusal is None or not refusal.can_be_sent:
                     rest.append(line)
@@ -173,7 +179,7 @@ class Spool:
             self.refused, self.aside, self._refused_beats = len(rest), 0, set()
             return back
 
-    def append(self, kind: str, body: Dict[str, Any]) -> Optional[int]:
+    def append(self, kind: str, body: dict[str, Any]) -> int | None:
         """Adds an item: on disk, or in memory (at most 16 MB in all) while the disk takes nothing.
 
         Heartbeats get their `seq` here. Returns the item's number, or None when it could not be kept at all.
@@ -189,7 +195,7 @@ class Spool:
             self.append("heartbeat", Heartbeat().body())
             return Heartbeat(seq=self._seq)
 
-    def _add(self, kind: str, body: Dict[str, Any]) -> Optional[int]:
+    def _add(self, kind: str, body: dict[str, Any]) -> int | None:
         with self._guard:
             # A file's path has to stay what it is on this disk; all else is as the ledger takes it.
             own = {"path": body["path"]} if kind == "weight" and "path" in body else {}
@@ -241,7 +247,7 @@ class Spool:
         """The highest heartbeat number given out; 0 before the first."""
         return self._seq
 
-    def peek(self, lane: str) -> Optional[SpoolItem]:
+    def peek(self, lane: str) -> SpoolItem | None:
         """The lane's oldest unsent item, or None."""
         with self._guard:
             while self._lanes[lane]:
@@ -266,7 +272,7 @@ class Spool:
             journal.seek(start)
             return journal.read(length)
 
-    def find_heartbeats(self, ranges: Iterable[Tuple[int, int]]) -> Iterator[Dict[str, Any]]:
+    def find_heartbeats(self, ranges: Iterable[tuple[int, int]]) -> Iterator[dict[str, Any]]:
         """Bodies of journaled heartbeats whose `seq` lies in the given [from, to] ranges, one at a time."""
         try:
             for line in read_journal(self.folder):
@@ -304,10 +310,10 @@ class Spool:
             self.state.get("failures", {}).pop(str(n), None)
             self.save()
 
-    def failed(self, n: int) -> Tuple[int, float]:
+    def failed(self, n: int) -> tuple[int, float]:
         """Notes that the ledger failed at an item; (how often it has, Unix time of the first)."""
         with self._guard:
-            noted: List[Any] = self.state.setdefault("failures", {}).setdefault(str(n), [0, time.time()])
+            noted: list[Any] = self.state.setdefault("failures", {}).setdefault(str(n), [0, time.time()])
             noted[0] += 1
             self.save()
             return noted[0], noted[1]

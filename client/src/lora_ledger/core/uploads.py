@@ -3,24 +3,28 @@
 What has arrived is remembered in `memo` (kept in the spool), so that a broken upload goes on with the missing parts.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
+from typing import Any, BinaryIO, Callable
 
 from .errors import DeniedError, FileChangedError, RefusedError, RetryLaterError
-from .journal import REMOVED
-from .transport import BLOCK, put_range
+from .journal import REMOVED, Upload
+from .transport import BLOCK, Answer, Ledger, put_range
+from .types import StrPath
 
 PAGE = 32
 MAX_BAD_PUTS = 8
 
 
-def fingerprint(path):
+def fingerprint(path: StrPath) -> list[int]:
     """[size in bytes, mtime in ns, inode] of the file: what tells one version of it from the next."""
     stat = os.stat(path)
     return [stat.st_size, stat.st_mtime_ns, stat.st_ino]
 
 
-def sha256_of(path, stopping=lambda: False):
+def sha256_of(path: StrPath, stopping: Callable[[], bool] = lambda: False) -> str:
     """SHA-256 of the file as hex, read in blocks. Raises RetryLaterError when `stopping()` turns true."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
@@ -36,7 +40,17 @@ def sha256_of(path, stopping=lambda: False):
 class FileUpload:
     """One file on its way. `report(sent, total)` gets bytes; `save()` keeps the memo; `stopping()` ends it early."""
 
-    def __init__(self, ledger, task_id, attempt, item, memo, save, report, stopping):
+    def __init__(
+        self,
+        ledger: Ledger,
+        task_id: int,
+        attempt: int,
+        item: Upload,
+        memo: dict[str, Any],
+        save: Callable[[], None],
+        report: Callable[[int, int], None],
+        stopping: Callable[[], bool],
+    ) -> None:
         self.ledger = ledger
         self.task_id = task_id
         self.attempt = attempt
@@ -46,7 +60,7 @@ class FileUpload:
         self.report = report
         self.stopping = stopping
 
-    def run(self):
+    def run(self) -> str:
         """Returns what the ledger checked ("sha256", "parts", "size").
 
         Raises RetryLaterError (go on later with what is missing), RefusedError, DeniedError or SupersededError.
@@ -69,11 +83,11 @@ class FileUpload:
         except PermissionError as error:
             raise RefusedError(f"the file cannot be read: {error.strerror}") from error
 
-    def _restart(self):
+    def _restart(self) -> None:
         self.memo.clear()
         self.save()
 
-    def _prepare(self):
+    def _prepare(self) -> None:
         now = fingerprint(self.item.path)
         if self.memo.get("fingerprint") == now and self.memo.get("sha256"):
             return
@@ -84,10 +98,10 @@ class FileUpload:
         self.memo.update(fingerprint=now, sha256=digest)
         self.save()
 
-    def _unchanged(self):
+    def _unchanged(self) -> bool:
         return fingerprint(self.item.path) == self.memo["fingerprint"]
 
-    def _announce(self):
+    def _announce(self) -> dict[str, Any]:
         size = self.memo["fingerprint"][0]
         body = {**self.item.fields(), "size": size, "sha256": self.memo["sha256"], "attempt": self.attempt}
         answer = self.ledger.ask("POST", f"/api/tasks/{self.task_id}/weights", body)
@@ -97,7 +111,7 @@ class FileUpload:
         self.save()
         return answer
 
-    def _urls(self, start):
+    def _urls(self, start: int) -> dict[str, Any] | None:
         """Fresh URLs for what is missing from part `start` on; None when the ledger no longer waits for this upload."""
         path = f"/api/weights/{self.memo['weight_id']}/upload?from={start}&limit={PAGE}"
         try:
@@ -108,7 +122,7 @@ class FileUpload:
             raise
         return answer["upload"] if "upload" in answer else answer
 
-    def _send(self):
+    def _send(self) -> str | None:
         """The check's name once complete, None when the upload must start over."""
         if self.memo.get("put"):
             return self._complete()
@@ -132,7 +146,7 @@ class FileUpload:
         self.save()
         return self._complete()
 
-    def _held(self):
+    def _held(self) -> str | None:
         """What was verified, when an earlier `complete` of ours arrived but its answer did not."""
         try:
             weight = self.ledger.ask("GET", f"/api/weights/{self.memo['weight_id']}")
@@ -141,11 +155,11 @@ class FileUpload:
         weight = weight.get("weight", weight)
         return (weight.get("verified") or "size") if weight.get("state") == "complete" else None
 
-    def _put_whole(self, file, upload):
+    def _put_whole(self, file: BinaryIO, upload: dict[str, Any]) -> None:
         size = self.memo["fingerprint"][0]
         sent = [0]
 
-        def count(n):
+        def count(n: int) -> None:
             sent[0] += n
             self.report(sent[0], size)
             if self.stopping():
@@ -157,15 +171,16 @@ class FileUpload:
             self._judge_put(answer)
         self.memo.pop("bad_puts", None)
 
-    def _put_parts(self, file, upload):
+    def _put_parts(self, file: BinaryIO, upload: dict[str, Any]) -> None:
         size = self.memo["fingerprint"][0]
         part_size = upload["part_size"]
         count = max(1, -(-size // part_size))
         parts = self.memo.setdefault("parts", {})
         last = 0
         sent = [0]
-        while upload and upload.get("parts"):
-            missing = upload["parts"]
+        page: dict[str, Any] | None = upload
+        while page and page.get("parts"):
+            missing = page["parts"]
             if last == 0:
                 # Parts that are not asked for have arrived; only an estimate while more pages follow.
                 sent[0] = min(size, len(parts) * part_size)
@@ -177,7 +192,7 @@ class FileUpload:
                     raise RefusedError(f"the ledger asks for part {number} of a file with {count} parts")
                 before = sent[0]
 
-                def tell(n):
+                def tell(n: int) -> None:
                     sent[0] += n
                     self.report(sent[0], size)
                     if self.stopping():
@@ -195,15 +210,15 @@ class FileUpload:
                 last = max(last, number)
             if last >= count:
                 # A last look from the start: a part may have been lost on the ledger's side.
-                upload = self._urls(1)
-                if upload and upload.get("parts") and all(str(p["number"]) in parts for p in upload["parts"]):
+                page = self._urls(1)
+                if page and page.get("parts") and all(str(p["number"]) in parts for p in page["parts"]):
                     self.memo["resent"] = self.memo.get("resent", 0) + 1
                     if self.memo["resent"] > 3:
                         raise RefusedError("the ledger keeps asking for parts that it confirmed")
             else:
-                upload = self._urls(last + 1)
+                page = self._urls(last + 1)
 
-    def _judge_put(self, answer):
+    def _judge_put(self, answer: Answer) -> None:
         if 200 <= answer.status < 300:
             return
         if answer.status in (408, 425, 429) or answer.status >= 500:
@@ -215,7 +230,7 @@ class FileUpload:
         # Mostly an expired signature: the next try asks for fresh URLs.
         raise RetryLaterError(f"storage answered {answer.status}", 1.0)
 
-    def _complete(self):
+    def _complete(self) -> str | None:
         parts = [
             {"number": int(number), "etag": etag, "md5": md5}
             for number, (etag, md5) in sorted(self.memo.get("parts", {}).items(), key=lambda p: int(p[0]))
@@ -232,7 +247,7 @@ class FileUpload:
             raise
         return answer.get("verified") or answer.get("weight", {}).get("verified") or "size"
 
-    def item_failures(self):
+    def item_failures(self) -> int:
         """How often `complete` refused this item in this process; survives starting the memo over."""
         self._failures = getattr(self, "_failures", 0) + 1
         return self._failures

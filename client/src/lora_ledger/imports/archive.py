@@ -4,6 +4,8 @@ An archive may come from anywhere, so nothing in it is believed: how many files 
 much that is of the archive itself are bounded, and all but its ledger.json is read piece by piece.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import heapq
@@ -12,10 +14,12 @@ import shutil
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from ..core import terminal
-from ..core.api import patiently
+from ..core.api import Api, patiently
 from ..core.errors import NoArchiveError
 from ..core.journal import Upload
 from ..core.reading import lines, loads, open_file
@@ -37,7 +41,8 @@ MOST_FILE = 16_000_000
 MOST_LINE = 4_000_000
 MOST_LATE = 64_000_000
 MOST_VALUES = 1_000_000_000
-# Ledgers store files as they are, and points pack to a tenth; beyond the first GB, no archive unpacks to more of itself.
+# Ledgers store files as they are, and points pack to a tenth; beyond the first GB, no archive unpacks to more of
+# itself.
 MOST_RATIO = 50
 FREE_BYTES = 1_000_000_000
 BLOCK = 1 << 20
@@ -49,7 +54,7 @@ _FACTS = "name source_path image_count repeats tag_distribution content_hash".sp
 _DAMAGED = (KeyError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, struct.error)
 
 
-def _check_directory(file, size):
+def _check_directory(file: IO[bytes], size: int) -> None:
     """Raises NoArchiveError where the list of files is too long to be read at all: zipfile reads it whole."""
     file.seek(max(0, size - 65_557))
     tail = file.read(65_557)
@@ -65,8 +70,9 @@ def _check_directory(file, size):
     file.seek(0)
 
 
-def _check_entries(entries, size):
-    """Raises NoArchiveError unless the files lie beside each other, under names of their own, and unpack to what is likely."""
+def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
+    """Raises NoArchiveError unless the files lie beside each other, under names of their own, and unpack to what is
+    likely."""
     if len(entries) > MOST_ENTRIES:
         raise NoArchiveError(f"it holds more than {MOST_ENTRIES} files, which no archive of a run does")
     if len({entry.filename for entry in entries}) < len(entries):
@@ -81,7 +87,8 @@ def _check_entries(entries, size):
             raise NoArchiveError(f"its {entry.filename[:200]!r} is packed or encrypted as no ledger does it")
     if total > FREE_BYTES + MOST_RATIO * size:
         raise NoArchiveError(
-            f"it would unpack to {terminal.size_text(total)}, more than {MOST_RATIO} times its own size; where it is a run's all the "
+            f"it would unpack to {terminal.size_text(total)}, more than {MOST_RATIO} times its own size; where it is "
+            "a run's all the "
             "same, unpack it and pack it again without compression"
         )
 
@@ -89,7 +96,7 @@ def _check_entries(entries, size):
 class Archive:
     """An open archive: `about` is its ledger.json. Raises NoArchiveError or OSError."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = Path(path)
         file = open_file(path)
         try:
@@ -108,12 +115,12 @@ class Archive:
         self._file_of_all = file
         self._check_about()
 
-    def close(self):
+    def close(self) -> None:
         """Lets go of the file."""
         self.zip.close()
         self._file_of_all.close()
 
-    def _check_about(self):
+    def _check_about(self) -> None:
         if not isinstance(self.about, dict) or self.about.get("format") != FORMAT:
             raise NoArchiveError("it is no archive of a run")
         if self.about.get("version") != 1:
@@ -121,7 +128,7 @@ class Archive:
                 f"it is of a newer kind (version {str(self.about.get('version'))[:20]}); update this client"
             )
 
-    def run(self):
+    def run(self) -> PastRun:
         """The PastRun. Raises NoArchiveError."""
         task = self.about.get("task")
         if not isinstance(task, dict) or not self.about.get("identity"):
@@ -157,17 +164,17 @@ class Archive:
                 past.curves[attempt["attempt"]] = lambda attempt=attempt: self._entries(attempt["logs"])
         return past
 
-    def _list(self, name):
+    def _list(self, name: str) -> list[dict]:
         value = self.about.get(name)
         return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
-    def _attempt(self, attempt):
+    def _attempt(self, attempt: dict[str, Any]) -> dict[str, Any]:
         known = {k: attempt[k] for k in _ATTEMPT if attempt.get(k) is not None}
         if known.get("status") in ("pending", "running"):
             known.update(status="failed", failure_reason="lost")
         return known
 
-    def _file(self, about):
+    def _file(self, about: dict[str, Any]) -> dict[str, str] | None:
         if not isinstance(about, dict) or not about.get("file"):
             return None
         content = {"base64": base64.b64encode(self._read(about["file"], MOST_FILE)).decode()}
@@ -176,15 +183,16 @@ class Archive:
                 content[name] = about[name]
         return content
 
-    def _open(self, name):
-        """(a file of the archive, its size as the archive has it). Raises NoArchiveError; reading raises one of _DAMAGED."""
+    def _open(self, name: str) -> tuple[IO[bytes], int]:
+        """(a file of the archive, its size as the archive has it). Raises NoArchiveError; reading raises one of
+        _DAMAGED."""
         try:
             entry = self.zip.getinfo(str(name))
             return self.zip.open(entry), entry.file_size
         except _DAMAGED as error:
             raise NoArchiveError(f"its {_short(name)} is missing or damaged ({error})") from error
 
-    def _read(self, name, most):
+    def _read(self, name: str, most: int) -> bytes:
         file, size = self._open(name)
         if size > most:
             raise NoArchiveError(
@@ -196,7 +204,7 @@ class Archive:
         except _DAMAGED as error:
             raise NoArchiveError(f"its {_short(name)} is missing or damaged ({error})") from error
 
-    def _segments(self, name):
+    def _segments(self, name: str) -> Iterator[tuple[Any, int]]:
         """(segment, the length of its line) of a file of points. Raises NoArchiveError."""
         file, _ = self._open(name)
         try:
@@ -216,7 +224,7 @@ class Archive:
         except (*_DAMAGED, ValueError, TypeError) as error:
             raise NoArchiveError(f"its {_short(name)} is missing or damaged ({error})") from error
 
-    def _in_order(self, name):
+    def _in_order(self, name: str) -> Iterator[Any]:
         """Segments by their heartbeat's number. Those that came late are held in memory, as few runs have them."""
         late, held, high = [], 0, 0
         for segment, length in self._segments(name):
@@ -229,7 +237,7 @@ class Archive:
                     )
             high = max(high, segment["q"])
 
-        def on_time():
+        def on_time() -> Iterator[Any]:
             high = 0
             for segment, _ in self._segments(name):
                 if segment["q"] >= high:
@@ -239,7 +247,7 @@ class Archive:
         late.sort(key=lambda segment: segment["q"])
         return heapq.merge(on_time(), late, key=lambda segment: segment["q"])
 
-    def _entries(self, name):
+    def _entries(self, name: str) -> Iterator[dict[str, Any]]:
         """Log entries in the order of their heartbeats, of which a later one holds for a step that came twice."""
         count = 0
         for segment in self._in_order(name):
@@ -262,8 +270,9 @@ class Archive:
                     raise
                 raise NoArchiveError(f"its {_short(name)} is damaged ({error})") from error
 
-    def upload_weights(self, api, task, folder):
-        """Stores the files that the archive holds as the run's; those that are there already are not sent. Their number."""
+    def upload_weights(self, api: Api, task: int, folder: Path) -> int:
+        """Stores the files that the archive holds as the run's; those that are there already are not sent. Their
+        number."""
         sent = 0
         for weight in self._list("weights"):
             if not weight.get("file"):
@@ -290,13 +299,15 @@ class Archive:
             sent += 1
         return sent
 
-    def _unpack(self, name, path):
-        """Writes a file of the archive to the path, whatever its own name is; its size. Raises NoArchiveError or OSError."""
+    def _unpack(self, name: str, path: Path) -> int:
+        """Writes a file of the archive to the path, whatever its own name is; its size. Raises NoArchiveError or
+        OSError."""
         file, size = self._open(name)
         free = shutil.disk_usage(path.parent).free
         if size > free:
             raise NoArchiveError(
-                f"its {_short(name)} needs {terminal.size_text(size)} on {path.parent}, where {terminal.size_text(free)} are free; "
+                f"its {_short(name)} needs {terminal.size_text(size)} on {path.parent}, where "
+                f"{terminal.size_text(free)} are free; "
                 "TMPDIR names another disk"
             )
         try:
@@ -307,21 +318,22 @@ class Archive:
         return size
 
 
-def _short(name):
+def _short(name: Any) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(name))[:200]
 
 
-def _value(value):
+def _value(value: Any) -> str | int | Any:
     return value if isinstance(value, str) else number(value)
 
 
-def export_mark(task_id, created_at):
+def export_mark(task_id: Any, created_at: Any) -> str:
     """What a run of a ledger's own CSV or JSON Lines is known by for good."""
     return "export:" + hashlib.sha256(f"{task_id} {created_at}".encode()).hexdigest()[:40]
 
 
-def json_runs(path):
-    """(PastRuns, [(place, why it is left out)]) of JSON: a ledger's own JSON Lines, or W&B's. None: neither. OSError."""
+def json_runs(path: Path) -> tuple[list[PastRun], Any] | tuple[list, Any] | tuple[list, list] | None:
+    """(PastRuns, [(place, why it is left out)]) of JSON: a ledger's own JSON Lines, or W&B's. None: neither.
+    OSError."""
     objects, wrong = wandb.objects(path)
     if not objects or not all("task_name" in o and "created_at" in o for o in objects):
         return wandb.json_runs(path, objects, wrong)

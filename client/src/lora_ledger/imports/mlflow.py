@@ -4,14 +4,18 @@ Layout: mlflow/store/tracking/file_store.py. A metric's file has a line a value,
 slash are folders.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import TooMuchError
 from ..core.reading import folders, lines, open_file, read_start
 from ..core.terminal import size_text
 from ..core.yaml_reader import read_yaml
 from ..recording.points import iso
-from .run import PastRun, entries_of, fields_of_settings
+from .run import Curves, PastRun, entries_of, fields_of_settings
 from .wandb import MOST_ENTRIES, MOST_STEPS, MOST_VALUES, ODD
 
 # RunStatus of mlflow/protos/service.proto.
@@ -22,12 +26,12 @@ MOST_TEXT = 16_000_000
 MOST_FILES = 100_000
 
 
-def is_run(folder):
+def is_run(folder: Path) -> bool:
     """Whether the folder is a run of a file store."""
     return (folder / "meta.yaml").is_file() and ((folder / "metrics").is_dir() or (folder / "params").is_dir())
 
 
-def runs(folder):
+def runs(folder: Path) -> tuple[list, list]:
     """(PastRuns, [(path, why it is left out)]) of all runs below the folder, oldest first."""
     found, left = [], []
     for at, below, names in folders(folder, MOST_ENTRIES):
@@ -43,7 +47,7 @@ def runs(folder):
     return sorted((r for r in found), key=lambda r: r.fields.get("started_at") or ""), left
 
 
-def _run(path):
+def _run(path: Path) -> PastRun:
     meta = read_yaml(read_start(path / "meta.yaml", LONGEST))
     if not isinstance(meta, dict) or not meta.get("run_id", meta.get("run_uuid")):
         raise ValueError("its meta.yaml names no run")
@@ -67,11 +71,11 @@ def _run(path):
     )
     if isinstance(experiment, dict) and experiment.get("name") not in (None, "Default"):
         fields.setdefault("experiment_group", str(experiment["name"])[:200])
-    curves = {1: lambda: entries_of(_metrics(path / "metrics"))} if any(_files(path / "metrics")) else {}
+    curves: Curves = {1: lambda: entries_of(_metrics(path / "metrics"))} if any(_files(path / "metrics")) else {}
     return PastRun(str(path), f"mlflow:{run_id}"[:400], fields, settings=params or None, curves=curves)
 
 
-def _files(folder):
+def _files(folder: Path) -> Iterator[tuple]:
     """(name, path) of the files below; a name's slashes are folders."""
     for at, _, names in folders(folder, MOST_FILES):
         for name in names:
@@ -79,7 +83,7 @@ def _files(folder):
             yield path.relative_to(folder).as_posix(), path
 
 
-def _texts(folder):
+def _texts(folder: Path) -> dict:
     found, length = {}, 0
     for name, path in _files(folder):
         found[name] = read_start(path, LONGEST).rstrip("\n")
@@ -89,17 +93,17 @@ def _texts(folder):
     return found
 
 
-def _time(ms):
+def _time(ms: Any) -> str | None:
     return iso(ms / 1000) if isinstance(ms, (int, float)) and ms > 0 else None
 
 
-def _metrics(folder):
+def _metrics(folder: Path) -> dict:
     """{step: {"time", "metrics"}} of all series; of a step that came twice the later line holds."""
     rows, count = {}, 0
     for name, path in _files(folder):
         with open_file(path) as file:
             for line in lines(file, LONGEST_LINE):
-                parts = line.split() if line else ()
+                parts = line.split() if line else []
                 try:
                     ms, value, step = float(parts[0]), float(parts[1]), int(parts[2]) if len(parts) > 2 else 0
                 except (ValueError, IndexError):

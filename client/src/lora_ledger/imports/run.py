@@ -1,8 +1,13 @@
 """One run of the past on its way into the ledger: registered once by its source, then its curve."""
 
+from __future__ import annotations
+
 import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable
 
 from ..core import terminal
+from ..core.api import Api
 from ..core.text import metric_name
 from ..recording.points import number
 from .fields import ENDED, FIELDS, arch_of, candidates, parse
@@ -11,30 +16,44 @@ from .fields import ENDED, FIELDS, arch_of, candidates, parse
 ENTRIES, VALUES = 1000, 10_000
 
 
+# What gives the log entries of each attempt, in order.
+Curves = dict[int, Callable[[], Iterable[dict[str, Any]]]]
+
+
 class PastRun:
-    """`where` names it to people, `source` for good to the ledger; `fields` are a run's columns as the ledger takes them
+    """`where` names it to people, `source` for good to the ledger; `fields` are a run's columns as the ledger takes
+    them
     (`ENDED` ones too), `extra` what has no column, `settings` the tool's own configuration.
 
     `curves` is {attempt: function that gives its log entries in order}.
     """
 
-    def __init__(self, where, source, fields, extra=None, settings=None, datasets=None, curves=None):
+    def __init__(
+        self,
+        where: str,
+        source: str,
+        fields: dict[str, Any],
+        extra: dict[str, Any] | None = None,
+        settings: Any = None,
+        datasets: list[dict[str, Any]] | None = None,
+        curves: Curves | None = None,
+    ) -> None:
         self.where = where
         self.source = source
         self.fields = fields
         self.extra = extra or {}
         self.settings = settings
         self.datasets = datasets or []
-        self.curves = curves or {}
+        self.curves: Curves = curves or {}
         # Parts of the registration, and of what it says of the past, that are ready as they are.
-        self.whole = {}
-        self.past = {}
+        self.whole: dict[str, Any] = {}
+        self.past: dict[str, Any] = {}
         # Whether a field without a value stays so, whatever the trainer's own file says.
         self.exact = False
         # The open archive that it comes from.
-        self.archive = None
+        self.archive: Any = None
 
-    def body(self):
+    def body(self) -> dict[str, Any]:
         """The registration."""
         fields = {k: v for k, v in self.fields.items() if v is not None and k not in ENDED}
         ended = {k: v for k, v in self.fields.items() if v is not None and k in ENDED}
@@ -49,7 +68,7 @@ class PastRun:
         return body
 
 
-def record(api, run):
+def record(api: Api, run: PastRun) -> tuple[Any, bool]:
     """(the task, whether it is new). Raises CommandError."""
     answer = api.insist("POST", "/api/tasks", run.body())
     task, fresh = answer["task_id"], is_fresh(answer)
@@ -67,12 +86,12 @@ def record(api, run):
     return task, fresh
 
 
-def is_fresh(answer):
+def is_fresh(answer: dict[str, Any]) -> bool:
     """Whether a registration was the first from its source."""
     return not any(w.get("code") == "already-imported" for w in answer.get("warnings") or [])
 
 
-def send_curve(api, task, attempt, entries):
+def send_curve(api: Api, task: int, attempt: int, entries: Iterable[dict[str, Any]]) -> int:
     """Sends log entries as numbered parts; those that are there already are passed over. The number of entries sent."""
     sent = seq = there = 0
     for batch in batches(entries):
@@ -88,7 +107,7 @@ def send_curve(api, task, attempt, entries):
     return sent
 
 
-def batches(entries):
+def batches(entries: Iterable[dict[str, Any]]) -> Iterator[list]:
     """Parts of at most 1,000 entries and 10,000 values."""
     batch, values = [], 0
     for entry in entries:
@@ -101,7 +120,7 @@ def batches(entries):
         yield batch
 
 
-def entries_of(rows):
+def entries_of(rows: Any) -> Iterator[dict[str, Any]]:
     """Log entries, by step, of {step: {"time", "epoch", "metrics"}} as trackers' exports give them."""
     for step in sorted(rows):
         row = rows[step]
@@ -114,7 +133,7 @@ def entries_of(rows):
         yield entry
 
 
-def fields_of_settings(settings):
+def fields_of_settings(settings: Any) -> dict[str, Any]:
     """Columns that a tracker's parameters tell, by their many names; what does not fit its column is passed over."""
     found = {}
     for name, value in settings.items():

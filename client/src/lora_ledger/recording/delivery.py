@@ -1,24 +1,32 @@
-"""How each kind of item of the journal is told to the ledger, and what its answers mean. Called by the sender's threads."""
+"""How each kind of item of the journal is told to the ledger, and what its answers mean. Called by the sender's
+threads."""
+
+from __future__ import annotations
 
 import random
 import re
 import time
+from typing import Any
 
 from ..core import terminal
-from ..core.errors import DeniedError, RefusedError, RetryLaterError
+from ..core.errors import ApiError, DeniedError, RefusedError, RetryLaterError
 from ..core.journal import Heartbeat
+from ..core.spool import Spool
+from ..core.transport import Ledger
+from .events import Events
 from .points import age
 
 # A point by hand goes into an attempt that others report on only after they were quiet for so many seconds.
 HAND_QUIET = 300.0
 FAR = 400_000_000
-# So often the ledger may fail at an item (500) before that is set aside; a ledger that fails at everything is waited for
+# So often the ledger may fail at an item (500) before that is set aside; a ledger that fails at everything is waited
+# for
 # instead, a day at most.
 MOST_FAILURES = 3
 UNNAMED = "unnamed run"
 
 
-def _named(error):
+def _named(error: Exception) -> set[str | Any]:
     """The fields of a registration that a refusal names."""
     errors = getattr(error, "body", {}).get("errors")
     paths = [e.get("path") for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
@@ -28,7 +36,7 @@ def _named(error):
 class Delivery:
     """Sends the items of one spool. `interval` is how often the ledger wants heartbeats, in seconds."""
 
-    def __init__(self, spool, ledger, events):
+    def __init__(self, spool: Spool, ledger: Ledger, events: Events) -> None:
         self.spool = spool
         self.ledger = ledger
         self.events = events
@@ -38,8 +46,9 @@ class Delivery:
         # How often the ledger has failed at the item under way.
         self.failed_before = 0
 
-    def send(self, kind, body):
-        """Sends an item that is no file. Raises what `Ledger.ask` raises, and KeyError for a body that lacks its parts."""
+    def send(self, kind: str, body: dict[str, Any]) -> None:
+        """Sends an item that is no file. Raises what `Ledger.ask` raises, and KeyError for a body that lacks its
+        parts."""
         send = {
             "open": self.send_open,
             "heartbeat": self.send_heartbeat,
@@ -50,12 +59,12 @@ class Delivery:
         send[kind](body)
 
     @property
-    def _task(self):
+    def _task(self) -> str:
         if "task_id" not in self.spool.state:
             raise RefusedError("the run was never registered")
         return f"/api/tasks/{self.spool.state['task_id']}"
 
-    def send_open(self, body):
+    def send_open(self, body: dict[str, Any]) -> None:
         """Opens the next attempt of a task, or registers a new one."""
         state = self.spool.state
         if "task_id" in state:
@@ -84,7 +93,7 @@ class Delivery:
                     body = {**body, "register": {**body["register"], "parent_task_id": resume["task_id"]}}
         self._register(body)
 
-    def _register(self, body):
+    def _register(self, body: dict[str, Any]) -> None:
         """Registers with everything; where the ledger refuses a field, without it: a run is never lost for a detail."""
         register = dict(body["register"])
         key = body["key"]
@@ -124,18 +133,18 @@ class Delivery:
             terminal.notice(f"note on the settings: {text if isinstance(text, str) else text.get('message', text)}")
         self._opened(answer["task_id"], 1, answer)
 
-    def _opened(self, task_id, attempt, answer):
+    def _opened(self, task_id: int, attempt: int, answer: dict[str, Any]) -> None:
         self.spool.state.update(task_id=task_id, attempt=attempt, url=self.ledger.url)
         self.spool.save()
         self._take_interval(answer)
         self.events.opened(task_id, attempt)
 
-    def _take_interval(self, answer):
+    def _take_interval(self, answer: dict[str, Any]) -> None:
         value = answer.get("heartbeat_interval_sec")
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             self.interval = min(300.0, max(0.2, float(value)))
 
-    def send_heartbeat(self, body):
+    def send_heartbeat(self, body: dict[str, Any]) -> None:
         try:
             answer = self.ledger.ask(
                 "POST", f"{self._task}/heartbeat", {"attempt": self.spool.state["attempt"], **body}
@@ -154,7 +163,7 @@ class Delivery:
         if answer.get("cancel_requested"):
             self.events.cancel_requested()
 
-    def send_point(self, body):
+    def send_point(self, body: dict[str, Any]) -> None:
         """One log entry by hand, as a heartbeat of the task's current attempt with the next free number."""
         state = self.spool.state
         task_id = body["task_id"]
@@ -177,7 +186,7 @@ class Delivery:
         self.ledger.ask("POST", f"/api/tasks/{task_id}/heartbeat", send)
         state.setdefault("seqs", {})[str(pending["attempt"])] = pending["seq"]
 
-    def send_datasets(self, body):
+    def send_datasets(self, body: dict[str, Any]) -> None:
         try:
             self.ledger.ask("PUT", f"{self._task}/datasets", body)
         except DeniedError as error:
@@ -186,7 +195,7 @@ class Delivery:
                 raise RefusedError(str(error), 403) from error
             raise
 
-    def send_finish(self, body):
+    def send_finish(self, body: dict[str, Any]) -> None:
         send = {k: v for k, v in body.items() if k != "urgent" and v is not None}
         send.update(
             attempt=self.spool.state["attempt"] if "task_id" in self.spool.state else 1,
@@ -211,6 +220,6 @@ class Delivery:
                 break
         self.events.finished(answer)
 
-    def _failing(self, error):
+    def _failing(self, error: ApiError) -> bool:
         """Whether the ledger has failed (500) at the item under way as often as it may."""
         return error.status == 500 and self.failed_before >= MOST_FAILURES - 1

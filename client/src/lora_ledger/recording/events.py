@@ -1,6 +1,8 @@
 """What the sender tells the owner of a run."""
 
-from typing import Any, Dict
+from __future__ import annotations
+
+from typing import Any
 
 from ..core.journal import Upload
 
@@ -20,5 +22,5 @@ class Events:
     def uploaded(self, item: Upload, verified: str) -> None:
         """A file is stored and checked."""
 
-    def finished(self, answer: Dict[str, Any]) -> None:
+    def finished(self, answer: dict[str, Any]) -> None:
         """The finish was taken."""

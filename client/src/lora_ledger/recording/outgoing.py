@@ -4,15 +4,21 @@ A safetensors file gets `*` in the place of the value in its header, on the disk
 lies here stay the same bytes (`safe` compares them). Of a text a clean copy is sent. Anything else stays here.
 """
 
+from __future__ import annotations
+
 import os
 import struct
 import uuid
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from ..core import terminal, withhold
 from ..core.errors import IncompleteFileError
+from ..core.journal import Upload
 from ..core.redact import redact_file
 from ..core.safetensors import read_header
+from ..core.types import StrPath
 
 # A larger file is searched only where a value was put into the configuration: it takes 3 s a GB.
 SEARCH_LIMIT = 256 * 1024 * 1024
@@ -20,7 +26,7 @@ SEARCH_LIMIT = 256 * 1024 * 1024
 TEXT_LIMIT = 16 * 1024 * 1024
 
 
-def make_ready(item, folder):
+def make_ready(item: Upload, folder: Path) -> Upload | None:
     """The item to send in the place of `item`, with clean copies in `folder`; None where the file has to stay here."""
     path = item.path
     if item.kind == "config" and os.path.isfile(path):
@@ -53,7 +59,7 @@ def make_ready(item, folder):
     return replace(item, path=str(copy))
 
 
-def _star_header(path):
+def _star_header(path: StrPath) -> StrPath | None:
     """Writes `*` over known values in a safetensors header; the path, or None where they stay. Raises OSError."""
     stat = os.stat(path)
     with open(path, "r+b") as file:
@@ -75,8 +81,9 @@ def _star_header(path):
     return path
 
 
-def _tells(path):
-    """Whether a safetensors header holds a known value, as bytes or once read; None for another file. Raises OSError."""
+def _tells(path: StrPath) -> Any | int | None:
+    """Whether a safetensors header holds a known value, as bytes or once read; None for another file. Raises
+    OSError."""
     try:
         header = read_header(path)
     except IncompleteFileError:
@@ -87,7 +94,7 @@ def _tells(path):
     return withhold.are_in_bytes(data) or withhold.from_value(header) != header
 
 
-def _clean_copy(path, folder):
+def _clean_copy(path: StrPath, folder: Path) -> Path | None:
     """A copy of a text without known values; None where the file is no text. Raises OSError."""
     if os.path.getsize(path) > TEXT_LIMIT:
         return None

@@ -1,9 +1,11 @@
 """Brings a spool's items to the ledger: messages in order, files beside them, the finish after both."""
 
+from __future__ import annotations
+
 import threading
 import time
 from collections import Counter
-from typing import Callable, Dict, List, Optional, Set, Tuple
+from typing import Callable
 
 from ..core import terminal
 from ..core.errors import ApiError, DeniedError, RefusedError, RetryLaterError, SupersededError
@@ -26,28 +28,28 @@ FAILING_SECONDS = 86_400.0
 class Sender:
     """Two background threads over one spool. `events` is told what the ledger says (see `Events`)."""
 
-    def __init__(self, spool: Spool, ledger: Optional[Ledger], events: Optional[Events] = None) -> None:
+    def __init__(self, spool: Spool, ledger: Ledger | None, events: Events | None = None) -> None:
         self.spool = spool
         self.ledger = ledger
         self.events = events or Events()
         self.upload_stall = UPLOAD_STALL
-        self.denied: Optional[str] = None
-        self.trouble: Optional[str] = None
+        self.denied: str | None = None
+        self.trouble: str | None = None
         self.moved = time.monotonic()
         self.upload_moved = time.monotonic()
         # (name, bytes sent, bytes in all) of the file under way.
-        self.uploading: Optional[Tuple[str, int, int]] = None
+        self.uploading: tuple[str, int, int] | None = None
         self.show_progress = False
         self._delivery = Delivery(spool, ledger, self.events) if ledger else None
         self._wake = threading.Condition()
         self._stop = threading.Event()
-        self._threads: List[threading.Thread] = []
-        self._furthest: Dict[int, int] = {}
+        self._threads: list[threading.Thread] = []
+        self._furthest: dict[int, int] = {}
         self._hurried = 0.0
         # The empty heartbeat that shows whether the ledger takes anything, while it has not been taken.
-        self._trial: Optional[Heartbeat] = None
+        self._trial: Heartbeat | None = None
         # Items that the ledger failed at while it took others.
-        self._singled_out: Set[int] = set()
+        self._singled_out: set[int] = set()
 
     def start(self) -> None:
         """Starts sending in the background."""
@@ -302,7 +304,7 @@ class Sender:
         memo = self.spool.state.setdefault("uploads", {}).setdefault(str(item.n), {})
         file = Upload.of(item.body)
         self.uploading = (file.filename, 0, 0)
-        bar: Optional[terminal.Progress] = None
+        bar: terminal.Progress | None = None
 
         def report(sent: int, total: int) -> None:
             nonlocal bar

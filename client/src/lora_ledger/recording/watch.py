@@ -1,14 +1,20 @@
 """Notices files that this run wrote (weights, samples, training state), each once it is complete on disk."""
 
+from __future__ import annotations
+
 import os
 import re
 import time
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable
 
 from ..core import terminal
 from ..core.errors import IncompleteFileError
 from ..core.journal import Upload
 from ..core.safetensors import read_header
+from ..trainers.files import Saved
+from ..trainers.generic import Generic
 from .points import MOST_STEP
 
 STABLE_SECONDS = 3.0
@@ -20,7 +26,13 @@ class Watch:
     Training state is given only with `upload_state`, since it is large and of use to none but the same trainer.
     """
 
-    def __init__(self, trainer, upload_state=False, clock=time.monotonic, since=None):
+    def __init__(
+        self,
+        trainer: Generic,
+        upload_state: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        since: float | None = None,
+    ) -> None:
         self.trainer = trainer
         self.found_final = False
         self.newest_checkpoint = []
@@ -34,14 +46,14 @@ class Watch:
         self._seen = {}
 
     @staticmethod
-    def _state(path):
+    def _state(path: Path) -> tuple[int, int] | None:
         try:
             stat = os.stat(path)
             return stat.st_size, stat.st_mtime_ns
         except OSError:
             return None
 
-    def poll(self, ended=False):
+    def poll(self, ended: bool = False) -> list[Upload]:
         """The weight items that became complete since the last call. `ended` says that no trainer writes any more."""
         items = []
         for path, saved in self.trainer.scan():
@@ -69,7 +81,7 @@ class Watch:
             items.append(item)
         return items
 
-    def _item(self, path, saved, ended):
+    def _item(self, path: Path, saved: Saved, ended: bool) -> Upload | None:
         metadata = {}
         if path.suffix == ".safetensors":
             try:
@@ -82,7 +94,7 @@ class Watch:
             except OSError:
                 return None
 
-        def whole(value, key):
+        def whole(value: Any, key: str) -> int | None:
             """A number within bounds, else the one that the trainer wrote into the file."""
             if value is None or value > MOST_STEP:
                 written = metadata.get(key)
@@ -100,11 +112,11 @@ class Watch:
             seed=saved.seed if saved.seed is None or saved.seed <= MOST_STEP else None,
         )
 
-    def is_new(self, path):
+    def is_new(self, path: Path) -> bool:
         """Whether this run wrote the file."""
         return self._state(path) != self._before.get(path)
 
-    def promote(self):
+    def promote(self) -> list[Upload]:
         """The newest checkpoint's files as final weights, for trainers whose last checkpoint that is."""
         self.found_final = bool(self.newest_checkpoint)
         return [replace(item, kind="final") for item in self.newest_checkpoint]
