@@ -3,7 +3,6 @@
 import json
 import unittest
 
-from tests.ledger_server import ProblemError
 from tests.helpers import ClientCase
 from tests.ledger_server import ProblemError
 
