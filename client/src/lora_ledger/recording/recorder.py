@@ -1,4 +1,29 @@
-"""One run's record: opens it, beats in the background, and closes it. Shared by `run` and `track()`."""
+"""One run's record: opens it, beats in the background, and closes it. Shared by `run` and `track()`.
+
+The threads of a recorded run, by their names. Each waits for what stands behind it, and for nothing else; a trainer
+waits for none but the two that read its output, and a training loop for none.
+
+    main              the trainer's end, or the training loop itself; signals arrive here. At the end of a run it waits
+                      until all is sent, as long as something moves (--flush-timeout)
+    ledger-wait       the trainer's end (process.py)
+    ledger-stdout,    the trainer's output, and this process's own: they pass it on, and lay it into the console's queue
+    ledger-stderr     (process.py)
+    ledger-console    that queue: reads lines and bars, follows steps, packs console.log.gz. Chunks are left out where
+                      it is more than 8 MB behind (console.py)
+    ledger-follow     three of them: log and weight files; nvidia-smi; the data folders (supervision.py)
+    ledger-describe   git, nvidia-smi and the packages' versions; then it journals the registration (here)
+    ledger-heartbeat  the registration, then its interval: it journals the points that came together (here)
+    ledger-messages   the ledger's answers: sends the journal's messages in order (sender.py)
+    ledger-uploads    the storage's answers: reads, hashes and sends files (sender.py)
+    ledger-stop       the time between two signals to a trainer that has to end (process.py)
+    ledger-gpu        nvidia-smi, for `track()` (track.py)
+    ledger-record     half a second: notes for `safe` what this run has become (commands/box_records.py)
+
+An agent has one `ledger-slot-N` for each place where a run can be, and `ledger-claimed` while it fetches files. All are
+daemons: whatever hangs, the process ends, and the journal on disk has what was said until then.
+Locks: the points', the spool's and the terminal's are each held for memory or one write, never over a call of the
+ledger.
+"""
 
 from __future__ import annotations
 
