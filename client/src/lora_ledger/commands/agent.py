@@ -78,7 +78,7 @@ def seconds_of(text: str) -> float:
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def slots_of(gpus: str | None) -> list[None] | list | list[int]:
+def slots_of(gpus: str | None) -> list[int | None]:
     """The GPU of each slot: [None] is one slot that has them all. Raises CommandError."""
     if gpus is None:
         return [None]
@@ -286,7 +286,7 @@ class Agent:
         self._is_idle = False
         self.slots = [Slot(self, card) for card in slots_of(options.gpus)]
 
-    def patience(self) -> float | int:
+    def patience(self) -> float:
         """For how long the ledger may hold back an answer: an agent that has been idle long enough should not wait
         on."""
         if self.max_idle is None or any(slot.busy for slot in self.slots):

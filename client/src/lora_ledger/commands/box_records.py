@@ -50,7 +50,7 @@ def is_sample(path: Path, top: Path) -> bool:
     ) or top.name.lower().startswith("sample")
 
 
-def produced(top: Path) -> tuple[list, int]:
+def produced(top: Path) -> tuple[list[Path], int]:
     """(files that are results, how many training-state files there are) below the folder. Raises OSError."""
     results, states, looked = [], 0, 0
 
@@ -90,7 +90,7 @@ def state_of(path: Path) -> list[int] | None:
     return [stat.st_size, stat.st_mtime_ns]
 
 
-def snapshot(folders: Iterable[Path]) -> dict:
+def snapshot(folders: Iterable[Path]) -> dict[str, list[int] | None]:
     """{path: [size, mtime]} of the results that are there before a run."""
     found: dict[str, list[int] | None] = {}
     for folder in folders:
@@ -195,7 +195,7 @@ def save(path: Path, data: Any) -> None:
         terminal.trouble(error)
 
 
-def all_of(spool: Path) -> list:
+def all_of(spool: Path) -> list[tuple[Path, dict[str, Any] | None]]:
     """[(path, the record or None where it is damaged)], oldest first. Raises OSError."""
     root = root_of(spool)
     try:

@@ -109,7 +109,7 @@ class Facts:
         self.datasets = datasets
         self.steps = steps
 
-    def value(self, name: str) -> tuple[Any | None, str]:
+    def value(self, name: str) -> tuple[Any, str]:
         return self.fields.get(name), self.where.get(name, "the file")
 
     @property
@@ -153,13 +153,13 @@ def facts_of_task(api: Api, task: int) -> Facts:
     return Facts(fields, where, extra, datasets, progress.get("total_steps"))
 
 
-def folder_of(data: Any) -> Any | None:
+def folder_of(data: Any) -> str | None:
     """The folder of a dataset, where the run's facts tell it: a file of captions or rows is none."""
     path = data.get("source_path")
     return path if path and not re.search(r"\.\w{1,5}$", path) else None
 
 
-def kohya_root(datasets: list[dict[str, Any]]) -> str | Any | None:
+def kohya_root(datasets: list[dict[str, Any]]) -> str | None:
     """The folder that holds all datasets as sd-scripts' `N_name` folders, or None."""
     parts = [re.fullmatch(r"(.+)[\\/]\d+_[^\\/]+", folder_of(data) or "") for data in datasets]
     roots = {part[1] if part else None for part in parts}
@@ -581,7 +581,7 @@ def pipe_dataset(facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def _short(value: Any) -> int | Any | float:
+def _short(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value == int(value) else value
 
 
@@ -712,7 +712,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def write(facts: Facts, trainer: str, source: str) -> tuple[str, None] | tuple[str, str | None]:
+def write(facts: Facts, trainer: str, source: str) -> tuple[str, str | None]:
     """(the configuration's text, a second file's text or None). Raises CommandError where the trainer lacks what it
     needs."""
     draft = Draft(facts)

@@ -32,7 +32,7 @@ _RESULTS = (
 )
 
 
-def flatten(value: Any, prefix: str = "") -> dict | dict[str, Any | dict | list]:
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """{"a.b[0].c": leaf} of nested dicts and lists, as the filter language writes paths."""
     if isinstance(value, dict) and value:
         result = {}
@@ -47,7 +47,7 @@ def flatten(value: Any, prefix: str = "") -> dict | dict[str, Any | dict | list]
     return {prefix: value} if prefix else {}
 
 
-def _unlike(first: dict[str, Any], second: dict[str, Any]) -> Iterator[tuple[str, Any | str | None, Any | None]]:
+def _unlike(first: dict[str, Any], second: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Rows (name, first, second) of keys that differ; a missing key is None."""
     for name in sorted(set(first) | set(second)):
         a, b = first.get(name), second.get(name)
@@ -55,7 +55,7 @@ def _unlike(first: dict[str, Any], second: dict[str, Any]) -> Iterator[tuple[str
             yield name, a, b
 
 
-def _software(task: dict[str, Any]) -> dict:
+def _software(task: dict[str, Any]) -> dict[str, Any]:
     node = section(task, "node_info")
     packages = section(node, "packages")
     return {**packages, "python": node.get("python")}
@@ -71,7 +71,7 @@ def _data(api: Api, task: int) -> dict[Any, str]:
     }
 
 
-def _metrics(api: Api, task: int) -> dict:
+def _metrics(api: Api, task: int) -> dict[str, Any]:
     """{"loss lowest": …} of the loss and the other recorded series, from their curves."""
     answer = api.get(f"/api/tasks/{task}/logs", metric="loss", max_points=1000)
     names = ["loss", *[n for n in answer.get("metrics") or [] if n != "loss" and not n.startswith(("gpu.", "lr"))][:7]]
@@ -86,7 +86,7 @@ def _metrics(api: Api, task: int) -> dict:
     return result
 
 
-def differences(api: Api, a: int, b: int) -> dict[str, list[tuple[str, Any | str | None, Any | None]]]:
+def differences(api: Api, a: int, b: int) -> dict[str, list[tuple[str, Any, Any]]]:
     """{section: [(name, value of a, value of b), …]}. Raises CommandError."""
     first, second = api.get(f"/api/tasks/{a}"), api.get(f"/api/tasks/{b}")
     sections = {

@@ -69,7 +69,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     return _table(api, " ".join(words).strip() or None, options)
 
 
-def _get(api: Api, path: str, sink: Callable[[bytes], Any]) -> dict:
+def _get(api: Api, path: str, sink: Callable[[bytes], Any]) -> dict[str, str]:
     """Streams an answer's body to sink(bytes); returns its headers, small letters. Raises CommandError, with `status`
     if any."""
     try:
@@ -127,7 +127,7 @@ def _table(api: Api, chosen: str | None, options: argparse.Namespace) -> int:
     return 0
 
 
-def _part(api: Api, path: str, target: Path | None, append: bool, headless: bool) -> dict:
+def _part(api: Api, path: str, target: Path | None, append: bool, headless: bool) -> dict[str, str]:
     """One answer into the file, or to standard output; without its first line where that is there already."""
     file = open(target, "ab" if append else "wb") if target else None
     out = file or sys.stdout.buffer

@@ -190,7 +190,7 @@ def sources(path: Path, options: argparse.Namespace, tally: Tally) -> Any:
     return None
 
 
-def spreadsheet(sheet: Table, options: argparse.Namespace, tally: Tally) -> list[PastRun] | list:
+def spreadsheet(sheet: Table, options: argparse.Namespace, tally: Tally) -> list[PastRun]:
     """The sheet's runs once it was shown which column becomes what, corrected and agreed to. Raises CommandError."""
     history = wandb.history_of(sheet)
     if history:
@@ -299,7 +299,7 @@ MOST_SERIES = 2000
 MOST_ENTRIES = 1_000_000
 
 
-def files_below(folder: Path, wanted: Any) -> list:
+def files_below(folder: Path, wanted: Any) -> list[Path]:
     """Paths of the files below a folder that `wanted(name)` lets through, sorted. Raises CommandError."""
     try:
         return sorted(
@@ -309,7 +309,7 @@ def files_below(folder: Path, wanted: Any) -> list:
         raise CommandError(f"{folder}: {error}") from error
 
 
-def read_curve(folder: Path) -> list:
+def read_curve(folder: Path) -> list[dict[str, Any]]:
     """Log entries, by step, of all event files below the folder. Raises CommandError when there are none.
 
     Values of one series at one step, as they come with gradient accumulation, are averaged.

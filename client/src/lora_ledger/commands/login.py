@@ -18,7 +18,7 @@ from . import credentials
 from .options import add_command, add_ledger_options
 
 
-def _asked(prompt: str, secret: bool = False) -> str | Any:
+def _asked(prompt: str, secret: bool = False) -> str:
     if not sys.stdin or not sys.stdin.isatty():
         line = sys.stdin.readline() if sys.stdin else ""
         return line.strip()

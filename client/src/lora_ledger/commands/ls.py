@@ -15,7 +15,7 @@ from .options import add_command, add_ledger_options, count
 HEADS = ("ID", "NAME", "STATUS", "RANK", "ALPHA", "LR", "STEPS", "LOSS", "TOOK", "CREATED")
 
 
-def row_of(task: dict[str, Any]) -> tuple[Any | None, Any | None, str, str, str, str, str, str, str, str]:
+def row_of(task: dict[str, Any]) -> tuple[Any, ...]:
     """One run's cells."""
     progress = section(task, "progress")
     step, total = progress.get("step"), progress.get("total_steps")

@@ -211,7 +211,7 @@ def readable(weights: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             }
 
 
-def of_this_owner(weights: list[dict[str, Any]], claim: Claim) -> tuple[list, list]:
+def of_this_owner(weights: list[dict[str, Any]], claim: Claim) -> tuple[list[dict[str, Any]], list[int]]:
     """(the files that a box of this box's owner has uploaded, the attempts of the others).
 
     Of a ledger that does not say who uploaded what only the files of the owner's own task are taken.
@@ -235,7 +235,7 @@ def newest(
     attempt: int,
     kinds: Sequence[str],
     usable: Callable[[list[dict[str, Any]]], bool] = lambda files: True,
-) -> tuple[list[dict[str, Any]], Any | int | None] | tuple[list, None]:
+) -> tuple[list[dict[str, Any]], int | None]:
     """(the weights to fetch, their step) that the attempt can go on from: of the first of the kinds that earlier
     attempts
     left, the newest that is usable, with all that lay in one folder with it; ([], None) where there is none."""
@@ -260,7 +260,7 @@ def newest(
 
 def fetch_earlier(
     api: Api, claim: Claim, folder: Path, names: list[str], alive: KeepAlive, trusted: bool = False
-) -> tuple[dict[str, Any | None], None] | tuple[dict, Any | None]:
+) -> tuple[dict[str, Any], int | None]:
     """({placeholder: path to go on from, or None}, the furthest of their steps or None). Raises CommandError or
     OSError.
 
@@ -292,7 +292,7 @@ def _fetch_newest(
     kinds: Sequence[str],
     alive: KeepAlive,
     trusted: bool,
-) -> tuple[None, None] | tuple[Path | str, Any | int | None]:
+) -> tuple[Path | str | None, int | None]:
     """(path to go on from or None, its step or None)."""
 
     def is_plain(files: list[dict[str, Any]]) -> bool:

@@ -113,7 +113,7 @@ def _add(api: Api, path: StrPath, options: argparse.Namespace, wanted: dict[str,
     raise CommandError("the ledger did not answer")
 
 
-def _why(item: dict[str, Any]) -> str | Any:
+def _why(item: dict[str, Any]) -> str:
     waits = item.get("waits_for") or {}
     parts = [f"not before {moment(waits['not_before'])}"] if waits.get("not_before") else []
     parts += [f"after {task['task_id']} ({task.get('status') or 'deleted'})" for task in waits.get("tasks") or []]

@@ -171,7 +171,7 @@ def _make(folder: Path) -> None:
 _TAKE_DATASET = ("kohya", "lora-scripts", "musubi-tuner")
 
 
-def with_files(command: list[str], kept: list[KeptFile], trainer: str | None) -> tuple[list[str], list]:
+def with_files(command: list[str], kept: list[KeptFile], trainer: str | None) -> tuple[list[str], list[KeptFile]]:
     """(the command with each kept file's new path, the files that it could not be told of)."""
     unnamed = []
     for file in kept:
@@ -183,7 +183,7 @@ def with_files(command: list[str], kept: list[KeptFile], trainer: str | None) ->
     return command, unnamed
 
 
-def with_config(command: list[str], before: str, after: StrPath | None) -> tuple[list[str], int] | tuple[list, bool]:
+def with_config(command: list[str], before: str, after: StrPath | None) -> tuple[list[str], bool]:
     """(the command with the configuration's path replaced, whether it was found there)."""
     if not before or after is None:
         return command, False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 from typing import Any
 
 from ..core import terminal
@@ -41,7 +42,7 @@ how it ends:
 )
 
 
-def output_folders(command: list[str], config: StrPath | None, output_dir: str | None) -> Any | list:
+def output_folders(command: list[str], config: StrPath | None, output_dir: str | None) -> list[Path]:
     """The folders that a command will write to, as its trainer's module finds them; none when nobody can tell."""
     try:
         path = config or find_config(command)

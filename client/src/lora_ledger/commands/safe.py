@@ -356,22 +356,26 @@ def tell_at_end(settings: Settings, runner: RunCommand) -> None:
         terminal.notice(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
 
 
-def unregistered(settings: Settings) -> list | list[tuple[Any, Any, dict[str, Any] | None]]:
-    """[(path, record, the run's `open` item)] of runs that no ledger has registered yet: `learn` asks for them
-    later."""
+# (the record's path, the record, the body of the run's registration).
+Waiting = list[tuple[Path, dict[str, Any], dict[str, Any]]]
+
+
+def unregistered(settings: Settings) -> Waiting:
+    """The runs that no ledger has registered yet: `learn` asks for them later."""
     try:
         opens = {f.name: spool_report.read(f).open for f in spool_report.folders(settings.spool)}
         kept = box_records.all_of(settings.spool)
     except OSError:
         return []
-    return [
-        (path, record, opens[record["spool"]])
-        for path, record in kept
-        if record and not record.get("task_id") and opens.get(record.get("spool"))
-    ]
+    waiting: Waiting = []
+    for path, record in kept:
+        body = opens.get(str(record.get("spool"))) if record else None
+        if record and body and not record.get("task_id"):
+            waiting.append((path, record, body))
+    return waiting
 
 
-def learn(settings: Settings, waiting: Any) -> None:
+def learn(settings: Settings, waiting: Waiting) -> None:
     """After `sync`: notes the tasks of runs that it registered. The same registration finds its task again."""
     for path, record, body in waiting:
         if spool_report.exists(settings.spool / record["spool"]) or body.get("resume"):

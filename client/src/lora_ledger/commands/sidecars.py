@@ -16,6 +16,7 @@ from ..core import terminal
 from ..core.errors import CommandError
 from ..core.reading import loads, read_file
 from .downloads import fetch_link, local_path
+from .models import Version
 
 if TYPE_CHECKING:
     from .models import Version
@@ -44,7 +45,7 @@ def beside(target: Path, ending: str) -> Path:
     return target.with_name(target.stem + ending)
 
 
-def _read(path: Path) -> dict | None:
+def _read(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None when there is no file, {} when it is something else."""
     try:
         value = loads(read_file(path, MOST_BYTES))
@@ -55,12 +56,12 @@ def _read(path: Path) -> dict | None:
     return value if isinstance(value, dict) else {}
 
 
-def _mark(path: Path) -> dict:
+def _mark(path: Path) -> dict[str, Any]:
     value = (_read(path) or {}).get(MARK)
     return value if isinstance(value, dict) else {}
 
 
-def pulled_sha256(target: Path) -> Any | None:
+def pulled_sha256(target: Path) -> str | None:
     """The SHA-256 of the version that was pulled to this file last, by the mark in its sidecars; None without one."""
     for ending in (".json", ".civitai.info", ".metadata.json"):
         found = _mark(beside(target, ending)).get("sha256")
@@ -69,7 +70,7 @@ def pulled_sha256(target: Path) -> Any | None:
     return None
 
 
-def write(version: Version, target: Path) -> list | list[Path]:
+def write(version: Version, target: Path) -> list[Path]:
     """Writes the sidecars of a pulled version that are not there yet, or are another version's; gives their paths.
 
     What a person wrote into them stays, and files that are not ours are left alone. Raises CommandError or OSError.

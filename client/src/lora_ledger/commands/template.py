@@ -62,7 +62,7 @@ class Template:
         self.earlier = sorted(named & set(KINDS))
         self.dataset = "dataset" in named
 
-    def fill(self, values: dict[str, Any]) -> list:
+    def fill(self, values: dict[str, Any]) -> list[str]:
         """The command's words. A word whose value is None is left out, with the option before it."""
         filled = []
         for word in self.words:

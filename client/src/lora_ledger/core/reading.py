@@ -52,7 +52,7 @@ def read_file(path: StrPath, most: int) -> Any:
     return data
 
 
-def read_start(path: StrPath, most: int) -> Any | str:
+def read_start(path: StrPath, most: int) -> str:
     """The first `most` bytes of a file as text; empty where it cannot be read."""
     try:
         with open_file(path) as file:

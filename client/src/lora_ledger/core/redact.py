@@ -362,7 +362,7 @@ class _Scan:
             if colon and is_secret_value(password, _PASSWORD) or not colon and is_random(text):
                 self._add(*match.span(1))
 
-    def _in_login(self, at: int) -> Any | int:
+    def _in_login(self, at: int) -> int:
         """Whether it is within an address's user and password. Asked in ascending order."""
         while self.logins and self.logins[0][1] < at:
             self.logins.popleft()
@@ -425,7 +425,7 @@ class _Scan:
             return at + 1, match.start() if match else min(len(data), at + 513)
         return at, self._end(_WORD_END, at, 512)
 
-    def _keyed(self, match: Match[bytes]) -> int | Any | None:
+    def _keyed(self, match: Match[bytes]) -> int | None:
         """What comes behind a `=` or `:`; returns where to go on."""
         if match.end(1) - match.start(1) < 3:
             return None
@@ -567,7 +567,7 @@ class _Scan:
             at = further(end, column)
         return end
 
-    def _yaml(self, at: int, column: int, key: Key) -> int | Any:
+    def _yaml(self, at: int, column: int, key: Key) -> int:
         """A YAML value that may go on below its key: a block, a list, or a folded plain value."""
         data = self.data
         unit = data[at : at + 1]
@@ -591,7 +591,7 @@ class _Scan:
         self._add_if_secret(at, end, key)
         return end
 
-    def _list(self, item: Any, column: int, key: Key) -> Any | int:
+    def _list(self, item: Any, column: int, key: Key) -> int:
         """A YAML list under a secret key, up to where an item is a mapping with keys of its own."""
         end = item
         while item is not None:

@@ -108,7 +108,7 @@ def _base64_of(data: bytes) -> Iterator[bytes]:
         yield part.replace(b"+", b"-").replace(b"/", b"_")
 
 
-def _forms(value: Any) -> Iterator[Any | bytes]:
+def _forms(value: Any) -> Iterator[bytes]:
     """The bytes that programs write for a value, in names of files as well."""
     bases = {value, *_escaped(value), value.replace("/", "_"), re.sub(r"[^\w.-]", "_", value)}
     for base in bases:

@@ -78,7 +78,7 @@ def _double(text: str) -> str:
     return re.sub(r"\\(.)", lambda found: _ESCAPE.get(found[1], found[0]), inner)
 
 
-def _split(text: str) -> list[Any | str]:
+def _split(text: str) -> list[str]:
     """The parts between the commas that stand outside quotes and brackets."""
     parts, depth, quote, start = [], 0, "", 0
     for at, letter in enumerate(text):

@@ -53,7 +53,7 @@ def _desc(text: str) -> str | None:
     return (bare[:-1] if bare.endswith(":") else bare).strip()
 
 
-def _values(text: str) -> dict:
+def _values(text: str) -> dict[str, float]:
     """{name: number} of a postfix such as `lr: 1.0e-04 loss: 0.341` or `loss=0.34, lr=1e-4`."""
     found, before = {}, 0
     for match in _VALUE.finditer(text):

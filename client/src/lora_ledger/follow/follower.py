@@ -271,7 +271,7 @@ class Follower:
         if self.seen.step is None or self._plain is None:
             self.seen.step = self.progress["step"]
 
-    def _step_of_dict(self, values: dict[str, Any], drawn: int | None) -> int | Any:
+    def _step_of_dict(self, values: dict[str, Any], drawn: int | None) -> int:
         """The trainer's own step of a dict: the bar's, set right by the known distance between two dicts."""
         every = self._every
         if "loss" not in values:
@@ -335,7 +335,7 @@ class Follower:
         elif self._first_loss is not None and self._clock() - self._first_loss > FIRST_FILE:
             self.points.hold = 0.0
 
-    def _epoch_of(self, step: int) -> Any | None:
+    def _epoch_of(self, step: int) -> float | None:
         for start, epoch in reversed(self._epochs):
             if step > start:
                 return epoch

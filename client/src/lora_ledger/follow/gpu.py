@@ -15,7 +15,7 @@ _FIELDS = ["index", "name", "memory.total", "driver_version", "utilization.gpu",
 SECONDS = 15.0
 
 
-def nvidia_smi(arguments: list[str], timeout: float = 10.0) -> Any | None:
+def nvidia_smi(arguments: list[str], timeout: float = 10.0) -> str | None:
     """nvidia-smi's standard output, or None where it is missing, fails, or hangs."""
     tool = shutil.which("nvidia-smi")
     if not tool:
@@ -38,7 +38,7 @@ def visible(index: Any) -> bool:
     return str(index) in [part.strip() for part in named.split(",")]
 
 
-def read_gpus() -> list:
+def read_gpus() -> list[dict[str, Any]]:
     """A dict a visible GPU: index, name, memory_mb, driver, util (percent), mem_mb, power_w; None where unknown."""
     text = nvidia_smi([f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"])
     gpus = []

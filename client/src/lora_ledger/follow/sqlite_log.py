@@ -52,7 +52,7 @@ class LossDatabase:
         except OSError:
             return None
 
-    def _query(self, sql: str, values: Any) -> list | list[Any]:
+    def _query(self, sql: str, values: Any) -> list[Any]:
         if not os.path.isfile(self.path):
             return []
         try:
@@ -67,7 +67,7 @@ class LossDatabase:
         finally:
             connection.close()
 
-    def _trusted(self, connection: sqlite3.Connection) -> Any | bool:
+    def _trusted(self, connection: sqlite3.Connection) -> bool:
         """Bounds what the file can make SQLite do, and tells whether `metrics` is a plain table, which computes
         nothing."""
         connection.text_factory = lambda data: data.decode("utf-8", "replace")

@@ -8,7 +8,7 @@ from ..core.types import StrPath
 LIMIT = 64 * 1024 * 1024
 
 
-def read_history(path: StrPath) -> list:
+def read_history(path: StrPath) -> list[tuple[int, float, float | None]]:
     """[(step, epoch, {name: number}), …] of `log_history`; empty where the file cannot be read."""
     try:
         document = loads(read_file(path, LIMIT))

@@ -22,7 +22,7 @@ _CRC = []
 LONGEST_TAG = 512
 
 
-def _crc_table() -> list:
+def _crc_table() -> list[int]:
     if not _CRC:
         for n in range(256):
             value = n
@@ -32,7 +32,7 @@ def _crc_table() -> list:
     return _CRC
 
 
-def masked_crc32c(data: bytes) -> Any | int:
+def masked_crc32c(data: bytes) -> int:
     """The CRC-32C of the bytes, rotated and shifted as TFRecord files hold it."""
     table = _crc_table()
     crc = 0xFFFFFFFF
@@ -93,7 +93,7 @@ def _tensor_scalar(data: bytes) -> float | None:
     return None
 
 
-def _read_value(data: bytes) -> tuple[Any | str, float | None]:
+def _read_value(data: bytes) -> tuple[str, float | None]:
     """(tag, value) of a Summary.Value; value None where it is no scalar."""
     tag, result = "", None
     for number, wire, value in _fields(data):
@@ -106,7 +106,7 @@ def _read_value(data: bytes) -> tuple[Any | str, float | None]:
     return tag, result
 
 
-def read_event(data: bytes) -> tuple[float, Any | int, list]:
+def read_event(data: bytes) -> tuple[float, int, list[tuple[str, float]]]:
     """(wall time, step, [(tag, value), …]) of an Event message. Raises ValueError, IndexError or struct.error."""
     when, step, scalars = 0.0, 0, []
     for number, wire, value in _fields(data):
@@ -188,7 +188,7 @@ _NAME = re.compile(r"^events\.out\.tfevents\.\d+\.(?P<host>.+?)\.(?P<pid>\d+)\.\
 MOST_ENTRIES = 20_000
 
 
-def _find(folder: StrPath, depth: int = 4, seen: Any = None) -> list:
+def _find(folder: StrPath, depth: int = 4, seen: Any = None) -> list[str]:
     """Event files below the folder; add_hparams' folders, named by a Unix time, are left out."""
     found = []
     seen = seen if seen is not None else [0]

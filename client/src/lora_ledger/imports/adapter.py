@@ -99,7 +99,7 @@ class Adapter:
         if self.algorithm is None and "lora" in found:
             self.algorithm = "dora" if "dora" in found else "locon" if conv else "lora"
 
-    def _alpha(self, modules: set[str], exact: bool = False) -> float | Any | None:
+    def _alpha(self, modules: set[str], exact: bool = False) -> float | None:
         """The scalar `<module>.alpha`. ai-toolkit writes the rank there whatever was set, so its alpha is unknown."""
         if "ai-toolkit" in self.metadata.get("software", ""):
             return None
@@ -114,7 +114,7 @@ class Adapter:
             return stated
         return value
 
-    def _scalar(self, name: str) -> Any | float | None:
+    def _scalar(self, name: str) -> float | None:
         tensor = self.tensors[name]
         form, size = _SCALARS.get(tensor["dtype"], (None, 0))
         begin, end = tensor["data_offsets"]
@@ -133,7 +133,7 @@ class Adapter:
         return value if math.isfinite(value) else None
 
 
-def read_header(path: Path) -> tuple[int, int, dict]:
+def read_header(path: Path) -> tuple[int, int, dict[str, Any]]:
     """(file size, where the tensors begin, the header's dict). Raises NoAdapterError; reads at most 32 MB."""
     try:
         with open_file(path) as file:
@@ -164,7 +164,7 @@ def _count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _well_formed(tensor: Any, room: int) -> Any | int:
+def _well_formed(tensor: Any, room: int) -> bool:
     if not isinstance(tensor, dict):
         return False
     shape, offsets = tensor.get("shape"), tensor.get("data_offsets")
@@ -180,7 +180,7 @@ def _well_formed(tensor: Any, room: int) -> Any | int:
     )
 
 
-def _mode(values: Any) -> Any | None:
+def _mode(values: Any) -> Any:
     common = Counter(values).most_common(1)
     return common[0][0] if common else None
 

@@ -164,7 +164,7 @@ class Archive:
                 past.curves[attempt["attempt"]] = lambda attempt=attempt: self._entries(attempt["logs"])
         return past
 
-    def _list(self, name: str) -> list[dict]:
+    def _list(self, name: str) -> list[dict[str, Any]]:
         value = self.about.get(name)
         return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
@@ -322,7 +322,7 @@ def _short(name: Any) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(name))[:200]
 
 
-def _value(value: Any) -> str | int | Any:
+def _value(value: Any) -> Any:
     return value if isinstance(value, str) else number(value)
 
 
@@ -331,7 +331,7 @@ def export_mark(task_id: Any, created_at: Any) -> str:
     return "export:" + hashlib.sha256(f"{task_id} {created_at}".encode()).hexdigest()[:40]
 
 
-def json_runs(path: Path) -> tuple[list[PastRun], Any] | tuple[list, Any] | tuple[list, list] | None:
+def json_runs(path: Path) -> tuple[list[PastRun], list[tuple[str, str]]] | None:
     """(PastRuns, [(place, why it is left out)]) of JSON: a ledger's own JSON Lines, or W&B's. None: neither.
     OSError."""
     objects, wrong = wandb.objects(path)

@@ -114,7 +114,7 @@ def plain_name(text: str) -> str:
     return "".join(c for c in text if c.isalnum())
 
 
-def _lookup() -> dict:
+def _lookup() -> dict[str, list[str]]:
     table = {}
     for field in FIELDS:
         table.setdefault(plain_name(field), []).append(field)
@@ -142,7 +142,7 @@ def _word(text: str) -> str:
     return unicodedata.normalize("NFKC", text).strip().casefold()
 
 
-def candidates(header: str) -> tuple[list, str | Any | None]:
+def candidates(header: str) -> tuple[list[str], str | None]:
     """([fields that the header may mean, best first], its unit or None): `时长(小时)`, `duration_h`, `Final Loss`."""
     text = unicodedata.normalize("NFKC", str(header)[:LONGEST_NAME]).strip()
     inside = re.search(r"[(\[]([^()\[\]]*)[)\]]\s*$", text)

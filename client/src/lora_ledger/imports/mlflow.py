@@ -31,7 +31,7 @@ def is_run(folder: Path) -> bool:
     return (folder / "meta.yaml").is_file() and ((folder / "metrics").is_dir() or (folder / "params").is_dir())
 
 
-def runs(folder: Path) -> tuple[list, list]:
+def runs(folder: Path) -> tuple[list[PastRun], list[tuple[str, str]]]:
     """(PastRuns, [(path, why it is left out)]) of all runs below the folder, oldest first."""
     found, left = [], []
     for at, below, names in folders(folder, MOST_ENTRIES):
@@ -83,7 +83,7 @@ def _files(folder: Path) -> Iterator[tuple]:
             yield path.relative_to(folder).as_posix(), path
 
 
-def _texts(folder: Path) -> dict:
+def _texts(folder: Path) -> dict[str, str]:
     found, length = {}, 0
     for name, path in _files(folder):
         found[name] = read_start(path, LONGEST).rstrip("\n")
@@ -97,7 +97,7 @@ def _time(ms: Any) -> str | None:
     return iso(ms / 1000) if isinstance(ms, (int, float)) and ms > 0 else None
 
 
-def _metrics(folder: Path) -> dict:
+def _metrics(folder: Path) -> dict[int, dict[str, Any]]:
     """{step: {"time", "metrics"}} of all series; of a step that came twice the later line holds."""
     rows, count = {}, 0
     for name, path in _files(folder):

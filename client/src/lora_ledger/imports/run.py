@@ -107,7 +107,7 @@ def send_curve(api: Api, task: int, attempt: int, entries: Iterable[dict[str, An
     return sent
 
 
-def batches(entries: Iterable[dict[str, Any]]) -> Iterator[list]:
+def batches(entries: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Parts of at most 1,000 entries and 10,000 values."""
     batch, values = [], 0
     for entry in entries:

@@ -204,7 +204,7 @@ class Table:
                     "that"
                 )
 
-    def runs(self) -> tuple[list, list]:
+    def runs(self) -> tuple[list[PastRun], list[str]]:
         """(runs, mistakes): a PastRun for each row that can be read, and (line, what is wrong) for the others."""
         runs, mistakes, seen = [], [], Counter()
         for line, cells in self.rows:
@@ -277,7 +277,7 @@ class Table:
         return "table:" + hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()[:40]
 
 
-def value_of(cells: Any, at: int) -> Any | str | None:
+def value_of(cells: Any, at: int) -> str | None:
     """A cell's text without what protects it from being run as a formula; None where it says nothing."""
     text = cells[at].strip() if at < len(cells) else ""
     if re.match(r"'[=+\-@\t\r]", text):
@@ -285,7 +285,7 @@ def value_of(cells: Any, at: int) -> Any | str | None:
     return None if text.casefold() in EMPTY else text
 
 
-def _all_numbers(column: Any) -> Any | bool:
+def _all_numbers(column: Any) -> bool:
     return column.values and all(re.fullmatch(r"[\d.,]+", v) for v in column.values[:50])
 
 

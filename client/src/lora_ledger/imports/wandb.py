@@ -75,7 +75,7 @@ def records(file: IO[bytes]) -> Iterator[bytes]:
             return
 
 
-def _item(data: bytes) -> tuple[Any | str, bool | Any | float | None]:
+def _item(data: bytes) -> tuple[str, Any]:
     """(key, value) of a HistoryItem, ConfigItem or SummaryItem. A nested key is joined with points."""
     key, nested, value = "", [], None
     for number, wire, raw in _fields(data):
@@ -199,7 +199,7 @@ def _add(rows: Any, row: dict[str, Any]) -> None:
         kept["epoch"] = epoch
 
 
-def _flat(row: dict[str, Any], prefix: str = "") -> Iterator[Any | tuple[str, Any | dict]]:
+def _flat(row: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in row.items():
         if isinstance(value, dict) and "_type" not in value:
             yield from _flat(value, f"{prefix}{key}.")
@@ -238,7 +238,7 @@ def is_run(folder: Path) -> bool:
     return folder.is_dir() and (any(folder.glob("run-*.wandb")) or (folder / "files" / "wandb-summary.json").is_file())
 
 
-def runs(folder: Path) -> tuple[list, list]:
+def runs(folder: Path) -> tuple[list[PastRun], list[tuple[str, str]]]:
     """(PastRuns, [(path, why it is left out)]) of all run folders below, oldest first."""
     found, left = [], []
     for at, below, _ in folders(folder, MOST_ENTRIES):
@@ -330,7 +330,7 @@ def _when(text: Any) -> str | None:
         return None
 
 
-def json_runs(path: Path, objects: Any, left: Any) -> tuple[list[PastRun], Any] | tuple[list, Any] | None:
+def json_runs(path: Path, objects: Any, left: Any) -> tuple[list[PastRun], list[tuple[str, str]]] | None:
     """(PastRuns, [(place, why it is left out)]) of runs as wandb.Api gives them, or one run's history; None:
     neither."""
     if objects and all("_step" in o for o in objects):
@@ -374,7 +374,7 @@ def history_of(sheet: Any) -> PastRun | None:
     return _history(sheet.path, rows)
 
 
-def objects(path: Path) -> tuple[list, list] | tuple[list[dict], list]:
+def objects(path: Path) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     """(the JSON objects of a file, [(line, what is wrong)]). Raises OSError or TooMuchError."""
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
@@ -404,7 +404,7 @@ def _bare(data: bytes) -> Any:
     return data[3:] if data.startswith(b"\xef\xbb\xbf") else data
 
 
-def _json_lines(path: Path, file: BinaryIO) -> tuple[list, list]:
+def _json_lines(path: Path, file: BinaryIO) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     found, wrong = [], []
     for number, line in enumerate(lines(file, MOST_LINE), 1):
         if line is None:

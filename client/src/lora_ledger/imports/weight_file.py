@@ -316,14 +316,14 @@ def _name_of(path: Path) -> str:
 _LENGTHS = {"task_name": 300, "notes": 50_000, "base_arch": 100, "network_algo": 100}
 
 
-def _cut(name: str, value: Any) -> str | Any:
+def _cut(name: str, value: Any) -> Any:
     return value[: _LENGTHS.get(name, 200)] if isinstance(value, str) else value
 
 
 LONGEST_OPTIMIZER = 20_000
 
 
-def optimizer_of(text: Any) -> tuple[None, list] | tuple[Any | None, list]:
+def optimizer_of(text: Any) -> tuple[str | None, list[str]]:
     """(type, ["name=value", …]) of ss_optimizer: `bitsandbytes.optim.adamw.AdamW8bit(weight_decay=0.1,betas=(0.9,
     0.99))`."""
     if not text or len(text) > LONGEST_OPTIMIZER:
@@ -342,7 +342,7 @@ def optimizer_of(text: Any) -> tuple[None, list] | tuple[Any | None, list]:
     return name.strip().rpartition(".")[2] or None, [p for p in parts if "=" in p]
 
 
-def _rates(text: Any) -> float | list | None:
+def _rates(text: Any) -> Any:
     one = number(text)
     if one is not None:
         return one
@@ -350,7 +350,7 @@ def _rates(text: Any) -> float | list | None:
     return many if isinstance(many, list) and all(isinstance(v, (int, float)) for v in many) else None
 
 
-def _bounded(value: Any) -> Any | None:
+def _bounded(value: Any) -> Any:
     return value if value is not None and 1 <= value <= 65_536 else None
 
 
@@ -358,11 +358,11 @@ def _positive(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**53 else None
 
 
-def _not_negative(value: Any) -> Any | None:
+def _not_negative(value: Any) -> Any:
     return value if value is not None and value >= 0 else None
 
 
-def _unit(value: Any) -> Any | None:
+def _unit(value: Any) -> Any:
     value = number(value)
     return value if value is not None and 0 <= value <= 1 else None
 

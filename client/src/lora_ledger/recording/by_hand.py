@@ -18,7 +18,7 @@ BY_HAND = "by-hand-"
 WAIT_SECONDS = 10.0
 
 
-def read_metrics(words: list[str]) -> dict:
+def read_metrics(words: list[str]) -> dict[str, Any]:
     """{name: value} from `name=value` words. Raises ValueError naming the first that is none."""
     metrics = {}
     for word in words:

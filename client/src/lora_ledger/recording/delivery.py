@@ -26,7 +26,7 @@ MOST_FAILURES = 3
 UNNAMED = "unnamed run"
 
 
-def _named(error: Exception) -> set[str | Any]:
+def _named(error: Exception) -> set[str]:
     """The fields of a registration that a refusal names."""
     errors = getattr(error, "body", {}).get("errors")
     paths = [e.get("path") for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []

@@ -50,7 +50,7 @@ def gpu_text(gpus: list[dict[str, Any]]) -> str | None:
     return ", ".join(f"{name} x{count}" for name, count in kinds.items()) or None
 
 
-def cuda_version(versions: dict[str, str]) -> str | Any | None:
+def cuda_version(versions: dict[str, str]) -> str | None:
     """The CUDA that torch was built for ("12.4"), else the newest that the driver supports; None without either."""
     built = re.search(r"\+cu(\d+)(\d)$", versions.get("torch", ""))
     if built:
@@ -59,7 +59,7 @@ def cuda_version(versions: dict[str, str]) -> str | Any | None:
     return shown[1] if shown else None
 
 
-def _interpreter(command: Sequence[str]) -> str | Any | None:
+def _interpreter(command: Sequence[str]) -> str | None:
     """The Python that runs the trainer, where the command shows it."""
     if not command:
         return None
@@ -77,7 +77,7 @@ def _interpreter(command: Sequence[str]) -> str | Any | None:
     return match[1] if match else None
 
 
-def versions(command: Sequence[str]) -> dict | dict[str, str]:
+def versions(command: Sequence[str]) -> dict[str, str]:
     """Versions of Python and of the packages that matter, in the environment that the trainer runs in."""
     python = _interpreter(command)
     if python and os.path.abspath(python) != os.path.abspath(sys.executable):
@@ -125,7 +125,7 @@ def script_folder(command: Sequence[str], cwd: str) -> Path:
     return Path(cwd)
 
 
-def git_state(folder: Path) -> tuple[None, None] | tuple[str | Any, bool | None]:
+def git_state(folder: Path) -> tuple[str | None, bool | None]:
     """(commit, has uncommitted changes) of the repository around the folder; (None, None) without one."""
     git = shutil.which("git")
     if not git:

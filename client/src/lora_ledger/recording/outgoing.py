@@ -11,7 +11,6 @@ import struct
 import uuid
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..core import terminal, withhold
 from ..core.errors import IncompleteFileError
@@ -81,7 +80,7 @@ def _star_header(path: StrPath) -> StrPath | None:
     return path
 
 
-def _tells(path: StrPath) -> Any | int | None:
+def _tells(path: StrPath) -> bool | None:
     """Whether a safetensors header holds a known value, as bytes or once read; None for another file. Raises
     OSError."""
     try:

@@ -36,7 +36,7 @@ def age(text: str) -> float:
     return (datetime.now(timezone.utc) - then).total_seconds()
 
 
-def number(value: Any) -> int | Any | str:
+def number(value: Any) -> int | float | str:
     """A value as JSON can carry it: non-finite numbers become "NaN", "Infinity", "-Infinity"."""
     if isinstance(value, bool):
         return int(value)
@@ -173,7 +173,7 @@ class Points:
             if not self._is_covered(step, rank) and len(self._held) < self.LIMIT:
                 self._held[step, rank] = (value, when, epoch, self._clock())
 
-    def drain(self, limit: int = 1000, final: bool = False) -> list:
+    def drain(self, limit: int = 1000, final: bool = False) -> list[dict[str, Any]]:
         """At most `limit` log entries in order of step; `final` also gives what is still open or held back."""
         with self._guard:
             if final:

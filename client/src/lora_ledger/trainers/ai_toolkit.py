@@ -59,7 +59,7 @@ class AiToolkit(Generic):
                 return cls(launch)
         return None
 
-    def _part(self, name: str) -> dict:
+    def _part(self, name: str) -> dict[str, Any]:
         value = self.process.get(name)
         return value if isinstance(value, dict) else {}
 

@@ -82,7 +82,7 @@ def _whole(value: Any) -> int | None:
         return None
 
 
-def _walk(source: Source, late: Callable[[], bool]) -> tuple[dict, dict]:
+def _walk(source: Source, late: Callable[[], bool]) -> tuple[dict[str, int], dict[str, str]]:
     """({relative name: size}, {relative stem: path of its caption}) of the images and videos."""
     images, captions = {}, {}
     folders: list[tuple[StrPath, str]] = [(source.path, "")]
@@ -177,7 +177,7 @@ def _named_only(source: Source) -> dict[str, Any]:
     return {"name": source.name, "source_path": str(source.path), "repeats": source.repeats}
 
 
-def _caption_text(value: Any) -> str | Any | str:
+def _caption_text(value: Any) -> str:
     """A caption out of the forms that metadata files have: text, a list of texts, {caption, tags}."""
     if isinstance(value, str):
         return value
@@ -189,7 +189,7 @@ def _caption_text(value: Any) -> str | Any | str:
     return ""
 
 
-def _captions_of(path: Path) -> dict | dict[str, str | Any]:
+def _captions_of(path: Path) -> dict[str, str]:
     """{name: caption} of a JSON file such as diffusion-pipe's captions.json."""
     try:
         document = loads(read_file(path, MAX_ROWS_FILE))
@@ -232,7 +232,7 @@ def file_facts(source: Source, late: Callable[[], bool]) -> dict[str, Any] | Non
     }
 
 
-def _rows(data: bytes, ending: str) -> Iterator[Any | None]:
+def _rows(data: bytes, ending: str) -> Iterator[Any]:
     """The rows of a file one after another: of JSON as they are, of other files None for each."""
     if ending == ".json":
         try:

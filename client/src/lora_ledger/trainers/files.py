@@ -41,7 +41,7 @@ class Saved:
         self.seed = seed
 
 
-def entries(folder: Path) -> list | list[Path]:
+def entries(folder: Path) -> list[Path]:
     """The folder's entries as sorted paths; empty where it cannot be read."""
     try:
         with os.scandir(folder) as found:

@@ -42,7 +42,7 @@ DATASETS_LIMIT = 4_000_000
 STATE_LIMIT = 4_000_000
 
 
-def _flatten(document: Any) -> dict:
+def _flatten(document: Any) -> dict[str, Any]:
     """Section names mean nothing to sd-scripts: every table's keys are arguments."""
     flat = {}
     for name, value in document.items():
@@ -53,7 +53,7 @@ def _flatten(document: Any) -> dict:
     return flat
 
 
-def read_prompts(path: Path) -> list[str | Any] | list | list[str]:
+def read_prompts(path: Path) -> list[str]:
     """The prompts of a `sample_prompts` file in order, without their options; [] where it cannot be read.
 
     A text file has one prompt a line, a TOML file `[[prompt.subset]]`, a JSON file a list of `{"prompt": …}`.
@@ -161,7 +161,7 @@ class Kohya(Generic):
             )
         return found
 
-    def _prompts(self) -> list[str | Any] | list | list[str]:
+    def _prompts(self) -> list[str]:
         value = self._text("sample_prompts")
         return read_prompts(self.path(value)) if value else []
 
@@ -228,7 +228,7 @@ class Kohya(Generic):
                     found.append(Source(folder, int(match[1]), extension=extension, fallback=match[2], endings=IMAGES))
         return found
 
-    def _dataset_config(self, path: Path, extension: str) -> list:
+    def _dataset_config(self, path: Path, extension: str) -> list[Source]:
         """Folders of a separate dataset file (docs/config_README-en.md); with it, train_data_dir is not read."""
         try:
             text = read_file(path, DATASETS_LIMIT).decode("utf-8-sig")

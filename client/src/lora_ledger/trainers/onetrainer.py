@@ -115,7 +115,7 @@ class OneTrainer(Generic):
         path = self._file(*_SAMPLES)
         return [path] if path else []
 
-    def _list(self, key: str, file_key: str, default_file: str) -> list[dict]:
+    def _list(self, key: str, file_key: str, default_file: str) -> list[dict[str, Any]]:
         """A list that stands in the configuration, or in a file of its own."""
         found = self.launch.document.get(key)
         path = self._file(key, file_key, default_file)
@@ -132,7 +132,7 @@ class OneTrainer(Generic):
             index: sample["prompt"] for index, sample in enumerate(samples) if isinstance(sample.get("prompt"), str)
         }
 
-    def _first_line(self, path: Any) -> Any | None:
+    def _first_line(self, path: Any) -> str | None:
         try:
             with open_file(self.path(path or "")) as file:
                 return file.readline(65_536).decode("utf-8-sig", "replace").strip()
