@@ -1,11 +1,12 @@
 /**
  * `npm run check`: format, lint, types, unused code, the order of the house, the lock file, migrations, the API's
- * description; and of the Python client format, lint and types.
+ * description, the pages; and of the Python client format, lint and types.
  */
 import { cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
+import { pageFaults, readPages } from "./docs.ts";
 import { describeExit, root, startProcess, Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 import { describeApi } from "./openapi.ts";
@@ -130,6 +131,10 @@ const checks: Record<string, () => Promise<unknown>> = {
     await program(bin, ["check", "--quiet", "client"]);
   },
   "client's types": () => tool("pyright", ["--project", "client"]),
+  pages: async () => {
+    const faults = pageFaults(readPages());
+    if (faults.length) throw new Trouble(faults.join("\n"));
+  },
   "order of the house": async () => {
     const faults = wingFaults(readSources());
     if (faults.length) throw new Trouble(faults.join("\n"));

@@ -97,7 +97,7 @@ export async function readSafetensors(
   };
 }
 
-/** The well-formed tensor entries; the rest is told in one warning. */
+/** The well-formed tensor entries; one warning names the rest. */
 function readTensors(header: Record<string, unknown>, data: number, warnings: string[]): Tensor[] {
   const tensors: Tensor[] = [];
   let malformed = 0;
@@ -244,22 +244,23 @@ async function readAlpha(
   metadata: Record<string, string> | null,
 ): Promise<number | null> {
   if (metadata?.software?.includes("ai-toolkit")) return null;
-  const stated = Number.parseFloat(metadata?.ss_network_alpha ?? "");
+  const stated = Number(metadata?.ss_network_alpha?.trim() || "none");
   const scalars = tensors.filter(
     (t) => t.name.endsWith(".alpha") && t.end - t.begin <= 8 && data.from + t.end <= data.to,
   );
   const scalar = scalars.find((t) => linear !== null && moduleOf(t.name) === linear) ?? scalars[0];
   const size = scalar && scalarSizes[scalar.dtype];
-  if (!scalar || !size || scalar.end - scalar.begin !== size)
-    return Number.isFinite(stated) ? stated : null;
-  const value = decodeScalar(await read(data.from + scalar.begin, size), scalar.dtype);
-  if (value === null || !Number.isFinite(value)) return null;
+  const value =
+    scalar && size && scalar.end - scalar.begin === size
+      ? decodeScalar(await read(data.from + scalar.begin, size), scalar.dtype)
+      : null;
+  if (value === null || !Number.isFinite(value)) return Number.isFinite(stated) ? stated : null;
   return about(value, stated) ? stated : value;
 }
 
 const scalarSizes: Record<string, number> = { F16: 2, BF16: 2, F32: 4, F64: 8 };
 
-/** Equal within what bf16 can tell apart (8 bits). */
+/** Equal within the precision of bf16 (8 bits). */
 const about = (a: number, b: number) => Math.abs(a - b) <= Math.max(Math.abs(a), Math.abs(b)) / 200;
 
 /** One number of a safetensors dtype, little-endian; null for a dtype that holds no scalar here. */
@@ -285,15 +286,20 @@ export function decodeScalar(bytes: Uint8Array, dtype: string): number | null {
 
 /** ss_base_model_version (sd-scripts, musubi) and modelspec.architecture, by their beginnings. */
 const archs: [RegExp, string][] = [
-  [/^sdxl|^stable-diffusion-xl/, "sdxl"],
-  [/^sd_?v?1|^stable-diffusion-v1/, "sd15"],
-  [/^sd_?v?2|^stable-diffusion-v2/, "sd2"],
-  [/^sd_?3|^stable-diffusion-3/, "sd3"],
+  [/^sdxl|^stable-diffusion-xl/i, "sdxl"],
+  [/^sd_?v?1|^stable-diffusion-v1/i, "sd15"],
+  [/^sd_?v?2|^stable-diffusion-v2/i, "sd2"],
+  [/^sd_?3|^stable-diffusion-v?3/i, "sd3"],
   [/^chroma/i, "chroma"],
-  [/^flux-?1/, "flux"],
-  [/^lumina-?2/, "lumina2"],
-  [/^hunyuan-image/, "hunyuan-image"],
-  [/^anima/, "anima"],
+  [/^flux[-_. ]?2/i, "flux2"],
+  [/^flux/i, "flux"],
+  [/^lumina/i, "lumina2"],
+  [/^hunyuan-?image/i, "hunyuan-image"],
+  [/^hunyuan-?video/i, "hunyuan-video"],
+  [/^qwen-?image/i, "qwen-image"],
+  [/^wan/i, "wan"],
+  [/^anima/i, "anima"],
+  [/^z-?image/i, "z-image"],
 ];
 
 function baseArchOf(metadata: Record<string, string> | null): string | null {
@@ -310,7 +316,7 @@ const media: [RegExp, string][] = [
   [/^.{4}ftyp(?:isom|iso[2-6]|mp4[12]|avc1|M4V |dash|MSNV)/s, "video/mp4"],
 ];
 
-/** The media type that a file's first bytes tell, of the few that are shown inline; else null. */
+/** The media type by a file's first bytes, of the few that are shown inline; else null. */
 export function sniffMedia(head: Uint8Array): string | null {
   const text = String.fromCharCode(...head.subarray(0, 16));
   return media.find(([pattern]) => pattern.test(text))?.[1] ?? null;
@@ -327,7 +333,7 @@ export type TaskSettings = {
   baseArch: string | null;
 };
 
-/** Algorithms that are told apart in a file; those of one family are saved alike. */
+/** Algorithms that a file can distinguish; those of one family are saved alike. */
 const families: Record<string, string> = {
   lora: "lora",
   qlora: "lora",

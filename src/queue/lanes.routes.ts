@@ -7,6 +7,7 @@ import { apiKey, box } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { describe } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
 import { lastSeen } from "./box-seen.ts";
 import { isShared } from "./box-sharing.ts";
 import { memoryServed } from "./claim.ts";
@@ -25,13 +26,13 @@ const laneAnswer = z.object({
   labels: z.array(z.string()),
   min_gpu_memory_gb: z.int(),
   ready: z.int(),
-  head_task: z.int().describe("The first of them."),
+  head_task: z.int().describe("The first task of the lane."),
   head_priority: z.int(),
-  running: z.int().describe("Tasks from the queue that this user has running."),
-  served_at: z.string().nullable().describe("When this user's last one was begun."),
-  boxes: z.array(z.int()).describe("Boxes of `boxes` that may run these."),
-  missing_labels: z.array(z.string()).describe("Labels that none of those boxes offers."),
-  short_of_memory: z.boolean().describe("No such box has so much GPU memory."),
+  running: z.int().describe("The number of this user's queued tasks that are running."),
+  served_at: z.string().nullable().describe("When a box last began a task of this user."),
+  boxes: z.array(z.int()).describe("The boxes of `boxes` that may run these tasks."),
+  missing_labels: z.array(z.string()).describe("Labels that none of the user's boxes offers."),
+  short_of_memory: z.boolean().describe("Whether none of these boxes has enough GPU memory."),
 });
 
 const groupAnswer = z.object({
@@ -46,7 +47,7 @@ const groupAnswer = z.object({
   cost: z
     .number()
     .nullable()
-    .describe("Of the attempts that have ended, as far as a price is known."),
+    .describe("The cost of the attempts that have ended, as far as a price is known."),
   newest_task: z.int(),
 });
 
@@ -57,13 +58,13 @@ type Lane = Omit<
   labels: string;
 };
 
-/** How the queue stands as a whole: whose turn it is, on which boxes, and how far groups are. */
-export const queueStanding = new Hono<App>()
+/** The state of the whole queue: whose turn it is, on which boxes, and how far groups are. */
+export const lanes = new Hono<App>()
   .get(
     "/lanes",
     describe({
       summary: "Who is next, and which boxes fit",
-      description: `Ready tasks that ask the same of a box, by user, in the order in which a box that fits all of them would take them, ${MOST_LANES} lanes at most. \`boxes\` are enrolled ones whose key still holds, the newest ${MOST_BOXES}: what they offer is what they said when they last asked for a task. Agents with an ordinary key, which run their own user's tasks alone, are not known here.`,
+      description: `A lane holds a user's ready tasks with the same requirements. Lanes are in the order in which a box that meets the requirements of all would take them, at most ${MOST_LANES}. \`boxes\` are enrolled boxes whose key still works, the newest ${MOST_BOXES}: each offers what it stated when it last asked for a task. Agents with an ordinary key, which run only their own user's tasks, are not listed.`,
       tag: "Queue",
       answer: {
         schema: z.object({
@@ -72,7 +73,10 @@ export const queueStanding = new Hono<App>()
             z.object({
               id: z.int(),
               name: z.string(),
-              labels: z.array(z.string()).nullable().describe("null: it has not asked yet."),
+              labels: z
+                .array(z.string())
+                .nullable()
+                .describe("null: the box has not asked for a task yet."),
               gpu_memory_gb: z.number().nullable(),
               busy: z.boolean(),
               last_seen_at: z.string(),
@@ -98,9 +102,9 @@ export const queueStanding = new Hono<App>()
             userId: box.userId,
             shared: isShared,
             labels: box.labels,
-            gpu_memory_gb: box.gpuMemoryGb,
+            gpuMemoryGb: box.gpuMemoryGb,
             busy: sql<number>`exists (select 1 from training_task t where t.key_id = ${box.keyId} and t.status = 'running' and t.agent is not null)`,
-            last_seen_at: lastSeen,
+            lastSeenAt: lastSeen,
           })
           .from(box)
           .innerJoin(
@@ -124,16 +128,18 @@ export const queueStanding = new Hono<App>()
           labels,
           boxes: serving
             .filter(
-              (b) => enough(b.gpu_memory_gb) && labels.every((label) => b.labels?.includes(label)),
+              (b) => enough(b.gpuMemoryGb) && labels.every((label) => b.labels?.includes(label)),
             )
             .map((b) => b.id),
           missing_labels: labels.filter((label) => !serving.some((b) => b.labels?.includes(label))),
-          short_of_memory: !serving.some((b) => enough(b.gpu_memory_gb)),
+          short_of_memory: !serving.some((b) => enough(b.gpuMemoryGb)),
         };
       });
       return c.json({
         items,
-        boxes: rows.map(({ userId: _, shared: __, busy, ...b }) => ({ ...b, busy: busy === 1 })),
+        boxes: rows.map(({ userId: _, shared: __, busy, ...b }) =>
+          toWire({ ...b, busy: busy === 1 }),
+        ),
       });
     },
   )
@@ -141,7 +147,7 @@ export const queueStanding = new Hono<App>()
     "/groups",
     describe({
       summary: "How far groups of queued tasks are",
-      description: `Experiment groups, such as sweeps, with tasks from the queue among the newest ${MOST_LOOKED_AT} tasks, those that wait and those that run; the newest first, ${MOST_GROUPS} at most.`,
+      description: `Experiment groups, such as sweeps, with queued tasks among the newest ${MOST_LOOKED_AT} tasks, among those that wait, or among those that run; the newest first, at most ${MOST_GROUPS}.`,
       tag: "Queue",
       answer: {
         schema: z.object({
