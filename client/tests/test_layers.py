@@ -7,11 +7,10 @@ import unittest
 from tests.helpers import SOURCE
 
 ROOT = SOURCE / "lora_ledger"
-# From the ground up. The folder that is named last in a line may use all of those before it.
+# From the ground up.
 FLOORS = ("core", "follow", "trainers", "recording", "imports", "commands", "cli")
 # What may be at the top: the package's face, and the program.
 TOP = {"__init__", "__main__", "cli"}
-
 MODULES = {path.relative_to(ROOT).with_suffix("").parts: path for path in ROOT.rglob("*.py")}
 
 
