@@ -138,7 +138,7 @@ class AdapterTest(TemporaryCase):
             '[{"subsets": [[]]}]',
         ):
             for keys in (list(KOHYA), ["ot_config"], ["training_info"], ["lora_adapter_metadata"]):
-                found = weight_file.Past(
+                found = weight_file.WeightFileRun(
                     self.read(
                         {"ss_x": "1"} | dict.fromkeys(keys, value)
                         if keys[0][:2] == "ss"
@@ -151,7 +151,9 @@ class AdapterTest(TemporaryCase):
 
 class PastTest(TemporaryCase):
     def past(self, metadata, tensors=None, path="x.safetensors"):
-        return weight_file.Past(adapter.Adapter(write_weights(self.folder / path, metadata, tensors or linear(16, 8))))
+        return weight_file.WeightFileRun(
+            adapter.Adapter(write_weights(self.folder / path, metadata, tensors or linear(16, 8)))
+        )
 
     def test_kohya(self):
         body = self.past(KOHYA).registration("here")

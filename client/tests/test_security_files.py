@@ -651,7 +651,7 @@ class WeightsTest(HostileCase):
             self.assertIsNone(adapter.Adapter(path).rank)
 
     def test_metadata(self):
-        from lora_ledger.imports.weight_file import Past
+        from lora_ledger.imports.weight_file import WeightFileRun
 
         many = {f"d{n}": {"n_repeats": 1, "img_count": 1} for n in range(20_000)}
         metadata = {
@@ -662,7 +662,7 @@ class WeightsTest(HostileCase):
         }
         path = self.header(json.dumps({"__metadata__": metadata}))
         with self.within(60, 5):
-            past = Past(adapter.Adapter(path))
+            past = WeightFileRun(adapter.Adapter(path))
             past.registration("x")
         self.assertEqual(len(past.datasets), 50)
 

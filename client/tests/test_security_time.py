@@ -315,7 +315,7 @@ class TimeTest(TemporaryCase):
         self.check(
             raw=self.file("a.safetensors", lambda p: (adapter.Adapter(p), read_header(p)), lambda text: struct.pack("<Q", len(text.encode())) + text.encode()),
             names=self.file(
-                "b.safetensors", lambda p: weight_file.Past(adapter.Adapter(p)),
+                "b.safetensors", lambda p: weight_file.WeightFileRun(adapter.Adapter(p)),
                 lambda text: header({text[at : at + 990] + str(at): {"dtype": "F16", "shape": [4, 4], "data_offsets": [0, 0]} for at in range(0, len(text), 990)}),
             ),
             metadata=self.file("c.safetensors", whole, lambda text: header({"__metadata__": dict.fromkeys(keys, text[:SIZE // 10])})),

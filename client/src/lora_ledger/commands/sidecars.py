@@ -16,7 +16,6 @@ from ..core import terminal
 from ..core.errors import CommandError
 from ..core.reading import loads, read_file
 from .downloads import fetch_link, local_path
-from .models import Version
 
 if TYPE_CHECKING:
     from .models import Version
