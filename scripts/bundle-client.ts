@@ -4,11 +4,66 @@
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
-import { fileURLToPath } from "node:url";
+import { root } from "./local/processes.ts";
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const source = join(root, "client", "src");
 const target = join(root, "client", "dist", "ledger.py");
+
+/** Modules whose docstrings people read by help(). */
+const documented = ["lora_ledger/__init__.py", "lora_ledger/recording/track.py"];
+
+/** The first token of a Python text from `at` on that is a string, with its prefix; or undefined. */
+const stringAt = /[rbfuRBFU]{0,2}("""|'''|"|')/y;
+
+/** Where the Python string ends that begins at `at`; `quote` is what closes it. */
+function stringEnd(code: string, at: number, quote: string): number {
+  while (!code.startsWith(quote, at)) {
+    if (at >= code.length) throw new Error("a string has no end");
+    at += code[at] === "\\" ? 2 : 1;
+  }
+  return at + quote.length;
+}
+
+/**
+ * A module with tabs for indentation and without docstrings, which are a fifth of it. Every line keeps its number, so
+ * that tracebacks name the lines of the repository.
+ */
+export function shortened(code: string, keepDocstrings = false): string {
+  let out = "";
+  let depth = 0;
+  let isLineStart = true;
+  for (let at = 0; at < code.length; ) {
+    if (isLineStart) {
+      const spaces = /^ */.exec(code.slice(at, at + 200))?.[0].length ?? 0;
+      out += "\t".repeat(spaces >> 2) + " ".repeat(spaces & 3);
+      at += spaces;
+    }
+    const char = code[at] ?? "";
+    stringAt.lastIndex = at;
+    // A letter before it belongs to a name, as in `bar"…"`, which no Python text holds.
+    const opening = /\w/.test(code[at - 1] ?? "") ? null : stringAt.exec(code);
+    if (opening) {
+      const end = stringEnd(code, at + opening[0].length, opening[1] ?? "");
+      const text = code.slice(at, end);
+      const isDocstring = isLineStart && depth === 0 && code[end] === "\n";
+      const lines = text.split("\n").length - 1;
+      out += isDocstring && !keepDocstrings ? `""${"\n".repeat(lines)}` : text;
+      at = end;
+      isLineStart = false;
+    } else if (char === "#") {
+      const end = code.indexOf("\n", at);
+      out += code.slice(at, end);
+      at = end;
+    } else {
+      if ("([{".includes(char)) depth++;
+      if (")]}".includes(char)) depth--;
+      out += char;
+      isLineStart = char === "\n";
+      at++;
+    }
+  }
+  return out;
+}
 
 const modules = readdirSync(join(source, "lora_ledger"), { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".py"))
@@ -18,7 +73,8 @@ const modules = readdirSync(join(source, "lora_ledger"), { recursive: true, enco
     const path = name.split(sep).join("/");
     const parts = path.replace(/\.py$/, "").split("/");
     const isPackage = parts.at(-1) === "__init__";
-    const code = readFileSync(join(source, name), "utf8").replaceAll("\r\n", "\n");
+    const whole = readFileSync(join(source, name), "utf8").replaceAll("\r\n", "\n");
+    const code = shortened(whole, documented.includes(path));
     if (code.includes("'''") || code.trimEnd().endsWith("\\"))
       throw new Error(`${path} cannot be embedded: it contains ''' or ends in a backslash`);
     return { name: (isPackage ? parts.slice(0, -1) : parts).join("."), path, isPackage, code };
@@ -43,7 +99,7 @@ const file = `#!/usr/bin/env python3
     python3 ledger.py --help
 
 As a library, beside your script:  import ledger;  ledger.track(config="my_lora.toml")
-The modules below are those of client/src/lora_ledger, unchanged.
+The modules below are those of client/src/lora_ledger, without docstrings and with tabs.
 """
 
 import sys
@@ -101,5 +157,5 @@ if __name__ == "__main__":
 mkdirSync(dirname(target), { recursive: true });
 writeFileSync(target, file);
 console.log(
-  `${relative(root, target)}: ${modules.length} modules, ${Math.round(file.length / 1000)} kB`,
+  `${relative(root, target)}: ${modules.length} modules, ${Math.round(Buffer.byteLength(file) / 1000)} kB`,
 );

@@ -1,7 +1,10 @@
-/** `npm run check`: format, lint, types, unused code, the order of the house, the lock file, migrations, the API's description, the pages. */
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+/**
+ * `npm run check`: format, lint, types, unused code, the order of the house, the lock file, migrations, the API's
+ * description, the pages; and of the Python client format, lint and types.
+ */
+import { cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { pageFaults, readPages } from "./docs.ts";
 import { describeExit, root, startProcess, Trouble } from "./local/processes.ts";
@@ -43,11 +46,11 @@ function isLocked(packages: Record<string, unknown>, from: string, name: string)
   }
 }
 
-/** Runs a tool of node_modules. Throws Trouble with all that it said when it fails. */
-async function tool(name: string, args: string[], cwd = root): Promise<string> {
+/** Runs a program. Throws Trouble with all that it said when it fails. */
+async function program(command: string, args: string[], cwd = root): Promise<string> {
   const lines: string[] = [];
   const run = startProcess({
-    command: join(root, "node_modules/.bin", name),
+    command,
     args,
     cwd,
     env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined },
@@ -55,8 +58,38 @@ async function tool(name: string, args: string[], cwd = root): Promise<string> {
   });
   const exit = await run.exited;
   if (exit.code !== 0)
-    throw new Trouble(lines.join("\n").trim() || `${name} ended with ${describeExit(exit)}`);
+    throw new Trouble(lines.join("\n").trim() || `${command} ended with ${describeExit(exit)}`);
   return lines.join("\n");
+}
+
+/** Runs a tool of node_modules. Throws Trouble with all that it said when it fails. */
+const tool = (name: string, args: string[], cwd = root) =>
+  program(join(root, "node_modules/.bin", name), args, cwd);
+
+/** The linter and formatter of the client. PyPI alone has its binaries; every machine gets this one. */
+const ruffVersion = "0.17.6";
+
+/** The path of ruff, which is installed once, into a folder that git ignores. Throws Trouble. */
+async function ruff(): Promise<string> {
+  const folder = join(root, ".local/tools", `ruff-${ruffVersion}`);
+  const binary = (at: string) => join(at, process.platform === "win32" ? "Scripts" : "bin", "ruff");
+  if (existsSync(binary(folder))) return binary(folder);
+  // In a folder of its own until it is whole, so that a broken one is not taken for it.
+  const begun = `${folder}-${process.pid}`;
+  try {
+    await program(process.env.PYTHON ?? "python3", ["-m", "venv", begun]);
+    const pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"];
+    await program(join(dirname(binary(begun)), "python"), [...pip, `ruff==${ruffVersion}`]);
+    renameSync(begun, folder);
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    throw new Trouble(
+      `ruff ${ruffVersion} cannot be installed: this needs Python with venv, and PyPI at the first time.\n${said}`,
+    );
+  } finally {
+    rmSync(begun, { recursive: true, force: true });
+  }
+  return binary(folder);
 }
 
 /** Lets drizzle-kit make the next migration into a copy: there must be none to make. */
@@ -92,6 +125,12 @@ const checks: Record<string, () => Promise<unknown>> = {
     await migrationsMatch();
   },
   "API description": () => describeApi(),
+  "client's format and lint": async () => {
+    const bin = await ruff();
+    await program(bin, ["format", "--check", "--quiet", "client"]);
+    await program(bin, ["check", "--quiet", "client"]);
+  },
+  "client's types": () => tool("pyright", ["--project", "client"]),
   pages: async () => {
     const faults = pageFaults(readPages());
     if (faults.length) throw new Trouble(faults.join("\n"));

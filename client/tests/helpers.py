@@ -8,12 +8,11 @@ import time
 import unittest
 from pathlib import Path
 
+from tests.ledger_server import KEY, Server
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "client" / "src"
 EXAMPLE = ROOT / "examples" / "first-run"
-sys.path.insert(0, str(SOURCE))
-
-from tests.ledger_server import KEY, Server  # noqa: E402
 
 
 class TemporaryCase(unittest.TestCase):

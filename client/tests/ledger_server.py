@@ -54,7 +54,7 @@ IMPORTED = {
 SERVER_FIELDS = {"id", "status", "attempt", "user_id", "cost", "created_at"}
 
 
-class Problem(Exception):
+class ProblemError(Exception):
     def __init__(self, status, detail, code="problem", errors=None, headers=None):
         super().__init__(detail)
         self.status = status
@@ -68,7 +68,7 @@ def strict(body, allowed, required=()):
     wrong = [{"path": k, "message": "is not known"} for k in body if k not in allowed]
     wrong += [{"path": k, "message": "is missing"} for k in required if k not in body]
     if wrong:
-        raise Problem(422, "The body is not valid", "not-valid", wrong)
+        raise ProblemError(422, "The body is not valid", "not-valid", wrong)
 
 
 def marks_in(text):
@@ -91,7 +91,7 @@ class Server:
     """`tasks`, `weights`, `objects` hold what arrived; `requests` every (method, path) in order.
 
     `faults` is a list of functions (method, path, body) → None, "drop" (no answer at all), "lose" (handle it, then
-    drop the answer) or a Problem; each call asks all of them.
+    drop the answer) or a ProblemError; each call asks all of them.
     """
 
     def __init__(self, port=0, interval=0.3, single_limit=1 << 20, part_size=1 << 18):
@@ -151,11 +151,11 @@ class Server:
             return
         headers = {}
         try:
-            if isinstance(fault, Problem):
+            if isinstance(fault, ProblemError):
                 raise fault
             with self.guard:
                 status, answer, headers = self.route(request, urlsplit(path), body)
-        except Problem as problem:
+        except ProblemError as problem:
             status, answer, headers = problem.status, problem.body, problem.headers
         if fault == "lose":
             request.close_connection = True
@@ -178,7 +178,7 @@ class Server:
         if path.startswith("/signed/"):
             return self.put_object(request, url, body) if method == "PUT" else self.get_object(request, url)
         if request.headers.get("Authorization") != f"Bearer {KEY}":
-            raise Problem(401, "The key is not valid", "bad-key")
+            raise ProblemError(401, "The key is not valid", "bad-key")
         value = json.loads(body) if body else {}
         if (method, path) == ("POST", "/api/tasks"):
             return 200, self.register(request, value, body), {}
@@ -190,7 +190,7 @@ class Server:
             return 200, self.list_weights(parse_qs(url.query)), {}
         if (method, path) == ("GET", "/api/me"):
             if self.box_key:
-                raise Problem(403, "A box key may not do that", "not-allowed")
+                raise ProblemError(403, "A box key may not do that", "not-allowed")
             return 200, {"id": 1, "name": "anna", "role": "member"}, {}
         match = re.fullmatch(r"/api/tasks/(\d+)/attempts/(\d+)/logs", path)
         if match and method == "POST" and int(match[1]) in self.tasks:
@@ -199,11 +199,11 @@ class Server:
         if match:
             task = self.tasks.get(int(match[1]))
             if task is None:
-                raise Problem(404, f"There is no task {match[1]}", "not-found")
+                raise ProblemError(404, f"There is no task {match[1]}", "not-found")
             name = match[2] or "show"
             handler = getattr(self, f"{method.lower()}_{name}", None)
             if not handler:
-                raise Problem(404, "There is no such route", "not-found")
+                raise ProblemError(404, "There is no such route", "not-found")
             return 200, handler(task, value, request), {}
         match = re.fullmatch(r"/api/weights/(\d+)(?:/(\w+))?", path)
         if match and int(match[1]) in self.weights:
@@ -212,23 +212,23 @@ class Server:
                 return 200, self.complete(weight, value), {}
             if match[2] == "upload":
                 if weight["state"] != "uploading":
-                    raise Problem(409, "The upload has ended", "conflict")
+                    raise ProblemError(409, "The upload has ended", "conflict")
                 query = parse_qs(url.query)
                 return 200, self.upload_of(weight, int(query["from"][0]), int(query["limit"][0])), {}
             if match[2] == "download":
                 if parse_qs(url.query).get("redirect") != ["false"]:
                     return 302, None, {"Location": f"{self.url}/signed/{weight['id']}?sig=get"}
                 if weight["state"] != "complete":
-                    raise Problem(409, "The file is not complete", "not-complete")
+                    raise ProblemError(409, "The file is not complete", "not-complete")
                 link = {"url": f"{self.url}/signed/{weight['id']}?sig=get", "expires_at": "2099-01-01T00:00:00.000Z"}
                 return 200, {**link, "sha256": weight["sha256"], "size": weight["size"]}, {}
             return 200, {k: v for k, v in weight.items() if k != "parts"}, {}
-        raise Problem(404, "There is no such route", "not-found")
+        raise ProblemError(404, "There is no such route", "not-found")
 
     def register(self, request, value, body):
         taken = [{"path": k, "message": "is kept by the server"} for k in value if k in SERVER_FIELDS]
         if taken:
-            raise Problem(422, "The registration is not valid", "not-valid", taken)
+            raise ProblemError(422, "The registration is not valid", "not-valid", taken)
         config = value.get("config")
         if config is not None:
             strict(config, {"text", "base64", "path", "format"})
@@ -246,7 +246,9 @@ class Server:
         if key in self.keys:
             task_id, earlier = self.keys[key]
             if earlier != digest:
-                raise Problem(422, "This Idempotency-Key was used for another registration", "idempotency-key-reused")
+                raise ProblemError(
+                    422, "This Idempotency-Key was used for another registration", "idempotency-key-reused"
+                )
         else:
             task_id = len(self.tasks) + 1
             self.keys[key] = (task_id, digest)
@@ -266,9 +268,9 @@ class Server:
         """Points of an imported run: `seq` only counts up, and a number that was there changes nothing."""
         strict(value, {"seq", "logs"}, ("seq", "logs"))
         if not task["fields"].get("import") or attempt > max(task["attempt"], 1):
-            raise Problem(409, "The task was not imported with such an attempt", "not-imported")
+            raise ProblemError(409, "The task was not imported with such an attempt", "not-imported")
         if not 1 <= len(value["logs"]) <= 5000:
-            raise Problem(422, "logs", "not-valid")
+            raise ProblemError(422, "logs", "not-valid")
         for entry in value["logs"]:
             strict(entry, {"step", "epoch", "time", "metrics"}, ("step", "metrics"))
         task["attempt"] = max(task["attempt"], 1)
@@ -308,7 +310,7 @@ class Server:
         """A page of a list; the cursor is the number of items before it."""
         limit, start = int(query.get("limit", ["50"])[0]), int(query.get("cursor", ["0"])[0])
         if not 1 <= limit <= 200:
-            raise Problem(422, "limit", "not-valid")
+            raise ProblemError(422, "limit", "not-valid")
         more = len(items) > start + limit
         return {"items": items[start : start + limit], "next_cursor": str(start + limit) if more else None}
 
@@ -316,13 +318,13 @@ class Server:
         strict(query, {"filter", "order_by", "limit", "cursor", "status", "user", "deleted"})
         wanted = query.get("filter", [None])[0]
         if self.box_key:
-            raise Problem(403, "A box key may not list", "not-allowed")
+            raise ProblemError(403, "A box key may not list", "not-allowed")
         imported = re.fullmatch(r"import_source = '([^']*)'", wanted or "")
         if imported:
             found = [t for t in self.tasks.values() if (t["fields"].get("import") or {}).get("source") == imported[1]]
             return self.list_page([self.task_of(t) for t in found], query)
         if wanted and not wanted.startswith("lora_rank = "):
-            raise Problem(422, "The filter is not valid", "not-valid", [{"path": "filter", "message": "at 1"}])
+            raise ProblemError(422, "The filter is not valid", "not-valid", [{"path": "filter", "message": "at 1"}])
         items = [self.task_of(self.tasks[n]) for n in sorted(self.tasks, reverse=True)]
         if wanted:
             items = [t for t in items if str(t.get("lora_rank")) == wanted.split("= ")[1]]
@@ -346,7 +348,7 @@ class Server:
 
     def post_cancel(self, task, _value, _request):
         if task["status"] not in ("pending", "running", "cancelled"):
-            raise Problem(409, f"Task {task['id']} has ended as {task['status']} already", "already-finished")
+            raise ProblemError(409, f"Task {task['id']} has ended as {task['status']} already", "already-finished")
         if task["status"] == "pending":
             task["status"] = "cancelled"
         task["cancel"] = task["status"] == "running"
@@ -433,9 +435,9 @@ class Server:
         if attempt == 1 and task["attempt"] == 0:
             self.open_attempt(task)
         if attempt < task["attempt"]:
-            raise Problem(409, f"Attempt {attempt} was superseded by attempt {task['attempt']}", "superseded")
+            raise ProblemError(409, f"Attempt {attempt} was superseded by attempt {task['attempt']}", "superseded")
         if attempt != task["attempt"]:
-            raise Problem(409, "There is no such attempt", "conflict")
+            raise ProblemError(409, "There is no such attempt", "conflict")
         return task["attempts"][attempt]
 
     def post_attempts(self, task, value, request):
@@ -454,16 +456,16 @@ class Server:
         )
         logs = value.get("logs") or []
         if len(logs) > 1000:
-            raise Problem(413, "More than 1,000 log entries", "too-large")
+            raise ProblemError(413, "More than 1,000 log entries", "too-large")
         for entry in logs:
             strict(entry, {"step", "epoch", "time", "metrics"}, ("step", "time", "metrics"))
             if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry["time"]):
-                raise Problem(422, "time is no ISO 8601 UTC string", "not-valid")
+                raise ProblemError(422, "time is no ISO 8601 UTC string", "not-valid")
             for metric, number in entry["metrics"].items():
                 if not isinstance(number, (int, float)) and number not in ("NaN", "Infinity", "-Infinity"):
-                    raise Problem(422, f"{metric} is no number", "not-valid")
+                    raise ProblemError(422, f"{metric} is no number", "not-valid")
         if len((value.get("tail") or "").encode()) > 8192:
-            raise Problem(422, "the tail is longer than 8 kB", "not-valid")
+            raise ProblemError(422, "the tail is longer than 8 kB", "not-valid")
         attempt = self.check_attempt(task, value)
         attempt["beats"].setdefault(value["seq"], value)
         if value.get("tail"):
@@ -484,12 +486,12 @@ class Server:
             ("attempt", "status"),
         )
         if value["status"] not in ("success", "failed", "cancelled"):
-            raise Problem(422, "status", "not-valid")
+            raise ProblemError(422, "status", "not-valid")
         if value.get("failure_reason") not in (None, "error", "oom", "lost", "preempted"):
-            raise Problem(422, "failure_reason", "not-valid")
+            raise ProblemError(422, "failure_reason", "not-valid")
         attempt = self.check_attempt(task, value)
         if task["finish"] and task["finish"]["status"] != value["status"]:
-            raise Problem(409, f"The task is {task['status']}", "conflict")
+            raise ProblemError(409, f"The task is {task['status']}", "conflict")
         task["finish"] = task["finish"] or value
         task["status"] = value["status"]
         missing = [
@@ -520,7 +522,7 @@ class Server:
             or len(value["filename"]) > 255
             or "\\" in value["filename"]
         ):
-            raise Problem(422, "kind or filename", "not-valid")
+            raise ProblemError(422, "kind or filename", "not-valid")
         self.check_attempt(task, value)
         weight_id = len(self.weights) + 1
         weight = {
@@ -565,21 +567,21 @@ class Server:
 
     def get_object(self, request, url):
         if request.headers.get("Authorization"):
-            raise Problem(400, "Only one auth mechanism allowed", "bad-request")
+            raise ProblemError(400, "Only one auth mechanism allowed", "bad-request")
         data = self.objects[int(url.path.split("/")[2])]
         match = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range") or "")
         if not match:
             return 200, data, {}
         start = int(match[1])
         if start >= len(data):
-            raise Problem(416, "InvalidRange", "range")
+            raise ProblemError(416, "InvalidRange", "range")
         return 206, data[start:], {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
 
     def put_object(self, request, url, body):
         if request.headers.get("Authorization"):
-            raise Problem(400, "Only one auth mechanism allowed", "bad-request")
+            raise ProblemError(400, "Only one auth mechanism allowed", "bad-request")
         if request.headers.get("x-test-signed") != "yes":
-            raise Problem(403, "SignatureDoesNotMatch", "signature")
+            raise ProblemError(403, "SignatureDoesNotMatch", "signature")
         weight = self.weights[int(url.path.split("/")[2])]
         etag = f'"{hashlib.md5(body).hexdigest()}"'
         query = parse_qs(url.query)
@@ -587,7 +589,7 @@ class Server:
             weight["parts"][int(query["part"][0])] = body
         else:
             if weight["id"] in self.objects:
-                raise Problem(412, "PreconditionFailed", "precondition")
+                raise ProblemError(412, "PreconditionFailed", "precondition")
             self.objects[weight["id"]] = body
         return 200, None, {"ETag": etag}
 
@@ -599,14 +601,14 @@ class Server:
             given = {p["number"]: p for p in value.get("parts") or []}
             for number, data in weight["parts"].items():
                 if number in given and given[number]["md5"] != hashlib.md5(data).hexdigest():
-                    raise Problem(422, "a part's md5", "mismatch")
+                    raise ProblemError(422, "a part's md5", "mismatch")
             data = b"".join(weight["parts"][n] for n in sorted(weight["parts"]))
         else:
             data = self.objects.get(weight["id"], b"")
         if len(data) != weight["size"] or hashlib.sha256(data).hexdigest() != weight["sha256"]:
             self.objects.pop(weight["id"], None)
             weight["state"] = "aborted"
-            raise Problem(422, "The file is not the one that was announced", "mismatch")
+            raise ProblemError(422, "The file is not the one that was announced", "mismatch")
         self.objects[weight["id"]] = data
         weight.update(state="complete", verified="sha256")
         return {"weight_id": weight["id"], "verified": "sha256"}

@@ -3,9 +3,9 @@
 import unittest
 
 from lora_ledger.commands.agent import seconds_of, slots_of, why_idle
-from lora_ledger.core.api import Plain
-from lora_ledger.commands.prepare import KINDS, newest
-from lora_ledger.commands.template import Template
+from lora_ledger.commands.prepare import newest
+from lora_ledger.commands.template import KINDS, Template
+from lora_ledger.core.errors import CommandError
 
 TRAIN = "accelerate launch train_network.py --config_file {config} --save_state --resume {state}"
 
@@ -44,7 +44,7 @@ class TemplateTest(unittest.TestCase):
             ("train '{config}", "quotes"),
             ("", "empty"),
         ):
-            with self.assertRaises(Plain) as caught:
+            with self.assertRaises(CommandError) as caught:
                 Template(text)
             self.assertIn(said, str(caught.exception))
             self.assertEqual(caught.exception.code, 2)
@@ -59,7 +59,7 @@ class OptionsTest(unittest.TestCase):
     def test_slots(self):
         self.assertEqual(slots_of(None), [None])
         self.assertEqual(slots_of("0,2,0"), [0, 2])
-        with self.assertRaises(Plain):
+        with self.assertRaises(CommandError):
             slots_of("first")
 
 

@@ -4,15 +4,13 @@ import json
 import shutil
 import struct
 
+from lora_ledger.commands import config_for, import_runs
+from lora_ledger.core.errors import CommandError, NoAdapterError
+from lora_ledger.core.toml_reader import read_toml
+from lora_ledger.imports import adapter, weight_file
 from tests.helpers import TemporaryCase
 from tests.test_commands_ledger import CommandCase
 from tests.test_readers import event
-
-from lora_ledger.imports import adapter, weight_file
-
-from lora_ledger.commands import config_for, import_runs
-from lora_ledger.core.api import Plain
-from lora_ledger.core.toml_reader import read_toml
 
 KOHYA = {
     "ss_output_name": "aki_v1", "ss_network_module": "networks.lora", "ss_network_dim": "16", "ss_network_alpha": "8.0",
@@ -104,12 +102,12 @@ class AdapterTest(TemporaryCase):
             (struct.pack("<Q", 2) + b"[]", "no JSON object"),
         ):
             path.write_bytes(data)
-            with self.assertRaisesRegex(adapter.NoAdapter, words):
+            with self.assertRaisesRegex(NoAdapterError, words):
                 adapter.Adapter(path)
         with open(path, "wb") as file:
             file.write(struct.pack("<Q", adapter.MAX_HEADER + 1))
             file.truncate(adapter.MAX_HEADER + 100)
-        with self.assertRaisesRegex(adapter.NoAdapter, "are not read"):
+        with self.assertRaisesRegex(NoAdapterError, "are not read"):
             adapter.Adapter(path)
 
     def test_odd_entries_are_passed_over(self):
@@ -140,7 +138,7 @@ class AdapterTest(TemporaryCase):
             '[{"subsets": [[]]}]',
         ):
             for keys in (list(KOHYA), ["ot_config"], ["training_info"], ["lora_adapter_metadata"]):
-                found = weight_file.Past(
+                found = weight_file.WeightFileRun(
                     self.read(
                         {"ss_x": "1"} | dict.fromkeys(keys, value)
                         if keys[0][:2] == "ss"
@@ -153,7 +151,9 @@ class AdapterTest(TemporaryCase):
 
 class PastTest(TemporaryCase):
     def past(self, metadata, tensors=None, path="x.safetensors"):
-        return weight_file.Past(adapter.Adapter(write_weights(self.folder / path, metadata, tensors or linear(16, 8))))
+        return weight_file.WeightFileRun(
+            adapter.Adapter(write_weights(self.folder / path, metadata, tensors or linear(16, 8)))
+        )
 
     def test_kohya(self):
         body = self.past(KOHYA).registration("here")
@@ -331,7 +331,7 @@ class ConfigTest(CommandCase):
             ("lycoris.kohya", 100000, ["algo=lokr"]),
         )
         self.assertIn("lokr_full_rank: true", self.made("ai-toolkit", {"ss_base_model_version": "flux1"}, full)[0])
-        with self.assertRaisesRegex(Plain, "trains no loha"):
+        with self.assertRaisesRegex(CommandError, "trains no loha"):
             self.made("diffusion-pipe", {"ss_base_model_version": "flux1"}, {"a.hada_w1_b": ("F16", [4, 8])})
 
     def test_onetrainer(self):

@@ -9,12 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-from tests.helpers import EXAMPLE, ClientCase
-from tests.ledger_server import KEY, Problem
-
-from lora_ledger.core import settings as client_settings
+from lora_ledger.commands import credentials, diff, downloads
 from lora_ledger.core import api as core_api
-from lora_ledger.commands import credentials, diff, pull
+from lora_ledger.core import output
+from lora_ledger.core import settings as client_settings
+from lora_ledger.core.errors import CommandError
+from tests.helpers import EXAMPLE, ClientCase
+from tests.ledger_server import KEY, ProblemError
 
 
 class CommandCase(ClientCase):
@@ -102,7 +103,7 @@ class LookTest(CommandCase):
         out, _ = self.run_command("ls", env={"COLUMNS": "100", "PYTHONIOENCODING": "utf-8"})
         lines = out.splitlines()
         self.assertEqual((len(lines), lines[0].split()[:3]), (3, ["ID", "NAME", "STATUS"]))
-        self.assertTrue(all(core_api.width_of(line) <= 100 for line in lines), lines)
+        self.assertTrue(all(output.width_of(line) <= 100 for line in lines), lines)
         self.assertNotIn("\x1b", out)
         out, _ = self.run_command("ls", "lora_rank = 64", "--json")
         self.assertEqual([json.loads(line)["id"] for line in out.splitlines()], [1])
@@ -157,7 +158,7 @@ class LookTest(CommandCase):
         self.assertEqual(process.returncode, 0)
 
     def test_the_ledger_away_is_one_plain_line(self):
-        self.server.faults.append(lambda *_: Problem(503, "the database cannot be reached"))
+        self.server.faults.append(lambda *_: ProblemError(503, "the database cannot be reached"))
         _, err = self.run_command("ls", code=1)
         self.assertEqual(len(err.splitlines()), 1)
         self.assertIn("did not answer", err)
@@ -194,9 +195,9 @@ class PullTest(CommandCase):
 
     def test_names_that_lead_out(self):
         for name in ("../x", "/etc/x", "a/../../x", "C:x", "..\\x", "a//b", "x\0"):
-            with self.assertRaises(core_api.Plain, msg=name):
-                pull.local_path(Path("got"), name)
-        self.assertEqual(pull.local_path(Path("got"), "checkpoint-5/a.bin"), Path("got/checkpoint-5/a.bin"))
+            with self.assertRaises(CommandError, msg=name):
+                downloads.local_path(Path("got"), name)
+        self.assertEqual(downloads.local_path(Path("got"), "checkpoint-5/a.bin"), Path("got/checkpoint-5/a.bin"))
 
     def test_nothing_there(self):
         self.assertIn("has no files", self.run_command("pull", self.task(), code=1)[1])

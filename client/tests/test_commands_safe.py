@@ -9,12 +9,11 @@ import sys
 import time
 import uuid
 
-from tests.helpers import ClientCase
-
-from lora_ledger.core import settings as client_settings
 from lora_ledger.commands import box_records, safe
-from lora_ledger.core.uploads import REMOVED
-from tests.ledger_server import KEY, Problem
+from lora_ledger.core import settings as client_settings
+from lora_ledger.core.journal import REMOVED
+from tests.helpers import ClientCase
+from tests.ledger_server import KEY, ProblemError
 
 
 class SafeCase(ClientCase):
@@ -278,9 +277,9 @@ class LedgerTest(SafeCase):
         self.whole()
         self.server.faults.append(lambda *_: "drop")
         self.says_no("the ledger could not be asked")
-        self.server.faults[:] = [lambda *_: Problem(503, "no database")]
+        self.server.faults[:] = [lambda *_: ProblemError(503, "no database")]
         self.says_no("the ledger could not be asked")
-        self.server.faults[:] = [lambda *_: Problem(401, "no")]
+        self.server.faults[:] = [lambda *_: ProblemError(401, "no")]
         self.says_no("the ledger could not be asked")
 
     def test_it_goes_away_half_way(self):

@@ -4,8 +4,6 @@ import json
 import math
 import sqlite3
 
-from tests.helpers import TemporaryCase
-
 from lora_ledger.core import yaml_reader
 from lora_ledger.follow.follower import Follower, ranks
 from lora_ledger.follow.jsonl import TrainerLog
@@ -14,6 +12,7 @@ from lora_ledger.follow.sqlite_log import LossDatabase
 from lora_ledger.follow.state_json import read_history
 from lora_ledger.recording.points import Points
 from lora_ledger.trainers import recognise
+from tests.helpers import TemporaryCase
 
 HF = "model_name_or_path: m\nfinetuning_type: lora\noutput_dir: out\nlogging_steps: 2\n"
 ROW = (

@@ -9,12 +9,11 @@ import time
 import unittest
 from pathlib import Path
 
-from tests.helpers import TemporaryCase
-from tests.test_commands_ledger import CommandCase
-
 from lora_ledger.imports import fields, mlflow, wandb
 from lora_ledger.imports.fields import Context
 from lora_ledger.imports.table import Table
+from tests.helpers import TemporaryCase
+from tests.test_commands_ledger import CommandCase
 
 DATA = Path(__file__).parent / "data"
 SHEET = """日期,名称,底模,学习率,dim,alpha,batch,轮数,优化器,loss,时长(小时),状态,显卡,费用,备注,画师

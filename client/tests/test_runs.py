@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tests.helpers import EXAMPLE, ClientCase, without_notices
-from tests.ledger_server import Problem, Server
+from tests.ledger_server import ProblemError, Server
 
 TALKS = """
 import os, sys
@@ -306,7 +306,9 @@ class FaultTest(ClientCase):
                 route = (method, path.split("&sig")[0])
             if route not in seen:
                 seen.add(route)
-                return chance.choice(["lose", "lose", "drop", Problem(503, "database", headers={"Retry-After": "0"})])
+                return chance.choice(
+                    ["lose", "lose", "drop", ProblemError(503, "database", headers={"Retry-After": "0"})]
+                )
             return None
 
         server.faults.append(fault)
@@ -386,9 +388,9 @@ class FaultTest(ClientCase):
 
         def refuse(method, path, body):
             if path.endswith("/datasets"):
-                return Problem(422, "no such facts", "not-valid")
+                return ProblemError(422, "no such facts", "not-valid")
             if path == "/api/tasks" and b"gpu-of-doom" in body:
-                return Problem(422, "not valid", "not-valid", [{"path": "notes", "message": "is wrong"}])
+                return ProblemError(422, "not valid", "not-valid", [{"path": "notes", "message": "is wrong"}])
             return None
 
         server.faults.append(refuse)

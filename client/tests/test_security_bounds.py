@@ -4,11 +4,11 @@ import json
 import unittest
 
 from tests.helpers import ClientCase
-from tests.ledger_server import Problem
+from tests.ledger_server import ProblemError
 
 
 def over(status, bound):
-    return Problem(status, f"5 of at most 5 {bound} are in use for this user", "over-limit")
+    return ProblemError(status, f"5 of at most 5 {bound} are in use for this user", "over-limit")
 
 
 class BoundsTest(ClientCase):

@@ -14,27 +14,23 @@ import zipfile
 from pathlib import Path
 from unittest import mock
 
-from tests.helpers import ClientCase, TemporaryCase
-from tests.test_readers import event, record
-
-from lora_ledger.trainers import datasets
-
-from lora_ledger.core import reading, terminal
-from lora_ledger.imports import adapter
 from lora_ledger.commands import import_runs
-from lora_ledger.core.api import Plain
-from lora_ledger.trainers.datasets import Source
+from lora_ledger.core import reading, terminal
+from lora_ledger.core.errors import CommandError, IncompleteFileError, NoAdapterError, NoArchiveError, NoTomlError
+from lora_ledger.core.safetensors import read_header
+from lora_ledger.core.toml_reader import read_subset, read_toml
+from lora_ledger.core.yaml_reader import read_yaml
 from lora_ledger.follow.jsonl import TrainerLog
 from lora_ledger.follow.sqlite_log import LossDatabase
 from lora_ledger.follow.tensorboard import EventFile, EventFolder
-from lora_ledger.imports import archive, mlflow, wandb
-from lora_ledger.imports.archive import Archive, NoArchive
+from lora_ledger.imports import adapter, archive, mlflow, wandb
+from lora_ledger.imports.archive import Archive
 from lora_ledger.imports.table import Table
 from lora_ledger.recording.process import Process
-from lora_ledger.core.safetensors import Incomplete, read_header
-from lora_ledger.core.toml_reader import Unreadable, read_subset, read_toml
-from lora_ledger.trainers import recognise
-from lora_ledger.core.yaml_reader import read_yaml
+from lora_ledger.trainers import datasets, recognise
+from lora_ledger.trainers.datasets import Source
+from tests.helpers import ClientCase, TemporaryCase
+from tests.test_readers import event, record
 
 MB = 1_000_000
 DATA = Path(__file__).parent / "data"
@@ -97,7 +93,7 @@ class ArchiveTest(HostileCase):
 
     def refused(self, path, words, most=20):
         with self.within(most):
-            with self.assertRaisesRegex((NoArchive, OSError), words):
+            with self.assertRaisesRegex((NoArchiveError, OSError), words):
                 self.opened(path).run()
 
     def test_bombs(self):
@@ -121,11 +117,11 @@ class ArchiveTest(HostileCase):
             ("[" * 100_000 + "\n", "damaged"),
         ):
             run = self.opened(self.archive([("logs/attempt-1.jsonl", content)])).run()
-            with self.within(20), self.assertRaisesRegex(NoArchive, words):
+            with self.within(20), self.assertRaisesRegex(NoArchiveError, words):
                 list(run.curves[1]())
         late = "".join(f'[{{"q": {q}, "m": ["loss"], "p": [[{q}, null, 0, {q}]]}}]\n' for q in range(2000, 0, -1))
         run = self.opened(self.archive([("logs/attempt-1.jsonl", late)])).run()
-        with mock.patch.object(archive, "MOST_LATE", 1000), self.assertRaisesRegex(NoArchive, "out of order"):
+        with mock.patch.object(archive, "MOST_LATE", 1000), self.assertRaisesRegex(NoArchiveError, "out of order"):
             list(run.curves[1]())
         self.assertEqual([e["step"] for e in run.curves[1]()], list(range(1, 2001)))
 
@@ -191,18 +187,21 @@ class ArchiveTest(HostileCase):
         sent = []
 
         def upload(ledger, task, attempt, item, *_):
-            sent.append(item["filename"])
-            self.assertEqual(Path(item["path"]).read_bytes(), b"/etc")
-            self.assertFalse(os.path.islink(item["path"]))
+            sent.append(item.filename)
+            self.assertEqual(Path(item.path).read_bytes(), b"/etc")
+            self.assertFalse(os.path.islink(item.path))
             return mock.Mock(run=lambda: "sha256")
 
-        with mock.patch.object(archive, "Upload", upload), mock.patch.object(terminal, "notice"):
-            with self.assertRaisesRegex(NoArchive, "missing is missing or damaged"):
+        with mock.patch.object(archive, "FileUpload", upload), mock.patch.object(terminal, "notice"):
+            with self.assertRaisesRegex(NoArchiveError, "missing is missing or damaged"):
                 opened.upload_weights(mock.Mock(), 1, box)
         self.assertEqual(sent, names)
         self.assertEqual([p.name for p in box.iterdir()], ["weight"])
         self.assertEqual({p.name for p in self.folder.iterdir()}, {"deep", "run.zip"})
-        with mock.patch("shutil.disk_usage", lambda _: mock.Mock(free=2)), self.assertRaisesRegex(NoArchive, "TMPDIR"):
+        with (
+            mock.patch("shutil.disk_usage", lambda _: mock.Mock(free=2)),
+            self.assertRaisesRegex(NoArchiveError, "TMPDIR"),
+        ):
             opened.upload_weights(mock.Mock(), 1, box)
 
     def test_what_is_no_zip(self):
@@ -226,7 +225,7 @@ class ArchiveTest(HostileCase):
                 with contextlib.closing(Archive(self.write("x.zip", bytes(damaged)))) as opened:
                     for curve in opened.run().curves.values():
                         list(curve())
-            except (NoArchive, OSError):
+            except (NoArchiveError, OSError):
                 continue
 
 
@@ -346,7 +345,7 @@ class EventTest(HostileCase):
         folder = self.folder / "many"
         folder.mkdir()
         (folder / "events.out.tfevents.1.h.1.0").write_bytes(b"".join(event(1, f"tag{n}", 1.0) for n in range(3000)))
-        with self.assertRaisesRegex(Plain, "more than 2000 series"):
+        with self.assertRaisesRegex(CommandError, "more than 2000 series"):
             import_runs.read_curve(folder)
 
     def test_a_process_number_that_is_none(self):
@@ -361,9 +360,12 @@ class EventTest(HostileCase):
         (deep / "loop").symlink_to(deep)
         for n in range(50):
             (deep / f"events.out.tfevents.{n}").write_bytes(b"")
-        with mock.patch.object(import_runs, "MOST_ENTRIES", 20), self.assertRaisesRegex(Plain, "more than 20 files"):
+        with (
+            mock.patch.object(import_runs, "MOST_ENTRIES", 20),
+            self.assertRaisesRegex(CommandError, "more than 20 files"),
+        ):
             import_runs.read_curve(deep)
-        with self.assertRaisesRegex(Plain, "no TensorBoard scalars"):
+        with self.assertRaisesRegex(CommandError, "no TensorBoard scalars"):
             import_runs.read_curve(deep)
 
 
@@ -455,7 +457,7 @@ class TableTest(HostileCase):
             with (
                 self.within(40),
                 mock.patch("lora_ledger.imports.table.MOST_CELLS", 300_000),
-                self.assertRaisesRegex(Plain, words),
+                self.assertRaisesRegex(CommandError, words),
             ):
                 Table(self.write("t.csv", text))
         with open(self.folder / "big.csv", "wb") as file:
@@ -463,7 +465,7 @@ class TableTest(HostileCase):
         with (
             mock.patch("lora_ledger.imports.table.MOST_BYTES", MB),
             self.within(10),
-            self.assertRaisesRegex(Plain, "larger than 1.0 MB"),
+            self.assertRaisesRegex(CommandError, "larger than 1.0 MB"),
         ):
             Table(self.folder / "big.csv")
 
@@ -524,7 +526,7 @@ class SettingsTest(HostileCase):
             "a = 1\n" * 3 + "a",
         ):
             for read in (read_toml, read_subset):
-                with self.within(40), self.assertRaises(Unreadable):
+                with self.within(40), self.assertRaises(NoTomlError):
                     read(text)
         for text in (
             "9" * 5000,
@@ -622,17 +624,17 @@ class WeightsTest(HostileCase):
             self.header('{"a": ' + "9" * 9000 + "}"), self.header(b"\xff\xfe{}"), self.header('{"a":[' + "[]," * 2 * MB + "1]}"),
         ):  # fmt: skip
             with self.within(60):
-                with self.assertRaises(Incomplete):
+                with self.assertRaises(IncompleteFileError):
                     read_header(path)
                 try:
                     adapter.Adapter(path)
-                except adapter.NoAdapter:
+                except NoAdapterError:
                     pass
         with open(self.folder / "large.safetensors", "wb") as file:
             file.write(struct.pack("<Q", 90 * MB))
             file.truncate(100 * MB)
         with self.within(5):
-            with self.assertRaisesRegex(Incomplete, "longer than 32.0 MB"):
+            with self.assertRaisesRegex(IncompleteFileError, "longer than 32.0 MB"):
                 read_header(self.folder / "large.safetensors")
         os.mkfifo(self.folder / "pipe")
         with self.assertRaisesRegex(OSError, "no regular file"):
@@ -649,7 +651,7 @@ class WeightsTest(HostileCase):
             self.assertIsNone(adapter.Adapter(path).rank)
 
     def test_metadata(self):
-        from lora_ledger.imports.weight_file import Past
+        from lora_ledger.imports.weight_file import WeightFileRun
 
         many = {f"d{n}": {"n_repeats": 1, "img_count": 1} for n in range(20_000)}
         metadata = {
@@ -660,7 +662,7 @@ class WeightsTest(HostileCase):
         }
         path = self.header(json.dumps({"__metadata__": metadata}))
         with self.within(60, 5):
-            past = Past(adapter.Adapter(path))
+            past = WeightFileRun(adapter.Adapter(path))
             past.registration("x")
         self.assertEqual(len(past.datasets), 50)
 

@@ -7,10 +7,8 @@ import sys
 import time
 from unittest import mock
 
-from tests.helpers import ROOT, ClientCase, TemporaryCase
-
-from lora_ledger.recording.console import Console
-from lora_ledger.recording.outgoing import make_ready
+from lora_ledger.core.errors import RetryLaterError
+from lora_ledger.core.journal import Upload
 from lora_ledger.core.redact import (
     redact_body,
     redact_bytes,
@@ -20,6 +18,9 @@ from lora_ledger.core.redact import (
     redact_text,
     secret_key,
 )
+from lora_ledger.recording.console import Console
+from lora_ledger.recording.outgoing import make_ready
+from tests.helpers import ROOT, ClientCase, TemporaryCase
 
 LISTS = json.loads((ROOT / "test" / "security" / "secrets.json").read_text("utf-8"))
 TOKEN = "hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789"
@@ -167,7 +168,7 @@ class TimeTest(TemporaryCase):
 
         for piece in pieces:
             data = piece.encode()
-            small = min(took((data * (50_000 // len(data)))) for _ in range(2))
+            small = min(took(data * (50_000 // len(data))) for _ in range(2))
             large = took(data * (400_000 // len(data)))
             # Eight times the text; 64 times as long would be quadratic.
             self.assertLess(large, max(small, 0.01) * 24, piece)
@@ -208,18 +209,16 @@ class SendingTest(ClientCase):
             def close(self):
                 pass
 
-        from lora_ledger.core.transport import Later
-
-        with mock.patch("lora_ledger.core.transport._connect", lambda url, _: (Connection(), url)):
+        with mock.patch("lora_ledger.core.transport.connect", lambda url, _: (Connection(), url)):
             ledger = Ledger("http://127.0.0.1:1", "k")
             for body in (
                 {"notes": f"see {TOKEN}", "config": {"text": f'hf_token = "{TOKEN}"\n', "path": f"/{TOKEN}.toml"}},
                 {"filename": f"{TOKEN}.png", "prompt": f"a {TOKEN}"},
                 {"tail": f"logged in with key {'0123456789abcdef' * 2}", "progress": {"at": TOKEN}},
             ):
-                with self.assertRaises(Later):
+                with self.assertRaises(RetryLaterError):
                     ledger.ask("POST", "/api/tasks", body)
-            with self.assertRaises(Later):
+            with self.assertRaises(RetryLaterError):
                 ledger.ask("POST", "/api/boxes/exchange", {"token": "enrol-" + "ab" * 32}, keep=("token",))
         for target, text in sends[:3]:
             self.assertNotIn(TOKEN, text, target)
@@ -229,11 +228,11 @@ class SendingTest(ClientCase):
     def test_a_configuration_is_uploaded_as_a_copy_without_secrets(self):
         path = self.folder / "more.toml"
         path.write_text(f'lr = 1e-4\nwandb_api_key = "{TOKEN}"\n')
-        item = make_ready({"path": str(path), "filename": "more.toml", "kind": "config"}, self.folder)
-        self.assertNotEqual(item["path"], str(path))
-        with open(item["path"]) as file:
+        item = make_ready(Upload(str(path), "more.toml", "config"), self.folder)
+        self.assertNotEqual(item.path, str(path))
+        with open(item.path) as file:
             self.assertEqual(file.read(), 'lr = 1e-4\nwandb_api_key = "[redacted]"\n')
         self.assertIn(TOKEN, path.read_text())
         path.write_text("lr = 1e-4\n")
-        item = make_ready({"path": str(path), "filename": "more.toml", "kind": "config"}, self.folder)
-        self.assertEqual(item["path"], str(path))
+        item = make_ready(Upload(str(path), "more.toml", "config"), self.folder)
+        self.assertEqual(item.path, str(path))

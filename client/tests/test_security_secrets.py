@@ -11,18 +11,19 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from tests.helpers import ClientCase, TemporaryCase
-from tests.ledger_server import KEY
-
-from lora_ledger.recording import outgoing
-
+from lora_ledger.commands import downloads, filling, prepare
 from lora_ledger.core import terminal, withhold
-from lora_ledger.commands import filling, prepare, pull
-from lora_ledger.core.api import Api, Plain, put
-from lora_ledger.recording.console import Console
-from lora_ledger.recording.run import read_config
+from lora_ledger.core.api import Api
+from lora_ledger.core.errors import CommandError
+from lora_ledger.core.journal import Upload
+from lora_ledger.core.output import put
 from lora_ledger.core.safetensors import read_header, read_metadata
 from lora_ledger.core.transport import Answer
+from lora_ledger.recording import outgoing
+from lora_ledger.recording.config_file import read_config
+from lora_ledger.recording.console import Console
+from tests.helpers import ClientCase, TemporaryCase
+from tests.ledger_server import KEY
 
 VALUE = 'hunter2 "x"/é+z'
 MARK = b"[redacted]"
@@ -263,7 +264,7 @@ class OutgoingTest(KnownCase):
             self.addCleanup(patch.stop)
 
     def ready(self, path, **more):
-        return outgoing.make_ready({"path": str(path), "filename": path.name, "kind": "final", **more}, self.spool)
+        return outgoing.make_ready(Upload(str(path), path.name, **{"kind": "final", **more}), self.spool)
 
     def test_metadata_gets_stars_of_the_same_length_on_the_disk(self):
         path = safetensors(
@@ -272,7 +273,7 @@ class OutgoingTest(KnownCase):
         )
         before = path.stat()
         item = self.ready(path)
-        self.assertEqual(item["path"], str(path))
+        self.assertEqual(item.path, str(path))
         self.assertFalse(withhold.are_in_file(path))
         self.assertEqual(read_metadata(path)["b"], "kept")
         self.assertNotIn("hunter2", json.dumps(read_header(path)))
@@ -299,9 +300,9 @@ class OutgoingTest(KnownCase):
         path = self.folder / "a.json"
         path.write_text(json.dumps({"key": VALUE}))
         item = self.ready(path, kind="config")
-        self.assertEqual(Path(item["path"]).parent, self.spool)
-        self.assertEqual(Path(item["path"]).read_text(), '{"key": "[redacted]"}')
-        self.assertEqual(item["filename"], "a.json")
+        self.assertEqual(Path(item.path).parent, self.spool)
+        self.assertEqual(Path(item.path).read_text(), '{"key": "[redacted]"}')
+        self.assertEqual(item.filename, "a.json")
         self.assertIn("hunter2", path.read_text())
 
     def test_anything_else_with_the_value_stays_here(self):
@@ -310,13 +311,13 @@ class OutgoingTest(KnownCase):
         path.write_bytes(b"\0" * (1024 * 1024 - 5) + VALUE.encode() + b"\0" * 100)
         self.assertIsNone(self.ready(path))
         path.write_bytes(b"\0" * 1024 * 1024 * 2)
-        self.assertEqual(self.ready(path)["path"], str(path))
+        self.assertEqual(self.ready(path).path, str(path))
         bad = self.folder / "bad.safetensors"
         bad.write_bytes(b"\0 no safetensors " + VALUE.encode())
         self.assertIsNone(self.ready(bad))
 
     def test_what_is_gone_is_left_to_the_upload(self):
-        self.assertEqual(self.ready(self.folder / "none.bin")["filename"], "none.bin")
+        self.assertEqual(self.ready(self.folder / "none.bin").filename, "none.bin")
 
 
 class StateTest(KnownCase):
@@ -405,7 +406,7 @@ class StateTest(KnownCase):
             "s-state/a\x1b[2J.safetensors",
             "s-state/..\\..\\x.json",
         ):
-            with self.assertRaises(Plain, msg=name):
+            with self.assertRaises(CommandError, msg=name):
                 self.fetch([self.weight(1, name, content)])
 
     def test_wrong_types_are_left_out(self):
@@ -434,7 +435,7 @@ class HostileLedgerTest(KnownCase):
             {"task": {"id": "../../home"}}, {"task": {"id": True}}, {"task": {"id": 0}}, {"task": {"id": 10**400}}, {"task": []},
             {"task": "x"}, {"attempt": None}, {"attempt": "1/../.."}, {"attempt": 1.0},
         ):  # fmt: skip
-            with self.assertRaises(Plain, msg=bad):
+            with self.assertRaises(CommandError, msg=bad):
                 prepare.Claim.read({**good, **bad}, 10.0)
 
     def test_files_of_a_claim(self):
@@ -461,9 +462,9 @@ class HostileLedgerTest(KnownCase):
             self.assertTrue(found.name.isprintable())
             self.assertFalse(found.name.startswith("-"))
         for config in ({"base64": "%%%"}, {"base64": 5}, {}, [], "x", {"path": "x", "base64": None}, 7):
-            with self.assertRaises(Plain, msg=config):
+            with self.assertRaises(CommandError, msg=config):
                 write(config)
-        with self.assertRaises(Plain):
+        with self.assertRaises(CommandError):
             write({"path": "a", "base64": text}, {"path": "b"})
 
     def test_files_to_pull(self):
@@ -477,12 +478,12 @@ class HostileLedgerTest(KnownCase):
             {"size": float("inf")},
             {"size": True},
         ):
-            with self.assertRaises(Plain, msg=bad):
-                pull.fetch(api, {**good, **bad}, self.folder / "x")
-        with self.assertRaisesRegex(Plain, "no http"):
-            pull.fetch(api, good, self.folder / "x")
-        with self.assertRaisesRegex(Plain, "are free"):
-            pull.fetch(api, {**good, "size": 1 << 60}, self.folder / "x")
+            with self.assertRaises(CommandError, msg=bad):
+                downloads.fetch(api, {**good, **bad}, self.folder / "x")
+        with self.assertRaisesRegex(CommandError, "no http"):
+            downloads.fetch(api, good, self.folder / "x")
+        with self.assertRaisesRegex(CommandError, "are free"):
+            downloads.fetch(api, {**good, "size": 1 << 60}, self.folder / "x")
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_answers_that_are_none(self):
@@ -494,7 +495,7 @@ class HostileLedgerTest(KnownCase):
         )
         settings = SimpleNamespace(url="http://127.0.0.1:9", key=KEY)
         api = Api(settings)
-        with mock.patch.object(api, "ask", lambda *_: {"items": ["x", 5]}), self.assertRaises(Plain):
+        with mock.patch.object(api, "ask", lambda *_: {"items": ["x", 5]}), self.assertRaises(CommandError):
             list(api.pages("/x"))
 
     def test_a_terminal_is_not_steered(self):

@@ -6,17 +6,16 @@ import re
 import sys
 from unittest import mock
 
-from tests.helpers import ClientCase, TemporaryCase
-from tests.ledger_server import KEY, Problem
-
 from lora_ledger.core import terminal
-
+from lora_ledger.core.errors import DeniedError, RetryLaterError
+from lora_ledger.core.spool import Spool
+from lora_ledger.core.text import clean, metric_name
+from lora_ledger.core.transport import Ledger
 from lora_ledger.recording import sender
 from lora_ledger.recording.points import Points
 from lora_ledger.recording.sender import Sender
-from lora_ledger.core.spool import Spool
-from lora_ledger.core.text import clean, metric_name
-from lora_ledger.core.transport import Denied, Later, Ledger
+from tests.helpers import ClientCase, TemporaryCase
+from tests.ledger_server import KEY, ProblemError
 
 LONE = "\ud800"
 ODD = re.compile(rb"\\ud[89a-f]|\\u00[01][0-8be-f]|\\u007f|\\u008|NaN,|Infinity,", re.I)
@@ -24,7 +23,7 @@ ODD = re.compile(rb"\\ud[89a-f]|\\u00[01][0-8be-f]|\\u007f|\\u008|NaN,|Infinity,
 
 def fails(method, path, body):
     """A ledger that fails where a text is none."""
-    return Problem(500, "Internal error", "internal") if ODD.search(body) else None
+    return ProblemError(500, "Internal error", "internal") if ODD.search(body) else None
 
 
 class CleanTest(TemporaryCase):
@@ -96,11 +95,11 @@ class CleanTest(TemporaryCase):
         spool = Spool.create(self.folder)
         self.addCleanup(spool.close)
         spool.append("weight", {"path": "/out/a\udcff\n.pt", "filename": "a\udcff\n.pt"})
-        self.assertEqual(spool.peek("uploads")[2], {"path": "/out/a\udcff\n.pt", "filename": "a\ufffd\ufffd.pt"})
+        self.assertEqual(spool.peek("uploads").body, {"path": "/out/a\udcff\n.pt", "filename": "a\ufffd\ufffd.pt"})
 
     def test_a_key_or_address_that_no_header_holds(self):
         for key in ("a\nb", "“key”", "k\udcff"):
-            with self.assertRaises(Denied):
+            with self.assertRaises(DeniedError):
                 Ledger("http://127.0.0.1:9", key).ask("GET", "/api/me")
         for url in (
             "http://127.0.0.1:port",
@@ -110,7 +109,7 @@ class CleanTest(TemporaryCase):
             "http://a..b",
             "http://127.0.0.1:9/\n",
         ):
-            with self.assertRaises(Later, msg=url):
+            with self.assertRaises(RetryLaterError, msg=url):
                 Ledger(url, "key", 1.0).ask("GET", "/api/me")
 
 
@@ -190,7 +189,7 @@ class FailingCase(ClientCase):
         def rule(method, asked, sent):
             if len(seen) < times and method == "POST" and re.search(path, asked) and body in sent:
                 seen.append(asked)
-                return Problem(status, "Internal error", "internal")
+                return ProblemError(status, "Internal error", "internal")
             return None
 
         self.server.faults.append(rule)
@@ -356,7 +355,9 @@ class SetAsideTest(FailingCase):
         self.fault("/finish")
         self.server.faults.append(
             lambda method, path, body: (
-                Problem(500, "Internal error", "internal") if method == "PUT" and path.endswith("/datasets") else None
+                ProblemError(500, "Internal error", "internal")
+                if method == "PUT" and path.endswith("/datasets")
+                else None
             )
         )
         _, _, err = self.run_client("run", "--", *self.trainer(steps=3), timeout=60)

@@ -10,36 +10,32 @@ import sys
 import time
 from unittest import mock
 
-from tests.helpers import TemporaryCase
-from tests.test_readers import record
-
-from lora_ledger.trainers import datasets
-
-from lora_ledger.core import redact
-from lora_ledger.imports import adapter, weight_file
 from lora_ledger.commands import config_for, template
-from lora_ledger.core.api import Plain
-from lora_ledger.recording.console import Console, Failure, Lines
-from lora_ledger.trainers.datasets import Source
+from lora_ledger.core import redact
+from lora_ledger.core.errors import CommandError
+from lora_ledger.core.reading import loads
+from lora_ledger.core.safetensors import read_header
+from lora_ledger.core.text import clean, metric_name
+from lora_ledger.core.toml_reader import read_subset, read_toml
+from lora_ledger.core.transport import Answer
+from lora_ledger.core.yaml_reader import read_yaml, scalar
 from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.follower import Follower
 from lora_ledger.follow.jsonl import TrainerLog
 from lora_ledger.follow.lines import read_deepspeed, read_dict
 from lora_ledger.follow.state_json import read_history
 from lora_ledger.follow.tensorboard import EventFile
-from lora_ledger.recording.by_hand import read_metrics
-from lora_ledger.imports import fields, mlflow, wandb
+from lora_ledger.imports import adapter, fields, mlflow, wandb, weight_file
 from lora_ledger.imports.table import Table
+from lora_ledger.recording.by_hand import read_metrics
+from lora_ledger.recording.console import Console, Failure, Lines
 from lora_ledger.recording.points import Points
-from lora_ledger.core.reading import loads
-from lora_ledger.core.safetensors import read_header
-from lora_ledger.core.text import clean, metric_name
-from lora_ledger.core.toml_reader import read_subset, read_toml
-from lora_ledger.trainers import Generic, recognise
+from lora_ledger.trainers import Generic, datasets, recognise
+from lora_ledger.trainers.datasets import Source
 from lora_ledger.trainers.kohya import read_prompts
 from lora_ledger.trainers.launch import read_document
-from lora_ledger.core.transport import Answer
-from lora_ledger.core.yaml_reader import read_yaml, scalar
+from tests.helpers import TemporaryCase
+from tests.test_readers import record
 
 SIZE = 1_000_000
 # 200 ms on a quiet machine; more on one that others use too, as long as it grows with the length alone.
@@ -85,7 +81,7 @@ class TimeTest(TemporaryCase):
         began = time.process_time()
         try:
             work(text)
-        except (ValueError, Plain, OSError):
+        except (ValueError, CommandError, OSError):
             # Refusing is an answer, too.
             pass
         return time.process_time() - began
@@ -127,7 +123,7 @@ class TimeTest(TemporaryCase):
     def test_a_quadratic_part_is_seen(self):
         # Of the whole text, this part takes nearly as long as the linear part: more than GROWTH.
         for share in (0.9, 3, 50):
-            cost = lambda text, share=share: len(text) / SIZE + share * (len(text) / SIZE) ** 2  # noqa: E731
+            cost = lambda text, share=share: len(text) / SIZE + share * (len(text) / SIZE) ** 2
             with mock.patch.object(self, "measure", lambda work, text, cost=cost: cost(text)):
                 self.assertTrue(self.bends(None, lambda size: filled("a", size), SIZE, cost("a" * (SIZE // 4))))
                 with self.assertRaises(AssertionError):
@@ -319,10 +315,10 @@ class TimeTest(TemporaryCase):
         self.check(
             raw=self.file("a.safetensors", lambda p: (adapter.Adapter(p), read_header(p)), lambda text: struct.pack("<Q", len(text.encode())) + text.encode()),
             names=self.file(
-                "b.safetensors", lambda p: weight_file.Past(adapter.Adapter(p)),
+                "b.safetensors", lambda p: weight_file.WeightFileRun(adapter.Adapter(p)),
                 lambda text: header({text[at : at + 990] + str(at): {"dtype": "F16", "shape": [4, 4], "data_offsets": [0, 0]} for at in range(0, len(text), 990)}),
             ),
-            metadata=self.file("c.safetensors", whole, lambda text: header({"__metadata__": {key: text[: SIZE // 10] for key in keys}})),
+            metadata=self.file("c.safetensors", whole, lambda text: header({"__metadata__": dict.fromkeys(keys, text[:SIZE // 10])})),
         )  # fmt: skip
 
     def test_data(self):

@@ -4,10 +4,9 @@ import json
 import math
 import struct
 
-from tests.helpers import ROOT, TemporaryCase
-
 from lora_ledger.imports.adapter import Adapter
 from lora_ledger.trainers import recognise
+from tests.helpers import ROOT, TemporaryCase
 
 SIZES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "I64": 8}
 

@@ -3,18 +3,18 @@ import json
 import os
 from unittest import mock
 
-from tests.helpers import TemporaryCase
-
-from lora_ledger.recording import host
-
 from lora_ledger.core import terminal
-from lora_ledger.trainers.datasets import Source, collect, folder_facts
+from lora_ledger.core.errors import RetryLaterError, SpoolBusyError
+from lora_ledger.core.journal import FINISH, MESSAGES, UPLOADS, SpoolItem
+from lora_ledger.core.spool import Spool
+from lora_ledger.core.transport import retry_after
+from lora_ledger.recording import host
 from lora_ledger.recording.process import shell_code
 from lora_ledger.recording.sender import Sender
-from lora_ledger.core.spool import FINISH, MESSAGES, UPLOADS, Busy, Spool
-from lora_ledger.core.transport import Later, retry_after
-from lora_ledger.trainers.kohya import Kohya
 from lora_ledger.recording.watch import Watch
+from lora_ledger.trainers.datasets import Source, collect, folder_facts
+from lora_ledger.trainers.kohya import Kohya
+from tests.helpers import TemporaryCase
 
 
 class SpoolTest(TemporaryCase):
@@ -24,17 +24,18 @@ class SpoolTest(TemporaryCase):
         spool.append("weight", {"filename": "a"})
         spool.append("heartbeat", {"logs": []})
         spool.append("finish", {"status": "success"})
-        n, kind, body = spool.peek(MESSAGES)
+        item = spool.peek(MESSAGES)
+        n, kind, body = item.n, item.kind, item.body
         self.assertEqual((kind, body), ("open", {"key": "k"}))
         spool.done(MESSAGES, n)
-        self.assertEqual(spool.peek(MESSAGES)[1:], ("heartbeat", {"logs": [], "seq": 1}))
-        self.assertEqual(spool.peek(UPLOADS)[2], {"filename": "a"})
+        self.assertEqual(spool.peek(MESSAGES), SpoolItem(3, "heartbeat", {"logs": [], "seq": 1}))
+        self.assertEqual(spool.peek(UPLOADS).body, {"filename": "a"})
         spool.close()
         again = Spool.open(spool.folder)
-        self.assertEqual(again.peek(MESSAGES)[1], "heartbeat")
+        self.assertEqual(again.peek(MESSAGES).kind, "heartbeat")
         self.assertEqual(again.last_seq, 1)
         for lane in (MESSAGES, UPLOADS, FINISH):
-            again.done(lane, again.peek(lane)[0])
+            again.done(lane, again.peek(lane).n)
         self.assertEqual(again.pending(), 0)
         again.close()
         self.assertFalse(spool.folder.exists())
@@ -53,7 +54,8 @@ class SpoolTest(TemporaryCase):
         last = Spool.open(spool.folder)
         seen = []
         while last.peek(MESSAGES):
-            n, _, body = last.peek(MESSAGES)
+            item = last.peek(MESSAGES)
+            n, body = item.n, item.body
             seen.append(body["seq"])
             last.done(MESSAGES, n)
         self.assertEqual(seen, [1, 2, 3])
@@ -62,7 +64,7 @@ class SpoolTest(TemporaryCase):
     def test_one_sender_at_a_time(self):
         spool = Spool.create(self.folder)
         spool.append("open", {})
-        with self.assertRaises(Busy):
+        with self.assertRaises(SpoolBusyError):
             Spool.open(spool.folder)
         spool.close()
         Spool.open(spool.folder).close()
@@ -80,7 +82,8 @@ class SpoolTest(TemporaryCase):
         spool.append("heartbeat", {"logs": [3]})
         seen = []
         while spool.peek(MESSAGES):
-            n, _, body = spool.peek(MESSAGES)
+            item = spool.peek(MESSAGES)
+            n, body = item.n, item.body
             seen.append((body["seq"], body["logs"]))
             spool.done(MESSAGES, n)
         self.assertEqual(seen, [(1, [1]), (2, [2]), (3, [3])])
@@ -93,15 +96,15 @@ class SpoolTest(TemporaryCase):
         with mock.patch.object(terminal, "warn_once"):
             spool = Spool.create(blocked)
             spool.append("open", {"a": 1})
-        self.assertEqual(spool.peek(MESSAGES)[2], {"a": 1})
+        self.assertEqual(spool.peek(MESSAGES).body, {"a": 1})
         spool.done(MESSAGES, 1)
         spool.close()
 
     def test_refused_items_keep_their_reason(self):
         spool = Spool.create(self.folder)
         spool.append("datasets", {"datasets": []})
-        n, kind, body = spool.peek(MESSAGES)
-        spool.refuse(MESSAGES, n, kind, body, "422 wrong")
+        item = spool.peek(MESSAGES)
+        spool.refuse(item, "422 wrong")
         self.assertEqual(spool.pending(), 0)
         spool.close()
         kept = [json.loads(line) for line in (spool.folder / "refused.jsonl").read_text().splitlines()]
@@ -124,7 +127,7 @@ class SenderTest(TemporaryCase):
             url = "http://x"
 
             def ask(self, *_, **__):
-                raise Later("away with secret-key-1", 0.0)
+                raise RetryLaterError("away with secret-key-1", 0.0)
 
         terminal.configure(secrets=["secret-key-1"])
         written = []
@@ -210,10 +213,10 @@ class WatchTest(TemporaryCase):
         write("b-000002.safetensors")
         self.assertEqual(watch.poll(), [])
         now[0] = 10.0
-        self.assertEqual([(i["filename"], i["epoch"]) for i in watch.poll()], [("a-000002.safetensors", 2)])
+        self.assertEqual([(i.filename, i.epoch) for i in watch.poll()], [("a-000002.safetensors", 2)])
         write("a.safetensors")
         with mock.patch.object(terminal, "warn") as warned:
-            self.assertEqual([i["kind"] for i in watch.poll(ended=True)], ["final"])
+            self.assertEqual([i.kind for i in watch.poll(ended=True)], ["final"])
             self.assertEqual(watch.poll(ended=True), [])
         self.assertIn("a-000003.safetensors is not complete", warned.call_args_list[0][0][0])
         self.assertTrue(watch.found_final)

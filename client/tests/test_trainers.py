@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-from tests.helpers import TemporaryCase
-
-from lora_ledger.trainers.datasets import collect
 from lora_ledger.follow.follower import Seen
+from lora_ledger.recording.watch import Watch
 from lora_ledger.trainers import recognise
+from lora_ledger.trainers.datasets import collect
 from lora_ledger.trainers.kohya import read_prompts
 from lora_ledger.trainers.launch import find_config
-from lora_ledger.recording.watch import Watch
+from tests.helpers import TemporaryCase
 
 AI_TOOLKIT = """
 job: extension
@@ -226,13 +225,13 @@ class FilesTest(TrainerCase):
         (self.folder / f"{run}/epoch2/adapter_model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
         items = watch.poll(ended=True)
         self.assertEqual(
-            [(i["filename"], i["kind"], i["epoch"], i["group"]) for i in items],
+            [(i.filename, i.kind, i.epoch, i.group) for i in items],
             [
                 (f"{run[4:]}/epoch2/adapter_config.json", "config", 2, "20250101_12-00-00/epoch2"),
                 (f"{run[4:]}/epoch2/adapter_model.safetensors", "checkpoint", 2, "20250101_12-00-00/epoch2"),
             ],
         )
-        self.assertEqual([(i["filename"], i["kind"]) for i in watch.promote()], [(items[1]["filename"], "final")])
+        self.assertEqual([(i.filename, i.kind) for i in watch.promote()], [(items[1].filename, "final")])
         kinds = self.saved(trainer)
         self.assertEqual(kinds[f"{run[4:]}/global_step50/mp_rank_00_model_states.pt"][0], "state")
         self.assertEqual(kinds[f"{run[4:]}/step50/lora.safetensors"], ("checkpoint", None, 50))
@@ -274,7 +273,7 @@ class FilesTest(TrainerCase):
         plain, full = Watch(trainer), Watch(trainer, upload_state=True)
         self.write("saves/a/checkpoint-5/optimizer.pt")
         self.assertEqual(plain.poll(ended=True), [])
-        self.assertEqual([i["filename"] for i in full.poll(ended=True)], ["checkpoint-5/optimizer.pt"])
+        self.assertEqual([i.filename for i in full.poll(ended=True)], ["checkpoint-5/optimizer.pt"])
 
     def test_a_name_that_the_ledger_would_refuse(self):
         long = "p" * 240

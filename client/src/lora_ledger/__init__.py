@@ -8,6 +8,8 @@
             run.log(step=step, loss=train_one_step())
 """
 
+from __future__ import annotations
+
 __version__ = "0.1.0"
 
 from .recording.track import Run, track

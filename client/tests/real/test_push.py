@@ -66,7 +66,7 @@ class Hub(BaseHTTPRequestHandler):
             return self.answer({"url": f"{server.url}/anna/anime-style"})
         if path.endswith("/preupload/main"):
             files = json.loads(data)["files"]
-            mode = lambda f: "lfs" if f["path"].endswith(".safetensors") else "regular"  # noqa: E731
+            mode = lambda f: "lfs" if f["path"].endswith(".safetensors") else "regular"
             return self.answer(
                 {"files": [{"path": f["path"], "uploadMode": mode(f), "shouldIgnore": False} for f in files]}
             )
@@ -75,7 +75,7 @@ class Hub(BaseHTTPRequestHandler):
             upload = lambda o: {
                 "upload": {"href": f"{server.url}/lfs/{o['oid']}"},
                 "verify": {"href": f"{server.url}/verify"},
-            }  # noqa: E731
+            }
             return self.answer({"transfer": "basic", "objects": [{**o, "actions": upload(o)} for o in objects]})
         if path.endswith("/commit/main"):
             server.commit = [json.loads(line) for line in data.splitlines()]

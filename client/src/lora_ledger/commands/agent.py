@@ -1,5 +1,9 @@
-"""`lora-ledger agent`: pulls queued runs and runs them on this box, one after another, with a command of the owner's."""
+"""`lora-ledger agent`: pulls queued runs and runs them on this box, one after another, with a command of the
+owner's."""
 
+from __future__ import annotations
+
+import argparse
 import json
 import os
 import re
@@ -12,21 +16,24 @@ import threading
 import time
 import uuid
 from pathlib import Path
-
-from ..recording import host
+from typing import Any
 
 from ..core import terminal, withhold
-from ..follow import gpu
-from ..recording.process import WINDOWS
-from ..recording.recorder import ledger_of
+from ..core.api import Api
+from ..core.errors import CancelledError, CommandError, DeniedError, RefusedError, RetryLaterError, SupersededError
+from ..core.output import length
 from ..core.redact import redact_command
-from ..core.transport import Denied, Later, Refused, Superseded, backoff
+from ..core.settings import Settings
+from ..core.transport import backoff
+from ..follow import gpu
+from ..recording import host
+from ..recording.process import WINDOWS
 from . import safe
-from ..core.api import Api, Plain, length
 from .enrol import join
 from .filling import Filling, allowed_names
-from .prepare import Cancelled, Claim, KeepAlive, fetch_earlier, number_in, write_files
-from .template import Template, split
+from .options import add_allow_secret, add_command, add_ledger_options
+from .prepare import Claim, KeepAlive, fetch_earlier, number_in, write_files
+from .template import PLACEHOLDERS, Template, split
 
 # The ledger may hold a claim's answer back for so long while nothing fits.
 WAIT_SECONDS = 20
@@ -35,7 +42,7 @@ IDLE_SECONDS = 15.0
 BEAT_SECONDS = 10.0
 
 
-def own_program():
+def own_program() -> list[str]:
     """The words that start this very client again."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     if spec is not None and spec.name.split(".")[0] == "lora_ledger":
@@ -44,7 +51,7 @@ def own_program():
     return [program] if program.lower().endswith(".exe") else [sys.executable, program]
 
 
-def identity(spool):
+def identity(spool: Path) -> str:
     """This box's lasting id, so that an agent that starts again asks under the same name for what it had claimed."""
     path = spool.with_name(spool.name + "-agent.json")
     try:
@@ -63,7 +70,7 @@ def identity(spool):
     return made
 
 
-def seconds_of(text):
+def seconds_of(text: str) -> float:
     """Seconds of 90, 90s, 30m or 2h. Raises ValueError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     if not match:
@@ -71,21 +78,21 @@ def seconds_of(text):
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def slots_of(gpus):
-    """The GPU of each slot: [None] is one slot that has them all. Raises Plain."""
+def slots_of(gpus: str | None) -> list[int | None]:
+    """The GPU of each slot: [None] is one slot that has them all. Raises CommandError."""
     if gpus is None:
         return [None]
     if gpus == "all":
         found = [card["index"] for card in gpu.read_gpus()]
         if not found:
-            raise Plain("--gpus all: nvidia-smi shows no GPU here; name them (--gpus 0,1), or leave --gpus out")
+            raise CommandError("--gpus all: nvidia-smi shows no GPU here; name them (--gpus 0,1), or leave --gpus out")
         return found
     if not re.fullmatch(r"\d+(,\d+)*", gpus):
-        raise Plain(f"--gpus takes `all` or numbers with commas, such as 0,1; not {gpus!r}", 2)
+        raise CommandError(f"--gpus takes `all` or numbers with commas, such as 0,1; not {gpus!r}", 2)
     return list(dict.fromkeys(int(part) for part in gpus.split(",")))
 
 
-def why_idle(waiting):
+def why_idle(waiting: Any) -> str:
     """Why the ledger gave no run, from the counts that it answers with, in words."""
     ready, memory, labels = (int(number_in(waiting.get(n), 0, 0, 1e9)) for n in ("ready", "need_memory", "need_labels"))
     if ready:
@@ -103,7 +110,7 @@ def why_idle(waiting):
 class Slot:
     """One place where a run can be: all GPUs, or one. Works in a thread of its own."""
 
-    def __init__(self, agent, card):
+    def __init__(self, agent: Agent, card: int | None) -> None:
         self.agent = agent
         self.gpu = card
         self.id = agent.id if card is None else f"{agent.id}/gpu{card}"
@@ -113,7 +120,7 @@ class Slot:
         self.done = 0
         self.thread = threading.Thread(target=self._work, name=f"ledger-slot-{card}", daemon=True)
 
-    def _work(self):
+    def _work(self) -> None:
         try:
             while not self.agent.draining.is_set():
                 task = self._claim()
@@ -125,8 +132,8 @@ class Slot:
                     self.busy = False
                     if self.agent.options.once:
                         return
-        except Plain as error:
-            terminal.warn(error)
+        except CommandError as error:
+            terminal.warn(str(error))
             self.agent.failed = error.code
             self.agent.draining.set()
         except Exception as error:
@@ -135,25 +142,25 @@ class Slot:
             self.agent.failed = 1
             self.agent.draining.set()
 
-    def _claim(self):
-        """The claimed task, or None after waiting for one. Raises Plain when the ledger will never give any."""
+    def _claim(self) -> Claim | None:
+        """The claimed task, or None after waiting for one. Raises CommandError when the ledger will never give any."""
         tries = 0
         while not self.agent.draining.is_set():
             try:
                 answer = self.agent.ledger.ask(
                     "POST", "/api/queue/claim", self.agent.offer(self), timeout=WAIT_SECONDS + 30.0
                 )
-            except Later as error:
+            except RetryLaterError as error:
                 # The answer may have been lost on the way: this slot asks again and gets the same task.
                 if tries == 3:
                     terminal.warn_once("claim", f"the ledger cannot be asked for work ({error}); asking until it can")
                 self.agent.draining.wait(error.delay if error.delay is not None else backoff(tries))
                 tries += 1
                 continue
-            except Denied as error:
-                raise Plain(f"this key may pull no work: {error}") from error
-            except (Refused, Superseded) as error:
-                raise Plain(f"the ledger gives this box no work: {error}") from error
+            except DeniedError as error:
+                raise CommandError(f"this key may pull no work: {error}") from error
+            except (RefusedError, SupersededError) as error:
+                raise CommandError(f"the ledger gives this box no work: {error}") from error
             if answer.get("task"):
                 return Claim.read(answer, BEAT_SECONDS)
             self.agent.tell_idle(answer.get("waiting"))
@@ -161,7 +168,7 @@ class Slot:
             return None
         return None
 
-    def _serve(self, claim):
+    def _serve(self, claim: Claim) -> None:
         agent, number, attempt = self.agent, claim.task, claim.attempt
         terminal.notice(
             f"claimed task {number} ({claim.name}), attempt {attempt}" + ("" if claim.own else ", another user's")
@@ -176,14 +183,14 @@ class Slot:
                     agent.api, claim, work, agent.template.earlier, alive, agent.options.trust_state
                 )
                 alive.check()
-        except Cancelled as error:
+        except CancelledError as error:
             self._end(number, attempt, alive.seq, {"status": "cancelled", "error_message": str(error)})
             return
-        except (Superseded, Refused) as error:
+        except (SupersededError, RefusedError) as error:
             terminal.notice(f"task {number} is not this box's any more ({error}); left alone")
             return
-        except (Plain, OSError) as error:
-            reason = str(error) if isinstance(error, Plain) else f"{work} cannot be written ({error.strerror})"
+        except (CommandError, OSError) as error:
+            reason = str(error) if isinstance(error, CommandError) else f"{work} cannot be written ({error.strerror})"
             terminal.warn(f"task {number} cannot begin: {reason}")
             self._end(
                 number, attempt, alive.seq, {"status": "failed", "failure_reason": "error", "error_message": reason}
@@ -196,7 +203,7 @@ class Slot:
         words += [] if claim.own else ["--not-own", *(f"--allow-secret={name}" for name in sorted(agent.allowed))]
         self._run(number, words, agent.template.fill(values), work)
 
-    def _end(self, number, attempt, seq, body):
+    def _end(self, number: int, attempt: int, seq: int, body: dict[str, Any]) -> None:
         """Reports a run that never began; where that fails, its lease ends by itself."""
         try:
             self.agent.api.ask(
@@ -204,18 +211,22 @@ class Slot:
                 f"/api/tasks/{number}/finish",
                 withhold.from_value({"attempt": attempt, "last_seq": seq, **body}),
             )
-        except Plain as error:
+        except CommandError as error:
             terminal.warn(f"task {number}: its end could not be reported ({error}); the ledger will notice by itself")
 
-    def _run(self, number, options, command, work):
+    def _run(self, number: int, options: list[str], command: list[str], work: Path) -> None:
         words = [*own_program(), "run", *options, "--spool", str(self.agent.settings.spool)]
         words += [] if self.agent.options.no_upload_state else ["--upload-state"]
         words += ["--quiet"] if self.agent.options.quiet else []
-        environment = {**os.environ, "LEDGER_URL": self.agent.settings.url, "LEDGER_KEY": self.agent.settings.key}
+        environment = {**os.environ, "LEDGER_URL": self.agent.api.url, "LEDGER_KEY": self.agent.settings.key or ""}
         if self.gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = str(self.gpu)
         # A group of its own: Ctrl-C in a terminal must reach the agent alone, which decides.
-        own = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if WINDOWS else {"start_new_session": True}
+        own: dict[str, Any] = (
+            {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+            if WINDOWS
+            else {"start_new_session": True}
+        )
         output = None
         try:
             if len(self.agent.slots) > 1:
@@ -233,7 +244,7 @@ class Slot:
                 output.close()
         terminal.notice(f"task {number} has ended here with exit code {code}")
 
-    def stop(self):
+    def stop(self) -> None:
         """Has the running trainer stopped at once; its run goes back to the queue."""
         child = self.child
         if child is not None:
@@ -246,22 +257,22 @@ class Slot:
 class Agent:
     """All slots of this box, and when they end."""
 
-    def __init__(self, settings, options):
+    def __init__(self, settings: Settings, options: argparse.Namespace) -> None:
         self.settings = settings
         self.options = options
         self.template = Template(options.exec)
         try:
             self.allowed = allowed_names(options.allow_secret)
         except ValueError as error:
-            raise Plain(str(error), 2) from error
+            raise CommandError(str(error), 2) from error
         self.on_idle = split(options.on_idle) if options.on_idle else None
         try:
             self.max_idle = seconds_of(options.max_idle) if options.max_idle else None
         except ValueError as error:
-            raise Plain(f"--max-idle: {error}", 2) from error
+            raise CommandError(f"--max-idle: {error}", 2) from error
         self.labels = [part.strip() for part in (options.labels or "").split(",") if part.strip()]
         self.api = Api(settings)
-        self.ledger = ledger_of(settings)
+        self.ledger = self.api.ledger
         self.id = options.name or identity(settings.spool)
         self.work = Path(options.work).expanduser().absolute() if options.work else settings.spool.with_name("agent")
         self.draining = threading.Event()
@@ -275,14 +286,15 @@ class Agent:
         self._is_idle = False
         self.slots = [Slot(self, card) for card in slots_of(options.gpus)]
 
-    def patience(self):
-        """For how long the ledger may hold back an answer: an agent that has been idle long enough should not wait on."""
+    def patience(self) -> float:
+        """For how long the ledger may hold back an answer: an agent that has been idle long enough should not wait
+        on."""
         if self.max_idle is None or any(slot.busy for slot in self.slots):
             return WAIT_SECONDS
         rest = max(slot.idle_since for slot in self.slots) + self.max_idle - time.monotonic()
         return min(WAIT_SECONDS, max(0.0, rest))
 
-    def offer(self, slot):
+    def offer(self, slot: Slot) -> dict[str, Any]:
         """What a slot says when it asks for work."""
         cards = [card for card in self.cards if slot.gpu is None or card["index"] == slot.gpu]
         memory = [card["memory_mb"] for card in cards if card["memory_mb"]]
@@ -303,7 +315,7 @@ class Agent:
             body["hourly_price"] = self.options.hourly_price
         return body
 
-    def tell_idle(self, waiting):
+    def tell_idle(self, waiting: Any) -> None:
         """Says why there is nothing to do, and again when that changes."""
         if self.draining.is_set():
             return
@@ -312,7 +324,7 @@ class Agent:
             self._told = why
             terminal.notice(f"waiting for work; {why}")
 
-    def run(self):
+    def run(self) -> int:
         """Works until it is told to end; returns the exit code."""
         self._catch_signals()
         terminal.notice(
@@ -322,7 +334,8 @@ class Agent:
         )
         if self.template.earlier and not self.options.trust_state:
             terminal.notice(
-                "runs go on from states of safetensors and JSON alone; --trust-state allows those that hold pickles, too"
+                "runs go on from states of safetensors and JSON alone; --trust-state allows those that hold pickles, "
+                "too"
             )
         for slot in self.slots:
             slot.thread.start()
@@ -336,17 +349,18 @@ class Agent:
         if self.on_idle and self._is_idle:
             if not good:
                 terminal.warn(
-                    "the --on-idle command is not run while this box holds what is not stored; `lora-ledger sync` sends it"
+                    "the --on-idle command is not run while this box holds what is not stored; `lora-ledger sync` "
+                    "sends it"
                 )
                 return 1
             terminal.notice(f"idle: running {self.options.on_idle}")
             try:
                 return subprocess.run(self.on_idle, check=False).returncode
             except OSError as error:
-                raise Plain(f"the --on-idle command cannot be started: {error.strerror}") from error
+                raise CommandError(f"the --on-idle command cannot be started: {error.strerror}") from error
         return 0
 
-    def _idled(self):
+    def _idled(self) -> bool:
         if self.max_idle is None or self.draining.is_set():
             return False
         now = time.monotonic()
@@ -356,7 +370,7 @@ class Agent:
         terminal.notice(f"no work for {length(self.max_idle)}: the agent ends")
         return True
 
-    def _say_safe(self):
+    def _say_safe(self) -> int | int:
         """Whether this box may be destroyed, said aloud. An agent that ran nothing has nothing to lose."""
         if not any(slot.done for slot in self.slots):
             return True
@@ -370,17 +384,18 @@ class Agent:
             terminal.warn(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
         return good
 
-    def _catch_signals(self):
+    def _catch_signals(self) -> None:
         signal.signal(signal.SIGTERM, self._on_signal)
         signal.signal(signal.SIGINT, self._on_signal)
 
-    def _on_signal(self, number, _frame):
+    def _on_signal(self, number: int, _frame: Any) -> None:
         first = not self.draining.is_set()
         self.draining.set()
         running = [slot for slot in self.slots if slot.busy]
         if running and first and not self.options.spot:
             terminal.notice(
-                "no more work is pulled; what runs is finished first (a second signal stops it, and its run goes back to the queue)"
+                "no more work is pulled; what runs is finished first (a second signal stops it, and its run goes back "
+                "to the queue)"
             )
             return
         self.stopping = True
@@ -388,7 +403,59 @@ class Agent:
             slot.stop()
 
 
-def agent(settings, options):
-    """Runs the agent; returns its exit code. Raises Plain."""
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "agent",
+        "pull queued runs and run them on this box",
+        "Asks the ledger for queued runs that fit this box, and runs one after another as `run` does. What may run is "
+        "decided "
+        "here: the ledger gives a configuration file, this command line says what is done with it, and no shell "
+        "stands between.\n\n"
+        "placeholders in --exec:\n"
+        + "\n".join(f"  {{{name}}}".ljust(16) + meaning for name, meaning in PLACEHOLDERS.items())
+        + "\nA word whose placeholder has nothing is left out, with the option before it: `--resume {state}` stands "
+        "only\n"
+        "where an earlier attempt left a state.\n\n"
+        "SIGTERM or Ctrl-C: no more work is pulled, and what runs is finished; a second one stops it, and its run "
+        "goes back to\n"
+        "the queue. With --spot the first one does that already, as clouds give 30 seconds or less.\n\n"
+        "another user's run (a shared box) gets none of this box's secrets, neither in its files nor in its "
+        "environment, but\n"
+        "for those that --allow-secret names.",
+        "  lora-ledger agent --exec 'accelerate launch train_network.py --config_file {config}' --labels sdxl,24gb\n"
+        "  lora-ledger agent --exec 'accelerate launch train_network.py --config_file {config} --save_state --resume "
+        "{state}' \\\n"
+        "      --trust-state --gpus all --hourly-price 0.44 --max-idle 20m --on-idle 'sudo shutdown -h now'",
+    )
+    parser.add_argument("--exec", required=True, metavar="COMMAND", help="what runs a claimed configuration")
+    parser.add_argument("--labels", metavar="A,B", help="what this box offers; a run's labels must all be among them")
+    parser.add_argument(
+        "--gpus", metavar="all|0,1", help="one run a GPU, each seeing its own (default: one run with all GPUs)"
+    )
+    parser.add_argument("--once", action="store_true", help="end after one run a GPU")
+    parser.add_argument(
+        "--max-idle", metavar="TIME", help="end after so long without work: 90s, 20m, 2h (default: never)"
+    )
+    parser.add_argument("--on-idle", metavar="COMMAND", help="then run this, if all that this box produced is stored")
+    parser.add_argument("--spot", action="store_true", help="SIGTERM stops the run at once and gives it back")
+    parser.add_argument(
+        "--trust-state",
+        action="store_true",
+        help="resume from states that hold pickles, too: loading one runs whatever code its uploader put there",
+    )
+    add_allow_secret(parser)
+    parser.add_argument(
+        "--no-upload-state", action="store_true", help="keep training states here; another box then begins anew"
+    )
+    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
+    parser.add_argument("--name", metavar="ID", help="this agent's id, its own among all boxes (default: made once)")
+    parser.add_argument("--work", metavar="DIR", help="where configurations are written (default: beside the spool)")
+    add_ledger_options(parser)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Runs the agent; returns its exit code. Raises CommandError."""
     join(settings, options)
     return Agent(settings, options).run()

@@ -3,16 +3,23 @@
 One JSON file a run beside the spool folder, made before the trainer starts, with a lock held while it runs.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
 import threading
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ..core import terminal
-from ..core.spool import Busy, _lock_file
+from ..core.errors import SpoolBusyError
+from ..core.locks import lock_file
+from ..core.types import StrPath
+from ..recording.run import RunCommand
 from ..trainers.files import ADAPTER
 
 MOST_FILES = 50_000
@@ -24,30 +31,30 @@ WHOLE_MODEL = re.compile(r"(?:pytorch_)?model(?:-\d+-of-\d+)?\.(?:safetensors|bi
 STATES = ("optimizer", "scheduler", "random_states", "rng_state", "training_args", "scaler", "sampler")
 
 
-def root_of(spool):
+def root_of(spool: Path) -> Path:
     """Where the records lie for a spool folder."""
     return spool.with_name(spool.name + "-runs")
 
 
-def is_state(path, top):
+def is_state(path: Path, top: Path) -> bool:
     """Whether a file only serves to resume training."""
     inside = path.relative_to(top).parts[:-1]
     named = path.name.lower()
     return named.startswith(STATES) or any(part.endswith("-state") or part.startswith("global_step") for part in inside)
 
 
-def is_sample(path, top):
+def is_sample(path: Path, top: Path) -> bool:
     """Whether an image or video lies where trainers put samples."""
     return any(
         part.lower().startswith("sample") for part in path.relative_to(top).parts[:-1]
     ) or top.name.lower().startswith("sample")
 
 
-def produced(top):
+def produced(top: Path) -> tuple[list[Path], int]:
     """(files that are results, how many training-state files there are) below the folder. Raises OSError."""
     results, states, looked = [], 0, 0
 
-    def fail(error):
+    def fail(error: Exception) -> None:
         raise error
 
     # A folder that cannot be listed may hold the very file that is missing: that is an error, not an empty folder.
@@ -74,7 +81,7 @@ def produced(top):
     return sorted(results), states
 
 
-def state_of(path):
+def state_of(path: Path) -> list[int] | None:
     """[size in bytes, mtime in ns] of a file; None when it is gone."""
     try:
         stat = os.stat(path)
@@ -83,9 +90,9 @@ def state_of(path):
     return [stat.st_size, stat.st_mtime_ns]
 
 
-def snapshot(folders):
+def snapshot(folders: Iterable[Path]) -> dict[str, list[int] | None]:
     """{path: [size, mtime]} of the results that are there before a run."""
-    found = {}
+    found: dict[str, list[int] | None] = {}
     for folder in folders:
         try:
             found.update((str(path), state_of(path)) for path in produced(folder)[0])
@@ -98,7 +105,7 @@ def snapshot(folders):
 class Record:
     """The record of a run that this process is about to start. Nothing here raises: recording a run comes first."""
 
-    def __init__(self, spool, command, folders):
+    def __init__(self, spool: Path, command: list[str], folders: Iterable[StrPath]) -> None:
         self.path = root_of(spool) / f"{uuid.uuid4()}.json"
         self.data = {
             "command": command,
@@ -112,26 +119,26 @@ class Record:
         self._over = threading.Event()
         self._watcher = None
 
-    def begin(self, runner):
+    def begin(self, runner: RunCommand) -> None:
         """Writes the record, holds its lock, and notes task and spool as soon as the runner has them."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = open(self.path.with_suffix(".lock"), "a+b")
-            _lock_file(self._lock)
-        except (OSError, Busy) as error:
+            lock_file(self._lock)
+        except (OSError, SpoolBusyError) as error:
             terminal.trouble(error)
         self._save()
         self._watcher = threading.Thread(target=self._watch, args=(runner,), name="ledger-record", daemon=True)
         self._watcher.start()
 
-    def _watch(self, runner):
+    def _watch(self, runner: RunCommand) -> None:
         while not self._over.wait(0.5):
             if self._take(runner):
                 self._save()
 
-    def _take(self, runner):
-        recorder = getattr(runner, "recorder", None)
-        trainer = getattr(runner, "trainer", None)
+    def _take(self, runner: RunCommand) -> bool:
+        recorder = runner.recorder
+        trainer = runner.trainer
         new = {}
         if trainer is not None:
             new["folders"] = [str(Path(folder).absolute()) for folder in trainer.folders()]
@@ -146,7 +153,7 @@ class Record:
         self.data.update(new)
         return changed
 
-    def end(self, runner):
+    def end(self, runner: RunCommand) -> None:
         """Notes that the run is over, and lets go of the lock."""
         self._over.set()
         if self._watcher:
@@ -155,7 +162,7 @@ class Record:
             self._take(runner)
         except Exception as error:
             terminal.trouble(error)
-        started = getattr(runner, "process", None) is not None
+        started = runner.process is not None
         if not started:
             # The command did not start, so there is nothing to keep safe.
             self._remove()
@@ -165,7 +172,7 @@ class Record:
         if self._lock:
             self._lock.close()
 
-    def _remove(self):
+    def _remove(self) -> None:
         if self._lock:
             self._lock.close()
         for path in (self.path, self.path.with_suffix(".lock")):
@@ -174,11 +181,11 @@ class Record:
             except OSError:
                 pass
 
-    def _save(self):
+    def _save(self) -> None:
         save(self.path, self.data)
 
 
-def save(path, data):
+def save(path: Path, data: Any) -> None:
     """Replaces a record; a failure is only told when asked for, since `safe` says no without it."""
     temporary = path.with_suffix(".new")
     try:
@@ -188,7 +195,7 @@ def save(path, data):
         terminal.trouble(error)
 
 
-def all_of(spool):
+def all_of(spool: Path) -> list[tuple[Path, dict[str, Any] | None]]:
     """[(path, the record or None where it is damaged)], oldest first. Raises OSError."""
     root = root_of(spool)
     try:

@@ -1,10 +1,31 @@
 """`lora-ledger cancel`: asks the ledger to end a run."""
 
-from ..core.api import Api, put
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..core.api import Api
+from ..core.output import put
+from ..core.settings import Settings
+from .options import add_command, add_ledger_options
 
 
-def cancel(settings, options):
-    """Cancels a pending run at once; a running one is told at its next heartbeat. Raises Plain."""
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "cancel",
+        "end a run",
+        "A waiting run is cancelled at once; a running one is told at its next heartbeat and stops its trainer.",
+        "  lora-ledger cancel 42",
+    )
+    parser.add_argument("task", type=int, metavar="ID")
+    add_ledger_options(parser)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Cancels a pending run at once; a running one is told at its next heartbeat. Raises CommandError."""
     task = Api(settings).ask("POST", f"/api/tasks/{options.task}/cancel")
     if task.get("cancel_requested"):
         put(f"task {options.task} will be told at its next heartbeat, and ends as cancelled")

@@ -5,13 +5,22 @@ defaults: sd-scripts library/train_util.py, lora-scripts (the same keys), OneTra
 config_modules.py, diffusion-pipe's examples/main_example.toml.
 """
 
+from __future__ import annotations
+
+import argparse
 import json
 import re
 from pathlib import Path
+from typing import Any, Callable
 
-from ..imports.adapter import Adapter, NoAdapter
-from ..core.api import Api, Plain, put
-from ..imports.weight_file import Past
+from ..core.api import Api
+from ..core.errors import CommandError, NoAdapterError
+from ..core.output import put
+from ..core.settings import Settings
+from ..core.types import section
+from ..imports.adapter import Adapter
+from ..imports.weight_file import WeightFileRun
+from .options import add_command, add_ledger_options
 
 READ, DEFAULT, FILL = "read", "default", "FILL IN"
 TRAINERS = ("kohya", "lora-scripts", "onetrainer", "ai-toolkit", "diffusion-pipe")
@@ -86,37 +95,44 @@ _OPTIMIZERS = {
 class Facts:
     """What is known of the run: `value(name)` → (value or None, where it is from)."""
 
-    def __init__(self, fields, where, extra, datasets, steps=None):
+    def __init__(
+        self,
+        fields: dict[str, Any],
+        where: dict[str, str],
+        extra: dict[str, Any],
+        datasets: list[dict[str, Any]],
+        steps: int | None = None,
+    ) -> None:
         self.fields = fields
         self.where = where
         self.extra = extra
         self.datasets = datasets
         self.steps = steps
 
-    def value(self, name):
+    def value(self, name: str) -> tuple[Any, str]:
         return self.fields.get(name), self.where.get(name, "the file")
 
     @property
-    def arch(self):
+    def arch(self) -> str | None:
         return self.fields.get("base_arch")
 
-    def seen(self, name):
+    def seen(self, name: str) -> str:
         """Where a column was read."""
         return self.where.get(name, "the file")
 
 
-def facts_of_file(path):
-    """Facts of a weight file. Raises Plain."""
+def facts_of_file(path: Path) -> Facts:
+    """Facts of a weight file. Raises CommandError."""
     try:
-        past = Past(Adapter(path))
-    except NoAdapter as error:
-        raise Plain(f"{path}: {error}") from error
+        past = WeightFileRun(Adapter(path))
+    except NoAdapterError as error:
+        raise CommandError(f"{path}: {error}") from error
     kohya = past.fields.get("trainer") in ("kohya", "musubi-tuner")
     return Facts(past.fields, past.read, past.extra if kohya else {}, past.datasets, past.steps)
 
 
-def facts_of_task(api, task):
-    """Facts of a recorded run. Raises Plain."""
+def facts_of_task(api: Api, task: int) -> Facts:
+    """Facts of a recorded run. Raises CommandError."""
     row = api.get(f"/api/tasks/{task}")
     datasets = api.get(f"/api/tasks/{task}/datasets").get("datasets") or []
     defaults = set(row.get("defaulted_fields") or [])
@@ -127,7 +143,7 @@ def facts_of_task(api, task):
     if trainer in ("kohya", "lora-scripts", "musubi-tuner") and isinstance(snapshot, dict):
         for name, value in snapshot.items():
             extra.update(value if isinstance(value, dict) else {name: value})
-    progress = row.get("progress") if isinstance(row.get("progress"), dict) else {}
+    progress = section(row, "progress")
     fields = {k: v for k, v in row.items() if v not in (None, "")}
     if not datasets and fields.get("data_dir") and row.get("model_type") != "llm":
         datasets = [
@@ -137,30 +153,41 @@ def facts_of_task(api, task):
     return Facts(fields, where, extra, datasets, progress.get("total_steps"))
 
 
-def folder_of(data):
+def folder_of(data: Any) -> str | None:
     """The folder of a dataset, where the run's facts tell it: a file of captions or rows is none."""
     path = data.get("source_path")
     return path if path and not re.search(r"\.\w{1,5}$", path) else None
 
 
-def kohya_root(datasets):
+def kohya_root(datasets: list[dict[str, Any]]) -> str | None:
     """The folder that holds all datasets as sd-scripts' `N_name` folders, or None."""
     parts = [re.fullmatch(r"(.+)[\\/]\d+_[^\\/]+", folder_of(data) or "") for data in datasets]
     roots = {part[1] if part else None for part in parts}
     return roots.pop() if len(roots) == 1 else None
 
 
+# (path of keys, value, note) of each setting.
+Rows = list[tuple[tuple[str, ...], Any, str]]
+
+
 class Draft:
     """Rows (path of keys, value, note) of a configuration in the making."""
 
-    def __init__(self, facts):
+    def __init__(self, facts: Facts) -> None:
         self.facts = facts
         self.rows = []
 
-    def set(self, path, value, kind, note=""):
+    def set(self, path: str, value: Any, kind: str, note: str = "") -> None:
         self.rows.append((tuple(path.split("/")), value, f"{kind}: {note}" if note else kind))
 
-    def take(self, path, name, default=None, convert=None, fill=None):
+    def take(
+        self,
+        path: str,
+        name: str,
+        default: Any = None,
+        convert: Callable[[Any], Any] | None = None,
+        fill: str | None = None,
+    ) -> None:
         """A column's value; else the trainer's default; else a placeholder; left out where there is none of them."""
         value, where = self.facts.value(name)
         if value is not None:
@@ -176,10 +203,10 @@ class Draft:
         elif fill is not None:
             self.fill(path, fill)
 
-    def fill(self, path, what):
+    def fill(self, path: str, what: str) -> None:
         self.set(path, f"FILL IN: {what}", FILL, "nobody can know this from the file")
 
-    def base(self, path, what="path or name of the base model"):
+    def base(self, path: str, what: str = "path or name of the base model") -> None:
         value, where = self.facts.value("base_model_path")
         if value and (":" in value or "/" in value or "\\" in value):
             self.set(path, value, READ, f"{where}; as it was called there")
@@ -189,17 +216,17 @@ class Draft:
             self.fill(path, what)
 
 
-def _of(facts):
+def _of(facts: Facts) -> str:
     """Where settings without a column were read."""
     return f"task {facts.fields['id']}" if facts.fields.get("id") else "the metadata"
 
 
-def _plain(name):
+def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", str(name).lower().rpartition(".")[2])
 
 
-def _optimizer(column):
-    def convert(name):
+def _optimizer(column: int) -> Callable[[str], Any]:
+    def convert(name: str) -> Any:
         plain = _plain(name)
         plain = {"adamwtorchfused": "adamw", "adamwoptimi": "adamw"}.get(plain, plain)
         if plain in _OPTIMIZERS:
@@ -210,25 +237,25 @@ def _optimizer(column):
     return convert
 
 
-def _scheduler(known, shape=str):
-    def convert(name):
+def _scheduler(known: set[str], shape: Callable[..., str] = str) -> Callable[[str], Any]:
+    def convert(name: str) -> Any:
         plain = re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_")
         return shape(plain) if plain in known else None
 
     return convert
 
 
-def _resolution(value):
+def _resolution(value: Any) -> list[int] | None:
     numbers = [int(n) for n in re.findall(r"\d+", str(value))]
     return numbers[:2] or None
 
 
-def kohya(draft, scripts=False):
+def kohya(draft: Draft, scripts: bool = False) -> str:
     """sd-scripts (and lora-scripts, which hands the same keys to it): one flat TOML file."""
     facts = draft.facts
     arch = facts.arch or "sd15"
     if arch not in _SCRIPTS:
-        raise Plain(f"sd-scripts trains no {arch}; musubi-tuner, ai-toolkit or diffusion-pipe may")
+        raise CommandError(f"sd-scripts trains no {arch}; musubi-tuner, ai-toolkit or diffusion-pipe may")
     script, module, parts = _SCRIPTS[arch]
     if scripts:
         draft.set(
@@ -303,7 +330,7 @@ def kohya(draft, scripts=False):
     draft.take("save_every_n_epochs", "save_every_n_epochs")
     draft.take("mixed_precision", "mixed_precision", "no")
     if _resolution(facts.fields.get("resolution")):
-        draft.take("resolution", "resolution", convert=lambda v: ",".join(map(str, _resolution(v))))
+        draft.take("resolution", "resolution", convert=lambda v: ",".join(map(str, _resolution(v) or ())))
     else:
         draft.fill("resolution", "such as 1024,1024")
     draft.take("seed", "seed")
@@ -320,15 +347,16 @@ def kohya(draft, scripts=False):
     return (
         launch
         if not scripts
-        else f"import it in the GUI, or: accelerate launch scripts/{'dev' if parts else 'stable'}/{script} --config_file THIS_FILE"
+        else f"import it in the GUI, or: accelerate launch scripts/{'dev' if parts else 'stable'}/{script} "
+        "--config_file THIS_FILE"
     )
 
 
-def onetrainer(draft):
+def onetrainer(draft: Draft) -> str:
     """OneTrainer: JSON over its defaults."""
     arch = draft.facts.arch or "sd15"
     if arch not in _OT_TYPES:
-        raise Plain(f"this client does not know what OneTrainer calls {arch}")
+        raise CommandError(f"this client does not know what OneTrainer calls {arch}")
     draft.set("training_method", "LORA", READ, "it is an adapter")
     draft.set(
         "model_type",
@@ -340,7 +368,7 @@ def onetrainer(draft):
     algo = draft.facts.fields.get("network_algo")
     draft.set(
         "peft_type",
-        {"loha": "LOHA", "lokr": "LOKR", "oft": "OFT_2"}.get(algo, "LORA"),
+        {"loha": "LOHA", "lokr": "LOKR", "oft": "OFT_2"}.get(str(algo), "LORA"),
         READ if algo else DEFAULT,
         draft.facts.seen("network_algo") if algo else "the trainer's own",
     )
@@ -360,7 +388,7 @@ def onetrainer(draft):
     draft.take("batch_size", "batch_size", 1)
     draft.take("gradient_accumulation_steps", "gradient_accumulation_steps", 1)
     draft.take("epochs", "epochs", 100, lambda v: max(1, int(v)))
-    draft.take("resolution", "resolution", "512", lambda v: str(_resolution(v)[0]) if _resolution(v) else None)
+    draft.take("resolution", "resolution", "512", lambda v: next(map(str, _resolution(v) or ()), None))
     draft.take(
         "train_dtype", "mixed_precision", "FLOAT_16", {"fp16": "FLOAT_16", "bf16": "BFLOAT_16", "no": "FLOAT_32"}.get
     )
@@ -395,7 +423,7 @@ def onetrainer(draft):
     return "python scripts/train.py --config-path THIS_FILE"
 
 
-def ai_toolkit(draft):
+def ai_toolkit(draft: Draft) -> str:
     """ai-toolkit: YAML with one process."""
     arch = draft.facts.arch
     p = "config/process/0/"
@@ -406,7 +434,7 @@ def ai_toolkit(draft):
     draft.set(p + "device", "cuda:0", DEFAULT, "as in its examples")
     algo = draft.facts.fields.get("network_algo")
     if algo not in (None, "lora", "locon", "lokr", "dora"):
-        raise Plain(f"ai-toolkit trains no {algo}")
+        raise CommandError(f"ai-toolkit trains no {algo}")
     draft.set(
         p + "network/type",
         "lora" if algo in (None, "locon") else algo,
@@ -470,20 +498,20 @@ def ai_toolkit(draft):
     if arch in _AIT_ARCHS:
         draft.set(p + "model/arch", _AIT_ARCHS[arch], READ, "the architecture")
     elif arch:
-        raise Plain(f"this client does not know what ai-toolkit calls {arch}")
+        raise CommandError(f"this client does not know what ai-toolkit calls {arch}")
     else:
         draft.fill(p + "model/arch", "such as sdxl or flux")
     return "python run.py THIS_FILE"
 
 
-def diffusion_pipe(draft):
+def diffusion_pipe(draft: Draft) -> str:
     """diffusion-pipe: a main TOML file; the dataset's own follows behind it."""
     arch = draft.facts.arch
     if arch and arch not in _DP_TYPES:
-        raise Plain(f"diffusion-pipe trains no {arch}")
+        raise CommandError(f"diffusion-pipe trains no {arch}")
     algo = draft.facts.fields.get("network_algo")
     if algo not in (None, "lora", "lokr"):
-        raise Plain(f"diffusion-pipe trains no {algo}, only lora and lokr")
+        raise CommandError(f"diffusion-pipe trains no {algo}, only lora and lokr")
     draft.take("output_dir", "output_dir", fill="where the runs go")
     draft.set("dataset", "dataset.toml", DEFAULT, "the second file, below")
     draft.take("epochs", "epochs", 1000, lambda v: max(1, int(v)))
@@ -500,7 +528,7 @@ def diffusion_pipe(draft):
     )
     draft.take("save_every_n_epochs", "save_every_n_epochs", 1, lambda v: v or None)
     draft.set("activation_checkpointing", True, DEFAULT, "as in its examples")
-    kind, paths = _DP_TYPES.get(arch, (None, ("diffusers_path",)))
+    kind, paths = _DP_TYPES.get(str(arch), (None, ("diffusers_path",)))
     if kind:
         draft.set("model/type", kind, READ, "the architecture")
     else:
@@ -534,7 +562,7 @@ def diffusion_pipe(draft):
     return "deepspeed --num_gpus=1 train.py --deepspeed --config THIS_FILE"
 
 
-def pipe_dataset(facts):
+def pipe_dataset(facts: Facts) -> str:
     """The text of diffusion-pipe's dataset file."""
     sizes = _resolution(facts.fields.get("resolution"))
     lines = [
@@ -553,15 +581,15 @@ def pipe_dataset(facts):
     return "\n".join(lines)
 
 
-def _short(value):
+def _short(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value == int(value) else value
 
 
-def _file_name(name):
+def _file_name(name: str) -> str:
     return re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", str(name)).strip(" .") or "my_lora"
 
 
-def _toml(value):
+def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
@@ -571,11 +599,11 @@ def _toml(value):
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _one_line(text):
+def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
 
 
-def as_toml(rows):
+def as_toml(rows: Rows) -> str:
     """Rows as TOML, sections after the top level's keys."""
     lines, section = [], ()
     for path, value, note in sorted(rows, key=lambda row: len(row[0]) > 1):
@@ -589,8 +617,9 @@ def as_toml(rows):
     return "\n".join(lines) + "\n"
 
 
-def as_yaml(rows):
-    """Rows as YAML; a number in a path is a place in a list. Strings are written as JSON writes them, which YAML reads."""
+def as_yaml(rows: Rows) -> str:
+    """Rows as YAML; a number in a path is a place in a list. Strings are written as JSON writes them, which YAML
+    reads."""
     lines, open_path = [], ()
     for path, value, note in rows:
         if path[0] == "#":
@@ -612,12 +641,12 @@ def as_yaml(rows):
     return "\n".join(lines) + "\n"
 
 
-def _indent(above, dash):
+def _indent(above: tuple[str, ...], dash: str) -> str:
     """Two columns for each level; a list's dash takes the last two."""
     return " " * (2 * len(above) - len(dash)) + dash
 
 
-def as_json(rows):
+def as_json(rows: Rows) -> str:
     """Rows as JSON; as it has no comments, the notes stand under `__notes`, which OneTrainer passes over."""
     document, notes = {}, {}
     for path, value, note in rows:
@@ -631,15 +660,34 @@ def as_json(rows):
     return json.dumps({"__notes": notes, **document}, indent=4, ensure_ascii=False) + "\n"
 
 
-def config(settings, options):
-    """Writes the configuration to -o, else to standard output. Raises Plain."""
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "config",
+        "make a configuration from a weight file or a run",
+        "Writes a runnable configuration for a trainer from a safetensors file's metadata and tensors, or from a "
+        "recorded "
+        "run of another trainer. Each value says whether it was read, is the trainer's default, or has to be filled in "
+        "because nobody can know it.",
+        "  lora-ledger config aki.safetensors --for kohya -o aki.toml\n  lora-ledger config 42 --for onetrainer",
+    )
+    parser.add_argument("source", metavar="FILE|ID", help="a .safetensors file, or a task's number")
+    parser.add_argument("--for", dest="trainer", choices=TRAINERS, required=True, help="the trainer to write it for")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write it there (default: print it)")
+    parser.add_argument("--force", action="store_true", help="write over a file that is there")
+    add_ledger_options(parser)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Writes the configuration to -o, else to standard output. Raises CommandError."""
     path = Path(options.source).expanduser()
     if path.is_file():
         facts, source = facts_of_file(path), path.name
     elif options.source.isdigit():
         facts, source = facts_of_task(Api(settings), int(options.source)), f"task {options.source}"
     else:
-        raise Plain(f"{options.source}: there is no such file, and it is no task's number")
+        raise CommandError(f"{options.source}: there is no such file, and it is no task's number")
     text, more = write(facts, options.trainer, source)
     fills = text.count("FILL IN: ")
     if not options.output:
@@ -655,17 +703,18 @@ def config(settings, options):
             with open(target, "w" if options.force else "x", encoding="utf-8", newline="\n") as file:
                 file.write(content)
         except FileExistsError as error:
-            raise Plain(f"{target} is there already; --force writes over it") from error
+            raise CommandError(f"{target} is there already; --force writes over it") from error
         except OSError as error:
-            raise Plain(f"{target} cannot be written ({error.strerror})") from error
+            raise CommandError(f"{target} cannot be written ({error.strerror})") from error
         put(f"wrote {target}")
     if fills:
         put(f"{fills} values say FILL IN: nobody can know them from {source}")
     return 0
 
 
-def write(facts, trainer, source):
-    """(the configuration's text, a second file's text or None). Raises Plain where the trainer lacks what it needs."""
+def write(facts: Facts, trainer: str, source: str) -> tuple[str, str | None]:
+    """(the configuration's text, a second file's text or None). Raises CommandError where the trainer lacks what it
+    needs."""
     draft = Draft(facts)
     makers = {
         "kohya": kohya,

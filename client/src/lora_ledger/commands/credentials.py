@@ -1,5 +1,7 @@
 """The stored login: URL and key in the user's configuration folder, readable by this user alone."""
 
+from __future__ import annotations
+
 import json
 import os
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 from ..core import terminal
 
 
-def place():
+def place() -> Path:
     """The file: LEDGER_LOGIN, else login.json below XDG_CONFIG_HOME (~/.config) or, on Windows, APPDATA."""
     named = os.environ.get("LEDGER_LOGIN")
     if named:
@@ -17,7 +19,7 @@ def place():
     return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "lora-ledger" / "login.json"
 
 
-def store(url, key):
+def store(url: str | None, key: str | None) -> Path:
     """Writes both with mode 0600, replacing the file atomically; returns its path. Raises OSError."""
     path = place()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -34,7 +36,7 @@ def store(url, key):
     return path
 
 
-def load():
+def load() -> tuple[str, str] | tuple[None, None]:
     """(url, key) of the stored login; (None, None) without one. A file that others can read is said so, once."""
     path = place()
     try:
@@ -48,7 +50,7 @@ def load():
         return None, None
 
 
-def complete(url, key):
+def complete(url: str | None, key: str | None) -> tuple[str, str] | tuple[str | None, str | None]:
     """(url, key) as flags and environment give them, completed by the stored login.
 
     A stored key goes to the ledger it was stored for and to no other address.
@@ -65,8 +67,8 @@ def complete(url, key):
     return url, key
 
 
-def _same(first, second):
-    def bare(url):
+def _same(first: str | None, second: str | None) -> bool:
+    def bare(url: str) -> str:
         return url.strip().rstrip("/").partition("://")[2] or url.strip().rstrip("/")
 
-    return bare(first) == bare(second or "")
+    return bare(first or "") == bare(second or "")

@@ -1,8 +1,18 @@
 """`lora-ledger diff`: what differs between two runs."""
 
-import json
+from __future__ import annotations
 
-from ..core.api import Api, figure, length, printable, put, table
+import argparse
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ..core.api import Api
+from ..core.output import figure, length, put, table
+from ..core.settings import Settings
+from ..core.terminal import printable
+from ..core.types import section
+from .options import add_command, add_ledger_options
 
 # What every run has of its own, and what is compared elsewhere.
 _OWN = {
@@ -22,7 +32,7 @@ _RESULTS = (
 )
 
 
-def flatten(value, prefix=""):
+def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     """{"a.b[0].c": leaf} of nested dicts and lists, as the filter language writes paths."""
     if isinstance(value, dict) and value:
         result = {}
@@ -37,7 +47,7 @@ def flatten(value, prefix=""):
     return {prefix: value} if prefix else {}
 
 
-def _unlike(first, second):
+def _unlike(first: dict[str, Any], second: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Rows (name, first, second) of keys that differ; a missing key is None."""
     for name in sorted(set(first) | set(second)):
         a, b = first.get(name), second.get(name)
@@ -45,13 +55,13 @@ def _unlike(first, second):
             yield name, a, b
 
 
-def _software(task):
-    node = task.get("node_info") if isinstance(task.get("node_info"), dict) else {}
-    packages = node.get("packages") if isinstance(node.get("packages"), dict) else {}
+def _software(task: dict[str, Any]) -> dict[str, Any]:
+    node = section(task, "node_info")
+    packages = section(node, "packages")
     return {**packages, "python": node.get("python")}
 
 
-def _data(api, task):
+def _data(api: Api, task: int) -> dict[Any, str]:
     facts = api.get(f"/api/tasks/{task}/datasets").get("datasets") or []
     return {
         f[
@@ -61,7 +71,7 @@ def _data(api, task):
     }
 
 
-def _metrics(api, task):
+def _metrics(api: Api, task: int) -> dict[str, Any]:
     """{"loss lowest": …} of the loss and the other recorded series, from their curves."""
     answer = api.get(f"/api/tasks/{task}/logs", metric="loss", max_points=1000)
     names = ["loss", *[n for n in answer.get("metrics") or [] if n != "loss" and not n.startswith(("gpu.", "lr"))][:7]]
@@ -76,8 +86,8 @@ def _metrics(api, task):
     return result
 
 
-def differences(api, a, b):
-    """{section: [(name, value of a, value of b), …]}. Raises Plain."""
+def differences(api: Api, a: int, b: int) -> dict[str, list[tuple[str, Any, Any]]]:
+    """{section: [(name, value of a, value of b), …]}. Raises CommandError."""
     first, second = api.get(f"/api/tasks/{a}"), api.get(f"/api/tasks/{b}")
     sections = {
         "results": _unlike({n: first.get(n) for n in _RESULTS}, {n: second.get(n) for n in _RESULTS}),
@@ -94,7 +104,7 @@ def differences(api, a, b):
     return {name: list(rows) for name, rows in sections.items()}
 
 
-def _cell(name, value):
+def _cell(name: str, value: Any) -> Any:
     if name == "total_duration_sec":
         return length(value)
     if isinstance(value, (list, dict)):
@@ -102,17 +112,32 @@ def _cell(name, value):
     return figure(value)
 
 
-def diff(settings, options):
-    """Prints what differs, section by section; with --json as one object. Raises Plain."""
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "diff",
+        "what differs between two runs",
+        "Compares results, metrics, fields, the trainer's own settings, data, software and command of two runs.",
+        "  lora-ledger diff 42 57",
+    )
+    parser.add_argument("first", type=int, metavar="A")
+    parser.add_argument("second", type=int, metavar="B")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    add_ledger_options(parser)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Prints what differs, section by section; with --json as one object. Raises CommandError."""
     api = Api(settings)
     found = differences(api, options.first, options.second)
     if options.json:
         put(json.dumps(found, ensure_ascii=False, indent=2))
         return 0
     rows = []
-    for section, unlike in found.items():
+    for part, unlike in found.items():
         for name, a, b in unlike:
-            rows.append((section, name, _cell(name, a), _cell(name, b)))
+            rows.append((part, name, _cell(name, a), _cell(name, b)))
     if not rows:
         put(f"tasks {options.first} and {options.second} do not differ in what was recorded")
         return 0

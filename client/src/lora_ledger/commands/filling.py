@@ -1,8 +1,12 @@
 """Which `[redacted]` of a run's files and command get their secret back, and from which variable of this machine."""
 
+from __future__ import annotations
+
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..core import withhold
 from ..core.redact import MARK
@@ -20,12 +24,12 @@ class Mark:
     typed: bool
 
 
-def variable_of(name):
+def variable_of(name: str) -> str:
     """The variable that fills a key: WANDB_API_KEY for wandb_api_key, hf-token's is HF_TOKEN."""
     return re.sub(r"\W", "_", name.rpartition(".")[2].lstrip("-")).upper()
 
 
-def _marks(listed):
+def _marks(listed: Any) -> Iterator[Mark]:
     for item in listed if isinstance(listed, list) else []:
         if not isinstance(item, dict):
             continue
@@ -34,13 +38,13 @@ def _marks(listed):
             yield Mark(at, variable_of(name), item.get("typed") is not None)
 
 
-def marks_in_file(listed, data):
+def marks_in_file(listed: Any, data: bytes) -> list[Mark]:
     """The marks that the ledger lists of a file, in order, where they are in its bytes indeed."""
     found = {mark.at: mark for mark in _marks(listed) if data[mark.at : mark.at + len(_MARK)] == _MARK}
     return [found[at] for at in sorted(found)]
 
 
-def marks_in_command(listed, command):
+def marks_in_command(listed: Any, command: list[str]) -> list[Mark]:
     """The same of a command, whose marks are the ends of words."""
     found = {mark.at: mark for mark in _marks(listed) if mark.at < len(command) and command[mark.at].endswith(MARK)}
     return [found[at] for at in sorted(found)]
@@ -56,13 +60,13 @@ class Filling:
 
     own: bool
     allowed: frozenset
-    key: str
+    key: str | None
     values: dict = field(default_factory=dict)
     unset: list = field(default_factory=list)
     refused: list = field(default_factory=list)
     left: list = field(default_factory=list)
 
-    def look(self, name, marks, count):
+    def look(self, name: str, marks: Iterable[Mark], count: int) -> None:
         """Looks at the marks of a file or command, in which `[redacted]` stands `count` times in all."""
         filled = 0
         for variable in dict.fromkeys(mark.variable for mark in marks):
@@ -76,25 +80,26 @@ class Filling:
                 _add(self.refused, variable)
             elif not withhold.value_of(variable):
                 _add(self.unset, variable)
-            elif self.key and self.key in withhold.value_of(variable):
+            elif self.key and self.key in (withhold.value_of(variable) or ""):
                 self.left.append(f"{variable} holds the key of this box, which no trainer gets")
             else:
                 self.values[variable] = withhold.value_of(variable)
         if count > filled:
             self.left.append(
-                f"{name} keeps [redacted] in {count - filled} place{'s' if count - filled > 1 else ''}, where it was typed "
+                f"{name} keeps [redacted] in {count - filled} place{'s' if count - filled > 1 else ''}, where it was "
+                "typed "
                 "or is no whole value of a secret key"
             )
 
-    def fills(self, mark):
+    def fills(self, mark: Mark) -> bool:
         """Whether a mark gets its value."""
         return mark.variable in self.values and (self.own or not mark.typed)
 
-    def know(self):
+    def know(self) -> None:
         """Makes the values known, so that none leaves this machine again."""
         withhold.know(self.values, filled=True)
 
-    def explain(self):
+    def explain(self) -> Iterator[str]:
         """What has to be typed before all is filled, as lines."""
         if self.refused:
             options = " ".join(f"--allow-secret {name}" for name in self.refused)
@@ -103,12 +108,12 @@ class Filling:
             yield f"set {name} (or LEDGER_SECRET_{name}) in the environment"
 
 
-def _add(names, name):
+def _add(names: list[str], name: str) -> None:
     if name not in names:
         names.append(name)
 
 
-def allowed_names(names):
+def allowed_names(names: list[str]) -> frozenset[str]:
     """The names of --allow-secret. Raises ValueError for one that no run may have."""
     for name in names or []:
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
@@ -118,7 +123,7 @@ def allowed_names(names):
     return frozenset(names or [])
 
 
-def fill_file(data, marks, filling):
+def fill_file(data: bytes, marks: Iterable[Mark], filling: Filling) -> bytes:
     """The bytes with the values put in, written as the quotes around each mark ask for."""
     parts, last = [], 0
     for mark in marks:
@@ -140,7 +145,7 @@ def fill_file(data, marks, filling):
     return b"".join(parts) + data[last:]
 
 
-def fill_command(command, marks, filling):
+def fill_command(command: list[str], marks: Iterable[Mark], filling: Filling) -> list[str]:
     """The command with the values put in."""
     words = list(command)
     for mark in marks:

@@ -1,34 +1,45 @@
 """`lora-ledger import`: records past runs: weight files, archives, spreadsheets, MLflow, W&B. Again adds nothing."""
 
+from __future__ import annotations
+
+import argparse
 import hashlib
 import os
 import struct
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..core import terminal
-from ..follow.tensorboard import EventFile
-from ..recording.points import MOST_STEP, iso, number
-from ..core.reading import TooMuch, folders
+from ..core.api import Api, patiently
+from ..core.errors import CommandError, NoAdapterError, NoArchiveError, TooMuchError
+from ..core.journal import Upload
+from ..core.output import figure, put
+from ..core.reading import folders
+from ..core.settings import Settings
 from ..core.text import metric_name
+from ..core.uploads import FileUpload, sha256_of
+from ..follow.tensorboard import EventFile
 from ..imports import mlflow, wandb
-from ..imports.archive import Archive, NoArchive, json_runs
-from ..imports.run import is_fresh, patiently, record, send_curve
+from ..imports.adapter import Adapter
+from ..imports.archive import Archive, json_runs
+from ..imports.run import PastRun, is_fresh, record, send_curve
 from ..imports.table import Table
-from ..core.uploads import Upload, sha256_of
-from ..imports.adapter import Adapter, NoAdapter
-from ..core.api import Api, Plain, figure, put
-from ..imports.weight_file import Past
+from ..imports.weight_file import WeightFileRun
+from ..recording.points import MOST_STEP, iso, number
+from .options import add_command, add_ledger_options
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 # So much of both ends, with the size, tells one file from another without reading gigabytes.
 IDENTITY = 1 << 20
 
 
-def identity(path):
-    """Equal for equal files: SHA-256 of size, first and last MB, as hex; where the file lies does not matter. OSError."""
+def identity(path: Path) -> str:
+    """Equal for equal files: SHA-256 of size, first and last MB, as hex; where the file lies does not matter.
+    OSError."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -38,7 +49,7 @@ def identity(path):
     return digest.hexdigest()
 
 
-def named(arguments):
+def named(arguments: list[str]) -> Iterator[Path]:
     """Files and folders that the arguments name; for shells that expand no patterns, these are looked through."""
     for argument in arguments:
         path = Path(argument).expanduser()
@@ -54,24 +65,63 @@ def named(arguments):
 class Tally:
     """Counts what became of each run."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.added = self.known = self.failed = 0
 
-    def count(self, fresh):
+    def count(self, fresh: bool) -> None:
         self.added += fresh
         self.known += not fresh
 
-    def fail(self, where, error):
-        """One that was refused or could not be read; a ledger that is away or refuses the key ends it all. Raises Plain."""
-        if isinstance(error, Plain) and getattr(error, "status", 422) in (None, 401, 403):
+    def fail(self, where: Any, error: Exception) -> None:
+        """One that was refused or could not be read; a ledger that is away or refuses the key ends it all. Raises
+        CommandError."""
+        if isinstance(error, CommandError) and error.asked and error.status in (None, 401, 403):
             raise error
         reason = f"cannot be read ({error.strerror or error})" if isinstance(error, OSError) else error
         terminal.warn(f"{where}: {reason}")
         self.failed += 1
 
 
-def import_runs(settings, options):
-    """Records what each argument holds. The exit code: 1 when something could not be read or was refused. Raises Plain."""
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "import",
+        "record past runs: weight files, archives, spreadsheets, MLflow, W&B",
+        "Finds out what it is given: weight files (their metadata and tensors tell the run), archives by `export ID`, "
+        "a "
+        "spreadsheet as CSV, a ledger's own CSV or JSON Lines, MLflow's mlruns/ folder or `mlflow experiments csv`, "
+        "W&B's "
+        "offline runs, its table as CSV, or JSON of its runs or of a history. Curves come along where the export has "
+        "them. The "
+        "same run again adds nothing. Of a spreadsheet it shows first which column becomes what (names in English or "
+        "Chinese), "
+        "and writes nothing until you agree; rows with mistakes are named with their line and left out.",
+        "  lora-ledger import *.safetensors --group old\n"
+        "  lora-ledger import aki.safetensors --upload --tensorboard logs/20260501\n"
+        "  lora-ledger import run.zip --upload\n"
+        '  lora-ledger import runs.csv --map "Time=total_duration_sec:min" --ignore Artist\n'
+        "  lora-ledger import mlruns wandb --dry-run",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files, or folders to look through")
+    parser.add_argument("--group", metavar="GROUP", help="the experiment group")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be imported, write nothing")
+    parser.add_argument("--upload", action="store_true", help="also store the weight file, or an archive's files")
+    parser.add_argument(
+        "--tensorboard", metavar="DIR", help="also bring the curve from these event files (one weight file only)"
+    )
+    sheet = parser.add_argument_group("spreadsheets")
+    sheet.add_argument("--map", metavar="COLUMN=FIELD", action="append", help="what a column becomes; may be repeated")
+    sheet.add_argument("--ignore", metavar="COLUMN", action="append", help="leave a column out; may be repeated")
+    sheet.add_argument("--dates", choices=("dmy", "mdy"), help="what comes first in 5/1/2026")
+    sheet.add_argument("--strict", action="store_true", help="import nothing when a row has a mistake")
+    sheet.add_argument("--yes", action="store_true", help="do not ask")
+    add_ledger_options(parser)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Records what each argument holds. The exit code: 1 when something could not be read or was refused. Raises
+    CommandError."""
     api = Api(settings)
     tally = Tally()
     weights = []
@@ -82,7 +132,7 @@ def import_runs(settings, options):
                 weights += files_below(path, lambda name: name.endswith(".safetensors")) if path.is_dir() else [path]
                 continue
             runs, left = found
-        except (NoArchive, TooMuch, OSError) as error:
+        except (NoArchiveError, TooMuchError, OSError) as error:
             tally.fail(path, error)
             continue
         for where, why in left:
@@ -90,16 +140,18 @@ def import_runs(settings, options):
         import_past(api, runs, options, tally)
     weights = list(dict.fromkeys(weights))
     if options.tensorboard and len(weights) > 1:
-        raise Plain("--tensorboard brings the curve of one run: import that file by itself")
+        raise CommandError("--tensorboard brings the curve of one run: import that file by itself")
     for at, path in enumerate(weights, 1):
         if len(weights) > 10 and sys.stderr.isatty():
             terminal.write_stderr(f"\r[ledger] {at} of {len(weights)} ".encode())
         try:
             tally.count(import_one(api, path, options))
-        except (NoAdapter, OSError, Plain) as error:
+        except (NoAdapterError, OSError, CommandError) as error:
             tally.fail(path, error)
     if not (tally.added or tally.known or tally.failed):
-        raise Plain("nothing that can be imported was found there (weight files, archives, CSV, MLflow or W&B runs)")
+        raise CommandError(
+            "nothing that can be imported was found there (weight files, archives, CSV, MLflow or W&B runs)"
+        )
     if options.dry_run:
         put("nothing was written (--dry-run)")
     else:
@@ -107,8 +159,9 @@ def import_runs(settings, options):
     return 1 if tally.failed else 0
 
 
-def sources(path, options, tally):
-    """(PastRuns, [(where, why it is left out)]) that the path holds; None: weight files. Raises Plain, NoArchive, OSError."""
+def sources(path: Path, options: argparse.Namespace, tally: Tally) -> Any:
+    """(PastRuns, [(where, why it is left out)]) that the path holds; None: weight files. Raises CommandError,
+    NoArchiveError, OSError."""
     ending = path.suffix.lower()
     if path.is_dir():
         for tool in (mlflow, wandb):
@@ -128,7 +181,7 @@ def sources(path, options, tally):
     if ending in (".json", ".jsonl", ".ndjson"):
         found = json_runs(path)
         if found is None:
-            raise Plain(
+            raise CommandError(
                 f"{path} is neither a ledger's export nor one of W&B (runs with config and summary, or a history)"
             )
         return found
@@ -137,8 +190,8 @@ def sources(path, options, tally):
     return None
 
 
-def spreadsheet(sheet, options, tally):
-    """The sheet's runs once it was shown which column becomes what, corrected and agreed to. Raises Plain."""
+def spreadsheet(sheet: Table, options: argparse.Namespace, tally: Tally) -> list[PastRun]:
+    """The sheet's runs once it was shown which column becomes what, corrected and agreed to. Raises CommandError."""
     history = wandb.history_of(sheet)
     if history:
         return [history]
@@ -155,11 +208,11 @@ def spreadsheet(sheet, options, tally):
         if len(mistakes) > 50:
             put(f"  and {len(mistakes) - 50} more")
         if mistakes and options.strict and not options.dry_run:
-            raise Plain("nothing was imported, since rows have mistakes (--strict)")
+            raise CommandError("nothing was imported, since rows have mistakes (--strict)")
         if options.yes or options.dry_run or not runs:
             break
         if not (sys.stdin and sys.stdin.isatty()):
-            raise Plain(
+            raise CommandError(
                 "nothing was imported: look at the table above, correct it with --map and --ignore, then add --yes", 2
             )
         answer = input(
@@ -168,17 +221,17 @@ def spreadsheet(sheet, options, tally):
         if answer.casefold() in ("y", "yes", "j", "是"):
             break
         if answer.casefold() in ("", "n", "no", "q", "否"):
-            raise Plain("nothing was imported")
+            raise CommandError("nothing was imported")
         try:
             sheet.map(answer)
-        except Plain as error:
-            put(error)
+        except CommandError as error:
+            put(str(error))
     tally.failed += len(mistakes)
     return runs
 
 
-def import_past(api, runs, options, tally):
-    """Records runs of the past, each by itself. Raises Plain when the ledger is away."""
+def import_past(api: Api, runs: Any, options: argparse.Namespace, tally: Tally) -> None:
+    """Records runs of the past, each by itself. Raises CommandError when the ledger is away."""
     loud = len(runs) <= 50
     for at, run in enumerate(runs, 1):
         if options.group:
@@ -186,7 +239,8 @@ def import_past(api, runs, options, tally):
         if options.dry_run:
             if loud:
                 put(
-                    f"{run.where}: {run.fields.get('task_name')}, {run.fields.get('status') or 'success'}{_said(run.fields)}"
+                    f"{run.where}: {run.fields.get('task_name')}, "
+                    f"{run.fields.get('status') or 'success'}{_said(run.fields)}"
                 )
             tally.count(True)
             continue
@@ -197,7 +251,7 @@ def import_past(api, runs, options, tally):
             if options.upload and run.archive:
                 with tempfile.TemporaryDirectory() as folder:
                     run.archive.upload_weights(api, task, folder)
-        except (Plain, ValueError, OSError) as error:
+        except (CommandError, ValueError, OSError) as error:
             tally.fail(run.where, error)
             continue
         finally:
@@ -208,16 +262,17 @@ def import_past(api, runs, options, tally):
             put(f"{run.where}: task {task}{'' if fresh else ' (known already)'}{_said(run.fields)}")
 
 
-def _said(fields):
+def _said(fields: dict[str, Any]) -> str:
     """What a run is known by, short."""
     parts = (("rank", "lora_rank"), ("alpha", "lora_alpha"), ("lr", "learning_rate"), ("loss", "final_loss"))
     said = " ".join(f"{label} {figure(fields.get(name))}" for label, name in parts if fields.get(name) is not None)
     return f", {said}" if said else ""
 
 
-def import_one(api, path, options):
-    """Registers one file's run and brings what was asked for; True when it is new. Raises NoAdapter, OSError, Plain."""
-    past = Past(Adapter(path))
+def import_one(api: Api, path: Path, options: argparse.Namespace) -> bool:
+    """Registers one file's run and brings what was asked for; True when it is new. Raises NoAdapterError, OSError,
+    CommandError."""
+    past = WeightFileRun(Adapter(path))
     if options.dry_run:
         put(f"{path}: {past.fields.get('task_name')}{_said(past.fields)}")
         return True
@@ -227,7 +282,8 @@ def import_one(api, path, options):
     answer = api.ask("POST", "/api/tasks", past.registration(f"safetensors:{identity(path)[:32]}"))
     task, fresh = answer["task_id"], is_fresh(answer)
     put(
-        f"{path}: task {task}{'' if fresh else ' (known already)'} {past.fields.get('network_algo') or ''}{_said(past.fields)}"
+        f"{path}: task {task}{'' if fresh else ' (known already)'} "
+        f"{past.fields.get('network_algo') or ''}{_said(past.fields)}"
     )
     if options.upload:
         _upload(api, task, path, past)
@@ -243,18 +299,18 @@ MOST_SERIES = 2000
 MOST_ENTRIES = 1_000_000
 
 
-def files_below(folder, wanted):
-    """Paths of the files below a folder that `wanted(name)` lets through, sorted. Raises Plain."""
+def files_below(folder: Path, wanted: Any) -> list[Path]:
+    """Paths of the files below a folder that `wanted(name)` lets through, sorted. Raises CommandError."""
     try:
         return sorted(
             Path(at) / name for at, _, names in folders(folder, MOST_ENTRIES) for name in names if wanted(name)
         )
-    except TooMuch as error:
-        raise Plain(f"{folder}: {error}") from error
+    except TooMuchError as error:
+        raise CommandError(f"{folder}: {error}") from error
 
 
-def read_curve(folder):
-    """Log entries, by step, of all event files below the folder. Raises Plain when there are none.
+def read_curve(folder: Path) -> list[dict[str, Any]]:
+    """Log entries, by step, of all event files below the folder. Raises CommandError when there are none.
 
     Values of one series at one step, as they come with gradient accumulation, are averaged.
     """
@@ -270,7 +326,7 @@ def read_curve(folder):
                 continue
             series.add(tag)
             if len(series) > MOST_SERIES:
-                raise Plain(
+                raise CommandError(
                     f"{folder} holds more than {MOST_SERIES} series, which no trainer writes; name one run's folder"
                 )
             row = rows.setdefault(step, [when, {}])
@@ -279,9 +335,9 @@ def read_curve(folder):
             total[1] += 1
             count += 1
             if count > MOST_VALUES:
-                raise Plain(f"{folder} holds more than {MOST_VALUES} values; name one run's folder")
+                raise CommandError(f"{folder} holds more than {MOST_VALUES} values; name one run's folder")
     if not count:
-        raise Plain(f"{folder} holds no TensorBoard scalars (files named events.out.tfevents.*)")
+        raise CommandError(f"{folder} holds no TensorBoard scalars (files named events.out.tfevents.*)")
     loss = next((tag for tag in LOSSES if tag in series), None)
     entries = []
     for step in sorted(rows):
@@ -293,18 +349,17 @@ def read_curve(folder):
     return entries
 
 
-def _upload(api, task, path, past):
+def _upload(api: Api, task: int, path: Path, past: WeightFileRun) -> None:
     """Sends the file as the run's final weight; one that is there already is not sent again."""
     digest = sha256_of(path)
     for weight in api.pages("/api/weights", task_id=task, kind="final", state="complete"):
         if weight.get("sha256") == digest:
             put(f"task {task}: {Path(path).name} is stored already")
             return
-    item = {"path": str(Path(path).absolute()), "filename": Path(path).name, "kind": "final"}
-    if past.steps is not None and past.steps >= 0:
-        item["step"] = past.steps
-    bar = terminal.Progress(f"uploading {item['filename']}", past.adapter.size)
+    step = past.steps if past.steps is not None and past.steps >= 0 else None
+    item = Upload(str(Path(path).absolute()), Path(path).name, "final", step=step)
+    bar = terminal.Progress(f"uploading {item.filename}", past.adapter.size)
     memo = {}
-    upload = Upload(api.ledger, task, 1, item, memo, lambda: None, lambda sent, _: bar.show(sent), lambda: False)
+    upload = FileUpload(api.ledger, task, 1, item, memo, lambda: None, lambda sent, _: bar.show(sent), lambda: False)
     verified = patiently(upload.run)
-    bar.end(f"{item['filename']}: {terminal.size_text(past.adapter.size)} stored, checked by {verified}")
+    bar.end(f"{item.filename}: {terminal.size_text(past.adapter.size)} stored, checked by {verified}")

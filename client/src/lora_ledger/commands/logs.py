@@ -1,17 +1,54 @@
 """`lora-ledger logs`: a run's curve, once or followed while it grows."""
 
+from __future__ import annotations
+
+import argparse
 import http.client
 import sys
 import time
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from ..core.transport import USER_AGENT, Later, _connect
-from ..core.api import Api, Plain, figure, put, query_of
+from ..core.api import Api, query_of
+from ..core.errors import CommandError, RetryLaterError
+from ..core.output import figure, put
+from ..core.settings import Settings
+from .options import add_command, add_ledger_options, count
 
 ENDED = {"success", "failed", "cancelled"}
 
 
-def logs(settings, options):
-    """Prints `step epoch time value` lines, or CSV; with -f goes on until the run has ended. Raises Plain."""
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "logs",
+        "a run's loss, or another metric",
+        "Prints a metric's curve as lines of step, epoch, time and value, separated by tabs. With -f it stays and "
+        "prints "
+        "what is new until the run ends; when a later attempt takes over, a line beginning with # says from which "
+        "step on.",
+        "  lora-ledger logs 42\n  lora-ledger logs 42 -f --metric lr/unet\n  lora-ledger logs 42 --csv > loss.csv",
+    )
+    parser.add_argument("task", type=int, metavar="ID")
+    parser.add_argument("-f", "--follow", action="store_true", help="stay and print what is new")
+    parser.add_argument("--metric", default="loss", metavar="NAME", help="which metric (default: loss)")
+    parser.add_argument("--csv", action="store_true", help="as CSV; without -f every point there is")
+    parser.add_argument(
+        "--max-points",
+        type=count,
+        default=1000,
+        metavar="N",
+        help="thin the curve to so many points, peaks kept (default: 1000)",
+    )
+    parser.add_argument(
+        "--interval", type=float, default=10.0, metavar="SECONDS", help="with -f: ask so often (default: 10)"
+    )
+    add_ledger_options(parser)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Prints `step epoch time value` lines, or CSV; with -f goes on until the run has ended. Raises CommandError."""
     api = Api(settings)
     if options.csv and not options.follow:
         return _stream_csv(api, options)
@@ -21,7 +58,7 @@ def logs(settings, options):
     )
     known = answer.get("metrics") or []
     if not answer.get("points") and known and not options.follow:
-        raise Plain(f"task {options.task} has no {options.metric}; it has: {', '.join(known)}")
+        raise CommandError(f"task {options.task} has no {options.metric}; it has: {', '.join(known)}")
     put(separator.join(("step", "epoch", "time", answer.get("metric") or options.metric)))
     _print(answer.get("points") or [], separator)
     if not options.follow:
@@ -29,7 +66,7 @@ def logs(settings, options):
     return _follow(api, options, answer.get("next_since") or "0.0", separator)
 
 
-def _follow(api, options, since, separator):
+def _follow(api: Api, options: argparse.Namespace, since: str, separator: str) -> int:
     path = f"/api/tasks/{options.task}/logs"
     away = False
     while True:
@@ -40,15 +77,16 @@ def _follow(api, options, since, separator):
                 answer = api.get(path, metric=options.metric, since=since)
                 if answer.get("replaces_from") is not None:
                     put(
-                        f"# a later attempt holds from step {answer['replaces_from']} on; the lines above from there are void"
+                        f"# a later attempt holds from step {answer['replaces_from']} on; the lines above from there "
+                        "are void"
                     )
                 _print(answer.get("points") or [], separator)
                 before, since = since, answer.get("next_since") or since
                 if since == before:
                     break
             away = False
-        except Plain as error:
-            if getattr(error, "status", 0) is not None:
+        except CommandError as error:
+            if not error.unanswered:
                 raise
             if not away:
                 put(f"# {error}; still trying", sys.stderr)
@@ -61,30 +99,24 @@ def _follow(api, options, since, separator):
         time.sleep(options.interval)
 
 
-def _print(points, separator):
+def _print(points: Iterable[Sequence[Any]], separator: str) -> None:
     for step, epoch, when, value in points:
         put(separator.join("" if v is None else str(v) for v in (step, epoch, when, value)))
 
 
-def _stream_csv(api, options):
+def _stream_csv(api: Api, options: argparse.Namespace) -> int:
     """All points as they come, so that a run of a million needs no memory here."""
     query = query_of({"metric": options.metric, "format": "csv"})
-    connection, target = _connect(f"{api.url}/api/tasks/{options.task}/logs?{query}", 60.0)
     try:
-        connection.request(
-            "GET", target, headers={"Authorization": f"Bearer {api.ledger.key}", "User-Agent": USER_AGENT}
-        )
-        response = connection.getresponse()
-        if response.status != 200:
-            # The same question as JSON says in the ledger's own words what is wrong.
-            api.get(f"/api/tasks/{options.task}/logs", metric=options.metric, max_points=1)
-            raise Plain(f"the ledger answered {response.status}")
-        while True:
-            block = response.read(65_536)
-            if not block:
-                return 0
-            sys.stdout.write(block.decode("utf-8", "replace").replace("\r\n", "\n"))
-    except (OSError, http.client.HTTPException, Later) as error:
-        raise Plain(f"the ledger stopped answering: {error}") from error
-    finally:
-        connection.close()
+        with api.stream(f"/api/tasks/{options.task}/logs?{query}", 60.0) as response:
+            if response.status != 200:
+                # The same question as JSON says in the ledger's own words what is wrong.
+                api.get(f"/api/tasks/{options.task}/logs", metric=options.metric, max_points=1)
+                raise CommandError(f"the ledger answered {response.status}")
+            while True:
+                block = response.read(65_536)
+                if not block:
+                    return 0
+                sys.stdout.write(block.decode("utf-8", "replace").replace("\r\n", "\n"))
+    except (OSError, http.client.HTTPException, RetryLaterError) as error:
+        raise CommandError(f"the ledger stopped answering: {error}") from error

@@ -1,15 +1,23 @@
 """`lora-ledger ls`: a table of runs, filtered in the ledger's own language."""
 
-import json
+from __future__ import annotations
 
-from ..core.api import Api, figure, length, moment, put, table
+import argparse
+import json
+from typing import Any
+
+from ..core.api import Api
+from ..core.output import figure, length, moment, put, table
+from ..core.settings import Settings
+from ..core.types import section
+from .options import add_command, add_ledger_options, count
 
 HEADS = ("ID", "NAME", "STATUS", "RANK", "ALPHA", "LR", "STEPS", "LOSS", "TOOK", "CREATED")
 
 
-def row_of(task):
+def row_of(task: dict[str, Any]) -> tuple[Any, ...]:
     """One run's cells."""
-    progress = task.get("progress") if isinstance(task.get("progress"), dict) else {}
+    progress = section(task, "progress")
     step, total = progress.get("step"), progress.get("total_steps")
     status = str(task.get("status"))
     if task.get("failure_reason") and task["failure_reason"] != "error":
@@ -28,7 +36,31 @@ def row_of(task):
     )
 
 
-def ls(settings, options):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "ls",
+        "list runs",
+        "A table of runs, newest first. FILTER is the ledger's language: = != < <= > >= like in is null and or not ( "
+        ") on "
+        "columns, config.<path>, metrics.<name>, tags.<key>, user and dates. Quote it, so that the shell leaves < and "
+        "> alone.",
+        "  lora-ledger ls\n"
+        "  lora-ledger ls 'lora_rank = 64 and final_loss < 0.3'\n"
+        "  lora-ledger ls \"optimizer in ('adamw', 'lion') or tags.kind = 'style'\" --order-by final_loss\n"
+        "  lora-ledger ls 'config.network_args[0] like \"%lokr%\"' --json",
+    )
+    parser.add_argument("filter", nargs="*", metavar="FILTER", help="which runs (default: all)")
+    parser.add_argument(
+        "--order-by", metavar="COLUMN", help="sort by a column, such as final_loss or 'created_at desc'"
+    )
+    parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many (default: 50)")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, all columns")
+    add_ledger_options(parser)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Prints the runs, newest first unless ordered otherwise; with --json one JSON object a line."""
     words = " ".join(options.filter).strip() or None
     items = Api(settings).pages("/api/tasks", options.limit, filter=words, order_by=options.order_by)

@@ -1,19 +1,30 @@
 """What an agent brings to the box before a claimed run starts: its configuration, and what it goes on from."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
 import threading
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, TypeVar
 
 from ..core import terminal
+from ..core.api import Api
+from ..core.errors import CancelledError, CommandError, DeniedError, IncompleteFileError, RetryLaterError
+from ..core.output import put
 from ..core.redact import MARK
-from ..core.safetensors import Incomplete, read_header
-from ..core.transport import Denied, Later, backoff
-from ..core.api import Plain, printable, put
-from .pull import fetch, local_path
-from .reproduce import Kept
+from ..core.safetensors import read_header
+from ..core.terminal import printable
+from ..core.transport import Ledger, backoff
+from ..core.types import StrPath, section
+from .downloads import fetch, local_path
+from .filling import Filling
+from .kept_files import KeptFile
+from .template import KINDS
 
 # A run has fewer files than this; a list that goes on and on is none.
 MOST_FILES = 20_000
@@ -21,11 +32,7 @@ MOST_FILES = 20_000
 TEXT_LIMIT = 64 * 1024 * 1024
 
 
-class Cancelled(Exception):
-    """Someone cancelled the run before it began."""
-
-
-def number_in(value, default, least, most):
+def number_in(value: Any, default: float, least: float, most: float) -> float:
     """A number of the ledger's within bounds; the default for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
         return default
@@ -40,23 +47,23 @@ class Claim:
     attempt: int
     name: str
     own: bool
-    served_by: object
-    config: object
-    dataset_file: object
+    served_by: int | None
+    config: Any
+    dataset_file: Any
     interval: float
 
     @classmethod
-    def read(cls, answer, interval):
-        """Raises Plain for an answer that is no claim: its numbers become names of folders."""
+    def read(cls, answer: dict[str, Any], interval: float) -> Claim:
+        """Raises CommandError for an answer that is no claim: its numbers become names of folders."""
         task = answer.get("task")
         number, attempt = (task or {}).get("id") if isinstance(task, dict) else None, answer.get("attempt")
         if type(number) is not int or type(attempt) is not int or not 0 < number < 1 << 53 or not 0 < attempt < 1 << 53:
-            raise Plain("the ledger's answer to a claim names no task and attempt; is LEDGER_URL right?")
+            raise CommandError("the ledger's answer to a claim names no task and attempt; is LEDGER_URL right?")
         served_by = answer.get("served_by")
         return cls(
             number,
             attempt,
-            str(task.get("task_name"))[:300],
+            str(section(answer, "task").get("task_name"))[:300],
             answer.get("own") is True,
             served_by if type(served_by) is int else None,
             answer.get("config"),
@@ -68,36 +75,37 @@ class Claim:
 class KeepAlive:
     """Heartbeats while files are fetched, so that the claimed run does not count as lost. A context manager.
 
-    The run goes on counting from `seq`. `gone` is the exception that ended it: Superseded, Refused or Cancelled.
+    The run goes on counting from `seq`. `gone` is the exception that ended it: SupersededError, RefusedError or
+    CancelledError.
     """
 
-    def __init__(self, ledger, task, attempt, interval):
+    def __init__(self, ledger: Ledger, task: int, attempt: int, interval: float) -> None:
         self.seq = 0
         self.gone = None
         self._ledger, self._task, self._attempt, self._interval = ledger, task, attempt, interval
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="ledger-claimed", daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> KeepAlive:
         self._thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         self._stop.set()
         self._thread.join()
 
-    def check(self):
+    def check(self) -> None:
         """Raises what ended the claim, if anything did."""
         if self.gone:
             raise self.gone
 
-    def _beat(self):
+    def _beat(self) -> None:
         wait = self._interval
         while not self._stop.wait(wait):
             body = {"attempt": self._attempt, "seq": self.seq + 1, "progress": {}, "logs": []}
             try:
                 answer = self._ledger.ask("POST", f"/api/tasks/{self._task}/heartbeat", body)
-            except (Later, Denied):
+            except (RetryLaterError, DeniedError):
                 # Whoever reports next says it again; the number is given only once it was taken.
                 wait = min(2.0, self._interval)
                 continue
@@ -107,69 +115,71 @@ class KeepAlive:
             self.seq += 1
             wait = number_in(answer.get("heartbeat_interval_sec"), self._interval, 0.2, self._interval)
             if answer.get("cancel_requested"):
-                self.gone = Cancelled("cancelled in the ledger before it began")
+                self.gone = CancelledError("cancelled in the ledger before it began")
                 return
 
 
-def insist(alive, ask):
-    """What `ask()` gives, asked again while the ledger is out of reach and the claim holds. Raises Plain and what ended it."""
+T = TypeVar("T")
+
+
+def insist(alive: KeepAlive, ask: Callable[[], T]) -> T:
+    """What `ask()` gives, asked again while the ledger is out of reach and the claim holds. Raises CommandError and
+    what ended it."""
     tries = 0
     while True:
         alive.check()
         try:
             return ask()
-        except Plain as error:
+        except CommandError as error:
             # None: no answer came. A refusal has its status, and a plain mistake none at all.
-            if getattr(error, "status", 0) is not None:
+            if not error.unanswered:
                 raise
             time.sleep(backoff(tries, 10.0))
             tries += 1
 
 
-def write_files(claim, folder, with_dataset, filling):
-    """({placeholder: path}) of the configuration and, if wanted, of the separate dataset file. Raises Plain or OSError."""
+def write_files(claim: Claim, folder: Path, with_dataset: bool, filling: Filling) -> dict[str, Path | None]:
+    """({placeholder: path}) of the configuration and, if wanted, of the separate dataset file. Raises CommandError or
+    OSError."""
     if not claim.config:
-        raise Plain("the task has no configuration file to train with; register it with `config`")
+        raise CommandError("the task has no configuration file to train with; register it with `config`")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    kept = {"config": Kept("config", claim.config)}
+    kept = {"config": KeptFile("config", claim.config)}
     if with_dataset and claim.dataset_file:
-        kept["dataset"] = Kept("dataset_file", claim.dataset_file)
+        kept["dataset"] = KeptFile("dataset_file", claim.dataset_file)
     for file in kept.values():
         file.write(folder)
         filling.look(file.name, file.marks, file.data.count(MARK.encode()))
     if filling.refused or filling.unset:
         names = " and ".join(printable(file.name) for file in kept.values() if file.marks)
-        raise Plain(f"{names} lacks secrets that no ledger keeps: {'; '.join(filling.explain())} (of the agent)")
+        raise CommandError(f"{names} lacks secrets that no ledger keeps: {'; '.join(filling.explain())} (of the agent)")
     for line in filling.left:
         terminal.notice(f"task {claim.task}: {line}")
     filling.know()
-    files = {"config": None, "dataset": None}
+    files: dict[str, Path | None] = {"config": None, "dataset": None}
     for name, file in kept.items():
         files[name] = file.fill(filling) if any(filling.fills(mark) for mark in file.marks) else file.written
     return files
 
 
-# What each placeholder takes of an earlier attempt, the first kind that there is.
-KINDS = {"resume": ("state", "checkpoint"), "state": ("state",), "checkpoint": ("checkpoint",)}
-
-
-# What loads as data alone, by its name and by its content. Everything else may be a pickle, which runs code when loaded.
+# What loads as data alone, by its name and by its content. Everything else may be a pickle, which runs code when
+# loaded.
 PLAIN = (".safetensors", ".json", ".txt", ".md")
 
 
-def is_plain_name(name):
+def is_plain_name(name: str) -> bool:
     """Whether a file of this name is loaded as tensors or text, by any trainer."""
     return str(name).lower().endswith(PLAIN)
 
 
-def is_plain_file(path):
+def is_plain_file(path: StrPath) -> bool:
     """Whether a file's content is what its name says: tensors or text. Raises OSError."""
     name = str(path).lower()
     if name.endswith(".safetensors"):
         try:
             read_header(path)
-        except Incomplete:
+        except IncompleteFileError:
             return False
         return True
     if not name.endswith(PLAIN) or os.path.getsize(path) > TEXT_LIMIT:
@@ -185,7 +195,7 @@ def is_plain_file(path):
     return "\0" not in text
 
 
-def readable(weights):
+def readable(weights: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The files of a list whose parts are what they have to be: they become paths and are compared."""
     for weight in weights:
         texts = ("kind", "filename", "sha256")
@@ -201,7 +211,7 @@ def readable(weights):
             }
 
 
-def of_this_owner(weights, claim):
+def of_this_owner(weights: list[dict[str, Any]], claim: Claim) -> tuple[list[dict[str, Any]], list[int]]:
     """(the files that a box of this box's owner has uploaded, the attempts of the others).
 
     Of a ledger that does not say who uploaded what only the files of the owner's own task are taken.
@@ -220,12 +230,18 @@ def of_this_owner(weights, claim):
     return mine, sorted(others)
 
 
-def newest(weights, attempt, kinds, usable=lambda files: True):
-    """(the weights to fetch, their step) that the attempt can go on from: of the first of the kinds that earlier attempts
+def newest(
+    weights: list[dict[str, Any]],
+    attempt: int,
+    kinds: Sequence[str],
+    usable: Callable[[list[dict[str, Any]]], bool] = lambda files: True,
+) -> tuple[list[dict[str, Any]], int | None]:
+    """(the weights to fetch, their step) that the attempt can go on from: of the first of the kinds that earlier
+    attempts
     left, the newest that is usable, with all that lay in one folder with it; ([], None) where there is none."""
     earlier = [w for w in weights if w["attempt"] < attempt]
 
-    def place(weight):
+    def place(weight: dict[str, Any]) -> Any:
         return weight.get("step") or 0, weight.get("epoch") or 0, weight["attempt"], weight["id"]
 
     for kind in kinds:
@@ -242,8 +258,11 @@ def newest(weights, attempt, kinds, usable=lambda files: True):
     return [], None
 
 
-def fetch_earlier(api, claim, folder, names, alive, trusted=False):
-    """({placeholder: path to go on from, or None}, the furthest of their steps or None). Raises Plain or OSError.
+def fetch_earlier(
+    api: Api, claim: Claim, folder: Path, names: list[str], alive: KeepAlive, trusted: bool = False
+) -> tuple[dict[str, Any], int | None]:
+    """({placeholder: path to go on from, or None}, the furthest of their steps or None). Raises CommandError or
+    OSError.
 
     Only files of this owner's boxes are taken, and pickles only with `trusted` (--trust-state).
     """
@@ -253,7 +272,8 @@ def fetch_earlier(api, claim, folder, names, alive, trusted=False):
     weights, others = of_this_owner(list(readable(listed)), claim)
     if others:
         terminal.warn(
-            f"task {claim.task}: what attempt {', '.join(map(str, others))} left is not known to be from a box of this box's "
+            f"task {claim.task}: what attempt {', '.join(map(str, others))} left is not known to be from a box of "
+            "this box's "
             "owner, and is not resumed from"
         )
     found, steps = {}, []
@@ -264,10 +284,18 @@ def fetch_earlier(api, claim, folder, names, alive, trusted=False):
     return found, max(steps, default=None)
 
 
-def _fetch_newest(api, claim, weights, top, kinds, alive, trusted):
+def _fetch_newest(
+    api: Api,
+    claim: Claim,
+    weights: list[dict[str, Any]],
+    top: Path,
+    kinds: Sequence[str],
+    alive: KeepAlive,
+    trusted: bool,
+) -> tuple[Path | str | None, int | None]:
     """(path to go on from or None, its step or None)."""
 
-    def is_plain(files):
+    def is_plain(files: list[dict[str, Any]]) -> bool:
         return all(is_plain_name(weight["filename"]) for weight in files)
 
     chosen, step = newest(weights, claim.attempt, kinds)
@@ -277,7 +305,8 @@ def _fetch_newest(api, claim, weights, top, kinds, alive, trusted):
         chosen, step = newest(weights, claim.attempt, kinds, is_plain)
         terminal.warn(
             f"task {claim.task}: {left} holds {pickle['filename']}, and loading such a file can run code; the run "
-            f"{'goes on from an earlier place' if chosen else 'begins anew'}. `--trust-state` on the agent resumes from it"
+            f"{'goes on from an earlier place' if chosen else 'begins anew'}. `--trust-state` on the agent resumes "
+            "from it"
         )
     if not chosen:
         return None, None
@@ -290,7 +319,8 @@ def _fetch_newest(api, claim, weights, top, kinds, alive, trusted):
     if odd:
         shutil.rmtree(top, ignore_errors=True)
         terminal.warn(
-            f"task {claim.task}: {odd[0].name} is not what its name says, and loading it could run code; the run begins anew. "
+            f"task {claim.task}: {odd[0].name} is not what its name says, and loading it could run code; the run "
+            "begins anew. "
             "`--trust-state` on the agent resumes from it"
         )
         return None, None
@@ -298,5 +328,5 @@ def _fetch_newest(api, claim, weights, top, kinds, alive, trusted):
     return paths[0] if alone else os.path.commonpath([path.parent for path in paths]), step
 
 
-def _called(weight):
+def _called(weight: dict[str, Any]) -> str:
     return f"{weight.get('group') or weight['filename']} of attempt {weight['attempt']}"

@@ -1,20 +1,63 @@
 """`lora-ledger queue`: puts configurations into the queue for boxes to pull, or shows what waits there."""
 
+from __future__ import annotations
+
+import argparse
 import os
 import time
 import uuid
+from typing import Any
 
 from ..core import terminal
-from ..recording.run import read_config
-from ..trainers import recognise
+from ..core.api import Api
+from ..core.errors import CommandError
+from ..core.output import moment, put, table
+from ..core.settings import Settings
+from ..core.terminal import printable
 from ..core.transport import backoff
-from ..core.api import Api, Plain, moment, printable, put, table
+from ..core.types import StrPath
+from ..recording.config_file import read_config
+from ..trainers import recognise
+from .options import add_command, add_ledger_options, count, tag
 
 HEADS = ("PLACE", "ID", "NAME", "USER", "STATE", "PRIORITY", "LABELS", "ATTEMPTS", "SINCE")
 TRIES = 5
 
 
-def queue(settings, options):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "queue",
+        "queue runs for boxes to pull, or show what waits",
+        "Registers each configuration as a run that a box may pull (`lora-ledger agent`). Without files it shows what "
+        "waits, "
+        "for what, and where in line.",
+        "  lora-ledger queue night/*.toml --labels sdxl --group night\n"
+        "  lora-ledger queue big.toml --labels sdxl --min-gpu-memory 40 --priority 5 --after 42\n"
+        "  lora-ledger queue",
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help="configurations; one run each")
+    parser.add_argument("--labels", metavar="A,B", help="what a box must offer to get them")
+    parser.add_argument("--min-gpu-memory", metavar="GB", type=float, help="the least GPU memory")
+    parser.add_argument("--priority", type=int, metavar="N", help="higher comes first among your own (default: 0)")
+    parser.add_argument(
+        "--after", metavar="ID", type=int, action="append", help="only once this run has succeeded; may be repeated"
+    )
+    parser.add_argument("--not-before", metavar="TIME", help="ISO 8601, such as 2026-05-01T22:00:00Z")
+    parser.add_argument(
+        "--max-attempts", metavar="N", type=count, help="after so many lost boxes a run has failed (default: 3)"
+    )
+    parser.add_argument("--name", metavar="NAME", help="the runs' name (default: from each configuration)")
+    parser.add_argument("--group", metavar="GROUP", help="the experiment group")
+    parser.add_argument("--tag", metavar="K=V", type=tag, action="append", default=[], help="a tag; may be repeated")
+    parser.add_argument("--notes", metavar="TEXT", help="notes for people")
+    parser.add_argument("--mine", action="store_true", help="show your own runs alone")
+    parser.add_argument("--limit", type=count, default=50, metavar="N", help="show at most so many (default: 50)")
+    add_ledger_options(parser)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Queues each file as a task; without files lists the queue. The exit code: 1 when a file could not be queued."""
     api = Api(settings)
     if not options.files:
@@ -33,18 +76,18 @@ def queue(settings, options):
         try:
             task = _add(api, path, options, wanted)
             put(f"{path}: task {task['id']} ({printable(task['task_name'])})")
-        except Plain as error:
+        except CommandError as error:
             terminal.warn(f"{path}: not queued: {error}")
             failed += 1
     return 1 if failed else 0
 
 
-def _add(api, path, options, wanted):
+def _add(api: Api, path: StrPath, options: argparse.Namespace, wanted: dict[str, Any]) -> Any:
     config, text = read_config(path)
     if config is None:
-        raise Plain("there is no configuration to read")
+        raise CommandError("there is no configuration to read")
     fields = {"config": config, "queue": wanted}
-    separate = recognise(["trainer", "--config_file", path], text, os.getcwd(), None).dataset_file()
+    separate = recognise(["trainer", "--config_file", str(path)], text, os.getcwd(), None).dataset_file()
     dataset = read_config(str(separate))[0] if separate else None
     more = {
         "dataset_file": dataset,
@@ -62,22 +105,22 @@ def _add(api, path, options, wanted):
             for warning in answer.get("warnings") or []:
                 terminal.notice(f"{path}: {warning.get('message')}")
             return answer["task"]
-        except Plain as error:
+        except CommandError as error:
             # None: no answer came, so that asking again with the same key queues nothing twice.
-            if getattr(error, "status", 0) is not None or tries == TRIES - 1:
+            if not error.unanswered or tries == TRIES - 1:
                 raise
             time.sleep(backoff(tries))
-    raise Plain("the ledger did not answer")
+    raise CommandError("the ledger did not answer")
 
 
-def _why(item):
+def _why(item: dict[str, Any]) -> str:
     waits = item.get("waits_for") or {}
     parts = [f"not before {moment(waits['not_before'])}"] if waits.get("not_before") else []
     parts += [f"after {task['task_id']} ({task.get('status') or 'deleted'})" for task in waits.get("tasks") or []]
     return f"{item['state']}: {', '.join(parts)}" if parts else item["state"]
 
 
-def _show(api, options):
+def _show(api: Api, options: argparse.Namespace) -> int:
     user = "me" if options.mine else None
     items = list(api.pages("/api/queue", options.limit, user=user))
     if not items:

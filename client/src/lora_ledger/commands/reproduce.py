@@ -1,52 +1,73 @@
 """`lora-ledger reproduce`: a run's original configuration in a new folder, what differs here, and the run once more."""
 
-import base64
+from __future__ import annotations
+
+import argparse
 import os
 import re
 import shlex
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-
-from ..trainers import datasets
-
-from ..recording import host
+from typing import Any
 
 from ..core import terminal
+from ..core.api import Api
+from ..core.errors import CommandError
+from ..core.output import put
 from ..core.redact import MARK
-from ..recording.run import RunCommand
-from ..trainers import recognise
+from ..core.settings import Settings
+from ..core.terminal import printable
+from ..core.types import StrPath, section
 from ..core.uploads import sha256_of
-from . import run
-from ..core.api import Api, Plain, printable, put
-from .filling import Filling, allowed_names, fill_command, fill_file, marks_in_command, marks_in_file
+from ..recording import host
+from ..trainers import datasets, recognise
+from . import run as record_run
+from .filling import Filling, allowed_names, fill_command, marks_in_command
+from .kept_files import KeptFile
+from .options import add_allow_secret, add_command, add_ledger_options
 
 
-class ChildRun(RunCommand):
-    """A run that is registered as the child of another task."""
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "reproduce",
+        "a run's original configuration, and the run once more",
+        "Writes the original configuration byte for byte into a new folder and says what differs here: GPU, CUDA, "
+        "torch, "
+        "the trainer's commit, the data, the base model. --run runs the recorded command with it, in this folder, as "
+        "a child "
+        "of the run; it asks before a command that another user or a box wrote. Secrets are never kept: where "
+        "[redacted] is the whole value of a "
+        "secret key, the environment has to give the value, under the key's name in capitals (wandb_api_key: "
+        "WANDB_API_KEY) or "
+        "LEDGER_SECRET_WANDB_API_KEY.",
+        "  lora-ledger reproduce 42 -o again\n  WANDB_API_KEY=… lora-ledger reproduce 42 --run",
+    )
+    parser.add_argument("task", type=int, metavar="ID")
+    parser.add_argument("-o", "--output", metavar="DIR", help="the new folder (default: task-ID-again)")
+    parser.add_argument("--run", action="store_true", help="run it again")
+    parser.add_argument("--yes", action="store_true", help="do not ask before a command of others runs")
+    add_allow_secret(parser)
+    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
+    add_ledger_options(parser)
 
-    def __init__(self, settings, options, command, parent):
-        super().__init__(settings, options, command)
-        self.parent = parent
 
-    def _describe(self):
-        fields, more = super()._describe()
-        return {**fields, "parent_task_id": self.parent}, more
-
-
-def reproduce(settings, options):
-    """Writes the files and says what differs; with --run ends with the trainer's exit code. Raises Plain."""
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    """Writes the files and says what differs; with --run ends with the trainer's exit code. Raises CommandError."""
     try:
         allowed = allowed_names(options.allow_secret)
     except ValueError as error:
-        raise Plain(str(error), 2) from error
+        raise CommandError(str(error), 2) from error
     api = Api(settings)
     found = api.get(f"/api/tasks/{options.task}/reproduce")
     task = api.get(f"/api/tasks/{options.task}")
     words = found.get("command")
     command = [str(word) for word in words] if isinstance(words, list) else []
     folder = Path(options.output or f"task-{options.task}-again").expanduser()
-    kept = [Kept(role, found[role]) for role in ("config", "dataset_file") if found.get(role)]
+    kept = [KeptFile(role, found[role]) for role in ("config", "dataset_file") if found.get(role)]
     if kept:
         _make(folder)
     for file in kept:
@@ -61,7 +82,8 @@ def reproduce(settings, options):
     for file in unnamed:
         if file.role == "dataset_file":
             put(
-                f"  the configuration itself names the dataset file: copy {printable(file.written)} to {printable(file.path)}"
+                f"  the configuration itself names the dataset file: copy {printable(file.written)} to "
+                f"{printable(file.path)}"
             )
     text = main.data.decode("utf-8", "replace") if main else None
     differences = list(compare(api, found, task, again, text))
@@ -81,16 +103,17 @@ def reproduce(settings, options):
     if not options.run:
         return 0
     if filling.refused:
-        raise Plain(f"not run: {next(filling.explain())}")
+        raise CommandError(f"not run: {next(filling.explain())}")
     if filling.unset:
-        raise Plain(
+        raise CommandError(
             f"not run: {', '.join(filling.unset)} must come from the environment, since no ledger keeps secrets"
         )
     if not command:
-        raise Plain("not run: the command was not recorded")
-    if main in unnamed:
-        raise Plain(
-            f"not run: the command does not name the configuration; put {main.written} into it and use `lora-ledger run`"
+        raise CommandError("not run: the command was not recorded")
+    if main and main in unnamed:
+        raise CommandError(
+            f"not run: the command does not name the configuration; put {main.written} into it and use `lora-ledger "
+            "run`"
         )
     if not options.yes and (not own or found.get("from_box") is True):
         _ask(f"task {options.task} is another user's" if not own else f"a box has recorded task {options.task}")
@@ -104,11 +127,12 @@ def reproduce(settings, options):
     return _run(settings, options, again, main.written if main else None, task, filling)
 
 
-def _ask(whose):
-    """Asks whether a command that others may have written may run here. Raises Plain unless the answer is yes."""
+def _ask(whose: str) -> None:
+    """Asks whether a command that others may have written may run here. Raises CommandError unless the answer is
+    yes."""
     theirs = f"{whose}, so its command and its configuration may be anybody's"
     if not (sys.stdin and sys.stdin.isatty()):
-        raise Plain(f"not run: {theirs}; read them, then add --yes")
+        raise CommandError(f"not run: {theirs}; read them, then add --yes")
     sys.stdout.flush()
     terminal.warn(f"{theirs}; they run with all that you may do here")
     try:
@@ -116,75 +140,38 @@ def _ask(whose):
     except EOFError:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
-        raise Plain("not run")
+        raise CommandError("not run")
 
 
-class Kept:
-    """A file that the ledger kept of a run. `role` is config or dataset_file, `path` where the trainer looked for it."""
-
-    def __init__(self, role, answer):
-        self.role = role
-        if not isinstance(answer, dict) or not isinstance(answer.get("base64"), str):
-            raise Plain(f"the ledger's {role} is no file")
-        self.path = str(answer.get("path") or "")
-        try:
-            self.data = base64.b64decode(answer["base64"], validate=True)
-        except ValueError as error:
-            raise Plain(f"the ledger's {role} cannot be read ({error})") from error
-        self.text = self.data.decode("utf-8", "replace")
-        self.marks = marks_in_file(answer.get("secrets"), self.data)
-        # A name that begins with a dash would be an option of the trainer's.
-        name = re.sub(r"^-|[\x00-\x1f\x7f-\x9f]", "_", re.split(r"[\\/]", self.path)[-1])
-        form = answer.get("format") if re.fullmatch(r"[a-z]{1,8}", str(answer.get("format"))) else "txt"
-        self.name = name if name not in ("", ".", "..") and len(os.fsencode(name)) <= 200 else f"{role}.{form}"
-        self.written = None
-
-    def write(self, folder):
-        """Writes it byte for byte into the new folder."""
-        path = folder / self.name
-        if path.exists():
-            path = folder / f"{self.role}-{self.name}"
-        try:
-            path.write_bytes(self.data)
-        except OSError as error:
-            raise Plain(f"{path} cannot be written ({error.strerror})") from error
-        self.written = path
-
-    def fill(self, filling):
-        """Writes a copy with the secrets put in, for this user alone; returns its path."""
-        filled = self.written.with_name(f"{self.written.stem}-with-secrets{self.written.suffix}")
-        with os.fdopen(os.open(filled, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(fill_file(self.data, self.marks, filling))
-        self.written = filled
-        return filled
-
-
-def _run(settings, options, command, written, task, filling):
-    # Read as `run` itself reads it, so that every option has its default.
-    from ..cli import build_parser
-
-    words = ["run"] + (["--config", str(written)] if written else [])
-    runs = build_parser().parse_args(words)
+def _run(
+    settings: Settings,
+    options: argparse.Namespace,
+    command: list[str],
+    written: Path | None,
+    task: dict[str, Any],
+    filling: Filling,
+) -> int:
+    runs = record_run.parse(["--config", str(written)] if written else [])
     runs.name, runs.group, runs.tags = task.get("task_name"), task.get("experiment_group"), task.get("tags") or {}
     runs.hourly_price, runs.quiet = options.hourly_price, options.quiet
     runs.not_own, runs.allow_secret, runs.filled = not filling.own, sorted(filling.allowed), sorted(filling.values)
-    return run.run(settings, runs, command, lambda *a: ChildRun(*a, options.task))
+    return record_run.record(settings, runs, command, {"parent_task_id": options.task})
 
 
-def _make(folder):
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise Plain(f"{folder} is not empty; choose a new folder with -o")
+            raise CommandError(f"{folder} is not empty; choose a new folder with -o")
     except OSError as error:
-        raise Plain(f"{folder} cannot be written ({error.strerror})") from error
+        raise CommandError(f"{folder} cannot be written ({error.strerror})") from error
 
 
 # Trainers that take the dataset file from their command line as well, which goes before their configuration.
 _TAKE_DATASET = ("kohya", "lora-scripts", "musubi-tuner")
 
 
-def with_files(command, kept, trainer):
+def with_files(command: list[str], kept: list[KeptFile], trainer: str | None) -> tuple[list[str], list[KeptFile]]:
     """(the command with each kept file's new path, the files that it could not be told of)."""
     unnamed = []
     for file in kept:
@@ -196,7 +183,7 @@ def with_files(command, kept, trainer):
     return command, unnamed
 
 
-def with_config(command, before, after):
+def with_config(command: list[str], before: str, after: StrPath | None) -> tuple[list[str], bool]:
     """(the command with the configuration's path replaced, whether it was found there)."""
     if not before or after is None:
         return command, False
@@ -210,12 +197,14 @@ def with_config(command, before, after):
     return result, replaced
 
 
-def compare(api, found, task, command, text):
+def compare(
+    api: Api, found: dict[str, Any], task: dict[str, Any], command: list[str], text: str | None
+) -> Iterator[str]:
     """A line for each recorded thing that is another here, or cannot be told."""
     # Another user's command names no program that is asked for its versions here.
     here = host.facts(command if command and found.get("own") is True else ["python"], os.getcwd())
-    software = found.get("software") if isinstance(found.get("software"), dict) else {}
-    mine = here.get("node_info") or {}
+    software = section(found, "software")
+    mine: dict[str, Any] = here.get("node_info") or {}
     for label, then, now in (
         ("GPU", found.get("gpu_info"), here.get("gpu_info")),
         ("CUDA", found.get("cuda_version"), here.get("cuda_version")),
@@ -226,7 +215,7 @@ def compare(api, found, task, command, text):
             yield f"{label}: {then} then, {now or 'not found'} here"
     if software.get("git_dirty"):
         yield "the trainer's code had changes then that no commit holds"
-    packages = software.get("packages") if isinstance(software.get("packages"), dict) else {}
+    packages = section(software, "packages")
     for name, then in sorted(packages.items(), key=lambda pair: (pair[0] != "torch", pair[0])):
         now = (mine.get("packages") or {}).get(name)
         if now != then:
@@ -235,7 +224,7 @@ def compare(api, found, task, command, text):
     yield from _compare_base(api, found, task)
 
 
-def _compare_data(found, command, text):
+def _compare_data(found: dict[str, Any], command: list[str], text: str | None) -> Iterator[str]:
     recorded_sets = [d for d in found.get("datasets") or [] if d.get("content_hash")]
     if not recorded_sets:
         return
@@ -250,10 +239,11 @@ def _compare_data(found, command, text):
         if now is None:
             yield f"data {then['name']}: not found here ({then.get('source_path') or 'its folder was not recorded'})"
         elif now.get("content_hash") != then["content_hash"]:
-            yield f"data {then['name']}: other content here ({then.get('image_count')} images then, {now.get('image_count')} here)"
+            counts = f"{then.get('image_count')} images then, {now.get('image_count')} here"
+            yield f"data {then['name']}: other content here ({counts})"
 
 
-def base_hash(api, task):
+def base_hash(api: Api, task: dict[str, Any]) -> str | None:
     """SHA-256 of the base model, where the settings or a final weight's metadata (`new_sd_model_hash`) tell it."""
     snapshot = task.get("config_snapshot")
     for value in (
@@ -271,7 +261,7 @@ def base_hash(api, task):
     return None
 
 
-def _compare_base(api, found, task):
+def _compare_base(api: Api, found: dict[str, Any], task: dict[str, Any]) -> Iterator[str]:
     path = found.get("base_model")
     if not path:
         return

@@ -5,13 +5,26 @@ files complete and checked), and the disk (every result file has the hash of a f
 cannot be told counts as missing.
 """
 
+from __future__ import annotations
+
+import argparse
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ..core import terminal
+from ..core.api import Api
+from ..core.errors import CommandError
+from ..core.locks import is_locked
+from ..core.output import length, put
+from ..core.settings import Settings
+from ..core.types import StrPath
 from ..core.uploads import sha256_of
+from ..recording.run import RunCommand
 from . import box_records, spool_report
-from ..core.api import Api, Plain, length, put
+from .options import add_command, add_ledger_options
+from .spool_report import Found
 
 ENDED = {"success", "failed", "cancelled"}
 CHECKED = {"sha256", "parts"}
@@ -24,24 +37,30 @@ MOST_AT_END = 8 << 30
 class Check:
     """One answer in the making: `missing` has a sentence for each thing that is not known to be safe."""
 
-    def __init__(self, settings, folders=(), tasks=(), settled=None, most_bytes=None):
+    def __init__(
+        self,
+        settings: Settings,
+        folders: Iterable[StrPath] = (),
+        tasks: Iterable[int] = (),
+        settled: float | None = None,
+        most_bytes: int | None = None,
+    ) -> None:
         self.settings = settings
         # More than this to read is left to a person's own call; None: whatever there is.
         self.most_bytes = most_bytes
         self.too_much = False
         self.settled = SETTLED if settled is None else settled
         self.named = [Path(f).expanduser().absolute() for f in folders]
-        self.tasks = {task: None for task in tasks}
-        self.missing = []
+        self.tasks: dict[int, tuple[int, int] | None] = dict.fromkeys(tasks)
+        self.missing: list[str] = []
         self.states = 0
         self.files = 0
         self.runs = 0
-        self._folders = {}
-        self._to_read = {}
-        self._known = set()
-        self._api = None
+        self._folders: dict[Path, list[dict[str, Any] | None]] = {}
+        self._to_read: dict[Path, list[int]] = {}
+        self._known: set[Any] = set()
 
-    def run(self):
+    def run(self) -> int:
         """Hears all witnesses; True when nothing is missing."""
         try:
             found = [spool_report.read(folder) for folder in spool_report.folders(self.settings.spool)]
@@ -60,14 +79,15 @@ class Check:
         if not self.tasks:
             if not self.missing:
                 self.missing.append(
-                    f"no run is recorded in {self.settings.spool}: name the spool that was used (--spool), or the runs (--task ID)"
+                    f"no run is recorded in {self.settings.spool}: name the spool that was used (--spool), or the "
+                    "runs (--task ID)"
                 )
             return False
         try:
-            self._api = Api(self.settings, timeout=20.0)
+            api = Api(self.settings, timeout=20.0)
             for task, attempt in sorted(self.tasks.items()):
-                self._ask(task, attempt)
-        except Plain as error:
+                self._ask(api, task, attempt)
+        except CommandError as error:
             self.missing.append(f"the ledger could not be asked: {error}")
             return False
         for folder, before in self._folders.items():
@@ -79,12 +99,12 @@ class Check:
             self._compare(path, state)
         return not self.missing
 
-    def counted(self):
+    def counted(self) -> str:
         """What was found safe, in words."""
         parts = ((self.runs, "run"), (self.files, "file"))
         return " and ".join(f"{n} {word}{'s' if n != 1 else ''}" for n, word in parts)
 
-    def _hear_spool(self, spool):
+    def _hear_spool(self, spool: Found) -> None:
         if spool.task_id is None:
             return
         url = spool.state.get("url")
@@ -104,17 +124,17 @@ class Check:
             ):
                 self._folders.setdefault(path.parent, []).append(None)
 
-    def _hear_record(self, path, record, by_name):
+    def _hear_record(self, path: Path, record: dict[str, Any] | None, by_name: dict[str, Found]) -> None:
         if record is None:
             self.missing.append(f"the record {path} is damaged, so one run is not known; look for its files by hand")
             return
         name = f"task {record['task_id']}" if record.get("task_id") else "a run"
         name += f" begun {length(time.time() - record['started'])} ago in {record.get('cwd')}"
         try:
-            running = spool_report.is_locked(path.with_suffix(".lock"))
+            running = is_locked(path.with_suffix(".lock"))
         except OSError:
             running = record.get("ended") is None
-        spool = by_name.get(record.get("spool"))
+        spool = by_name.get(str(record.get("spool")))
         if running:
             self.missing.append(f"{name}: is still going; wait for its end")
         elif record.get("ended") is None and not (spool and spool.problems):
@@ -145,13 +165,13 @@ class Check:
                 f"{name}: where it wrote its files is not known; name the folder: lora-ledger safe FOLDER"
             )
 
-    def _ask(self, task, expected):
+    def _ask(self, api: Api, task: int, expected: tuple[int, int] | None) -> None:
         """What the ledger says of one task."""
         try:
-            answer = self._api.get(f"/api/tasks/{task}")
-            weights = list(self._api.pages("/api/weights", task_id=task))
-        except Plain as error:
-            if getattr(error, "status", None) in (403, 404):
+            answer = api.get(f"/api/tasks/{task}")
+            weights = list(api.pages("/api/weights", task_id=task))
+        except CommandError as error:
+            if error.status in (403, 404):
                 self.missing.append(f"task {task}: the ledger does not show it ({error})")
                 return
             raise
@@ -167,7 +187,7 @@ class Check:
             newest = (answer.get("attempts") or [{}])[0]
             expected = (newest.get("attempt") or 0, newest.get("last_seq") or 0)
         if expected[0]:
-            self._ask_points(task, answer, *expected)
+            self._ask_points(api, task, answer, *expected)
         whole = {}
         for weight in sorted(weights, key=lambda w: w.get("id") or 0):
             name = weight.get("filename")
@@ -188,7 +208,7 @@ class Check:
                     f"task {task}: of {name} the ledger checked only the {weight.get('verified')}; pull it and compare"
                 )
 
-    def _ask_points(self, task, answer, attempt, last_seq):
+    def _ask_points(self, api: Api, task: int, answer: dict[str, Any], attempt: int, last_seq: int) -> None:
         """Whether every heartbeat of the attempt is there. The repeated finish changes nothing and names the gaps."""
         shown = next((a for a in answer.get("attempts") or [] if a.get("attempt") == attempt), None)
         if shown is None:
@@ -212,12 +232,12 @@ class Check:
         ):
             return
         body = {"attempt": attempt, "status": answer["status"], "last_seq": last_seq}
-        gaps = self._api.ask("POST", f"/api/tasks/{task}/finish", body).get("missing") or []
+        gaps = api.ask("POST", f"/api/tasks/{task}/finish", body).get("missing") or []
         if gaps:
             spans = ", ".join(f"{g.get('from')} to {g.get('to')}" for g in gaps[:5])
             self.missing.append(f"task {task}: heartbeats {spans} never reached the ledger")
 
-    def _look(self, folder, before):
+    def _look(self, folder: Path, before: list[dict[str, Any] | None]) -> None:
         """Every result file below the folder has to be one that the ledger holds; `before` are older runs' files."""
         if not spool_report.exists(folder):
             if folder in self.named:
@@ -239,7 +259,7 @@ class Check:
                 continue
             self._to_read[path] = state
 
-    def _compare(self, path, state):
+    def _compare(self, path: Path, state: list[int]) -> None:
         self.files += 1
         age = abs(time.time() - state[1] / 1e9)
         if age < self.settled:
@@ -260,7 +280,28 @@ class Check:
             )
 
 
-def safe(settings, options):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "safe",
+        "may this box be destroyed?",
+        "Answers whether all that this box produced is stored and checked: no run still going, nothing unsent or "
+        "refused, "
+        "every heartbeat there, and every weight and sample in the output folders held by the ledger with the same "
+        "hash. "
+        "Exit code 0 with one line, or 1 with what is missing. When the ledger cannot be asked, the answer is no.",
+        "  lora-ledger safe && shutdown-the-box\n"
+        "  lora-ledger safe ~/output --task 42      (also check this folder and this run)",
+    )
+    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="more folders whose files have to be stored")
+    parser.add_argument(
+        "--task", type=int, action="append", metavar="ID", help="a run to check besides; may be repeated"
+    )
+    add_ledger_options(parser)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Prints one line and returns 0 when this box may be destroyed; else 1 and what is missing, a line each."""
     check = Check(settings, options.folders, options.task or ())
     try:
@@ -283,9 +324,9 @@ def safe(settings, options):
     return 1
 
 
-def tell_at_end(settings, runner):
+def tell_at_end(settings: Settings, runner: RunCommand) -> None:
     """What `run` says at its end: whether this box may go now. Asks the ledger only when nothing is left unsent."""
-    recorder = getattr(runner, "recorder", None)
+    recorder = runner.recorder
     if recorder is None:
         return
     left = spool_report.exists(recorder.spool.folder)
@@ -293,7 +334,8 @@ def tell_at_end(settings, runner):
         what = "the ledger refused" if recorder.spool.aside and not recorder.spool.pending() else "was not sent"
         how = "`lora-ledger sync --again`" if recorder.spool.aside else "`lora-ledger sync`"
         terminal.notice(
-            f"NOT safe to destroy this box yet: {recorder.spool.folder} holds what {what}; {how}, then `lora-ledger safe`"
+            f"NOT safe to destroy this box yet: {recorder.spool.folder} holds what {what}; {how}, then `lora-ledger "
+            "safe`"
         )
         return
     try:
@@ -305,7 +347,8 @@ def tell_at_end(settings, runner):
         return
     if check.too_much and not check.missing:
         terminal.notice(
-            "all of this run was sent; `lora-ledger safe` compares the files of all runs on this box and says whether it may be destroyed"
+            "all of this run was sent; `lora-ledger safe` compares the files of all runs on this box and says whether "
+            "it may be destroyed"
         )
     elif good:
         terminal.notice(f"safe to destroy this box: {check.counted()} are stored and checked")
@@ -313,28 +356,33 @@ def tell_at_end(settings, runner):
         terminal.notice(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
 
 
-def unregistered(settings):
-    """[(path, record, the run's `open` item)] of runs that no ledger has registered yet: `learn` asks for them later."""
+# (the record's path, the record, the body of the run's registration).
+Waiting = list[tuple[Path, dict[str, Any], dict[str, Any]]]
+
+
+def unregistered(settings: Settings) -> Waiting:
+    """The runs that no ledger has registered yet: `learn` asks for them later."""
     try:
         opens = {f.name: spool_report.read(f).open for f in spool_report.folders(settings.spool)}
         kept = box_records.all_of(settings.spool)
     except OSError:
         return []
-    return [
-        (path, record, opens[record["spool"]])
-        for path, record in kept
-        if record and not record.get("task_id") and opens.get(record.get("spool"))
-    ]
+    waiting: Waiting = []
+    for path, record in kept:
+        body = opens.get(str(record.get("spool"))) if record else None
+        if record and body and not record.get("task_id"):
+            waiting.append((path, record, body))
+    return waiting
 
 
-def learn(settings, waiting):
+def learn(settings: Settings, waiting: Waiting) -> None:
     """After `sync`: notes the tasks of runs that it registered. The same registration finds its task again."""
     for path, record, body in waiting:
         if spool_report.exists(settings.spool / record["spool"]) or body.get("resume"):
             continue
         try:
             answer = Api(settings).ask("POST", "/api/tasks", body["register"], {"Idempotency-Key": body["key"]})
-        except (Plain, KeyError) as error:
+        except (CommandError, KeyError) as error:
             terminal.trouble(error)
             continue
         if answer.get("task_id"):

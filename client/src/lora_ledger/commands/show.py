@@ -1,9 +1,18 @@
 """`lora-ledger show`: one run on one screen."""
 
+from __future__ import annotations
+
+import argparse
 import json
+from typing import Any
 
 from ..core import terminal
-from ..core.api import Api, figure, length, moment, printable, put
+from ..core.api import Api
+from ..core.output import figure, length, moment, put
+from ..core.settings import Settings
+from ..core.terminal import printable
+from ..core.types import section
+from .options import add_command, add_ledger_options
 
 FIELDS = (
     "experiment_group", "trainer", "base_arch", "base_model_path", "network_algo", "lora_rank", "lora_alpha",
@@ -13,7 +22,21 @@ FIELDS = (
 )  # fmt: skip
 
 
-def show(settings, options):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "show",
+        "all about one run",
+        "Shows a run's state, settings, attempts, data and files.",
+        "  lora-ledger show 42\n  lora-ledger show 42 --json",
+    )
+    parser.add_argument("task", type=int, metavar="ID")
+    parser.add_argument("--json", action="store_true", help="everything as one JSON object")
+    add_ledger_options(parser)
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
     """Prints a run's state, settings, attempts, datasets and files; with --json all of it as one object."""
     api = Api(settings)
     task = api.get(f"/api/tasks/{options.task}")
@@ -54,13 +77,13 @@ def show(settings, options):
     return 0
 
 
-def _state(task):
+def _state(task: dict[str, Any]) -> str:
     parts = [str(task.get("status"))]
     if task.get("failure_reason"):
         parts[0] += f" ({task['failure_reason']})"
     if task.get("cancel_requested"):
         parts.append("asked to cancel")
-    progress = task.get("progress") if isinstance(task.get("progress"), dict) else {}
+    progress = section(task, "progress")
     if progress.get("step") is not None:
         parts.append(
             f"step {progress['step']}" + (f" of {progress['total_steps']}" if progress.get("total_steps") else "")

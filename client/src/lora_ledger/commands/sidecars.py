@@ -4,15 +4,21 @@
 `NAME.metadata.json` what the LoRA manager of ComfyUI reads; all of them show `NAME.preview.png`.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..core import terminal
+from ..core.errors import CommandError
 from ..core.reading import loads, read_file
-from ..core.api import Plain
-from .pull import fetch_link, local_path
+from .downloads import fetch_link, local_path
+
+if TYPE_CHECKING:
+    from .models import Version
 
 MARK = "lora_ledger"
 MOST_BYTES = 64_000_000
@@ -33,12 +39,12 @@ WEBUI = {"sd15": "SD1", "sd2": "SD2", "sdxl": "SDXL"}
 PREVIEWS = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def beside(target, ending):
+def beside(target: Path, ending: str) -> Path:
     """The sidecar of a file: `aki.safetensors` → `aki.json`."""
     return target.with_name(target.stem + ending)
 
 
-def _read(path):
+def _read(path: Path) -> dict[str, Any] | None:
     """The JSON object in a file; None when there is no file, {} when it is something else."""
     try:
         value = loads(read_file(path, MOST_BYTES))
@@ -49,12 +55,12 @@ def _read(path):
     return value if isinstance(value, dict) else {}
 
 
-def _mark(path):
+def _mark(path: Path) -> dict[str, Any]:
     value = (_read(path) or {}).get(MARK)
     return value if isinstance(value, dict) else {}
 
 
-def pulled_sha256(target):
+def pulled_sha256(target: Path) -> str | None:
     """The SHA-256 of the version that was pulled to this file last, by the mark in its sidecars; None without one."""
     for ending in (".json", ".civitai.info", ".metadata.json"):
         found = _mark(beside(target, ending)).get("sha256")
@@ -63,10 +69,10 @@ def pulled_sha256(target):
     return None
 
 
-def write(version, target):
+def write(version: Version, target: Path) -> list[Path]:
     """Writes the sidecars of a pulled version that are not there yet, or are another version's; gives their paths.
 
-    What a person wrote into them stays, and files that are not ours are left alone. Raises Plain or OSError.
+    What a person wrote into them stays, and files that are not ours are left alone. Raises CommandError or OSError.
     """
     about = version.about
     mark = {
@@ -96,7 +102,7 @@ def write(version, target):
     return written
 
 
-def _preview(card, target, mark):
+def _preview(card: dict[str, Any], target: Path, mark: Any) -> tuple[Path | None, list[Path]]:
     """(the preview's path or None, what was written of it)."""
     for sample in card["samples"]:
         ending = Path(sample["file"]).suffix.lower()
@@ -108,7 +114,7 @@ def _preview(card, target, mark):
         fresh = local_path(target.parent, f".{path.name}.{mark['sha256'][:12]}")
         try:
             fetch_link(sample["url"], sample, fresh)
-        except Plain as error:
+        except CommandError as error:
             terminal.warn(f"no preview: {error}")
             break
         os.replace(fresh, path)
@@ -116,23 +122,27 @@ def _preview(card, target, mark):
     return None, []
 
 
-def _webui(version, card, target, preview, old):
+def _webui(
+    version: Version, card: dict[str, Any], target: Path, preview: Path | None, old: dict[str, Any]
+) -> dict[str, Any]:
     arch = version.about.get("base_arch")
     return {
         "description": card["description"] or "",
-        "sd version": WEBUI.get(arch, "Other" if arch else "Unknown"),
+        "sd version": WEBUI.get(str(arch), "Other" if arch else "Unknown"),
         "activation text": ", ".join(card["trigger_words"]),
         "preferred weight": old.get("preferred weight", 0),
         "notes": old.get("notes") or version.about.get("notes") or "",
     }
 
 
-def _civitai(version, card, target, preview, old):
+def _civitai(
+    version: Version, card: dict[str, Any], target: Path, preview: Path | None, old: dict[str, Any]
+) -> dict[str, Any]:
     about = version.about
     return {
         "name": f"v{version.number}",
         "description": about.get("notes") or "",
-        "baseModel": CIVITAI.get(about.get("base_arch"), "Other"),
+        "baseModel": CIVITAI.get(str(about.get("base_arch")), "Other"),
         "trainedWords": card["trigger_words"],
         "createdAt": about["created_at"],
         "model": {"name": version.name, "type": "LORA", "nsfw": False, "description": card["description"] or ""},
@@ -153,7 +163,9 @@ def _civitai(version, card, target, preview, old):
     }
 
 
-def _comfy(version, card, target, preview, old):
+def _comfy(
+    version: Version, card: dict[str, Any], target: Path, preview: Path | None, old: dict[str, Any]
+) -> dict[str, Any]:
     about = version.about
     return {
         "file_name": target.stem,
@@ -162,7 +174,7 @@ def _comfy(version, card, target, preview, old):
         "size": about["size"],
         "modified": old.get("modified") or time.time(),
         "sha256": about["sha256"],
-        "base_model": CIVITAI.get(about.get("base_arch"), "Unknown"),
+        "base_model": CIVITAI.get(str(about.get("base_arch")), "Unknown"),
         "preview_url": str(preview.absolute()).replace("\\", "/") if preview else "",
         "notes": old.get("notes") or about.get("notes") or "",
         "tags": old.get("tags") or [],

@@ -1,12 +1,35 @@
 """`lora-ledger status`: who asks which ledger, what runs now, and what waits in this machine's spool."""
 
-from ..core.transport import Denied, Later, Ledger, Refused
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..core.api import Api
+from ..core.errors import CommandError, DeniedError, RefusedError, RetryLaterError
+from ..core.output import put, table
+from ..core.settings import Settings
+from ..core.terminal import printable
+from ..core.transport import Ledger
+from ..core.types import section
 from . import spool_report
-from ..core.api import Api, Plain, printable, put, table
 from .ls import HEADS, row_of
+from .options import add_command, add_ledger_options
 
 
-def status(settings, _options):
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(
+        commands,
+        "status",
+        "the login, what runs now, and what waits on this machine",
+        "Shows the ledger and the user, the running tasks, and what has not been sent from this machine.",
+        "  lora-ledger status",
+    )
+    add_ledger_options(parser)
+
+
+def run(settings: Settings, _options: argparse.Namespace) -> int:
     """Prints the state of ledger, login and spool. The exit code: 1 when the ledger or the key does not answer."""
     put(f"ledger: {settings.url or 'not set (LEDGER_URL, or `lora-ledger login`)'}")
     code = 0 if settings.url and settings.key else 1
@@ -14,18 +37,18 @@ def status(settings, _options):
         put(f"key: {'given' if settings.key else 'not set (LEDGER_KEY, or `lora-ledger login`)'}")
     else:
         try:
-            me = Ledger(settings.url, settings.key).ask("GET", "/api/me")
-            user = me.get("user") if isinstance(me.get("user"), dict) else me
+            me = Ledger(settings.url or "", settings.key).ask("GET", "/api/me")
+            user = section(me, "user") or me
             put(f"user: {user.get('name')}" + (f" ({user['role']})" if user.get("role") else ""))
-            _used(Ledger(settings.url, settings.key))
+            _used(Ledger(settings.url or "", settings.key))
             _running(Api(settings))
-        except Denied as error:
+        except DeniedError as error:
             if error.status == 403:
                 put("user: a box key")
             else:
                 put(f"key: not accepted ({error})")
                 code = 1
-        except (Later, Refused, Plain) as error:
+        except (RetryLaterError, RefusedError, CommandError) as error:
             put(f"no answer: {error}")
             code = 1
     found = [spool_report.read(folder) for folder in spool_report.folders(settings.spool)]
@@ -39,11 +62,11 @@ def status(settings, _options):
     return code
 
 
-def _used(ledger):
+def _used(ledger: Ledger) -> None:
     """A line for each bound of the user that comes near; a ledger of before knows none."""
     try:
         items = ledger.ask("GET", "/api/me/use").get("items") or []
-    except Refused:
+    except RefusedError:
         return
     for item in items:
         used, most = item.get("used"), item.get("most")
@@ -51,7 +74,7 @@ def _used(ledger):
             put(f"used: {used:,} of at most {most:,} {str(item.get('bound')).replace('_', ' ')}")
 
 
-def _running(api):
+def _running(api: Api) -> None:
     rows = [row_of(task) for task in api.pages("/api/tasks", 50, status="running")]
     put(f"running: {len(rows) if len(rows) < 50 else '50 or more'}")
     for line in table(HEADS, rows) if rows else ():

@@ -1,10 +1,12 @@
 """The command that a box's owner lets queued runs start: words with placeholders, filled without a shell between."""
 
+from __future__ import annotations
+
 import re
 import shlex
+from typing import Any
 
-from ..core.api import Plain
-from .prepare import KINDS
+from ..core.errors import CommandError
 
 PLACEHOLDERS = {
     "config": "the run's configuration, written to a file",
@@ -17,47 +19,50 @@ PLACEHOLDERS = {
     "gpu": "the GPU's number (with --gpus)",
     "work": "a folder of this attempt's own",
 }
+# What each placeholder takes of an earlier attempt, the first kind that there is.
+KINDS = {"resume": ("state", "checkpoint"), "state": ("state",), "checkpoint": ("checkpoint",)}
 # Splitting takes time with the square of the longest word.
 LONGEST = 20_000
 _NAMED = re.compile(r"\{([A-Za-z_]\w*)\}")
 
 
-def split(text):
-    """The words of a command line as a POSIX shell would split them. Raises Plain."""
+def split(text: str) -> list[str]:
+    """The words of a command line as a POSIX shell would split them. Raises CommandError."""
     if len(text) > LONGEST:
-        raise Plain(f"the command has more than {LONGEST} characters", 2)
+        raise CommandError(f"the command has more than {LONGEST} characters", 2)
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise Plain(f"the command {text!r} cannot be split into words ({error}); check its quotes", 2) from error
+        raise CommandError(f"the command {text!r} cannot be split into words ({error}); check its quotes", 2) from error
     if not words:
-        raise Plain("the command is empty", 2)
+        raise CommandError("the command is empty", 2)
     return words
 
 
 class Template:
-    """A checked command. What fills it comes from the ledger, so that a value is one word or part of one, never more."""
+    """A checked command. What fills it comes from the ledger, so that a value is one word or part of one, never
+    more."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.words = split(text)
         named = {name for word in self.words for name in _NAMED.findall(word)}
         unknown = sorted(named - set(PLACEHOLDERS))
         if unknown:
-            raise Plain(
+            raise CommandError(
                 f"--exec names {{{unknown[0]}}}, which is no placeholder; there are "
                 + ", ".join(f"{{{name}}}" for name in PLACEHOLDERS),
                 2,
             )
         if _NAMED.search(self.words[0]):
-            raise Plain(
+            raise CommandError(
                 "--exec must begin with the program itself, not with a placeholder: this box decides what runs", 2
             )
         if "config" not in named:
-            raise Plain("--exec must hold {config}, where the run's configuration goes", 2)
+            raise CommandError("--exec must hold {config}, where the run's configuration goes", 2)
         self.earlier = sorted(named & set(KINDS))
         self.dataset = "dataset" in named
 
-    def fill(self, values):
+    def fill(self, values: dict[str, Any]) -> list[str]:
         """The command's words. A word whose value is None is left out, with the option before it."""
         filled = []
         for word in self.words:

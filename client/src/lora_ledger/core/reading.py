@@ -3,6 +3,8 @@
 Each bound is far above what any trainer or tracker writes; what lies beyond is refused or left out, never read whole.
 """
 
+from __future__ import annotations
+
 import errno
 import json
 import os
@@ -10,9 +12,14 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, BinaryIO, cast
 
+from .errors import TooMuchError
 from .terminal import size_text
 from .text import repaired
+from .types import StrPath, as_list, as_object
 
 # Deeper than any settings nest, and well within what Python's own recursion bears.
 DEPTH = 100
@@ -21,12 +28,9 @@ MOST_CONTAINERS = 2_000_000
 _DIGITS = 4300
 
 
-class TooMuch(ValueError):
-    """What was to be read lies beyond a bound; the message is one plain line that names it."""
-
-
-def open_file(path):
-    """A regular file opened for reading bytes. Raises OSError also for a pipe, socket or device, which might never end."""
+def open_file(path: StrPath) -> BinaryIO:
+    """A regular file opened for reading bytes. Raises OSError also for a pipe, socket or device, which might never
+    end."""
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags)
     mode = os.fstat(descriptor).st_mode
@@ -38,17 +42,17 @@ def open_file(path):
     return os.fdopen(descriptor, "rb")
 
 
-def read_file(path, most):
-    """The file's bytes, at most `most`. Raises TooMuch or OSError."""
+def read_file(path: StrPath, most: int) -> Any:
+    """The file's bytes, at most `most`. Raises TooMuchError or OSError."""
     with open_file(path) as file:
         # Python sets as many bytes aside as are asked for.
         data = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
     if len(data) > most:
-        raise TooMuch(f"it is larger than {size_text(most)}")
+        raise TooMuchError(f"it is larger than {size_text(most)}")
     return data
 
 
-def read_start(path, most):
+def read_start(path: StrPath, most: int) -> str:
     """The first `most` bytes of a file as text; empty where it cannot be read."""
     try:
         with open_file(path) as file:
@@ -57,7 +61,7 @@ def read_start(path, most):
         return ""
 
 
-def lines(file, most):
+def lines(file: IO[bytes], most: int) -> Iterator[bytes | None]:
     """Lines of a file of bytes, with their ends; None in the place of each that is longer than `most`."""
     while True:
         line = file.readline(most + 1)
@@ -71,18 +75,19 @@ def lines(file, most):
         yield None
 
 
-def _whole(digits):
+def _whole(digits: str) -> int:
     if len(digits) > _DIGITS:
-        raise TooMuch(f"a number has more than {_DIGITS} digits")
+        raise TooMuchError(f"a number has more than {_DIGITS} digits")
     return int(digits)
 
 
 # Before Python 3.11, reading a whole number takes time with the square of its length.
-_NUMBERS = {} if hasattr(sys, "set_int_max_str_digits") else {"parse_int": _whole}
+_NUMBERS: dict[str, Any] = {} if hasattr(sys, "set_int_max_str_digits") else {"parse_int": _whole}
 
 
-def loads(text, most=MOST_CONTAINERS):
-    """JSON out of text or bytes, its texts repaired. Raises ValueError for whatever is wrong with it, too deep and too large.
+def loads(text: str | bytes, most: int = MOST_CONTAINERS) -> Any:
+    """JSON out of text or bytes, its texts repaired. Raises ValueError for whatever is wrong with it, too deep and too
+    large.
 
     `most` bounds its lists and objects.
     """
@@ -90,24 +95,24 @@ def loads(text, most=MOST_CONTAINERS):
         text = text.decode(json.detect_encoding(text))
     containers = text.count("[") + text.count("{")
     if containers > most:
-        raise TooMuch(f"it holds more than {most} lists and objects")
+        raise TooMuchError(f"it holds more than {most} lists and objects")
     try:
         value = json.loads(text, **_NUMBERS)
     except RecursionError:
-        raise TooMuch(f"it nests deeper than {DEPTH} levels") from None
+        raise TooMuchError(f"it nests deeper than {DEPTH} levels") from None
     if containers > DEPTH and too_deep(value):
-        raise TooMuch(f"it nests deeper than {DEPTH} levels")
+        raise TooMuchError(f"it nests deeper than {DEPTH} levels")
     return _repaired(value) if "\\ud" in text or "\\uD" in text else value
 
 
-def too_deep(value, most=DEPTH):
+def too_deep(value: Any, most: int = DEPTH) -> bool:
     """Whether lists and dicts nest deeper than `most` levels."""
-    level = [value] if isinstance(value, (dict, list)) else []
+    level: list[Any] = [value] if isinstance(value, (dict, list)) else []
     for _ in range(most):
         level = [
             inner
             for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            for inner in cast("Iterable[Any]", outer.values() if isinstance(outer, dict) else outer)
             if isinstance(inner, (dict, list))
         ]
         if not level:
@@ -115,31 +120,34 @@ def too_deep(value, most=DEPTH):
     return bool(level)
 
 
-def _repaired(value):
+def _repaired(value: Any) -> Any:
     if isinstance(value, str):
         return repaired(value)
-    if isinstance(value, dict):
-        return {repaired(name): _repaired(inner) for name, inner in value.items()}
-    return [_repaired(inner) for inner in value] if isinstance(value, list) else value
+    inside = as_object(value)
+    if inside is not None:
+        return {repaired(name): _repaired(inner) for name, inner in inside.items()}
+    items = as_list(value)
+    return value if items is None else [_repaired(inner) for inner in items]
 
 
-def folders(top, most, depth=64):
+def folders(top: Path, most: int, depth: int = 64) -> Iterator[tuple[str, list[str], list[str]]]:
     """(path, names of folders, names of files) of each folder from `top` down, as os.walk gives them, sorted.
 
     The caller may take names out of the list of folders. Links are not followed, what cannot be listed is left out, and
-    after `most` entries it raises TooMuch.
+    after `most` entries it raises TooMuchError.
     """
     waiting = [(os.fspath(top), 0)]
     seen = 0
     while waiting:
         path, level = waiting.pop()
-        below, names = [], []
+        below: list[str] = []
+        names: list[str] = []
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
                     seen += 1
                     if seen > most:
-                        raise TooMuch(f"there are more than {most} files and folders; name a folder further down")
+                        raise TooMuchError(f"there are more than {most} files and folders; name a folder further down")
                     (below if _is_folder(entry) else names).append(entry.name)
         except OSError:
             continue
@@ -149,15 +157,16 @@ def folders(top, most, depth=64):
             waiting += [(os.path.join(path, name), level + 1) for name in reversed(below)]
 
 
-def _is_folder(entry):
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir(follow_symlinks=False)
     except OSError:
         return False
 
 
-def output(command, timeout, most=4_000_000, cwd=None):
-    """A command's standard output as text; None where it fails, takes longer than `timeout` seconds or prints more than `most` bytes."""
+def output(command: list[str], timeout: float, most: int = 4_000_000, cwd: StrPath | None = None) -> str | None:
+    """A command's standard output as text; None where it fails, takes longer than `timeout` seconds or prints more than
+    `most` bytes."""
     try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=cwd
@@ -168,7 +177,10 @@ def output(command, timeout, most=4_000_000, cwd=None):
     killer.daemon = True
     killer.start()
     try:
-        with process.stdout as stream:
+        stream = process.stdout
+        if stream is None:
+            return None
+        with stream:
             data = stream.read(most + 1)
         if len(data) > most:
             process.kill()

@@ -4,11 +4,21 @@ The rules are the service's (redact_rules.py). Everything works on bytes, so tha
 time that grows with the length alone.
 """
 
+# Builds values of any kind, whose parts have no type that a checker could know.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
 import base64
 import collections
 import functools
 import os
 import re
+from collections.abc import Iterable, Sequence
+from re import Match, Pattern
+from typing import Any
+
+from .types import StrPath
 
 MARK = "[redacted]"
 _MARK = MARK.encode()
@@ -23,18 +33,19 @@ _SPACES = b" \t\r\n"
 
 
 class Key:
-    """A key whose values are secrets. `prose`: an everyday word too; `weak`: only values that look like a secret are."""
+    """A key whose values are secrets. `prose`: an everyday word too; `weak`: only values that look like a secret
+    are."""
 
     __slots__ = ("name", "prose", "weak")
 
-    def __init__(self, name, prose=False, weak=False):
+    def __init__(self, name: str, prose: bool = False, weak: bool = False) -> None:
         self.name, self.prose, self.weak = name, prose, weak
 
 
 class _Rules:
     """The rules as sets and expressions, made at first use: importing the client takes no longer for them."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         from . import redact_rules as rules
 
         self.exact = set(rules.NAMES)
@@ -82,17 +93,17 @@ class _Rules:
         self.option = _compile(f"(?<![0-9A-Za-z_])({programs})(?![0-9A-Za-z_-])|(?<![0-9A-Za-z_-])--?[A-Za-z][a-z-]*")
 
 
-def _compile(text):
+def _compile(text: str) -> Pattern[bytes]:
     return re.compile(text.encode())
 
 
 @functools.lru_cache(maxsize=1)
-def _rules():
+def _rules() -> _Rules:
     return _Rules()
 
 
 @functools.lru_cache(maxsize=5000)
-def secret_key(name):
+def secret_key(name: str) -> Key | None:
     """The Key of this name, if its values are secrets. Whole words of the name decide, never parts of them."""
     if not 3 <= len(name) <= LONGEST_KEY or not name.isascii():
         return None
@@ -121,7 +132,8 @@ def secret_key(name):
 
 # References and blanks to fill in: `${HF_TOKEN}`, `%TOKEN%`, `<your token>`, `hf_...`.
 _PLACEHOLDER = re.compile(
-    r"(?:\$\{[^{}]*\}|\$\w*[A-Z_]{3}\w*|\$env:\w+|\{\{[^{}]*\}\}|\{\w+\}|%\w+%|<[^<>]*>|your[-_ ][\w -]*|(?:[a-z]{2,4}[-_])?(?:x{3,}|\*{3,}|\.{3,}))\Z",
+    r"(?:\$\{[^{}]*\}|\$\w*[A-Z_]{3}\w*|\$env:\w+|\{\{[^{}]*\}\}|\{\w+\}|%\w+%|<[^<>]*>|your[-_ ][\w "
+    r"-]*|(?:[a-z]{2,4}[-_])?(?:x{3,}|\*{3,}|\.{3,}))\Z",
     re.I | re.A,
 )
 # Beginnings of expressions that fetch a secret: none of them holds one.
@@ -138,7 +150,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z", re.I)
 _TURNS = re.compile(r"[a-z](?=[0-9])|[0-9](?=[a-z])", re.I)
 
 
-def is_secret_value(value, key):
+def is_secret_value(value: Any, key: Key) -> bool:
     """Whether a value under a secret key is worth hiding; empty values and references are not."""
     text = value.strip()
     if not re.search(r"[a-z0-9\u0080-\uffff]", text, re.I):
@@ -157,7 +169,7 @@ def is_secret_value(value, key):
     return not (key.prose and len(text) <= 12 and _PROSE_NUMBER.match(text))
 
 
-def is_random(text):
+def is_random(text: str) -> bool:
     """Whether it looks drawn by chance, as keys are; names of files and layers, UUIDs and SHA-256 hashes do not."""
     if len(text) < 16 or not re.fullmatch(r"[\w+~-]{16,512}={0,2}", text, re.A):
         return False
@@ -171,7 +183,7 @@ def is_random(text):
     return len(text) >= 20 and turns >= 4 and text.lower() != text and text.upper() != text
 
 
-def _is_mixed(text):
+def _is_mixed(text: str) -> bool:
     """Few digits, but capitals beside capitals and small letters as no name in camel case has them."""
     if len(text) < 24 or not text.isalnum():
         return False
@@ -179,26 +191,26 @@ def _is_mixed(text):
     return changes >= len(text) * 0.3 and len(re.findall("[A-Z](?=[A-Z])", text)) >= 3
 
 
-def _is_password(key):
+def _is_password(key: Key) -> bool:
     return bool(_PASSWORD_NAME.search(key.name))
 
 
-def _is_long_key(text, key):
+def _is_long_key(text: str, key: Key) -> bool:
     """As SHA-256 hashes look, under a name that no hash has."""
     named = secret_key(key.name)
     return bool(_LONG_HEX.match(text)) and not (named and named.weak)
 
 
-def _is_told(text, key):
+def _is_told(text: str, key: Key) -> bool:
     """Whether this is what a sentence tells under the key's name."""
     return _looks_chosen(text) if _is_password(key) else is_random(text) or _is_long_key(text, key)
 
 
-def _looks_chosen(text):
+def _looks_chosen(text: str) -> bool:
     return len(text) >= 6 and bool(re.search("[a-zA-Z]", text) and re.search(r"[0-9!@#$%^&*+=?~|]", text))
 
 
-def _looks_mixed(text):
+def _looks_mixed(text: str) -> bool:
     """Letters and digits mixed, and long: a token rather than a word of a sentence."""
     return bool(
         len(text) >= 8
@@ -241,7 +253,7 @@ _PASSWORD = Key("password")
 class _Scan:
     """One look through a text. `anywhere`: a log or message, where a key may be in the middle of a line."""
 
-    def __init__(self, data, anywhere):
+    def __init__(self, data: bytes, anywhere: bool) -> None:
         self.data = data
         self.anywhere = anywhere
         self.found = []
@@ -251,7 +263,7 @@ class _Scan:
         self.told = []
         self.logins = collections.deque()
 
-    def spans(self):
+    def spans(self) -> list[tuple[int, int, bool]]:
         """(from, to, whether the mark needs quotes of its own) of each secret, in order and apart."""
         data, rules = self.data, _rules()
         if b"-----" in data:
@@ -290,29 +302,29 @@ class _Scan:
             spans.append((start, end, quoted))
         return spans
 
-    def _add(self, start, end, quoted=False):
+    def _add(self, start: int, end: int, quoted: bool = False) -> None:
         self.found.append((start, end, quoted))
 
-    def _add_if_secret(self, start, end, key, quoted=False):
+    def _add_if_secret(self, start: int, end: int, key: Key, quoted: bool = False) -> None:
         # Long values are judged by their beginning.
         text = self._text(start, min(end, start + 256))
         if end > start and is_secret_value(text, key) and not (self.anywhere and _COUNT.match(text)):
             self._add(start, end, quoted)
 
-    def _text(self, start, end):
+    def _text(self, start: int, end: int) -> str:
         return self.data[start:end].decode("latin-1")
 
-    def _end(self, pattern, start, most=None):
+    def _end(self, pattern: Pattern[bytes], start: int, most: int | None = None) -> int:
         match = pattern.search(self.data, start, len(self.data) if most is None else min(len(self.data), start + most))
         return match.start() if match else len(self.data) if most is None else min(len(self.data), start + most)
 
-    def _skip(self, start, of=_BLANKS):
+    def _skip(self, start: int, of: bytes = _BLANKS) -> int:
         data = self.data
         while start < len(data) and data[start] in of:
             start += 1
         return start
 
-    def _private_keys(self):
+    def _private_keys(self) -> None:
         data, at = self.data, 0
         while True:
             match = _KEY_BEGIN.search(data, at)
@@ -320,7 +332,7 @@ class _Scan:
                 break
             at = match.end()
             if match[1].endswith(b"PRIVATE KEY"):
-                at = _KEY_BLOCK.match(data, at).end()
+                at = _end_of(_KEY_BLOCK, data, at)
                 closing = _KEY_END.match(data, at)
                 at = closing.end() if closing else at
                 self._add(match.start(), match.start() + len(data[match.start() : at].rstrip()))
@@ -338,7 +350,7 @@ class _Scan:
                 self._add(start, start + len(data[start : match.start()].rstrip()))
             least = match.end()
 
-    def _addresses(self):
+    def _addresses(self) -> None:
         rules = _rules()
         for match in rules.webhook.finditer(self.data):
             if not match[1].startswith(_MARK):
@@ -346,17 +358,17 @@ class _Scan:
         for match in rules.login.finditer(self.data):
             self.logins.append(match.span(1))
             text = match[1].decode("latin-1")
-            user, colon, password = text.partition(":")
+            _, colon, password = text.partition(":")
             if colon and is_secret_value(password, _PASSWORD) or not colon and is_random(text):
                 self._add(*match.span(1))
 
-    def _in_login(self, at):
+    def _in_login(self, at: int) -> int:
         """Whether it is within an address's user and password. Asked in ascending order."""
         while self.logins and self.logins[0][1] < at:
             self.logins.popleft()
         return bool(self.logins) and self.logins[0][0] <= at
 
-    def _name(self, start, end):
+    def _name(self, start: int, end: int) -> int:
         """Where the name in it begins: an escape's letters, an option's dashes and a list's hyphen are left out."""
         data = self.data
         before = data[start - 1 : start]
@@ -368,24 +380,24 @@ class _Scan:
             start += 1
         return start
 
-    def _encoded(self, match):
+    def _encoded(self, match: Match[bytes]) -> int | None:
         """`token%3D…`, `%22hf_token%22%3A%22…`."""
         start = self._name(*match.span(1))
         key = secret_key(self._text(start, match.end(1)))
-        value = _ENCODED_VALUE.match(self.data, match.end()) if key else None
-        if not value:
+        value = _ENCODED_VALUE.match(self.data, match.end())
+        if not key or not value:
             return None
         if not key.prose or _looks_mixed(self._text(*value.span(1))[:64]):
             self._add_if_secret(*value.span(1), key)
         return value.end()
 
-    def _paired(self, word, start, at):
+    def _paired(self, word: str, start: int, at: int) -> Key | None:
         """The key that a value is meant for where its setting is named beside it, in either order."""
         rules, data = _rules(), self.data
         if word in rules.pair_names:
             named = _NAMED.match(data, at)
             key = secret_key(named[1].decode()) if named else None
-            self.pair = (Key(key.name, weak=key.weak), named.end()) if key else None
+            self.pair = (Key(key.name, weak=key.weak), named.end()) if key and named else None
             last, self.value_at = self.value_at, None
             if not key or last is None or start - last > REACH:
                 return None
@@ -401,7 +413,7 @@ class _Scan:
         self.value_at = at
         return None
 
-    def _short(self, at):
+    def _short(self, at: int) -> tuple[int, int]:
         """The range of a short value, its quotes left out."""
         data = self.data
         at = self._skip(at, _SPACES)
@@ -413,7 +425,7 @@ class _Scan:
             return at + 1, match.start() if match else min(len(data), at + 513)
         return at, self._end(_WORD_END, at, 512)
 
-    def _keyed(self, match):
+    def _keyed(self, match: Match[bytes]) -> int | None:
         """What comes behind a `=` or `:`; returns where to go on."""
         if match.end(1) - match.start(1) < 3:
             return None
@@ -500,7 +512,9 @@ class _Scan:
         self._add_if_secret(at, stop, key, quoted=bool(unit) and unit in b"0123456789-+.")
         return stop
 
-    def _word(self, match, at, key, comment, tight, quoted_key, query):
+    def _word(
+        self, match: Match[bytes], at: int, key: Key, comment: bool, tight: bool, quoted_key: bool, query: bool
+    ) -> int | None:
         """A value that ends with its word."""
         stop = self._end(_WORD_END, at)
         text = self._text(at, min(stop, at + 256))
@@ -520,7 +534,7 @@ class _Scan:
         self._add_if_secret(at, stop, key)
         return stop
 
-    def _quoted(self, at, key):
+    def _quoted(self, at: int, key: Key) -> int:
         """A value that opens with a quote; returns where it ends, after the quote."""
         data = self.data
         quote = data[at : at + 1]
@@ -536,23 +550,24 @@ class _Scan:
         self._add_if_secret(start, stop.end() - (3 if triple else 1), key)
         return stop.end()
 
-    def _plain(self, start, flow):
+    def _plain(self, start: int, flow: bool) -> int:
         end = self._end(_FLOW_END if flow else _PLAIN_END, start)
         return start + len(self.data[start:end].rstrip())
 
-    def _deeper(self, at, column):
+    def _deeper(self, at: int, column: int) -> int | None:
         """The text of the next line that is not blank, if it is indented deeper than `column`; else None."""
         line = _TEXT_LINE.match(self.data, self._end(_LINE_END, at))
         return line.end() if line and len(line[1]) > column else None
 
-    def _deeper_end(self, text, column):
-        end = text
-        while text is not None:
-            end = self._end(_LINE_END, text)
-            text = self._deeper(end, column)
+    def _deeper_end(self, text: int, column: int) -> int:
+        end, further = text, self._deeper
+        at: int | None = text
+        while at is not None:
+            end = self._end(_LINE_END, at)
+            at = further(end, column)
         return end
 
-    def _yaml(self, at, column, key):
+    def _yaml(self, at: int, column: int, key: Key) -> int:
         """A YAML value that may go on below its key: a block, a list, or a folded plain value."""
         data = self.data
         unit = data[at : at + 1]
@@ -576,7 +591,7 @@ class _Scan:
         self._add_if_secret(at, end, key)
         return end
 
-    def _list(self, item, column, key):
+    def _list(self, item: Any, column: int, key: Key) -> int:
         """A YAML list under a secret key, up to where an item is a mapping with keys of its own."""
         end = item
         while item is not None:
@@ -592,7 +607,7 @@ class _Scan:
             item = self._deeper(end, column)
         return end
 
-    def _items(self, at, key, one_line):
+    def _items(self, at: int, key: Key, one_line: bool) -> int:
         """`["a", "b"]` under a secret key."""
         data = self.data
         while at < len(data) and data[at : at + 1] != b"]":
@@ -609,7 +624,7 @@ class _Scan:
                 at = max(end, at + 1)
         return at
 
-    def _spoken(self, end):
+    def _spoken(self, end: int) -> int | None:
         """A secret behind its name in a sentence or a command: `logged in with key …`, `password is …`."""
         data = self.data
         word = data[max(0, end - LONGEST_KEY - 1) : end]
@@ -643,7 +658,7 @@ class _Scan:
             return stop
         return None
 
-    def _spoken_key(self, start, end):
+    def _spoken_key(self, start: int, end: int) -> Key | None:
         """The key that a sentence names: the word before may make it no secret's name, or be a part of it."""
         data = self.data
         word = self._text(start, end)
@@ -658,12 +673,12 @@ class _Scan:
         joined = secret_key(f"{before}_{word}")
         return Key(joined.name, weak=True) if joined and not joined.weak and not joined.prose else found
 
-    def _weak(self, at, key):
+    def _weak(self, at: int, key: Key) -> int | None:
         """A value that is a secret only where it looks like one."""
         data = self.data
         at = self._skip(at)
         if _is_password(key):
-            start = _OPENING.match(data, at).end()
+            start = _end_of(_OPENING, data, at)
             stop = self._end(_WORD_END, start, 512)
         else:
             value = _WEAK_VALUE.match(data, at)
@@ -673,7 +688,7 @@ class _Scan:
         self._add(start, stop)
         return stop
 
-    def _later(self):
+    def _later(self) -> None:
         """A secret further on in the sentence that named it: `Your token has been saved: …`."""
         data, names, said, last = self.data, self.told, 0, None
         for sign in _TOLD.finditer(data):
@@ -694,14 +709,14 @@ class _Scan:
             if key and _is_told(self._text(at, stop), key):
                 self._add_if_secret(at, stop, Key(key.name))
 
-    def _chinese(self):
+    def _chinese(self) -> None:
         """A password or key behind its Chinese name: `密码：…`, `密码是 …`."""
         for match in _rules().chinese.finditer(self.data):
             text = match[2].decode()
             if _looks_chosen(text) if match[1].decode() in ("密码", "口令") else is_random(text):
                 self._add_if_secret(*match.span(2), _PASSWORD)
 
-    def _options(self):
+    def _options(self) -> None:
         """`--hf_token value`, and `-u user:password` of a program that was named on this line."""
         data = self.data
         program = None
@@ -715,11 +730,11 @@ class _Scan:
             if word.startswith("--"):
                 self._option(match.start())
 
-    def _option(self, at):
+    def _option(self, at: int) -> None:
         data = self.data
         name = re.compile(rb"--([0-9A-Za-z_-]{1,80})").match(data, at)
         key = secret_key(name[1].decode()) if name else None
-        if not key:
+        if not key or not name:
             return
         at = name.end()
         quote = data[at : at + 1]
@@ -738,7 +753,7 @@ class _Scan:
         elif data[at : at + 1] != b"-":
             self._add_if_secret(at, self._end(_WORD_END, at), key)
 
-    def _program_option(self, program, at):
+    def _program_option(self, program: Any, at: int) -> bool:
         between = self.data[program.start() : at]
         if re.search(b"[\n;|]", between) or between[-1] not in b" \t\r\"'`":
             return False
@@ -769,8 +784,9 @@ class _Scan:
 
 
 @functools.lru_cache(maxsize=8)
-def _closing(quote, triple):
-    """Up to and with the quote that closes. A backslash escapes it within double quotes, a second one within single ones."""
+def _closing(quote: bytes, triple: bool) -> Pattern[bytes]:
+    """Up to and with the quote that closes. A backslash escapes it within double quotes, a second one within single
+    ones."""
     if quote == b'"':
         body, inside = rb'[^"\\]*', rb'\\.|"(?!"")' if triple else rb"\\."
     else:
@@ -778,7 +794,13 @@ def _closing(quote, triple):
     return re.compile(body + rb"(?:(?:" + inside + rb")" + body + rb")*" + quote * (3 if triple else 1), re.S)
 
 
-def _replaced(data, anywhere):
+def _end_of(pattern: Pattern[bytes], data: bytes, at: int) -> int:
+    """Where the pattern's match at `at` ends; `at` where there is none."""
+    match = pattern.match(data, at)
+    return match.end() if match else at
+
+
+def _replaced(data: bytes, anywhere: bool) -> bytes:
     parts, last = [], 0
     for start, end, quoted in _Scan(data, anywhere).spans():
         # A bare number becomes a string, or TOML and JSON would no longer parse.
@@ -787,19 +809,19 @@ def _replaced(data, anywhere):
     return b"".join(parts) + data[last:] if parts else data
 
 
-def redact_bytes(data):
+def redact_bytes(data: bytes) -> bytes:
     """What a trainer printed, with its secrets replaced."""
     return _replaced(data, True)
 
 
-def redact_text(text):
+def redact_text(text: str) -> str:
     """Like `redact_bytes`, for a string."""
     data = text.encode("utf-8", "surrogatepass")
     clean = _replaced(data, True)
     return text if clean is data else clean.decode("utf-8", "surrogatepass")
 
 
-def redact_config(data):
+def redact_config(data: bytes) -> bytes:
     """A trainer's file (bytes) with its secrets replaced; every other byte stays."""
     for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
         if data.startswith(mark) and len(data) % 2 == 0:
@@ -809,7 +831,7 @@ def redact_config(data):
     return _replaced(data, False)
 
 
-def redact_command(command):
+def redact_command(command: Sequence[str]) -> list[str]:
     """The argument list with the values of secret options and anything that looks like a secret replaced."""
     clean, program, since = [], None, 0
     for n, argument in enumerate(command):
@@ -824,7 +846,7 @@ def redact_command(command):
     return clean
 
 
-def _program_value(program, before, previous, argument):
+def _program_value(program: Any, before: Any, previous: Any, argument: str) -> str | None:
     for options, form, pair, sub in _rules().programs.get(program, ()):
         if sub and sub not in before:
             continue
@@ -851,10 +873,10 @@ def _program_value(program, before, previous, argument):
     return None
 
 
-def _argument(argument, previous, before):
+def _argument(argument: str, previous: Any, before: Any) -> str:
     option = re.fullmatch(r"(--?)?([A-Za-z][\w-]*)", previous, re.A)
     key = secret_key(option[2]) if option else None
-    if key and not argument.startswith("--"):
+    if key and option and not argument.startswith("--"):
         # `config set api-key VALUE` names it by a word of its own, as prose may.
         if is_secret_value(argument, key) if option[1] else is_random(argument):
             return MARK
@@ -871,7 +893,7 @@ def _argument(argument, previous, before):
     return redact_text(argument)
 
 
-def redact_json(value, key=None):
+def redact_json(value: Any, key: Key | None = None) -> Any:
     """A JSON value with its secrets replaced, in names too; the same value when it has none."""
     if isinstance(value, str):
         if key and is_secret_value(value, key):
@@ -902,7 +924,7 @@ def redact_json(value, key=None):
 _COUNTS = ("logs", "tag_distribution")
 
 
-def redact_body(body, keep=()):
+def redact_body(body: Any, keep: Iterable[str] = ()) -> Any:
     """A request's body with its secrets replaced, but for the fields that `keep` names."""
     if not isinstance(body, dict):
         return redact_json(body)
@@ -919,7 +941,7 @@ def redact_body(body, keep=()):
     return clean
 
 
-def _redact_file(sent):
+def _redact_file(sent: Any) -> Any:
     """`{"text": …}` or `{"base64": …}` of a file, redacted as one."""
     clean = redact_json({k: v for k, v in sent.items() if k not in ("text", "base64")})
     if isinstance(sent.get("text"), str):
@@ -933,8 +955,9 @@ def _redact_file(sent):
 _PIECE = 1 << 22
 
 
-def redact_file(path, copy):
-    """Writes the file with its secrets replaced to `copy`; False, and nothing is kept, where it has none. Raises OSError."""
+def redact_file(path: StrPath, copy: StrPath) -> bool:
+    """Writes the file with its secrets replaced to `copy`; False, and nothing is kept, where it has none. Raises
+    OSError."""
     changed, rest = False, b""
     with open(path, "rb") as source, open(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as target:
         while True:

@@ -1,11 +1,13 @@
 """Where the ledger is and where unsent records are kept: flags first, then the environment."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
 
 from . import terminal, withhold
+from .types import StrPath
 
 FLUSH_TIMEOUT = 120.0
 
@@ -14,13 +16,13 @@ FLUSH_TIMEOUT = 120.0
 class Settings:
     """url and key are None when nothing names them: the run is then kept in the spool for later."""
 
-    url: Optional[str]
-    key: Optional[str]
+    url: str | None
+    key: str | None
     spool: Path
     flush_timeout: float = FLUSH_TIMEOUT
 
 
-def default_spool():
+def default_spool() -> Path:
     """LEDGER_SPOOL, or the user's cache folder."""
     named = os.environ.get("LEDGER_SPOOL")
     if named:
@@ -29,7 +31,13 @@ def default_spool():
     return Path(cache).expanduser() / "lora-ledger" / "spool"
 
 
-def resolve(url=None, key=None, spool=None, flush_timeout=None, quiet=False):
+def resolve(
+    url: str | None = None,
+    key: str | None = None,
+    spool: StrPath | None = None,
+    flush_timeout: float | None = None,
+    quiet: bool = False,
+) -> Settings:
     """Settings from flags, with LEDGER_URL, LEDGER_KEY, LEDGER_SPOOL and LEDGER_FLUSH_TIMEOUT behind them."""
     if flush_timeout is None:
         try:

@@ -1,48 +1,51 @@
 """What the client tells the person at the terminal: one line each, in plain words, on stderr."""
 
+from __future__ import annotations
+
 import os
 import sys
 import threading
 import traceback
+from collections.abc import Iterable
 
 _lock = threading.RLock()
-_warned = set()
-_secrets = set()
+_warned: set[str] = set()
+_secrets: set[str] = set()
 _quiet = False
 _at_line_start = True
 
 
-def configure(quiet=False, secrets=()):
+def configure(quiet: bool = False, secrets: Iterable[str | None] = ()) -> None:
     """`quiet` silences notices (warnings stay); no string in `secrets` is ever printed."""
     global _quiet
     _quiet = quiet
     _secrets.update(s for s in secrets if s)
 
 
-def debugging():
+def debugging() -> bool:
     return os.environ.get("LEDGER_DEBUG") == "1"
 
 
-def scrub(text):
+def scrub(text: str) -> str:
     """The text without the ledger key, wherever it came from."""
     for secret in _secrets:
         text = text.replace(secret, "[redacted]")
     return text
 
 
-def printable(value):
+def printable(value: object) -> str:
     """The value on one line, without control characters that could steer a terminal."""
     text = "" if value is None else str(value)
     return "".join(c if c.isprintable() else " " for c in text)
 
 
-def note_stderr(last_byte):
+def note_stderr(last_byte: bytes) -> None:
     """Tells where the trainer's own output left the cursor, so that a notice starts on a fresh line."""
     global _at_line_start
     _at_line_start = last_byte in (b"\n", b"\r")
 
 
-def write_stderr(data):
+def write_stderr(data: bytes) -> bool:
     """Writes bytes to stderr whole; False once nobody reads it any more."""
     global _at_line_start
     with _lock:
@@ -57,7 +60,7 @@ def write_stderr(data):
         return True
 
 
-def _line(text):
+def _line(text: str) -> None:
     text = " ".join(printable(scrub(str(text))).split())
     with _lock:
         start = "" if _at_line_start else "\n"
@@ -68,18 +71,18 @@ def _line(text):
         write_stderr(f"{start}[ledger] {text}\n".encode("utf-8", "replace"))
 
 
-def notice(text):
+def notice(text: str) -> None:
     """Something good to know."""
     if not _quiet:
         _line(text)
 
 
-def warn(text):
+def warn(text: str) -> None:
     """Something that went wrong, and what to do next."""
     _line(text)
 
 
-def warn_once(topic, text):
+def warn_once(topic: str, text: str) -> None:
     """Like `warn`, but once per topic and process."""
     with _lock:
         if topic in _warned:
@@ -88,7 +91,7 @@ def warn_once(topic, text):
     _line(text)
 
 
-def trouble(error):
+def trouble(error: BaseException) -> None:
     """Shows an unexpected fault of the client's own, and only to who asked for it by LEDGER_DEBUG=1."""
     if debugging():
         text = scrub("".join(traceback.format_exception(type(error), error, error.__traceback__)))
@@ -99,14 +102,14 @@ def trouble(error):
 class Progress:
     """A bar on one terminal line; elsewhere a plain line every tenth of the way."""
 
-    def __init__(self, label, total):
+    def __init__(self, label: str, total: int) -> None:
         self.label = label
         self.total = max(1, total)
         self.terminal = sys.stderr.isatty() if sys.stderr else False
         self.last_tenth = -1
         self.last_drawn = None
 
-    def show(self, done):
+    def show(self, done: int) -> None:
         """`done` and the total are bytes."""
         if _quiet:
             return
@@ -124,7 +127,7 @@ class Progress:
             self.last_tenth = int(part * 10)
             _line(text)
 
-    def end(self, text):
+    def end(self, text: str) -> None:
         """Replaces the bar by a closing line."""
         if _quiet:
             return
@@ -134,7 +137,7 @@ class Progress:
         _line(text)
 
 
-def size_text(size):
+def size_text(size: float) -> str:
     """Bytes as people write them: 37.5 MB."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":

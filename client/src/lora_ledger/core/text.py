@@ -4,8 +4,14 @@ Names on disk that are no UTF-8 come into Python as lone surrogates, and console
 service may refuse either, or fail at it. What is journalled and what is sent passes `clean`.
 """
 
+from __future__ import annotations
+
 import math
 import re
+from collections.abc import Iterable
+from typing import Any, cast
+
+from .types import as_object
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Line ends and tabs belong into texts of several lines.
@@ -19,19 +25,19 @@ LONGEST_METRIC = 128
 DEPTH = 60
 
 
-def repaired(text):
+def repaired(text: str) -> str:
     """The text with pairs of surrogates joined and lone ones replaced by U+FFFD."""
     if not _SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def one_line(text):
+def one_line(text: str) -> str:
     """The text without surrogates, control characters and line ends."""
     return _LINE_CONTROL.sub("\ufffd", repaired(text))
 
 
-def clean(value, within=None, depth=0):
+def clean(value: Any, within: str | None = None, depth: int = 0) -> Any:
     """A copy that JSON can carry: texts and names repaired, numbers finite, other types as numbers or texts.
 
     `within` is the name of the field that the value stands in; files that are kept byte for byte are only repaired.
@@ -48,19 +54,20 @@ def clean(value, within=None, depth=0):
         return float(value) if math.isfinite(value) else None
     if depth > DEPTH:
         return None
-    if isinstance(value, dict):
-        names = [(_name(name), inner) for name, inner in value.items()]
+    inside = as_object(value)
+    if inside is not None:
+        names = [(_name(name), inner) for name, inner in inside.items()]
         return {name: clean(inner, within if within in _FILES else name, depth + 1) for name, inner in names}
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [clean(inner, within, depth + 1) for inner in value]
+        return [clean(inner, within, depth + 1) for inner in cast("Iterable[Any]", value)]
     return clean(_plain(value), within, depth + 1)
 
 
-def _name(name):
+def _name(name: object) -> str:
     return one_line(name) if isinstance(name, str) else str(name)
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """A number out of numpy or torch as Python's own; anything else as its text."""
     try:
         return value.item()
@@ -69,6 +76,6 @@ def _plain(value):
         return str(value)
 
 
-def metric_name(name):
+def metric_name(name: str) -> str:
     """A series' name as the ledger takes it."""
     return re.sub(r'["\\]', "_", one_line(str(name))).replace("\ufffd", "_")[:LONGEST_METRIC] or "_"

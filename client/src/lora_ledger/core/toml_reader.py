@@ -3,10 +3,22 @@
 Only used to find folders and names; the file itself always goes to the ledger as it is.
 """
 
+# Builds values of any kind, whose parts have no type that a checker could know.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import importlib
 import re
+from re import Match
+from typing import Any
+
+from .errors import NoTomlError
+from .types import as_object
 
 try:
-    import tomllib
+    # Python 3.11 and newer.
+    tomllib: Any = importlib.import_module("tomllib")
 except ImportError:
     tomllib = None
 
@@ -26,27 +38,23 @@ MOST_PARTS = 64
 LONGEST_WORD = 200
 
 
-class Unreadable(ValueError):
-    """The text is no TOML that this reader knows."""
-
-
-def read_toml(text):
-    """The document as nested dicts. Raises Unreadable."""
+def read_toml(text: str) -> dict[str, Any]:
+    """The document as nested dicts. Raises NoTomlError."""
     if len(text) > LIMIT:
-        raise Unreadable(f"it has more than {LIMIT} characters")
+        raise NoTomlError(f"it has more than {LIMIT} characters")
     if tomllib is None:
         return read_subset(text)
     text = text.replace("\r\n", "\n")
     for line in text.split("\n"):
         if line.count(".") > MOST_PARTS and _long_name(line):
-            raise Unreadable(f"a name has more than {MOST_PARTS} parts")
+            raise NoTomlError(f"a name has more than {MOST_PARTS} parts")
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Unreadable(str(error)) from error
+        raise NoTomlError(str(error)) from error
 
 
-def _long_name(line):
+def _long_name(line: str) -> bool:
     """Whether the line holds a dotted name of more parts than any has."""
     parts, in_name = 0, False
     for token in _TOKEN.finditer(line):
@@ -62,7 +70,7 @@ def _long_name(line):
     return False
 
 
-def read_subset(text):
+def read_subset(text: str) -> dict[str, Any]:
     """Tables, arrays of tables, strings of all four kinds, numbers, booleans, arrays, inline tables, comments."""
     text = text.replace("\r\n", "\n")
     document = {}
@@ -84,16 +92,16 @@ def read_subset(text):
     return document
 
 
-def _wrong(text, at):
+def _wrong(text: str, at: int) -> NoTomlError:
     line = text.count("\n", 0, at) + 1
-    return Unreadable(f"line {line}: {text[at : at + 80]}".partition("\n")[0])
+    return NoTomlError(f"line {line}: {text[at : at + 80]}".partition("\n")[0])
 
 
-def _key(text, at):
-    """(the parts of a dotted name, where it ends with its spaces). Raises Unreadable."""
+def _key(text: str, at: int) -> tuple[list[str], int]:
+    """(the parts of a dotted name, where it ends with its spaces). Raises NoTomlError."""
     parts = []
     while True:
-        at = _SPACES.match(text, at).end()
+        at = _past_spaces(text, at)
         if text[at : at + 1] == '"':
             match = _BASIC.match(text, at)
             part = _unescape(match[1]) if match else None
@@ -103,46 +111,47 @@ def _key(text, at):
         else:
             match = _BARE.match(text, at)
             part = match[0] if match else None
-        if part is None or len(parts) >= MOST_PARTS:
+        if match is None or part is None or len(parts) >= MOST_PARTS:
             raise _wrong(text, at)
         parts.append(part)
-        at = _SPACES.match(text, match.end()).end()
+        at = _past_spaces(text, match.end())
         if text[at : at + 1] != ".":
             return parts, at
         at += 1
 
 
-def _put(table, parts, text, at, depth):
+def _put(table: dict[str, Any], parts: list[str], text: str, at: int, depth: int) -> Any:
     """Reads `= value` into the table under the name; where it ends."""
     if text[at : at + 1] != "=":
         raise _wrong(text, at)
     value, end = _value(text, at + 1, depth)
     for part in parts[:-1]:
-        table = table.setdefault(part, {})
-        if not isinstance(table, dict):
-            raise Unreadable(f"{part} is no table")
+        inner = as_object(table.setdefault(part, {}))
+        if inner is None:
+            raise NoTomlError(f"{part} is no table")
+        table = inner
     table[parts[-1]] = value
     return end
 
 
-def _open_table(document, parts, is_array):
+def _open_table(document: dict[str, Any], parts: list[str], is_array: bool) -> Any:
     target = document
     for part in parts[:-1] if is_array else parts:
         target = target.setdefault(part, {})
         if isinstance(target, list):
             target = target[-1]
         if not isinstance(target, dict):
-            raise Unreadable(f"{part} is no table")
+            raise NoTomlError(f"{part} is no table")
     if not is_array:
         return target
     rows = target.setdefault(parts[-1], [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows[-1:]):
-        raise Unreadable(f"{parts[-1]} is both a table and an array")
+        raise NoTomlError(f"{parts[-1]} is both a table and an array")
     rows.append({})
     return rows[-1]
 
 
-def _skip(text, at):
+def _skip(text: str, at: int) -> int:
     """Where something other than spaces, line ends and comments begins; the text's end where nothing does."""
     while at < len(text):
         if text[at] in " \t\n":
@@ -155,24 +164,30 @@ def _skip(text, at):
     return at
 
 
-def _line_end(text, at):
-    """Where the next line with something on it begins; only a comment may stand before. Raises Unreadable."""
-    at = _SPACES.match(text, at).end()
+def _past_spaces(text: str, at: int) -> int:
+    """Where the spaces that begin at `at` end."""
+    match = _SPACES.match(text, at)
+    return match.end() if match else at
+
+
+def _line_end(text: str, at: int) -> int:
+    """Where the next line with something on it begins; only a comment may stand before. Raises NoTomlError."""
+    at = _past_spaces(text, at)
     if at < len(text) and text[at] not in "#\n":
         raise _wrong(text, at)
     return _skip(text, at)
 
 
-def _value(text, at, depth):
-    """(value, where it ends). Raises Unreadable."""
+def _value(text: str, at: int, depth: int) -> tuple[Any, int]:
+    """(value, where it ends). Raises NoTomlError."""
     if depth > DEPTH:
-        raise Unreadable("nested too deeply")
-    at = _SPACES.match(text, at).end()
+        raise NoTomlError("nested too deeply")
+    at = _past_spaces(text, at)
     for quote in ('"' * 3, "'" * 3):
         if text.startswith(quote, at):
             end = text.find(quote, at + 3)
             if end < 0:
-                raise Unreadable("the value never ends")
+                raise NoTomlError("the value never ends")
             inner = text[at + 3 : end]
             inner = inner[1:] if inner.startswith("\n") else inner
             return (_unescape(inner) if quote[0] == '"' else inner), end + 3
@@ -180,7 +195,7 @@ def _value(text, at, depth):
     if first in ('"', "'"):
         match = (_BASIC if first == '"' else _LITERAL).match(text, at)
         if not match:
-            raise Unreadable("a string without an end")
+            raise NoTomlError("a string without an end")
         return (_unescape(match[1]) if first == '"' else match[1]), match.end()
     if first == "[":
         values = []
@@ -200,25 +215,25 @@ def _value(text, at, depth):
         return table, at + 1
     match = _WORD.match(text, at)
     if not match:
-        raise Unreadable("a value is missing")
+        raise NoTomlError("a value is missing")
     return _plain(match[0]), match.end()
 
 
-def _next(text, at, close):
-    """Where the next part of an array or inline table begins, or its end stands. Raises Unreadable."""
+def _next(text: str, at: int, close: str) -> int:
+    """Where the next part of an array or inline table begins, or its end stands. Raises NoTomlError."""
     at = _skip(text, at)
     if text[at : at + 1] == ",":
         return _skip(text, at + 1)
     if text[at : at + 1] != close:
-        raise Unreadable("the value never ends" if at >= len(text) else "an array or table without commas")
+        raise NoTomlError("the value never ends" if at >= len(text) else "an array or table without commas")
     return at
 
 
-def _plain(word):
+def _plain(word: str) -> Any:
     if word in ("true", "false"):
         return word == "true"
     if len(word) > LONGEST_WORD:
-        raise Unreadable(f"{word[:80]!r} is no value")
+        raise NoTomlError(f"{word[:80]!r} is no value")
     digits = word.replace("_", "")
     try:
         return int(digits, 0) if not re.match(r"^[-+]?0\d", digits) else int(digits)
@@ -230,20 +245,20 @@ def _plain(word):
         pass
     if re.match(r"^\d{4}-\d\d-\d\d|^\d\d:\d\d", word):
         return word
-    raise Unreadable(f"{word[:80]!r} is no value")
+    raise NoTomlError(f"{word[:80]!r} is no value")
 
 
-def _unescape(text):
-    def one(match):
+def _unescape(text: str) -> str:
+    def one(match: Match[str]) -> str:
         code = match[1]
         if code[0] in "uU" and len(code) > 1:
             number = int(code[1:], 16)
             if number > 0x10FFFF:
-                raise Unreadable(f"\\{code} is no character")
+                raise NoTomlError(f"\\{code} is no character")
             return chr(number)
         if code in _ESCAPES:
             return _ESCAPES[code]
-        raise Unreadable(f"\\{code} is no escape")
+        raise NoTomlError(f"\\{code} is no escape")
 
     text = re.sub(r"\\[ \t]*\n\s*", "", text)
     return re.sub(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", one, text, flags=re.S)

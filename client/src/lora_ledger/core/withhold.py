@@ -4,6 +4,8 @@ One place for all of the client: who fills a secret in, or hands one on to a tra
 are found as they are and in the forms that programs write them in: JSON-escaped, percent-encoded, base64.
 """
 
+from __future__ import annotations
+
 import base64
 import functools
 import json
@@ -11,8 +13,11 @@ import os
 import re
 import threading
 import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from .redact import MARK
+from .types import StrPath, as_object
 
 # Shorter values are in every second word; no secret is so short.
 LEAST = 4
@@ -28,29 +33,29 @@ _SECRET_NAME = re.compile(
 _LOGIN_IN_URL = re.compile(r"://[^/@\s:]*:[^/@\s]+@")
 
 _guard = threading.Lock()
-_values = {}
+_values: dict[str, str] = {}
 _pattern = None
 _longest = 0
 _filled = False
 
 
-def is_secret_name(name):
+def is_secret_name(name: str) -> bool:
     """Whether a variable of this name holds a secret, by its name alone."""
     name = name.upper()
     return name not in ("PWD", "OLDPWD") and _SECRET_NAME.search(name) is not None
 
 
-def is_secret_variable(name, value):
+def is_secret_variable(name: str, value: Any) -> bool:
     """Whether an environment variable holds a secret, by its name or by a login in an address."""
     return is_secret_name(name) or _LOGIN_IN_URL.search(value) is not None
 
 
-def value_of(name):
+def value_of(name: str) -> str | None:
     """LEDGER_SECRET_<NAME>, else <NAME> itself, as trainers' own variables are called (WANDB_API_KEY, HF_TOKEN)."""
     return os.environ.get(f"LEDGER_SECRET_{name}") or os.environ.get(name) or None
 
 
-def know(values, filled=False):
+def know(values: Mapping[str, str], filled: bool = False) -> None:
     """Makes secrets known: {name: value}. Empty values and those of three letters or less are left out.
 
     `filled`: they were put into a configuration, and so into the hands of whoever wrote that.
@@ -65,7 +70,7 @@ def know(values, filled=False):
         _compile()
 
 
-def know_environment(environment):
+def know_environment(environment: Mapping[str, str]) -> None:
     """Makes the secrets known that a trainer gets with its environment; words of prose and paths are no secrets."""
     know(
         {
@@ -80,7 +85,7 @@ def know_environment(environment):
     )
 
 
-def forget():
+def forget() -> None:
     """Forgets all values; for tests."""
     global _filled
     with _guard:
@@ -89,11 +94,11 @@ def forget():
         _compile()
 
 
-def _escaped(text):
+def _escaped(text: str) -> tuple[str, str]:
     return json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
 
 
-def _base64_of(data):
+def _base64_of(data: bytes) -> Iterator[bytes]:
     """What base64 of any text that holds the bytes has in common, for each of the three places they may begin at."""
     for before in range(3):
         whole = base64.b64encode(b"\0" * before + data)
@@ -103,7 +108,7 @@ def _base64_of(data):
         yield part.replace(b"+", b"-").replace(b"/", b"_")
 
 
-def _forms(value):
+def _forms(value: Any) -> Iterator[bytes]:
     """The bytes that programs write for a value, in names of files as well."""
     bases = {value, *_escaped(value), value.replace("/", "_"), re.sub(r"[^\w.-]", "_", value)}
     for base in bases:
@@ -119,9 +124,9 @@ def _forms(value):
         yield from _base64_of(data)
 
 
-def _compile():
+def _compile() -> None:
     global _pattern, _longest
-    parts = set()
+    parts: set[bytes] = set()
     for value in _values:
         if len(value) < SHORT:
             plain = re.escape(value.encode("utf-8", "surrogateescape"))
@@ -135,22 +140,22 @@ def _compile():
     _short_text.cache_clear()
 
 
-def has_filled():
+def has_filled() -> bool:
     """Whether a value was put into a configuration."""
     return _filled
 
 
-def longest():
+def longest() -> int:
     """The length of the longest form: so much of a stream's end may be the beginning of one."""
     return _longest
 
 
-def from_bytes(data):
+def from_bytes(data: bytes) -> bytes:
     """The bytes with each known value replaced by `[redacted]`."""
     return _pattern.sub(MARK.encode(), data) if _pattern else data
 
 
-def from_text(text):
+def from_text(text: str) -> str:
     """Like `from_bytes`, for a string."""
     if not _pattern:
         return text
@@ -158,7 +163,7 @@ def from_text(text):
     return _short_text(text) if len(text) < 100 else _any_text(text)
 
 
-def _any_text(text):
+def _any_text(text: str) -> str:
     data = text.encode("utf-8", "surrogatepass")
     clean = from_bytes(data)
     return text if clean == data else clean.decode("utf-8", "surrogatepass")
@@ -167,30 +172,31 @@ def _any_text(text):
 _short_text = functools.lru_cache(4096)(_any_text)
 
 
-def from_value(value):
+def from_value(value: Any) -> Any:
     """A JSON value with each known value replaced in its strings and in its objects' names."""
     if not _pattern:
         return value
     if isinstance(value, str):
         return from_text(value)
-    if isinstance(value, dict):
-        return {from_value(name): from_value(item) for name, item in value.items()}
+    inside = as_object(value)
+    if inside is not None:
+        return {from_value(name): from_value(item) for name, item in inside.items()}
     if isinstance(value, (list, tuple)):
-        return [from_value(item) for item in value]
+        return [from_value(item) for item in cast("Iterable[Any]", value)]
     return value
 
 
-def with_stars(data):
+def with_stars(data: bytes) -> bytes:
     """The bytes with as many `*` in the place of each known value, so that nothing else moves."""
     return _pattern.sub(lambda match: b"*" * len(match[0]), data) if _pattern else data
 
 
-def are_in_bytes(data):
+def are_in_bytes(data: bytes) -> bool:
     """Whether the bytes hold a known value."""
     return _pattern is not None and _pattern.search(data) is not None
 
 
-def are_in_file(path):
+def are_in_file(path: StrPath) -> bool:
     """Whether a file holds a known value, read in blocks. Raises OSError."""
     if not _pattern:
         return False
@@ -205,13 +211,14 @@ def are_in_file(path):
             kept = (kept + block)[-_longest:]
 
 
-def trainer_environment(own=True, allowed=()):
+def trainer_environment(own: bool = True, allowed: Iterable[str] = ()) -> tuple[dict[str, str], list[str]]:
     """(the environment for a trainer, the names of the secrets that are kept from it).
 
     The ledger's key, an enrolment token and what is meant for marks alone (LEDGER_SECRET_…) reach no trainer. For
     another user's run the box's other secrets and all of LEDGER_… stay here too, but for the names that were allowed.
     """
-    environment, kept = {}, []
+    environment: dict[str, str] = {}
+    kept: list[str] = []
     for name, value in os.environ.items():
         if name in ("LEDGER_KEY", "LEDGER_ENROL") or name.startswith("LEDGER_SECRET_"):
             continue

@@ -5,7 +5,13 @@ goes beyond (anchors, tags, `{…}` over lines) reads as plain text: the ledger 
 paths and names are looked for.
 """
 
+# Builds values of any kind, whose parts have no type that a checker could know.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
 import re
+from typing import Any
 
 _NUMBER = re.compile(r"[-+]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$")
 _DOUBLE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.S)
@@ -21,7 +27,7 @@ FLOW_DEPTH = 6
 LONGEST_NUMBER = 100
 
 
-def read_yaml(text):
+def read_yaml(text: str) -> Any:
     """The document as dicts, lists and scalars; None where it is neither a mapping nor a list. Never raises."""
     try:
         return _Reader(text[:LIMIT]).document()
@@ -29,7 +35,7 @@ def read_yaml(text):
         return None
 
 
-def _key(text):
+def _key(text: str) -> tuple[str, str] | None:
     """(key, what stands behind its colon) where the line begins a mapping's entry, else None."""
     first = text[:1]
     if first in ('"', "'"):
@@ -45,7 +51,7 @@ def _key(text):
     return (text[: colon.start()].rstrip(), text[colon.end() :].strip()) if colon else None
 
 
-def scalar(text, depth=0):
+def scalar(text: str, depth: int = 0) -> Any:
     """A scalar's value: number, true, false, null, quoted or plain text, or a list in `[…]`."""
     text = text.strip()
     if text[:1] == '"':
@@ -67,12 +73,12 @@ def scalar(text, depth=0):
     return text
 
 
-def _double(text):
+def _double(text: str) -> str:
     inner = text[1:-1] if text.endswith('"') and len(text) > 1 else text[1:]
     return re.sub(r"\\(.)", lambda found: _ESCAPE.get(found[1], found[0]), inner)
 
 
-def _split(text):
+def _split(text: str) -> list[str]:
     """The parts between the commas that stand outside quotes and brackets."""
     parts, depth, quote, start = [], 0, "", 0
     for at, letter in enumerate(text):
@@ -90,7 +96,7 @@ def _split(text):
     return [part for part in (*parts, text[start:]) if part.strip()]
 
 
-def _without_comment(line):
+def _without_comment(line: str) -> str:
     if "#" not in line:
         return line.rstrip()
     quote = ""
@@ -105,7 +111,7 @@ def _without_comment(line):
 
 
 class _Reader:
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.raw = text.lstrip("\ufeff").splitlines()
         self.lines = []
         for number, line in enumerate(self.raw):
@@ -114,24 +120,24 @@ class _Reader:
                 self.lines.append((len(kept) - len(kept.lstrip()), kept.strip(), number))
         self.at = 0
 
-    def document(self):
+    def document(self) -> Any:
         if not self.lines:
             return None
         found = self.block(self.lines[0][0], 0)
         return found if isinstance(found, (dict, list)) else None
 
-    def block(self, indent, depth):
+    def block(self, indent: int, depth: int) -> Any:
         if depth > DEPTH:
             raise ValueError("nested too deeply")
         if self.lines[self.at][1].startswith("- ") or self.lines[self.at][1] == "-":
-            return self.list(indent, depth)
+            return self.sequence(indent, depth)
         if _key(self.lines[self.at][1]):
             return self.mapping(indent, depth)
         value = self.lines[self.at][1]
         self.at += 1
         return scalar(value)
 
-    def list(self, indent, depth):
+    def sequence(self, indent: int, depth: int) -> list[Any]:
         found = []
         while self.at < len(self.lines):
             at, text, number = self.lines[self.at]
@@ -151,7 +157,7 @@ class _Reader:
                 found.append(self.value(rest, indent, number))
         return found
 
-    def mapping(self, indent, depth):
+    def mapping(self, indent: int, depth: int) -> dict[str, Any]:
         found = {}
         while self.at < len(self.lines):
             at, text, number = self.lines[self.at]
@@ -171,18 +177,18 @@ class _Reader:
                 and self.lines[self.at][0] == indent
                 and self.lines[self.at][1].startswith("- ")
             ):
-                found[name] = self.list(indent, depth + 1)
+                found[name] = self.sequence(indent, depth + 1)
             else:
                 found[name] = self.nested(indent + 1, depth)
         return found
 
-    def nested(self, least, depth):
+    def nested(self, least: float, depth: int) -> Any:
         """The block below, when there is one at least so deep; else null."""
         if self.at < len(self.lines) and self.lines[self.at][0] >= least:
             return self.block(self.lines[self.at][0], depth + 1)
         return None
 
-    def value(self, text, indent, number):
+    def value(self, text: str, indent: int, number: int) -> Any:
         if re.fullmatch(r"[|>][-+0-9]*", text):
             return self.text_block(text[0], indent, number)
         if text[:1] == "[" and text[-1:] != "]":
@@ -200,7 +206,7 @@ class _Reader:
             text = " ".join(parts)
         return scalar(text)
 
-    def text_block(self, style, indent, number):
+    def text_block(self, style: str, indent: int, number: int) -> str:
         body = []
         for at in range(number + 1, len(self.raw)):
             line = self.raw[at]

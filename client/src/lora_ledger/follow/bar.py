@@ -5,6 +5,8 @@ steps:  26%|█▎   | 1985/7650 [33:07<1:34:33,  1.00s/it, avr_loss=0.0928]
 In a locale that is not UTF-8 the bar is drawn with `#` and digits, so the glyphs are never looked at.
 """
 
+from __future__ import annotations
+
 import re
 
 # Everything is bounded: a line of a trainer may be any 16 kB. `left` is negative where the clock was set back.
@@ -25,7 +27,7 @@ class Bar:
 
     __slots__ = ("desc", "step", "total", "eta", "values")
 
-    def __init__(self, desc, step, total, eta, values):
+    def __init__(self, desc: str | None, step: int, total: int, eta: float | None, values: dict[str, float]) -> None:
         self.desc = desc
         self.step = step
         self.total = total
@@ -33,7 +35,7 @@ class Bar:
         self.values = values
 
 
-def _seconds(text):
+def _seconds(text: str) -> int | None:
     total = 0
     for part in text.split(":"):
         if not part.isdigit():
@@ -42,7 +44,7 @@ def _seconds(text):
     return total
 
 
-def _desc(text):
+def _desc(text: str) -> str | None:
     """What stands before the percentage at the text's end, or None where there is none."""
     bare = text[:-1].rstrip("0123456789")
     if not 0 < len(text) - 1 - len(bare) <= 15:
@@ -51,7 +53,7 @@ def _desc(text):
     return (bare[:-1] if bare.endswith(":") else bare).strip()
 
 
-def _values(text):
+def _values(text: str) -> dict[str, float]:
     """{name: number} of a postfix such as `lr: 1.0e-04 loss: 0.341` or `loss=0.34, lr=1e-4`."""
     found, before = {}, 0
     for match in _VALUE.finditer(text):
@@ -69,7 +71,7 @@ def _values(text):
     return found
 
 
-def read_bar(line):
+def read_bar(line: str) -> Bar | None:
     """The bar that the line shows, or None when it shows none."""
     at = line.find("|")
     if at < 1 or line[at - 1] != "%":

@@ -1,10 +1,15 @@
 """Turns what a trainer prints and writes into points and progress."""
 
+from __future__ import annotations
+
 import threading
 import time
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable
 
-from .bar import read_bar
+from .bar import Bar, read_bar
 from .lines import read_deepspeed, read_dict
+from .reader import Reader
 
 # torch's SummaryWriter flushes every 120 seconds: so long a line's loss waits for the exact one.
 FILES_DELAY = 150.0
@@ -29,18 +34,18 @@ _SUMMARY = ("_runtime", "_per_second", "total_flos")
 class Offset:
     """Where one source's own step count stands in the task's: after a resume it may begin anew or go on."""
 
-    def __init__(self, from_step):
+    def __init__(self, from_step: int | None) -> None:
         self.from_step = from_step or 0
         self.value = None
 
-    def step(self, own):
+    def step(self, own: int) -> int:
         """The task's step for the source's own; its first step decides."""
         if self.value is None:
             self.value = 0 if own > self.from_step else self.from_step
         return own + self.value
 
 
-def regular(bars, start):
+def regular(bars: list[int], start: int) -> tuple[int, int] | tuple[None, None]:
     """(the first line's step, the distance between two lines) that fit the bars drawn around the first lines of a run
     that goes on from step `start`; (None, None) where the lines come at no regular distance.
 
@@ -61,17 +66,18 @@ def regular(bars, start):
 
 
 class Seen:
-    """What a run has shown of its end: the last step and the total, a final file, a success line, a line of stopping."""
+    """What a run has shown of its end: the last step and the total, a final file, a success line, a line of
+    stopping."""
 
-    def __init__(self):
-        self.step = None
-        self.total = None
+    def __init__(self) -> None:
+        self.step: int | None = None
+        self.total: int | None = None
         self.final = False
         self.marker = False
-        self.stopped = None
+        self.stopped: str | None = None
 
 
-def ranks(readers):
+def ranks(readers: Sequence[Reader]) -> dict[str, int]:
     """{series: rank} of the loss in all readers, best first, as Points takes it."""
     names = [tag for reader in readers for tag in reader.loss_tags]
     return {name: rank for rank, name in reversed(list(enumerate(names)))}
@@ -83,7 +89,16 @@ class Follower:
     `resumed_at` is the trainer's own step that it goes on from, `from_step` the task's.
     """
 
-    def __init__(self, trainer, points, progress, from_step, readers=(), resumed_at=0, clock=time.monotonic):
+    def __init__(
+        self,
+        trainer: Any,
+        points: Any,
+        progress: dict[str, Any],
+        from_step: int | None,
+        readers: Sequence[Reader] = (),
+        resumed_at: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.points = points
         self.progress = progress
         self.started = threading.Event()
@@ -103,7 +118,7 @@ class Follower:
         self._early_since = None
         self._guard = threading.Lock()
 
-    def follow(self, trainer, readers, from_step, resumed_at):
+    def follow(self, trainer: Any, readers: Sequence[Reader], from_step: int | None, resumed_at: int) -> None:
         """Takes what is known of the trainer; once more where a wrapping command has only now started it."""
         self.trainer = trainer
         self.readers = list(readers)
@@ -115,7 +130,7 @@ class Follower:
         self._last_dict = self._start = resumed_at
         self._every = trainer.logging_steps()
 
-    def line(self, line):
+    def line(self, line: str) -> None:
         """Takes a line or a state of a bar."""
         bar = read_bar(line)
         if bar is not None:
@@ -142,7 +157,7 @@ class Follower:
             del self._epochs[:-MOST_EPOCHS]
             self.progress["epoch"], self.progress["total_epochs"] = epoch
 
-    def _bar(self, bar):
+    def _bar(self, bar: Bar) -> None:
         if not bar.desc and not bar.values and self.trainer.bar_desc in (None, ""):
             self._plain_bar(bar)
             return
@@ -172,7 +187,7 @@ class Follower:
         # tqdm shows a new step with the old loss first: only the last state of a step counts.
         self._bar_point = (step, loss, time.time(), self.progress.get("epoch"))
 
-    def _progress(self, step, total, eta=None):
+    def _progress(self, step: int, total: int | None, eta: float | None = None) -> None:
         self.seen.step, self.seen.total = step, total
         self.progress.update(
             step=step,
@@ -181,13 +196,13 @@ class Follower:
             eta_sec=eta,
         )
 
-    def _lost(self):
+    def _lost(self) -> None:
         """Notes when the console first told a loss."""
         self.started.set()
         if self._first_loss is None:
             self._first_loss = self._clock()
 
-    def _plain_bar(self, bar):
+    def _plain_bar(self, bar: Bar) -> None:
         total = self.trainer.total_steps()
         if total is None:
             # Evaluation draws bars of the same form within: the first one is training's.
@@ -200,10 +215,10 @@ class Follower:
         if bar.step and (self.trainer.bar_desc == "" or self._first_loss is not None):
             self.started.set()
             step = self._line_offset.step(bar.step)
-            self._progress(step, bar.total + self._line_offset.value, bar.eta)
+            self._progress(step, bar.total + (self._line_offset.value or 0), bar.eta)
         self._settle()
 
-    def _dict(self, values):
+    def _dict(self, values: dict[str, Any]) -> None:
         with self._guard:
             self._waiting.append((values, self._clock(), time.time()))
         if "loss" in values:
@@ -211,7 +226,7 @@ class Follower:
         if len(self._waiting) > 1:
             self._settle(keep=1)
 
-    def _settle(self, keep=0):
+    def _settle(self, keep: int = 0) -> None:
         """Gives the dicts that wait, but for the last `keep`, their step."""
         with self._guard:
             ready, self._waiting = (
@@ -229,7 +244,7 @@ class Follower:
                 else:
                     self._give(values, when, drawn)
 
-    def _settle_early(self):
+    def _settle_early(self) -> None:
         """Gives the first dicts their steps, once enough of them have come."""
         early, self._early = self._early, []
         bars = [drawn for values, _, drawn in early if "loss" in values]
@@ -240,7 +255,7 @@ class Follower:
             self._give(values, when, first if first is not None and "loss" in values else drawn)
             first = None if "loss" in values else first
 
-    def _give(self, values, when, drawn):
+    def _give(self, values: dict[str, Any], when: float | None, drawn: int | None) -> None:
         own = self._step_of_dict(values, drawn)
         step = self._line_offset.step(own) if own else own
         epoch = values.pop("epoch", None)
@@ -256,7 +271,7 @@ class Follower:
         if self.seen.step is None or self._plain is None:
             self.seen.step = self.progress["step"]
 
-    def _step_of_dict(self, values, drawn):
+    def _step_of_dict(self, values: dict[str, Any], drawn: int | None) -> int:
         """The trainer's own step of a dict: the bar's, set right by the known distance between two dicts."""
         every = self._every
         if "loss" not in values:
@@ -275,18 +290,18 @@ class Follower:
         self._last_dict = max(step, self._last_dict)
         return step
 
-    def _report(self, own, loss):
+    def _report(self, own: int, loss: float) -> None:
         self._lost()
         step = self._line_offset.step(own)
         self.points.loss(step, loss, time.time(), self.progress.get("epoch"), self.points.LINE)
         total = self.trainer.total_steps()
-        self._progress(step, total + self._line_offset.value if total else None)
+        self._progress(step, total + (self._line_offset.value or 0) if total else None)
 
-    def poll(self, final=False):
+    def poll(self, final: bool = False) -> None:
         """Reads what the files have got since the last call."""
         if self._waiting and (final or self._clock() - self._waiting[0][1] > BAR_FOLLOWS):
             self._settle()
-        if self._early and (final or self._clock() - self._early_since > EARLY_SECONDS):
+        if self._early and (final or self._clock() - (self._early_since or 0.0) > EARLY_SECONDS):
             with self._guard:
                 self._settle_early()
         for index, reader in enumerate(self.readers):
@@ -309,7 +324,7 @@ class Follower:
                 self._progress(self.progress.get("step") or 0, total + (offset.value or 0))
         self._set_hold()
 
-    def _set_hold(self):
+    def _set_hold(self) -> None:
         """How long the console's loss waits: not at all once it is clear that no file brings it."""
         if not self.readers:
             self.points.hold = 0.0
@@ -320,19 +335,20 @@ class Follower:
         elif self._first_loss is not None and self._clock() - self._first_loss > FIRST_FILE:
             self.points.hold = 0.0
 
-    def _epoch_of(self, step):
+    def _epoch_of(self, step: int) -> float | None:
         for start, epoch in reversed(self._epochs):
             if step > start:
                 return epoch
         return self._epochs[0][1] if self._epochs else None
 
-    def history(self, rows):
-        """Takes what a checkpoint's file says of a run that told no loss otherwise: [(step, epoch, {name: value}), …]."""
+    def history(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Takes what a checkpoint's file says of a run that told no loss otherwise: [(step, epoch, {name: value}),
+        …]."""
         for step, epoch, values in rows:
             if step > max(self._from_step or 0, self._start):
                 self.points.put(step, values, epoch=epoch)
 
-    def end(self):
+    def end(self) -> None:
         """The last reading, after the trainer ended."""
         self.poll(final=True)
         if self._bar_point:
@@ -343,7 +359,7 @@ class Follower:
             self.seen.step, self.seen.total = self._outer
 
     @property
-    def offset(self):
+    def offset(self) -> int:
         """How far the trainer's own steps lie behind the task's."""
         offsets = [self._bar_offset, self._line_offset, *self._offsets]
         return next((offset.value for offset in offsets if offset.value), 0)

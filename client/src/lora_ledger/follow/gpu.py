@@ -1,14 +1,21 @@
 """GPU facts and load from nvidia-smi, where there is one."""
 
+from __future__ import annotations
+
 import os
 import shutil
+from typing import Any
 
 from ..core.reading import output
 
 _FIELDS = ["index", "name", "memory.total", "driver_version", "utilization.gpu", "memory.used", "power.draw", "temperature.gpu"]
 
 
-def nvidia_smi(arguments, timeout=10.0):
+# Between two samples of a run.
+SECONDS = 15.0
+
+
+def nvidia_smi(arguments: list[str], timeout: float = 10.0) -> str | None:
     """nvidia-smi's standard output, or None where it is missing, fails, or hangs."""
     tool = shutil.which("nvidia-smi")
     if not tool:
@@ -16,14 +23,14 @@ def nvidia_smi(arguments, timeout=10.0):
     return output([tool, *arguments], timeout)
 
 
-def _number(text):
+def _number(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
         return None
 
 
-def visible(index):
+def visible(index: Any) -> bool:
     """Whether CUDA_VISIBLE_DEVICES lets this process use the GPU; names that are no plain numbers count as all."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is None or not named.replace(",", "").replace(" ", "").isdigit():
@@ -31,7 +38,7 @@ def visible(index):
     return str(index) in [part.strip() for part in named.split(",")]
 
 
-def read_gpus():
+def read_gpus() -> list[dict[str, Any]]:
     """A dict a visible GPU: index, name, memory_mb, driver, util (percent), mem_mb, power_w, temp_c; None where unknown."""
     text = nvidia_smi([f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"])
     gpus = []
@@ -54,7 +61,7 @@ def read_gpus():
     return gpus
 
 
-def sample():
+def sample() -> dict[str, Any]:
     """The load now as metrics: gpu.0.util (percent), gpu.0.mem_mb (MiB), gpu.0.power_w (watts), gpu.0.temp_c (°C)."""
     return {
         f"gpu.{gpu['index']}.{name}": gpu[name]

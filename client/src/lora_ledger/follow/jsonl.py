@@ -3,10 +3,15 @@
 {"current_steps": 10, "total_steps": 375, "loss": 1.2345, "lr": 4.8e-05, "epoch": 0.08, "percentage": 2.67, …}
 """
 
+from __future__ import annotations
+
 import os
 import time
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable
 
 from ..core.reading import loads, open_file
+from ..core.types import StrPath
 
 LONGEST_LINE = 65_536
 CHUNK = 1 << 20
@@ -20,7 +25,7 @@ class TrainerLog:
 
     loss_tags = ("loss",)
 
-    def __init__(self, path, clock=time.time):
+    def __init__(self, path: StrPath, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self.total = None
         self._clock = clock
@@ -28,14 +33,14 @@ class TrainerLog:
         self._rest = b""
         self._cut = False
 
-    def _stat(self):
+    def _stat(self) -> tuple[int, int] | tuple[None, int]:
         try:
             stat = os.stat(self.path)
             return stat.st_ino, stat.st_size
         except OSError:
             return None, 0
 
-    def read(self, final=False):
+    def read(self, final: bool = False) -> Iterator[Sequence[Any]]:
         """Yields (time, step, series, value, epoch) of complete new lines; half a line waits."""
         inode, size = self._stat()
         if inode is None:
@@ -63,7 +68,7 @@ class TrainerLog:
             self._cut = self._cut or len(rest) > LONGEST_LINE
             self._rest = b"" if self._cut else rest
 
-    def _row(self, line):
+    def _row(self, line: bytes) -> Iterator[tuple[float, int, Any, int | float, int | float | None]]:
         if not line.lstrip().startswith(b"{"):
             return
         try:

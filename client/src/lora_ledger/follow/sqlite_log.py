@@ -1,9 +1,15 @@
 """Follows ai-toolkit's loss_log.db: SQLite in WAL mode, metrics(step, key, value_real, value_text)."""
 
+from __future__ import annotations
+
 import os
 import sqlite3
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Callable
+
+from ..core.types import StrPath
 
 # So many rows of older runs are remembered: a resumed run writes over the last of them.
 REMEMBERED = 100_000
@@ -24,7 +30,9 @@ class LossDatabase:
 
     loss_tags = ("loss/loss", "loss")
 
-    def __init__(self, path, clock=time.time, monotonic=time.monotonic):
+    def __init__(
+        self, path: StrPath, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self.path = path
         self._clock = clock
         self._monotonic = monotonic
@@ -38,13 +46,13 @@ class LossDatabase:
             self._last = max(self._last, row)
             self._old[row] = (step, key, value)
 
-    def _file(self):
+    def _file(self) -> int | None:
         try:
             return os.stat(self.path).st_ino
         except OSError:
             return None
 
-    def _query(self, sql, values):
+    def _query(self, sql: str, values: Any) -> list[Any]:
         if not os.path.isfile(self.path):
             return []
         try:
@@ -59,11 +67,14 @@ class LossDatabase:
         finally:
             connection.close()
 
-    def _trusted(self, connection):
-        """Bounds what the file can make SQLite do, and tells whether `metrics` is a plain table, which computes nothing."""
+    def _trusted(self, connection: sqlite3.Connection) -> bool:
+        """Bounds what the file can make SQLite do, and tells whether `metrics` is a plain table, which computes
+        nothing."""
         connection.text_factory = lambda data: data.decode("utf-8", "replace")
-        if hasattr(connection, "setlimit"):
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+        # Python 3.11 and newer.
+        bound: Any = getattr(connection, "setlimit", None)
+        if bound:
+            bound(getattr(sqlite3, "SQLITE_LIMIT_LENGTH", 0), LONGEST_VALUE)
         deadline = self._monotonic() + QUERY_SECONDS
         connection.set_progress_handler(lambda: self._monotonic() > deadline, 10_000)
         for pragma in ("trusted_schema=off", "query_only=on", "cell_size_check=on", "mmap_size=0"):
@@ -73,7 +84,7 @@ class LossDatabase:
         # Columns from 1 on in `hidden` are a virtual table's or generated.
         return plain and not any(column[6] for column in connection.execute("pragma table_xinfo(metrics)"))
 
-    def read(self, final=False):
+    def read(self, final: bool = False) -> Iterator[Sequence[Any]]:
         """Yields (time, step, series, value, None) of new rows, and of an older run's rows that were written over."""
         inode = self._file()
         if self._inode is not None and inode not in (None, self._inode):
@@ -100,6 +111,6 @@ class LossDatabase:
             if len(rows) < PAGE:
                 return
 
-    def _point(self, step, key, value):
+    def _point(self, step: int, key: str, value: Any) -> Iterator[tuple[float, int, str, int | float, None]]:
         if isinstance(step, int) and isinstance(key, str) and isinstance(value, (int, float)):
             yield self._clock(), step, key, value, None

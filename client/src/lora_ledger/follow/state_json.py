@@ -1,11 +1,14 @@
 """Reads transformers' trainer_state.json: what a run logged up to a checkpoint, for runs that print nothing."""
 
+from __future__ import annotations
+
 from ..core.reading import loads, read_file
+from ..core.types import StrPath
 
 LIMIT = 64 * 1024 * 1024
 
 
-def read_history(path):
+def read_history(path: StrPath) -> list[tuple[int, float, float | None]]:
     """[(step, epoch, {name: number}), …] of `log_history`; empty where the file cannot be read."""
     try:
         document = loads(read_file(path, LIMIT))

@@ -4,20 +4,25 @@ A file is a row of TFRecords (little-endian length, its masked CRC-32C, data, it
 tensorflow/core/lib/io/record_writer.h), each an Event message (tensorflow/core/util/event.proto).
 """
 
+from __future__ import annotations
+
 import os
 import re
 import struct
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, Callable
 
 from ..core.reading import open_file
+from ..core.types import StrPath
 
 _CRC = []
 # Of longer names the beginning is kept.
 LONGEST_TAG = 512
 
 
-def _crc_table():
+def _crc_table() -> list[int]:
     if not _CRC:
         for n in range(256):
             value = n
@@ -27,7 +32,7 @@ def _crc_table():
     return _CRC
 
 
-def masked_crc32c(data):
+def masked_crc32c(data: bytes) -> int:
     """The CRC-32C of the bytes, rotated and shifted as TFRecord files hold it."""
     table = _crc_table()
     crc = 0xFFFFFFFF
@@ -37,7 +42,7 @@ def masked_crc32c(data):
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
-def _varint(data, at):
+def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
     while True:
         byte = data[at]
@@ -50,7 +55,7 @@ def _varint(data, at):
             raise ValueError("varint too long")
 
 
-def _fields(data):
+def _fields(data: bytes) -> Iterator[tuple[int, int, Any]]:
     """(number, wire type, value) of each protobuf field; length-delimited values as bytes."""
     at = 0
     end = len(data)
@@ -73,7 +78,7 @@ def _fields(data):
         yield number, wire, value
 
 
-def _tensor_scalar(data):
+def _tensor_scalar(data: bytes) -> float | None:
     """The single float of a TensorProto (DT_FLOAT 1, DT_DOUBLE 2), or None."""
     dtype = 0
     for number, wire, value in _fields(data):
@@ -88,7 +93,7 @@ def _tensor_scalar(data):
     return None
 
 
-def _read_value(data):
+def _read_value(data: bytes) -> tuple[str, float | None]:
     """(tag, value) of a Summary.Value; value None where it is no scalar."""
     tag, result = "", None
     for number, wire, value in _fields(data):
@@ -101,7 +106,7 @@ def _read_value(data):
     return tag, result
 
 
-def read_event(data):
+def read_event(data: bytes) -> tuple[float, int, list[tuple[str, float]]]:
     """(wall time, step, [(tag, value), …]) of an Event message. Raises ValueError, IndexError or struct.error."""
     when, step, scalars = 0.0, 0, []
     for number, wire, value in _fields(data):
@@ -124,12 +129,12 @@ class EventFile:
     # Larger records are passed over.
     CHUNK = 1 << 20
 
-    def __init__(self, path):
+    def __init__(self, path: StrPath) -> None:
         self.path = path
         self.offset = 0
         self.broken = False
 
-    def read(self):
+    def read(self) -> Iterator[Sequence[Any]]:
         """Yields (time, step, tag, value) of complete new records; half a record waits for the next call."""
         if self.broken:
             return
@@ -183,7 +188,7 @@ _NAME = re.compile(r"^events\.out\.tfevents\.\d+\.(?P<host>.+?)\.(?P<pid>\d+)\.\
 MOST_ENTRIES = 20_000
 
 
-def _find(folder, depth=4, seen=None):
+def _find(folder: StrPath, depth: int = 4, seen: Any = None) -> list[str]:
     """Event files below the folder; add_hparams' folders, named by a Unix time, are left out."""
     found = []
     seen = seen if seen is not None else [0]
@@ -214,7 +219,13 @@ class EventFolder:
     for new files.
     """
 
-    def __init__(self, folder, owned=lambda pid: None, pause=0.0, loss_tags=()):
+    def __init__(
+        self,
+        folder: Path,
+        owned: Callable[[int], bool | None] = lambda pid: None,
+        pause: float = 0.0,
+        loss_tags: Sequence[str] = (),
+    ) -> None:
         self.loss_tags = loss_tags
         self.pause = pause
         self._looked = None
@@ -225,7 +236,7 @@ class EventFolder:
         self.foreign = set()
         self.run_folder = None
 
-    def _look(self):
+    def _look(self) -> None:
         for path in sorted(_find(self.folder)):
             if path in self.old or path in self.files or path in self.foreign:
                 continue
@@ -240,7 +251,7 @@ class EventFolder:
             self.run_folder = self.run_folder or parent
             self.files[path] = EventFile(path)
 
-    def read(self, final=False):
+    def read(self, final: bool = False) -> Iterator[Sequence[Any]]:
         """Yields (time, step, tag, value) of everything new; `final` looks for new files whatever the pause."""
         now = time.monotonic()
         if final or self._looked is None or now - self._looked >= self.pause:

@@ -1,17 +1,23 @@
 """What a LoRA file says of itself: its header, the trainer's metadata, and rank, alpha and algorithm of its tensors.
 
-Format: https://github.com/huggingface/safetensors (8 bytes of little-endian length, JSON, tensor bytes). Only the header
+Format: https://github.com/huggingface/safetensors (8 bytes of little-endian length, JSON, tensor bytes). Only the
+header
 and a few scalars are read, whatever the file's size.
 """
+
+from __future__ import annotations
 
 import math
 import os
 import re
 import struct
 from collections import Counter
+from pathlib import Path
+from typing import Any
 
-from ..core.reading import TooMuch, open_file
+from ..core.errors import NoAdapterError, TooMuchError
 from ..core.reading import loads as loads_json
+from ..core.reading import open_file
 
 # Headers of LoRA files are some 100 kB; larger than this is no adapter.
 MAX_HEADER = 32 * 1024 * 1024
@@ -40,14 +46,11 @@ _ARCHS = (
 )
 
 
-class NoAdapter(ValueError):
-    """The file is no safetensors file that can be read; the message is one plain line."""
-
-
 class Adapter:
-    """`metadata` (strings), `rank`, `conv_rank`, `alpha`, `conv_alpha`, `algorithm`, `arch`; None where nothing tells."""
+    """`metadata` (strings), `rank`, `conv_rank`, `alpha`, `conv_alpha`, `algorithm`, `arch`; None where nothing
+    tells."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.size, start, header = read_header(path)
         raw = header.pop("__metadata__", None)
@@ -65,7 +68,7 @@ class Adapter:
         said = (self.metadata.get("ss_base_model_version"), self.metadata.get("modelspec.architecture"))
         self.arch = next((arch for text in said if text for pattern, arch in _ARCHS if pattern.match(text)), None)
 
-    def _read_shapes(self):
+    def _read_shapes(self) -> None:
         linear, conv, ups, found = [], [], [], set()
         for name, tensor in self.tensors.items():
             shape, module = tensor["shape"], _OWN.sub("", name)
@@ -97,7 +100,7 @@ class Adapter:
         if self.algorithm is None and found:
             self.algorithm = "dora" if "dora" in found else "locon" if conv else "lora"
 
-    def _alpha(self, modules, exact=False):
+    def _alpha(self, modules: set[str], exact: bool = False) -> float | None:
         """The scalar `<module>.alpha`. ai-toolkit writes the rank there whatever was set, so its alpha is unknown."""
         if "ai-toolkit" in self.metadata.get("software", ""):
             return None
@@ -112,7 +115,7 @@ class Adapter:
             return stated
         return value
 
-    def _scalar(self, name):
+    def _scalar(self, name: str) -> float | None:
         tensor = self.tensors[name]
         form, size = _SCALARS.get(tensor["dtype"], (None, 0))
         begin, end = tensor["data_offsets"]
@@ -131,38 +134,38 @@ class Adapter:
         return value if math.isfinite(value) else None
 
 
-def read_header(path):
-    """(file size, where the tensors begin, the header's dict). Raises NoAdapter; reads at most 32 MB."""
+def read_header(path: Path) -> tuple[int, int, dict[str, Any]]:
+    """(file size, where the tensors begin, the header's dict). Raises NoAdapterError; reads at most 32 MB."""
     try:
         with open_file(path) as file:
             size = os.fstat(file.fileno()).st_size
             head = file.read(8)
             if len(head) < 8:
-                raise NoAdapter(f"no safetensors file: it has {size} bytes")
+                raise NoAdapterError(f"no safetensors file: it has {size} bytes")
             length = struct.unpack("<Q", head)[0]
             if length > size - 8:
-                raise NoAdapter(f"no safetensors file: its header would have {length} bytes, more than the file")
+                raise NoAdapterError(f"no safetensors file: its header would have {length} bytes, more than the file")
             if length > MAX_HEADER:
-                raise NoAdapter(f"its header has {length} bytes; more than {MAX_HEADER} are not read")
+                raise NoAdapterError(f"its header has {length} bytes; more than {MAX_HEADER} are not read")
             data = file.read(length)
     except OSError as error:
-        raise NoAdapter(f"it cannot be read ({error.strerror or error})") from error
+        raise NoAdapterError(f"it cannot be read ({error.strerror or error})") from error
     try:
         header = loads_json(data.decode("utf-8"))
-    except TooMuch as error:
-        raise NoAdapter(f"no safetensors file: its header is no JSON of an adapter's ({error})") from error
+    except TooMuchError as error:
+        raise NoAdapterError(f"no safetensors file: its header is no JSON of an adapter's ({error})") from error
     except (ValueError, MemoryError) as error:
-        raise NoAdapter("no safetensors file: its header is no JSON") from error
+        raise NoAdapterError("no safetensors file: its header is no JSON") from error
     if not isinstance(header, dict):
-        raise NoAdapter("no safetensors file: its header is no JSON object")
+        raise NoAdapterError("no safetensors file: its header is no JSON object")
     return size, 8 + length, header
 
 
-def _count(value):
+def _count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _well_formed(tensor, room):
+def _well_formed(tensor: Any, room: int) -> bool:
     if not isinstance(tensor, dict):
         return False
     shape, offsets = tensor.get("shape"), tensor.get("data_offsets")
@@ -178,12 +181,12 @@ def _well_formed(tensor, room):
     )
 
 
-def _mode(values):
+def _mode(values: Any) -> Any:
     common = Counter(values).most_common(1)
     return common[0][0] if common else None
 
 
-def number(value):
+def number(value: Any) -> float | None:
     """A finite float of a metadata string, or None ("None", "", words, NaN)."""
     try:
         result = float(value)
@@ -192,18 +195,18 @@ def number(value):
     return result if math.isfinite(result) else None
 
 
-def whole(value):
+def whole(value: Any) -> int | None:
     """A whole number of a metadata string ("16", "16.0"), or None."""
     result = number(value)
     return int(result) if result is not None and result == int(result) and abs(result) < 2**53 else None
 
 
-def flag(value):
+def flag(value: Any) -> bool | None:
     """True or False of a metadata string, or None."""
     return {"True": True, "False": False, "true": True, "false": False}.get(value)
 
 
-def loads(text):
+def loads(text: Any) -> Any:
     """The JSON of a metadata string, or None where it is none (or nests deeper than any trainer writes)."""
     try:
         return loads_json(text) if text else None

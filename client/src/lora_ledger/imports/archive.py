@@ -4,6 +4,8 @@ An archive may come from anywhere, so nothing in it is believed: how many files 
 much that is of the archive itself are bounded, and all but its ledger.json is read piece by piece.
 """
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import heapq
@@ -12,15 +14,21 @@ import shutil
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from ..core import terminal
-from ..recording.points import MOST_STEP, iso, number
+from ..core.api import Api, patiently
+from ..core.errors import NoArchiveError
+from ..core.journal import Upload
 from ..core.reading import lines, loads, open_file
-from ..core.uploads import Upload
-from .fields import FIELDS
+from ..core.text import metric_name
+from ..core.uploads import FileUpload
+from ..recording.points import MOST_STEP, iso, number
 from . import wandb
-from .run import PastRun, metric_name, patiently
+from .fields import FIELDS
+from .run import PastRun
 
 FORMAT = "lora-ledger run"
 # A ledger lists at most 5,000 weights and 1,000 attempts of a run.
@@ -33,7 +41,8 @@ MOST_FILE = 16_000_000
 MOST_LINE = 4_000_000
 MOST_LATE = 64_000_000
 MOST_VALUES = 1_000_000_000
-# Ledgers store files as they are, and points pack to a tenth; beyond the first GB, no archive unpacks to more of itself.
+# Ledgers store files as they are, and points pack to a tenth; beyond the first GB, no archive unpacks to more of
+# itself.
 MOST_RATIO = 50
 FREE_BYTES = 1_000_000_000
 BLOCK = 1 << 20
@@ -45,51 +54,49 @@ _FACTS = "name source_path image_count repeats tag_distribution content_hash".sp
 _DAMAGED = (KeyError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error, struct.error)
 
 
-class NoArchive(ValueError):
-    """The file is no archive of a run; the message is one plain line."""
-
-
-def _check_directory(file, size):
-    """Raises NoArchive where the list of files is too long to be read at all: zipfile reads it whole."""
+def _check_directory(file: IO[bytes], size: int) -> None:
+    """Raises NoArchiveError where the list of files is too long to be read at all: zipfile reads it whole."""
     file.seek(max(0, size - 65_557))
     tail = file.read(65_557)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < 22:
-        raise NoArchive("it is no archive of a run (it is no zip)")
+        raise NoArchiveError("it is no archive of a run (it is no zip)")
     entries, length = struct.unpack_from("<HL", tail, at + 10)
     # The wider form stands right before its locator, and that right before the end.
     if at >= 76 and tail[at - 20 : at - 16] == b"PK\x06\x07" and tail[at - 76 : at - 72] == b"PK\x06\x06":
         entries, length = struct.unpack_from("<QQ", tail, at - 76 + 32)
     if length > MOST_DIRECTORY or (entries > MOST_ENTRIES and entries != 0xFFFF):
-        raise NoArchive(f"it holds more than {MOST_ENTRIES} files, which no archive of a run does")
+        raise NoArchiveError(f"it holds more than {MOST_ENTRIES} files, which no archive of a run does")
     file.seek(0)
 
 
-def _check_entries(entries, size):
-    """Raises NoArchive unless the files lie beside each other, under names of their own, and unpack to what is likely."""
+def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
+    """Raises NoArchiveError unless the files lie beside each other, under names of their own, and unpack to what is
+    likely."""
     if len(entries) > MOST_ENTRIES:
-        raise NoArchive(f"it holds more than {MOST_ENTRIES} files, which no archive of a run does")
+        raise NoArchiveError(f"it holds more than {MOST_ENTRIES} files, which no archive of a run does")
     if len({entry.filename for entry in entries}) < len(entries):
-        raise NoArchive("it holds two files of one name")
+        raise NoArchiveError("it holds two files of one name")
     end = total = 0
     for entry in sorted(entries, key=lambda e: e.header_offset):
         if entry.header_offset < end:
-            raise NoArchive("its files lie within each other")
+            raise NoArchiveError("its files lie within each other")
         end = entry.header_offset + 30 + entry.compress_size
         total += entry.file_size
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
-            raise NoArchive(f"its {entry.filename[:200]!r} is packed or encrypted as no ledger does it")
+            raise NoArchiveError(f"its {entry.filename[:200]!r} is packed or encrypted as no ledger does it")
     if total > FREE_BYTES + MOST_RATIO * size:
-        raise NoArchive(
-            f"it would unpack to {terminal.size_text(total)}, more than {MOST_RATIO} times its own size; where it is a run's all the "
+        raise NoArchiveError(
+            f"it would unpack to {terminal.size_text(total)}, more than {MOST_RATIO} times its own size; where it is "
+            "a run's all the "
             "same, unpack it and pack it again without compression"
         )
 
 
 class Archive:
-    """An open archive: `about` is its ledger.json. Raises NoArchive or OSError."""
+    """An open archive: `about` is its ledger.json. Raises NoArchiveError or OSError."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = Path(path)
         file = open_file(path)
         try:
@@ -98,34 +105,34 @@ class Archive:
             self.zip = zipfile.ZipFile(file)
             _check_entries(self.zip.infolist(), size)
             if "ledger.json" not in self.zip.namelist():
-                raise NoArchive("it is no archive of a run (it has no ledger.json)")
+                raise NoArchiveError("it is no archive of a run (it has no ledger.json)")
             self.about = loads(self._read("ledger.json", MOST_ABOUT))
         except (*_DAMAGED, ValueError, OSError) as error:
             file.close()
-            if isinstance(error, (NoArchive, OSError)):
+            if isinstance(error, (NoArchiveError, OSError)):
                 raise
-            raise NoArchive(f"it is no archive of a run ({error})") from error
+            raise NoArchiveError(f"it is no archive of a run ({error})") from error
         self._file_of_all = file
         self._check_about()
 
-    def close(self):
+    def close(self) -> None:
         """Lets go of the file."""
         self.zip.close()
         self._file_of_all.close()
 
-    def _check_about(self):
+    def _check_about(self) -> None:
         if not isinstance(self.about, dict) or self.about.get("format") != FORMAT:
-            raise NoArchive("it is no archive of a run")
+            raise NoArchiveError("it is no archive of a run")
         if self.about.get("version") != 1:
-            raise NoArchive(
+            raise NoArchiveError(
                 f"it is of a newer kind (version {str(self.about.get('version'))[:20]}); update this client"
             )
 
-    def run(self):
-        """The PastRun. Raises NoArchive."""
+    def run(self) -> PastRun:
+        """The PastRun. Raises NoArchiveError."""
         task = self.about.get("task")
         if not isinstance(task, dict) or not self.about.get("identity"):
-            raise NoArchive("its ledger.json names no run")
+            raise NoArchiveError("its ledger.json names no run")
         fields = {name: task.get(name) for name in FIELDS if name not in ("config_snapshot", "additional_args")}
         fields["created_at"] = task.get("created_at")
         if task.get("status") in ("pending", "running"):
@@ -157,17 +164,17 @@ class Archive:
                 past.curves[attempt["attempt"]] = lambda attempt=attempt: self._entries(attempt["logs"])
         return past
 
-    def _list(self, name):
+    def _list(self, name: str) -> list[dict[str, Any]]:
         value = self.about.get(name)
         return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
-    def _attempt(self, attempt):
+    def _attempt(self, attempt: dict[str, Any]) -> dict[str, Any]:
         known = {k: attempt[k] for k in _ATTEMPT if attempt.get(k) is not None}
         if known.get("status") in ("pending", "running"):
             known.update(status="failed", failure_reason="lost")
         return known
 
-    def _file(self, about):
+    def _file(self, about: dict[str, Any]) -> dict[str, str] | None:
         if not isinstance(about, dict) or not about.get("file"):
             return None
         content = {"base64": base64.b64encode(self._read(about["file"], MOST_FILE)).decode()}
@@ -176,45 +183,48 @@ class Archive:
                 content[name] = about[name]
         return content
 
-    def _open(self, name):
-        """(a file of the archive, its size as the archive has it). Raises NoArchive; reading raises one of _DAMAGED."""
+    def _open(self, name: str) -> tuple[IO[bytes], int]:
+        """(a file of the archive, its size as the archive has it). Raises NoArchiveError; reading raises one of
+        _DAMAGED."""
         try:
             entry = self.zip.getinfo(str(name))
             return self.zip.open(entry), entry.file_size
         except _DAMAGED as error:
-            raise NoArchive(f"its {_short(name)} is missing or damaged ({error})") from error
+            raise NoArchiveError(f"its {_short(name)} is missing or damaged ({error})") from error
 
-    def _read(self, name, most):
+    def _read(self, name: str, most: int) -> bytes:
         file, size = self._open(name)
         if size > most:
-            raise NoArchive(
+            raise NoArchiveError(
                 f"its {_short(name)} has {terminal.size_text(size)}; at most {terminal.size_text(most)} are read"
             )
         try:
             with file:
                 return file.read(most)
         except _DAMAGED as error:
-            raise NoArchive(f"its {_short(name)} is missing or damaged ({error})") from error
+            raise NoArchiveError(f"its {_short(name)} is missing or damaged ({error})") from error
 
-    def _segments(self, name):
-        """(segment, the length of its line) of a file of points. Raises NoArchive."""
+    def _segments(self, name: str) -> Iterator[tuple[Any, int]]:
+        """(segment, the length of its line) of a file of points. Raises NoArchiveError."""
         file, _ = self._open(name)
         try:
             with file:
                 for line in lines(file, MOST_LINE):
                     if line is None:
-                        raise NoArchive(f"its {_short(name)} has a line of more than {terminal.size_text(MOST_LINE)}")
+                        raise NoArchiveError(
+                            f"its {_short(name)} has a line of more than {terminal.size_text(MOST_LINE)}"
+                        )
                     segments = loads(line)
                     for segment in segments:
                         if not isinstance(segment["q"], int):
                             raise ValueError("a number is none")
                         yield segment, len(line) // len(segments)
-        except NoArchive:
+        except NoArchiveError:
             raise
         except (*_DAMAGED, ValueError, TypeError) as error:
-            raise NoArchive(f"its {_short(name)} is missing or damaged ({error})") from error
+            raise NoArchiveError(f"its {_short(name)} is missing or damaged ({error})") from error
 
-    def _in_order(self, name):
+    def _in_order(self, name: str) -> Iterator[Any]:
         """Segments by their heartbeat's number. Those that came late are held in memory, as few runs have them."""
         late, held, high = [], 0, 0
         for segment, length in self._segments(name):
@@ -222,12 +232,12 @@ class Archive:
                 late.append(segment)
                 held += length
                 if held > MOST_LATE:
-                    raise NoArchive(
+                    raise NoArchiveError(
                         f"its {_short(name)} has more than {terminal.size_text(MOST_LATE)} of points out of order"
                     )
             high = max(high, segment["q"])
 
-        def on_time():
+        def on_time() -> Iterator[Any]:
             high = 0
             for segment, _ in self._segments(name):
                 if segment["q"] >= high:
@@ -237,7 +247,7 @@ class Archive:
         late.sort(key=lambda segment: segment["q"])
         return heapq.merge(on_time(), late, key=lambda segment: segment["q"])
 
-    def _entries(self, name):
+    def _entries(self, name: str) -> Iterator[dict[str, Any]]:
         """Log entries in the order of their heartbeats, of which a later one holds for a step that came twice."""
         count = 0
         for segment in self._in_order(name):
@@ -246,7 +256,7 @@ class Archive:
                 for step, epoch, ms, *values in segment["p"]:
                     count += len(values)
                     if count > MOST_VALUES:
-                        raise NoArchive(f"its {_short(name)} has more than {MOST_VALUES} values")
+                        raise NoArchiveError(f"its {_short(name)} has more than {MOST_VALUES} values")
                     if not isinstance(step, int) or not 0 <= step <= MOST_STEP:
                         continue
                     entry = {"step": step, "metrics": {m: _value(v) for m, v in zip(names, values) if v is not None}}
@@ -256,26 +266,25 @@ class Archive:
                         entry["time"] = iso(ms / 1000)
                     yield entry
             except (KeyError, TypeError, ValueError) as error:
-                if isinstance(error, NoArchive):
+                if isinstance(error, NoArchiveError):
                     raise
-                raise NoArchive(f"its {_short(name)} is damaged ({error})") from error
+                raise NoArchiveError(f"its {_short(name)} is damaged ({error})") from error
 
-    def upload_weights(self, api, task, folder):
-        """Stores the files that the archive holds as the run's; those that are there already are not sent. Their number."""
+    def upload_weights(self, api: Api, task: int, folder: Path) -> int:
+        """Stores the files that the archive holds as the run's; those that are there already are not sent. Their
+        number."""
         sent = 0
         for weight in self._list("weights"):
             if not weight.get("file"):
                 continue
             path = Path(folder) / "weight"
             size = self._unpack(weight["file"], path)
-            item = {
-                "path": str(path),
-                **{k: weight.get(k) for k in ("filename", "kind", "epoch", "step", "prompt", "seed", "group")},
-            }
+            told = {k: weight.get(k) for k in ("filename", "kind", "epoch", "step", "prompt", "seed", "group")}
+            item = Upload.of({"path": str(path), **told})
             attempt = max([1, *(a["attempt"] for a in self._list("attempts") if isinstance(a.get("attempt"), int))])
             name = _short(weight.get("filename"))
             bar = terminal.Progress(f"uploading {name}", size)
-            upload = Upload(
+            upload = FileUpload(
                 api.ledger,
                 task,
                 attempt,
@@ -290,38 +299,41 @@ class Archive:
             sent += 1
         return sent
 
-    def _unpack(self, name, path):
-        """Writes a file of the archive to the path, whatever its own name is; its size. Raises NoArchive or OSError."""
+    def _unpack(self, name: str, path: Path) -> int:
+        """Writes a file of the archive to the path, whatever its own name is; its size. Raises NoArchiveError or
+        OSError."""
         file, size = self._open(name)
         free = shutil.disk_usage(path.parent).free
         if size > free:
-            raise NoArchive(
-                f"its {_short(name)} needs {terminal.size_text(size)} on {path.parent}, where {terminal.size_text(free)} are free; "
+            raise NoArchiveError(
+                f"its {_short(name)} needs {terminal.size_text(size)} on {path.parent}, where "
+                f"{terminal.size_text(free)} are free; "
                 "TMPDIR names another disk"
             )
         try:
             with file, open(path, "wb") as target:
                 shutil.copyfileobj(file, target, BLOCK)
         except _DAMAGED as error:
-            raise NoArchive(f"its {_short(name)} is missing or damaged ({error})") from error
+            raise NoArchiveError(f"its {_short(name)} is missing or damaged ({error})") from error
         return size
 
 
-def _short(name):
+def _short(name: Any) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(name))[:200]
 
 
-def _value(value):
+def _value(value: Any) -> Any:
     return value if isinstance(value, str) else number(value)
 
 
-def export_mark(task_id, created_at):
+def export_mark(task_id: Any, created_at: Any) -> str:
     """What a run of a ledger's own CSV or JSON Lines is known by for good."""
     return "export:" + hashlib.sha256(f"{task_id} {created_at}".encode()).hexdigest()[:40]
 
 
-def json_runs(path):
-    """(PastRuns, [(place, why it is left out)]) of JSON: a ledger's own JSON Lines, or W&B's. None: neither. OSError."""
+def json_runs(path: Path) -> tuple[list[PastRun], list[tuple[str, str]]] | None:
+    """(PastRuns, [(place, why it is left out)]) of JSON: a ledger's own JSON Lines, or W&B's. None: neither.
+    OSError."""
     objects, wrong = wandb.objects(path)
     if not objects or not all("task_name" in o and "created_at" in o for o in objects):
         return wandb.json_runs(path, objects, wrong)

@@ -3,11 +3,16 @@
 Names in English and Chinese; numbers with points or commas, per cent, thousands; dates in several forms; durations.
 """
 
+from __future__ import annotations
+
 import math
 import re
 import shlex
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from re import Match
+from typing import Any
 
 from ..core.reading import loads
 
@@ -37,24 +42,29 @@ ENDED = {
 
 # Other spellings of a field, best first where one word may mean several. The field's own name always counts.
 _SPELLINGS = {
-    "task_name": "name|run|run name|task|title|lora|lora name|output name|experiment name|ss output name|mlflow run name"
+    "task_name": "name|run|run name|task|title|lora|lora name|output name|experiment name|ss output name|mlflow run "
+        "name"
     "|名称|名字|任务|任务名|任务名称|实验名|实验名称|模型名|模型名称|训练名称|lora名称|lora名|文件名|标题",
     "model_type": "type|kind of model|模型类型|类型",
     "base_arch": "arch|architecture|base|base version|base type|架构|模型架构|基础架构|底模类型|版本",
     "trainer": "tool|script|training script|framework|训练器|训练工具|训练脚本|工具|框架",
     "network_algo": "algo|algorithm|network type|lora type|network module|lycoris algo|算法|网络类型|lora类型|网络模块",
     "experiment_group": "group|project|experiment|run group|series|character|组|组别|分组|项目|实验|实验组|系列|角色",
-    "base_model_path": "base model|model|checkpoint|ckpt|pretrained model|pretrained model name or path|model name or path"
+    "base_model_path": "base model|model|checkpoint|ckpt|pretrained model|pretrained model name or path|model name or "
+        "path"
     "|base model name|sd model|foundation model|底模|基础模型|基模|大模型|主模型|预训练模型|模型|模型路径|底模路径",
-    "lora_rank": "rank|dim|r|network dim|network rank|lora r|lora dim|net dim|秩|维度|网络维度|网络秩|lora秩|lora维度|dim值|rank值",
+    "lora_rank": "rank|dim|r|network dim|network rank|lora r|lora dim|net "
+        "dim|秩|维度|网络维度|网络秩|lora秩|lora维度|dim值|rank值",
     "lora_alpha": "alpha|network alpha|net alpha|α|阿尔法|网络alpha|alpha值|缩放",
     "dropout": "lora dropout|network dropout|丢弃率|随机失活|dropout率",
     "conv_lora_rank": "conv rank|conv dim|卷积维度|卷积秩",
     "conv_alpha": "卷积alpha",
     "batch_size": "batch|bs|train batch size|batchsize|per device train batch size|批大小|批量|批次大小|批量大小|批次|批处理大小",
-    "gradient_accumulation_steps": "grad accum|gradient accumulation|grad acc|ga|accumulation|accum|grad accumulation steps"
+    "gradient_accumulation_steps": "grad accum|gradient accumulation|grad acc|ga|accumulation|accum|grad accumulation "
+        "steps"
     "|梯度累积|梯度累加|梯度累积步数|累积步数",
-    "epochs": "epoch|num epochs|max train epochs|num train epochs|train epochs|n epochs|轮数|轮次|轮|训练轮数|训练轮次|周期|迭代轮数|总轮数",
+    "epochs": "epoch|num epochs|max train epochs|num train epochs|train epochs|n "
+        "epochs|轮数|轮次|轮|训练轮数|训练轮次|周期|迭代轮数|总轮数",
     "max_steps": "steps|step|total steps|max train steps|num steps|train steps|步数|总步数|训练步数|最大步数|步",
     "learning_rate": "lr|unet lr|base lr|learn rate|ss learning rate|学习率|学习速率|unet学习率",
     "optimizer": "optim|optimizer type|opt|优化器|优化器类型",
@@ -74,11 +84,14 @@ _SPELLINGS = {
     "notes": "note|comment|comments|remark|remarks|description|备注|说明|注释|描述|评论|心得|评价",
     "tags": "tag|labels|label|标签",
     "status": "state|result|outcome|状态|结果|是否成功",
-    "started_at": "date|start|started|start time|begin|begun|day|when|time|created|日期|时间|开始|开始时间|训练日期|训练时间|创建时间|启动时间",
+    "started_at": "date|start|started|start "
+        "time|begin|begun|day|when|time|created|日期|时间|开始|开始时间|训练日期|训练时间|创建时间|启动时间",
     "finished_at": "end|ended|finished|end time|finish time|completed|结束|结束时间|完成时间",
-    "final_loss": "loss|train loss|last loss|avg loss|average loss|avr loss|loss average|loss current|training loss|end loss"
+    "final_loss": "loss|train loss|last loss|avg loss|average loss|avr loss|loss average|loss current|training "
+        "loss|end loss"
     "|损失|最终损失|最终loss|损失值|loss值|平均损失|平均loss|训练损失",
-    "total_duration_sec": "duration|runtime|run time|train time|training time|took|elapsed|time taken|hours|minutes|seconds|time"
+    "total_duration_sec": "duration|runtime|run time|train time|training time|took|elapsed|time "
+        "taken|hours|minutes|seconds|time"
     "|时长|耗时|用时|训练时长|训练耗时|训练时间|运行时间|总时长",
     "cost": "price|total cost|spent|费用|花费|成本|总价|总费用|价格",
     "error_message": "error|failure|错误|错误信息|失败原因",
@@ -95,13 +108,13 @@ _UNITS = {
 }  # fmt: skip
 
 
-def plain_name(text):
+def plain_name(text: str) -> str:
     """A header as it is looked up: full-width forms narrowed, small letters, letters and digits alone."""
     text = unicodedata.normalize("NFKC", str(text)[:200]).casefold()
     return "".join(c for c in text if c.isalnum())
 
 
-def _lookup():
+def _lookup() -> dict[str, list[str]]:
     table = {}
     for field in FIELDS:
         table.setdefault(plain_name(field), []).append(field)
@@ -120,15 +133,16 @@ LONGEST_VALUE = 200
 LONGEST_COMMAND = 20_000
 
 
-def _word(text):
-    """The text as values are compared: full-width forms narrowed, small letters. Raises ValueError for what is too long."""
+def _word(text: str) -> str:
+    """The text as values are compared: full-width forms narrowed, small letters. Raises ValueError for what is too
+    long."""
     text = str(text)
     if len(text) > LONGEST_VALUE:
         raise ValueError(f"{text[:40]!r}… is longer than such a value is")
     return unicodedata.normalize("NFKC", text).strip().casefold()
 
 
-def candidates(header):
+def candidates(header: str) -> tuple[list[str], str | None]:
     """([fields that the header may mean, best first], its unit or None): `时长(小时)`, `duration_h`, `Final Loss`."""
     text = unicodedata.normalize("NFKC", str(header)[:LONGEST_NAME]).strip()
     inside = re.search(r"[(\[]([^()\[\]]*)[)\]]\s*$", text)
@@ -151,7 +165,7 @@ def candidates(header):
 class Context:
     """How a column writes its values: the decimal mark, the order of day and month ("dmy", "mdy"), a unit."""
 
-    def __init__(self, decimal=".", order="mdy", unit=None):
+    def __init__(self, decimal: str = ".", order: str = "mdy", unit: str | None = None) -> None:
         self.decimal = decimal
         self.order = order
         self.unit = unit
@@ -161,7 +175,7 @@ _CURRENCY = "$€£¥￥₽₩"
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?$")
 
 
-def number(text, context=None):
+def number(text: str, context: Context | None = None) -> float | int:
     """A number as people write it. Raises ValueError with what is wrong in plain words."""
     decimal = context.decimal if context else "."
     word = _word(text).strip(_CURRENCY).strip()
@@ -183,7 +197,7 @@ def number(text, context=None):
     return exact / 100 if share else exact
 
 
-def decimal_mark(texts):
+def decimal_mark(texts: Sequence[str]) -> str:
     """The decimal mark that a column's values use: a comma where one of them could be nothing else."""
     comma = False
     for text in texts:
@@ -213,7 +227,7 @@ _DATES = (
 )
 
 
-def _match(text):
+def _match(text: str) -> tuple[None, None] | tuple[str | None, Match[str]]:
     if len(str(text)) > LONGEST_VALUE:
         return None, None
     word = re.sub(r"\s+", " ", _word(text))
@@ -225,7 +239,7 @@ def _match(text):
     return None, None
 
 
-def time(text, context=None):
+def time(text: str, context: Context | None = None) -> str:
     """A moment as ISO 8601 UTC. What names no zone is this machine's own time. Raises ValueError."""
     word = str(text)[: LONGEST_VALUE + 1].strip()
     if re.fullmatch(r"\d{5}(?:\.\d+)?", word) and 20_000 < float(word) < 80_000:
@@ -249,7 +263,7 @@ def time(text, context=None):
         raise ValueError(f"{word[:80]!r} is no date: {error}") from error
 
 
-def _utc(moment, zone):
+def _utc(moment: datetime, zone: Any) -> str:
     if zone in ("z", "utc", "gmt"):
         return _iso(moment.replace(tzinfo=timezone.utc))
     if zone:
@@ -260,14 +274,14 @@ def _utc(moment, zone):
     return _iso(moment.astimezone())
 
 
-def _iso(moment):
+def _iso(moment: datetime) -> str:
     moment = moment.astimezone(timezone.utc)
     if not 1970 <= moment.year <= 2200:
         raise ValueError(f"the year {moment.year} is none of this time")
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
-def day_order(texts):
+def day_order(texts: Sequence[str]) -> str | None:
     """Whether a column's 5/1/2026 is day or month first: as soon as one of its values tells."""
     for text in texts:
         order, found = _match(text)
@@ -279,7 +293,7 @@ def day_order(texts):
     return None
 
 
-def duration(text, context=None):
+def duration(text: str, context: Context | None = None) -> int | float:
     """Seconds of `1:30:00`, `2h30m`, `90 min`, `1小时30分`, or a number in the column's unit (seconds). ValueError."""
     word = _word(text)
     clock = re.fullmatch(r"(?:(\d+)\s*(?:d|days?,?|天)\s*)?(\d+):(\d{1,2})(?::(\d{1,2})(?:\.\d+)?)?", word)
@@ -298,7 +312,9 @@ def duration(text, context=None):
 
 
 _STATUS = {
-    "success": "success succeeded done ok okay finished complete completed yes y 1 true good pass passed 成功 完成 已完成 好 是 训练完成 √ ✓ ✔ ✅",
+    "success": "success succeeded done ok okay finished complete completed yes y 1 true good pass passed 成功 完成 已完成 好 "
+    ""
+    "是 训练完成 √ ✓ ✔ ✅",
     "failed": "failed failure fail error crashed crash no n 0 false bad lost oom preempted 失败 错误 崩溃 未成功 否 × ✗ ✘ ❌",
     "cancelled": "cancelled canceled cancel aborted abort stopped killed interrupted 取消 已取消 中止 停止 中断",
 }
@@ -307,7 +323,8 @@ _UNDER_WAY = set("running pending queued scheduled planned todo 进行中 运行
 _ARCHS = tuple(
     (re.compile(pattern), arch)
     for pattern, arch in (
-        (r"(?:sd|stable ?diffusion) ?v?1(?:[. ]?[45])?(?!\d)", "sd15"), (r"(?:sd|stable ?diffusion) ?v?2(?:[. ]?[01])?(?!\d)", "sd2"),
+        (r"(?:sd|stable ?diffusion) ?v?1(?:[. ]?[45])?(?!\d)", "sd15"), (r"(?:sd|stable ?diffusion) ?v?2(?:[. "
+            r"]?[01])?(?!\d)", "sd2"),
         (r"sd ?xl|xl$|pony|illustrious|noobai|animagine", "sdxl"), (r"(?:sd|stable ?diffusion) ?v?3(?!\d)", "sd3"),
         (r"flux", "flux"), (r"chroma", "chroma"), (r"lumina", "lumina2"), (r"qwen ?image", "qwen-image"),
         (r"wan ?\d?", "wan"), (r"hunyuan ?video", "hunyuan-video"), (r"hunyuan ?image", "hunyuan-image"),
@@ -316,7 +333,7 @@ _ARCHS = tuple(
 )  # fmt: skip
 
 
-def status(text, _context=None):
+def status(text: str, _context: Any = None) -> str:
     """success, failed or cancelled. Raises ValueError; a run that is not over cannot be imported."""
     word = _word(text)
     if word in _UNDER_WAY:
@@ -326,14 +343,14 @@ def status(text, _context=None):
     return _STATES[word]
 
 
-def _reason(text, _context=None):
+def _reason(text: str, _context: Any = None) -> str:
     word = _word(text)
     if word not in ("error", "oom", "lost", "preempted"):
         raise ValueError(f"{str(text)[:80]!r} is no failure reason (error, oom, lost, preempted)")
     return word
 
 
-def _model(text, _context=None):
+def _model(text: str, _context: Any = None) -> str:
     word = _word(text)
     if re.search(r"llm|llama|mistral|gpt|qwen(?!.?image)|language|text|语言", word):
         return "llm"
@@ -342,7 +359,7 @@ def _model(text, _context=None):
     raise ValueError(f"{str(text)[:80]!r} is no model type (stable-diffusion, llm)")
 
 
-def _precision(text, _context=None):
+def _precision(text: str, _context: Any = None) -> str:
     word = plain_name(text)
     known = {"fp16": "fp16", "float16": "fp16", "half": "fp16", "bf16": "bf16", "bfloat16": "bf16", "no": "no", "none": "no",
              "fp32": "no", "float32": "no", "full": "no"}  # fmt: skip
@@ -351,7 +368,7 @@ def _precision(text, _context=None):
     return known[word]
 
 
-def _tags(text, _context=None):
+def _tags(text: str, _context: Any = None) -> dict[str, str]:
     """{name: value} of JSON, or of words with commas or semicolons between."""
     value = _json(text) if str(text).lstrip()[:1] in ("{", "[") else None
     if isinstance(value, dict):
@@ -360,14 +377,14 @@ def _tags(text, _context=None):
     return {str(w).strip()[:100]: "yes" for w in words[:100] if str(w).strip()}
 
 
-def _json(text, _context=None):
+def _json(text: str, _context: Any = None) -> Any:
     try:
         return loads(str(text))
     except ValueError:
         raise ValueError("it is no JSON") from None
 
 
-def _command(text, _context=None):
+def _command(text: str, _context: Any = None) -> list[str]:
     if len(str(text)) > LONGEST_COMMAND:
         # Splitting as a shell does takes time with the square of the longest word.
         return str(text).split()
@@ -388,10 +405,10 @@ _KINDS = {
 }  # fmt: skip
 
 
-def parse(field, text, context=None):
+def parse(field: str, text: str, context: Context | None = None) -> Any:
     """The field's value out of a text as people write it. Raises ValueError with the reason in plain words."""
     kind, bounds = FIELDS[field]
-    value = _KINDS[kind](text, context)
+    value: Any = _KINDS[kind](text, context)
     if kind == "whole":
         if value != int(value) or abs(value) >= 2**53:
             raise ValueError(f"{str(text)[:80]!r} is no whole number")
@@ -406,7 +423,7 @@ def parse(field, text, context=None):
     return value
 
 
-def arch_of(text):
+def arch_of(text: str) -> str | None:
     """The architecture that a text begins with, or None."""
     word = re.sub(r"[\s_-]+", " ", _word(str(text)[:LONGEST_VALUE]))
     return next((arch for pattern, arch in _ARCHS if pattern.match(word)), None)

@@ -4,14 +4,19 @@ Layout: mlflow/store/tracking/file_store.py. A metric's file has a line a value,
 slash are folders.
 """
 
-from pathlib import Path
+from __future__ import annotations
 
-from ..recording.points import iso
-from ..core.reading import TooMuch, folders, lines, open_file, read_start
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import TooMuchError
+from ..core.reading import folders, lines, open_file, read_start
 from ..core.terminal import size_text
 from ..core.yaml_reader import read_yaml
+from ..recording.points import iso
+from .run import Curves, PastRun, entries_of, fields_of_settings
 from .wandb import MOST_ENTRIES, MOST_STEPS, MOST_VALUES, ODD
-from .run import PastRun, entries_of, fields_of_settings
 
 # RunStatus of mlflow/protos/service.proto.
 _STATUS = {3: "success", 4: "failed", 5: "cancelled", "FINISHED": "success", "FAILED": "failed", "KILLED": "cancelled"}
@@ -21,12 +26,12 @@ MOST_TEXT = 16_000_000
 MOST_FILES = 100_000
 
 
-def is_run(folder):
+def is_run(folder: Path) -> bool:
     """Whether the folder is a run of a file store."""
     return (folder / "meta.yaml").is_file() and ((folder / "metrics").is_dir() or (folder / "params").is_dir())
 
 
-def runs(folder):
+def runs(folder: Path) -> tuple[list[PastRun], list[tuple[str, str]]]:
     """(PastRuns, [(path, why it is left out)]) of all runs below the folder, oldest first."""
     found, left = [], []
     for at, below, names in folders(folder, MOST_ENTRIES):
@@ -42,7 +47,7 @@ def runs(folder):
     return sorted((r for r in found), key=lambda r: r.fields.get("started_at") or ""), left
 
 
-def _run(path):
+def _run(path: Path) -> PastRun:
     meta = read_yaml(read_start(path / "meta.yaml", LONGEST))
     if not isinstance(meta, dict) or not meta.get("run_id", meta.get("run_uuid")):
         raise ValueError("its meta.yaml names no run")
@@ -66,11 +71,11 @@ def _run(path):
     )
     if isinstance(experiment, dict) and experiment.get("name") not in (None, "Default"):
         fields.setdefault("experiment_group", str(experiment["name"])[:200])
-    curves = {1: lambda: entries_of(_metrics(path / "metrics"))} if any(_files(path / "metrics")) else {}
+    curves: Curves = {1: lambda: entries_of(_metrics(path / "metrics"))} if any(_files(path / "metrics")) else {}
     return PastRun(str(path), f"mlflow:{run_id}"[:400], fields, settings=params or None, curves=curves)
 
 
-def _files(folder):
+def _files(folder: Path) -> Iterator[tuple]:
     """(name, path) of the files below; a name's slashes are folders."""
     for at, _, names in folders(folder, MOST_FILES):
         for name in names:
@@ -78,27 +83,27 @@ def _files(folder):
             yield path.relative_to(folder).as_posix(), path
 
 
-def _texts(folder):
+def _texts(folder: Path) -> dict[str, str]:
     found, length = {}, 0
     for name, path in _files(folder):
         found[name] = read_start(path, LONGEST).rstrip("\n")
         length += len(found[name])
         if length > MOST_TEXT:
-            raise TooMuch(f"its {folder.name} are larger than {size_text(MOST_TEXT)}")
+            raise TooMuchError(f"its {folder.name} are larger than {size_text(MOST_TEXT)}")
     return found
 
 
-def _time(ms):
+def _time(ms: Any) -> str | None:
     return iso(ms / 1000) if isinstance(ms, (int, float)) and ms > 0 else None
 
 
-def _metrics(folder):
+def _metrics(folder: Path) -> dict[int, dict[str, Any]]:
     """{step: {"time", "metrics"}} of all series; of a step that came twice the later line holds."""
     rows, count = {}, 0
     for name, path in _files(folder):
         with open_file(path) as file:
             for line in lines(file, LONGEST_LINE):
-                parts = line.split() if line else ()
+                parts = line.split() if line else []
                 try:
                     ms, value, step = float(parts[0]), float(parts[1]), int(parts[2]) if len(parts) > 2 else 0
                 except (ValueError, IndexError):
@@ -106,7 +111,7 @@ def _metrics(folder):
                     continue
                 count += 1
                 if count > MOST_VALUES or len(rows) > MOST_STEPS:
-                    raise TooMuch(f"its metrics have more than {MOST_VALUES} values or {MOST_STEPS} steps")
+                    raise TooMuchError(f"its metrics have more than {MOST_VALUES} values or {MOST_STEPS} steps")
                 row = rows.setdefault(step, {"time": _time(ms), "metrics": {}})
                 row["metrics"][name] = value
     return rows

@@ -1,43 +1,59 @@
 """One run of the past on its way into the ledger: registered once by its source, then its curve."""
 
+from __future__ import annotations
+
 import re
-import threading
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable
 
 from ..core import terminal
-from ..core.api import Plain
-from ..recording.points import number
+from ..core.api import Api
 from ..core.text import metric_name
-from ..core.transport import Denied, Later, Refused, Superseded, backoff
+from ..recording.points import number
 from .fields import ENDED, FIELDS, arch_of, candidates, parse
 
 # A request stays well below the ledger's 1 MB.
 ENTRIES, VALUES = 1000, 10_000
 
 
+# What gives the log entries of each attempt, in order.
+Curves = dict[int, Callable[[], Iterable[dict[str, Any]]]]
+
+
 class PastRun:
-    """`where` names it to people, `source` for good to the ledger; `fields` are a run's columns as the ledger takes them
+    """`where` names it to people, `source` for good to the ledger; `fields` are a run's columns as the ledger takes
+    them
     (`ENDED` ones too), `extra` what has no column, `settings` the tool's own configuration.
 
     `curves` is {attempt: function that gives its log entries in order}.
     """
 
-    def __init__(self, where, source, fields, extra=None, settings=None, datasets=None, curves=None):
+    def __init__(
+        self,
+        where: str,
+        source: str,
+        fields: dict[str, Any],
+        extra: dict[str, Any] | None = None,
+        settings: Any = None,
+        datasets: list[dict[str, Any]] | None = None,
+        curves: Curves | None = None,
+    ) -> None:
         self.where = where
         self.source = source
         self.fields = fields
         self.extra = extra or {}
         self.settings = settings
         self.datasets = datasets or []
-        self.curves = curves or {}
+        self.curves: Curves = curves or {}
         # Parts of the registration, and of what it says of the past, that are ready as they are.
-        self.whole = {}
-        self.past = {}
+        self.whole: dict[str, Any] = {}
+        self.past: dict[str, Any] = {}
         # Whether a field without a value stays so, whatever the trainer's own file says.
         self.exact = False
         # The open archive that it comes from.
-        self.archive = None
+        self.archive: Any = None
 
-    def body(self):
+    def body(self) -> dict[str, Any]:
         """The registration."""
         fields = {k: v for k, v in self.fields.items() if v is not None and k not in ENDED}
         ended = {k: v for k, v in self.fields.items() if v is not None and k in ENDED}
@@ -52,9 +68,9 @@ class PastRun:
         return body
 
 
-def record(api, run):
-    """(the task, whether it is new). Raises Plain."""
-    answer = patiently(lambda: api.ledger.ask("POST", "/api/tasks", run.body()))
+def record(api: Api, run: PastRun) -> tuple[Any, bool]:
+    """(the task, whether it is new). Raises CommandError."""
+    answer = api.insist("POST", "/api/tasks", run.body())
     task, fresh = answer["task_id"], is_fresh(answer)
     if run.exact and fresh:
         shown = answer.get("task") or {}
@@ -64,18 +80,18 @@ def record(api, run):
             if value is None and shown.get(name) is not None and name not in ENDED
         }
         if empty:
-            patiently(lambda: api.ledger.ask("PATCH", f"/api/tasks/{task}", empty))
+            api.insist("PATCH", f"/api/tasks/{task}", empty)
     for attempt, entries in sorted(run.curves.items()):
         send_curve(api, task, attempt, entries())
     return task, fresh
 
 
-def is_fresh(answer):
+def is_fresh(answer: dict[str, Any]) -> bool:
     """Whether a registration was the first from its source."""
     return not any(w.get("code") == "already-imported" for w in answer.get("warnings") or [])
 
 
-def send_curve(api, task, attempt, entries):
+def send_curve(api: Api, task: int, attempt: int, entries: Iterable[dict[str, Any]]) -> int:
     """Sends log entries as numbered parts; those that are there already are passed over. The number of entries sent."""
     sent = seq = there = 0
     for batch in batches(entries):
@@ -84,14 +100,14 @@ def send_curve(api, task, attempt, entries):
             continue
         body = {"seq": seq, "logs": batch}
         path = f"/api/tasks/{task}/attempts/{attempt}/logs"
-        answer = patiently(lambda body=body, path=path: api.ledger.ask("POST", path, body))
+        answer = api.insist("POST", path, body)
         # What a broken import had sent before keeps its numbers, so that nothing is there twice.
         there = answer.get("last_seq") or 0
         sent += len(batch) if there == seq else 0
     return sent
 
 
-def batches(entries):
+def batches(entries: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Parts of at most 1,000 entries and 10,000 values."""
     batch, values = [], 0
     for entry in entries:
@@ -104,27 +120,7 @@ def batches(entries):
         yield batch
 
 
-def patiently(call, tries=6):
-    """The call's result; what may pass is tried again. Raises Plain with the HTTP `status` where there was one."""
-    for attempt in range(tries):
-        try:
-            return call()
-        except Later as error:
-            if attempt == tries - 1:
-                raise _plain(f"the ledger did not answer: {error}", None) from error
-            threading.Event().wait(error.delay if error.delay is not None else backoff(attempt))
-        except (Denied, Refused, Superseded) as error:
-            raise _plain(str(error), getattr(error, "status", 409)) from error
-    return None
-
-
-def _plain(text, status):
-    error = Plain(text)
-    error.status = status
-    return error
-
-
-def entries_of(rows):
+def entries_of(rows: Any) -> Iterator[dict[str, Any]]:
     """Log entries, by step, of {step: {"time", "epoch", "metrics"}} as trackers' exports give them."""
     for step in sorted(rows):
         row = rows[step]
@@ -137,7 +133,7 @@ def entries_of(rows):
         yield entry
 
 
-def fields_of_settings(settings):
+def fields_of_settings(settings: Any) -> dict[str, Any]:
     """Columns that a tracker's parameters tell, by their many names; what does not fit its column is passed over."""
     found = {}
     for name, value in settings.items():

@@ -1,14 +1,21 @@
 """A spreadsheet of runs (CSV): which column is what, guessed and shown; what cannot be read is named, never dropped."""
 
+from __future__ import annotations
+
 import csv
 import hashlib
 import io
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
-from ..core.api import Plain, printable, put, table
-from ..core.reading import TooMuch, read_file
+from ..core.errors import CommandError, TooMuchError
+from ..core.output import put, table
+from ..core.reading import read_file
+from ..core.terminal import printable
 from .archive import export_mark
 from .fields import ENDED, FIELDS, Context, arch_of, candidates, day_order, decimal_mark, number, parse
 from .run import PastRun
@@ -22,16 +29,17 @@ LONGEST_HEADER = 300
 ENCODINGS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 # Of a ledger's own export: what another ledger makes itself.
 OWN = {
-    "id", "user_id", "user", "version", "attempt", "updated_at", "heartbeat_at", "deleted_at", "cancel_requested", "progress",
-    "defaulted_fields", "parent_task_id", "import_source", "metrics",
+    "id", "user_id", "user", "version", "attempt", "updated_at", "heartbeat_at", "deleted_at", "cancel_requested",
+    "progress", "defaulted_fields", "parent_task_id", "import_source", "metrics",
 }  # fmt: skip
 EMPTY = {"", "-", "--", "—", "n/a", "na", "none", "null", "nan", "无", "?", "？", "/"}
 
 
 class Column:
-    """One column of the file: its `field` (None: kept under its own name; "": left out), and how its values are written."""
+    """One column of the file: its `field` (None: kept under its own name; "": left out), and how its values are
+    written."""
 
-    def __init__(self, at, header, rows):
+    def __init__(self, at: int, header: Any, rows: Any) -> None:
         self.at = at
         self.header = header
         filled = [(line, v) for line, cells in rows for v in [value_of(cells, at)] if v is not None]
@@ -42,7 +50,7 @@ class Column:
         self.context = Context(decimal_mark(values), day_order(values) or "mdy", unit)
         self.sure_of_days = day_order(values) is not None
 
-    def fits(self, field):
+    def fits(self, field: str) -> float:
         """The share of its values that the field can hold."""
         good = 0
         for value in self.values[:200]:
@@ -55,9 +63,9 @@ class Column:
 
 
 class Table:
-    """A file's rows: `columns`, and `rows` of (line, cells). Raises Plain."""
+    """A file's rows: `columns`, and `rows` of (line, cells). Raises CommandError."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = path
         text = _decoded(path)
         csv.field_size_limit(LONGEST_CELL)
@@ -69,11 +77,11 @@ class Table:
             for cells in reader:
                 count += len(cells)
                 if len(cells) > MOST_COLUMNS:
-                    raise Plain(
+                    raise CommandError(
                         f"{path}: line {reader.line_num} has {len(cells)} columns; at most {MOST_COLUMNS} are read"
                     )
                 if count > MOST_CELLS:
-                    raise Plain(f"{path} has more than {MOST_CELLS} cells: split it")
+                    raise CommandError(f"{path} has more than {MOST_CELLS} cells: split it")
                 if not any(cell.strip() for cell in cells):
                     continue
                 if header is None:
@@ -82,16 +90,16 @@ class Table:
                     # A cell may hold line ends: a row is named by its first line.
                     self.rows.append((reader.line_num - sum(cell.count("\n") for cell in cells), cells))
         except csv.Error as error:
-            raise Plain(f"{path}: line {reader.line_num} is no CSV ({error})") from error
+            raise CommandError(f"{path}: line {reader.line_num} is no CSV ({error})") from error
         if not header or not self.rows:
-            raise Plain(f"{path} holds no rows below a line of column names")
+            raise CommandError(f"{path} holds no rows below a line of column names")
         self.columns = []
         for at, name in enumerate(header):
             self.columns.append(Column(at, name or f"column {at + 1}", self.rows))
         self._prefixes()
         self._guess()
 
-    def _prefixes(self):
+    def _prefixes(self) -> None:
         """`mlflow experiments csv` writes params.lr, metrics.loss, tags.kind: their own names decide."""
         self.mlflow = {"run_id", "experiment_id", "artifact_uri"} <= {c.header for c in self.columns}
         for column in self.columns if self.mlflow else ():
@@ -106,7 +114,7 @@ class Table:
                 told = {"tags.mlflow.runName": "task_name", "tags.mlflow.note.content": "notes"}.get(column.header)
                 column.field = told or ("" if name.startswith("mlflow.") else f"tags.{name[:100]}")
 
-    def _guess(self):
+    def _guess(self) -> None:
         """Gives each field to the column that fits best; a column whose values do not fit is kept under its own name.
 
         Two columns may share a field where no row has both (`lr` of some runs, `learning_rate` of others).
@@ -128,8 +136,8 @@ class Table:
                 column.field = field
                 taken.setdefault(field, set()).update(column.lines)
 
-    def correct(self, pairs, ignored, days=None):
-        """Takes `--map COLUMN=FIELD[:UNIT]`, `--ignore COLUMN`, `--dates dmy|mdy`. Raises Plain."""
+    def correct(self, pairs: Any, ignored: Iterable[str], days: str | None = None) -> None:
+        """Takes `--map COLUMN=FIELD[:UNIT]`, `--ignore COLUMN`, `--dates dmy|mdy`. Raises CommandError."""
         for text in pairs:
             self.map(text)
         for name in ignored:
@@ -138,17 +146,18 @@ class Table:
             if days:
                 column.context.order = days
 
-    def map(self, text):
-        """Takes one correction: `COLUMN=FIELD`, `COLUMN=FIELD:UNIT`, `COLUMN=` (left out), `COLUMN=+` (kept as it is)."""
+    def map(self, text: str) -> None:
+        """Takes one correction: `COLUMN=FIELD`, `COLUMN=FIELD:UNIT`, `COLUMN=` (left out), `COLUMN=+` (kept as it
+        is)."""
         name, equals, field = text.rpartition("=")
         if not equals:
-            raise Plain(f"{text!r} is not of the form COLUMN=FIELD")
+            raise CommandError(f"{text!r} is not of the form COLUMN=FIELD")
         column = self.column(name)
         field, _, unit = field.strip().partition(":")
         if field and field != "+" and field not in FIELDS and not field.startswith("tags."):
             near = sorted(f for f in FIELDS if field in f or f in field)
             hint = f"; did you mean {' or '.join(near[:3])}?" if near else f"; fields are {', '.join(FIELDS)}"
-            raise Plain(f"there is no field {field}{hint}")
+            raise CommandError(f"there is no field {field}{hint}")
         for other in self.columns:
             if field and field != "+" and other is not column and other.field == field:
                 other.field = None
@@ -156,8 +165,8 @@ class Table:
         if unit:
             column.context.unit = unit
 
-    def column(self, name):
-        """The column that people mean by the name. Raises Plain."""
+    def column(self, name: str) -> Any:
+        """The column that people mean by the name. Raises CommandError."""
         wanted = name.strip()
         for column in self.columns:
             if column.header == wanted:
@@ -165,9 +174,9 @@ class Table:
         for column in self.columns:
             if column.header.casefold() == wanted.casefold():
                 return column
-        raise Plain(f"there is no column {wanted!r}; there are: {', '.join(c.header for c in self.columns)}")
+        raise CommandError(f"there is no column {wanted!r}; there are: {', '.join(c.header for c in self.columns)}")
 
-    def show(self):
+    def show(self) -> None:
         """Prints which column becomes what, with an example of each."""
         lines = []
         for column in self.columns:
@@ -191,10 +200,11 @@ class Table:
                     put(f"{column.header}: 5/1/2026 is read as May 1; --dates dmy reads it as 5 January")
             if column.field == "total_duration_sec" and not column.context.unit and _all_numbers(column):
                 put(
-                    f'{column.header}: read as seconds; --map "{column.header}=total_duration_sec:min" (or h) changes that'
+                    f'{column.header}: read as seconds; --map "{column.header}=total_duration_sec:min" (or h) changes '
+                    "that"
                 )
 
-    def runs(self):
+    def runs(self) -> tuple[list[PastRun], list[str]]:
         """(runs, mistakes): a PastRun for each row that can be read, and (line, what is wrong) for the others."""
         runs, mistakes, seen = [], [], Counter()
         for line, cells in self.rows:
@@ -227,14 +237,14 @@ class Table:
                 runs.append(PastRun(f"line {line}", source, fields, extra, settings))
         return runs, mistakes
 
-    def _keep(self, column, value, extra):
+    def _keep(self, column: Any, value: Any, extra: dict[str, Any]) -> None:
         try:
             kept = number(value, column.context)
         except ValueError:
             kept = value
         extra[column.header[:200]] = kept
 
-    def _round_off(self, fields, extra, tags, line):
+    def _round_off(self, fields: dict[str, Any], extra: dict[str, Any], tags: Any, line: Any) -> None:
         """What belongs together: tags, a run's end by its length, the kind of model by its architecture."""
         if tags:
             fields["tags"] = {**fields.get("tags", {}), **tags}
@@ -252,7 +262,7 @@ class Table:
             fields.setdefault("status", "failed")
         fields.setdefault("task_name", f"{self.path.stem} line {line}"[:300])
 
-    def _mark(self, cells):
+    def _mark(self, cells: Any) -> str:
         """A row's own name for good: by its content, wherever it stands, so that a longer file adds what is new."""
         named = {
             c.header: value_of(cells, c.at)
@@ -267,7 +277,7 @@ class Table:
         return "table:" + hashlib.sha256(json.dumps(content, ensure_ascii=True).encode()).hexdigest()[:40]
 
 
-def value_of(cells, at):
+def value_of(cells: Any, at: int) -> str | None:
     """A cell's text without what protects it from being run as a formula; None where it says nothing."""
     text = cells[at].strip() if at < len(cells) else ""
     if re.match(r"'[=+\-@\t\r]", text):
@@ -275,35 +285,35 @@ def value_of(cells, at):
     return None if text.casefold() in EMPTY else text
 
 
-def _all_numbers(column):
+def _all_numbers(column: Any) -> bool:
     return column.values and all(re.fullmatch(r"[\d.,]+", v) for v in column.values[:50])
 
 
-def _shown(value):
+def _shown(value: Any) -> str:
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False)
     return printable(value)
 
 
-def _decoded(path):
+def _decoded(path: Path) -> Any:
     try:
         data = read_file(path, MOST_BYTES)
-    except TooMuch as error:
-        raise Plain(f"{path}: {error}: split it") from error
+    except TooMuchError as error:
+        raise CommandError(f"{path}: {error}: split it") from error
     except OSError as error:
-        raise Plain(f"{path} cannot be read ({error.strerror})") from error
+        raise CommandError(f"{path} cannot be read ({error.strerror})") from error
     if data[:4] == b"PK\x03\x04" or data[:4] == b"\xd0\xcf\x11\xe0":
-        raise Plain(f"{path} is a workbook: save the sheet as CSV (UTF-8) and import that")
+        raise CommandError(f"{path} is a workbook: save the sheet as CSV (UTF-8) and import that")
     marked = next((name for mark, name in ENCODINGS if data.startswith(mark)), None)
     for encoding in [marked] if marked else ["utf-8", "gb18030", "latin-1"]:
         try:
             return data.decode(encoding).replace("\0", "")
         except UnicodeDecodeError:
             continue
-    raise Plain(f"{path} is no text; save it as CSV (UTF-8)")
+    raise CommandError(f"{path} is no text; save it as CSV (UTF-8)")
 
 
-def _delimiter(text):
+def _delimiter(text: str) -> str:
     """The mark that the line of column names has most of."""
     first = next((line for line in text[:LONGEST_CELL].splitlines() if line.strip()), "")
     bare = re.sub(r'"[^"]*"', "", first)

@@ -4,20 +4,26 @@ An offline folder's `run-ID.wandb` is a header of 7 bytes and LevelDB's log form
 length, type and data, in pieces), each record a `Record` of wandb/proto/wandb_internal.proto.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import math
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any, BinaryIO
 
+from ..core.errors import TooMuchError
+from ..core.reading import MOST_CONTAINERS, folders, lines, loads, open_file, read_start
+from ..core.terminal import size_text
+from ..core.types import section
+from ..core.yaml_reader import read_yaml
 from ..follow.tensorboard import _fields
 from ..recording.points import iso
-from ..core.reading import MOST_CONTAINERS, TooMuch, folders, lines, loads, open_file, read_start
-from ..core.terminal import size_text
-from ..core.yaml_reader import read_yaml
 from . import fields as names
-from .run import PastRun, entries_of, fields_of_settings
+from .run import Curves, PastRun, entries_of, fields_of_settings
 
 BLOCK = 32_768
 HEADER = 7
@@ -38,7 +44,7 @@ MOST_TEXT = 4_000_000
 ODD = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
 
-def records(file):
+def records(file: IO[bytes]) -> Iterator[bytes]:
     """The log's records as bytes, read block by block. What was cut off at the end (a killed run) ends it quietly."""
     file.seek(HEADER)
     room = BLOCK - HEADER
@@ -69,7 +75,7 @@ def records(file):
             return
 
 
-def _item(data):
+def _item(data: bytes) -> tuple[str, Any]:
     """(key, value) of a HistoryItem, ConfigItem or SummaryItem. A nested key is joined with points."""
     key, nested, value = "", [], None
     for number, wire, raw in _fields(data):
@@ -90,28 +96,29 @@ def _item(data):
     return key or ".".join(nested), value
 
 
-def _loads(raw, most=MOST_CONTAINERS):
+def _loads(raw: Any, most: int = MOST_CONTAINERS) -> Any:
     try:
         return loads(raw, most)
     except ValueError:
         return None
 
 
-def _text(raw):
+def _text(raw: Any) -> Any:
     return raw.decode("utf-8", "replace")
 
 
 class Log:
-    """What a `.wandb` file says: `run`, `config`, `summary` (dicts), `rows` ({step: row}), `exit_code` (None: no end)."""
+    """What a `.wandb` file says: `run`, `config`, `summary` (dicts), `rows` ({step: row}), `exit_code` (None: no
+    end)."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.run, self.config, self.summary, self.rows = {}, {}, {}, {}
         self.exit_code = None
         self.newest = None
         self._values = 0
         with open_file(path) as file:
             if os.fstat(file.fileno()).st_size > MOST_BYTES:
-                raise TooMuch(f"it is larger than {size_text(MOST_BYTES)}")
+                raise TooMuchError(f"it is larger than {size_text(MOST_BYTES)}")
             if file.read(4) != b":W&B":
                 raise ValueError("it is no W&B log")
             try:
@@ -120,10 +127,10 @@ class Log:
                         if wire == 2:
                             self._take(number, value)
             except (IndexError, ValueError, struct.error) as error:
-                if not self.run or isinstance(error, TooMuch):
+                if not self.run or isinstance(error, TooMuchError):
                     raise ValueError(f"it cannot be read ({error})") from error
 
-    def _take(self, number, value):
+    def _take(self, number: int, value: Any) -> None:
         if number == 2:
             self._history(value)
         elif number in (3, 5):
@@ -135,7 +142,7 @@ class Log:
             # A code of 0 is not written at all.
             self.exit_code = next((v for n, w, v in _fields(value) if n == 1 and w == 0), 0)
 
-    def _run(self, data):
+    def _run(self, data: bytes) -> None:
         texts = {1: "id", 3: "project", 6: "group", 8: "name", 9: "notes", 13: "host"}
         for number, wire, value in _fields(data):
             if number in texts and wire == 2:
@@ -149,7 +156,7 @@ class Log:
             elif number == 21 and wire == 2:
                 self.run["commit"] = next((_text(v) for n, w, v in _fields(value) if n == 2 and w == 2), None)
 
-    def _history(self, data):
+    def _history(self, data: bytes) -> None:
         row, step = {}, None
         for number, wire, value in _fields(data):
             if number == 1 and wire == 2:
@@ -163,11 +170,11 @@ class Log:
             self.newest = max(self.newest or 0, row["_timestamp"])
         self._values += len(row)
         if self._values > MOST_VALUES or len(self.rows) > MOST_STEPS:
-            raise TooMuch(f"its history has more than {MOST_VALUES} values or {MOST_STEPS} steps")
+            raise TooMuchError(f"its history has more than {MOST_VALUES} values or {MOST_STEPS} steps")
         _add(self.rows, row)
 
 
-def _add(rows, row):
+def _add(rows: Any, row: dict[str, Any]) -> None:
     """Puts a history row's numbers to its step."""
     step = row.get("_step", len(rows))
     if isinstance(step, float) and math.isfinite(step) and step == int(step):
@@ -192,7 +199,7 @@ def _add(rows, row):
         kept["epoch"] = epoch
 
 
-def _flat(row, prefix=""):
+def _flat(row: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in row.items():
         if isinstance(value, dict) and "_type" not in value:
             yield from _flat(value, f"{prefix}{key}.")
@@ -200,7 +207,7 @@ def _flat(row, prefix=""):
             yield prefix + str(key), value
 
 
-def settings_of(config):
+def settings_of(config: Any) -> dict[str, Any]:
     """A configuration without W&B's own entries; `{"value": …}` around values, as files have it, taken off."""
     plain = {}
     for key, value in config.items() if isinstance(config, dict) else ():
@@ -214,7 +221,7 @@ def settings_of(config):
     return plain
 
 
-def _final_loss(summary):
+def _final_loss(summary: Any) -> int | float | None:
     for name in ("loss", "train/loss", "train_loss", "loss/average", "loss/current"):
         value = summary.get(name)
         if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
@@ -222,16 +229,16 @@ def _final_loss(summary):
     return None
 
 
-def _words(values):
+def _words(values: Any) -> dict[str, str] | None:
     return {str(v)[:100]: "yes" for v in values[:100] if str(v)} if isinstance(values, list) else None
 
 
-def is_run(folder):
+def is_run(folder: Path) -> bool:
     """Whether the folder is a run of W&B's: `run-…` or `offline-run-…`, with its log or its files."""
     return folder.is_dir() and (any(folder.glob("run-*.wandb")) or (folder / "files" / "wandb-summary.json").is_file())
 
 
-def runs(folder):
+def runs(folder: Path) -> tuple[list[PastRun], list[tuple[str, str]]]:
     """(PastRuns, [(path, why it is left out)]) of all run folders below, oldest first."""
     found, left = [], []
     for at, below, _ in folders(folder, MOST_ENTRIES):
@@ -246,7 +253,7 @@ def runs(folder):
     return sorted(found, key=lambda r: r.fields.get("started_at") or ""), left
 
 
-def _folder(path):
+def _folder(path: Path) -> PastRun:
     files = path / "files"
     log_path = next(iter(sorted(path.glob("run-*.wandb"))), None)
     log = Log(log_path) if log_path else None
@@ -282,7 +289,7 @@ def _folder(path):
     return _past(str(path), about, fields, rows)
 
 
-def _past(where, about, fields, rows):
+def _past(where: str, about: dict[str, Any], fields: dict[str, Any], rows: Any) -> PastRun:
     """A PastRun of what W&B says: id, name, group, notes, tags, config, summary; `fields` go before what these tell."""
     settings = settings_of(about.get("config"))
     found = fields_of_settings(dict(_flat(settings)))
@@ -295,36 +302,37 @@ def _past(where, about, fields, rows):
         found["notes"] = str(about["notes"])[:50_000]
     if about.get("tags"):
         found["tags"] = _words(about["tags"])
-    summary = about.get("summary") if isinstance(about.get("summary"), dict) else {}
+    summary = section(about, "summary")
     has_curve = any(row["metrics"] for row in rows.values())
     if not has_curve:
         found.setdefault("final_loss", _final_loss(summary))
-    curves = {1: lambda: entries_of(rows)} if has_curve else {}
+    curves: Curves = {1: lambda: entries_of(rows)} if has_curve else {}
     return PastRun(where, f"wandb:{run_id}"[:400], found, settings=settings or None, curves=curves)
 
 
-def _get(value, *path):
+def _get(value: Any, *path: Any) -> Any:
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, str) else None
 
 
-def _gpu(metadata):
+def _gpu(metadata: Any) -> str | None:
     for value in (metadata.get("gpu"), metadata.get("gpu_type")):
         if isinstance(value, str) and value:
             return value[:500]
     return None
 
 
-def _when(text):
+def _when(text: Any) -> str | None:
     try:
         return names.time(text) if text else None
     except ValueError:
         return None
 
 
-def json_runs(path, objects, left):
-    """(PastRuns, [(place, why it is left out)]) of runs as wandb.Api gives them, or one run's history; None: neither."""
+def json_runs(path: Path, objects: Any, left: Any) -> tuple[list[PastRun], list[tuple[str, str]]] | None:
+    """(PastRuns, [(place, why it is left out)]) of runs as wandb.Api gives them, or one run's history; None:
+    neither."""
     if objects and all("_step" in o for o in objects):
         return [_history(path, objects)], left
     found = []
@@ -339,7 +347,7 @@ def json_runs(path, objects, left):
     return (found, left) if found or left else None
 
 
-def _history(path, rows_of_file):
+def _history(path: Path, rows_of_file: Any) -> PastRun:
     """One run by its history alone, known by what it holds."""
     rows = {}
     for row in rows_of_file:
@@ -349,7 +357,7 @@ def _history(path, rows_of_file):
     return _past(str(path), {"id": mark, "name": path.stem}, {"status": "success"}, rows)
 
 
-def history_of(sheet):
+def history_of(sheet: Any) -> PastRun | None:
     """The run whose history a CSV is (it has a column `_step`), or None."""
     if not any(column.header == "_step" for column in sheet.columns):
         return None
@@ -366,19 +374,19 @@ def history_of(sheet):
     return _history(sheet.path, rows)
 
 
-def objects(path):
-    """(the JSON objects of a file, [(line, what is wrong)]). Raises OSError or TooMuch."""
+def objects(path: Path) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
+    """(the JSON objects of a file, [(line, what is wrong)]). Raises OSError or TooMuchError."""
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MOST_JSON:
-            raise TooMuch(f"it is larger than {size_text(MOST_JSON)}: split it")
+            raise TooMuchError(f"it is larger than {size_text(MOST_JSON)}: split it")
         first = file.readline(MOST_LINE)
         rest = file.read(1)
         file.seek(0)
         if rest and isinstance(_loads(_bare(first)), dict):
             return _json_lines(path, file)
         if size > MOST_WHOLE_JSON:
-            raise TooMuch(
+            raise TooMuchError(
                 f"it is one JSON text larger than {size_text(MOST_WHOLE_JSON)}: write it as JSON Lines, a run a line"
             )
         whole = _loads(_bare(file.read()), MOST_VALUES)
@@ -392,11 +400,11 @@ def objects(path):
         return _json_lines(path, file)
 
 
-def _bare(data):
+def _bare(data: bytes) -> Any:
     return data[3:] if data.startswith(b"\xef\xbb\xbf") else data
 
 
-def _json_lines(path, file):
+def _json_lines(path: Path, file: BinaryIO) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     found, wrong = [], []
     for number, line in enumerate(lines(file, MOST_LINE), 1):
         if line is None:
@@ -411,8 +419,9 @@ def _json_lines(path, file):
     return found, wrong if found else []
 
 
-def _object(where, about):
-    """A run as wandb.Api has it: id, name or displayName, state, createdAt, config, summary, tags, notes, group, history."""
+def _object(where: str, about: dict[str, Any]) -> PastRun:
+    """A run as wandb.Api has it: id, name or displayName, state, createdAt, config, summary, tags, notes, group,
+    history."""
     for name in ("config", "summary", "summary_metrics", "summaryMetrics"):
         if isinstance(about.get(name), str):
             about = {**about, name: _loads(about[name]) or {}}
@@ -435,7 +444,8 @@ def _object(where, about):
         else None,
     }
     rows = {}
-    for row in about.get("history") if isinstance(about.get("history"), list) else ():
+    history = about.get("history")
+    for row in history if isinstance(history, list) else ():
         if isinstance(row, dict):
             _add(rows, row)
     plain = {

@@ -1,19 +1,26 @@
 """A past run as its weight file tells it: the canonical fields, and for each where it was read.
 
-Sources: sd-scripts library/train_util.py and train_network.py (`ss_*`), Stability's ModelSpec (`modelspec.*`), OneTrainer
-(`ot_config`), ai-toolkit (`training_info`), diffusers (`lora_adapter_metadata`), PEFT's adapter_config.json beside the file.
+Sources: sd-scripts library/train_util.py and train_network.py (`ss_*`), Stability's ModelSpec (`modelspec.*`),
+OneTrainer
+(`ot_config`), ai-toolkit (`training_info`), diffusers (`lora_adapter_metadata`), PEFT's adapter_config.json beside the
+file.
 """
+
+from __future__ import annotations
 
 import json
 import os
 import re
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
+from ..core.errors import TooMuchError
+from ..core.reading import read_file
+from ..core.types import StrPath, section
 from ..recording.points import iso
-from ..core.reading import TooMuch, read_file
 from ..trainers.files import ADAPTER
-from .adapter import flag, loads, number, whole
+from .adapter import Adapter, flag, loads, number, whole
 
 MAX_TAGS = 20_000
 # The ledger takes so many of one task.
@@ -26,17 +33,21 @@ _OT_TYPES = (
 )  # fmt: skip
 
 
-class Past:
+class WeightFileRun:
     """`fields` (columns by name), `read` ({column: where it stands}), `datasets`, `started`, `finished` (Unix times),
     `final_loss`, `steps`, `epoch`, and `extra` (settings that have no column, under the trainer's own names)."""
 
-    def __init__(self, adapter):
+    def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
-        self.fields = {}
-        self.read = {}
-        self.extra = {}
-        self.datasets = []
-        self.started = self.finished = self.final_loss = self.steps = self.epoch = None
+        self.fields: dict[str, Any] = {}
+        self.read: dict[str, str] = {}
+        self.extra: dict[str, Any] = {}
+        self.datasets: list[dict[str, Any]] = []
+        self.started: float | None = None
+        self.finished: float | None = None
+        self.final_loss: float | None = None
+        self.steps: int | None = None
+        self.epoch: float | None = None
         metadata = adapter.metadata
         for name, value, where in (
             ("lora_rank", adapter.rank, "the tensors"),
@@ -63,14 +74,14 @@ class Past:
         if self.finished is None:
             self.finished = _mtime(adapter.path)
 
-    def put(self, name, value, where):
+    def put(self, name: str, value: Any, where: str) -> None:
         """Sets a field unless something better did already or there is no value."""
         if value is None or value == "" or name in self.fields:
             return
         self.fields[name] = value
         self.read[name] = where
 
-    def _kohya(self, m):
+    def _kohya(self, m: dict[str, Any]) -> None:
         musubi = "ss_num_train_items" in m
         self.put("trainer", "musubi-tuner" if musubi else "kohya", "ss_*")
         self.put("task_name", m.get("ss_output_name"), "ss_output_name")
@@ -141,7 +152,7 @@ class Past:
         }
         self._kohya_data(m)
 
-    def _kohya_data(self, m):
+    def _kohya_data(self, m: dict[str, Any]) -> None:
         """`ss_dataset_dirs` {dir: {n_repeats, img_count}} and `ss_tag_frequency` {dir: {tag: count}}."""
         tags = loads(m.get("ss_tag_frequency"))
         tags = tags if isinstance(tags, dict) else {}
@@ -155,8 +166,10 @@ class Past:
         if not self.datasets and isinstance(sets, list):
             for one in sets:
                 one = one if isinstance(one, dict) else {}
-                own = one.get("tag_frequency") if isinstance(one.get("tag_frequency"), dict) else tags
-                for subset in one.get("subsets") if isinstance(one.get("subsets"), list) else ():
+                frequency = one.get("tag_frequency")
+                own = frequency if isinstance(frequency, dict) else tags
+                subsets = one.get("subsets")
+                for subset in subsets if isinstance(subsets, list) else ():
                     if isinstance(subset, dict):
                         name = os.path.basename(str(subset.get("image_dir") or subset.get("metadata_file") or "data"))
                         self._dataset(name, subset.get("img_count"), subset.get("num_repeats"), own.get(name))
@@ -164,10 +177,10 @@ class Past:
             for name, counts in tags.items():
                 self._dataset(name, None, None, counts)
 
-    def _dataset(self, name, count, repeats, tags):
+    def _dataset(self, name: str, count: Any, repeats: Any, tags: Any) -> None:
         if len(self.datasets) >= MAX_DATASETS:
             return
-        fact = {"name": str(name).strip()[:300] or "data"}
+        fact: dict[str, Any] = {"name": str(name).strip()[:300] or "data"}
         if any(known["name"] == fact["name"] for known in self.datasets):
             return
         if _positive(count) or count == 0:
@@ -183,7 +196,7 @@ class Past:
             fact["tag_distribution"] = dict(sorted(good.items(), key=lambda pair: -pair[1])[:MAX_TAGS])
         self.datasets.append(fact)
 
-    def _ai_toolkit(self, m):
+    def _ai_toolkit(self, m: dict[str, Any]) -> None:
         # Its ss_tag_frequency is made up and its alpha is the rank, so neither is taken.
         self.put("trainer", "ai-toolkit", "software")
         self.put("task_name", m.get("ss_output_name") or m.get("name"), "ss_output_name")
@@ -193,12 +206,12 @@ class Past:
         if self.steps is not None:
             self.put("max_steps", _not_negative(self.steps), "training_info")
 
-    def _onetrainer(self, m):
+    def _onetrainer(self, m: dict[str, Any]) -> None:
         self.put("trainer", "onetrainer", "ot_config")
         config = loads(m.get("ot_config"))
         config = config if isinstance(config, dict) else {}
         self.extra = config
-        optimizer = config.get("optimizer") if isinstance(config.get("optimizer"), dict) else {}
+        optimizer = section(config, "optimizer")
         kind = str(config.get("model_type") or "")
         self.put("base_arch", next((a for k, a in _OT_TYPES if kind.startswith(k)), None), "ot_config model_type")
         for name, value in (
@@ -223,7 +236,7 @@ class Past:
                 self.put(name, value, "ot_config")
         self.put("git_commit", m.get("ot_revision"), "ot_revision")
 
-    def _diffusers(self, m):
+    def _diffusers(self, m: dict[str, Any]) -> None:
         self.put("trainer", "diffusers", "lora_adapter_metadata")
         parts = loads(m.get("lora_adapter_metadata"))
         parts = parts if isinstance(parts, dict) else {}
@@ -237,12 +250,12 @@ class Past:
             found = (v for k, v in sorted(parts.items(), reverse=True) if k == key or k.endswith("." + key))
             self.put(name, next((c for c in map(convert, found) if c is not None), None), "lora_adapter_metadata")
 
-    def _peft(self):
+    def _peft(self) -> None:
         """adapter_config.json beside the file, which PEFT, LLaMA-Factory, axolotl and diffusion-pipe write."""
         path = Path(self.adapter.path).with_name("adapter_config.json")
         try:
             config = loads(read_file(path, 1 << 20).decode("utf-8", "replace"))
-        except (OSError, TooMuch):
+        except (OSError, TooMuchError):
             return
         if not isinstance(config, dict):
             return
@@ -259,23 +272,25 @@ class Past:
         if config.get("use_dora") is True:
             self.fields["network_algo"], self.read["network_algo"] = "dora", where
 
-    def _modelspec(self, m):
+    def _modelspec(self, m: dict[str, Any]) -> None:
         self.put("task_name", m.get("modelspec.title"), "modelspec.title")
         self.put("resolution", m.get("modelspec.resolution"), "modelspec.resolution")
         self.put("notes", m.get("modelspec.description"), "modelspec.description")
         if self.finished is None:
             self.finished = _iso_time(m.get("modelspec.date"))
 
-    def registration(self, source):
+    def registration(self, source: str) -> dict[str, Any]:
         """The body that registers the run as imported; `source` says from where."""
-        body = {k: _cut(k, v) for k, v in self.fields.items()}
-        settings = {k: v for k, v in self.adapter.metadata.items() if len(v) <= 20_000 and k != "ss_tag_frequency"}
+        body: dict[str, Any] = {k: _cut(k, v) for k, v in self.fields.items()}
+        settings: dict[str, Any] = {
+            k: v for k, v in self.adapter.metadata.items() if len(v) <= 20_000 and k != "ss_tag_frequency"
+        }
         settings = {k: v for k, v in settings.items() if "thumbnail" not in k}
         if self.extra:
             settings["adapter"] = self.extra
         if len(json.dumps(settings)) < 1_000_000:
             body["config_snapshot"] = settings
-        imported = {"source": source, "status": "success"}
+        imported: dict[str, Any] = {"source": source, "status": "success"}
         if self.started:
             imported["started_at"] = iso(self.started)
         if self.finished:
@@ -288,7 +303,7 @@ class Past:
         return body
 
 
-def _name_of(path):
+def _name_of(path: Path) -> str:
     """A run's name by its file; the folder's where every run's file is called the same."""
     if not ADAPTER.match(path.name):
         return path.stem or "imported"
@@ -301,15 +316,16 @@ def _name_of(path):
 _LENGTHS = {"task_name": 300, "notes": 50_000, "base_arch": 100, "network_algo": 100}
 
 
-def _cut(name, value):
+def _cut(name: str, value: Any) -> Any:
     return value[: _LENGTHS.get(name, 200)] if isinstance(value, str) else value
 
 
 LONGEST_OPTIMIZER = 20_000
 
 
-def optimizer_of(text):
-    """(type, ["name=value", …]) of ss_optimizer: `bitsandbytes.optim.adamw.AdamW8bit(weight_decay=0.1,betas=(0.9, 0.99))`."""
+def optimizer_of(text: Any) -> tuple[str | None, list[str]]:
+    """(type, ["name=value", …]) of ss_optimizer: `bitsandbytes.optim.adamw.AdamW8bit(weight_decay=0.1,betas=(0.9,
+    0.99))`."""
     if not text or len(text) > LONGEST_OPTIMIZER:
         return None, []
     name, bracket, rest = text.partition("(")
@@ -326,7 +342,7 @@ def optimizer_of(text):
     return name.strip().rpartition(".")[2] or None, [p for p in parts if "=" in p]
 
 
-def _rates(text):
+def _rates(text: Any) -> Any:
     one = number(text)
     if one is not None:
         return one
@@ -334,30 +350,30 @@ def _rates(text):
     return many if isinstance(many, list) and all(isinstance(v, (int, float)) for v in many) else None
 
 
-def _bounded(value):
+def _bounded(value: Any) -> Any:
     return value if value is not None and 1 <= value <= 65_536 else None
 
 
-def _positive(value):
+def _positive(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**53 else None
 
 
-def _not_negative(value):
+def _not_negative(value: Any) -> Any:
     return value if value is not None and value >= 0 else None
 
 
-def _unit(value):
+def _unit(value: Any) -> Any:
     value = number(value)
     return value if value is not None and 0 <= value <= 1 else None
 
 
-def _time(text):
+def _time(text: Any) -> float | None:
     """A Unix time that lies between 2015 and 2100, or None."""
     value = number(text)
     return value if value is not None and 1.42e9 < value < 4.1e9 else None
 
 
-def _iso_time(text):
+def _iso_time(text: Any) -> float | None:
     match = re.match(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d:\d\d))?", text or "")
     if not match:
         return None
@@ -368,7 +384,7 @@ def _iso_time(text):
     return _time(moment.replace(tzinfo=timezone.utc).timestamp())
 
 
-def _mtime(path):
+def _mtime(path: StrPath) -> float | None:
     try:
         return os.path.getmtime(path)
     except OSError:

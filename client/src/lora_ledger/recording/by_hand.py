@@ -1,19 +1,24 @@
 """`lora-ledger log`: one point by hand, for trainers and scripts that only a shell can reach."""
 
+from __future__ import annotations
+
 import time
 import uuid
+from typing import Any
 
 from ..core import terminal
+from ..core.errors import SpoolBusyError
+from ..core.settings import Settings
+from ..core.spool import Spool
 from .points import iso, number
 from .recorder import ledger_of
 from .sender import Sender
-from ..core.spool import Busy, Spool
 
 BY_HAND = "by-hand-"
 WAIT_SECONDS = 10.0
 
 
-def read_metrics(words):
+def read_metrics(words: list[str]) -> dict[str, Any]:
     """{name: value} from `name=value` words. Raises ValueError naming the first that is none."""
     metrics = {}
     for word in words:
@@ -27,7 +32,7 @@ def read_metrics(words):
     return metrics
 
 
-def log_point(settings, task_id, step, epoch, metrics):
+def log_point(settings: Settings, task_id: int, step: int, epoch: float | None, metrics: dict[str, Any]) -> int:
     """Sends one log entry, or keeps it for `sync`. The exit code: 0 also when it was only kept."""
     entry = {"step": step, "time": iso(time.time()), "metrics": metrics}
     if epoch is not None:
@@ -38,7 +43,7 @@ def log_point(settings, task_id, step, epoch, metrics):
         try:
             spool = Spool.lasting(folder)
             break
-        except Busy:
+        except SpoolBusyError:
             if time.monotonic() > deadline:
                 terminal.warn(f"another process is sending points of task {task_id}; try again when it has ended")
                 return 1
@@ -52,6 +57,7 @@ def log_point(settings, task_id, step, epoch, metrics):
     spool.close()
     if not sent and sender.ledger is not None and not sender.denied:
         terminal.warn(
-            f"the point is kept in {folder} ({sender.trouble or 'the ledger did not answer'}); `lora-ledger sync` sends it"
+            f"the point is kept in {folder} ({sender.trouble or 'the ledger did not answer'}); `lora-ledger sync` "
+            "sends it"
         )
     return 1 if spool.refused > refused else 0

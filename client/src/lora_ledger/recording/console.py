@@ -1,5 +1,7 @@
 """What the trainer printed: passed on, kept compressed, and read for what its last lines say."""
 
+from __future__ import annotations
+
 import os
 import queue
 import re
@@ -7,6 +9,8 @@ import threading
 import time
 import zlib
 from collections import deque
+from pathlib import Path
+from typing import Callable
 
 from ..core import terminal, withhold
 from ..core.redact import redact_bytes, redact_text
@@ -25,14 +29,14 @@ LONGEST_LINE = 16_384
 class Lines:
     """Splits one stream on `\\n` and `\\r`. A line that a `\\r` overwrites is a state of a bar, not a line to keep."""
 
-    def __init__(self, on_line, on_state):
+    def __init__(self, on_line: Callable[[str], None], on_state: Callable[[str], None]) -> None:
         self.on_line = on_line
         self.on_state = on_state
         self.rest = b""
         self.state = ""
         self.carriage = False
 
-    def feed(self, data):
+    def feed(self, data: bytes) -> None:
         """Takes the stream's next bytes."""
         if self.carriage and data[:1] == b"\n":
             # A `\r\n` cut in two by the pipe.
@@ -57,18 +61,18 @@ class Lines:
         rest = pieces[-1]
         self.rest = rest if len(rest) <= LONGEST_LINE else withhold.from_bytes(rest)[-LONGEST_LINE:]
 
-    def flush(self):
+    def flush(self) -> None:
         """Reads what stands there without a line end. tqdm writes `\\r` first, so its newest state is always here."""
         line = _clean(self.rest)
         if line and line != self.state:
             self.on_state(line)
 
-    def current(self):
+    def current(self) -> str:
         """The unfinished line."""
         return _clean(self.rest) or self.state
 
 
-def _clean(data):
+def _clean(data: bytes) -> str:
     # Before anything is cut off: a part of a secret would be known as none.
     text = withhold.from_bytes(data)[:LONGEST_LINE].decode("utf-8", "replace")
     if "\x1b" in text:
@@ -79,12 +83,12 @@ def _clean(data):
 class Failure:
     """Looks for the reason of a failure in the lines: running out of memory, and the last exception."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.out_of_memory = False
         self.message = None
         self._in_traceback = False
 
-    def line(self, line):
+    def line(self, line: str) -> None:
         """Takes the next line of a stream."""
         if "emory" in line or "ALLOC_FAILED" in line:
             if _OUT_OF_MEMORY.search(line):
@@ -109,7 +113,7 @@ class Console:
     PAUSE = 0.1
     KEEP = 256 * 1024 * 1024
 
-    def __init__(self, path, on_state):
+    def __init__(self, path: Path, on_state: Callable[[str], None]) -> None:
         self.path = path
         self.failure = {"stdout": Failure(), "stderr": Failure()}
         self.left_out = 0
@@ -119,7 +123,7 @@ class Console:
         self._queue = queue.Queue()
         self._waiting = 0
         self._guard = threading.Lock()
-        self._kept = {name: b"" for name in self.failure}
+        self._kept = dict.fromkeys(self.failure, b"")
         self._zip = zlib.compressobj(6, zlib.DEFLATED, 31)
         self._written = 0
         self._file = None
@@ -130,22 +134,22 @@ class Console:
         self._thread = threading.Thread(target=self._read, name="ledger-console", daemon=True)
         self._thread.start()
 
-    def _state(self, line):
+    def _state(self, line: str) -> None:
         try:
             self._on_state(line)
         except Exception as error:
             # One line that cannot be understood hides none of those behind it.
             terminal.trouble(error)
 
-    def _line_of(self, name):
-        def line(text):
+    def _line_of(self, name: str) -> Callable[[str], None]:
+        def line(text: str) -> None:
             self.failure[name].line(text)
             with self._guard:
                 self._tail.append(text)
 
         return line
 
-    def feed(self, name, data):
+    def feed(self, name: str, data: bytes) -> None:
         """Takes a chunk of "stdout" or "stderr"; returns at once."""
         if self._waiting > self.LAG:
             self.left_out += len(data)
@@ -154,7 +158,7 @@ class Console:
             self._waiting += len(data)
         self._queue.put((name, data))
 
-    def _read(self):
+    def _read(self) -> None:
         while True:
             try:
                 item = self._queue.get(timeout=0.5)
@@ -177,7 +181,7 @@ class Console:
                 # What comes meanwhile is read together: each time that this wakes costs the trainer's core a little.
                 time.sleep(self.PAUSE)
 
-    def _keep(self, name, data):
+    def _keep(self, name: str, data: bytes) -> None:
         # Cut at line ends, so that a token is never torn in two and missed.
         data = self._kept[name] + data
         cut = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
@@ -192,10 +196,10 @@ class Console:
         self._write(self._clean(data[:cut]))
 
     @staticmethod
-    def _clean(data):
+    def _clean(data: bytes) -> bytes:
         return redact_bytes(withhold.from_bytes(data))
 
-    def _write(self, data):
+    def _write(self, data: bytes) -> None:
         if self._file is None or not data:
             return
         if self._written > self.KEEP:
@@ -209,11 +213,11 @@ class Console:
             terminal.trouble(error)
             self._file = None
 
-    def _sync(self):
+    def _sync(self) -> None:
         for lines in self._lines.values():
             lines.flush()
 
-    def tail(self):
+    def tail(self) -> str:
         """The last 40 lines, at most 8 kB, bars in their last state, secrets replaced."""
         with self._guard:
             lines = list(self._tail)
@@ -221,16 +225,16 @@ class Console:
         text = redact_text("\n".join(lines[-TAIL_LINES:]))
         return text.encode("utf-8", "replace")[-TAIL_BYTES:].decode("utf-8", "ignore")
 
-    def out_of_memory(self):
+    def out_of_memory(self) -> bool:
         """Whether either stream showed a known out-of-memory message."""
         return any(f.out_of_memory for f in self.failure.values())
 
-    def last_exception(self):
+    def last_exception(self) -> str | None:
         """The last exception's line, stderr first; None without a traceback."""
         message = self.failure["stderr"].message or self.failure["stdout"].message
         return redact_text(message) if message else None
 
-    def close(self):
+    def close(self) -> Path | None:
         """Reads the rest and ends the compressed file. Its path, or None when there is no such file."""
         self._queue.put(None)
         self._thread.join(30.0)

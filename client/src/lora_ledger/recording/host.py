@@ -1,5 +1,7 @@
 """What this machine is: GPUs, CUDA, processor, Python and the trainer's packages, the trainer's commit."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import os
 import platform
@@ -8,10 +10,12 @@ import shutil
 import socket
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ..follow import gpu
 from ..core.reading import loads, output
+from ..follow import gpu
 
 PACKAGES = [
     "torch",
@@ -40,13 +44,13 @@ _VERSIONS = (
 )
 
 
-def gpu_text(gpus):
+def gpu_text(gpus: list[dict[str, Any]]) -> str | None:
     """GPUs as one string: "NVIDIA GeForce RTX 4090 24GB x1"; None without any."""
     kinds = Counter(g["name"] + (f" {round(g['memory_mb'] / 1024)}GB" if g["memory_mb"] else "") for g in gpus)
     return ", ".join(f"{name} x{count}" for name, count in kinds.items()) or None
 
 
-def cuda_version(versions):
+def cuda_version(versions: dict[str, str]) -> str | None:
     """The CUDA that torch was built for ("12.4"), else the newest that the driver supports; None without either."""
     built = re.search(r"\+cu(\d+)(\d)$", versions.get("torch", ""))
     if built:
@@ -55,7 +59,7 @@ def cuda_version(versions):
     return shown[1] if shown else None
 
 
-def _interpreter(command):
+def _interpreter(command: Sequence[str]) -> str | None:
     """The Python that runs the trainer, where the command shows it."""
     if not command:
         return None
@@ -73,7 +77,7 @@ def _interpreter(command):
     return match[1] if match else None
 
 
-def versions(command):
+def versions(command: Sequence[str]) -> dict[str, str]:
     """Versions of Python and of the packages that matter, in the environment that the trainer runs in."""
     python = _interpreter(command)
     if python and os.path.abspath(python) != os.path.abspath(sys.executable):
@@ -93,7 +97,7 @@ def versions(command):
     return found
 
 
-def _processor():
+def _processor() -> str:
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -104,14 +108,14 @@ def _processor():
     return platform.processor() or platform.machine()
 
 
-def _memory_gb():
+def _memory_gb() -> float | None:
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3, 1)
     except (AttributeError, ValueError, OSError):
         return None
 
 
-def script_folder(command, cwd):
+def script_folder(command: Sequence[str], cwd: str) -> Path:
     """The folder of the trainer's script, else the working folder."""
     for argument in command:
         if argument.endswith(".py"):
@@ -121,7 +125,7 @@ def script_folder(command, cwd):
     return Path(cwd)
 
 
-def git_state(folder):
+def git_state(folder: Path) -> tuple[str | None, bool | None]:
     """(commit, has uncommitted changes) of the repository around the folder; (None, None) without one."""
     git = shutil.which("git")
     if not git:
@@ -133,7 +137,7 @@ def git_state(folder):
     return commit, None if changes is None else bool(changes.strip())
 
 
-def facts(command, cwd):
+def facts(command: Sequence[str], cwd: str) -> dict[str, Any]:
     """gpu_info, node_info, cuda_version and git_commit, as registering takes them; what is unknown is left out."""
     gpus = gpu.read_gpus()
     found = versions(command)

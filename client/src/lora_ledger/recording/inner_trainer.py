@@ -1,8 +1,14 @@
 """Finds the trainer among the processes of a command that only wraps it, such as `bash train.sh`. Linux alone."""
 
-import os
+from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from typing import Callable
+
+from ..core.types import StrPath
 from ..trainers import recognise
+from ..trainers.generic import Generic
 from ..trainers.launch import find_config
 
 SHELLS = {"bash", "sh", "zsh", "dash", "ksh", "fish", "make", "just"}
@@ -10,7 +16,7 @@ SHELLS = {"bash", "sh", "zsh", "dash", "ksh", "fish", "make", "just"}
 LONGEST = 256 * 1024
 
 
-def wraps(command):
+def wraps(command: Sequence[str]) -> bool:
     """Whether the command is a shell script or the like, so that the trainer is one of the processes it starts."""
     program = os.path.basename(str(command[0])) if command else ""
     if program in SHELLS or program.endswith(".sh"):
@@ -27,14 +33,16 @@ def wraps(command):
 class Scout:
     """Looks at the processes of one session. `read(path)` gives the text of a configuration file, or None."""
 
-    def __init__(self, leader, typed, output_dir, read):
+    def __init__(
+        self, leader: int, typed: Sequence[StrPath], output_dir: str | None, read: Callable[[StrPath], str | None]
+    ) -> None:
         self._leader = leader
         self._typed = [str(word) for word in typed]
         self._output_dir = output_dir
         self._read = read
         self._seen = set()
 
-    def look(self):
+    def look(self) -> tuple[list[str], str, str | None, Generic] | None:
         """(command, working folder, configuration path, trainer) once a known trainer runs, else None."""
         try:
             pids = sorted(int(name) for name in os.listdir("/proc") if name.isdigit())
@@ -46,7 +54,7 @@ class Scout:
                 return found
         return None
 
-    def _look_at(self, pid):
+    def _look_at(self, pid: int) -> tuple[list[str], str, str | None, Generic] | None:
         try:
             if os.getsid(pid) != self._leader:
                 return None

@@ -4,13 +4,20 @@ A safetensors file gets `*` in the place of the value in its header, on the disk
 lies here stay the same bytes (`safe` compares them). Of a text a clean copy is sent. Anything else stays here.
 """
 
+from __future__ import annotations
+
 import os
 import struct
 import uuid
+from dataclasses import replace
+from pathlib import Path
 
 from ..core import terminal, withhold
+from ..core.errors import IncompleteFileError
+from ..core.journal import Upload
 from ..core.redact import redact_file
-from ..core.safetensors import Incomplete, read_header
+from ..core.safetensors import read_header
+from ..core.types import StrPath
 
 # A larger file is searched only where a value was put into the configuration: it takes 3 s a GB.
 SEARCH_LIMIT = 256 * 1024 * 1024
@@ -18,20 +25,20 @@ SEARCH_LIMIT = 256 * 1024 * 1024
 TEXT_LIMIT = 16 * 1024 * 1024
 
 
-def make_ready(item, folder):
+def make_ready(item: Upload, folder: Path) -> Upload | None:
     """The item to send in the place of `item`, with clean copies in `folder`; None where the file has to stay here."""
-    path = item.get("path")
-    if item.get("kind") == "config" and path and os.path.isfile(path):
+    path = item.path
+    if item.kind == "config" and os.path.isfile(path):
         copy = folder / f"config-{uuid.uuid4().hex[:12]}"
         try:
             if redact_file(path, copy):
-                item, path = {**item, "path": str(copy)}, copy
+                item, path = replace(item, path=str(copy)), str(copy)
         except OSError as error:
             terminal.warn(
-                f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded"
+                f"{item.filename} cannot be searched for secrets ({error.strerror or error}) and is not uploaded"
             )
             return None
-    if not withhold.longest() or not path or not os.path.isfile(path):
+    if not withhold.longest() or not os.path.isfile(path):
         return item
     try:
         told = _tells(path) if str(path).endswith(".safetensors") else None
@@ -41,19 +48,17 @@ def make_ready(item, folder):
             return item
         copy = _clean_copy(path, folder) if told is None else _star_header(path)
     except OSError as error:
-        terminal.warn(
-            f"{item.get('filename')} cannot be searched for secrets ({error.strerror or error}) and is not uploaded"
-        )
+        terminal.warn(f"{item.filename} cannot be searched for secrets ({error.strerror or error}) and is not uploaded")
         return None
     if copy is None:
         terminal.warn(
-            f"{item.get('filename')} holds the value of a secret and is not uploaded; it stays in {os.path.dirname(path)}"
+            f"{item.filename} holds the value of a secret and is not uploaded; it stays in {os.path.dirname(path)}"
         )
         return None
-    return {**item, "path": str(copy)}
+    return replace(item, path=str(copy))
 
 
-def _star_header(path):
+def _star_header(path: StrPath) -> StrPath | None:
     """Writes `*` over known values in a safetensors header; the path, or None where they stay. Raises OSError."""
     stat = os.stat(path)
     with open(path, "r+b") as file:
@@ -75,11 +80,12 @@ def _star_header(path):
     return path
 
 
-def _tells(path):
-    """Whether a safetensors header holds a known value, as bytes or once read; None for another file. Raises OSError."""
+def _tells(path: StrPath) -> bool | None:
+    """Whether a safetensors header holds a known value, as bytes or once read; None for another file. Raises
+    OSError."""
     try:
         header = read_header(path)
-    except Incomplete:
+    except IncompleteFileError:
         return None
     with open(path, "rb") as file:
         length = struct.unpack("<Q", file.read(8))[0]
@@ -87,7 +93,7 @@ def _tells(path):
     return withhold.are_in_bytes(data) or withhold.from_value(header) != header
 
 
-def _clean_copy(path, folder):
+def _clean_copy(path: StrPath, folder: Path) -> Path | None:
     """A copy of a text without known values; None where the file is no text. Raises OSError."""
     if os.path.getsize(path) > TEXT_LIMIT:
         return None

@@ -1,9 +1,12 @@
 """Collects metric values until a heartbeat takes them, as the contract's log entries."""
 
+from __future__ import annotations
+
 import math
 import threading
 import time
 from datetime import datetime, timezone
+from typing import Any, Callable
 
 from ..core import terminal
 from ..core.text import metric_name
@@ -13,7 +16,7 @@ MOST_STEP = 9_999_999_999
 MOST_SERIES = 500
 
 
-def iso(seconds):
+def iso(seconds: float) -> str:
     """A Unix time as ISO 8601 UTC with milliseconds."""
     try:
         moment = datetime.fromtimestamp(seconds, timezone.utc)
@@ -24,7 +27,7 @@ def iso(seconds):
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
-def age(text):
+def age(text: str) -> float:
     """Seconds since an ISO 8601 UTC time by this machine's clock; infinite for what is none."""
     try:
         then = datetime.strptime(str(text)[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
@@ -33,7 +36,7 @@ def age(text):
     return (datetime.now(timezone.utc) - then).total_seconds()
 
 
-def number(value):
+def number(value: Any) -> int | float | str:
     """A value as JSON can carry it: non-finite numbers become "NaN", "Infinity", "-Infinity"."""
     if isinstance(value, bool):
         return int(value)
@@ -63,11 +66,16 @@ class Points:
     # A row waits so long for further series of its step, where their files have fallen silent.
     SILENCE = 60.0
 
-    def waiting(self):
+    def waiting(self) -> int:
         """How many rows have come together."""
         return len(self._rows)
 
-    def __init__(self, loss_tag="loss/current", hold=0.0, clock=time.monotonic):
+    def __init__(
+        self,
+        loss_tag: str | dict[str, int] | None = "loss/current",
+        hold: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.loss_tags = loss_tag if isinstance(loss_tag, dict) else {loss_tag: 0}
         self.hold = hold
         self.held_any = False
@@ -83,7 +91,7 @@ class Points:
         # The series' own names, and those that the ledger takes.
         self._names = {"loss": "loss"}
 
-    def _named(self, name):
+    def _named(self, name: str) -> str | None:
         """The name by which the ledger takes the series; None beyond the bound on their number."""
         known = self._names.get(name)
         if known is None and len(self._names) < MOST_SERIES:
@@ -94,12 +102,12 @@ class Points:
             )
         return known
 
-    def put(self, step, metrics, when=None, epoch=None):
+    def put(self, step: int, metrics: Any, when: float | None = None, epoch: float | None = None) -> None:
         """Adds values to the step's row as they are."""
         with self._guard:
             self._set(step, metrics, when, epoch)
 
-    def _set(self, step, metrics, when, epoch):
+    def _set(self, step: int, metrics: Any, when: float | None, epoch: float | None) -> None:
         named = ((self._named(name), value) for name, value in metrics.items())
         metrics = {name: value for name, value in named if name is not None}
         if not metrics or not 0 <= step <= MOST_STEP:
@@ -114,7 +122,7 @@ class Points:
             row[0] = epoch
         row[2].update(metrics)
 
-    def add(self, series, step, value, when, epoch=None):
+    def add(self, series: str, step: int, value: Any, when: float | None, epoch: float | None = None) -> None:
         """Adds one value of a series.
 
         A step's row is given out once two newer steps have shown, so that all its series are in one row.
@@ -138,7 +146,7 @@ class Points:
                 current[1] += value
                 current[2] += 1
 
-    def _close(self, series):
+    def _close(self, series: str) -> None:
         step, total, count, when, epoch = self._open.pop(series)
         mean = total / count
         rank = self.loss_tags.get(series)
@@ -153,10 +161,10 @@ class Points:
             self._covered[rank] = max(self._covered[rank], step)
         self._set(step, metrics, when, epoch)
 
-    def _is_covered(self, step, rank):
+    def _is_covered(self, step: int, rank: int) -> bool:
         return any(covered >= step for covered in self._covered[:rank])
 
-    def loss(self, step, value, when, epoch=None, rank=BAR):
+    def loss(self, step: int, value: Any, when: float | None, epoch: float | None = None, rank: int = BAR) -> None:
         """The loss that a line (rank LINE) or the progress bar (rank BAR) shows after the given step."""
         if not 0 <= step <= MOST_STEP:
             return
@@ -165,7 +173,7 @@ class Points:
             if not self._is_covered(step, rank) and len(self._held) < self.LIMIT:
                 self._held[step, rank] = (value, when, epoch, self._clock())
 
-    def drain(self, limit=1000, final=False):
+    def drain(self, limit: int = 1000, final: bool = False) -> list[dict[str, Any]]:
         """At most `limit` log entries in order of step; `final` also gives what is still open or held back."""
         with self._guard:
             if final:

@@ -1,16 +1,46 @@
-"""One run's record: opens it, beats in the background, and closes it. Shared by `run` and `track()`."""
+"""One run's record: opens it, beats in the background, and closes it. Shared by `run` and `track()`.
+
+The threads of a recorded run, by their names. Each waits for what stands behind it, and for nothing else; a trainer
+waits for none but the two that read its output, and a training loop for none.
+
+    main              the trainer's end, or the training loop itself; signals arrive here. At the end of a run it waits
+                      until all is sent, as long as something moves (--flush-timeout)
+    ledger-wait       the trainer's end (process.py)
+    ledger-stdout,    the trainer's output, and this process's own: they pass it on, and lay it into the console's queue
+    ledger-stderr     (process.py)
+    ledger-console    that queue: reads lines and bars, follows steps, packs console.log.gz. Chunks are left out where
+                      it is more than 8 MB behind (console.py)
+    ledger-follow     three of them: log and weight files; nvidia-smi; the data folders (supervision.py)
+    ledger-describe   git, nvidia-smi and the packages' versions; then it journals the registration (here)
+    ledger-heartbeat  the registration, then its interval: it journals the points that came together (here)
+    ledger-messages   the ledger's answers: sends the journal's messages in order (sender.py)
+    ledger-uploads    the storage's answers: reads, hashes and sends files (sender.py)
+    ledger-stop       the time between two signals to a trainer that has to end (process.py)
+    ledger-gpu        nvidia-smi, for `track()` (track.py)
+    ledger-record     half a second: notes for `safe` what this run has become (commands/box_records.py)
+
+An agent has one `ledger-slot-N` for each place where a run can be, and `ledger-claimed` while it fetches files. All are
+daemons: whatever hangs, the process ends, and the journal on disk has what was said until then.
+Locks: the points', the spool's and the terminal's are each held for memory or one write, never over a call of the
+ledger.
+"""
+
+from __future__ import annotations
 
 import threading
 import time
 import uuid
-
-from . import outgoing
+from typing import Any, Callable
 
 from ..core import terminal, withhold
-from .points import Points
-from .sender import Events, Sender
+from ..core.journal import UPLOADS, Heartbeat, Upload
+from ..core.settings import Settings
 from ..core.spool import Spool
 from ..core.transport import Ledger
+from . import outgoing
+from .events import Events
+from .points import Points
+from .sender import Sender
 
 # So many rows are written to the spool before the next heartbeat is due, to keep memory small.
 MANY_POINTS = 4000
@@ -18,54 +48,61 @@ MANY_POINTS = 4000
 DESCRIBE_SECONDS = 180.0
 
 
-def ledger_of(settings):
+def ledger_of(settings: Settings) -> Ledger | None:
     """The ledger that the settings name, or None with a warning about what is missing."""
     missing = [name for name, value in (("LEDGER_URL", settings.url), ("LEDGER_KEY", settings.key)) if not value]
     if missing:
         terminal.warn_once(
             "unset",
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: the run is recorded in {settings.spool}; "
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: the run is recorded in "
+            f"{settings.spool}; "
             "set them and run `lora-ledger sync` to send it",
         )
         return None
-    return Ledger(settings.url, settings.key)
+    return Ledger(settings.url or "", settings.key)
 
 
 class Recorder(Events):
     """Everything here returns at once and raises nothing; sending happens in threads of its own."""
 
-    def __init__(self, settings, points=None):
+    def __init__(self, settings: Settings, points: Points | None = None) -> None:
         self.settings = settings
         self.points = points if points is not None else Points(loss_tag=None)
         self.spool = Spool.create(settings.spool)
         self.sender = Sender(self.spool, ledger_of(settings), self)
-        self.progress = {}
-        self.task_id = None
-        self.attempt = None
-        self.on_cancel = lambda: None
-        self.on_superseded = lambda: None
-        self.tail = lambda: None
+        self.progress: dict[str, Any] = {}
+        self.task_id: int | None = None
+        self.attempt: int | None = None
+        self.on_cancel: Callable[[], None] = lambda: None
+        self.on_superseded: Callable[[], None] = lambda: None
+        self.tail: Callable[[], str | None] = lambda: None
         self._described = threading.Event()
         self._stop = threading.Event()
         self._cancelled = False
         self._beats = threading.Thread(target=self._beat_on, name="ledger-heartbeat", daemon=True)
 
-    def _keep(self, kind, body):
-        """Puts an item into the spool without the secrets that are known here; only paths on this machine keep theirs."""
+    def _keep(self, kind: str, body: dict[str, Any]) -> None:
+        """Puts an item into the spool without the secrets that are known here; only paths on this machine keep
+        theirs."""
         path = {"path": body["path"]} if kind == "weight" else {}
         self.spool.append(kind, {**withhold.from_value(body), **path})
 
-    def begin(self, describe, resume=None):
+    def begin(
+        self, describe: Callable[[], tuple[dict[str, Any], dict[str, Any]]], resume: dict[str, Any] | None = None
+    ) -> None:
         """Starts recording. `describe()` gives the fields to register with; it may take its time, in the background.
 
-        `resume` is {"task_id", "body"} when this is the next attempt of a task, or {"task_id", "attempt", "seq"} when it is
+        `resume` is {"task_id", "body"} when this is the next attempt of a task, or {"task_id", "attempt", "seq"} when
+        it is
         one that was opened already, whose heartbeats up to `seq` have come from elsewhere.
         """
         threading.Thread(target=self._describe, args=(describe, resume), name="ledger-describe", daemon=True).start()
         self.sender.start()
         self._beats.start()
 
-    def _describe(self, describe, resume):
+    def _describe(
+        self, describe: Callable[[], tuple[dict[str, Any], dict[str, Any]]], resume: dict[str, Any] | None
+    ) -> None:
         try:
             register, more = describe()
         except Exception as error:
@@ -81,7 +118,7 @@ class Recorder(Events):
         self._described.set()
         self.sender.wake()
 
-    def _beat_on(self):
+    def _beat_on(self) -> None:
         self._described.wait()
         last = float("-inf")
         while not self._stop.wait(min(0.5, self.sender.interval / 3)):
@@ -94,36 +131,33 @@ class Recorder(Events):
             except Exception as error:
                 terminal.trouble(error)
 
-    def _beat(self, final=False):
+    def _beat(self, final: bool = False) -> None:
         while True:
             entries = self.points.drain(1000, final)
-            body = {"progress": {k: v for k, v in self.progress.items() if v is not None}, "logs": entries}
-            tail = self.tail()
-            if tail:
-                body["tail"] = tail
-            self._keep("heartbeat", body)
+            progress = {k: v for k, v in self.progress.items() if v is not None}
+            self._keep("heartbeat", Heartbeat(progress, entries, self.tail()).body())
             self.sender.wake()
             if not entries or not self.points.waiting():
                 return
 
-    def add_file(self, item):
-        """Has a file uploaded: path, filename, kind, and where known epoch, step, prompt, seed, group.
+    def add_file(self, item: Upload) -> None:
+        """Has a file uploaded.
 
         One that holds a secret's value goes without it, or stays here with a warning; of a configuration with secrets
         goes a copy without them.
         """
-        item = outgoing.make_ready(item, self.spool.folder)
-        if item:
-            self._keep("weight", item)
+        ready = outgoing.make_ready(item, self.spool.folder)
+        if ready:
+            self._keep("weight", ready.body())
             self.sender.wake()
 
-    def add_datasets(self, facts):
+    def add_datasets(self, facts: list[dict[str, Any]]) -> None:
         """Has dataset facts recorded, behind the registration; call from a thread that may wait for that."""
         if facts and self._described.wait(DESCRIBE_SECONDS):
             self._keep("datasets", {"datasets": facts})
             self.sender.wake()
 
-    def finish(self, status, **details):
+    def finish(self, status: str, **details: Any) -> None:
         """Ends the record; call once. Details: error_message, exit_code, failure_reason, urgent."""
         self._described.wait(DESCRIBE_SECONDS)
         self._stop.set()
@@ -139,20 +173,21 @@ class Recorder(Events):
         self._keep("finish", {"status": status, **details})
         self.sender.wake()
 
-    def flush(self, stop_waiting=lambda: False):
+    def flush(self, stop_waiting: Callable[[], bool] = lambda: False) -> bool:
         """Waits for everything to be sent, as long as something moves, then says what is left. True when nothing is."""
         if self.sender.ledger is not None and self.spool.pending():
             started = time.monotonic()
             told = False
 
-            def waiting():
+            def waiting() -> bool:
                 nonlocal told, started
                 if self.sender.uploading:
                     started = time.monotonic()
                 if not told and time.monotonic() - started > 3.0:
                     told = True
                     terminal.notice(
-                        f"sending what is left ({self._left()}); gives up after {self.settings.flush_timeout:.0f} s without "
+                        f"sending what is left ({self._left()}); gives up after {self.settings.flush_timeout:.0f} s "
+                        "without "
                         "progress, Ctrl-C leaves it to `lora-ledger sync`"
                     )
                 return stop_waiting()
@@ -161,12 +196,14 @@ class Recorder(Events):
         left = self.spool.pending()
         if left:
             terminal.warn(
-                f"not everything reached the ledger: {self._left()} left in {self.spool.folder}; `lora-ledger sync` sends it"
+                f"not everything reached the ledger: {self._left()} left in {self.spool.folder}; `lora-ledger sync` "
+                "sends it"
             )
         if self.spool.aside:
             n = self.spool.aside
             terminal.warn(
-                f"the ledger refused {n} item{'s' if n > 1 else ''} of this run, see {self.spool.folder / 'refused.jsonl'}; "
+                f"the ledger refused {n} item{'s' if n > 1 else ''} of this run, see "
+                f"{self.spool.folder / 'refused.jsonl'}; "
                 "`lora-ledger sync --again` sends them once more"
             )
         if self.spool.dropped:
@@ -177,8 +214,8 @@ class Recorder(Events):
         self.spool.close()
         return left == 0
 
-    def _left(self):
-        files = self.spool.size("uploads")
+    def _left(self) -> str:
+        files = self.spool.size(UPLOADS)
         messages = self.spool.pending() - files
         parts = []
         if messages:
@@ -187,16 +224,16 @@ class Recorder(Events):
             parts.append(f"{files} file{'s' if files > 1 else ''}")
         return " and ".join(parts) or "nothing"
 
-    def opened(self, task_id, attempt):
+    def opened(self, task_id: int, attempt: int) -> None:
         self.task_id = task_id
         self.attempt = attempt
         more = f", attempt {attempt}" if attempt > 1 else ""
         terminal.notice(f"recording as task {task_id}{more} at {self.settings.url}")
 
-    def cancel_requested(self):
+    def cancel_requested(self) -> None:
         if not self._cancelled:
             self._cancelled = True
             self.on_cancel()
 
-    def superseded(self):
+    def superseded(self) -> None:
         self.on_superseded()

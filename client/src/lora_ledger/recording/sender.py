@@ -1,95 +1,91 @@
 """Brings a spool's items to the ledger: messages in order, files beside them, the finish after both."""
 
-import random
-import re
+from __future__ import annotations
+
 import threading
 import time
 from collections import Counter
+from typing import Callable
 
 from ..core import terminal
-from .points import age
-from ..core.spool import AGAIN, FINISH, MESSAGES, UPLOADS, called
-from ..core.transport import Denied, Later, Refused, Superseded, backoff
-from ..core.uploads import REMOVED, Upload
+from ..core.errors import ApiError, DeniedError, RefusedError, RetryLaterError, SupersededError
+from ..core.journal import AGAIN, FINISH, MESSAGES, REMOVED, UPLOADS, Heartbeat, SpoolItem, Upload
+from ..core.spool import Spool
+from ..core.transport import Ledger, backoff
+from ..core.uploads import FileUpload
+from .delivery import MOST_FAILURES, Delivery
+from .events import Events
 
 # A finish waits for uploads as long as they move, so that `success` means that the weights are safe: so many seconds
 # without a new byte, or half the time after which the client gives up, end that.
 UPLOAD_STALL = 30.0
-# A point by hand goes into an attempt that others report on only after they were quiet for so many seconds.
-HAND_QUIET = 300.0
-FAR = 400_000_000
 # The pause after 401 and 403, which only a person can mend.
 DENIED_PAUSE = 60.0
-# So often the ledger may fail at an item (500) before that is set aside; a ledger that fails at everything is waited for
-# instead, a day at most.
-MOST_FAILURES = 3
+# A ledger that fails (500) at everything is waited for, a day at most.
 FAILING_SECONDS = 86_400.0
-
-
-UNNAMED = "unnamed run"
-
-
-def _named(error):
-    """The fields of a registration that a refusal names."""
-    errors = getattr(error, "body", {}).get("errors")
-    paths = [e.get("path") for e in errors if isinstance(e, dict)] if isinstance(errors, list) else []
-    return {re.split(r"\W", str(path))[0] for path in paths}
 
 
 class Sender:
     """Two background threads over one spool. `events` is told what the ledger says (see `Events`)."""
 
-    def __init__(self, spool, ledger, events=None):
+    def __init__(self, spool: Spool, ledger: Ledger | None, events: Events | None = None) -> None:
         self.spool = spool
         self.ledger = ledger
         self.events = events or Events()
-        self.interval = 15.0
         self.upload_stall = UPLOAD_STALL
-        self.denied = None
-        self.trouble = None
+        self.denied: str | None = None
+        self.trouble: str | None = None
         self.moved = time.monotonic()
         self.upload_moved = time.monotonic()
-        self.uploading = None
+        # (name, bytes sent, bytes in all) of the file under way.
+        self.uploading: tuple[str, int, int] | None = None
         self.show_progress = False
+        self._delivery = Delivery(spool, ledger, self.events) if ledger else None
         self._wake = threading.Condition()
         self._stop = threading.Event()
-        self._threads = []
-        self._last_beat = time.monotonic()
-        self._furthest = {}
+        self._threads: list[threading.Thread] = []
+        self._furthest: dict[int, int] = {}
         self._hurried = 0.0
         # The empty heartbeat that shows whether the ledger takes anything, while it has not been taken.
-        self._trial = None
-        self._failed_before = 0
+        self._trial: Heartbeat | None = None
         # Items that the ledger failed at while it took others.
-        self._singled_out = set()
+        self._singled_out: set[int] = set()
 
-    def start(self):
+    def start(self) -> None:
         """Starts sending in the background."""
-        if self.ledger is None:
+        if self._delivery is None or self.ledger is None:
             return
-        for target, name in ((self._messages, "ledger-messages"), (self._uploads, "ledger-uploads")):
-            thread = threading.Thread(target=target, name=name, daemon=True)
+        for target, name, what in (
+            (self._messages, "ledger-messages", self._delivery),
+            (self._uploads, "ledger-uploads", self._delivery),
+        ):
+            thread = threading.Thread(target=target, args=(what,), name=name, daemon=True)
             thread.start()
             self._threads.append(thread)
 
-    def stop(self, timeout=2.0):
+    def stop(self, timeout: float = 2.0) -> None:
         """Ends both threads; what is unsent stays in the spool."""
         self._stop.set()
         self.wake()
         for thread in self._threads:
             thread.join(timeout)
 
-    def wake(self):
+    def wake(self) -> None:
         """Says that the spool has something new."""
         with self._wake:
             self._wake.notify_all()
 
     @property
-    def superseded(self):
+    def interval(self) -> float:
+        """Seconds between two heartbeats, as the ledger wants them."""
+        return self._delivery.interval if self._delivery else 15.0
+
+    @property
+    def superseded(self) -> bool:
         """True once another attempt holds the task."""
         return bool(self.spool.state.get("superseded"))
 
-    def wait_empty(self, still, stop_waiting=lambda: False):
+    def wait_empty(self, still: float, stop_waiting: Callable[[], bool] = lambda: False) -> bool:
         """Waits until nothing is unsent; gives up when nothing moved for `still` seconds.
 
         True when all is sent.
@@ -106,7 +102,7 @@ class Sender:
                 self._wake.wait(0.2)
         return True
 
-    def _pause(self, seconds):
+    def _pause(self, seconds: float) -> None:
         """Waits for the time out. A new item does not shorten a back-off; that the run has ended does."""
         start = time.monotonic()
         end = start + seconds
@@ -114,113 +110,107 @@ class Sender:
             while not self._stop.is_set() and time.monotonic() < end and self._hurried < start:
                 self._wake.wait(min(1.0, max(0.01, end - time.monotonic())))
 
-    def _idle(self, seconds):
+    def _idle(self, seconds: float) -> None:
         with self._wake:
             if not self._stop.is_set():
                 self._wake.wait(seconds)
 
-    def _advanced(self):
+    def _advanced(self) -> None:
         self.moved = time.monotonic()
         self.denied = None
         self.trouble = None
         self.wake()
 
-    def _messages(self):
+    def _messages(self, delivery: Delivery) -> None:
+        """The thread that tells the ledger everything but files."""
         tries = 0
         while not self._stop.is_set():
             item = self.spool.peek(MESSAGES)
-            lane = MESSAGES
             if item is None and self._finish_due():
                 item = self.spool.peek(FINISH)
-                lane = FINISH
             if item is None:
-                self._keep_alive()
+                self._keep_alive(delivery)
                 self._idle(0.2 if self.spool.size(FINISH) else 1.0)
                 continue
-            n, kind, body = item
-            self._failed_before = self.spool.failures(n)
+            delivery.failed_before = self.spool.failures(item.n)
             try:
-                getattr(self, f"_send_{kind}")(body)
-                self.spool.done(lane, n)
+                delivery.send(item.kind, item.body)
+                self.spool.done(item.lane, item.n)
                 tries = 0
                 # A heartbeat that only keeps the run alive brings the end no nearer.
-                if kind != "heartbeat" or body["logs"] or not self.spool.size(FINISH):
+                if item.kind != "heartbeat" or item.body["logs"] or not self.spool.size(FINISH):
                     self._advanced()
-            except Superseded as error:
+            except SupersededError as error:
                 self._lose_task(error)
-            except Refused as error:
-                self._set_aside(lane, n, kind, body, error)
+            except RefusedError as error:
+                self._set_aside(item, error)
                 tries = 0
-            except Denied as error:
+            except DeniedError as error:
                 self._deny(error)
                 self._pause(DENIED_PAUSE)
-            except Later as error:
-                if self._hopeless(n, kind, error):
-                    self._set_aside(lane, n, kind, body, error)
+            except RetryLaterError as error:
+                if self._hopeless(delivery, item, error):
+                    self._set_aside(item, error)
                     tries = 0
                 else:
                     self._postpone(error, tries)
                     tries += 1
             except Exception as error:
                 terminal.trouble(error)
-                self._set_aside(lane, n, kind, body, error)
+                self._set_aside(item, error)
 
-    def _uploads(self):
-        tries = Counter()
+    def _uploads(self, delivery: Delivery) -> None:
+        """The thread that sends files."""
+        tries: Counter[int] = Counter()
         while not self._stop.is_set():
             item = self.spool.peek(UPLOADS) if "task_id" in self.spool.state else None
             if item is None:
                 self.uploading = None
                 self._idle(1.0)
                 continue
-            n, kind, body = item
-            before = self._reached(n)
+            before = self._reached(item.n)
             try:
-                self._upload(n, body)
-                self.spool.done(UPLOADS, n)
+                self._upload(delivery.ledger, item)
+                self.spool.done(UPLOADS, item.n)
                 self._advanced()
-            except Superseded as error:
+            except SupersededError as error:
                 self._lose_task(error)
-            except Refused as error:
-                self._set_aside(UPLOADS, n, kind, body, error)
-            except Denied as error:
+            except RefusedError as error:
+                self._set_aside(item, error)
+            except DeniedError as error:
                 self._deny(error)
                 self._pause(DENIED_PAUSE)
-            except Later as error:
-                if self._hopeless(n, kind, error):
-                    self._set_aside(UPLOADS, n, kind, body, error)
+            except RetryLaterError as error:
+                if self._hopeless(delivery, item, error):
+                    self._set_aside(item, error)
                     continue
-                if self._reached(n) > before:
-                    tries[n] = 0
+                if self._reached(item.n) > before:
+                    tries[item.n] = 0
                 self.spool.rotate(UPLOADS)
-                self._postpone(error, tries[n])
-                tries[n] += 1
+                self._postpone(error, tries[item.n])
+                tries[item.n] += 1
             except Exception as error:
                 terminal.trouble(error)
-                self._set_aside(UPLOADS, n, kind, body, error)
+                self._set_aside(item, error)
 
-    def _reached(self, n):
+    def _reached(self, n: int) -> int:
         """How far an upload has come: more of it means that trying again at once is worth it."""
         memo = self.spool.state.get("uploads", {}).get(str(n), {})
         return len(memo) + len(memo.get("parts", ()))
 
-    def _hopeless(self, n, kind, error):
+    def _hopeless(self, delivery: Delivery, item: SpoolItem, error: RetryLaterError) -> bool:
         """Whether the ledger keeps failing at this item and not at everything: then the item is what it cannot take."""
         if error.status != 500:
             return False
-        times, since = self.spool.failed(n)
-        if n in self._singled_out and times >= MOST_FAILURES:
+        times, since = self.spool.failed(item.n)
+        if item.n in self._singled_out and times >= MOST_FAILURES:
             return True
         # One more try follows what the ledger took, as it may have come back only now.
-        if times >= MOST_FAILURES - 1 and self._takes_others(kind):
-            self._singled_out.add(n)
+        if times >= MOST_FAILURES - 1 and self._takes_others(delivery, item.kind):
+            self._singled_out.add(item.n)
         return times >= MOST_FAILURES and time.time() - since > FAILING_SECONDS
 
-    def _failing(self, error):
-        """Whether the ledger has failed (500) at the item under way as often as it may."""
-        return getattr(error, "status", None) == 500 and self._failed_before >= MOST_FAILURES - 1
-
-    def _takes_others(self, kind):
+    def _takes_others(self, delivery: Delivery, kind: str) -> bool:
         if kind == "open":
             # A registration tries itself with less, until the ledger would take none at all.
             return False
@@ -228,18 +218,18 @@ class Sender:
             return True
         self._trial = self._trial or self.spool.beat()
         try:
-            self._send_heartbeat(self._trial)
-        except Later:
+            delivery.send_heartbeat(self._trial.body())
+        except RetryLaterError:
             return False
-        except Superseded as error:
+        except SupersededError as error:
             self._lose_task(error)
             return False
-        except (Refused, Denied):
+        except (RefusedError, DeniedError):
             pass
         self._trial = None
         return True
 
-    def _postpone(self, error, tries):
+    def _postpone(self, error: RetryLaterError, tries: int) -> None:
         self.trouble = str(error)
         if terminal.debugging():
             terminal.warn(f"will try again: {error}")
@@ -250,7 +240,7 @@ class Sender:
             )
         self._pause(error.delay if error.delay is not None else backoff(tries))
 
-    def _deny(self, error):
+    def _deny(self, error: DeniedError) -> None:
         self.denied = str(error)
         self.wake()
         if error.full:
@@ -266,264 +256,74 @@ class Sender:
             "set LEDGER_KEY to a valid key and run `lora-ledger sync`",
         )
 
-    def _set_aside(self, lane, n, kind, body, error):
+    def _set_aside(self, item: SpoolItem, error: Exception) -> None:
         reason = str(error) or type(error).__name__
-        self.spool.refuse(lane, n, kind, body, reason)
-        text = f"the ledger refused {called(kind, body)}: {reason}; it is set aside in {self.spool.folder / 'refused.jsonl'}"
+        self.spool.refuse(item, reason)
+        aside = self.spool.folder / "refused.jsonl"
+        text = f"the ledger refused {item.called}: {reason}; it is set aside in {aside}"
         if reason != REMOVED:
             text += f", and {AGAIN}"
-        if kind == "open":
-            terminal.warn(
-                f"this run cannot be recorded: {reason}; what it has to say is kept in {self.spool.folder / 'refused.jsonl'}, "
-                f"and {AGAIN}"
-            )
+        if item.kind == "open":
+            terminal.warn(f"this run cannot be recorded: {reason}; what it has to say is kept in {aside}, and {AGAIN}")
             self.spool.drop_all("the run could not be registered")
-        elif kind in ("weight", "finish"):
+        elif item.kind in ("weight", "finish"):
             terminal.warn(text)
         else:
-            terminal.warn_once(f"refused-{kind}", text)
+            terminal.warn_once(f"refused-{item.kind}", text)
         self._advanced()
 
-    def _lose_task(self, error):
+    def _lose_task(self, error: ApiError) -> None:
         if not self.superseded:
             self.spool.state["superseded"] = True
             self.spool.save()
             terminal.warn(
-                f"another attempt has taken over task {self.spool.state.get('task_id')}; this one stops and records nothing more"
+                f"another attempt has taken over task {self.spool.state.get('task_id')}; "
+                "this one stops and records nothing more"
             )
             self.events.superseded()
         self.spool.drop_all(str(error))
         self._advanced()
 
-    @property
-    def _task(self):
-        if "task_id" not in self.spool.state:
-            raise Refused("the run was never registered")
-        return f"/api/tasks/{self.spool.state['task_id']}"
-
-    def _send_open(self, body):
-        """Opens the next attempt of a task, or registers a new one."""
-        state = self.spool.state
-        if "task_id" in state:
-            return
-        if "claimed" in body:
-            self._opened(body["claimed"]["task_id"], body["claimed"]["attempt"], {})
-            return
-        resume = body.get("resume")
-        if resume:
-            try:
-                answer = self.ledger.ask(
-                    "POST",
-                    f"/api/tasks/{resume['task_id']}/attempts",
-                    resume["body"],
-                    {"Idempotency-Key": body["key"]},
-                )
-                self._opened(resume["task_id"], answer["attempt"], answer)
-                return
-            except (Refused, KeyError, Later) as error:
-                if isinstance(error, Later) and not self._failing(error):
-                    raise
-                terminal.warn(
-                    f"task {resume['task_id']} cannot be resumed ({error}); this run is recorded as a new task"
-                )
-                if getattr(error, "status", None) == 409:
-                    body = {**body, "register": {**body["register"], "parent_task_id": resume["task_id"]}}
-        self._register(body)
-
-    def _register(self, body):
-        """Registers with everything; where the ledger refuses a field, without it: a run is never lost for a detail."""
-        register = dict(body["register"])
-        key = body["key"]
-        told = []
-        for retry in range(4):
-            try:
-                answer = self.ledger.ask(
-                    "POST",
-                    "/api/tasks",
-                    register,
-                    {"Idempotency-Key": key if not retry else f"{key}-{retry}"},
-                )
-                break
-            except (Refused, Later) as error:
-                refused = isinstance(error, Refused) and error.status in (400, 413, 422)
-                if retry == 3 or not (refused or self._failing(error)):
-                    raise
-                named = _named(error) & set(register)
-                config = register.get("config") if named == {"config"} else None
-                if isinstance(config, dict) and config.get("format") != "text":
-                    told.append(f"{error}; the configuration is kept as it is, and no setting was read from it")
-                    register = {**register, "config": {**config, "format": "text"}}
-                    continue
-                kept = {k: v for k, v in register.items() if k not in named} if named and retry < 2 else {}
-                if not kept:
-                    kept = {"task_name": register.get("task_name") or UNNAMED, "command": register.get("command") or []}
-                if kept == register:
-                    kept = {"task_name": UNNAMED, "command": []}
-                left_out = ", ".join(sorted(k for k in register if register[k] != kept.get(k))) or "it"
-                told.append(f"the ledger refused part of this run ({error}); it is recorded without {left_out}")
-                register = kept
-        for text in told:
-            terminal.warn(text)
-        if "task_id" not in answer:
-            raise Later("the answer names no task_id")
-        for text in answer.get("warnings") or []:
-            terminal.notice(f"note on the settings: {text if isinstance(text, str) else text.get('message', text)}")
-        self._opened(answer["task_id"], 1, answer)
-
-    def _opened(self, task_id, attempt, answer):
-        self.spool.state.update(task_id=task_id, attempt=attempt, url=self.ledger.url)
-        self.spool.save()
-        self._take_interval(answer)
-        self.events.opened(task_id, attempt)
-
-    def _take_interval(self, answer):
-        value = answer.get("heartbeat_interval_sec")
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            self.interval = min(300.0, max(0.2, float(value)))
-
-    def _send_heartbeat(self, body):
-        try:
-            answer = self.ledger.ask(
-                "POST", f"{self._task}/heartbeat", {"attempt": self.spool.state["attempt"], **body}
-            )
-        except Refused as error:
-            # Points that there is no room for are set aside; the run lives on, and may be cancelled.
-            self._last_beat = time.monotonic()
-            self._take_interval(error.body)
-            if error.body.get("cancel_requested"):
-                self.events.cancel_requested()
-            raise
-        self._last_beat = time.monotonic()
-        self._take_interval(answer)
-        for warning in answer.get("warnings") or []:
-            terminal.warn_once(f"near-{warning.get('code')}", warning.get("message"))
-        if answer.get("cancel_requested"):
-            self.events.cancel_requested()
-
-    def _send_point(self, body):
-        """One log entry by hand, as a heartbeat of the task's current attempt with the next free number."""
-        state = self.spool.state
-        task_id = body["task_id"]
-        pending = state.get("point")
-        if not pending or pending["id"] != body["id"]:
-            task = self.ledger.ask("GET", f"/api/tasks/{task_id}")
-            attempt = task.get("attempt") or 1
-            seq = 1 + state.get("seqs", {}).get(str(attempt), 0)
-            others = next((a for a in task.get("attempts") or [] if a.get("attempt") == attempt), None)
-            if seq == 1 and others:
-                if others.get("status") == "running" and age(others.get("heartbeat_at")) < HAND_QUIET:
-                    raise Refused(
-                        f"a running client reports on task {task_id}; log from there, or wait until it has ended"
-                    )
-                # Numbers that are taken would be ignored: without knowing the last one, start far above.
-                seq = others["last_seq"] + 1 if others.get("last_seq") is not None else random.randrange(FAR, 2 * FAR)
-            pending = state["point"] = {"id": body["id"], "attempt": attempt, "seq": seq}
-            self.spool.save()
-        send = {"attempt": pending["attempt"], "seq": pending["seq"], "progress": {}, "logs": [body["entry"]]}
-        self.ledger.ask("POST", f"/api/tasks/{task_id}/heartbeat", send)
-        state.setdefault("seqs", {})[str(pending["attempt"])] = pending["seq"]
-
-    def _send_datasets(self, body):
-        try:
-            self.ledger.ask("PUT", f"{self._task}/datasets", body)
-        except Denied as error:
-            if error.status == 403:
-                # A key that may do all but this must not hold up the run's end.
-                raise Refused(str(error), 403) from error
-            raise
-
-    def _finish_due(self):
+    def _finish_due(self) -> bool:
         if not self.spool.size(FINISH) or self.spool.size(MESSAGES):
             return False
         if not self.spool.size(UPLOADS) or "task_id" not in self.spool.state:
             return True
         item = self.spool.peek(FINISH)
-        if item and item[2].get("urgent"):
+        if item and item.body.get("urgent"):
             return True
         return time.monotonic() - self.upload_moved > self.upload_stall
 
-    def _keep_alive(self):
+    def _keep_alive(self, delivery: Delivery) -> None:
         """Heartbeats while only uploads are left, so that the run does not count as lost meanwhile."""
-        if self.spool.size(FINISH) and time.monotonic() - self._last_beat > self.interval:
-            self._last_beat = time.monotonic()
-            self.spool.append("heartbeat", {"progress": {}, "logs": []})
+        if self.spool.size(FINISH) and time.monotonic() - delivery.last_beat > delivery.interval:
+            delivery.last_beat = time.monotonic()
+            self.spool.append("heartbeat", Heartbeat().body())
 
-    def _send_finish(self, body):
-        send = {k: v for k, v in body.items() if k != "urgent" and v is not None}
-        send.update(
-            attempt=self.spool.state["attempt"] if "task_id" in self.spool.state else 1,
-            last_seq=self.spool.last_seq,
-        )
-        try:
-            answer = self.ledger.ask("POST", f"{self._task}/finish", send)
-        except Refused as error:
-            if error.status != 409 or self.spool.state.get("revived"):
-                raise
-            # The run may have been taken for lost while the ledger was away: a heartbeat revives it.
-            self.spool.state["revived"] = True
-            self.spool.append("heartbeat", {"progress": {}, "logs": []})
-            raise Later(str(error), 0.0) from error
-        missing = [(r["from"], r["to"]) for r in answer.get("missing") or []]
-        for beat in self.spool.find_heartbeats(missing) if missing else ():
-            try:
-                self._send_heartbeat(beat)
-            except Refused as error:
-                # The end is taken; what was set aside before stays so.
-                terminal.warn_once("refused-heartbeat", f"the ledger refused log points again: {error}")
-                break
-        self.events.finished(answer)
+    def _upload(self, ledger: Ledger, item: SpoolItem) -> None:
+        memo = self.spool.state.setdefault("uploads", {}).setdefault(str(item.n), {})
+        file = Upload.of(item.body)
+        self.uploading = (file.filename, 0, 0)
+        bar: terminal.Progress | None = None
 
-    def _upload(self, n, body):
-        memos = self.spool.state.setdefault("uploads", {})
-        memo = memos.setdefault(str(n), {})
-        self.uploading = (body["filename"], 0, 0)
-        bar = None
-
-        def report(sent, total):
+        def report(sent: int, total: int) -> None:
             nonlocal bar
             # Only bytes beyond the furthest so far count: sending the same part again and again gets nowhere.
-            if sent > self._furthest.get(n, 0):
-                self._furthest[n] = sent
+            if sent > self._furthest.get(item.n, 0):
+                self._furthest[item.n] = sent
                 self.moved = self.upload_moved = time.monotonic()
-            self.uploading = (body["filename"], sent, total)
+            self.uploading = (file.filename, sent, total)
             if self.show_progress:
-                bar = bar or terminal.Progress(f"uploading {body['filename']}", total)
+                bar = bar or terminal.Progress(f"uploading {file.filename}", total)
                 bar.show(sent)
 
-        upload = Upload(
-            self.ledger,
-            self.spool.state["task_id"],
-            self.spool.state["attempt"],
-            body,
-            memo,
-            self.spool.save,
-            report,
-            self._stop.is_set,
-        )
+        task, attempt = self.spool.state["task_id"], self.spool.state["attempt"]
+        upload = FileUpload(ledger, task, attempt, file, memo, self.spool.save, report, self._stop.is_set)
         verified = upload.run()
         size = memo["fingerprint"][0]
-        text = f"{body['filename']}: {terminal.size_text(size)} stored, checked by {verified}"
+        text = f"{file.filename}: {terminal.size_text(size)} stored, checked by {verified}"
         if bar:
             bar.end(text)
         else:
             terminal.notice(text)
-        self.events.uploaded(body, verified)
-
-
-class Events:
-    """What a sender tells its owner; called from its threads, so keep each short. Override what you need."""
-
-    def opened(self, task_id, attempt):
-        """The task and attempt now have their numbers."""
-
-    def cancel_requested(self):
-        """Someone asked the ledger to cancel this run."""
-
-    def superseded(self):
-        """Another attempt holds the task."""
-
-    def uploaded(self, item, verified):
-        """A file is stored and checked."""
-
-    def finished(self, answer):
-        """The finish was taken."""
+        self.events.uploaded(file, verified)

@@ -1,29 +1,36 @@
 """`lora-ledger sync`: sends what earlier runs could not."""
 
+from __future__ import annotations
+
 import threading
 import time
+from pathlib import Path
 
 from ..core import terminal
+from ..core.errors import DeniedError, RefusedError, RetryLaterError, SpoolBusyError
+from ..core.journal import FINISH, MESSAGES, UPLOADS
+from ..core.settings import Settings
+from ..core.spool import Spool
+from ..core.transport import Ledger, backoff
 from .by_hand import BY_HAND
+from .events import Events
 from .recorder import ledger_of
-from .sender import Events, Sender
-from ..core.spool import Busy, Spool
-from ..core.transport import Denied, Later, Refused, backoff
+from .sender import Sender
 
 
 class _Opened(Events):
-    def __init__(self):
+    def __init__(self) -> None:
         self.task_id = None
 
-    def opened(self, task_id, attempt):
+    def opened(self, task_id: int, attempt: int) -> None:
         self.task_id = task_id
 
 
-def _left(spool):
-    return f"{spool.size('messages') + spool.size('finish')} messages, {spool.size('uploads')} files"
+def _left(spool: Spool) -> str:
+    return f"{spool.size(MESSAGES) + spool.size(FINISH)} messages, {spool.size(UPLOADS)} files"
 
 
-def _refused(spool, again):
+def _refused(spool: Spool, again: bool) -> str:
     """What is to be said of the items that the ledger refused; empty where there are none."""
     if not spool.refused:
         return ""
@@ -34,11 +41,11 @@ def _refused(spool, again):
     return f"{text}: delete the folder when you have read it"
 
 
-def sync_one(settings, ledger, folder, again=False):
+def sync_one(settings: Settings, ledger: Ledger, folder: Path, again: bool = False) -> str:
     """Sends one spool, with `again` also what was refused before. Returns "sent", "left", "busy" or "empty"."""
     try:
         spool = Spool.lasting(folder) if folder.name.startswith(BY_HAND) else Spool.open(folder)
-    except Busy:
+    except SpoolBusyError:
         terminal.notice(f"{folder.name}: being sent by a running process")
         return "busy"
     except OSError as error:
@@ -83,22 +90,22 @@ def sync_one(settings, ledger, folder, again=False):
     return "sent" if sent else "left"
 
 
-def unreachable(ledger):
+def unreachable(ledger: Ledger) -> str | None:
     """Why the ledger does not answer at all, after a few tries; None when it does."""
     reason = None
     for tries in range(3):
         try:
             ledger.ask("GET", "/healthz", timeout=10.0)
             return None
-        except (Refused, Denied):
+        except (RefusedError, DeniedError):
             return None
-        except Later as error:
+        except RetryLaterError as error:
             reason = str(error)
             time.sleep(backoff(tries))
     return reason
 
 
-def sync(settings, again=False):
+def sync(settings: Settings, again: bool = False) -> int:
     """Sends all spooled runs, oldest first. The exit code: 0 when nothing is left, 1 otherwise."""
     try:
         folders = [f for f in settings.spool.iterdir() if (f / "lock").exists()]

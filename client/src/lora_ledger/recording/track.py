@@ -1,24 +1,29 @@
 """`track()`: records a training loop written in Python."""
 
+from __future__ import annotations
+
 import os
 import sys
 import threading
 import time
+from pathlib import Path
+from typing import Any
 
-from . import host
-
-from ..core import terminal, settings
+from ..core import settings, terminal
+from ..core.journal import Upload
+from ..core.redact import redact_command, redact_text
+from ..core.types import StrPath
 from ..follow import gpu
+from . import host
+from .config_file import read_config
 from .points import Points
 from .recorder import Recorder
-from ..core.redact import redact_command, redact_text
-from .run import GPU_SECONDS, read_config
 
 
 class Run:
     """A run being recorded. Nothing here raises for the ledger's sake or waits for it."""
 
-    def __init__(self, recorder):
+    def __init__(self, recorder: Recorder | None) -> None:
         self._recorder = recorder
         self._step = 0
         self._cancel = threading.Event()
@@ -27,17 +32,20 @@ class Run:
             recorder.on_superseded = self._cancel.set
 
     @property
-    def task_id(self):
+    def task_id(self) -> int | None:
         """The task's number once the ledger gave it, else None."""
         return self._recorder.task_id if self._recorder else None
 
     @property
-    def cancel_requested(self):
+    def cancel_requested(self) -> bool:
         """True once the ledger wants this run to stop; the loop decides when."""
         return self._cancel.is_set()
 
-    def log(self, metrics=None, step=None, epoch=None, **more):
-        """Records numbers at a step: `run.log(step=10, loss=0.1, lr=1e-4)` or `run.log({"loss/current": 0.1}, step=10)`.
+    def log(
+        self, metrics: dict[str, Any] | None = None, step: int | None = None, epoch: float | None = None, **more: Any
+    ) -> None:
+        """Records numbers at a step: `run.log(step=10, loss=0.1, lr=1e-4)` or `run.log({"loss/current": 0.1},
+        step=10)`.
 
         Without `step` the next one is taken. What is no number is left out.
         """
@@ -56,45 +64,64 @@ class Run:
             terminal.trouble(error)
             terminal.warn_once("log", f"a log call could not be recorded: {error}")
 
-    def progress(self, step=None, total_steps=None, epoch=None, total_epochs=None, eta_sec=None):
+    def progress(
+        self,
+        step: int | None = None,
+        total_steps: int | None = None,
+        epoch: float | None = None,
+        total_epochs: int | None = None,
+        eta_sec: float | None = None,
+    ) -> None:
         """Tells how far training is; what is not given stays as it was."""
         if not self._recorder:
             return
         progress = self._recorder.progress
-        given = dict(step=step, total_steps=total_steps, epoch=epoch, total_epochs=total_epochs, eta_sec=eta_sec)
+        given = {
+            "step": step,
+            "total_steps": total_steps,
+            "epoch": epoch,
+            "total_epochs": total_epochs,
+            "eta_sec": eta_sec,
+        }
         progress.update({k: v for k, v in given.items() if v is not None})
         if progress.get("step") is not None and progress.get("total_steps"):
             progress["percent"] = round(100 * progress["step"] / progress["total_steps"], 2)
 
-    def save(self, path, kind="final", epoch=None, step=None):
+    def save(self, path: StrPath, kind: str = "final", epoch: float | None = None, step: int | None = None) -> None:
         """Has a finished file uploaded: kind is final, checkpoint, state, sample or config."""
         try:
-            from pathlib import Path
-
-            path = Path(path).absolute()
-            item = {"path": str(path), "filename": path.name, "kind": kind, "epoch": epoch, "step": step}
+            file = Path(path).absolute()
             if self._recorder:
-                self._recorder.add_file({k: v for k, v in item.items() if v is not None})
+                self._recorder.add_file(Upload(str(file), file.name, kind, epoch=epoch, step=step))
         except Exception as error:
             terminal.trouble(error)
             terminal.warn_once("save", f"a file could not be recorded: {error}")
 
 
-class track:
+class track:  # noqa: N801 - it is used like a function
     """Records the `with` block as one run: success at its end, failed on an exception, cancelled on Ctrl-C.
 
     `config` is the path of a configuration file; `fields` are the task's columns (task_name, experiment_group,
     lora_rank, …). `url`, `key` and `spool` default to LEDGER_URL, LEDGER_KEY and LEDGER_SPOOL.
     """
 
-    def __init__(self, config=None, *, url=None, key=None, spool=None, flush_timeout=None, **fields):
+    def __init__(
+        self,
+        config: StrPath | None = None,
+        *,
+        url: str | None = None,
+        key: str | None = None,
+        spool: StrPath | None = None,
+        flush_timeout: float | None = None,
+        **fields: Any,
+    ) -> None:
         self._config = config
         self._fields = fields
-        self._settings = dict(url=url, key=key, spool=spool, flush_timeout=flush_timeout)
-        self._recorder = None
+        self._settings: dict[str, Any] = {"url": url, "key": key, "spool": spool, "flush_timeout": flush_timeout}
+        self._recorder: Recorder | None = None
         self._over = threading.Event()
 
-    def __enter__(self):
+    def __enter__(self) -> Run:
         config = None
         try:
             config, _ = read_config(self._config)
@@ -110,7 +137,7 @@ class track:
             run.save(self._config, kind="config")
         return run
 
-    def _describe(self, config):
+    def _describe(self, config: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
         fields = {
             "command": redact_command([sys.executable, *sys.argv]),
             **host.facts(sys.argv[:1], os.getcwd()),
@@ -122,15 +149,16 @@ class track:
             fields["task_name"] = os.path.splitext(os.path.basename(sys.argv[0] or "run"))[0] or "run"
         return fields, {}
 
-    def _sample_gpu(self):
-        while not self._over.is_set():
+    def _sample_gpu(self) -> None:
+        recorder = self._recorder
+        while recorder and not self._over.is_set():
             metrics = gpu.sample()
             if not metrics:
                 return
-            self._recorder.points.put(self._recorder.progress.get("step") or 0, metrics, time.time())
-            self._over.wait(GPU_SECONDS)
+            recorder.points.put(recorder.progress.get("step") or 0, metrics, time.time())
+            self._over.wait(gpu.SECONDS)
 
-    def __exit__(self, kind, error, _traceback):
+    def __exit__(self, kind: type | None, error: BaseException | None, _traceback: Any) -> bool:
         self._over.set()
         if not self._recorder:
             return False
@@ -139,7 +167,7 @@ class track:
                 self._recorder.finish("success", exit_code=0)
             elif issubclass(kind, KeyboardInterrupt):
                 self._recorder.finish("cancelled", error_message="interrupted by Ctrl-C")
-            elif issubclass(kind, SystemExit) and error.code in (None, 0):
+            elif isinstance(error, SystemExit) and error.code in (None, 0):
                 self._recorder.finish("success", exit_code=0)
             else:
                 message = redact_text(f"{kind.__name__}: {error}")[:2000]

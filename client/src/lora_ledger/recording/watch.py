@@ -1,12 +1,21 @@
 """Notices files that this run wrote (weights, samples, training state), each once it is complete on disk."""
 
+from __future__ import annotations
+
 import os
 import re
 import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable
 
 from ..core import terminal
+from ..core.errors import IncompleteFileError
+from ..core.journal import Upload
+from ..core.safetensors import read_header
+from ..trainers.files import Saved
+from ..trainers.generic import Generic
 from .points import MOST_STEP
-from ..core.safetensors import Incomplete, read_header
 
 STABLE_SECONDS = 3.0
 
@@ -17,7 +26,13 @@ class Watch:
     Training state is given only with `upload_state`, since it is large and of use to none but the same trainer.
     """
 
-    def __init__(self, trainer, upload_state=False, clock=time.monotonic, since=None):
+    def __init__(
+        self,
+        trainer: Generic,
+        upload_state: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        since: float | None = None,
+    ) -> None:
         self.trainer = trainer
         self.found_final = False
         self.newest_checkpoint = []
@@ -31,14 +46,14 @@ class Watch:
         self._seen = {}
 
     @staticmethod
-    def _state(path):
+    def _state(path: Path) -> tuple[int, int] | None:
         try:
             stat = os.stat(path)
             return stat.st_size, stat.st_mtime_ns
         except OSError:
             return None
 
-    def poll(self, ended=False):
+    def poll(self, ended: bool = False) -> list[Upload]:
         """The weight items that became complete since the last call. `ended` says that no trainer writes any more."""
         items = []
         for path, saved in self.trainer.scan():
@@ -61,39 +76,47 @@ class Watch:
             if saved.kind == "final":
                 self.found_final = True
             elif saved.kind == "checkpoint":
-                same = [i for i in self.newest_checkpoint if saved.group and i.get("group") == saved.group]
+                same = [i for i in self.newest_checkpoint if saved.group and i.group == saved.group]
                 self.newest_checkpoint = [*same, item]
             items.append(item)
         return items
 
-    def _item(self, path, saved, ended):
+    def _item(self, path: Path, saved: Saved, ended: bool) -> Upload | None:
         metadata = {}
         if path.suffix == ".safetensors":
             try:
                 metadata = read_header(path).get("__metadata__") or {}
-            except Incomplete as error:
+            except IncompleteFileError as error:
                 if ended:
                     terminal.warn(f"{path.name} is not complete ({error}) and is not uploaded")
                     self._given[path] = self._state(path)
                 return None
             except OSError:
                 return None
-        item = {"path": str(path.absolute()), "filename": saved.filename or path.name, "kind": saved.kind}
-        for name in ("epoch", "step", "group", "prompt", "seed"):
-            value = getattr(saved, name)
-            if value is not None and not (isinstance(value, int) and value > MOST_STEP):
-                item[name] = value
-        for name in ("epoch", "step"):
-            value = metadata.get("ss_steps" if name == "step" else "ss_epoch")
-            if name not in item and isinstance(value, str) and re.fullmatch("[0-9]{1,10}", value):
-                item[name] = int(value)
-        return item
 
-    def is_new(self, path):
+        def whole(value: Any, key: str) -> int | None:
+            """A number within bounds, else the one that the trainer wrote into the file."""
+            if value is None or value > MOST_STEP:
+                written = metadata.get(key)
+                value = int(written) if isinstance(written, str) and re.fullmatch("[0-9]{1,10}", written) else None
+            return value
+
+        return Upload(
+            str(path.absolute()),
+            saved.filename or path.name,
+            saved.kind,
+            epoch=whole(saved.epoch, "ss_epoch"),
+            step=whole(saved.step, "ss_steps"),
+            group=saved.group,
+            prompt=saved.prompt,
+            seed=saved.seed if saved.seed is None or saved.seed <= MOST_STEP else None,
+        )
+
+    def is_new(self, path: Path) -> bool:
         """Whether this run wrote the file."""
         return self._state(path) != self._before.get(path)
 
-    def promote(self):
+    def promote(self) -> list[Upload]:
         """The newest checkpoint's files as final weights, for trainers whose last checkpoint that is."""
         self.found_final = bool(self.newest_checkpoint)
-        return [{**item, "kind": "final"} for item in self.newest_checkpoint]
+        return [replace(item, kind="final") for item in self.newest_checkpoint]

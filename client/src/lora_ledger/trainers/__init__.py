@@ -4,7 +4,12 @@
 its weights, samples and state, when its exit code 0 is no success, and where its training data lie.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from ..core import terminal
+from ..core.types import StrPath
 from .ai_toolkit import AiToolkit
 from .diffusers import Diffusers
 from .diffusion_pipe import DiffusionPipe
@@ -17,7 +22,7 @@ from .transformers import Axolotl, LlamaFactory
 ALL = [AiToolkit, OneTrainer, DiffusionPipe, Axolotl, LlamaFactory, Diffusers, Kohya]
 
 
-def recognise(command, config_text, cwd, output_dir=None):
+def recognise(command: Sequence[str], config_text: str | None, cwd: StrPath, output_dir: str | None = None) -> Generic:
     """The trainer behind a command and its configuration file's text (None without a file)."""
     launch = Launch(command, config_text, cwd, output_dir)
     for trainer in ALL:

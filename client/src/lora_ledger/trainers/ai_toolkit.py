@@ -1,18 +1,25 @@
-"""ostris' ai-toolkit. Sources: jobs/process/BaseSDTrainProcess.py (names, bar), toolkit/logging_aitk.py (the database)."""
+"""ostris' ai-toolkit. Sources: jobs/process/BaseSDTrainProcess.py (names, bar), toolkit/logging_aitk.py (the
+database)."""
+
+from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
+from typing import Any
 
-from .datasets import Source
+from ..follow.reader import Reader
 from . import files
+from .datasets import Source
 from .files import Saved
 from .generic import Generic
+from .launch import Launch
 
 _STEP = re.compile(r"_(\d{9})$")
 _SAMPLE = re.compile(r"(\d+)__(\d{9})_(\d+)$")
 
 
-def _expanded(value):
+def _expanded(value: Any) -> Any:
     """The settings with `${NAME}` taken from the environment, as ai-toolkit reads them (toolkit/config.py)."""
     if isinstance(value, dict):
         return {key: _expanded(inner) for key, inner in value.items()}
@@ -31,7 +38,7 @@ class AiToolkit(Generic):
     loss_tags = ("loss",)
     stop_markers = ("Job stopped", "Error running job:")
 
-    def __init__(self, launch):
+    def __init__(self, launch: Launch) -> None:
         super().__init__(launch.command, launch.cwd, launch.output_dir, launch)
         config = launch.document["config"]
         process = config["process"][0]
@@ -44,7 +51,7 @@ class AiToolkit(Generic):
         self.expects_weights = True
 
     @classmethod
-    def recognise(cls, launch):
+    def recognise(cls, launch: Launch) -> AiToolkit | None:
         """An AiToolkit for the launch, or None."""
         config = launch.document.get("config")
         if "job" in launch.document and isinstance(config, dict) and isinstance(config.get("process"), list):
@@ -52,20 +59,20 @@ class AiToolkit(Generic):
                 return cls(launch)
         return None
 
-    def _part(self, name):
+    def _part(self, name: str) -> dict[str, Any]:
         value = self.process.get(name)
         return value if isinstance(value, dict) else {}
 
-    def output_folder(self):
+    def output_folder(self) -> Path:
         if self.launch.output_dir:
             return self.path(self.launch.output_dir)
         return self.path(str(self.process.get("training_folder") or "output").replace("[name]", self.job)) / self.job
 
-    def log_folder(self):
+    def log_folder(self) -> Path | None:
         value = self.process.get("log_dir")
         return self.path(value.replace("[name]", self.job)) if isinstance(value, str) and value else None
 
-    def readers(self):
+    def readers(self) -> list[Reader]:
         try:
             from ..follow.sqlite_log import LossDatabase
         except ImportError:
@@ -73,14 +80,14 @@ class AiToolkit(Generic):
             return []
         return [LossDatabase(self.output_folder() / "loss_log.db")]
 
-    def total_steps(self):
+    def total_steps(self) -> int | None:
         value = self._part("train").get("steps", 1000)
         return value if isinstance(value, int) else None
 
-    def task_name(self):
+    def task_name(self) -> str:
         return self.job
 
-    def scan(self):
+    def scan(self) -> list[tuple[Path, Saved]]:
         folder = self.output_folder()
         found = []
         for path in files.entries(folder):
@@ -100,7 +107,7 @@ class AiToolkit(Generic):
                 found.append((path, Saved("sample", step=int(match[2]), filename=name, prompt=prompt)))
         return found
 
-    def classify(self, name):
+    def classify(self, name: str) -> Saved | None:
         stem = name.rsplit(".", 1)[0]
         step = _STEP.search(stem)
         base = stem[: step.start()] if step else stem
@@ -109,7 +116,7 @@ class AiToolkit(Generic):
             return None
         return Saved("checkpoint", step=int(step[1])) if step else Saved("final")
 
-    def _prompt(self, index):
+    def _prompt(self, index: int) -> str | None:
         sample = self._part("sample")
         prompts = sample.get("samples") or sample.get("prompts")
         if not isinstance(prompts, list) or index >= len(prompts):
@@ -121,12 +128,12 @@ class AiToolkit(Generic):
             return None
         return prompt.replace("[trigger]", trigger) if isinstance(trigger, str) else prompt
 
-    def resume_step(self):
+    def resume_step(self) -> tuple[int | None, str | None]:
         """ai-toolkit goes on by itself from the newest file of the same name."""
-        steps = [saved.step for _, saved in self.scan() if saved.kind == "checkpoint"]
+        steps = [saved.step or 0 for _, saved in self.scan() if saved.kind == "checkpoint"]
         return (max(steps), f"{self.job}_{max(steps):09d}") if steps else (0, None)
 
-    def datasets(self):
+    def datasets(self) -> list[Source]:
         found = []
         for dataset in self.process.get("datasets") or []:
             if not isinstance(dataset, dict):

@@ -1,13 +1,21 @@
 """Facts about training data, computed from names, sizes and captions: no image is ever read."""
 
+from __future__ import annotations
+
 import hashlib
 import io
 import os
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Callable
 
 from ..core import terminal
-from ..core.reading import TooMuch, loads, open_file, read_file
+from ..core.errors import OutOfBoundsError, TooMuchError
+from ..core.reading import loads, open_file, read_file
+from ..core.types import StrPath
 
 IMAGES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".jxl"}
 VIDEOS = {".mp4", ".webm", ".avi", ".mkv", ".mov", ".m4v", ".gif", ".mpg", ".mpeg", ".wmv"}
@@ -25,34 +33,32 @@ MAX_ROWS_FILE = 64 * 1024 * 1024
 MAX_SOURCES = 50
 
 
-class OutOfBounds(Exception):
-    """The data cannot be read within the bounds on time and files."""
-
-
 class Source:
     """Where training data lie, and how the trainer reads them.
 
-    `path` is a folder of images, or a file of captions or rows (`is_file`). `endings` are the images'. `extension` is the captions' (with its
+    `path` is a folder of images, or a file of captions or rows (`is_file`). `endings` are the images'. `extension` is
+    the captions' (with its
     dot); `recursive` looks into folders below; `skip(stem)` leaves out images by their name without its ending;
     `fallback` is the caption of an image that has none; `every_line` takes each line of a caption file as a caption
-    of its own, else only the first counts; `by_name` takes the images' own names for captions; `captions_file` names one JSON file with all captions of the folder.
+    of its own, else only the first counts; `by_name` takes the images' own names for captions; `captions_file` names
+    one JSON file with all captions of the folder.
     """
 
     def __init__(
         self,
-        path,
-        repeats=None,
-        name=None,
-        extension=".txt",
-        recursive=False,
-        skip=None,
-        fallback=None,
-        every_line=False,
-        captions_file=None,
-        is_file=False,
-        endings=IMAGES | VIDEOS,
-        by_name=False,
-    ):
+        path: Path,
+        repeats: int | None = None,
+        name: str | None = None,
+        extension: str = ".txt",
+        recursive: bool = False,
+        skip: Callable[[str], bool] | None = None,
+        fallback: str | None = None,
+        every_line: bool = False,
+        captions_file: Path | None = None,
+        is_file: bool = False,
+        endings: Any = IMAGES | VIDEOS,
+        by_name: bool = False,
+    ) -> None:
         self.path = path
         self.repeats = _whole(repeats)
         self.name = name or path.name or str(path)
@@ -67,7 +73,7 @@ class Source:
         self.by_name = by_name
 
 
-def _whole(value):
+def _whole(value: Any) -> int | None:
     """A count of repeats as the ledger takes it: whole and not negative, else None."""
     try:
         number = float(value)
@@ -76,10 +82,10 @@ def _whole(value):
         return None
 
 
-def _walk(source, late):
+def _walk(source: Source, late: Callable[[], bool]) -> tuple[dict[str, int], dict[str, str]]:
     """({relative name: size}, {relative stem: path of its caption}) of the images and videos."""
     images, captions = {}, {}
-    folders = [(source.path, "")]
+    folders: list[tuple[StrPath, str]] = [(source.path, "")]
     seen = 0
     while folders:
         folder, prefix = folders.pop()
@@ -87,7 +93,7 @@ def _walk(source, late):
             for entry in found:
                 seen += 1
                 if seen > MAX_FILES or late():
-                    raise OutOfBounds
+                    raise OutOfBoundsError
                 stem, ending = os.path.splitext(entry.name)
                 if source.recursive and entry.is_dir(follow_symlinks=False):
                     # ai-toolkit and others keep what is no training image in hidden and `_controls` folders.
@@ -101,7 +107,7 @@ def _walk(source, late):
     return images, captions
 
 
-def _size(entry):
+def _size(entry: os.DirEntry[str]) -> int:
     try:
         return entry.stat().st_size
     except OSError:
@@ -109,7 +115,7 @@ def _size(entry):
         return 0
 
 
-def _tags(counter, caption):
+def _tags(counter: Counter[str], caption: Any) -> None:
     """Counts a caption's tags as sd-scripts does: split at commas, lower case."""
     if len(counter) > MAX_KNOWN:
         # Sentences rather than tags: the rarest are forgotten, since only the most frequent are recorded.
@@ -119,8 +125,9 @@ def _tags(counter, caption):
     counter.update(tag[:MAX_TAG] for tag in (part.strip().lower() for part in caption.split(",")) if tag)
 
 
-def folder_facts(source, late):
-    """One folder's facts as the ledger takes them; None when it cannot be read, only its name when it is beyond the bounds,
+def folder_facts(source: Source, late: Callable[[], bool]) -> dict[str, Any] | None:
+    """One folder's facts as the ledger takes them; None when it cannot be read, only its name when it is beyond the
+    bounds,
     which `late()` tells.
 
     Tags are not multiplied by repeats. The hash covers sorted names, sizes and the captions' text.
@@ -134,7 +141,7 @@ def folder_facts(source, late):
             stem = os.path.splitext(image)[0]
             text = b""
             if late():
-                raise OutOfBounds
+                raise OutOfBoundsError
             if source.by_name:
                 text = os.path.basename(stem).encode("utf-8", "replace")
             elif stem in captions:
@@ -151,7 +158,7 @@ def folder_facts(source, late):
                 _tags(tags, line)
     except OSError:
         return None
-    except OutOfBounds:
+    except OutOfBoundsError:
         return _named_only(source)
     return {
         "name": source.name,
@@ -163,14 +170,14 @@ def folder_facts(source, late):
     }
 
 
-def _named_only(source):
+def _named_only(source: Source) -> dict[str, Any]:
     terminal.notice(
         f"the data in {source.path} are too many to be looked through; they are recorded by their name alone"
     )
     return {"name": source.name, "source_path": str(source.path), "repeats": source.repeats}
 
 
-def _caption_text(value):
+def _caption_text(value: Any) -> str:
     """A caption out of the forms that metadata files have: text, a list of texts, {caption, tags}."""
     if isinstance(value, str):
         return value
@@ -182,7 +189,7 @@ def _caption_text(value):
     return ""
 
 
-def _captions_of(path):
+def _captions_of(path: Path) -> dict[str, str]:
     """{name: caption} of a JSON file such as diffusion-pipe's captions.json."""
     try:
         document = loads(read_file(path, MAX_ROWS_FILE))
@@ -191,7 +198,7 @@ def _captions_of(path):
     return {str(k): _caption_text(v) for k, v in document.items()} if isinstance(document, dict) else {}
 
 
-def file_facts(source, late):
+def file_facts(source: Source, late: Callable[[], bool]) -> dict[str, Any] | None:
     """Facts of one file of rows: JSON (a list, or a mapping by path), JSON lines, CSV or text, one row a line.
 
     What is larger than 64 MB or cannot be read as text is told by name and size, without a count.
@@ -213,7 +220,7 @@ def file_facts(source, late):
                     return _named_only(source)
                 if isinstance(row, dict) and ("caption" in row or "tags" in row):
                     _tags(tags, _caption_text(row))
-    except (OSError, TooMuch):
+    except (OSError, TooMuchError):
         return None
     return {
         "name": source.name,
@@ -225,7 +232,7 @@ def file_facts(source, late):
     }
 
 
-def _rows(data, ending):
+def _rows(data: bytes, ending: str) -> Iterator[Any]:
     """The rows of a file one after another: of JSON as they are, of other files None for each."""
     if ending == ".json":
         try:
@@ -248,12 +255,15 @@ def _rows(data, ending):
             yield None
 
 
-def collect(sources, seconds=MAX_SECONDS, ended=None):
-    """Facts of all sources that can be looked through in the given time; once `ended` (an Event) is set, in END_SECONDS."""
+def collect(
+    sources: Sequence[Source], seconds: float = MAX_SECONDS, ended: threading.Event | None = None
+) -> list[dict[str, Any]]:
+    """Facts of all sources that can be looked through in the given time; once `ended` (an Event) is set, in
+    END_SECONDS."""
     start = time.monotonic()
     last = None
 
-    def late():
+    def late() -> bool:
         nonlocal last
         now = time.monotonic()
         if last is None and ended is not None and ended.is_set():

@@ -1,10 +1,15 @@
 """diffusers' example scripts. Source: examples/*/train_*_lora*.py."""
 
-import re
+from __future__ import annotations
 
-from .datasets import Source
+import re
+from pathlib import Path
+
 from . import files
+from .datasets import Source
+from .files import Saved
 from .generic import Generic
+from .launch import Launch
 
 _SCRIPT = re.compile(
     r"(?:^|/)train_(?:dreambooth|text_to_image|control|custom|lcm|instruct|unconditional|kandinsky|wuerstchen|cogvideox)\w*\.py$"
@@ -19,33 +24,33 @@ class Diffusers(Generic):
     bar_loss = ("loss", "step_loss")
     loss_tags = ("train_loss", "loss")
 
-    def __init__(self, launch):
+    def __init__(self, launch: Launch) -> None:
         super().__init__(launch.command, launch.cwd, launch.output_dir, launch)
         # Scripts for whole models leave a pipeline's folders and no adapter.
         self.expects_weights = "lora" in launch.program
 
     @classmethod
-    def recognise(cls, launch):
+    def recognise(cls, launch: Launch) -> Diffusers | None:
         """A Diffusers for the launch, or None."""
         return cls(launch) if _SCRIPT.search(launch.program) and "network_module" not in launch.document else None
 
-    def task_name(self):
+    def task_name(self) -> str:
         folder = self.output_folder()
         return folder.name if folder and folder.name else super().task_name()
 
-    def log_folder(self):
+    def log_folder(self) -> Path | None:
         folder = self.output_folder()
         return folder / str(self.setting("logging_dir") or "logs") if folder else None
 
-    def scan(self):
+    def scan(self) -> list[tuple[Path, Saved]]:
         folder = self.output_folder()
         return files.adapter_folders(folder) if folder else []
 
-    def total_steps(self):
+    def total_steps(self) -> int | None:
         value = str(self.setting("max_train_steps") or "")
         return int(value) if re.fullmatch("[0-9]{1,15}", value) else None
 
-    def resume_step(self):
+    def resume_step(self) -> tuple[int | None, str | None]:
         value = self.setting("resume_from_checkpoint")
         steps = [saved.step for _, saved in self.scan() if saved.step is not None]
         if not value:
@@ -55,7 +60,7 @@ class Diffusers(Generic):
             return int(named[1]), str(value)
         return (max(steps), f"checkpoint-{max(steps)}") if steps else (0, None)
 
-    def datasets(self):
+    def datasets(self) -> list[Source]:
         for key in ("instance_data_dir", "train_data_dir", "dataset_name"):
             value = self.setting(key)
             folder = self.path(value) if isinstance(value, str) else None

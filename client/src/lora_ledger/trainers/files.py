@@ -1,8 +1,11 @@
 """What lies in an output folder: weights, the files of a checkpoint's folder, samples, training state."""
 
+from __future__ import annotations
+
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 SAVED = (".safetensors", ".ckpt", ".pt")
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".mp4", ".gif")
@@ -19,7 +22,16 @@ class Saved:
     `filename` is the name it is recorded by where that is not its own; `prompt` and `seed` are a sample's.
     """
 
-    def __init__(self, kind, epoch=None, step=None, group=None, filename=None, prompt=None, seed=None):
+    def __init__(
+        self,
+        kind: str,
+        epoch: int | None = None,
+        step: int | None = None,
+        group: str | None = None,
+        filename: str | None = None,
+        prompt: str | None = None,
+        seed: int | None = None,
+    ) -> None:
         self.kind = kind
         self.epoch = epoch
         self.step = step
@@ -29,7 +41,7 @@ class Saved:
         self.seed = seed
 
 
-def entries(folder):
+def entries(folder: Path) -> list[Path]:
     """The folder's entries as sorted paths; empty where it cannot be read."""
     try:
         with os.scandir(folder) as found:
@@ -39,7 +51,7 @@ def entries(folder):
     return [Path(folder) / name for name in sorted(names)]
 
 
-def below(folder, depth=3, found=None):
+def below(folder: Path, depth: int = 3, found: Any = None) -> Any:
     """All files below the folder, within the bound on entries."""
     found = [] if found is None else found
     for path in entries(folder):
@@ -53,7 +65,7 @@ def below(folder, depth=3, found=None):
     return found
 
 
-def relative(path, root):
+def relative(path: Path, root: Path) -> str:
     """The path below the root with forward slashes, as the ledger takes file names; the bare name where it cannot."""
     try:
         name = Path(path).relative_to(root).as_posix()
@@ -62,12 +74,16 @@ def relative(path, root):
     return name if len(name) <= LONGEST_NAME and "\\" not in name and name.isprintable() else Path(path).name
 
 
-def state_folder(folder, root, epoch=None, step=None):
+def state_folder(
+    folder: Path, root: Path, epoch: int | None = None, step: int | None = None
+) -> list[tuple[Path, Saved]]:
     """(path, Saved) of every file of a folder that training can be resumed from."""
     return [(path, Saved("state", epoch, step, folder.name[:200], relative(path, root))) for path in below(folder)]
 
 
-def adapter_files(folder, root, kind, epoch=None, step=None, group=None):
+def adapter_files(
+    folder: Path, root: Path, kind: str, epoch: int | None = None, step: int | None = None, group: str | None = None
+) -> list[tuple[Path, Saved]]:
     """(path, Saved) of the adapter's weights and configuration in one folder."""
     found = []
     for path in entries(folder):
@@ -78,7 +94,7 @@ def adapter_files(folder, root, kind, epoch=None, step=None, group=None):
     return found
 
 
-def adapter_folders(folder):
+def adapter_folders(folder: Path) -> list[tuple[Path, Saved]]:
     """transformers' and diffusers' layout: `checkpoint-N/` with an adapter and training state, the final pair above."""
     found = adapter_files(folder, folder, "final")
     for path in entries(folder):

@@ -3,10 +3,17 @@
 Also the base of all trainers: what the client asks of each, with answers that hold for most.
 """
 
-import re
-from pathlib import Path
+from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.types import StrPath
+from ..follow.reader import Reader
 from . import files
+from .datasets import Source
 from .files import SAVED, Saved
 from .launch import Launch
 
@@ -32,14 +39,16 @@ class Generic:
     # Whether the newest checkpoint of a complete run is its final weights.
     last_is_final = False
 
-    def __init__(self, command, cwd, output_dir=None, launch=None):
+    def __init__(
+        self, command: Sequence[str], cwd: StrPath, output_dir: str | None = None, launch: Launch | None = None
+    ) -> None:
         self.launch = launch or Launch(command, None, cwd, output_dir)
         self.command = command
         self.cwd = Path(cwd)
         self.expects_weights = bool(output_dir)
         self._output = output_dir or self.launch.options.get("output_dir") or self.launch.document.get("output_dir")
 
-    def path(self, value):
+    def path(self, value: Any) -> Path:
         """A path as the trainer would see it from its working folder."""
         try:
             # No name on a disk holds a NUL.
@@ -48,41 +57,41 @@ class Generic:
             # `~name` of a user that there is not.
             return self.cwd / str(value)
 
-    def setting(self, name):
+    def setting(self, name: str) -> Any:
         """A setting of the command line, else of the file's top level."""
         for source in (self.launch.options, self.launch.assignments, self.launch.document):
             if source.get(name) not in (None, ""):
                 return source[name]
         return None
 
-    def output_folder(self):
+    def output_folder(self) -> Path | None:
         """Where weights will appear, or None."""
         return self.path(self._output) if isinstance(self._output, str) and self._output else None
 
-    def folders(self):
+    def folders(self) -> list[Path]:
         """All folders in which this run's results appear."""
         folder = self.output_folder()
         return [folder] if folder else []
 
-    def log_folder(self):
+    def log_folder(self) -> Path | None:
         """Where TensorBoard event files will appear, or None."""
         value = self.setting("logging_dir")
         if isinstance(value, str):
             return self.path(value)
         return self.output_folder()
 
-    def readers(self):
+    def readers(self) -> list[Reader]:
         """Readers of the loss that are better than event files, best first; made before the trainer starts."""
         return []
 
-    def scan(self):
+    def scan(self) -> list[tuple[Path, Saved]]:
         """[(path, Saved), …] of each file in the output folder that belongs to the record, as it is now."""
         folder = self.output_folder()
         if not folder:
             return []
         return list({**dict(self.scan_flat(folder)), **dict(files.adapter_folders(folder))}.items())
 
-    def scan_flat(self, folder):
+    def scan_flat(self, folder: Path) -> list[tuple[Path, Saved]]:
         """The weight files that lie in the folder itself."""
         found = []
         for path in files.entries(folder):
@@ -91,7 +100,7 @@ class Generic:
                 found.append((path, saved))
         return found
 
-    def classify(self, name):
+    def classify(self, name: str) -> Saved | None:
         """What the file of that name is, or None when it is none of this run's."""
         stem = name.rsplit(".", 1)[0]
         step = re.search(r"[-_.]step[-_]?(\d+)$", stem)
@@ -101,19 +110,19 @@ class Generic:
             return Saved("checkpoint")
         return Saved("final")
 
-    def epoch_line(self, line):
+    def epoch_line(self, line: str) -> tuple[int, int] | None:
         """(epoch, total epochs) when the line announces an epoch, else None."""
         return None
 
-    def resume_step(self):
+    def resume_step(self) -> tuple[int | None, str | None]:
         """(step, source) that the trainer goes on from; (None, None) when that cannot be known."""
         return None, None
 
-    def total_steps(self):
+    def total_steps(self) -> int | None:
         """The steps that the settings ask for, or None."""
         return None
 
-    def logging_steps(self):
+    def logging_steps(self) -> int | None:
         """After how many steps the trainer prints a line with the loss; None when unknown."""
         value = self.setting("logging_steps")
         try:
@@ -122,7 +131,7 @@ class Generic:
             return None
         return int(steps) if steps >= 1 else None
 
-    def fault(self, seen):
+    def fault(self, seen: Any) -> str | None:
         """Why a run that ended with exit code 0 is no success, or None when it is one. `seen` is a run's Seen."""
         if seen.stopped:
             return f"the trainer ended with exit code 0, but said: {seen.stopped}"
@@ -137,19 +146,19 @@ class Generic:
         where = f" after all {seen.total} steps" if complete else ""
         return f"the trainer ended with exit code 0{where} but wrote no final weights"
 
-    def datasets(self):
+    def datasets(self) -> list[Source]:
         """The training data's folders and files, as `datasets.Source`."""
         return []
 
-    def dataset_file(self):
+    def dataset_file(self) -> Path | None:
         """The separate configuration file that lists the training data, or None."""
         return None
 
-    def extra_configs(self):
+    def extra_configs(self) -> list[Path]:
         """Further files that the settings name and that a repeat needs, such as prompts."""
         return []
 
-    def task_name(self):
+    def task_name(self) -> str:
         """A name for the run when nothing else gives one."""
         for argument in self.command:
             if argument.endswith(".py"):

@@ -1,17 +1,25 @@
 """kohya's sd-scripts, lora-scripts that drive them, and musubi-tuner, which share files and output.
 
-Sources: sd-scripts library/train_util.py (file names, arguments, samples) and train_network.py (progress line, log tags).
+Sources: sd-scripts library/train_util.py (file names, arguments, samples) and train_network.py (progress line, log
+tags).
 """
 
-import re
+from __future__ import annotations
 
-from .datasets import IMAGES, Source
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 from ..core.reading import loads, read_file, read_start
 from ..core.safetensors import read_metadata
 from ..core.toml_reader import read_toml
+from ..core.types import StrPath, section
 from . import files
+from .datasets import IMAGES, Source
 from .files import SAVED, Saved
 from .generic import Generic
+from .launch import Launch
 
 _EPOCH = re.compile(r"^epoch (\d{1,9})/(\d{1,9})\s*$")
 _FOLDER = re.compile(r"^(\d+)_(.+)$")
@@ -34,7 +42,7 @@ DATASETS_LIMIT = 4_000_000
 STATE_LIMIT = 4_000_000
 
 
-def _flatten(document):
+def _flatten(document: Any) -> dict[str, Any]:
     """Section names mean nothing to sd-scripts: every table's keys are arguments."""
     flat = {}
     for name, value in document.items():
@@ -45,7 +53,7 @@ def _flatten(document):
     return flat
 
 
-def read_prompts(path):
+def read_prompts(path: Path) -> list[str]:
     """The prompts of a `sample_prompts` file in order, without their options; [] where it cannot be read.
 
     A text file has one prompt a line, a TOML file `[[prompt.subset]]`, a JSON file a list of `{"prompt": …}`.
@@ -78,12 +86,19 @@ class Kohya(Generic):
     loss_tags = ("loss/current", "loss/average")
     success_markers = ("model saved.",)
 
-    def __init__(self, command, cwd, options, output_dir=None, launch=None):
+    def __init__(
+        self,
+        command: Sequence[str],
+        cwd: StrPath,
+        options: dict[str, Any],
+        output_dir: str | None = None,
+        launch: Launch | None = None,
+    ) -> None:
         super().__init__(command, cwd, output_dir or options.get("output_dir") or None, launch)
         self.options = options
 
     @classmethod
-    def recognise(cls, launch):
+    def recognise(cls, launch: Launch) -> Kohya | None:
         """A Kohya for the launch, or None when it is no sd-scripts run."""
         document = _flatten(launch.document)
         keys = sum(key in document for key in _KEYS)
@@ -93,26 +108,26 @@ class Kohya(Generic):
         options = {**document, **launch.options}
         return cls(launch.command, launch.cwd, options, launch.output_dir, launch)
 
-    def _text(self, name):
+    def _text(self, name: str) -> str | None:
         value = self.options.get(name)
         return value if isinstance(value, str) and value else None
 
-    def log_folder(self):
+    def log_folder(self) -> Path | None:
         value = self._text("logging_dir")
         return self.path(value) if value else None
 
-    def _output_name(self):
+    def _output_name(self) -> str | None:
         return self._text("output_name")
 
-    def task_name(self):
+    def task_name(self) -> str:
         return self._output_name() or super().task_name()
 
-    def total_steps(self):
+    def total_steps(self) -> int | None:
         # With epochs the steps depend on the data; the bar tells them.
         value = None if self.options.get("max_train_epochs") else self.options.get("max_train_steps")
-        return int(value) if re.fullmatch("[0-9]{1,15}", str(value or "")) else None
+        return int(str(value)) if re.fullmatch("[0-9]{1,15}", str(value or "")) else None
 
-    def scan(self):
+    def scan(self) -> list[tuple[Path, Saved]]:
         """Weights, samples in `sample/`, and the folders that `--save_state` leaves."""
         folder = self.output_folder()
         if not folder:
@@ -146,11 +161,11 @@ class Kohya(Generic):
             )
         return found
 
-    def _prompts(self):
+    def _prompts(self) -> list[str]:
         value = self._text("sample_prompts")
         return read_prompts(self.path(value)) if value else []
 
-    def classify(self, name):
+    def classify(self, name: str) -> Saved | None:
         stem, dot, ending = name.rpartition(".")
         if f"{dot}{ending}" not in SAVED:
             return None
@@ -166,11 +181,11 @@ class Kohya(Generic):
             return Saved("checkpoint", step=int(step[1]))
         return None
 
-    def epoch_line(self, line):
+    def epoch_line(self, line: str) -> tuple[int, int] | None:
         match = _EPOCH.match(line)
         return (int(match[1]), int(match[2])) if match else None
 
-    def resume_step(self):
+    def resume_step(self) -> tuple[int | None, str | None]:
         """The step that `--resume`'s state, or the weights that `--network_weights` goes on from, were saved at.
 
         0 when the command resumes from nothing, since sd-scripts never picks up a state by itself.
@@ -188,15 +203,15 @@ class Kohya(Generic):
             return (int(steps), weights) if re.fullmatch("[0-9]{1,15}", str(steps)) else (None, None)
         return 0, None
 
-    def dataset_file(self):
+    def dataset_file(self) -> Path | None:
         value = self._text("dataset_config")
         return self.path(value) if value else None
 
-    def extra_configs(self):
+    def extra_configs(self) -> list[Path]:
         value = self._text("sample_prompts")
         return [self.path(value)] if value else []
 
-    def datasets(self):
+    def datasets(self) -> list[Source]:
         extension = self._text("caption_extension") or self._text("caption_extention") or ".caption"
         listed = self.dataset_file()
         if listed:
@@ -213,7 +228,7 @@ class Kohya(Generic):
                     found.append(Source(folder, int(match[1]), extension=extension, fallback=match[2], endings=IMAGES))
         return found
 
-    def _dataset_config(self, path, extension):
+    def _dataset_config(self, path: Path, extension: str) -> list[Source]:
         """Folders of a separate dataset file (docs/config_README-en.md); with it, train_data_dir is not read."""
         try:
             text = read_file(path, DATASETS_LIMIT).decode("utf-8-sig")
@@ -223,7 +238,7 @@ class Kohya(Generic):
         except (OSError, ValueError):
             return []
         found = []
-        general = document.get("general") if isinstance(document.get("general"), dict) else {}
+        general = section(document, "general")
         for dataset in document.get("datasets") or []:
             if not isinstance(dataset, dict):
                 continue

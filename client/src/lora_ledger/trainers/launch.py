@@ -1,10 +1,16 @@
 """How a run was started: its command line, and its configuration file as a document."""
 
-import os
-from pathlib import Path
+from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import NoTomlError
 from ..core.reading import loads, too_deep
-from ..core.toml_reader import Unreadable, read_toml
+from ..core.toml_reader import read_toml
+from ..core.types import StrPath
 from ..core.yaml_reader import read_yaml, scalar
 
 CONFIG_ENDINGS = (".yaml", ".yml", ".toml", ".json")
@@ -12,7 +18,7 @@ CONFIG_OPTIONS = ("--config_file", "--config", "--config-path", "--config_path")
 LAUNCHERS = {"llamafactory-cli", "lmf", "axolotl", "lora-scripts"}
 
 
-def read_document(text):
+def read_document(text: str | None) -> dict[str, Any]:
     """The text as JSON, TOML or YAML, whichever it is; {} for what is none of them or no mapping."""
     if not text:
         return {}
@@ -26,12 +32,12 @@ def read_document(text):
     else:
         try:
             document = read_toml(text)
-        except Unreadable:
+        except NoTomlError:
             document = read_yaml(text)
     return document if isinstance(document, dict) and not too_deep(document) else {}
 
 
-def program_index(command):
+def program_index(command: Sequence[str]) -> int:
     """Where the trainer's own script or module stands: what comes before it belongs to launchers."""
     for index, argument in enumerate(command):
         if argument == "-m" and index + 1 < len(command) and "accelerate" not in command[index + 1]:
@@ -41,7 +47,7 @@ def program_index(command):
     return 0
 
 
-def find_config(command):
+def find_config(command: Sequence[str]) -> str | None:
     """The configuration file that a trainer's command names, or None. A launcher's own `--config_file` is not meant."""
     start = program_index(command)
     own = command[start:]
@@ -61,14 +67,14 @@ def find_config(command):
     return None
 
 
-def _existing(path):
+def _existing(path: str | None) -> str | None:
     """sd-scripts adds `.toml` to a name without it."""
     if path and not os.path.exists(path) and os.path.isfile(path + ".toml"):
         return path + ".toml"
     return path
 
 
-def options_of(command):
+def options_of(command: Sequence[str]) -> dict[str, Any]:
     """Options of the command line: `--name value`, `--name=value`, `--flag`, with `-` read as `_` in names."""
     options = {}
     name = None
@@ -85,7 +91,7 @@ def options_of(command):
     return options
 
 
-def assignments_of(command):
+def assignments_of(command: Sequence[str]) -> dict[str, Any]:
     """Trailing `key=value` arguments, as LLaMA-Factory takes them over its file."""
     pairs = (argument.partition("=") for argument in command if not argument.startswith("-"))
     return {name: scalar(value) for name, equals, value in pairs if equals and name.isidentifier()}
@@ -94,7 +100,9 @@ def assignments_of(command):
 class Launch:
     """`command`, `cwd`, the client's own `output_dir` (or None), the file's `document` and `text`, the `options`."""
 
-    def __init__(self, command, config_text, cwd, output_dir=None):
+    def __init__(
+        self, command: Sequence[str], config_text: str | None, cwd: StrPath, output_dir: str | None = None
+    ) -> None:
         self.command = [str(argument) for argument in command]
         self.cwd = Path(cwd)
         self.output_dir = output_dir
@@ -105,6 +113,6 @@ class Launch:
         self.assignments = assignments_of(own[1:])
         self.program = own[0].replace("\\", "/") if own else ""
 
-    def names(self, *parts):
+    def names(self, *parts: Any) -> bool:
         """Whether the program's name or module contains one of the parts."""
         return any(part in self.program for part in parts)

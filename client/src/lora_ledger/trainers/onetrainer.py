@@ -1,12 +1,18 @@
 """Nerogar's OneTrainer. Sources: modules/trainer/GenericTrainer.py (names, bars, tags), modules/util/config/."""
 
-import re
+from __future__ import annotations
 
-from .datasets import Source
+import re
+from pathlib import Path
+from typing import Any
+
 from ..core.reading import loads, open_file, read_file
+from ..core.types import section
 from . import files
+from .datasets import Source
 from .files import Saved
 from .generic import Generic
+from .launch import Launch
 
 _SAVE = re.compile(r"-save-(\d+)-(\d+)-(\d+)$")
 _SAMPLE = re.compile(r"-training-sample-(\d+)-(\d+)-(\d+)$")
@@ -28,41 +34,41 @@ class OneTrainer(Generic):
     loss_tags = ("loss/train_step", "smooth_loss/train_step")
     saves_when_interrupted = True
 
-    def __init__(self, launch):
+    def __init__(self, launch: Launch) -> None:
         super().__init__(launch.command, launch.cwd, launch.output_dir, launch)
         self.expects_weights = True
 
     @classmethod
-    def recognise(cls, launch):
+    def recognise(cls, launch: Launch) -> OneTrainer | None:
         """A OneTrainer for the launch, or None."""
         if "training_method" in launch.document and "base_model_name" in launch.document:
             return cls(launch)
         return None
 
-    def workspace(self):
+    def workspace(self) -> Path:
         """OneTrainer's working folder."""
         return self.path(self.launch.document.get("workspace_dir") or "workspace/run")
 
-    def destination(self):
+    def destination(self) -> Path:
         """Where the final weights go: a file, or a folder."""
         return self.path(
             self.launch.output_dir or self.launch.document.get("output_model_destination") or "models/model.safetensors"
         )
 
-    def output_folder(self):
+    def output_folder(self) -> Path:
         destination = self.destination()
         return destination.parent if destination.suffix in WEIGHTS else destination
 
-    def folders(self):
+    def folders(self) -> list[Path]:
         return [self.output_folder(), self.workspace() / "save", self.workspace() / "samples"]
 
-    def log_folder(self):
+    def log_folder(self) -> Path | None:
         return self.workspace() / "tensorboard"
 
-    def task_name(self):
+    def task_name(self) -> str:
         return self.launch.document.get("save_filename_prefix") or self.destination().stem
 
-    def scan(self):
+    def scan(self) -> list[tuple[Path, Saved]]:
         workspace = self.workspace()
         prefix = str(self.launch.document.get("save_filename_prefix") or "")
         found = []
@@ -96,20 +102,20 @@ class OneTrainer(Generic):
                 found += files.state_folder(folder, workspace)
         return found
 
-    def _file(self, key, file_key, default_file):
+    def _file(self, key: str, file_key: str, default_file: str) -> Path | None:
         """The file that holds a list; None where the configuration itself holds it."""
         if isinstance(self.launch.document.get(key), list):
             return None
         return self.path(self.launch.document.get(file_key) or default_file)
 
-    def dataset_file(self):
+    def dataset_file(self) -> Path | None:
         return self._file(*_CONCEPTS)
 
-    def extra_configs(self):
+    def extra_configs(self) -> list[Path]:
         path = self._file(*_SAMPLES)
         return [path] if path else []
 
-    def _list(self, key, file_key, default_file):
+    def _list(self, key: str, file_key: str, default_file: str) -> list[dict[str, Any]]:
         """A list that stands in the configuration, or in a file of its own."""
         found = self.launch.document.get(key)
         path = self._file(key, file_key, default_file)
@@ -120,27 +126,27 @@ class OneTrainer(Generic):
                 found = []
         return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
-    def _prompts(self):
+    def _prompts(self) -> dict[int, Any]:
         samples = self._list(*_SAMPLES)
         return {
             index: sample["prompt"] for index, sample in enumerate(samples) if isinstance(sample.get("prompt"), str)
         }
 
-    def _first_line(self, path):
+    def _first_line(self, path: Any) -> str | None:
         try:
             with open_file(self.path(path or "")) as file:
                 return file.readline(65_536).decode("utf-8-sig", "replace").strip()
         except OSError:
             return None
 
-    def datasets(self):
+    def datasets(self) -> list[Source]:
         found = []
         for concept in self._list(*_CONCEPTS):
             value = concept.get("path")
             if not isinstance(value, str) or not value or concept.get("enabled") is False:
                 continue
             repeats = concept.get("balancing", 1) if concept.get("balancing_strategy", "REPEATS") == "REPEATS" else None
-            text = concept.get("text") if isinstance(concept.get("text"), dict) else {}
+            text = section(concept, "text")
             # "sample": a .txt beside each image; "concept": one file for all; "filename": the images' names.
             prompts = text.get("prompt_source") or "sample"
             found.append(

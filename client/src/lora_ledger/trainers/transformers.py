@@ -1,16 +1,23 @@
 """Trainers on transformers' Trainer: LLaMA-Factory, axolotl, and scripts that call it themselves.
 
-Sources: transformers trainer_callback.py (bars and dicts), trainer.py (`checkpoint-N/`), PEFT save_and_load.py (the pair
+Sources: transformers trainer_callback.py (bars and dicts), trainer.py (`checkpoint-N/`), PEFT save_and_load.py (the
+pair
 adapter_model.safetensors and adapter_config.json).
 """
 
-from .datasets import Source
-from ..follow.jsonl import TrainerLog
-from ..follow.state_json import LIMIT as STATE_LIMIT
-from ..core.reading import loads, read_file
-from . import files
-from .generic import Generic
+from __future__ import annotations
 
+from pathlib import Path
+
+from ..core.reading import loads, read_file
+from ..follow.jsonl import TrainerLog
+from ..follow.reader import Reader
+from ..follow.state_json import LIMIT as STATE_LIMIT
+from . import files
+from .datasets import Source
+from .files import Saved
+from .generic import Generic
+from .launch import Launch
 
 INFO_LIMIT = 16_000_000
 
@@ -24,26 +31,26 @@ class Transformers(Generic):
     loss_tags = ("train/loss", "loss")
     success_markers = ("'train_runtime':",)
 
-    def __init__(self, launch):
+    def __init__(self, launch: Launch) -> None:
         super().__init__(launch.command, launch.cwd, launch.output_dir, launch)
         self._output = launch.output_dir or self.setting("output_dir") or self.default_output
         self.expects_weights = True
 
     default_output = None
 
-    def scan(self):
+    def scan(self) -> list[tuple[Path, Saved]]:
         folder = self.output_folder()
         return files.adapter_folders(folder) if folder else []
 
-    def total_steps(self):
+    def total_steps(self) -> int | None:
         value = self.setting("max_steps")
         return value if isinstance(value, int) and value > 0 else None
 
-    def task_name(self):
+    def task_name(self) -> str:
         folder = self.output_folder()
         return folder.name if folder and folder.name else super().task_name()
 
-    def resume_step(self):
+    def resume_step(self) -> tuple[int | None, str | None]:
         """The step of the checkpoint that the settings name, or of the newest one where they say `true`."""
         value = self.setting("resume_from_checkpoint")
         if not value or str(value).lower() in ("false", "null", "none"):
@@ -52,7 +59,7 @@ class Transformers(Generic):
                 return 0, None
             value = True
         if str(value).lower() == "true":
-            found = [saved.step for _, saved in self.scan() if saved.kind == "checkpoint"]
+            found = [saved.step or 0 for _, saved in self.scan() if saved.kind == "checkpoint"]
             return (max(found), f"checkpoint-{max(found)}") if found else (0, None)
         try:
             state = loads(read_file(self.path(value) / "trainer_state.json", STATE_LIMIT))
@@ -67,7 +74,7 @@ class LlamaFactory(Transformers):
     name = "llama-factory"
 
     @classmethod
-    def recognise(cls, launch):
+    def recognise(cls, launch: Launch) -> LlamaFactory | None:
         """A LlamaFactory for the launch, or None."""
         document = {**launch.document, **launch.assignments}
         version_one = isinstance(document.get("peft_config"), dict) and "model" in document
@@ -79,11 +86,11 @@ class LlamaFactory(Transformers):
             return cls(launch)
         return None
 
-    def readers(self):
+    def readers(self) -> list[Reader]:
         folder = self.output_folder()
         return [TrainerLog(folder / "trainer_log.jsonl")] if folder else []
 
-    def datasets(self):
+    def datasets(self) -> list[Source]:
         """Each name of `dataset` is looked up in dataset_info.json; only files on this machine can be counted."""
         folder = self.path(self.setting("dataset_dir") or "data")
         named = self.setting("dataset")
@@ -105,7 +112,7 @@ class LlamaFactory(Transformers):
                 found.append(Source(path, name=name, is_file=True))
         return found
 
-    def extra_configs(self):
+    def extra_configs(self) -> list[Path]:
         info = self.path(self.setting("dataset_dir") or "data") / "dataset_info.json"
         return [info] if self.setting("dataset") else []
 
@@ -119,7 +126,7 @@ class Axolotl(Transformers):
     default_output = "./model-out"
 
     @classmethod
-    def recognise(cls, launch):
+    def recognise(cls, launch: Launch) -> Axolotl | None:
         """An Axolotl for the launch, or None."""
         document = launch.document
         if launch.names("axolotl") or (
@@ -128,11 +135,11 @@ class Axolotl(Transformers):
             return cls(launch)
         return None
 
-    def logging_steps(self):
+    def logging_steps(self) -> int | None:
         # transformers reads 0.05 as a part of all steps; axolotl writes a line each step unless told otherwise.
         return super().logging_steps() if self.setting("logging_steps") is not None else None
 
-    def datasets(self):
+    def datasets(self) -> list[Source]:
         found = []
         for dataset in self.launch.document.get("datasets") or []:
             value = dataset.get("path") if isinstance(dataset, dict) else None

@@ -1,0 +1,80 @@
+"""What the parsers of the commands share: the form of their help, the flags of every command, and kinds of values."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+ENVIRONMENT = """
+environment:
+  LEDGER_URL     address of the ledger, such as https://ledger.example.workers.dev   (flag: --url)
+  LEDGER_KEY     your key; never passed on to the trainer                              (flag: --key)
+  LEDGER_SECRET_NAME   what fills [redacted] of a key (wandb_api_key: LEDGER_SECRET_WANDB_API_KEY); never passed on
+  LEDGER_ENROL   a box's one-time token, which `agent` exchanges for a key when it has none
+  LEDGER_SPOOL   where unsent records wait (default: ~/.cache/lora-ledger/spool)       (flag: --spool)
+  LEDGER_LOGIN   where `lora-ledger login` keeps URL and key (default: ~/.config/lora-ledger/login.json)
+  LEDGER_FLUSH_TIMEOUT, LEDGER_HOURLY_PRICE              (flags: --flush-timeout, --hourly-price)
+  LEDGER_DEBUG   1 shows the details of what went wrong inside the client
+"""
+
+FORM = argparse.RawDescriptionHelpFormatter
+
+
+def add_command(
+    commands: argparse._SubParsersAction[Any], name: str, short: str, description: str, examples: str
+) -> argparse.ArgumentParser:
+    """A sub-command with examples and the environment in its help."""
+    return commands.add_parser(
+        name,
+        formatter_class=FORM,
+        help=short,
+        description=description,
+        epilog=f"examples:\n{examples}\n{ENVIRONMENT}",
+    )
+
+
+def add_ledger_options(parser: argparse.ArgumentParser) -> None:
+    """The flags that every command has."""
+    group = parser.add_argument_group("the ledger")
+    group.add_argument("--url", metavar="URL", help="address of the ledger")
+    group.add_argument(
+        "--key", metavar="KEY", help="your key (LEDGER_KEY is safer: other users of a machine can see flags)"
+    )
+    group.add_argument("--spool", metavar="DIR", help="where unsent records wait")
+    group.add_argument(
+        "--flush-timeout",
+        metavar="SECONDS",
+        type=float,
+        help="at the end, give up sending after so long without progress (default: 120)",
+    )
+    group.add_argument("--quiet", action="store_true", help="show warnings only")
+
+
+def add_allow_secret(parser: argparse.ArgumentParser) -> None:
+    """--allow-secret, of the commands that run what others wrote."""
+    parser.add_argument(
+        "--allow-secret",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="a variable that another user's run may have, such as HF_TOKEN; may be repeated (default: none)",
+    )
+
+
+def tag(text: str) -> tuple[str, str]:
+    """(name, value) of name=value."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
+    return name, value
+
+
+def count(text: str) -> int:
+    """A whole number above 0."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return value

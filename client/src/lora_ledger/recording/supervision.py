@@ -1,0 +1,367 @@
+"""Accompanies a trainer that runs: what it prints, writes and saves, until all of its processes have ended."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core import terminal
+from ..core.journal import Upload
+from ..core.redact import redact_command
+from ..core.settings import Settings
+from ..follow import gpu
+from ..follow.follower import FIRST_FILE, Follower, ranks
+from ..follow.reader import Reader
+from ..follow.state_json import read_history
+from ..follow.tensorboard import EventFolder
+from ..trainers import Generic, datasets
+from ..trainers.datasets import Source
+from . import host
+from .config_file import read_config
+from .console import Console
+from .inner_trainer import Scout, wraps
+from .outcome import outcome_of
+from .points import Points
+from .process import Process
+from .recorder import Recorder
+from .stopping import Stopping
+from .watch import Watch
+
+DATASET_LIMIT = 512 * 1024
+# So long is registering held back for a trainer that a wrapping script has yet to start.
+SCOUT_SECONDS = 60.0
+# Between two looks for new event files.
+LOOK_SECONDS = 1.0
+# A trainer that forked and exited is followed until its processes end, or were silent for so long.
+FORK_SILENCE = 300.0
+
+
+class Launch:
+    """What is known of a run before its trainer is started."""
+
+    def __init__(
+        self, options: argparse.Namespace, command: list[str], trainer: Generic, extra: dict[str, Any]
+    ) -> None:
+        self.options = options
+        self.command = command
+        self.trainer = trainer
+        # Fields of the registration that the command line cannot give.
+        self.extra = extra
+        self.cwd = os.getcwd()
+        self.config_path: str | None = None
+        self.config: dict[str, Any] | None = None
+        self.text = ""
+
+
+class Supervision:
+    """One trainer from its start to its end. The caller has started it, and takes its output's first chunk by
+    `feed`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        launch: Launch,
+        process: Process,
+        stopping: Stopping,
+        watch: Watch,
+        readers: Sequence[Reader],
+        resumed_at: int,
+        from_step: int | None,
+    ) -> None:
+        self.options = launch.options
+        self.command = launch.command
+        self.cwd = launch.cwd
+        self.trainer = launch.trainer
+        self.config_path = launch.config_path
+        self.config = launch.config
+        self.extra = launch.extra
+        self.process = process
+        self.stopping = stopping
+        self.watch = watch
+        # The typed command, where that only wraps the one that trains.
+        self.wrapper: list[str] | None = None
+        self.begun = time.time()
+        self._text = launch.text
+        # Set once the trainer is known, or nothing is left to wait for.
+        self._known = threading.Event()
+        self._ended = threading.Event()
+        self._from_step = from_step
+        points = Points(ranks(readers), FIRST_FILE if readers else 0.0)
+        self.recorder = Recorder(settings, points)
+        self.follower = Follower(self.trainer, points, self.recorder.progress, from_step, readers, resumed_at)
+        self.console = Console(self.recorder.spool.folder / "console.log.gz", self.follower.line)
+        self.recorder.tail = self.console.tail
+        self.recorder.on_cancel = stopping.cancel
+        self.recorder.on_superseded = stopping.give_up
+        self.scout: Scout | None = None
+
+    def feed(self, name: str, data: bytes) -> None:
+        """Takes a chunk of the trainer's "stdout" or "stderr"."""
+        self.console.feed(name, data)
+
+    def run(self) -> None:
+        """Records until the trainer has ended and what it has to say is sent, or given up on."""
+        self.process.start_reading()
+        resume = self.options.claimed
+        if self.options.resume_task:
+            resume = {
+                "task_id": self.options.resume_task,
+                "body": {"from_step": self._from_step} if self._from_step else {},
+            }
+        if self.trainer.name is None and not self.config and wraps(self.command):
+            self.scout = Scout(self.process.pid, self.command, self.options.output_dir, lambda p: read_config(p)[1])
+        else:
+            self._known.set()
+        self.recorder.begin(self.describe, resume)
+        self._add_configs()
+        waiting: list[threading.Thread] = []
+        for work in (self._follow, self._sample_gpu, self._collect_datasets):
+            thread = threading.Thread(target=work, name="ledger-follow", daemon=True)
+            thread.start()
+            waiting.append(thread)
+        while self.process.wait(1.0) is None:
+            pass
+        self.process.finish_reading()
+        self._outlast()
+        self._ended.set()
+        self._known.set()
+        for thread in waiting:
+            thread.join(20.0)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Tells the ledger what became of the run, with the last of its files."""
+        kept = self.console.close()
+        self.follower.end()
+        for item in self.watch.poll(ended=True):
+            self._add_weight(item)
+        self.follower.seen.final = self.watch.found_final
+        if not self.recorder.points.held_any:
+            self._read_history()
+        if kept:
+            self.recorder.add_file(Upload(str(kept), "console.log.gz", "state", group="console"))
+        code = self.process.returncode or 0
+        outcome = outcome_of(code, self.stopping, self.trainer, self.console, self.follower.seen)
+        if outcome["status"] == "success" and self.trainer.last_is_final and not self.watch.found_final:
+            for item in self.watch.promote():
+                self._add_weight(item)
+        if not self.stopping.superseded:
+            self.recorder.finish(**outcome)
+        self.recorder.flush(lambda: self.stopping.hurried)
+        if not self.stopping.superseded and self.recorder.task_id:
+            terminal.notice(
+                f"task {self.recorder.task_id}: {outcome['status']}"
+                + (f" ({outcome['failure_reason']})" if outcome.get("failure_reason") else "")
+            )
+
+    def _adopt(self, command: list[str], cwd: str, config_path: str | None, trainer: Generic) -> None:
+        """Takes over what the scout found: the trainer that a wrapping command has started."""
+        terminal.notice(f"the command has started {trainer.task_name()} ({trainer.name}); following that")
+        self.wrapper, self.command, self.cwd, self.trainer = self.command, command, cwd, trainer
+        self.config_path = config_path
+        self.config, _ = read_config(config_path)
+        self.watch = Watch(trainer, self.options.upload_state, since=self.begun)
+        readers = readers_of(trainer, self.stopping)
+        points = self.recorder.points
+        points.loss_tags = ranks(readers)
+        points.hold = FIRST_FILE if readers else 0.0
+        self.follower.follow(trainer, readers, from_step_of(self.options, trainer), trainer.resume_step()[0] or 0)
+        self._known.set()
+        self._add_configs()
+
+    def _add_configs(self) -> None:
+        """Has the files stored that a repeat needs besides those that registering takes.
+
+        None of another user's run: its configuration could name any file of this box.
+        """
+        if self.options.not_own:
+            return
+        scripts = [os.path.abspath(word) for word in self.wrapper or () if word.endswith((".sh", ".bash"))]
+        large = None if self.config else self.config_path
+        for path in [*map(str, self.trainer.extra_configs()), _dataset_file(self.trainer)[1], large, *scripts]:
+            if path and os.path.isfile(path):
+                self.recorder.add_file(Upload(os.path.abspath(path), os.path.basename(path), "config"))
+
+    def _outlast(self) -> None:
+        """Goes on following the processes of a trainer that forked and exited without having come to its end."""
+        if (
+            self.process.returncode != 0
+            or self.stopping.cancelled
+            or self.stopping.preempted
+            or not self.process.left_behind()
+        ):
+            return
+        busy = self.process.quiet_seconds() < 3.0 and self.recorder.progress.get("step")
+        if not busy and (self.watch.found_final or self.trainer.fault(self.follower.seen) is None):
+            return
+        terminal.notice("the command has ended, but processes that it started go on; following them until they end")
+        self.process.outlasting = True
+        stopping = None
+        while self.process.left_behind():
+            if self.stopping.early:
+                # Until the last of the signals has had its time; what survives that is out of reach.
+                stopping = stopping or time.monotonic()
+                if time.monotonic() - stopping > 2 * self.stopping.grace + 5.0:
+                    break
+            elif self.process.quiet_seconds() > FORK_SILENCE:
+                terminal.warn("the processes left behind say nothing any more; the record ends here")
+                break
+            time.sleep(0.2)
+        self.process.outlasting = False
+        self.process.finish_reading()
+
+    def _read_history(self) -> None:
+        """The loss of a run that told it nowhere else, from the newest checkpoint's trainer_state.json."""
+        states = [
+            (saved.step or 0, path)
+            for path, saved in self.trainer.scan()
+            if path.name == "trainer_state.json" and self.watch.is_new(path)
+        ]
+        if states:
+            self.follower.history(read_history(max(states)[1]))
+
+    def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        self._known.wait(SCOUT_SECONDS)
+        config, dataset_file = self.config, _dataset_file(self.trainer)[0]
+        facts = host.facts(self.command, self.cwd)
+        more = {k: v for k, v in facts.items() if k in ("gpu_info", "node_info", "cuda_version")}
+        fields: dict[str, Any] = {"command": redact_command(self.command), **facts}
+        if self.wrapper:
+            fields["started_by"] = redact_command(self.wrapper)
+        if config:
+            fields["config"] = config
+        if dataset_file:
+            fields["dataset_file"] = dataset_file
+        for name, value in (
+            ("task_name", self.options.name),
+            ("experiment_group", self.options.group),
+            ("notes", self.options.notes),
+            ("hourly_price", self.options.hourly_price),
+            ("tags", self.options.tags or None),
+            ("output_dir", self.options.output_dir),
+        ):
+            if value is not None:
+                fields[name] = value
+        if "config" not in fields and "task_name" not in fields:
+            fields["task_name"] = self.trainer.task_name()
+        if self.options.hourly_price is not None:
+            more["hourly_price"] = self.options.hourly_price
+        return {**fields, **self.extra}, more
+
+    def _follow(self) -> None:
+        next_look = 0.0
+        while not self._ended.wait(0.5):
+            try:
+                self._look_for_trainer()
+                self.follower.poll()
+                if time.monotonic() >= next_look:
+                    for item in self.watch.poll():
+                        self._add_weight(item)
+                    next_look = time.monotonic() + 1.0
+            except Exception as error:
+                terminal.trouble(error)
+
+    def _look_for_trainer(self) -> None:
+        if not self.scout:
+            return
+        found = self.scout.look()
+        if found:
+            self._adopt(*found)
+        if found or self.follower.started.is_set():
+            # What trains without being known is followed by what it prints.
+            self.scout = None
+            self._known.set()
+
+    def _add_weight(self, item: Upload) -> None:
+        if item.step is not None:
+            item.step += self.follower.offset
+        if self.options.not_own and str(item.prompt) not in self._text:
+            # Read from a file of this box that another user's configuration names.
+            item.prompt = None
+        self.recorder.add_file(item)
+
+    def _sample_gpu(self) -> None:
+        while not self._ended.is_set():
+            try:
+                metrics = gpu.sample()
+            except Exception as error:
+                terminal.trouble(error)
+                return
+            if not metrics:
+                return
+            progress = self.recorder.progress
+            self.recorder.points.put(progress.get("step") or 0, metrics, epoch=progress.get("epoch"))
+            self._ended.wait(gpu.SECONDS)
+
+    def _collect_datasets(self) -> None:
+        """Once the first step shows: lora-scripts moves images into their folders at launch."""
+        self._known.wait(SCOUT_SECONDS)
+        deadline = time.monotonic() + 30.0
+        while not self.follower.started.wait(0.2) and time.monotonic() < deadline and not self._ended.is_set():
+            pass
+        try:
+            self.recorder.add_datasets(self._dataset_facts(self.trainer.datasets()))
+        except Exception as error:
+            terminal.trouble(error)
+
+    def _dataset_facts(self, sources: list[Source]) -> list[dict[str, Any]]:
+        if not self.options.not_own:
+            return datasets.collect(sources, ended=self._ended)
+        # A file of captions may be any file that another user's configuration names: its words stay here.
+        facts = datasets.collect([source for source in sources if not source.is_file], ended=self._ended)
+        listed = datasets.collect([source for source in sources if source.is_file], ended=self._ended)
+        return facts + [{k: v for k, v in fact.items() if k != "tag_distribution"} for fact in listed]
+
+
+def readers_of(trainer: Generic, stopping: Stopping) -> list[Reader]:
+    """What reads the loss from files, best first; made before the start, so that older runs' files are known.
+
+    Only event files of the process that `stopping` will know count.
+    """
+
+    def owned(pid: int) -> bool | None:
+        return stopping.process.owns(pid) if stopping.process else None
+
+    readers = trainer.readers()
+    logs = trainer.log_folder()
+    if logs:
+        readers.append(EventFolder(logs, owned, LOOK_SECONDS, loss_tags=trainer.loss_tags))
+    return readers
+
+
+def from_step_of(options: argparse.Namespace, trainer: Generic) -> int | None:
+    """The task's step that a resumed run goes on from; None where it is not resumed, or nobody knows."""
+    if not (options.resume_task or options.claimed):
+        return None
+    if options.from_step is not None:
+        return options.from_step
+    step, source = trainer.resume_step()
+    if step:
+        terminal.notice(f"the curve goes on from step {step} ({source})")
+    elif options.claimed:
+        pass
+    elif step == 0:
+        terminal.notice(
+            "the command resumes from no saved state, so the curve starts at step 0 again; --from-step says otherwise"
+        )
+    else:
+        terminal.notice("where the trainer goes on is not known; --from-step N says it")
+    return step
+
+
+def _dataset_file(trainer: Generic) -> tuple[dict[str, Any] | None, Path | None]:
+    """(what registering takes of the separate dataset file, the path where it is too large for that)."""
+    path = trainer.dataset_file()
+    try:
+        if not path or not os.path.isfile(path):
+            return None, None
+        if os.path.getsize(path) > DATASET_LIMIT:
+            return None, path
+    except OSError:
+        return None, None
+    return read_config(path)[0], None
