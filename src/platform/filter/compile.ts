@@ -8,9 +8,9 @@ import {
   type Operator,
   parseField,
   parseFilter,
-  type Segment,
 } from "../../shared/filter-grammar.ts";
 import type { Phrase } from "../../shared/mistakes.ts";
+import { type Segment, splitAtCommas } from "../../shared/setting-path.ts";
 
 /** A value of an order, as a cursor keeps it. */
 export type Value = string | number | null;
@@ -366,21 +366,6 @@ export type Order = {
   name?: string;
   metric?: string;
 };
-
-/** A text's parts between commas; a comma within quotes belongs to a name. */
-function splitAtCommas(source: string): string[] {
-  const parts: string[] = [];
-  let begin = 0;
-  let isQuoted = false;
-  for (let i = 0; i < source.length; i++) {
-    if (source[i] === '"') isQuoted = !isQuoted;
-    else if (source[i] === "," && !isQuoted) {
-      parts.push(source.slice(begin, i));
-      begin = i + 1;
-    }
-  }
-  return [...parts, source.slice(begin)];
-}
 
 /** The fields of a list with commas between. */
 export const splitFields = (source: string): string[] =>

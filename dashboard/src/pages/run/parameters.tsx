@@ -1,19 +1,12 @@
 import { useState } from "preact/hooks";
+import { leavesOf } from "../../../../src/shared/setting-path.ts";
 import { setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
 import { Empty } from "../../ui/parts.tsx";
 
 /** All plain values of a document by their paths, as the filter language names them. */
-function flatten(value: unknown, path = ""): [string, unknown][] {
-  if (typeof value !== "object" || value === null) return [[path, value]];
-  if (Array.isArray(value) && value.every((one) => typeof one !== "object" || one === null))
-    return [[path, value]];
-  const entries: [string, unknown][] = Array.isArray(value)
-    ? value.map((one, n) => [`${path}[${n}]`, one])
-    : Object.entries(value).map(([name, one]) => [path ? `${path}.${name}` : name, one]);
-  return entries.flatMap(([at, one]) => flatten(one, at));
-}
+const flatten = (document: unknown) => [...leavesOf(document)];
 
 /** Columns that are settings rather than what became of the run. */
 const settings = [

@@ -1,3 +1,4 @@
+import { splitAtCommas } from "../../../../src/shared/setting-path.ts";
 import { currentLanguage, type Text, t } from "../../i18n.ts";
 
 /** How a column's values are written. */
@@ -64,8 +65,7 @@ export const columnLabel = (name: string) => {
 
 /** The columns that an address names: `final_loss,lora_rank:80,config.network_dim`. */
 export function readColumns(text: string): Column[] {
-  return text
-    .split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/)
+  return splitAtCommas(text)
     .filter((part) => part !== "")
     .map((part) => {
       const [, name = part, wide] = part.match(/^(.*?)(?::(\d+))?$/) ?? [];
