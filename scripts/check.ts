@@ -6,6 +6,7 @@ import { z } from "zod";
 import { describeExit, root, startProcess, Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 import { describeApi } from "./openapi.ts";
+import { checkPythonFields } from "./run-fields.ts";
 import { readSources, wingFaults } from "./wings.ts";
 
 const names = z.record(z.string(), z.string()).optional();
@@ -91,6 +92,7 @@ const checks: Record<string, () => Promise<unknown>> = {
     await migrationsMatch();
   },
   "API description": () => describeApi(),
+  "client's columns": checkPythonFields,
   "order of the house": async () => {
     const faults = wingFaults(readSources());
     if (faults.length) throw new Trouble(faults.join("\n"));

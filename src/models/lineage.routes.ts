@@ -18,6 +18,7 @@ import { notFound } from "../platform/http/problem.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { shortColumns } from "../runs/queries.ts";
+import { ownFields } from "../shared/run-fields.ts";
 import { modelParam, nameKey } from "./names.ts";
 import { named, requireSight, selectVersions, toVersion, versionAnswer } from "./queries.ts";
 
@@ -135,11 +136,7 @@ export const datasetVersions = new Hono<App>().get(
 );
 
 /** Settings and results that are compared: columns of the run, but for what is its own by nature. */
-const incomparable = new Set(
-  "id user_id task_name version attempt created_at updated_at started_at finished_at heartbeat_at deleted_at progress node_info additional_args defaulted_fields notes error_message command cancel_requested import_source weights_path output_dir log_dir".split(
-    " ",
-  ),
-);
+const incomparable = new Set<string>(ownFields);
 
 const MOST_COMPARED = 10;
 

@@ -1,20 +1,9 @@
-import { writableFields } from "../runs/fields.ts";
 import type { JsonValue } from "../shared/json.ts";
+import { comparedSettings } from "../shared/run-fields.ts";
 import { leavesOf } from "../shared/setting-path.ts";
 
-/** Columns that are no settings of training: what a person calls a run, and where it ran. */
-const others = new Set([
-  "task_name",
-  "notes",
-  "tags",
-  "node_info",
-  "command",
-  "parent_task_id",
-  "hourly_price",
-]);
-
 /** Columns that hold a run's settings, by their names on the wire. */
-export const parameterColumns = Object.keys(writableFields).filter((name) => !others.has(name));
+export const parameterColumns: string[] = comparedSettings;
 
 const MOST_LEAVES = 2000;
 

@@ -10,6 +10,7 @@ import re
 from datetime import datetime, timezone
 from pathlib import Path
 
+from ..core.run_fields import RUN_FIELDS
 from ..points import iso
 from ..reading import TooMuch, read_file
 from ..trainers.files import ADAPTER
@@ -293,11 +294,8 @@ def _name_of(path):
     return (folder.parent if re.fullmatch(r"checkpoint-\d+|epoch\d+|step\d+", folder.name) else folder).name or path.stem
 
 
-_LENGTHS = {"task_name": 300, "notes": 50_000, "base_arch": 100, "network_algo": 100}
-
-
 def _cut(name, value):
-    return value[: _LENGTHS.get(name, 200)] if isinstance(value, str) else value
+    return value[: RUN_FIELDS[name].get("longest")] if isinstance(value, str) else value
 
 
 LONGEST_OPTIMIZER = 20_000
@@ -330,7 +328,8 @@ def _rates(text):
 
 
 def _bounded(value):
-    return value if value is not None and 1 <= value <= 65_536 else None
+    line = RUN_FIELDS["lora_rank"]
+    return value if value is not None and line["min"] <= value <= line["max"] else None
 
 
 def _positive(value):

@@ -1,11 +1,12 @@
 import { useQuery } from "@tanstack/preact-query";
 import { useMemo } from "preact/hooks";
+import type { RunFieldName } from "../../../../src/shared/run-fields.ts";
 import { api, read, refusalOf } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
 import { AddField } from "../../ui/form.tsx";
 import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
-import { columnLabel } from "../runs/columns.ts";
+import { columnLabel, results } from "../runs/columns.ts";
 import { FilterBox } from "../runs/filter-box.tsx";
 import type { Dot } from "./dots.ts";
 import { Influence } from "./influence.tsx";
@@ -27,9 +28,8 @@ const parameters = [
   "base_arch",
   "network_algo",
   "dropout",
-];
-const metrics = ["final_loss", "convergence_step", "total_duration_sec", "cost"];
-const fields = [...parameters, ...metrics, "experiment_group"];
+] satisfies RunFieldName[];
+const fields = [...parameters, ...results, "experiment_group"];
 
 /** All finished runs that a filter lets through, as far as a chart can show them. */
 async function readDots(filter: string, extra: string[]): Promise<{ dots: Dot[]; more: boolean }> {
@@ -93,7 +93,7 @@ export function Explore() {
             value={metric}
             onChange={(event) => change({ metric: event.currentTarget.value })}
           >
-            {metrics.map((name) => (
+            {results.map((name) => (
               <option key={name} value={name}>
                 {columnLabel(name)}
               </option>

@@ -1,16 +1,23 @@
 import { keepPreviousData, useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
+import type { RunFieldName } from "../../../../src/shared/run-fields.ts";
 import { api, read, refusalOf } from "../../api.ts";
 import { measure, setting, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
 import { Table } from "../../ui/form.tsx";
 import { Ago, Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
-import { columnLabel } from "../runs/columns.ts";
+import { columnLabel, results } from "../runs/columns.ts";
 import { FilterBox } from "../runs/filter-box.tsx";
 
-const groupings = ["experiment_group", "base_arch", "user", "optimizer", "lora_rank", "trainer"];
-const metrics = ["final_loss", "convergence_step", "total_duration_sec", "cost"];
+const groupings = [
+  "experiment_group",
+  "base_arch",
+  "user",
+  "optimizer",
+  "lora_rank",
+  "trainer",
+] satisfies (RunFieldName | "user")[];
 const choose = (known: string[], text: string | null) =>
   known.find((name) => name === text) ?? known[0] ?? "";
 
@@ -19,7 +26,7 @@ export function Leaderboard() {
   const { params, change } = useAddress();
   const filter = params.get("filter") ?? "";
   const group = params.get("by") === "none" ? "" : choose(groupings, params.get("by"));
-  const metric = choose(metrics, params.get("metric"));
+  const metric = choose(results, params.get("metric"));
   const { data, error, refetch } = useQuery({
     queryKey: ["leaderboard", filter, group, metric],
     meta: { live: true },
@@ -46,7 +53,7 @@ export function Leaderboard() {
           label={t("Result")}
           value={metric}
           choose={(next) => change({ metric: next })}
-          options={metrics.map((name) => [name, columnLabel(name)] as const)}
+          options={results.map((name) => [name, columnLabel(name)] as const)}
         />
         <label class="check muted">
           {t("Best of each")}
