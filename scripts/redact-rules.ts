@@ -5,7 +5,7 @@ import { rules } from "../src/platform/secrets/rules.ts";
 import { root } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 
-export const rulesPath = join(root, "client/src/lora_ledger/redact_rules.py");
+export const rulesPath = join(root, "client/src/lora_ledger/core/redact_rules.py");
 
 const WIDTH = 110;
 

@@ -21,7 +21,6 @@ function pythonFields(): string {
   return [
     '"""The columns of a run, the same as for the service, whose src/shared/run-fields.ts says what each word means.\n',
     'Made by `node scripts/run.mjs run-fields`; change nothing here.\n"""\n',
-    "# fmt: off",
     `RUN_FIELDS = {\n${lines.join("")}}\n`,
   ].join("\n");
 }

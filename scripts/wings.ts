@@ -28,31 +28,7 @@ const owners: Record<string, string> = {
 };
 
 /** What the order does not allow and still is: `from -> to`, `file writes table`, or `file batches by itself`. */
-export const exceptions: readonly string[] = [
-  "models/review.routes.ts -> models/aliases.routes.ts",
-  "models/shares.routes.ts -> models/download.routes.ts",
-  "reports/leaderboard.routes.ts -> reports/stats.routes.ts",
-  "models/aliases.routes.ts batches by itself",
-  "models/download.routes.ts batches by itself",
-  "models/lineage.routes.ts batches by itself",
-  "models/models.routes.ts batches by itself",
-  "models/provenance.ts batches by itself",
-  "models/review.routes.ts batches by itself",
-  "models/shares.routes.ts batches by itself",
-  "reports/board.routes.ts batches by itself",
-  "reports/compare.routes.ts batches by itself",
-  "reports/leaderboard.routes.ts batches by itself",
-  "reports/stats.routes.ts batches by itself",
-  "reports/table.routes.ts batches by itself",
-  "reports/views.routes.ts batches by itself",
-  "platform/audit/audit.ts batches by itself",
-  "platform/audit/export.ts batches by itself",
-  "platform/auth/accounts.routes.ts batches by itself",
-  "platform/auth/keys.ts batches by itself",
-  "platform/auth/sign-in-links.ts batches by itself",
-  "platform/auth/sign-in.routes.ts batches by itself",
-  "platform/search/words.ts batches by itself",
-];
+export const exceptions: readonly string[] = [];
 
 /** The wing of a path below src/: its folder, or a file's own name at the top. */
 const wingOf = (path: string) => path.split("/")[0]?.replace(/\.ts$/, "") ?? "";

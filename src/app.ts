@@ -24,7 +24,7 @@ import { requireKey } from "./platform/auth/middleware.ts";
 import { signIn } from "./platform/auth/sign-in.routes.ts";
 import { openDb } from "./platform/db/client.ts";
 import { noCost, serverTiming } from "./platform/db/cost.ts";
-import { countUsage, standsFor } from "./platform/db/usage.ts";
+import { countUsage, sampleRequests } from "./platform/db/usage.ts";
 import type { App } from "./platform/http/context.ts";
 import { health } from "./platform/http/health.routes.ts";
 import { HSTS, isPage, pageHeaders } from "./platform/http/pages.ts";
@@ -32,9 +32,9 @@ import { problem, refuse } from "./platform/http/problem.ts";
 import { cleanAddress, limitBody } from "./platform/http/validate.ts";
 import { boxes } from "./queue/boxes.routes.ts";
 import { exchange } from "./queue/exchange.routes.ts";
+import { lanes } from "./queue/lanes.routes.ts";
 import { queue } from "./queue/queue.routes.ts";
 import { requeue } from "./queue/requeue.routes.ts";
-import { queueStanding } from "./queue/standing.routes.ts";
 import { sweeps } from "./queue/sweeps.routes.ts";
 import { archive } from "./reports/archive.routes.ts";
 import { board } from "./reports/board.routes.ts";
@@ -59,7 +59,7 @@ export const app = new Hono<App>()
   .use(async (c, next) => {
     const config = readConfig(c.env);
     const cost = noCost();
-    const times = standsFor(config.COST_REPORTING);
+    const times = sampleRequests(config.COST_REPORTING);
     c.set("config", config);
     c.set("cost", cost);
     c.set("db", openDb(config, times > 0 ? cost : undefined));
@@ -121,7 +121,7 @@ export const app = new Hono<App>()
   .route("/api/views", views)
   .route("/api/tasks", requeue)
   .route("/api/queue", queue)
-  .route("/api/queue", queueStanding)
+  .route("/api/queue", lanes)
   .route("/api/board", board)
   .route("/api/boxes", boxes)
   .route("/api/sweeps", sweeps);

@@ -136,7 +136,7 @@ describe.skipIf(!chromiumPath())("the models' pages", () => {
         await step(page, 3, "Approve");
         await dialog(page)
           .getByRole("alert")
-          .getByText(/Nobody decides on what they trained/)
+          .getByText(/Nobody may decide on a version that they trained/)
           .waitFor();
         await dialog(page).getByRole("button", { name: "Back" }).click();
         await closed(page);

@@ -36,9 +36,7 @@ def train(folder, options, url=None):
     if options.cores:
         command = ["taskset", "-c", "0", *command]
     if url:
-        environment.update(
-            LEDGER_URL=url, LEDGER_KEY=KEY, LEDGER_SPOOL=str(out / "spool"), PYTHONPATH=str(SOURCE)
-        )
+        environment.update(LEDGER_URL=url, LEDGER_KEY=KEY, LEDGER_SPOOL=str(out / "spool"), PYTHONPATH=str(SOURCE))
         command = [sys.executable, "-m", "lora_ledger", "run", "--quiet", "--", *command]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
@@ -72,7 +70,9 @@ def main():
                 rates.append(rate)
                 costs[bool(url)].append(cpu)
                 time.sleep(0.5)
-        print(f"pair {pair + 1}: {alone[-1]:9.2f} steps/s alone, {recorded[-1]:9.2f} recorded, ratio {recorded[-1] / alone[-1]:.4f}")
+        print(
+            f"pair {pair + 1}: {alone[-1]:9.2f} steps/s alone, {recorded[-1]:9.2f} recorded, ratio {recorded[-1] / alone[-1]:.4f}"
+        )
     ratios = [with_client / without for with_client, without in zip(recorded, alone)]
     print(
         f"median: {statistics.median(alone):.2f} alone, {statistics.median(recorded):.2f} recorded; "

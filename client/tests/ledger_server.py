@@ -246,9 +246,7 @@ class Server:
         if key in self.keys:
             task_id, earlier = self.keys[key]
             if earlier != digest:
-                raise Problem(
-                    422, "This Idempotency-Key was used for another registration", "idempotency-key-reused"
-                )
+                raise Problem(422, "This Idempotency-Key was used for another registration", "idempotency-key-reused")
         else:
             task_id = len(self.tasks) + 1
             self.keys[key] = (task_id, digest)
@@ -403,7 +401,13 @@ class Server:
                         row = [entry["step"], entry.get("epoch"), entry["time"], entry["metrics"][metric]]
                         points[entry["step"]] = (number, row)
         cut = min((step for number, step in first.items() if number > after[0]), default=None)
-        names = {m for a in task["attempts"].values() for b in a["beats"].values() for e in b.get("logs") or [] for m in e["metrics"]}
+        names = {
+            m
+            for a in task["attempts"].values()
+            for b in a["beats"].values()
+            for e in b.get("logs") or []
+            for m in e["metrics"]
+        }
         last = max(task["attempts"], default=0)
         answer = {
             "metric": metric,
@@ -489,9 +493,7 @@ class Server:
         task["finish"] = task["finish"] or value
         task["status"] = value["status"]
         missing = [
-            {"from": n, "to": n}
-            for n in range(1, (value.get("last_seq") or 0) + 1)
-            if n not in attempt["beats"]
+            {"from": n, "to": n} for n in range(1, (value.get("last_seq") or 0) + 1) if n not in attempt["beats"]
         ]
         return {"task": {"id": task["id"]}, "missing": missing}
 
@@ -530,9 +532,7 @@ class Server:
             "verified": None,
         }
         self.weights[weight_id] = weight
-        held = [
-            w for w in self.weights.values() if w["state"] == "complete" and w["sha256"] == value["sha256"]
-        ]
+        held = [w for w in self.weights.values() if w["state"] == "complete" and w["sha256"] == value["sha256"]]
         if held:
             weight.update(state="complete", verified="sha256")
             self.objects[weight_id] = self.objects[held[0]["id"]]

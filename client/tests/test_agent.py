@@ -3,7 +3,7 @@
 import unittest
 
 from lora_ledger.commands.agent import seconds_of, slots_of, why_idle
-from lora_ledger.commands.common import Plain
+from lora_ledger.core.api import Plain
 from lora_ledger.commands.prepare import KINDS, newest
 from lora_ledger.commands.template import Template
 
@@ -87,8 +87,14 @@ def weight(number, attempt, kind, filename, **more):
 
 class EarlierTest(unittest.TestCase):
     def test_the_newest_state_with_its_whole_folder(self):
-        old = [weight(n, 1, "state", f"aki-000001-state/{name}", epoch=1, group="aki-000001-state") for n, name in enumerate("ab")]
-        new = [weight(n + 5, 1, "state", f"aki-000002-state/{name}", epoch=2, group="aki-000002-state") for n, name in enumerate("ab")]
+        old = [
+            weight(n, 1, "state", f"aki-000001-state/{name}", epoch=1, group="aki-000001-state")
+            for n, name in enumerate("ab")
+        ]
+        new = [
+            weight(n + 5, 1, "state", f"aki-000002-state/{name}", epoch=2, group="aki-000002-state")
+            for n, name in enumerate("ab")
+        ]
         console = weight(9, 1, "state", "console.log.gz", group="console")
         checkpoint = weight(10, 1, "checkpoint", "aki-000003.safetensors", epoch=3)
         found, step = newest([*old, *new, console, checkpoint], 2, KINDS["resume"])

@@ -6,12 +6,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 from tests.helpers import SOURCE, ClientCase
 from tests.test_readers import event
 
-AI_TOOLKIT = "job: extension\nconfig:\n  name: mine\n  process:\n    - training_folder: out\n      train:\n        steps: 3\n"
+AI_TOOLKIT = (
+    "job: extension\nconfig:\n  name: mine\n  process:\n    - training_folder: out\n      train:\n        steps: 3\n"
+)
 AXOLOTL = "base_model: b\nadapter: lora\nmicro_batch_size: 1\noutput_dir: out\nmax_steps: 4\nlogging_steps: 1\n"
 KOHYA = '{logs}output_dir = "out"\noutput_name = "mine"\nnetwork_module = "networks.lora"\nnetwork_dim = 4\n'
 TENSORS = b"\x02\0\0\0\0\0\0\0{}"
@@ -55,7 +56,9 @@ class EndTest(BadInputCase):
         out = self.folder / "out" / "mine"
         out.mkdir(parents=True)
         base = sqlite3.connect(out / "loss_log.db")
-        base.execute("create table metrics (step integer, key text, value_real real, value_text text, primary key (step, key))")
+        base.execute(
+            "create table metrics (step integer, key text, value_real real, value_text text, primary key (step, key))"
+        )
         base.execute("insert into metrics values (1, 'loss/loss', 99, null)")
         base.commit()
         base.close()
@@ -230,14 +233,18 @@ open("out/mine.safetensors", "wb").write({TENSORS!r})
 print("\\nmodel saved.")
 """)
         script = self.folder / "train.sh"
-        script.write_text(f'#!/bin/sh\nsleep 1\ncd work\nCONFIG=my.toml\n"{sys.executable}" train_network.py --config_file "$CONFIG" --wandb_api_key=x\n')
+        script.write_text(
+            f'#!/bin/sh\nsleep 1\ncd work\nCONFIG=my.toml\n"{sys.executable}" train_network.py --config_file "$CONFIG" --wandb_api_key=x\n'
+        )
         script.chmod(0o755)
         for number, command in enumerate((["sh", "train.sh"], [str(script)]), 1):
             code, _, err = self.run_client("run", "--", *command)
             self.assertEqual((code, self.finish(number)[0]), (0, "success"), err)
             fields = server.tasks[number]["fields"]
             self.assertEqual(fields["config"]["text"], KOHYA.format(logs=""))
-            self.assertEqual(fields["command"][1:], ["train_network.py", "--config_file", "my.toml", "--wandb_api_key=[redacted]"])
+            self.assertEqual(
+                fields["command"][1:], ["train_network.py", "--config_file", "my.toml", "--wandb_api_key=[redacted]"]
+            )
             self.assertEqual(fields["started_by"], command)
             self.assertEqual(sorted(server.points(number, "loss")), [1, 2, 3, 4, 5, 6])
             kinds = {w["filename"]: w["kind"] for w in server.weights.values() if w["task_id"] == number}
@@ -273,8 +280,26 @@ class ClockTest(BadInputCase):
         for number, (by, logs) in enumerate(((-7200, "logs"), (-7200, ""), (86_400, "logs")), 1):
             folder = self.folder / f"run{number}"
             folder.mkdir()
-            command = self.trainer("--output_dir", folder / "out", "--logging_dir", folder / logs if logs else "", "--save_every_n_steps", 30, steps=60, sleep=0.05)
-            runs.append(self.client("run", "--name", str(number), "--", *command, env={"PYTHONPATH": path, "CLOCK_JUMP": str(by), "LEDGER_SPOOL": str(folder / "spool")}))
+            command = self.trainer(
+                "--output_dir",
+                folder / "out",
+                "--logging_dir",
+                folder / logs if logs else "",
+                "--save_every_n_steps",
+                30,
+                steps=60,
+                sleep=0.05,
+            )
+            runs.append(
+                self.client(
+                    "run",
+                    "--name",
+                    str(number),
+                    "--",
+                    *command,
+                    env={"PYTHONPATH": path, "CLOCK_JUMP": str(by), "LEDGER_SPOOL": str(folder / "spool")},
+                )
+            )
         for run in runs:
             _, err = run.communicate(timeout=60)
             self.assertEqual(run.returncode, 0, err)

@@ -8,9 +8,11 @@ from tests.helpers import TemporaryCase
 from tests.test_commands_ledger import CommandCase
 from tests.test_readers import event
 
-from lora_ledger.commands import adapter, config_for, import_runs, past
-from lora_ledger.commands.common import Plain
-from lora_ledger.toml_reader import read_toml
+from lora_ledger.imports import adapter, weight_file
+
+from lora_ledger.commands import config_for, import_runs
+from lora_ledger.core.api import Plain
+from lora_ledger.core.toml_reader import read_toml
 
 KOHYA = {
     "ss_output_name": "aki_v1", "ss_network_module": "networks.lora", "ss_network_dim": "16", "ss_network_alpha": "8.0",
@@ -31,7 +33,7 @@ KOHYA = {
 WIDTH = {"F16": 2, "BF16": 2, "F32": 4}
 
 
-def weight_file(path, metadata, tensors):
+def write_weights(path, metadata, tensors):
     """Writes a safetensors file; a tensor is (dtype, shape) of zeros, or (dtype, shape, bytes)."""
     header, data = {}, b""
     if metadata is not None:
@@ -62,7 +64,7 @@ def linear(rank, alpha=None, dtype="F16", module="lora_unet_a"):
 
 class AdapterTest(TemporaryCase):
     def read(self, metadata, tensors):
-        return adapter.Adapter(weight_file(self.folder / "x.safetensors", metadata, tensors))
+        return adapter.Adapter(write_weights(self.folder / "x.safetensors", metadata, tensors))
 
     def test_rank_alpha_and_algorithm(self):
         conv = {"c.lora_down.weight": ("F16", [4, 8, 3, 3]), "c.alpha": ("F16", [], struct.pack("<e", 2))}
@@ -76,7 +78,10 @@ class AdapterTest(TemporaryCase):
             (("lokr", None, None, None, None), {"a.lokr_w1": ("F16", [4, 4]), "a.lokr_w2": ("F16", [8, 8])}),
             (("lokr", 6, None, None, None), {"a.lokr_w1": ("F16", [4, 4]), "a.lokr_w2_b": ("F16", [6, 8])}),
             (("oft", None, None, None, None), {"a.oft_blocks": ("F16", [4, 4, 4])}),
-            (("lora", 8, None, None, None), {"m.q.lora_A.weight": ("F32", [8, 4]), "m.q.lora_B.weight": ("F32", [4, 8])}),
+            (
+                ("lora", 8, None, None, None),
+                {"m.q.lora_A.weight": ("F32", [8, 4]), "m.q.lora_B.weight": ("F32", [4, 8])},
+            ),
             ((None, None, None, None, None), {"model.weight": ("F16", [2, 2])}),
         ):
             with self.subTest(expected):
@@ -121,15 +126,34 @@ class AdapterTest(TemporaryCase):
         self.assertEqual((found.rank, found.metadata), (None, {"ss_seed": "7"}))
 
     def test_every_kind_of_metadata_value_is_harmless(self):
-        for value in ("", "None", "NaN", "1e999", "[" * 50_000, "{}", "[[]]", '{"a": {"b": []}}', "\ud800", "-5", '[{"subsets": [[]]}]'):
+        for value in (
+            "",
+            "None",
+            "NaN",
+            "1e999",
+            "[" * 50_000,
+            "{}",
+            "[[]]",
+            '{"a": {"b": []}}',
+            "\ud800",
+            "-5",
+            '[{"subsets": [[]]}]',
+        ):
             for keys in (list(KOHYA), ["ot_config"], ["training_info"], ["lora_adapter_metadata"]):
-                found = past.Past(self.read({"ss_x": "1"} | dict.fromkeys(keys, value) if keys[0][:2] == "ss" else dict.fromkeys(keys, value), linear(4)))
+                found = weight_file.Past(
+                    self.read(
+                        {"ss_x": "1"} | dict.fromkeys(keys, value)
+                        if keys[0][:2] == "ss"
+                        else dict.fromkeys(keys, value),
+                        linear(4),
+                    )
+                )
                 json.dumps(found.registration("x"))
 
 
 class PastTest(TemporaryCase):
     def past(self, metadata, tensors=None, path="x.safetensors"):
-        return past.Past(adapter.Adapter(weight_file(self.folder / path, metadata, tensors or linear(16, 8))))
+        return weight_file.Past(adapter.Adapter(write_weights(self.folder / path, metadata, tensors or linear(16, 8))))
 
     def test_kohya(self):
         body = self.past(KOHYA).registration("here")
@@ -144,16 +168,32 @@ class PastTest(TemporaryCase):
         self.assertEqual({k: v for k, v in body.items() if k in expected}, expected)
         self.assertEqual(
             body["import"],
-            {"source": "here", "status": "success", "started_at": "2023-11-14T22:13:20.500Z", "finished_at": "2023-11-14T23:13:20.500Z"},
+            {
+                "source": "here",
+                "status": "success",
+                "started_at": "2023-11-14T22:13:20.500Z",
+                "finished_at": "2023-11-14T23:13:20.500Z",
+            },
         )
         tags = {"1girl": 24, "solo": 20}
-        self.assertEqual(body["datasets"], [{"name": "10_aki", "image_count": 24, "repeats": 10, "tag_distribution": tags}])
-        self.assertEqual(body["config_snapshot"]["adapter"]["optimizer_args"], ["weight_decay=0.1", "betas=(0.9, 0.99)"])
+        self.assertEqual(
+            body["datasets"], [{"name": "10_aki", "image_count": 24, "repeats": 10, "tag_distribution": tags}]
+        )
+        self.assertEqual(
+            body["config_snapshot"]["adapter"]["optimizer_args"], ["weight_decay=0.1", "betas=(0.9, 0.99)"]
+        )
 
     def test_datasets_of_newer_files(self):
-        sets = [{"subsets": [{"image_dir": "10_aki", "img_count": 5, "num_repeats": 2}], "tag_frequency": {"10_aki": {"a": 1}}}]
+        sets = [
+            {
+                "subsets": [{"image_dir": "10_aki", "img_count": 5, "num_repeats": 2}],
+                "tag_frequency": {"10_aki": {"a": 1}},
+            }
+        ]
         found = self.past({"ss_datasets": json.dumps(sets), "ss_seed": "1"})
-        self.assertEqual(found.datasets, [{"name": "10_aki", "image_count": 5, "repeats": 2, "tag_distribution": {"a": 1}}])
+        self.assertEqual(
+            found.datasets, [{"name": "10_aki", "image_count": 5, "repeats": 2, "tag_distribution": {"a": 1}}]
+        )
 
     def test_ai_toolkit_tags_are_made_up(self):
         found = self.past({
@@ -167,7 +207,9 @@ class PastTest(TemporaryCase):
     def test_onetrainer(self):
         config = {"model_type": "STABLE_DIFFUSION_XL_10_BASE", "learning_rate": 3e-4, "optimizer": {"optimizer": "PRODIGY"},
                   "train_dtype": "BFLOAT_16", "epochs": 20, "base_model_name": "stabilityai/sdxl"}  # fmt: skip
-        fields = self.past({"ot_branch": "master", "ot_config": json.dumps(config), "modelspec.date": "2025-01-02T03:04:05"}).fields
+        fields = self.past(
+            {"ot_branch": "master", "ot_config": json.dumps(config), "modelspec.date": "2025-01-02T03:04:05"}
+        ).fields
         self.assertEqual(
             [fields[n] for n in ("trainer", "base_arch", "learning_rate", "optimizer", "mixed_precision", "epochs")],
             ["onetrainer", "sdxl", 3e-4, "PRODIGY", "bf16", 20],
@@ -175,14 +217,18 @@ class PastTest(TemporaryCase):
 
     def test_peft_and_diffusers(self):
         (self.folder / "adapter_config.json").write_text(
-            json.dumps({"r": 8, "lora_alpha": 16, "use_dora": True, "task_type": "CAUSAL_LM", "base_model_name_or_path": "m/b"})
+            json.dumps(
+                {"r": 8, "lora_alpha": 16, "use_dora": True, "task_type": "CAUSAL_LM", "base_model_name_or_path": "m/b"}
+            )
         )
         fields = self.past({"format": "pt"}, {"q.lora_A.weight": ("F32", [8, 4])}).fields
         self.assertEqual(
             [fields[n] for n in ("lora_alpha", "network_algo", "base_arch", "model_type", "base_model_path")],
             [16, "dora", "llm", "llm", "m/b"],
         )
-        found = self.past({"lora_adapter_metadata": json.dumps({"transformer.r": 8, "transformer.lora_alpha": 4})}, linear(8))
+        found = self.past(
+            {"lora_adapter_metadata": json.dumps({"transformer.r": 8, "transformer.lora_alpha": 4})}, linear(8)
+        )
         self.assertEqual((found.fields["trainer"], found.fields["lora_alpha"]), ("diffusers", 4))
 
     def test_a_file_called_like_every_other_is_named_after_its_folder(self):
@@ -196,34 +242,36 @@ class PastTest(TemporaryCase):
             self.assertEqual(self.past({}, path=path).fields["task_name"], name)
 
     def test_optimizers(self):
-        self.assertEqual(past.optimizer_of("Lion"), ("Lion", []))
-        self.assertEqual(past.optimizer_of("a.b.C("), ("C", []))
-        self.assertEqual(past.optimizer_of(None), (None, []))
+        self.assertEqual(weight_file.optimizer_of("Lion"), ("Lion", []))
+        self.assertEqual(weight_file.optimizer_of("a.b.C("), ("C", []))
+        self.assertEqual(weight_file.optimizer_of(None), (None, []))
 
 
 class ImportTest(CommandCase):
     def test_import_again_adds_nothing(self):
         for n in range(3):
-            weight_file(self.folder / f"{n}.safetensors", {**KOHYA, "ss_seed": str(n)}, linear(16, 8))
+            write_weights(self.folder / f"{n}.safetensors", {**KOHYA, "ss_seed": str(n)}, linear(16, 8))
         (self.folder / "bad.safetensors").write_bytes(b"\xff" * 20)
         out, err = self.run_command("import", *sorted(self.folder.glob("*.safetensors")), self.folder / "no", code=1)
         self.assertIn("3 imported, 0 known already, 2 failed", out)
         self.assertIn("bad.safetensors: no safetensors file", err)
         shutil.copy(self.folder / "1.safetensors", self.folder / "renamed.safetensors")
-        out, _ = self.run_command("import", self.folder / "renamed.safetensors", self.folder / "2.safetensors", "--group", "g")
+        out, _ = self.run_command(
+            "import", self.folder / "renamed.safetensors", self.folder / "2.safetensors", "--group", "g"
+        )
         self.assertIn("0 imported, 2 known already", out)
         self.assertEqual(len(self.server.tasks), 3)
 
     def test_box_keys_find_it_by_the_registration_alone(self):
         self.server.box_key = True
-        path = weight_file(self.folder / "a.safetensors", KOHYA, linear(16, 8))
+        path = write_weights(self.folder / "a.safetensors", KOHYA, linear(16, 8))
         self.run_command("import", path)
         self.run_command("import", path)
         self.assertIn("known already", self.run_command("import", path, "--group", "other")[0])
         self.assertEqual(len(self.server.tasks), 1)
 
     def test_with_its_file_and_curve(self):
-        path = weight_file(self.folder / "a.safetensors", KOHYA, linear(16, 8))
+        path = write_weights(self.folder / "a.safetensors", KOHYA, linear(16, 8))
         logs = self.folder / "logs" / "network_train"
         logs.mkdir(parents=True)
         data = b"".join(event(s, "loss/current", 1 / s) for s in range(1, 2501))
@@ -239,7 +287,7 @@ class ImportTest(CommandCase):
         self.assertIn("holds no TensorBoard scalars", err)
 
     def test_the_ledger_away_ends_it_at_once(self):
-        path = weight_file(self.folder / "a.safetensors", KOHYA, linear(16, 8))
+        path = write_weights(self.folder / "a.safetensors", KOHYA, linear(16, 8))
         self.server.faults.append(lambda *_: "drop")
         _, err = self.run_command("import", path, path.parent, code=1)
         self.assertEqual(len(err.splitlines()), 1)
@@ -255,7 +303,7 @@ class ImportTest(CommandCase):
 
 class ConfigTest(CommandCase):
     def made(self, trainer, metadata=KOHYA, tensors=None):
-        path = weight_file(self.folder / "aki.safetensors", metadata, tensors or linear(16, 8))
+        path = write_weights(self.folder / "aki.safetensors", metadata, tensors or linear(16, 8))
         return config_for.write(config_for.facts_of_file(path), trainer, path.name)
 
     def test_kohya(self):
@@ -278,7 +326,10 @@ class ConfigTest(CommandCase):
     def test_algorithms(self):
         full = {"a.lokr_w1": ("F16", [4, 4]), "a.lokr_w2": ("F16", [8, 8])}
         read = read_toml(self.made("kohya", {"ss_base_model_version": "sdxl_base_v1-0"}, full)[0])
-        self.assertEqual((read["network_module"], read["network_dim"], read["network_args"]), ("lycoris.kohya", 100000, ["algo=lokr"]))
+        self.assertEqual(
+            (read["network_module"], read["network_dim"], read["network_args"]),
+            ("lycoris.kohya", 100000, ["algo=lokr"]),
+        )
         self.assertIn("lokr_full_rank: true", self.made("ai-toolkit", {"ss_base_model_version": "flux1"}, full)[0])
         with self.assertRaisesRegex(Plain, "trains no loha"):
             self.made("diffusion-pipe", {"ss_base_model_version": "flux1"}, {"a.hada_w1_b": ("F16", [4, 8])})
@@ -286,7 +337,10 @@ class ConfigTest(CommandCase):
     def test_onetrainer(self):
         read = json.loads(self.made("onetrainer")[0])
         self.assertEqual(
-            [read[k] for k in ("training_method", "model_type", "lora_rank", "lora_alpha", "resolution", "train_dtype")],
+            [
+                read[k]
+                for k in ("training_method", "model_type", "lora_rank", "lora_alpha", "resolution", "train_dtype")
+            ],
             ["LORA", "STABLE_DIFFUSION_XL_10_BASE", 16, 8.0, "1024", "BFLOAT_16"],
         )
         self.assertEqual((read["optimizer"], read["concepts"][0]["balancing"]), ({"optimizer": "ADAMW_8BIT"}, 10.0))
@@ -295,7 +349,13 @@ class ConfigTest(CommandCase):
 
     def test_ai_toolkit_and_diffusion_pipe(self):
         text, _ = self.made("ai-toolkit")
-        for line in ("config:", "    - type: \"sd_trainer\"", "        linear: 16  # read", "        steps: 1200  # read", "        - folder_path: \"FILL IN"):
+        for line in (
+            "config:",
+            '    - type: "sd_trainer"',
+            "        linear: 16  # read",
+            "        steps: 1200  # read",
+            '        - folder_path: "FILL IN',
+        ):
             self.assertIn(line, text)
         try:
             import yaml
@@ -303,10 +363,15 @@ class ConfigTest(CommandCase):
             yaml = None
         if yaml:
             process = yaml.safe_load(text)["config"]["process"][0]
-            self.assertEqual((process["network"]["linear"], process["model"]["arch"], process["datasets"][0]["num_repeats"]), (16, "sdxl", 10))
+            self.assertEqual(
+                (process["network"]["linear"], process["model"]["arch"], process["datasets"][0]["num_repeats"]),
+                (16, "sdxl", 10),
+            )
         text, dataset = self.made("diffusion-pipe")
         read, data = read_toml(text), read_toml(dataset)
-        self.assertEqual((read["adapter"]["rank"], read["model"]["type"], read["optimizer"]["type"]), (16, "sdxl", "adamw8bit"))
+        self.assertEqual(
+            (read["adapter"]["rank"], read["model"]["type"], read["optimizer"]["type"]), (16, "sdxl", "adamw8bit")
+        )
         self.assertNotIn("alpha", read["adapter"])
         self.assertEqual((data["resolutions"], data["directory"][0]["num_repeats"]), ([1024], 10))
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from tests.helpers import EXAMPLE, ClientCase
 from tests.ledger_server import KEY, Problem
 
-from lora_ledger import settings as client_settings
-from lora_ledger.commands import common, credentials, diff, pull
+from lora_ledger.core import settings as client_settings
+from lora_ledger.core import api as core_api
+from lora_ledger.commands import credentials, diff, pull
 
 
 class CommandCase(ClientCase):
@@ -41,10 +42,14 @@ class CommandCase(ClientCase):
 
     def beat(self, task, seq, steps, attempt=1, **metrics):
         logs = [
-            {"step": s, "time": "2026-05-01T10:00:00.000Z", "metrics": {k: v(s) for k, v in metrics.items()}} for s in steps
+            {"step": s, "time": "2026-05-01T10:00:00.000Z", "metrics": {k: v(s) for k, v in metrics.items()}}
+            for s in steps
         ]
         attempts = self.server.tasks[task]["attempts"]
-        attempts.setdefault(attempt, {"beats": {}, "from_step": None, "tail": None})["beats"][seq] = {"seq": seq, "logs": logs}
+        attempts.setdefault(attempt, {"beats": {}, "from_step": None, "tail": None})["beats"][seq] = {
+            "seq": seq,
+            "logs": logs,
+        }
 
     def file(self, task, name, data, kind="final"):
         number = len(self.server.weights) + 1
@@ -97,7 +102,7 @@ class LookTest(CommandCase):
         out, _ = self.run_command("ls", env={"COLUMNS": "100", "PYTHONIOENCODING": "utf-8"})
         lines = out.splitlines()
         self.assertEqual((len(lines), lines[0].split()[:3]), (3, ["ID", "NAME", "STATUS"]))
-        self.assertTrue(all(common.width_of(line) <= 100 for line in lines), lines)
+        self.assertTrue(all(core_api.width_of(line) <= 100 for line in lines), lines)
         self.assertNotIn("\x1b", out)
         out, _ = self.run_command("ls", "lora_rank = 64", "--json")
         self.assertEqual([json.loads(line)["id"] for line in out.splitlines()], [1])
@@ -108,7 +113,7 @@ class LookTest(CommandCase):
     def test_pages_end_at_the_limit(self):
         for _ in range(7):
             self.task()
-        api = common.Api(client_settings.resolve(self.server.url, KEY))
+        api = core_api.Api(client_settings.resolve(self.server.url, KEY))
         self.assertEqual([t["id"] for t in api.pages("/api/tasks", 3)], [7, 6, 5])
         self.assertEqual(len(list(api.pages("/api/tasks"))), 7)
 
@@ -189,7 +194,7 @@ class PullTest(CommandCase):
 
     def test_names_that_lead_out(self):
         for name in ("../x", "/etc/x", "a/../../x", "C:x", "..\\x", "a//b", "x\0"):
-            with self.assertRaises(common.Plain, msg=name):
+            with self.assertRaises(core_api.Plain, msg=name):
                 pull.local_path(Path("got"), name)
         self.assertEqual(pull.local_path(Path("got"), "checkpoint-5/a.bin"), Path("got/checkpoint-5/a.bin"))
 

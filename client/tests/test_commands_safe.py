@@ -11,9 +11,9 @@ import uuid
 
 from tests.helpers import ClientCase
 
-from lora_ledger import settings as client_settings
-from lora_ledger.commands import records, safe
-from lora_ledger.uploads import REMOVED
+from lora_ledger.core import settings as client_settings
+from lora_ledger.commands import box_records, safe
+from lora_ledger.core.uploads import REMOVED
 from tests.ledger_server import KEY, Problem
 
 
@@ -76,7 +76,7 @@ class SafeCase(ClientCase):
         return number
 
     def a_record(self, task=1, **more):
-        root = records.root_of(self.spool)
+        root = box_records.root_of(self.spool)
         root.mkdir(exist_ok=True)
         path = root / f"{uuid.uuid4()}.json"
         data = {
@@ -181,7 +181,12 @@ class SpoolTest(SafeCase):
         self.whole()
         folder = self.a_spool(RUN, {"task_id": 1, "acked": 2, "done": [3, 4]})
         whole = (folder / "journal.jsonl").read_bytes()
-        for damaged in (b"\x00\xff\n" + whole, whole + b'{"n": 5, "kind": "wei', whole.replace(b'"body"', b'"bo', 1), whole[:-1]):
+        for damaged in (
+            b"\x00\xff\n" + whole,
+            whole + b'{"n": 5, "kind": "wei',
+            whole.replace(b'"body"', b'"bo', 1),
+            whole[:-1],
+        ):
             (folder / "journal.jsonl").write_bytes(damaged)
             self.says_no("damaged record")
 
@@ -251,7 +256,7 @@ class RecordTest(SafeCase):
                 self.record_path.unlink()
                 self.a_record(**more)
                 self.says_no(words)
-                shutil.rmtree(records.root_of(self.spool))
+                shutil.rmtree(box_records.root_of(self.spool))
 
     def test_a_damaged_record(self):
         self.whole()
@@ -368,7 +373,7 @@ class DiskTest(SafeCase):
         self.whole()
         old = self.write("older.safetensors", b"old")
         self.drop_record()
-        self.a_record(before={str(old): records.state_of(old)})
+        self.a_record(before={str(old): box_records.state_of(old)})
         self.says_yes()
         self.write("older.safetensors", b"written over by the run")
         self.says_no("older.safetensors")
@@ -376,7 +381,7 @@ class DiskTest(SafeCase):
     def test_an_older_run_of_this_box_does_not_hide_its_file(self):
         self.whole()
         first = self.write("first.safetensors", b"first run's")
-        self.a_record(self.a_task(), before={str(first): records.state_of(first)})
+        self.a_record(self.a_task(), before={str(first): box_records.state_of(first)})
         self.says_no("first.safetensors")
 
     def test_a_whole_model_counts_unless_its_adapter_lies_beside_it(self):
@@ -471,7 +476,9 @@ class WholeTest(ClientCase):
         final = self.folder / "out" / "aki.safetensors"
         os.utime(final, (1, 1))
         code, out = self.safe()
-        self.assertEqual((code, out.splitlines()), (0, [f"SAFE: 1 run and 1 file are stored and checked at {server.url}"]))
+        self.assertEqual(
+            (code, out.splitlines()), (0, [f"SAFE: 1 run and 1 file are stored and checked at {server.url}"])
+        )
         with open(final, "ab") as file:
             file.write(b"!")
         os.utime(final, (1, 1))
@@ -505,7 +512,7 @@ class WholeTest(ClientCase):
     def test_a_command_that_does_not_start_leaves_no_record(self):
         self.serve()
         self.run_client("run", "--", str(self.folder / "no-such-command"))
-        self.assertEqual(list(records.root_of(self.spool).iterdir()), [])
+        self.assertEqual(list(box_records.root_of(self.spool).iterdir()), [])
 
 
 if sys.platform == "win32":

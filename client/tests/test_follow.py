@@ -6,13 +6,13 @@ import sqlite3
 
 from tests.helpers import TemporaryCase
 
-from lora_ledger import yaml_reader
+from lora_ledger.core import yaml_reader
 from lora_ledger.follow.follower import Follower, ranks
 from lora_ledger.follow.jsonl import TrainerLog
 from lora_ledger.follow.lines import read_deepspeed, read_dict
 from lora_ledger.follow.sqlite_log import LossDatabase
 from lora_ledger.follow.state_json import read_history
-from lora_ledger.points import Points
+from lora_ledger.recording.points import Points
 from lora_ledger.trainers import recognise
 
 HF = "model_name_or_path: m\nfinetuning_type: lora\noutput_dir: out\nlogging_steps: 2\n"
@@ -78,7 +78,7 @@ class TrainerLogTest(TemporaryCase):
         self.assertEqual([(s, n) for _, s, n, _, _ in log.read()], [(1, "loss"), (1, "lr")])
         path.unlink()
         self.assertEqual(list(log.read()), [])
-        path.write_bytes(b"\xff\xfe no json\n[1]\n{\"current_steps\": \"x\"}\n" + (ROW % (2, "NaN")).encode())
+        path.write_bytes(b'\xff\xfe no json\n[1]\n{"current_steps": "x"}\n' + (ROW % (2, "NaN")).encode())
         self.assertEqual([s for _, s, _, _, _ in log.read()], [2, 2])
 
 
@@ -162,9 +162,7 @@ class FollowerTest(TemporaryCase):
         self.points = Points(ranks(readers), 20.0 if readers else 0.0, clock=lambda: self.now[0])
         self.progress = {}
         trainer = recognise(list(command), text, self.folder)
-        return Follower(
-            trainer, self.points, self.progress, None, readers, clock=lambda: self.now[0], **more
-        )
+        return Follower(trainer, self.points, self.progress, None, readers, clock=lambda: self.now[0], **more)
 
     def drained(self, name="loss"):
         return {e["step"]: e["metrics"][name] for e in self.points.drain(final=True) if name in e["metrics"]}

@@ -63,7 +63,14 @@ class FieldsTest(unittest.TestCase):
         for text in ("", "一", "1e999", "1.2.3", "nan", "0x10", "1e-4/5e-5"):
             with self.subTest(text), self.assertRaises(ValueError):
                 fields.number(text)
-        for texts, mark in ((["1,5"], ","), (["1,234"], "."), (["1,234", "0,5"], ","), (["1,234.5"], "."), (["0,0001"], ","), (["8"], ".")):
+        for texts, mark in (
+            (["1,5"], ","),
+            (["1,234"], "."),
+            (["1,234", "0,5"], ","),
+            (["1,234.5"], "."),
+            (["0,0001"], ","),
+            (["8"], "."),
+        ):
             self.assertEqual(fields.decimal_mark(texts), mark, texts)
 
     def test_dates(self):
@@ -86,14 +93,33 @@ class FieldsTest(unittest.TestCase):
                 fields.time(text)
 
     def test_durations_and_states(self):
-        for text, seconds in (("1:30:00", 5400), ("90 min", 5400), ("1.5h", 5400), ("2h30m", 9000), ("1小时30分钟", 5400), ("1d 2:00:00", 93600)):
+        for text, seconds in (
+            ("1:30:00", 5400),
+            ("90 min", 5400),
+            ("1.5h", 5400),
+            ("2h30m", 9000),
+            ("1小时30分钟", 5400),
+            ("1d 2:00:00", 93600),
+        ):
             self.assertEqual(fields.duration(text), seconds, text)
         self.assertEqual(fields.duration("1,5", Context(",", unit="小时")), 5400)
-        for text, state in (("完成", "success"), ("✅", "success"), ("OK", "success"), ("失败", "failed"), ("stopped", "cancelled")):
+        for text, state in (
+            ("完成", "success"),
+            ("✅", "success"),
+            ("OK", "success"),
+            ("失败", "failed"),
+            ("stopped", "cancelled"),
+        ):
             self.assertEqual(fields.status(text), state)
         with self.assertRaisesRegex(ValueError, "not over yet"):
             fields.status("Running")
-        for text, arch in (("SD 1.5", "sd15"), ("sd_xl_base_1.0", "sdxl"), ("flux1-dev", "flux"), ("Animagine XL", "sdxl"), ("AKI", None)):
+        for text, arch in (
+            ("SD 1.5", "sd15"),
+            ("sd_xl_base_1.0", "sdxl"),
+            ("flux1-dev", "flux"),
+            ("Animagine XL", "sdxl"),
+            ("AKI", None),
+        ):
             self.assertEqual(fields.arch_of(text), arch, text)
 
 
@@ -137,7 +163,9 @@ class SheetTest(CommandCase):
         self.assertEqual((self.past(2)["import"]["additional_args"]["画师"], self.past(2)["base_arch"]), (7, "flux"))
         # A longer file, another order of columns and another encoding: the rows are the same ones.
         rows = [line.split(",") for line in SHEET.replace('"不错, 很好"', "不错").splitlines()]
-        self.sheet(SHEET + "2026/5/9,aki v3,flux dev,1e-4,8,4,1,1,Lion,0.2,1,ok,A100,3,,\n" * 2, "longer.csv", "gb18030")
+        self.sheet(
+            SHEET + "2026/5/9,aki v3,flux dev,1e-4,8,4,1,1,Lion,0.2,1,ok,A100,3,,\n" * 2, "longer.csv", "gb18030"
+        )
         out, _ = self.run_command("import", self.folder / "longer.csv", "--yes", code=1)
         self.assertIn("2 imported, 2 known already, 2 failed", out)
         turned = "\n".join("\t".join(reversed(row)) for row in rows[:1] + rows[2:3])
@@ -158,7 +186,10 @@ class SheetTest(CommandCase):
         self.assertEqual(self.past(1)["import"] | {"source": ""}, {
             "source": "", "total_duration_sec": 5400, "final_loss": 0.5, "started_at": "2026-04-03T00:00:00.000Z",
         })  # fmt: skip
-        self.assertEqual((self.past(1)["seed"], self.past(1)["tags"], self.past(1)["experiment_group"]), (1, {"artist": "mio"}, "old"))
+        self.assertEqual(
+            (self.past(1)["seed"], self.past(1)["tags"], self.past(1)["experiment_group"]),
+            (1, {"artist": "mio"}, "old"),
+        )
         self.assertNotIn("tags", self.past(2))
         for more, words in (
             (("--map", "Nope=seed"), "there is no column 'Nope'"), (("--map", "Rank=rank_"), "there is no field rank_"), (("--map", "Rank"), "COLUMN=FIELD"),
@@ -200,7 +231,16 @@ class SheetTest(CommandCase):
         self.assertEqual((self.past(2)["task_name"], self.past(2)["notes"]), ("=1+1", "-x"))
 
     def test_any_text_is_a_table_or_a_plain_word(self):
-        for text in ("a\nb\n", "a,a\n1,2\n", ",,\n1,2,3\n", "a\tb\r1\t2\r", '"x\n', "a,b\n" + "1," * 5000 + "\n", "id,status,cost\n1,ok,2\n", "\x00a,b\n1,2\n"):
+        for text in (
+            "a\nb\n",
+            "a,a\n1,2\n",
+            ",,\n1,2,3\n",
+            "a\tb\r1\t2\r",
+            '"x\n',
+            "a,b\n" + "1," * 5000 + "\n",
+            "id,status,cost\n1,ok,2\n",
+            "\x00a,b\n1,2\n",
+        ):
             _, _, err = self.run_client("import", self.sheet(text), "--dry-run")
             self.assertNotIn("should not have happened", err, text)
             self.assertNotIn("Traceback", err, text)
@@ -234,7 +274,9 @@ class TrackerTest(CommandCase):
         top, run = self.mlruns()
         gone = run.with_name("b" * 32)
         shutil.copytree(run, gone)
-        (gone / "meta.yaml").write_text((run / "meta.yaml").read_text().replace("status: 3", "status: 1").replace("a1e65", "b1e65"))
+        (gone / "meta.yaml").write_text(
+            (run / "meta.yaml").read_text().replace("status: 3", "status: 1").replace("a1e65", "b1e65")
+        )
         out, err = self.run_command("import", top, code=1)
         self.assertIn("1 imported, 0 known already, 1 failed", out)
         self.assertIn("it is not over yet", err)
@@ -286,7 +328,14 @@ class TrackerTest(CommandCase):
         self.assertIn("1 imported, 0 known already, 0 failed", out)
         fields_ = self.server.tasks[1]["fields"]
         self.assertEqual(
-            (fields_["task_name"], fields_["experiment_group"], fields_["notes"], fields_["tags"], fields_["lora_rank"], fields_["learning_rate"]),
+            (
+                fields_["task_name"],
+                fields_["experiment_group"],
+                fields_["notes"],
+                fields_["tags"],
+                fields_["lora_rank"],
+                fields_["learning_rate"],
+            ),
             ("wb run", "g1", "some notes", {"style": "yes", "v1": "yes"}, 16, 1e-4),
         )
         self.assertEqual(fields_["config_snapshot"], {"learning_rate": 1e-4, "lora_rank": 16, "nested": {"a": 1}})
@@ -339,18 +388,25 @@ class TrackerTest(CommandCase):
         self.assertIn("it is running", err)
         self.assertIn("0 imported, 2 known already, 1 failed", self.run_command("import", whole, code=1)[0])
         first, second = self.server.tasks[1]["fields"], self.server.tasks[2]["fields"]
-        self.assertEqual((first["learning_rate"], first["config_snapshot"], first["tags"]), (0.1, {"lr": 0.1}, {"a": "yes"}))
+        self.assertEqual(
+            (first["learning_rate"], first["config_snapshot"], first["tags"]), (0.1, {"lr": 0.1}, {"a": "yes"})
+        )
         self.assertEqual(first["import"], {
             "source": "wandb:abc", "status": "success", "started_at": "2026-05-01T10:00:00.000Z", "total_duration_sec": 12.5,
         })  # fmt: skip
         self.assertEqual(self.server.points(1, "loss"), {0: 0.5, 2: "NaN"})
         self.assertEqual(self.server.points(1, "a.b"), {2: 1})
-        self.assertEqual((second["lora_rank"], second["import"]["status"], second["import"]["final_loss"]), (4, "failed", 0.25))
+        self.assertEqual(
+            (second["lora_rank"], second["import"]["status"], second["import"]["final_loss"]), (4, "failed", 0.25)
+        )
 
     def test_a_history_alone(self):
         rows = [{"_step": n, "train/loss": 1 / (n + 1), "_timestamp": 1746093600 + n} for n in range(2500)]
         (self.folder / "h.json").write_text(json.dumps(rows))
-        (self.folder / "h.csv").write_text("_step,_timestamp,train/loss\n" + "".join(f"{r['_step']},{r['_timestamp']},{r['train/loss']}\n" for r in rows))
+        (self.folder / "h.csv").write_text(
+            "_step,_timestamp,train/loss\n"
+            + "".join(f"{r['_step']},{r['_timestamp']},{r['train/loss']}\n" for r in rows)
+        )
         self.assertIn("1 imported, 0 known already", self.run_command("import", self.folder / "h.csv")[0])
         # The same history is the same run, whatever it is written as.
         self.assertIn("0 imported, 1 known already", self.run_command("import", self.folder / "h.json")[0])
@@ -385,7 +441,9 @@ class MetricsTest(TemporaryCase):
             3: {"metrics": {'a"b\\c': 1, "x" * 200: math.inf}, "epoch": 0.5}, -1: {"metrics": {"a": 1}}, 1: {"metrics": {}},
             10**11: {"metrics": {"a": 1}},
         }  # fmt: skip
-        self.assertEqual(list(entries_of(rows)), [{"step": 3, "epoch": 0.5, "metrics": {"a_b_c": 1, "x" * 128: "Infinity"}}])
+        self.assertEqual(
+            list(entries_of(rows)), [{"step": 3, "epoch": 0.5, "metrics": {"a_b_c": 1, "x" * 128: "Infinity"}}]
+        )
 
     def test_an_empty_folder_holds_no_runs(self):
         self.assertEqual((mlflow.runs(self.folder), wandb.runs(self.folder)), (([], []), ([], [])))

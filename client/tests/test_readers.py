@@ -6,14 +6,14 @@ from unittest import mock
 
 from tests.helpers import EXAMPLE, TemporaryCase
 
-from lora_ledger import safetensors, say, toml_reader
-from lora_ledger.console import Console, Failure, Lines
+from lora_ledger.core import safetensors, terminal, toml_reader
+from lora_ledger.recording.console import Console, Failure, Lines
 from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.tensorboard import EventFile, EventFolder, masked_crc32c
-from lora_ledger.points import Points, iso, number
-from lora_ledger.redact import redact_command, redact_text
+from lora_ledger.recording.points import Points, iso, number
+from lora_ledger.core.redact import redact_command, redact_text
 from lora_ledger.follow.follower import Follower, Offset
-from lora_ledger.run import read_config
+from lora_ledger.recording.run import read_config
 from lora_ledger.trainers import recognise
 from lora_ledger.trainers.kohya import Kohya
 from lora_ledger.trainers.launch import find_config
@@ -59,9 +59,7 @@ class BarTest(TemporaryCase):
 
     def test_nan_and_infinity(self):
         self.assertTrue(
-            math.isnan(
-                read_bar("steps: 1%|  | 1/100 [00:01<00:99, 1.0it/s, avr_loss=nan]").values["avr_loss"]
-            )
+            math.isnan(read_bar("steps: 1%|  | 1/100 [00:01<00:99, 1.0it/s, avr_loss=nan]").values["avr_loss"])
         )
         self.assertEqual(
             read_bar("steps: 1%|  | 1/100 [00:01<00:99, 1.0it/s, avr_loss=-inf]").values["avr_loss"],
@@ -202,11 +200,7 @@ class TensorBoardTest(TemporaryCase):
         bad = bytearray(event(2, "a", 2.0))
         bad[20] ^= 1
         path.write_bytes(
-            event(1, "a", 1.0)
-            + bytes(bad)
-            + record(b"\x2a" + b"x" * 3_000_000)
-            + event(3, "a", 3.0)
-            + b"\0" * 64
+            event(1, "a", 1.0) + bytes(bad) + record(b"\x2a" + b"x" * 3_000_000) + event(3, "a", 3.0) + b"\0" * 64
         )
         file = EventFile(path)
         got = list(file.read()) + list(file.read())
@@ -228,9 +222,7 @@ class TensorBoardTest(TemporaryCase):
         def write(folder, pid, value):
             path = self.folder / folder / "network_train"
             path.mkdir(parents=True, exist_ok=True)
-            (path / f"events.out.tfevents.1700000000.my.host.{pid}.0").write_bytes(
-                event(1, "loss/current", value)
-            )
+            (path / f"events.out.tfevents.1700000000.my.host.{pid}.0").write_bytes(event(1, "loss/current", value))
 
         write("20240101000000", 1, 1.0)
         folder = EventFolder(self.folder, {2: True, 3: False}.get)
@@ -434,7 +426,7 @@ class ConfigTest(TemporaryCase):
         self.assertEqual(text, 'output_name = "测试"')
         path.write_bytes(b"\xef\xbb\xbfa = 1\r\n")
         self.assertEqual(read_config(path)[0]["text"], "\ufeffa = 1\r\n")
-        with mock.patch.object(say, "warn") as warned:
+        with mock.patch.object(terminal, "warn") as warned:
             self.assertEqual(read_config(self.folder / "absent"), (None, None))
         self.assertIn("cannot be read (No such file", warned.call_args[0][0])
 

@@ -75,9 +75,7 @@ class RunTest(ClientCase):
         self.assertEqual(task["datasets"][0]["image_count"], 6)
         self.assertIn(b"saving checkpoint: ", out)
         self.assertEqual(list(self.spool.iterdir()), [])
-        header = json.loads(
-            held["aki.safetensors"][8 : 8 + int.from_bytes(held["aki.safetensors"][:8], "little")]
-        )
+        header = json.loads(held["aki.safetensors"][8 : 8 + int.from_bytes(held["aki.safetensors"][:8], "little")])
         data = held["aki.safetensors"][8 + int.from_bytes(held["aki.safetensors"][:8], "little") :]
         self.assertEqual(header["__metadata__"]["sshs_model_hash"], hashlib.sha256(data).hexdigest())
 
@@ -101,21 +99,15 @@ class RunTest(ClientCase):
             (("--oom_at_step", 3), 1, "oom", "torch.OutOfMemoryError: CUDA out of memory."),
             (("--fail_at_step", 3), 1, "error", "RuntimeError: the run was told to fail at step 3"),
         ):
-            self.assertEqual(
-                self.run_client("run", "--", *self.trainer(*arguments, steps=5, logs=False))[0], code
-            )
+            self.assertEqual(self.run_client("run", "--", *self.trainer(*arguments, steps=5, logs=False))[0], code)
             finish = server.tasks[len(server.tasks)]["finish"]
             self.assertEqual(
                 (finish["status"], finish["failure_reason"], finish["exit_code"]), ("failed", reason, code)
             )
             self.assertTrue(finish["error_message"].startswith(message), finish)
-        self.assertEqual(
-            self.run_client("run", "--", *self.script("import os\nos.kill(os.getpid(), 9)"))[0], 137
-        )
+        self.assertEqual(self.run_client("run", "--", *self.script("import os\nos.kill(os.getpid(), 9)"))[0], 137)
         self.assertEqual(server.tasks[3]["finish"]["failure_reason"], "oom")
-        code, _, _ = self.run_client(
-            "run", "--output-dir", "out", "--", *self.script("print('nothing written')")
-        )
+        code, _, _ = self.run_client("run", "--output-dir", "out", "--", *self.script("print('nothing written')"))
         self.assertEqual((code, server.tasks[4]["finish"]["status"]), (0, "failed"))
         code, _, err = self.run_client("run", "--", "/no/such/trainer")
         self.assertEqual((code, len(server.tasks)), (127, 4))
@@ -154,9 +146,7 @@ class RunTest(ClientCase):
         (self.folder / "broken.toml").write_bytes(b"[[[ \xff no toml")
         code, _, err = self.run_client("run", "--config", "broken.toml", "--", *self.script("print(1)"))
         self.assertEqual((code, set(server.tasks[1]["fields"]["config"])), (0, {"base64", "path"}))
-        code, _, err = self.run_client(
-            "run", "--config", "absent.toml", "--name", "n", "--", *self.script("print(1)")
-        )
+        code, _, err = self.run_client("run", "--config", "absent.toml", "--name", "n", "--", *self.script("print(1)"))
         self.assertEqual((code, server.tasks[2]["fields"]["task_name"]), (0, "n"))
         self.assertIn("absent.toml cannot be read", err)
 
@@ -173,12 +163,8 @@ class RunTest(ClientCase):
 class SignalTest(ClientCase):
     def started(self, *arguments, trainer=None):
         self.serve()
-        process = self.client(
-            "run", *arguments, "--", *(trainer or self.trainer(steps=5000, sleep=0.02, logs=False))
-        )
-        self.wait_for(
-            lambda: 1 in self.server.tasks and self.server.tasks[1]["attempts"], what="the first heartbeat"
-        )
+        process = self.client("run", *arguments, "--", *(trainer or self.trainer(steps=5000, sleep=0.02, logs=False)))
+        self.wait_for(lambda: 1 in self.server.tasks and self.server.tasks[1]["attempts"], what="the first heartbeat")
         time.sleep(0.3)
         return process
 
@@ -209,7 +195,9 @@ class SignalTest(ClientCase):
         self.assertEqual((code, finish["status"], finish["failure_reason"]), (143, "failed", "preempted"))
 
     def test_the_ledger_cancels_first_politely_then_not(self):
-        stubborn = "import signal, time\nsignal.signal(2, signal.SIG_IGN)\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(60)"
+        stubborn = (
+            "import signal, time\nsignal.signal(2, signal.SIG_IGN)\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(60)"
+        )
         process = self.started("--stop-grace", "0.3", trainer=self.script(stubborn))
         self.server.tasks[1]["cancel"] = True
         code, finish, _ = self.ended(process)
@@ -236,18 +224,14 @@ class ResumeTest(ClientCase):
             self.run_client("run", "--resume-task", 1, "--", *self.trainer("--resume", state, steps=30))[0], 0
         )
         task = server.tasks[1]
-        self.assertEqual(
-            (task["status"], task["attempt"], task["attempts"][2]["from_step"]), ("success", 2, 10)
-        )
+        self.assertEqual((task["status"], task["attempt"], task["attempts"][2]["from_step"]), ("success", 2, 10))
         self.assertEqual(sorted(server.points(1, "loss", 1)), list(range(1, 15)))
         self.assertEqual(sorted(server.points(1, "loss", 2)), list(range(11, 31)))
         self.assertEqual(len(server.tasks), 1)
         more = self.trainer("--resume", state, "--skip_until_initial_step", steps=30)
         self.assertEqual(self.run_client("run", "--resume-task", 1, "--", *more)[0], 0)
         self.assertEqual(sorted(server.points(1, "loss", 3)), list(range(11, 31)))
-        self.assertEqual(
-            task["attempts"][3]["beats"][max(task["attempts"][3]["beats"])]["progress"]["total_steps"], 30
-        )
+        self.assertEqual(task["attempts"][3]["beats"][max(task["attempts"][3]["beats"])]["progress"]["total_steps"], 30)
 
     def test_a_task_that_is_not_there(self):
         server = self.serve()
@@ -304,9 +288,7 @@ class FaultTest(ClientCase):
         self.assertEqual((second.tasks[1]["status"], len(second.held(1))), ("success", 5), err)
 
     def test_no_address_at_all(self):
-        code, _, err = self.run_client(
-            "run", "--", *self.script("print(1)"), env={"LEDGER_URL": "", "LEDGER_KEY": ""}
-        )
+        code, _, err = self.run_client("run", "--", *self.script("print(1)"), env={"LEDGER_URL": "", "LEDGER_KEY": ""})
         self.assertEqual(code, 0)
         self.assertIn("LEDGER_URL and LEDGER_KEY are not set", err)
         server = self.serve()
@@ -324,9 +306,7 @@ class FaultTest(ClientCase):
                 route = (method, path.split("&sig")[0])
             if route not in seen:
                 seen.add(route)
-                return chance.choice(
-                    ["lose", "lose", "drop", Problem(503, "database", headers={"Retry-After": "0"})]
-                )
+                return chance.choice(["lose", "lose", "drop", Problem(503, "database", headers={"Retry-After": "0"})])
             return None
 
         server.faults.append(fault)
@@ -417,33 +397,23 @@ class FaultTest(ClientCase):
         self.assertNotIn("notes", server.tasks[1]["fields"])
         self.assertIn("without notes", err)
         self.assertEqual(len(server.points(1, "loss")), 5)
-        kept = [
-            json.loads(line)
-            for f in self.spool.glob("*/refused.jsonl")
-            for line in f.read_text().splitlines()
-        ]
+        kept = [json.loads(line) for f in self.spool.glob("*/refused.jsonl") for line in f.read_text().splitlines()]
         self.assertEqual([k["kind"] for k in kept], ["datasets"])
 
     def test_a_bad_key_is_said_once_and_never_shown(self):
         self.serve()
-        code, _, err = self.run_client(
-            "run", "--", *self.script("print(1)"), env={"LEDGER_KEY": "wrong-key-123"}
-        )
+        code, _, err = self.run_client("run", "--", *self.script("print(1)"), env={"LEDGER_KEY": "wrong-key-123"})
         self.assertEqual(code, 0)
         self.assertEqual(err.count("does not accept the key"), 1)
         self.assertNotIn("wrong-key-123", err)
         self.assertEqual(self.run_client("sync")[0], 0)
         self.assertEqual(self.server.tasks[1]["status"], "success")
-        self.assertFalse(
-            any(b"wrong-key-123" in f.read_bytes() for f in Path(self.spool).rglob("*") if f.is_file())
-        )
+        self.assertFalse(any(b"wrong-key-123" in f.read_bytes() for f in Path(self.spool).rglob("*") if f.is_file()))
 
     def test_no_room_for_the_spool(self):
         server = self.serve()
         (self.folder / "file").write_text("")
-        code, _, err = self.run_client(
-            "run", "--spool", self.folder / "file" / "spool", "--", *self.trainer(steps=10)
-        )
+        code, _, err = self.run_client("run", "--spool", self.folder / "file" / "spool", "--", *self.trainer(steps=10))
         self.assertEqual(code, 0)
         self.assertEqual(err.count("cannot be written"), 1)
         self.assertEqual(

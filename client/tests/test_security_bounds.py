@@ -28,7 +28,9 @@ class BoundsTest(ClientCase):
         self.assertTrue([w for w in server.weights.values() if w["state"] == "complete"], err)
         self.assertIn("set aside", err)
         self.assertIn("5 of at most 5 bytes", err)
-        kept = [json.loads(line) for path in self.spool.rglob("refused.jsonl") for line in path.read_text().splitlines()]
+        kept = [
+            json.loads(line) for path in self.spool.rglob("refused.jsonl") for line in path.read_text().splitlines()
+        ]
         self.assertTrue(any(item["kind"] == "heartbeat" for item in kept), kept)
         self.assertFalse(any(item["kind"] == "finish" for item in kept), kept)
 

@@ -17,21 +17,24 @@ from unittest import mock
 from tests.helpers import ClientCase, TemporaryCase
 from tests.test_readers import event, record
 
-from lora_ledger import datasets, reading, say
-from lora_ledger.commands import adapter, import_runs
-from lora_ledger.commands.common import Plain
-from lora_ledger.datasets import Source
+from lora_ledger.trainers import datasets
+
+from lora_ledger.core import reading, terminal
+from lora_ledger.imports import adapter
+from lora_ledger.commands import import_runs
+from lora_ledger.core.api import Plain
+from lora_ledger.trainers.datasets import Source
 from lora_ledger.follow.jsonl import TrainerLog
 from lora_ledger.follow.sqlite_log import LossDatabase
 from lora_ledger.follow.tensorboard import EventFile, EventFolder
 from lora_ledger.imports import archive, mlflow, wandb
 from lora_ledger.imports.archive import Archive, NoArchive
 from lora_ledger.imports.table import Table
-from lora_ledger.process import Process
-from lora_ledger.safetensors import Incomplete, read_header
-from lora_ledger.toml_reader import Unreadable, read_subset, read_toml
+from lora_ledger.recording.process import Process
+from lora_ledger.core.safetensors import Incomplete, read_header
+from lora_ledger.core.toml_reader import Unreadable, read_subset, read_toml
 from lora_ledger.trainers import recognise
-from lora_ledger.yaml_reader import read_yaml
+from lora_ledger.core.yaml_reader import read_yaml
 
 MB = 1_000_000
 DATA = Path(__file__).parent / "data"
@@ -101,7 +104,9 @@ class ArchiveTest(HostileCase):
         self.refused(self.archive([("ledger.json", 600)], about=None), "ledger.json has 600.0 MB; at most 16.0 MB")
         self.refused(self.archive([("a", 600), ("b", 600)]), "would unpack to 1.2 GB, more than 50 times its own size")
         about = {**ABOUT, "config": {"file": "config/original.toml"}}
-        self.refused(self.archive([("config/original.toml", 100)], about), "original.toml has 100.0 MB; at most 16.0 MB")
+        self.refused(
+            self.archive([("config/original.toml", 100)], about), "original.toml has 100.0 MB; at most 16.0 MB"
+        )
         self.refused(self.archive([("ledger.json", "[" * 10 * MB)], about=None), "no archive of a run", 40)
         self.refused(self.archive([("ledger.json", "[]," * 3 * MB)], about=None), "lists and objects", 40)
 
@@ -126,7 +131,10 @@ class ArchiveTest(HostileCase):
 
     def test_a_million_points_in_little_memory(self):
         rows = ", ".join(f"[{{s}}{n:03d}, null, 1777593600000, 0.5]" for n in range(1000))
-        text = "".join(f'[{{"q": {q}, "m": ["loss"], "p": [{rows.replace("{s}", str(q))}]}}]\n'.replace("{{", "{") for q in range(1, 201))
+        text = "".join(
+            f'[{{"q": {q}, "m": ["loss"], "p": [{rows.replace("{s}", str(q))}]}}]\n'.replace("{{", "{")
+            for q in range(1, 201)
+        )
         run = self.opened(self.archive([("logs/attempt-1.jsonl", text)])).run()
         del text
         with self.within(10, 120):
@@ -136,7 +144,7 @@ class ArchiveTest(HostileCase):
         self.refused(self.archive([(f"f{n}", b"") for n in range(10_100)]), "more than 10000 files")
         path = self.archive([(("x" * 30_000) + str(n), b"") for n in range(150)])
         self.refused(path, "more than 10000 files")
-        with mock.patch.object(say, "warn"), self.assertWarns(UserWarning):
+        with mock.patch.object(terminal, "warn"), self.assertWarns(UserWarning):
             twice = self.archive([("ledger.json", b"{}")])
         self.refused(twice, "two files of one name")
 
@@ -167,7 +175,10 @@ class ArchiveTest(HostileCase):
 
     def test_names_lead_nowhere(self):
         names = ["../../up", "/abs", "C:\\x", "link", "a\ud800b".encode("utf-8", "replace").decode(), "dev"]
-        about = {**ABOUT, "weights": [{"file": n, "filename": n, "size": 3, "kind": "final"} for n in [*names, "missing", 5, None]]}
+        about = {
+            **ABOUT,
+            "weights": [{"file": n, "filename": n, "size": 3, "kind": "final"} for n in [*names, "missing", 5, None]],
+        }
 
         def special(made):
             made.getinfo("link").external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -185,7 +196,7 @@ class ArchiveTest(HostileCase):
             self.assertFalse(os.path.islink(item["path"]))
             return mock.Mock(run=lambda: "sha256")
 
-        with mock.patch.object(archive, "Upload", upload), mock.patch.object(say, "notice"):
+        with mock.patch.object(archive, "Upload", upload), mock.patch.object(terminal, "notice"):
             with self.assertRaisesRegex(NoArchive, "missing is missing or damaged"):
                 opened.upload_weights(mock.Mock(), 1, box)
         self.assertEqual(sent, names)
@@ -195,7 +206,14 @@ class ArchiveTest(HostileCase):
             opened.upload_weights(mock.Mock(), 1, box)
 
     def test_what_is_no_zip(self):
-        for data in (b"", b"PK\x05\x06", b"PK\x03\x04" * 1000, os.urandom(5000), b"\x1f\x8b" + bytes(50), b"BZh91AY" * 50):
+        for data in (
+            b"",
+            b"PK\x05\x06",
+            b"PK\x03\x04" * 1000,
+            os.urandom(5000),
+            b"\x1f\x8b" + bytes(50),
+            b"BZh91AY" * 50,
+        ):
             self.refused(self.write("x.zip", data), "no archive of a run")
         self.refused(self.fifo("f.zip"), "no regular file")
         whole = self.archive([("logs/attempt-1.jsonl", b"[]\n")]).read_bytes()
@@ -283,7 +301,9 @@ class DatabaseTest(HostileCase):
         path = self.folder / "a.db"
         base = sqlite3.connect(path)
         base.execute("create table metrics (step integer, key text, value_real real, value_text text)")
-        base.execute("insert into metrics with recursive n(x) as (select 1 union all select x + 1 from n limit 100000) select x, 'a', x, null from n")
+        base.execute(
+            "insert into metrics with recursive n(x) as (select 1 union all select x + 1 from n limit 100000) select x, 'a', x, null from n"
+        )
         base.commit()
         base.close()
         reader = LossDatabase(self.folder / "new.db", monotonic=iter(range(0, 10**9, 10)).__next__)
@@ -307,7 +327,10 @@ class EventTest(HostileCase):
         draw = random.Random(6)
         good = event(300, "loss/current", 0.5)[12:-4]
         data = b"".join(
-            record(bytes(b if draw.random() > 0.1 else draw.randrange(256) for b in good) + bytes(draw.randrange(256) for _ in range(draw.randrange(20))))
+            record(
+                bytes(b if draw.random() > 0.1 else draw.randrange(256) for b in good)
+                + bytes(draw.randrange(256) for _ in range(draw.randrange(20)))
+            )
             for _ in range(3000)
         )
         with self.within(20):
@@ -399,7 +422,10 @@ class WandbTest(HostileCase):
 
     def test_json(self):
         lines = [json.dumps({"name": f"r{n}", "config": {}, "summary": {"loss": 1.0}}) for n in range(3)]
-        path = self.write("a.jsonl", lines[0] + "\n" + '{"a": "' + "x" * 3 * MB + '"}\n' + lines[1] + "\n" + "[" * 5000 + "\n" + lines[2])
+        path = self.write(
+            "a.jsonl",
+            lines[0] + "\n" + '{"a": "' + "x" * 3 * MB + '"}\n' + lines[1] + "\n" + "[" * 5000 + "\n" + lines[2],
+        )
         with self.within(20), mock.patch.object(wandb, "MOST_LINE", MB):
             found, wrong = wandb.objects(path)
         self.assertEqual([o["name"] for o in found], ["r0", "r1", "r2"])
@@ -412,7 +438,9 @@ class WandbTest(HostileCase):
             file.truncate(400 * MB)
         with self.within(200), self.assertRaisesRegex(ValueError, "JSON Lines"):
             wandb.objects(path)
-        for text in ('{"config": {}, "id": 1, "summary": {"_step": 1e999}, "history": [{"_step": 1e999, "a": 1}, {"_step": "x"}, 5]}',):
+        for text in (
+            '{"config": {}, "id": 1, "summary": {"_step": 1e999}, "history": [{"_step": 1e999, "a": 1}, {"_step": "x"}, 5]}',
+        ):
             runs, wrong = wandb.json_runs(path, [json.loads(text)], [])
             self.assertEqual((len(runs), wrong), (1, []))
 
@@ -424,16 +452,44 @@ class TableTest(HostileCase):
             ("name,loss\nx," + "1" * 2 * MB, "is no CSV"),
             ("name,loss\n" + ("," * 1900 + "\n") * 200, "more than 300000 cells: split it"),
         ):
-            with self.within(40), mock.patch("lora_ledger.imports.table.MOST_CELLS", 300_000), self.assertRaisesRegex(Plain, words):
+            with (
+                self.within(40),
+                mock.patch("lora_ledger.imports.table.MOST_CELLS", 300_000),
+                self.assertRaisesRegex(Plain, words),
+            ):
                 Table(self.write("t.csv", text))
         with open(self.folder / "big.csv", "wb") as file:
             file.truncate(300 * MB)
-        with mock.patch("lora_ledger.imports.table.MOST_BYTES", MB), self.within(10), self.assertRaisesRegex(Plain, "larger than 1.0 MB"):
+        with (
+            mock.patch("lora_ledger.imports.table.MOST_BYTES", MB),
+            self.within(10),
+            self.assertRaisesRegex(Plain, "larger than 1.0 MB"),
+        ):
             Table(self.folder / "big.csv")
 
     def test_odd_cells_are_named_and_hold_nothing_up(self):
-        cells = ["1" * 100_000, " " * 100_000 + "x", "a\u0300\u0316" * 50_000, "1:" * 50_000, "1," * 50_000, "\x00", "[" * 100_000]
-        heads = ["loss", "duration", "date", "lr", "rank", "tags", "command", "status", "_" * 100_000 + "!", "(" * 100_000, "a\u0300\u0316" * 50_000]
+        cells = [
+            "1" * 100_000,
+            " " * 100_000 + "x",
+            "a\u0300\u0316" * 50_000,
+            "1:" * 50_000,
+            "1," * 50_000,
+            "\x00",
+            "[" * 100_000,
+        ]
+        heads = [
+            "loss",
+            "duration",
+            "date",
+            "lr",
+            "rank",
+            "tags",
+            "command",
+            "status",
+            "_" * 100_000 + "!",
+            "(" * 100_000,
+            "a\u0300\u0316" * 50_000,
+        ]
         rows = [",".join(f'"{c}"' for c in [cell] * len(heads)) for cell in cells]
         with self.within(60):
             sheet = Table(self.write("t.csv", ",".join(heads) + "\n" + "\n".join(rows)))
@@ -455,26 +511,67 @@ class SettingsTest(HostileCase):
         for text in (f"a: {digits}\nb: 1", f"a: [{digits}]\nb: 1", "a: " + "[" * 200_000 + "]" * 200_000 + "\nb: 1"):
             with self.within(60):
                 self.assertEqual(list(read_yaml(text) or {})[:1], ["a"])
-        bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{c}: &{c} [{','.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi"))
+        bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+            f"{c}: &{c} [{','.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi")
+        )
         self.assertIsInstance(read_yaml(bomb)["i"], str)
-        for text in (f"a = {digits}", "a = " + "[" * 100_000, "a = " + "{a=" * 100_000, "a." * 100_000 + "a = 1", "x" * 2 * MB, "a = 1\n" * 3 + "a"):
+        for text in (
+            f"a = {digits}",
+            "a = " + "[" * 100_000,
+            "a = " + "{a=" * 100_000,
+            "a." * 100_000 + "a = 1",
+            "x" * 2 * MB,
+            "a = 1\n" * 3 + "a",
+        ):
             for read in (read_toml, read_subset):
                 with self.within(40), self.assertRaises(Unreadable):
                     read(text)
-        for text in ("9" * 5000, '{"a":' * 5000, "[" * 150 + "]" * 150, '{"a": ' + digits + "}", "[" + "[]," * 2 * MB + "1]", b"\xff\xfe\x00"):
+        for text in (
+            "9" * 5000,
+            '{"a":' * 5000,
+            "[" * 150 + "]" * 150,
+            '{"a": ' + digits + "}",
+            "[" + "[]," * 2 * MB + "1]",
+            b"\xff\xfe\x00",
+        ):
             with self.within(60), self.assertRaises(ValueError):
                 reading.loads(text)
-        self.assertEqual(reading.loads(b'["\\ud800", "\\ud83d\\ude00", {"\\udfff": 1}]'), ["\ufffd", "\U0001f600", {"\ufffd": 1}])
+        self.assertEqual(
+            reading.loads(b'["\\ud800", "\\ud83d\\ude00", {"\\udfff": 1}]'), ["\ufffd", "\U0001f600", {"\ufffd": 1}]
+        )
 
     def test_whatever_the_types_a_trainer_is_found(self):
         odd = [None, 5, "x", [], {}, [5], [[]], {"a": 5}, True, 1e308, "9" * 400]
         shapes = (
             lambda v: {"job": 1, "config": {"process": [v], "name": v}},
-            lambda v: {"job": 1, "config": {"process": [{"datasets": v, "train": v, "sample": {"prompts": v}, "training_folder": v}]}},
-            lambda v: {"network_module": v, "network_dim": v, "output_dir": v, "sample_prompts": v, "resume": v, "max_train_steps": v},
-            lambda v: {"training_method": v, "base_model_name": v, "concepts": v, "output_model_destination": v, "workspace_dir": v},
+            lambda v: {
+                "job": 1,
+                "config": {"process": [{"datasets": v, "train": v, "sample": {"prompts": v}, "training_folder": v}]},
+            },
+            lambda v: {
+                "network_module": v,
+                "network_dim": v,
+                "output_dir": v,
+                "sample_prompts": v,
+                "resume": v,
+                "max_train_steps": v,
+            },
+            lambda v: {
+                "training_method": v,
+                "base_model_name": v,
+                "concepts": v,
+                "output_model_destination": v,
+                "workspace_dir": v,
+            },
             lambda v: {"model": {"type": v}, "dataset": v, "output_dir": v},
-            lambda v: {"base_model": v, "adapter": v, "datasets": v, "max_steps": v, "resume_from_checkpoint": v, "logging_steps": v},
+            lambda v: {
+                "base_model": v,
+                "adapter": v,
+                "datasets": v,
+                "max_steps": v,
+                "resume_from_checkpoint": v,
+                "logging_steps": v,
+            },
         )
         for shape in shapes:
             for value in odd:
@@ -483,7 +580,11 @@ class SettingsTest(HostileCase):
         deep = {}
         for _ in range(400):
             deep = {"a": deep}
-        recognise(["python", "x.py", "a=" + "[" * 3000 + "]" * 3000, "b=" + "9" * 9000], json.dumps(shapes[0](deep)), self.folder)
+        recognise(
+            ["python", "x.py", "a=" + "[" * 3000 + "]" * 3000, "b=" + "9" * 9000],
+            json.dumps(shapes[0](deep)),
+            self.folder,
+        )
 
 
 class RunTest(ClientCase):
@@ -492,10 +593,16 @@ class RunTest(ClientCase):
         os.mkfifo(self.folder / "pipe.toml")
         (self.folder / "digits.toml").write_text(f"network_module = {'9' * 9000}\nnetwork_dim = 1\n")
         (self.folder / "digits.yaml").write_text(f"base_model: x\nadapter: lora\nmax_steps: {'9' * 9000}\n")
-        (self.folder / "odd.json").write_text('{"job": 1, "config": {"process": [{"training_folder": "\\u0000", "train": 5}], "name": 5}}')
+        (self.folder / "odd.json").write_text(
+            '{"job": 1, "config": {"process": [{"training_folder": "\\u0000", "train": 5}], "name": 5}}'
+        )
         (self.folder / "zero.toml").symlink_to("/dev/zero")
-        for number, name in enumerate(("pipe.toml", "digits.toml", "digits.yaml", "odd.json", "zero.toml", os.fsdecode(b"\xff.toml")), 1):
-            code, out, err = self.run_client("run", "--name", name, "--config", name, "--", *self.script("print('ran')"))
+        for number, name in enumerate(
+            ("pipe.toml", "digits.toml", "digits.yaml", "odd.json", "zero.toml", os.fsdecode(b"\xff.toml")), 1
+        ):
+            code, out, err = self.run_client(
+                "run", "--name", name, "--config", name, "--", *self.script("print('ran')")
+            )
             self.assertEqual((code, out.strip()), (0, b"ran"), (name, err))
             self.assertIn(number, server.tasks, err)
 
@@ -503,7 +610,10 @@ class RunTest(ClientCase):
 class WeightsTest(HostileCase):
     def header(self, text, length=None, more=b""):
         data = text if isinstance(text, bytes) else text.encode()
-        return self.write(f"{len(list(self.folder.iterdir()))}.safetensors", struct.pack("<Q", len(data) if length is None else length) + data + more)
+        return self.write(
+            f"{len(list(self.folder.iterdir()))}.safetensors",
+            struct.pack("<Q", len(data) if length is None else length) + data + more,
+        )
 
     def test_headers(self):
         for path in (
@@ -530,15 +640,24 @@ class WeightsTest(HostileCase):
 
     def test_names_of_tensors(self):
         name = ".lora.A" * 100_000 + "\\n\\n"
-        path = self.header(json.dumps({name.encode().decode("unicode_escape"): {"dtype": "F16", "shape": [4, 4], "data_offsets": [0, 0]}}))
+        path = self.header(
+            json.dumps(
+                {name.encode().decode("unicode_escape"): {"dtype": "F16", "shape": [4, 4], "data_offsets": [0, 0]}}
+            )
+        )
         with self.within(40, 5):
             self.assertIsNone(adapter.Adapter(path).rank)
 
     def test_metadata(self):
-        from lora_ledger.commands.past import Past
+        from lora_ledger.imports.weight_file import Past
 
         many = {f"d{n}": {"n_repeats": 1, "img_count": 1} for n in range(20_000)}
-        metadata = {"ss_dataset_dirs": json.dumps(many), "ss_optimizer": "a(" + "(" * 500_000, "ss_network_args": "[" * 100_000, "ss_steps": "9" * 9000}
+        metadata = {
+            "ss_dataset_dirs": json.dumps(many),
+            "ss_optimizer": "a(" + "(" * 500_000,
+            "ss_network_args": "[" * 100_000,
+            "ss_steps": "9" * 9000,
+        }
         path = self.header(json.dumps({"__metadata__": metadata}))
         with self.within(60, 5):
             past = Past(adapter.Adapter(path))
@@ -560,7 +679,7 @@ class DataTest(HostileCase):
         with self.within(20):
             fact = datasets.collect([Source(folder, 1, recursive=True)])[0]
         self.assertEqual((fact["image_count"], fact["tag_distribution"]), (4, {"one": 1, "two": 1}))
-        with mock.patch.object(datasets, "MAX_FILES", 3), mock.patch.object(say, "notice"):
+        with mock.patch.object(datasets, "MAX_FILES", 3), mock.patch.object(terminal, "notice"):
             self.assertNotIn("image_count", datasets.collect([Source(folder, 1)])[0])
 
     def test_tags_without_end(self):
@@ -598,7 +717,19 @@ class OtherTest(HostileCase):
         path = self.folder / "trainer_log.jsonl"
         log = TrainerLog(path)
         good = '{"current_steps": %d, "loss": 0.5}\n'
-        path.write_text(good % 1 + '{"loss": "' + "x" * 5 * MB + '", "current_steps": 2}\n' + good % 3 + "[" * 50_000 + "\n" + good % 4 + '{"current_steps": ' + "9" * 9000 + "}\n")
+        path.write_text(
+            good % 1
+            + '{"loss": "'
+            + "x" * 5 * MB
+            + '", "current_steps": 2}\n'
+            + good % 3
+            + "[" * 50_000
+            + "\n"
+            + good % 4
+            + '{"current_steps": '
+            + "9" * 9000
+            + "}\n"
+        )
         with self.within(30):
             self.assertEqual([row[1] for row in log.read()], [1, 3, 4])
 

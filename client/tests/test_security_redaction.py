@@ -9,9 +9,9 @@ from unittest import mock
 
 from tests.helpers import ROOT, ClientCase, TemporaryCase
 
-from lora_ledger.console import Console
-from lora_ledger.outgoing import make_ready
-from lora_ledger.redact import (
+from lora_ledger.recording.console import Console
+from lora_ledger.recording.outgoing import make_ready
+from lora_ledger.core.redact import (
     redact_body,
     redact_bytes,
     redact_command,
@@ -58,7 +58,15 @@ class RatesTest(TemporaryCase):
     def test_names_are_whole_words(self):
         for name in ("HF_TOKEN", "api-token-prod", "s3_key", "dbPassword", "password2", "AccountKey"):
             self.assertTrue(secret_key(name), name)
-        for name in ("class_tokens", "max_token_length", "pad_token", "tokenizer", "password_hash_algo", "cache_key", ""):
+        for name in (
+            "class_tokens",
+            "max_token_length",
+            "pad_token",
+            "tokenizer",
+            "password_hash_algo",
+            "cache_key",
+            "",
+        ):
             self.assertIsNone(secret_key(name), name)
 
 
@@ -81,7 +89,7 @@ class FormsTest(TemporaryCase):
             ("api_token:\n  - one\n  - 'two'\nx: 1\n", "api_token:\n  - [redacted]\n  - '[redacted]'\nx: 1\n"),
             ("secret:\n  inner: 1\n  password: p9\n", "secret:\n  inner: 1\n  password: [redacted]\n"),
             ('secret = """\nline "2"\n"""\nx = 1\n', 'secret = """[redacted]"""\nx = 1\n'),
-            ('token = ["a1", \'b2\']\n', "token = [\"[redacted]\", '[redacted]']\n"),
+            ("token = [\"a1\", 'b2']\n", "token = [\"[redacted]\", '[redacted]']\n"),
             ("env: {HF_TOKEN: abc, OTHER: 2}\n", "env: {HF_TOKEN: [redacted], OTHER: 2}\n"),
         ):
             self.assertEqual(redact_config(text.encode()).decode(), clean)
@@ -97,7 +105,19 @@ class FormsTest(TemporaryCase):
         self.assertEqual(redact_body({"tags": {f"by {TOKEN}": "x"}}), {"tags": {"by [redacted]": "x"}})
 
     def test_odd_input(self):
-        for value in (None, True, 1, 1.5, "", [], {}, [None, [1]], {"": None}, {"token": None}, "\ud800 hf_token=abc12345x"):
+        for value in (
+            None,
+            True,
+            1,
+            1.5,
+            "",
+            [],
+            {},
+            [None, [1]],
+            {"": None},
+            {"token": None},
+            "\ud800 hf_token=abc12345x",
+        ):
             redact_json(value)
         self.assertEqual(redact_text("\ud800"), "\ud800")
         self.assertEqual(redact_command([]), [])
@@ -105,9 +125,38 @@ class FormsTest(TemporaryCase):
 
 class TimeTest(TemporaryCase):
     def test_grows_with_the_length_alone(self):
-        pieces = ["a=", "token=", "token:\n", "api_key: |\n", "eyJ-", "-----BEGIN PRIVATE KEY-----\n", "--token ", 'token="']
-        pieces += ["://a:a@", "key:", "?key=", "key key ", "password is ", "curl -u ", "name:HF_TOKEN,value:", "value:", "%3D"]
-        pieces += ["AAAA\n-----END PRIVATE KEY-----\n", "AAAA\n", "12345678:AA", "token='''\n", "token: [", "[", "-", " ", "训"]
+        pieces = [
+            "a=",
+            "token=",
+            "token:\n",
+            "api_key: |\n",
+            "eyJ-",
+            "-----BEGIN PRIVATE KEY-----\n",
+            "--token ",
+            'token="',
+        ]
+        pieces += [
+            "://a:a@",
+            "key:",
+            "?key=",
+            "key key ",
+            "password is ",
+            "curl -u ",
+            "name:HF_TOKEN,value:",
+            "value:",
+            "%3D",
+        ]
+        pieces += [
+            "AAAA\n-----END PRIVATE KEY-----\n",
+            "AAAA\n",
+            "12345678:AA",
+            "token='''\n",
+            "token: [",
+            "[",
+            "-",
+            " ",
+            "训",
+        ]
         redact_text("the rules are read at first use")
 
         def took(text):
@@ -145,7 +194,7 @@ class ConsoleTest(TemporaryCase):
 
 class SendingTest(ClientCase):
     def test_nothing_that_is_asked_holds_a_secret(self):
-        from lora_ledger.transport import Ledger
+        from lora_ledger.core.transport import Ledger
 
         sends = []
 
@@ -159,9 +208,9 @@ class SendingTest(ClientCase):
             def close(self):
                 pass
 
-        from lora_ledger.transport import Later
+        from lora_ledger.core.transport import Later
 
-        with mock.patch("lora_ledger.transport._connect", lambda url, _: (Connection(), url)):
+        with mock.patch("lora_ledger.core.transport._connect", lambda url, _: (Connection(), url)):
             ledger = Ledger("http://127.0.0.1:1", "k")
             for body in (
                 {"notes": f"see {TOKEN}", "config": {"text": f'hf_token = "{TOKEN}"\n', "path": f"/{TOKEN}.toml"}},

@@ -14,13 +14,15 @@ from unittest import mock
 from tests.helpers import ClientCase, TemporaryCase
 from tests.ledger_server import KEY
 
-from lora_ledger import outgoing, say, withhold
+from lora_ledger.recording import outgoing
+
+from lora_ledger.core import terminal, withhold
 from lora_ledger.commands import filling, prepare, pull
-from lora_ledger.commands.common import Api, Plain, put
-from lora_ledger.console import Console
-from lora_ledger.run import read_config
-from lora_ledger.safetensors import read_header, read_metadata
-from lora_ledger.transport import Answer
+from lora_ledger.core.api import Api, Plain, put
+from lora_ledger.recording.console import Console
+from lora_ledger.recording.run import read_config
+from lora_ledger.core.safetensors import read_header, read_metadata
+from lora_ledger.core.transport import Answer
 
 VALUE = 'hunter2 "x"/é+z'
 MARK = b"[redacted]"
@@ -58,7 +60,7 @@ class FillingTest(KnownCase):
         self.assertIn("1 place", plan.left[0])
 
     def test_the_quotes_are_kept_to(self):
-        data = b'a_key = "[redacted]"\nb_key = \'[redacted]\'\nc_key: [redacted]\n'
+        data = b"a_key = \"[redacted]\"\nb_key = '[redacted]'\nc_key: [redacted]\n"
         listed = marks(data, "a_key", "b_key", "c_key")
         values = {"A_KEY": 'a"\\b', "B_KEY": "it's", "C_KEY": "x: #y"}
         _, filled = self.plan(data, listed, environment=values)
@@ -120,7 +122,12 @@ class FillingTest(KnownCase):
 
     def test_a_command_is_filled_at_the_ends_of_words(self):
         command = ["t", "--hf_token", "[redacted]", "--wandb_api_key=[redacted]", "[redacted] x"]
-        listed = [{"at": 2, "name": "hf_token"}, {"at": 3, "name": "wandb_api_key"}, {"at": 4, "name": "hf_token"}, {"at": 9, "name": "a_key"}]
+        listed = [
+            {"at": 2, "name": "hf_token"},
+            {"at": 3, "name": "wandb_api_key"},
+            {"at": 4, "name": "hf_token"},
+            {"at": 9, "name": "a_key"},
+        ]
         found = filling.marks_in_command(listed, command)
         with mock.patch.dict(os.environ, {"HF_TOKEN": "h1", "WANDB_API_KEY": "w1"}, clear=True):
             plan = filling.Filling(True, frozenset(), KEY)
@@ -162,7 +169,8 @@ class WithholdTest(KnownCase):
         self.assertEqual(withhold.from_text("a pass here"), "a [redacted] here")
         value = {"n": 1.5, "none": None, "yes": True, "list": ["secret-value-1", 2], "secret-value-1": "k"}
         self.assertEqual(
-            withhold.from_value(value), {"n": 1.5, "none": None, "yes": True, "list": ["[redacted]", 2], "[redacted]": "k"}
+            withhold.from_value(value),
+            {"n": 1.5, "none": None, "yes": True, "list": ["[redacted]", 2], "[redacted]": "k"},
         )
 
     def test_each_line_of_a_key_file_is_known(self):
@@ -197,7 +205,13 @@ class WithholdTest(KnownCase):
 
     def test_inherited_secrets_are_known_and_words_are_not(self):
         withhold.know_environment(
-            {"API_KEY": "a1b2c3d4e5", "KEY_FILE": "/home/x/key1234", "AUTH_MODE": "anonymous", "X_TOKEN": "t1", "NAME": "n1n1n1n1n1"}
+            {
+                "API_KEY": "a1b2c3d4e5",
+                "KEY_FILE": "/home/x/key1234",
+                "AUTH_MODE": "anonymous",
+                "X_TOKEN": "t1",
+                "NAME": "n1n1n1n1n1",
+            }
         )
         text = "a1b2c3d4e5 /home/x/key1234 anonymous t1 n1n1n1n1n1"
         self.assertEqual(withhold.from_text(text), "[redacted] /home/x/key1234 anonymous t1 n1n1n1n1n1")
@@ -229,7 +243,9 @@ class WithholdTest(KnownCase):
 
 
 def safetensors(path, metadata, tensor="w"):
-    header = json.dumps({"__metadata__": metadata, tensor: {"dtype": "U8", "shape": [3], "data_offsets": [0, 3]}}).encode()
+    header = json.dumps(
+        {"__metadata__": metadata, tensor: {"dtype": "U8", "shape": [3], "data_offsets": [0, 3]}}
+    ).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header + b"abc")
     return path
 
@@ -242,7 +258,7 @@ class OutgoingTest(KnownCase):
         withhold.know({"X": VALUE})
         self.said = []
         for name in ("warn", "notice"):
-            patch = mock.patch.object(say, name, self.said.append)
+            patch = mock.patch.object(terminal, name, self.said.append)
             patch.start()
             self.addCleanup(patch.stop)
 
@@ -250,7 +266,10 @@ class OutgoingTest(KnownCase):
         return outgoing.make_ready({"path": str(path), "filename": path.name, "kind": "final", **more}, self.spool)
 
     def test_metadata_gets_stars_of_the_same_length_on_the_disk(self):
-        path = safetensors(self.folder / "a.safetensors", {"ss_comment": f"x {VALUE} y", "nested": json.dumps({"a": VALUE}), "b": "kept"})
+        path = safetensors(
+            self.folder / "a.safetensors",
+            {"ss_comment": f"x {VALUE} y", "nested": json.dumps({"a": VALUE}), "b": "kept"},
+        )
         before = path.stat()
         item = self.ready(path)
         self.assertEqual(item["path"], str(path))
@@ -258,14 +277,18 @@ class OutgoingTest(KnownCase):
         self.assertEqual(read_metadata(path)["b"], "kept")
         self.assertNotIn("hunter2", json.dumps(read_header(path)))
         after = path.stat()
-        self.assertEqual((after.st_size, after.st_mtime_ns, after.st_ino), (before.st_size, before.st_mtime_ns, before.st_ino))
+        self.assertEqual(
+            (after.st_size, after.st_mtime_ns, after.st_ino), (before.st_size, before.st_mtime_ns, before.st_ino)
+        )
         self.assertEqual(path.read_bytes()[-3:], b"abc")
         self.assertIn("replaced by *", self.said[0])
 
     def test_a_header_that_hides_the_value_keeps_the_file_here(self):
         path = self.folder / "a.safetensors"
         written = "".join(f"\\u{ord(c):04x}" for c in VALUE)
-        header = ('{"__metadata__": {"a": "' + written + '"}, "w": {"dtype": "U8", "shape": [3], "data_offsets": [0, 3]}}').encode()
+        header = (
+            '{"__metadata__": {"a": "' + written + '"}, "w": {"dtype": "U8", "shape": [3], "data_offsets": [0, 3]}}'
+        ).encode()
         data = struct.pack("<Q", len(header)) + header + b"abc"
         path.write_bytes(data)
         self.assertIsNone(self.ready(path))
@@ -303,7 +326,7 @@ class StateTest(KnownCase):
         super().setUp()
         self.said = []
         for name in ("warn", "notice"):
-            patch = mock.patch.object(say, name, self.said.append)
+            patch = mock.patch.object(terminal, name, self.said.append)
             patch.start()
             self.addCleanup(patch.stop)
 
@@ -323,7 +346,9 @@ class StateTest(KnownCase):
         api = SimpleNamespace(pages=lambda *_, **__: iter(weights))
         alive = SimpleNamespace(check=lambda: None)
         with mock.patch.object(prepare, "fetch", bring), mock.patch.object(prepare, "put"):
-            found, _ = prepare.fetch_earlier(api, claim or self.claim(), self.folder / "work", list(names), alive, trusted)
+            found, _ = prepare.fetch_earlier(
+                api, claim or self.claim(), self.folder / "work", list(names), alive, trusted
+            )
         return found[names[0]]
 
     def plain(self, by=1, attempt=1, number=1):
@@ -374,13 +399,26 @@ class StateTest(KnownCase):
 
     def test_names_that_lead_out_are_refused(self):
         content = self.plain()[0]["content"]
-        for name in ("s-state/../../../x.safetensors", "/etc/s-state/x.safetensors", "s-state/a\x1b[2J.safetensors", "s-state/..\\..\\x.json"):
+        for name in (
+            "s-state/../../../x.safetensors",
+            "/etc/s-state/x.safetensors",
+            "s-state/a\x1b[2J.safetensors",
+            "s-state/..\\..\\x.json",
+        ):
             with self.assertRaises(Plain, msg=name):
                 self.fetch([self.weight(1, name, content)])
 
     def test_wrong_types_are_left_out(self):
         good = self.weight(1, "s-state/x.json", b"{}")
-        for bad in ({"id": "1"}, {"attempt": None}, {"size": 1.5}, {"filename": 7}, {"kind": []}, {"sha256": None}, {"attempt": True}):
+        for bad in (
+            {"id": "1"},
+            {"attempt": None},
+            {"size": 1.5},
+            {"filename": 7},
+            {"kind": []},
+            {"sha256": None},
+            {"attempt": True},
+        ):
             self.assertIsNone(self.fetch([{**good, **bad}]), bad)
         self.assertIsNotNone(self.fetch([{**good, "step": "x", "epoch": float("nan"), "group": ["s"]}]))
 
@@ -405,7 +443,19 @@ class HostileLedgerTest(KnownCase):
             return prepare.write_files(claim, self.folder / "work", True, filling.Filling(True, frozenset(), KEY))
 
         text = base64.b64encode(b"a = 1\n").decode()
-        for path in ("../../x.toml", "/etc/passwd", "..", "", "-rf", "a\x1b]0;x\x07.toml", "x" * 5000, "c:\\y\\z.toml", 7, ["x"], None):
+        for path in (
+            "../../x.toml",
+            "/etc/passwd",
+            "..",
+            "",
+            "-rf",
+            "a\x1b]0;x\x07.toml",
+            "x" * 5000,
+            "c:\\y\\z.toml",
+            7,
+            ["x"],
+            None,
+        ):
             found = write({"path": path, "base64": text, "format": "toml"})["config"]
             self.assertEqual(found.parent, self.folder / "work", path)
             self.assertTrue(found.name.isprintable())
@@ -419,7 +469,14 @@ class HostileLedgerTest(KnownCase):
     def test_files_to_pull(self):
         api = SimpleNamespace(get=lambda *_, **__: {"url": "file:///etc/passwd"})
         good = {"id": 1, "size": 3, "sha256": "0" * 64}
-        for bad in ({"sha256": "../../x"}, {"sha256": None}, {"size": "9"}, {"size": -1}, {"size": float("inf")}, {"size": True}):
+        for bad in (
+            {"sha256": "../../x"},
+            {"sha256": None},
+            {"size": "9"},
+            {"size": -1},
+            {"size": float("inf")},
+            {"size": True},
+        ):
             with self.assertRaises(Plain, msg=bad):
                 pull.fetch(api, {**good, **bad}, self.folder / "x")
         with self.assertRaisesRegex(Plain, "no http"):
@@ -432,7 +489,9 @@ class HostileLedgerTest(KnownCase):
         self.assertEqual(Answer(200, {}, b"[" * 200_000).json(), {})
         self.assertIn("400", Answer(400, {}, b'{"detail": 5, "errors": 7}').reason())
         self.assertEqual(prepare.number_in(float("nan"), 3, 0, 9), 3)
-        self.assertEqual([prepare.number_in(v, 3, 0, 9) for v in (10**400, "x", None, True, [], 1e300, -5)][-2:], [9, 0])
+        self.assertEqual(
+            [prepare.number_in(v, 3, 0, 9) for v in (10**400, "x", None, True, [], 1e300, -5)][-2:], [9, 0]
+        )
         settings = SimpleNamespace(url="http://127.0.0.1:9", key=KEY)
         api = Api(settings)
         with mock.patch.object(api, "ask", lambda *_: {"items": ["x", 5]}), self.assertRaises(Plain):
@@ -444,8 +503,8 @@ class HostileLedgerTest(KnownCase):
         out = io.StringIO()
         put("a\tb\x1b]0;title\x07\x9b2J\r\nc", out)
         self.assertEqual(out.getvalue(), "a\tb ]0;title  2J \nc\n")
-        with mock.patch.object(say, "write_stderr") as write:
-            say.warn("task \x1b[2J\x1b]52;c;x\x07 is here")
+        with mock.patch.object(terminal, "write_stderr") as write:
+            terminal.warn("task \x1b[2J\x1b]52;c;x\x07 is here")
         self.assertNotIn(b"\x1b", write.call_args[0][0])
 
 
@@ -558,7 +617,11 @@ class HostileAgentTest(ClientCase):
         self.assertEqual(list((self.folder / "work").iterdir()), [])
 
     def test_nonsense_is_waited_out(self):
-        code, _, err = self.agent([1], {"task": None, "retry_after_sec": "x", "waiting": 7}, {"retry_after_sec": -5, "waiting": {"ready": "y"}})
+        code, _, err = self.agent(
+            [1],
+            {"task": None, "retry_after_sec": "x", "waiting": 7},
+            {"retry_after_sec": -5, "waiting": {"ready": "y"}},
+        )
         self.assertEqual(code, 0, err)
         self.assertIn("no work for 2s", err)
 
@@ -571,7 +634,13 @@ class HostileAgentTest(ClientCase):
         config = {"base64": base64.b64encode(data).decode(), "path": "a.toml", "format": "toml", "secrets": secrets}
         self.server.claims = [{"task": {"id": 5, "task_name": "x"}, "attempt": 1, "own": False, "config": config}]
         code, _, err = self.run_client(
-            "agent", "--exec", f"{sys.executable} -c pass {{config}}", "--once", "--work", self.folder / "work", env={"HF_TOKEN": "h1h1h1h1"}
+            "agent",
+            "--exec",
+            f"{sys.executable} -c pass {{config}}",
+            "--once",
+            "--work",
+            self.folder / "work",
+            env={"HF_TOKEN": "h1h1h1h1"},
         )
         self.assertEqual(code, 0, err)
         self.assertIn("another user's", err)

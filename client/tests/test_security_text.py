@@ -9,12 +9,14 @@ from unittest import mock
 from tests.helpers import ClientCase, TemporaryCase
 from tests.ledger_server import KEY, Problem
 
-from lora_ledger import say, sender
-from lora_ledger.points import Points
-from lora_ledger.sender import Sender
-from lora_ledger.spool import MESSAGES, Spool
-from lora_ledger.text import clean, metric_name, repaired
-from lora_ledger.transport import Denied, Later, Ledger, Refused
+from lora_ledger.core import terminal
+
+from lora_ledger.recording import sender
+from lora_ledger.recording.points import Points
+from lora_ledger.recording.sender import Sender
+from lora_ledger.core.spool import Spool
+from lora_ledger.core.text import clean, metric_name
+from lora_ledger.core.transport import Denied, Later, Ledger
 
 LONE = "\ud800"
 ODD = re.compile(rb"\\ud[89a-f]|\\u00[01][0-8be-f]|\\u007f|\\u008|NaN,|Infinity,", re.I)
@@ -35,7 +37,9 @@ class CleanTest(TemporaryCase):
         ):
             self.assertEqual(clean(given), expected)
             self.assertEqual(clean({"notes": [given]}), {"notes": [expected]})
-        self.assertEqual(clean({"filename": "a\nb\t\udcff.pt", f"k{LONE}": 1}), {"filename": "a\ufffdb\ufffd\ufffd.pt", "k\ufffd": 1})
+        self.assertEqual(
+            clean({"filename": "a\nb\t\udcff.pt", f"k{LONE}": 1}), {"filename": "a\ufffdb\ufffd\ufffd.pt", "k\ufffd": 1}
+        )
 
     def test_a_file_kept_byte_for_byte_keeps_its_controls(self):
         config = {"text": "a: 1\x0c\x1b\n", "path": "a\n.yaml"}
@@ -55,10 +59,21 @@ class CleanTest(TemporaryCase):
         for _ in range(5000):
             value.append([])
             value = value[0]
-        body = {"a": float("nan"), "b": 10**5000, "c": Scalar(), "d": Odd(), "e": {1: (1, 2)}, "f": deep, "g": 2**64, "h": True}
+        body = {
+            "a": float("nan"),
+            "b": 10**5000,
+            "c": Scalar(),
+            "d": Odd(),
+            "e": {1: (1, 2)},
+            "f": deep,
+            "g": 2**64,
+            "h": True,
+        }
         cleaned = json.loads(json.dumps(clean(body), allow_nan=False))
         self.assertEqual(cleaned.pop("f")[0][0][0][0], json.loads("[" * 56 + "null" + "]" * 56))
-        self.assertEqual(cleaned, {"a": None, "b": None, "c": 4, "d": "odd\ufffd", "e": {"1": [1, 2]}, "g": 2**64, "h": True})
+        self.assertEqual(
+            cleaned, {"a": None, "b": None, "c": 4, "d": "odd\ufffd", "e": {"1": [1, 2]}, "g": 2**64, "h": True}
+        )
 
     def test_metrics(self):
         self.assertEqual(metric_name('a"b\\c\nd' + LONE + "x" * 200), "a_b_c_d_" + "x" * 120)
@@ -69,7 +84,7 @@ class CleanTest(TemporaryCase):
             points.add("a", step, 1.0, 1.0)
             points.loss(step, 1.0, 1.0)
         points.put(2, {f"series {n}": 1.0 for n in range(2000)} | {"loss": 2.0}, -1e11)
-        with mock.patch.object(say, "warn_once"):
+        with mock.patch.object(terminal, "warn_once"):
             rows = points.drain(final=True)
         self.assertEqual([row["step"] for row in rows], [1, 2])
         self.assertEqual(list(rows[0]["metrics"]), ["bad__"])
@@ -87,7 +102,14 @@ class CleanTest(TemporaryCase):
         for key in ("a\nb", "“key”", "k\udcff"):
             with self.assertRaises(Denied):
                 Ledger("http://127.0.0.1:9", key).ask("GET", "/api/me")
-        for url in ("http://127.0.0.1:port", "http://[::1", "htp://x", f"http://{LONE}", "http://a..b", "http://127.0.0.1:9/\n"):
+        for url in (
+            "http://127.0.0.1:port",
+            "http://[::1",
+            "htp://x",
+            f"http://{LONE}",
+            "http://a..b",
+            "http://127.0.0.1:9/\n",
+        ):
             with self.assertRaises(Later, msg=url):
                 Ledger(url, "key", 1.0).ask("GET", "/api/me")
 
@@ -154,10 +176,10 @@ class FailingCase(ClientCase):
         self.addCleanup(quick.stop)
         self.told = []
         for name in ("warn", "notice"):
-            patch = mock.patch.object(say, name, self.told.append)
+            patch = mock.patch.object(terminal, name, self.told.append)
             patch.start()
             self.addCleanup(patch.stop)
-        once = mock.patch.object(say, "warn_once", lambda _, text: self.told.append(text))
+        once = mock.patch.object(terminal, "warn_once", lambda _, text: self.told.append(text))
         once.start()
         self.addCleanup(once.stop)
 
@@ -176,7 +198,9 @@ class FailingCase(ClientCase):
 
     def spooled(self, files=()):
         spool = Spool.create(self.spool)
-        spool.append("open", {"key": spool.folder.name, "register": {"task_name": "mine", "notes": "n", "command": ["c"]}})
+        spool.append(
+            "open", {"key": spool.folder.name, "register": {"task_name": "mine", "notes": "n", "command": ["c"]}}
+        )
         for step in (1, 2, 3):
             entry = {"step": step, "time": "2026-05-01T00:00:00.000Z", "metrics": {"loss": step}}
             spool.append("heartbeat", {"progress": {}, "logs": [entry], "tail": f"tail {step}"})
@@ -215,7 +239,9 @@ class SetAsideTest(FailingCase):
         self.assertTrue(any("sync --again" in text for text in self.told))
         for words in (("safe", "--task", "1"), ("status",), ("sync",)):
             out, err = self.run_client(*words)[1:]
-            self.assertRegex(out.decode() + err, "(the ledger refused a heartbeat: 500|1 item refused).*sync --again", words)
+            self.assertRegex(
+                out.decode() + err, "(the ledger refused a heartbeat: 500|1 item refused).*sync --again", words
+            )
         self.assertEqual(self.run_client("safe", "--task", "1")[0], 1)
         self.server.faults.clear()
         code, _, err = self.run_client("sync", "--again")
@@ -329,7 +355,9 @@ class SetAsideTest(FailingCase):
         self.fault("/datasets")
         self.fault("/finish")
         self.server.faults.append(
-            lambda method, path, body: Problem(500, "Internal error", "internal") if method == "PUT" and path.endswith("/datasets") else None
+            lambda method, path, body: (
+                Problem(500, "Internal error", "internal") if method == "PUT" and path.endswith("/datasets") else None
+            )
         )
         _, _, err = self.run_client("run", "--", *self.trainer(steps=3), timeout=60)
         self.assertIn("the ledger refused the run's end: 500", err)
@@ -341,9 +369,16 @@ class SetAsideTest(FailingCase):
 
 class HostileLedgerTest(TemporaryCase):
     def test_answers(self):
-        from lora_ledger.transport import Answer
+        from lora_ledger.core.transport import Answer
 
-        for body in (b"[" * 100_000, b'{"a":' * 100_000, b"9" * 100_000, b'{"a": ' + b"9" * 100_000 + b"}", b"\xff", b"nul"):
+        for body in (
+            b"[" * 100_000,
+            b'{"a":' * 100_000,
+            b"9" * 100_000,
+            b'{"a": ' + b"9" * 100_000 + b"}",
+            b"\xff",
+            b"nul",
+        ):
             answer = Answer(500, {}, body)
             self.assertEqual(answer.json(), {})
             self.assertIn("500", answer.reason())

@@ -13,30 +13,33 @@ from unittest import mock
 from tests.helpers import TemporaryCase
 from tests.test_readers import record
 
-from lora_ledger import datasets, redact
-from lora_ledger.commands import adapter, config_for, past, template
-from lora_ledger.commands.common import Plain
-from lora_ledger.console import Console, Failure, Lines
-from lora_ledger.datasets import Source
+from lora_ledger.trainers import datasets
+
+from lora_ledger.core import redact
+from lora_ledger.imports import adapter, weight_file
+from lora_ledger.commands import config_for, template
+from lora_ledger.core.api import Plain
+from lora_ledger.recording.console import Console, Failure, Lines
+from lora_ledger.trainers.datasets import Source
 from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.follower import Follower
 from lora_ledger.follow.jsonl import TrainerLog
 from lora_ledger.follow.lines import read_deepspeed, read_dict
 from lora_ledger.follow.state_json import read_history
 from lora_ledger.follow.tensorboard import EventFile
-from lora_ledger.hand import read_metrics
+from lora_ledger.recording.by_hand import read_metrics
 from lora_ledger.imports import fields, mlflow, wandb
 from lora_ledger.imports.table import Table
-from lora_ledger.points import Points
-from lora_ledger.reading import loads
-from lora_ledger.safetensors import read_header
-from lora_ledger.text import clean, metric_name
-from lora_ledger.toml_reader import read_subset, read_toml
+from lora_ledger.recording.points import Points
+from lora_ledger.core.reading import loads
+from lora_ledger.core.safetensors import read_header
+from lora_ledger.core.text import clean, metric_name
+from lora_ledger.core.toml_reader import read_subset, read_toml
 from lora_ledger.trainers import Generic, recognise
 from lora_ledger.trainers.kohya import read_prompts
 from lora_ledger.trainers.launch import read_document
-from lora_ledger.transport import Answer
-from lora_ledger.yaml_reader import read_yaml, scalar
+from lora_ledger.core.transport import Answer
+from lora_ledger.core.yaml_reader import read_yaml, scalar
 
 SIZE = 1_000_000
 # 200 ms on a quiet machine; more on one that others use too, as long as it grows with the length alone.
@@ -99,7 +102,9 @@ class TimeTest(TemporaryCase):
     def whole(self, name, what, work, text, size, before):
         took = self.measure(work, text(size))
         self.assertLess(took, MOST, f"{name} of {what}")
-        self.assertLess(took, GROWTH * max(before, FAST / GROWTH), f"{name} of {what}: {before:.2f} s for a quarter of it")
+        self.assertLess(
+            took, GROWTH * max(before, FAST / GROWTH), f"{name} of {what}: {before:.2f} s for a quarter of it"
+        )
 
     def check(self, size=SIZE, **works):
         """All texts at a quarter of their size, and whole where they are the slowest, may become slow or grow faster than their length."""
@@ -128,7 +133,11 @@ class TimeTest(TemporaryCase):
                 with self.assertRaises(AssertionError):
                     self.check(planted=None)
         with self.assertRaises(AssertionError):
-            self.check(planted=lambda text: [text[: 3 * n : 4].count("x") for n in range(0, len(text), 120)] if text[:2] == "aa" else None)
+            self.check(
+                planted=lambda text: (
+                    [text[: 3 * n : 4].count("x") for n in range(0, len(text), 120)] if text[:2] == "aa" else None
+                )
+            )
 
     def file(self, name, work, form=lambda text: text.encode("utf-8", "replace")):
         path = self.folder / name
@@ -155,7 +164,10 @@ class TimeTest(TemporaryCase):
             """All trainers' own epoch lines, at once."""
 
             def __init__(self):
-                self.all = [Generic([], "."), *(recognise([], text, ".") for text in ('{"network_module": 1, "network_dim": 1}',))]
+                self.all = [
+                    Generic([], "."),
+                    *(recognise([], text, ".") for text in ('{"network_module": 1, "network_dim": 1}',)),
+                ]
 
             def follow(self, text):
                 for trainer in self.all:
@@ -172,7 +184,12 @@ class TimeTest(TemporaryCase):
 
             return work
 
-        self.check(bar=each(read_bar), dict=each(read_dict), deepspeed=each(read_deepspeed), json=each(lambda line: loads(line)))
+        self.check(
+            bar=each(read_bar),
+            dict=each(read_dict),
+            deepspeed=each(read_deepspeed),
+            json=each(lambda line: loads(line)),
+        )
 
     def test_settings(self):
         self.check(
@@ -209,7 +226,9 @@ class TimeTest(TemporaryCase):
             fields.arch_of(text)
 
         # Values are cut or refused at a few hundred characters.
-        self.check(SIZE // 20, cell=cell, short=lambda text: [cell(text[at : at + 199]) for at in range(0, 199 * 20, 199)])
+        self.check(
+            SIZE // 20, cell=cell, short=lambda text: [cell(text[at : at + 199]) for at in range(0, 199 * 20, 199)]
+        )
 
     def test_tables(self):
         def table(path):
@@ -287,11 +306,20 @@ class TimeTest(TemporaryCase):
             for trainer in config_for.TRAINERS:
                 config_for.write(facts, trainer, "x")
 
-        keys = ("ss_optimizer", "ss_network_args", "ss_resolution", "ss_datasets", "ss_training_comment", "ss_output_name", "modelspec.date", "ss_base_model_version")
+        keys = (
+            "ss_optimizer",
+            "ss_network_args",
+            "ss_resolution",
+            "ss_datasets",
+            "ss_training_comment",
+            "ss_output_name",
+            "modelspec.date",
+            "ss_base_model_version",
+        )
         self.check(
             raw=self.file("a.safetensors", lambda p: (adapter.Adapter(p), read_header(p)), lambda text: struct.pack("<Q", len(text.encode())) + text.encode()),
             names=self.file(
-                "b.safetensors", lambda p: past.Past(adapter.Adapter(p)),
+                "b.safetensors", lambda p: weight_file.Past(adapter.Adapter(p)),
                 lambda text: header({text[at : at + 990] + str(at): {"dtype": "F16", "shape": [4, 4], "data_offsets": [0, 0]} for at in range(0, len(text), 990)}),
             ),
             metadata=self.file("c.safetensors", whole, lambda text: header({"__metadata__": {key: text[: SIZE // 10] for key in keys}})),

@@ -5,14 +5,16 @@ from unittest import mock
 
 from tests.helpers import TemporaryCase
 
-from lora_ledger import host, say
-from lora_ledger.datasets import Source, collect, folder_facts
-from lora_ledger.process import shell_code
-from lora_ledger.sender import Sender
-from lora_ledger.spool import FINISH, MESSAGES, UPLOADS, Busy, Spool
-from lora_ledger.transport import Later, retry_after
+from lora_ledger.recording import host
+
+from lora_ledger.core import terminal
+from lora_ledger.trainers.datasets import Source, collect, folder_facts
+from lora_ledger.recording.process import shell_code
+from lora_ledger.recording.sender import Sender
+from lora_ledger.core.spool import FINISH, MESSAGES, UPLOADS, Busy, Spool
+from lora_ledger.core.transport import Later, retry_after
 from lora_ledger.trainers.kohya import Kohya
-from lora_ledger.watch import Watch
+from lora_ledger.recording.watch import Watch
 
 
 class SpoolTest(TemporaryCase):
@@ -70,7 +72,7 @@ class SpoolTest(TemporaryCase):
         spool.append("heartbeat", {"logs": [1]})
         with (
             mock.patch("os.write", side_effect=OSError(errno.ENOSPC, "No space left on device")),
-            mock.patch.object(say, "warn_once") as warned,
+            mock.patch.object(terminal, "warn_once") as warned,
         ):
             spool.append("heartbeat", {"logs": [2]})
             self.assertIsNone(spool.append("heartbeat", {"logs": ["x" * 17_000_000]}))
@@ -88,7 +90,7 @@ class SpoolTest(TemporaryCase):
     def test_no_folder_at_all(self):
         blocked = self.folder / "file"
         blocked.write_text("")
-        with mock.patch.object(say, "warn_once"):
+        with mock.patch.object(terminal, "warn_once"):
             spool = Spool.create(blocked)
             spool.append("open", {"a": 1})
         self.assertEqual(spool.peek(MESSAGES)[2], {"a": 1})
@@ -124,9 +126,9 @@ class SenderTest(TemporaryCase):
             def ask(self, *_, **__):
                 raise Later("away with secret-key-1", 0.0)
 
-        say.configure(secrets=["secret-key-1"])
+        terminal.configure(secrets=["secret-key-1"])
         written = []
-        with mock.patch.object(say, "write_stderr", lambda data: written.append(data) or True):
+        with mock.patch.object(terminal, "write_stderr", lambda data: written.append(data) or True):
             sender = Sender(spool, Away())
             sender.start()
             self.assertFalse(sender.wait_empty(0.5))
@@ -151,9 +153,7 @@ class DatasetTest(TemporaryCase):
             (data / "10_aki" / f"{n}.png").write_bytes(b"x" * n)
             if caption is not None:
                 (data / "10_aki" / f"{n}.txt").write_text(caption)
-        facts = collect(
-            Kohya([], self.folder, {"train_data_dir": "data", "caption_extension": ".txt"}).datasets()
-        )
+        facts = collect(Kohya([], self.folder, {"train_data_dir": "data", "caption_extension": ".txt"}).datasets())
         self.assertEqual(
             [(f["name"], f["repeats"], f["image_count"]) for f in facts],
             [("10_aki", 10, 3), ("2_style", 2, 0)],
@@ -174,9 +174,7 @@ class DatasetTest(TemporaryCase):
         (self.folder / "d.toml").write_text(
             '[general]\ncaption_extension = ".cap"\n[[datasets]]\n[[datasets.subsets]]\nimage_dir = "img"\nnum_repeats = 3\n'
         )
-        folders = Kohya(
-            [], self.folder, {"train_data_dir": "gone", "dataset_config": "d.toml"}
-        ).datasets()
+        folders = Kohya([], self.folder, {"train_data_dir": "gone", "dataset_config": "d.toml"}).datasets()
         self.assertEqual(
             [(s.path, s.repeats, s.name, s.extension) for s in folders], [(self.folder / "img", 3, "img", ".cap")]
         )
@@ -189,7 +187,7 @@ class DatasetTest(TemporaryCase):
             (folder / f"{n}.txt").write_text(f"tag {n}")
         fact = folder_facts(Source(folder, 1), lambda: False)
         self.assertEqual((fact["image_count"], len(fact["tag_distribution"])), (1200, 1000))
-        with mock.patch.object(say, "notice") as told:
+        with mock.patch.object(terminal, "notice") as told:
             fact = folder_facts(Source(folder, 1), lambda: True)
         self.assertEqual(fact, {"name": "1_many", "source_path": str(folder), "repeats": 1})
         self.assertIn("too many to be looked through", told.call_args[0][0])
@@ -214,7 +212,7 @@ class WatchTest(TemporaryCase):
         now[0] = 10.0
         self.assertEqual([(i["filename"], i["epoch"]) for i in watch.poll()], [("a-000002.safetensors", 2)])
         write("a.safetensors")
-        with mock.patch.object(say, "warn") as warned:
+        with mock.patch.object(terminal, "warn") as warned:
             self.assertEqual([i["kind"] for i in watch.poll(ended=True)], ["final"])
             self.assertEqual(watch.poll(ended=True), [])
         self.assertIn("a-000003.safetensors is not complete", warned.call_args_list[0][0][0])
@@ -242,9 +240,7 @@ class HostTest(TemporaryCase):
             )
             with mock.patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": "1"}):
                 self.assertEqual(list(host.gpu.sample()), ["gpu.1.mem_mb"])
-        self.assertEqual(
-            (facts["gpu_info"], facts["cuda_version"]), ("NVIDIA GeForce RTX 4090 24GB x2", "12.4")
-        )
+        self.assertEqual((facts["gpu_info"], facts["cuda_version"]), ("NVIDIA GeForce RTX 4090 24GB x2", "12.4"))
         self.assertEqual(facts["node_info"]["driver"], "550.54")
 
     def test_cuda_from_torch_comes_first(self):

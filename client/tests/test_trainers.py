@@ -5,12 +5,12 @@ from pathlib import Path
 
 from tests.helpers import TemporaryCase
 
-from lora_ledger.datasets import collect
+from lora_ledger.trainers.datasets import collect
 from lora_ledger.follow.follower import Seen
 from lora_ledger.trainers import recognise
 from lora_ledger.trainers.kohya import read_prompts
 from lora_ledger.trainers.launch import find_config
-from lora_ledger.watch import Watch
+from lora_ledger.recording.watch import Watch
 
 AI_TOOLKIT = """
 job: extension
@@ -66,9 +66,7 @@ class TrainerCase(TemporaryCase):
 
     def saved(self, trainer):
         """{recorded name: (kind, epoch, step)} of what the trainer's folders hold."""
-        return {
-            saved.filename or path.name: (saved.kind, saved.epoch, saved.step) for path, saved in trainer.scan()
-        }
+        return {saved.filename or path.name: (saved.kind, saved.epoch, saved.step) for path, saved in trainer.scan()}
 
 
 class RecogniseTest(TrainerCase):
@@ -140,7 +138,9 @@ class FilesTest(TrainerCase):
         self.assertEqual(prompts, {"0_42.png": ("a girl, smiling", 42), "0000.png": ("second", None)})
 
     def test_prompt_files(self):
-        self.write("p.toml", text='[prompt]\nwidth = 1\n[[prompt.subset]]\nprompt = "a"\n[[prompt.subset]]\nprompt = "b"\n')
+        self.write(
+            "p.toml", text='[prompt]\nwidth = 1\n[[prompt.subset]]\nprompt = "a"\n[[prompt.subset]]\nprompt = "b"\n'
+        )
         self.write("p.json", text='[{"prompt": "a"}, {"prompt": "b"}]')
         for name in ("p.toml", "p.json"):
             self.assertEqual(read_prompts(self.folder / name), ["a", "b"])
@@ -288,7 +288,12 @@ class FaultTest(TrainerCase):
         for command, text, good, bad in (
             ("x", AI_TOOLKIT, {"final": True}, {"final": True, "stopped": "Job stopped"}),
             ("x", AI_TOOLKIT, {"final": True, "step": 2000, "total": 2000}, {"step": 2000, "total": 2000}),
-            ("x", json.dumps(ONETRAINER), {"final": True, "step": 9, "total": 9}, {"final": True, "step": 3, "total": 9}),
+            (
+                "x",
+                json.dumps(ONETRAINER),
+                {"final": True, "step": 9, "total": 9},
+                {"final": True, "step": 3, "total": 9},
+            ),
             ("x", PIPE, {"marker": True}, {"final": True}),
             ("x", AXOLOTL, {"marker": True, "step": 5, "total": 9}, {"final": True, "step": 5, "total": 9}),
             ("x", AXOLOTL, {"final": True}, {}),
@@ -326,7 +331,10 @@ class DatasetTest(TrainerCase):
             self.assertEqual(self.facts("x", json.dumps(document)), [("c", 1, 1, tags)], source)
 
     def test_diffusion_pipe_takes_txt_or_captions_json(self):
-        self.write("dataset.toml", text='num_repeats = 5\n[[directory]]\npath = "one"\n[[directory]]\npath = "two"\nnum_repeats = 2\n')
+        self.write(
+            "dataset.toml",
+            text='num_repeats = 5\n[[directory]]\npath = "one"\n[[directory]]\npath = "two"\nnum_repeats = 2\n',
+        )
         self.write("one/a.mp4", "one/b.png", "two/a.png")
         self.write("one/a.txt", text="wave")
         self.write("two/captions.json", text='{"a.png": ["hill, tree"]}')
@@ -343,7 +351,9 @@ class DatasetTest(TrainerCase):
 
     def test_diffusers(self):
         self.write("d/a.png", "d/b.png")
-        command = "python train_dreambooth_lora.py --output_dir o --instance_data_dir d --repeats 2 --instance_prompt sks"
+        command = (
+            "python train_dreambooth_lora.py --output_dir o --instance_data_dir d --repeats 2 --instance_prompt sks"
+        )
         self.assertEqual(self.facts(command, None), [("d", 2, 2, {"sks": 2})])
         self.write("d/metadata.jsonl", text='{"file_name": "a.png", "text": "x"}\n')
         self.assertEqual(self.facts(command, None), [("d", 1, 2, {})])

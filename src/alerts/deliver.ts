@@ -5,22 +5,22 @@ import type { Db } from "../platform/db/client.ts";
 import { delivery, event, user, webhook } from "../platform/db/schema.ts";
 import { fromNow, now } from "../platform/db/time.ts";
 import { addressFault } from "./address.ts";
-import { type Bundle, makeMessage, type Receiver, refusal, type Told } from "./message.ts";
+import { type Alert, type Bundle, makeMessage, type Receiver, refusal } from "./message.ts";
 
 /** Deliveries at once: a Worker has six connections, and 50 subrequests on a free plan. */
 export const AT_ONCE = 5;
 const TIMEOUT_MS = 10_000;
 const MOST_READ = 4096;
-/** How many of a bundle its message names. */
+/** How many events of a bundle its message names. */
 const BUNDLE_NAMES = 10;
-/** When a try that nobody heard of again counts as lost. */
+/** When a try without an outcome counts as lost. */
 const TRY_SEC = 60;
 const LONGEST_WAIT_SEC = 900;
 
 export type Outcome = { status: number | null; error: string | null; waitSec?: number };
 
 /** The beginning of an answer; the rest is never fetched. */
-async function beginning(response: Response): Promise<string> {
+async function readBeginning(response: Response): Promise<string> {
   const reader = response.body?.getReader();
   if (!reader) return "";
   const decoder = new TextDecoder();
@@ -37,10 +37,10 @@ async function beginning(response: Response): Promise<string> {
 }
 
 /** Sends one message; never throws. `error` is null when the receiver took it. */
-export async function send(config: Config, receiver: Receiver, told: Told): Promise<Outcome> {
+export async function send(config: Config, receiver: Receiver, alert: Alert): Promise<Outcome> {
   const fault = addressFault(receiver.url, config.ALLOW_INSIDE_WEBHOOKS);
   if (fault) return { status: null, error: `was not sent: the address ${fault}` };
-  const { url, headers, body } = await makeMessage(receiver, told, config.PUBLIC_URL, new Date());
+  const { url, headers, body } = await makeMessage(receiver, alert, config.PUBLIC_URL, new Date());
   const signal = AbortSignal.timeout(TIMEOUT_MS);
   try {
     const response = await fetch(url, {
@@ -51,7 +51,7 @@ export async function send(config: Config, receiver: Receiver, told: Told): Prom
       signal,
     });
     const { status } = response;
-    const answer = await beginning(response);
+    const answer = await readBeginning(response);
     if (status >= 300 && status < 400)
       return {
         status,
@@ -82,8 +82,8 @@ export const backOff = (config: Config, attempts: number) =>
 
 /**
  * Tries deliveries, at most AT_ONCE. A try takes its delivery by moving `next_at`, so that two who
- * hold the same one do not both send it; whoever comes second has nothing to do. Answers with the
- * seconds until those are tried again that failed now; null: nothing is left to do for the caller.
+ * hold the same one do not both send it; the second has nothing to do. Answers with the seconds until
+ * the next try of each that failed now; null: the caller has nothing left to do.
  */
 export async function tryDeliveries(
   db: Db,
@@ -121,7 +121,7 @@ export async function tryDeliveries(
       .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
       .innerJoin(user, eq(user.id, webhook.userId))
       .where(inArray(delivery.id, ids)),
-    // What bundles tell: how many of each kind, and the first of them by name.
+    // The content of bundles: the count of each kind, and the first of them by name.
     bundled: db.all<{ id: number; kinds: string; first: string }>(sql`
       select h.id, (
         select json_group_object(kind, count) from (
@@ -155,7 +155,7 @@ export async function tryDeliveries(
         return { id, again: outcome.error === null ? null : again, outcome };
       }),
   );
-  const ended = results.map(({ id, again, outcome: { status, error } }) =>
+  const outcomes = results.map(({ id, again, outcome: { status, error } }) =>
     db
       .update(delivery)
       .set({
@@ -165,7 +165,7 @@ export async function tryDeliveries(
         ...(error === null && { deliveredAt: now }),
         ...(again !== null && { nextAt: fromNow(again) }),
       })
-      // A bundle's end is that of all that it told; while it is tried again they wait for it.
+      // A bundle's outcome is that of all its members; they wait while it is tried again.
       .where(
         and(
           again === null ? sql`(id = ${id} or bundle_id = ${id})` : eq(delivery.id, id),
@@ -173,7 +173,7 @@ export async function tryDeliveries(
         ),
       ),
   );
-  if (ended.length) await chain(db, { ended });
+  if (outcomes.length) await chain(db, { outcomes });
   for (const { id, again } of results) tried.set(id, again);
   return tried;
 }

@@ -2,7 +2,7 @@ import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { audit } from "../platform/audit/audit.ts";
-import { owns } from "../platform/auth/access.ts";
+import { owns, unlessAdmin } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import {
@@ -28,12 +28,14 @@ const MOST_DELIVERIES = 10;
 const eventAnswer = z
   .object({
     id: z.int(),
-    uid: z.string().describe("What receivers know it by: `Webhook-Id` of every request about it."),
+    uid: z
+      .string()
+      .describe("The id for receivers: `Webhook-Id` of every request about the event."),
     kind: z.enum(eventKinds),
     subject: z.enum(eventSubjects),
     subject_id: z.int(),
-    attempt: z.int().describe("The task's attempt; 0 where the subject has none."),
-    occasion: z.string().describe("Tells apart facts that may repeat; else empty."),
+    attempt: z.int().describe("The task's attempt; 0 if the subject has no attempts."),
+    occasion: z.string().describe("Distinguishes facts that may repeat; otherwise empty."),
     user_id: z.int().nullable(),
     experiment_group: z.string().nullable(),
     name: z.string(),
@@ -53,11 +55,13 @@ const eventAnswer = z
           bundle_id: z
             .int()
             .nullable()
-            .describe("The delivery whose message tells this one too; null: it comes alone."),
+            .describe(
+              "The delivery whose message includes this one; null: it has a message of its own.",
+            ),
         }),
       )
       .describe(
-        `To whom it was sent, of one's own webhooks; admins see all. Up to ${MOST_DELIVERIES}; \`GET /api/deliveries?event=\` lists them all.`,
+        `Deliveries of the event to the caller's own webhooks; admins see all. Up to ${MOST_DELIVERIES}; \`GET /api/deliveries?event=\` lists them all.`,
       ),
   })
   .meta({ id: "Event" });
@@ -69,21 +73,21 @@ const deliveryAnswer = z
     webhook_id: z.int(),
     state: z
       .enum(deliveryStates)
-      .describe("`dead`: given up after many tries; it can be sent again."),
+      .describe("`dead`: given up after many tries; you can send it again."),
     attempts: z.int(),
-    next_at: z.string().describe("Of those waiting: when it is tried next."),
+    next_at: z.string().describe("For a waiting delivery: when the next try is."),
     created_at: z.string(),
     delivered_at: z.string().nullable(),
-    status: z.int().nullable().describe("HTTP status of the last answer."),
-    error: z.string().nullable().describe("What was wrong with the last try, in words."),
+    status: z.int().nullable().describe("The HTTP status of the last answer."),
+    error: z.string().nullable().describe("The fault of the last try, in words."),
     kind: z.enum(eventKinds),
-    name: z.string().describe("Of the run or model that the event is about."),
+    name: z.string().describe("The name of the run or model that the event is about."),
     webhook: z.string().describe("The webhook's name."),
     bundle_id: z
       .int()
       .nullable()
       .describe(
-        "The delivery whose message told this one too, because the webhook had its fill for the hour; null: it came alone.",
+        "The delivery whose message included this one, because the webhook had reached its limit for the hour; null: it had a message of its own.",
       ),
   })
   .meta({ id: "Delivery" });
@@ -111,7 +115,7 @@ export const events = new Hono<App>().get(
   "/",
   describe({
     summary: "List events",
-    description: "What was worth telling, whether a webhook wanted it or not.",
+    description: "All events, whether a webhook is set to receive them or not.",
     tag: "Alerts",
     answer: {
       schema: pageAnswer(eventAnswer),
@@ -123,10 +127,10 @@ export const events = new Hono<App>().get(
     "query",
     z.strictObject({
       ...pageQuery,
-      task: id.optional().describe("Events about this task alone."),
+      task: id.optional().describe("Only events about this task."),
       undelivered: flag()
         .default(false)
-        .describe("true: those alone that one of these webhooks has not got."),
+        .describe("true: only events that one of these webhooks has not received."),
     }),
   ),
   async (c) => {
@@ -170,7 +174,7 @@ export const events = new Hono<App>().get(
           delivery,
           sql`${delivery.id} in (select d.id from delivery d
             where d.event_id = shown.id ${undelivered ? sql`and d.state <> 'delivered'` : sql``}
-              and ${auth.role === "admin" ? sql`true` : sql`d.webhook_id in (select id from webhook where user_id = ${auth.userId})`}
+              and ${unlessAdmin(auth, sql`d.webhook_id in (select id from webhook where user_id = ${auth.userId})`)}
             order by d.webhook_id limit ${MOST_DELIVERIES})`,
         )
         .innerJoin(webhook, eq(webhook.id, delivery.webhookId))
@@ -189,8 +193,8 @@ export const deliveries = new Hono<App>()
   .get(
     "/",
     describe({
-      summary: "What was sent where, and how that went",
-      description: "Deliveries to one's own webhooks; admins see all.",
+      summary: "List deliveries",
+      description: "Deliveries to the caller's own webhooks; admins see all.",
       tag: "Alerts",
       answer: {
         schema: pageAnswer(deliveryAnswer),
@@ -202,8 +206,8 @@ export const deliveries = new Hono<App>()
       "query",
       z.strictObject({
         ...pageQuery,
-        webhook: id.optional().describe("Deliveries to this webhook alone."),
-        event: id.optional().describe("Deliveries of this event alone."),
+        webhook: id.optional().describe("Only deliveries to this webhook."),
+        event: id.optional().describe("Only deliveries of this event."),
         state: z.enum(deliveryStates).optional(),
       }),
     ),
@@ -216,7 +220,7 @@ export const deliveries = new Hono<App>()
       const open = state === "dead" || state === "waiting";
       const plus = (more: boolean) => sql.raw(more ? "+" : "");
       const narrow = only.event !== undefined || open;
-      const mine = sql`${plus(narrow)}${delivery.userId} = ${auth.userId}`;
+      const mine = owns(auth, sql`${plus(narrow)}${delivery.userId}`);
       const ofWebhook = sql`${plus(open)}${delivery.webhookId} = (
         select w.id from webhook w where w.id = ${only.webhook} and ${owns(auth, sql`w.user_id`)})`;
       const rows = await db
@@ -231,7 +235,7 @@ export const deliveries = new Hono<App>()
             only.event === undefined ? undefined : eq(delivery.eventId, only.event),
             state && eq(delivery.state, state),
             open ? sql`${delivery.state} <> 'delivered'` : undefined,
-            auth.role === "admin" || only.webhook !== undefined ? undefined : mine,
+            only.webhook === undefined ? mine : undefined,
           ),
         )
         .orderBy(desc(delivery.id))
@@ -242,13 +246,14 @@ export const deliveries = new Hono<App>()
   .post(
     "/:id/redeliver",
     describe({
-      summary: "Send again what was given up or delivered",
-      description: "From the first try on, with the same event id.",
+      summary: "Send a delivery again",
+      description:
+        "For a delivery that was given up or delivered. The tries begin anew, with the same event id.",
       tag: "Alerts",
       answer: { schema: deliveryAnswer, description: "The delivery, waiting." },
       errors: {
         404: "No such delivery to a webhook of yours.",
-        409: "It is on its way, or its webhook is switched off or deleted.",
+        409: "The delivery is on its way, or its webhook is switched off or deleted.",
       },
     }),
     allow("tasks:write"),

@@ -2,9 +2,9 @@ import { expect, it } from "vitest";
 import { freshLedger } from "../../test/harness.ts";
 import { webhookTargets } from "../platform/db/schema.ts";
 import { backOff } from "./deliver.ts";
-import { makeMessage, type Told } from "./message.ts";
+import { type Alert, makeMessage } from "./message.ts";
 
-const told: Told = {
+const told: Alert = {
   uid: "0123456789abcdef0123456789abcdef",
   kind: "failed",
   subject: "task",

@@ -5,8 +5,8 @@ import { base64 } from "../platform/http/encode.ts";
 import { cutText } from "../platform/http/text.ts";
 import type { JsonValue } from "../shared/json.ts";
 
-/** What a message is made from. `kind` is "test" when someone presses the test button. */
-export type Told = Pick<
+/** The content of a message. `kind` is "test" when someone presses the test button. */
+export type Alert = Pick<
   typeof event.$inferSelect,
   | "uid"
   | "subject"
@@ -19,10 +19,10 @@ export type Told = Pick<
   | "createdAt"
 > & { kind: EventKind | "test"; userName: string | null; bundle?: Bundle };
 
-/** Events of a webhook that had its fill for the hour, told by one message: how many, and the first. */
+/** Events in one message, for a webhook that reached its limit for the hour: their counts, and the first of them. */
 export type Bundle = {
   kinds: Partial<Record<EventKind, number>>;
-  first: { kind: EventKind; subject: Told["subject"]; subject_id: number; name: string }[];
+  first: { kind: EventKind; subject: Alert["subject"]; subject_id: number; name: string }[];
 };
 
 export type Receiver = Pick<typeof webhook.$inferSelect, "target" | "url" | "secret">;
@@ -30,7 +30,7 @@ export type Receiver = Pick<typeof webhook.$inferSelect, "target" | "url" | "sec
 /** A request to a receiver, but for its address's guard. */
 export type Message = { url: string; headers: Record<string, string>; body: string };
 
-const titles: Record<Told["kind"], string> = {
+const titles: Record<Alert["kind"], string> = {
   failed: "Run failed",
   lost: "Run lost",
   finished: "Run finished",
@@ -44,7 +44,7 @@ const titles: Record<Told["kind"], string> = {
   test: "Test message",
 };
 
-/** What "38 more …" were, by their kind. */
+/** The words after "38 more …", by kind. */
 const more: Record<EventKind, string> = {
   failed: "failed",
   lost: "lost",
@@ -96,7 +96,7 @@ const duration = (seconds: number) => {
       : `${Math.round(seconds)} s`;
 };
 
-function shown(field: string, value: JsonValue): string {
+function formatValue(field: string, value: JsonValue): string {
   if (value === true) return "yes";
   if (typeof value !== "number") return typeof value === "string" ? value : JSON.stringify(value);
   if (field === "total_duration_sec") return duration(value);
@@ -113,7 +113,7 @@ const oneLine = (text: string, most: number) => plain(text, most).replace(/\s+/g
 
 const countOf = ({ kinds }: Bundle) => Object.values(kinds).reduce((sum, n) => sum + n, 0);
 
-/** What a bundle's message says: how many of each kind, the first by name, and where the others are. */
+/** The content of a bundle's message: the count of each kind, the first by name, and where the others are. */
 function bundleSummary(bundle: Bundle, publicUrl: string | undefined) {
   const kinds = Object.entries(bundle.kinds).filter(([kind]) => isKind(kind));
   const said = kinds.map(
@@ -133,28 +133,28 @@ function bundleSummary(bundle: Bundle, publicUrl: string | undefined) {
   };
 }
 
-/** What every message says: a title, lines below it, and where to look. All of it is plain text. */
-function summary(told: Told, publicUrl: string | undefined) {
-  if (told.bundle) return bundleSummary(told.bundle, publicUrl);
-  const name = oneLine(told.name, 120);
+/** The content of every message: a title, lines below it, and a link. All of it is plain text. */
+function summary(alert: Alert, publicUrl: string | undefined) {
+  if (alert.bundle) return bundleSummary(alert.bundle, publicUrl);
+  const name = oneLine(alert.name, 120);
   const number =
-    told.attempt > 1 ? `#${told.subjectId}, attempt ${told.attempt}` : `#${told.subjectId}`;
+    alert.attempt > 1 ? `#${alert.subjectId}, attempt ${alert.attempt}` : `#${alert.subjectId}`;
   const lines = [
-    ...(told.experimentGroup ? [`Group: ${oneLine(told.experimentGroup, 120)}`] : []),
-    ...(told.userName ? [`User: ${oneLine(told.userName, 100)}`] : []),
+    ...(alert.experimentGroup ? [`Group: ${oneLine(alert.experimentGroup, 120)}`] : []),
+    ...(alert.userName ? [`User: ${oneLine(alert.userName, 100)}`] : []),
     ...Object.entries(labels).flatMap(([field, label]) => {
-      const value = told.detail?.[field];
+      const value = alert.detail?.[field];
       return value === null || value === undefined || value === false
         ? []
-        : [`${label}: ${plain(shown(field, value), 600)}`];
+        : [`${label}: ${plain(formatValue(field, value), 600)}`];
     }),
   ];
   return {
-    title: `${titles[told.kind]}: ${name}${told.subject === "job" ? "" : ` (${number})`}`,
+    title: `${titles[alert.kind]}: ${name}${alert.subject === "job" ? "" : ` (${number})`}`,
     lines,
     link:
-      told.subject === "task" && publicUrl
-        ? `${publicUrl.replace(/\/+$/, "")}/runs/${told.subjectId}`
+      alert.subject === "task" && publicUrl
+        ? `${publicUrl.replace(/\/+$/, "")}/runs/${alert.subjectId}`
         : null,
   };
 }
@@ -168,7 +168,7 @@ async function hmac(secret: string | Uint8Array<ArrayBuffer>, text: string): Pro
   return base64(new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(text))));
 }
 
-/** A secret in the form of Standard Webhooks, and the bytes it stands for. */
+/** A secret in the form of Standard Webhooks, and its bytes. */
 export const secretPrefix = "whsec_";
 export const newSecret = () => secretPrefix + base64(crypto.getRandomValues(new Uint8Array(32)));
 const secretBytes = (secret: string) => decodeBase64(secret.slice(secretPrefix.length));
@@ -185,21 +185,21 @@ const forSlack = (text: string) =>
 const forDiscord = (text: string) => text.replace(/[\\`*_{}[\]()#+\-.!|~<>:@]/g, "\\$&");
 
 /**
- * The request that tells a receiver of an event, in the receiver's own format and signed its own
- * way, at `now`. Text of users is text in each: nobody is mentioned, nothing is a link or markup.
+ * The request that carries an alert to a receiver, in the receiver's own format and with its own
+ * signature, at `now`. Text of users is text in each: nobody is mentioned, nothing is a link or markup.
  */
 export async function makeMessage(
   receiver: Receiver,
-  told: Told,
+  alert: Alert,
   publicUrl: string | undefined,
   now: Date,
 ): Promise<Message> {
-  const { title, lines, link } = summary(told, publicUrl);
+  const { title, lines, link } = summary(alert, publicUrl);
   const seconds = String(Math.floor(now.getTime() / 1000));
   const headers: Record<string, string> = {
     "Content-Type": "application/json; charset=utf-8",
     "User-Agent": "lora-ledger",
-    "Webhook-Id": told.uid,
+    "Webhook-Id": alert.uid,
     "Webhook-Timestamp": seconds,
   };
   const message = (body: object, url = receiver.url) => ({
@@ -211,34 +211,34 @@ export async function makeMessage(
   switch (receiver.target) {
     // https://www.standardwebhooks.com: HMAC-SHA256 over id.timestamp.body.
     case "generic": {
-      const { bundle } = told;
+      const { bundle } = alert;
       const sent = message({
-        type: bundle ? "bundle" : told.kind,
-        timestamp: bundle ? now.toISOString() : told.createdAt,
+        type: bundle ? "bundle" : alert.kind,
+        timestamp: bundle ? now.toISOString() : alert.createdAt,
         data: bundle
           ? {
-              event_id: told.uid,
+              event_id: alert.uid,
               bundle: { count: countOf(bundle), ...bundle },
               text,
               ...(link && { link }),
             }
           : {
-              event_id: told.uid,
-              subject: told.subject,
-              subject_id: told.subjectId,
-              attempt: told.attempt,
-              name: told.name,
-              experiment_group: told.experimentGroup,
-              user_id: told.userId,
-              user: told.userName,
-              detail: told.detail,
+              event_id: alert.uid,
+              subject: alert.subject,
+              subject_id: alert.subjectId,
+              attempt: alert.attempt,
+              name: alert.name,
+              experiment_group: alert.experimentGroup,
+              user_id: alert.userId,
+              user: alert.userName,
+              detail: alert.detail,
               text,
               ...(link && { link }),
             },
       });
       if (receiver.secret)
         headers["Webhook-Signature"] =
-          `v1,${await hmac(secretBytes(receiver.secret), `${told.uid}.${seconds}.${sent.body}`)}`;
+          `v1,${await hmac(secretBytes(receiver.secret), `${alert.uid}.${seconds}.${sent.body}`)}`;
       return sent;
     }
     // https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
@@ -256,7 +256,7 @@ export async function makeMessage(
             ? [
                 section(
                   "mrkdwn",
-                  `<${forSlack(link)}|${told.bundle ? "Open the log" : "Open the run"}>`,
+                  `<${forSlack(link)}|${alert.bundle ? "Open the log" : "Open the run"}>`,
                 ),
               ]
             : []),
@@ -271,7 +271,7 @@ export async function makeMessage(
             title: cutText(forDiscord(title), 0, 256),
             description: cutText(forDiscord(lines.join("\n")), 0, 4096),
             ...(link && { url: link }),
-            timestamp: told.bundle ? now.toISOString() : told.createdAt,
+            timestamp: alert.bundle ? now.toISOString() : alert.createdAt,
           },
         ],
         allowed_mentions: { parse: [] },
@@ -318,7 +318,7 @@ export async function makeMessage(
 /** The chat services' own hosts: what they answer may be shown, an answer from elsewhere may be anybody's. */
 const chatHosts = /(^|\.)(feishu\.cn|larksuite\.com|dingtalk\.com|weixin\.qq\.com)$/;
 
-/** What chat services say in a body that comes with status 200; null: nothing is wrong. */
+/** The fault that a chat service states in a body with status 200; null: none. */
 export function refusal({ target, url }: Receiver, body: string): string | null {
   if (target !== "feishu" && target !== "dingtalk" && target !== "wecom") return null;
   let said: { code?: unknown; errcode?: unknown; msg?: unknown; errmsg?: unknown };

@@ -5,17 +5,17 @@ import { type Bindings, type Config, readConfig } from "../env.ts";
 import { chain, type Statement } from "../platform/db/batch.ts";
 import { type Db, openDb } from "../platform/db/client.ts";
 import { alertCursor, delivery, event, user, webhook } from "../platform/db/schema.ts";
-import { ago, fromNow, now } from "../platform/db/time.ts";
+import { ago, fromNow, now, timeAfter } from "../platform/db/time.ts";
 import type { App } from "../platform/http/context.ts";
 import { AT_ONCE, backOff, tryDeliveries } from "./deliver.ts";
 
-/** Events given to webhooks at once; the next call goes on. */
+/** Events given to webhooks at once; the next call continues. */
 const EVENTS_AT_ONCE = 100;
 const REQUEUED_A_MINUTE = 100;
 /** How long a queue may be late before a delivery counts as lost by it. */
 const QUEUE_GRACE_SEC = 90;
 const HOUR_SEC = 3600;
-/** So long before its time a bundle takes no more. */
+/** This long before its time a bundle accepts no more deliveries. */
 const JOIN_SEC = 5;
 
 type Carrier = { db: Db; env: Bindings; config: Config };
@@ -23,8 +23,12 @@ type Carrier = { db: Db; env: Bindings; config: Config };
 type Filter = Pick<typeof webhook.$inferSelect, "kinds" | "groups" | "users" | "mutes">;
 type Fact = Pick<typeof event.$inferSelect, "kind" | "experimentGroup" | "userId">;
 
-/** Whether a webhook wants an event, at a time in ms since 1970. */
-export function wants({ kinds, groups, users, mutes }: Filter, fact: Fact, time: number): boolean {
+/** Whether a webhook's filters accept an event, at a time in ms since 1970. */
+export function acceptsEvent(
+  { kinds, groups, users, mutes }: Filter,
+  fact: Fact,
+  time: number,
+): boolean {
   const { kind, experimentGroup: group, userId } = fact;
   if (kinds && !kinds.includes(kind)) return false;
   if (groups && (group === null || !groups.includes(group))) return false;
@@ -47,16 +51,16 @@ async function dispatch({ db, env, config }: Carrier, ids: number[]) {
     );
 }
 
-/** When those of a bundle are tried by themselves: never, unless they leave it. */
+/** When the members of a bundle are tried on their own: never, unless they leave it. */
 const WITH_THE_BUNDLE = "9999-12-31T00:00:00.000Z";
 
 /**
  * Statements that bundle new deliveries of an hour's ALERTS_PER_HOUR-th on: one of a webhook becomes the
- * head of a bundle, whose message goes out when the first of that hour is an hour old, and all that
- * come until then are told by it. A head is joined only well before its time, so that what it counts
- * does not change under way. `events` and `hooks` are JSON lists of ids.
+ * head of a bundle, whose message is sent when the first of that hour is an hour old and includes all that
+ * come until then. A delivery joins a head only well before that time, so that the head's count does not
+ * change while it is sent. `events` and `hooks` are JSON lists of ids.
  */
-function bundling(db: Db, config: Config, events: string, hooks: string): Statement[] {
+function bundleStatements(db: Db, config: Config, events: string, hooks: string): Statement[] {
   const most = config.ALERTS_PER_HOUR;
   if (most === 0) return [];
   const beyond = sql`
@@ -75,7 +79,7 @@ function bundling(db: Db, config: Config, events: string, hooks: string): Statem
   return [
     db.run(sql`
       update delivery set bundle_id = id, next_at = (
-        select strftime('%Y-%m-%dT%H:%M:%fZ', max(julianday(b.first) + ${HOUR_SEC / 86_400}, julianday('now') + ${(2 * JOIN_SEC) / 86_400}))
+        select max(${timeAfter(sql`b.first`, HOUR_SEC)}, ${fromNow(2 * JOIN_SEC)})
         from (${beyond}) b where b.id = delivery.id)
       where id in (select min(b.id) from (${beyond}) b where ${head(sql`b.webhook_id`)} is null group by b.webhook_id)`),
     db.run(sql`
@@ -85,8 +89,8 @@ function bundling(db: Db, config: Config, events: string, hooks: string): Statem
 }
 
 /**
- * Gives new events to the webhooks that want them: a delivery each, whoever calls and however often.
- * What is then not sent is sent by `retryDeliveries`.
+ * Gives new events to the webhooks that accept them: one delivery each, no matter who calls and how often.
+ * `retryDeliveries` sends the deliveries that this call does not.
  */
 export async function tellWebhooks(carrier: Carrier): Promise<void> {
   const { db, config } = carrier;
@@ -121,8 +125,8 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
   if (!newest || !clock) return;
   const wanted = events.flatMap((fact) =>
     webhooks
-      .filter((hook) => wants(hook, fact, Date.parse(clock.now)))
-      // The service's own troubles are for those who can mend them.
+      .filter((hook) => acceptsEvent(hook, fact, Date.parse(clock.now)))
+      // Only admins can mend the service's own troubles.
       .filter((hook) => fact.kind !== "job_failed" || hook.role === "admin")
       .map((hook) => [fact.id, hook.id, hook.owner]),
   );
@@ -145,7 +149,7 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
       select value ->> 0, value ->> 1, value ->> 2 from json_each(${JSON.stringify(wanted)}) where true
       on conflict do nothing returning id`),
     advanced: advance,
-    bundled: bundling(db, config, ids(0), ids(1)),
+    bundled: bundleStatements(db, config, ids(0), ids(1)),
     alone: db.all<{ id: number }>(sql`
       select id from delivery where bundle_id is null and state = 'waiting'
         and event_id in (select value from json_each(${ids(0)}))`),
@@ -157,7 +161,7 @@ export async function tellWebhooks(carrier: Carrier): Promise<void> {
   );
 }
 
-/** Does it after the answer has gone out; what fails is taken up by the scheduled job. */
+/** Works after the answer was sent; the scheduled job repeats what fails. */
 function later(c: Context<App>, work: (carrier: Carrier) => Promise<void>) {
   const done = work({ db: c.var.db, env: c.env, config: c.var.config });
   c.var.later(
@@ -185,23 +189,23 @@ const bury = (db: Db, which: SQL) =>
       ),
     );
 
-/** What is overdue; the first try of a bundle, which no queue holds, is due on its time. */
-const due = (graceSec: number, most: number, more: SQL) =>
+/** Overdue deliveries; the first try of a bundle, which no queue holds, is due at its time. */
+const overdue = (graceSec: number, most: number, more: SQL) =>
   sql`select id from delivery where state = 'waiting' and next_at < ${now}
     and (next_at < ${ago(graceSec, "seconds")} or (bundle_id = id and attempts = 0)) and ${more} order by next_at limit ${most}`;
 
-/** What is overdue: queued again, or tried where there is no queue. */
+/** Queues overdue deliveries again, or tries them where there is no queue. */
 export async function retryDeliveries(carrier: Carrier): Promise<void> {
   const { db, env, config } = carrier;
   const grace = env.ALERTS ? QUEUE_GRACE_SEC : 0;
   const tired = sql`attempts >= ${config.ALERT_TRIES}`;
   const most = env.ALERTS ? REQUEUED_A_MINUTE : AT_ONCE;
   const { rows } = await chain(db, {
-    buried: bury(db, due(grace, REQUEUED_A_MINUTE, tired)),
+    buried: bury(db, overdue(grace, REQUEUED_A_MINUTE, tired)),
     rows: db
       .update(delivery)
       .set({ nextAt: now })
-      .where(sql`id in (${due(grace, most, sql`not (${tired})`)})`)
+      .where(sql`id in (${overdue(grace, most, sql`not (${tired})`)})`)
       .returning({ id: delivery.id }),
   });
   await dispatch(

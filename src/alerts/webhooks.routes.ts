@@ -28,7 +28,7 @@ type Row = typeof webhook.$inferSelect;
 const group = z.string().min(1).max(200);
 
 const fields = {
-  name: z.string().trim().min(1).max(100).describe("What it is for."),
+  name: z.string().trim().min(1).max(100).describe("The purpose of the webhook."),
   url: z.string().max(2000).describe("The receiver's address; never shown again in full."),
   secret: z
     .string()
@@ -36,7 +36,7 @@ const fields = {
     .max(200)
     .nullable()
     .describe(
-      "What requests are signed with. generic: `whsec_` and base64, made when none is given; feishu and dingtalk: the secret of the robot's signature check; the others take none.",
+      "The secret that signs requests. generic: `whsec_` and base64, made if none is given; feishu and dingtalk: the secret of the robot's signature check; the others take none.",
     ),
   kinds: z
     .array(z.enum(eventKinds))
@@ -69,7 +69,10 @@ const fields = {
 
 const newWebhook = z.strictObject({
   ...fields,
-  target: z.enum(webhookTargets).default("generic").describe("Whose format and signature to use."),
+  target: z
+    .enum(webhookTargets)
+    .default("generic")
+    .describe("The receiver's kind, which decides format and signature."),
   secret: fields.secret.default(null),
   kinds: fields.kinds.default(null),
   groups: fields.groups.default(null),
@@ -86,7 +89,9 @@ const answer = z
     id: z.int(),
     user_id: z.int(),
     target: z.enum(webhookTargets),
-    url: z.string().describe("Its beginning and end alone: the rest may be a secret."),
+    url: z
+      .string()
+      .describe("Only the beginning and the end of the address: the rest may be a secret."),
     signed: z.boolean().describe("Whether requests are signed with a secret."),
     version: z.int(),
     created_at: z.string(),
@@ -95,13 +100,13 @@ const answer = z
   .omit({ secret: true })
   .meta({ id: "Webhook" });
 
-/** Chat services put their secret into the path or the query: only enough to tell two apart is shown. */
-const masked = (address: string) => `${new URL(address).origin}/…${address.slice(-4)}`;
+/** Chat services put their secret into the path or the query: the end suffices to distinguish two addresses. */
+const maskAddress = (address: string) => `${new URL(address).origin}/…${address.slice(-4)}`;
 
-const wire = ({ secret, url, deletedAt: _, ...row }: Row): z.infer<typeof answer> =>
-  toWire({ ...row, url: masked(url), signed: secret !== null });
+const toAnswer = ({ secret, url, deletedAt: _, ...row }: Row): z.infer<typeof answer> =>
+  toWire({ ...row, url: maskAddress(url), signed: secret !== null });
 
-/** What is wrong with an address and a secret for their target. */
+/** Refuses an address or a secret that does not fit its target. Throws ApiError 422. */
 function checkReceiver(config: Config, { target, url, secret }: Partial<Row>) {
   const fault = url === undefined ? null : addressFault(url, config.ALLOW_INSIDE_WEBHOOKS);
   const faults = fault ? [{ path: "url", message: fault }] : [];
@@ -121,7 +126,7 @@ function checkReceiver(config: Config, { target, url, secret }: Partial<Row>) {
 }
 
 /** The condition under which a caller may see and change the webhook. */
-const mine = (id: number, auth: Auth) =>
+const ownWebhook = (id: number, auth: Auth) =>
   and(eq(webhook.id, id), isNull(webhook.deletedAt), owns(auth, webhook.userId));
 
 export const webhooks = new Hono<App>()
@@ -150,7 +155,7 @@ export const webhooks = new Hono<App>()
       const { auth, db, config } = c.var;
       checkReceiver(config, body);
       const made = body.target === "generic" && !body.secret ? newSecret() : null;
-      const { url: _, secret: __, ...told } = body;
+      const { url: _, secret: __, ...loggable } = body;
       const {
         row: [row],
       } = await chain(db, {
@@ -167,7 +172,7 @@ export const webhooks = new Hono<App>()
             auth,
             "webhook.create",
             sql`select last_insert_rowid() as id where ${changed}`,
-            briefly(told),
+            briefly(loggable),
           ),
         ),
         row: ifChanged("noted", (changed) =>
@@ -175,7 +180,7 @@ export const webhooks = new Hono<App>()
         ),
       });
       if (!row) throw await noRoom(db, config, auth.userId, "webhooks");
-      return c.json({ ...wire(row), secret: made });
+      return c.json({ ...toAnswer(row), secret: made });
     },
   )
   .get(
@@ -207,7 +212,7 @@ export const webhooks = new Hono<App>()
         )
         .orderBy(desc(webhook.id))
         .limit(limit + 1);
-      return c.json(page(rows.map(wire), limit, (last) => encodeCursor("webhooks", [last.id])));
+      return c.json(page(rows.map(toAnswer), limit, (last) => encodeCursor("webhooks", [last.id])));
     },
   )
   .get(
@@ -222,16 +227,16 @@ export const webhooks = new Hono<App>()
     validate("param", idParam),
     async (c) => {
       const { id } = c.req.valid("param");
-      const [row] = await c.var.db.select().from(webhook).where(mine(id, c.var.auth));
+      const [row] = await c.var.db.select().from(webhook).where(ownWebhook(id, c.var.auth));
       if (!row) throw notFound("own-webhook", { id: id });
-      return c.json(wire(row), 200, { ETag: `"${row.version}"` });
+      return c.json(toAnswer(row), 200, { ETag: `"${row.version}"` });
     },
   )
   .patch(
     "/:id",
     describe({
       summary: "Change a webhook",
-      description: "What is not named stays. Mutes are set as a whole.",
+      description: "Fields that the request leaves out stay. Mutes are replaced as a whole.",
       tag: "Alerts",
       answer: { schema: answer, description: "The webhook." },
       errors: {
@@ -247,19 +252,19 @@ export const webhooks = new Hono<App>()
       const body = c.req.valid("json");
       const version = ifMatch(c.req.header("If-Match"));
       const { auth, db, config } = c.var;
-      const [before] = await db.select().from(webhook).where(mine(id, auth));
+      const [before] = await db.select().from(webhook).where(ownWebhook(id, auth));
       if (!before) throw notFound("own-webhook", { id: id });
       checkReceiver(config, { target: before.target, ...body });
       if (before.target === "generic" && body.secret === null)
         throw notValid([{ path: "secret", message: "can be changed, not taken away" }]);
-      const { url, secret, ...told } = body;
+      const { url, secret, ...loggable } = body;
       const {
         row: [row],
       } = await chain(db, {
         row: db
           .update(webhook)
           .set({ ...fromWire<Partial<Row>>(body), version: sql`version + 1`, updatedAt: now })
-          .where(and(mine(id, auth), eq(webhook.version, version ?? before.version)))
+          .where(and(ownWebhook(id, auth), eq(webhook.version, version ?? before.version)))
           .returning(),
         noted: noteChange(
           db,
@@ -268,21 +273,22 @@ export const webhooks = new Hono<App>()
           "webhook.update",
           id,
           briefly({
-            ...told,
-            ...(url && { url: masked(url) }),
+            ...loggable,
+            ...(url && { url: maskAddress(url) }),
             ...(secret !== undefined && { secret: "changed" }),
           }),
         ),
       });
       if (!row) throw changedMeanwhile(before.version);
-      return c.json(wire(row), 200, { ETag: `"${row.version}"` });
+      return c.json(toAnswer(row), 200, { ETag: `"${row.version}"` });
     },
   )
   .delete(
     "/:id",
     describe({
       summary: "Delete a webhook",
-      description: "What was still on its way to it is given up. Its deliveries stay in the log.",
+      description:
+        "Deliveries still on their way to it are given up. Its deliveries stay in the log.",
       tag: "Alerts",
       errors: { 404: "No such webhook of yours." },
     }),
@@ -297,7 +303,7 @@ export const webhooks = new Hono<App>()
         deleted: db
           .update(webhook)
           .set({ deletedAt: now, active: false, url: "https://deleted.invalid/", secret: null })
-          .where(mine(id, auth))
+          .where(ownWebhook(id, auth))
           .returning({ id: webhook.id }),
         noted: noteChange(db, auth, "deleted", "webhook.delete", id),
         ended: ifChanged("noted", (changed) =>
@@ -315,15 +321,16 @@ export const webhooks = new Hono<App>()
     "/:id/test",
     describe({
       summary: "Send a test message",
-      description: "At once, past filters and the delivery log; answers what the receiver said.",
+      description:
+        "Sends the message at once, without filters and without an entry in the delivery log; the answer states how the receiver answered.",
       tag: "Alerts",
       answer: {
         schema: z.object({
           delivered: z.boolean(),
           status: z.int().nullable().describe("The receiver's HTTP status."),
-          error: z.string().nullable().describe("What went wrong, in words."),
+          error: z.string().nullable().describe("The fault, in words."),
         }),
-        description: "How it went.",
+        description: "The outcome.",
         example: { delivered: false, status: 500, error: "was answered 500" },
       },
       errors: { 404: "No such webhook of yours." },
@@ -340,9 +347,9 @@ export const webhooks = new Hono<App>()
           db,
           auth,
           "webhook.test",
-          sql`select ${webhook.id} as id from webhook where ${mine(id, auth)}`,
+          sql`select ${webhook.id} as id from webhook where ${ownWebhook(id, auth)}`,
         ),
-        row: db.select().from(webhook).where(mine(id, auth)),
+        row: db.select().from(webhook).where(ownWebhook(id, auth)),
       });
       if (!row) throw notFound("own-webhook", { id: id });
       const { status, error } = await send(config, row, {

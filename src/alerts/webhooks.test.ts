@@ -2,7 +2,7 @@ import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
 import { recordEvent } from "../platform/events.ts";
-import { tellWebhooks, wants } from "./outbox.ts";
+import { acceptsEvent, tellWebhooks } from "./outbox.ts";
 
 let ledger: Ledger;
 let member: Awaited<ReturnType<Ledger["key"]>>;
@@ -158,7 +158,7 @@ describe("what is sent where", () => {
     ],
     ["another group muted", { ...all, mutes: [{ group: "other", until: null }] }, true],
   ])("%s", (_, filter, expected) => {
-    expect(wants(filter, fact, time)).toBe(expected);
+    expect(acceptsEvent(filter, fact, time)).toBe(expected);
   });
 
   it("each event goes once to each webhook of an active user, however often it is told", async () => {

@@ -9,6 +9,7 @@ import {
   weightKinds,
   weightStates,
 } from "../platform/db/schema.ts";
+import { toWire } from "../platform/http/wire.ts";
 import { URLS_AT_ONCE } from "./parts.ts";
 import { compareWithTask } from "./safetensors.ts";
 import { uploadedBy } from "./uploaders.ts";
@@ -17,7 +18,7 @@ const signedUrl = {
   url: z.string(),
   headers: z
     .record(z.string(), z.string())
-    .describe("Send these, no others but Content-Length, and no Authorization."),
+    .describe("Send these headers, no others except Content-Length, and no Authorization."),
 };
 export const upload = z
   .union([
@@ -26,7 +27,9 @@ export const upload = z
       method: z.literal("PUT"),
       part_size: z.int().describe("Bytes of each part but the last."),
       part_count: z.int(),
-      remaining: z.int().describe("How many parts have not arrived yet, from the asked number on."),
+      remaining: z
+        .int()
+        .describe("The number of parts that have not arrived yet, from the requested part on."),
       parts: z
         .array(z.object({ number: z.int(), ...signedUrl }))
         .describe(`The first ${URLS_AT_ONCE} missing parts.`),
@@ -51,7 +54,7 @@ export const weightAnswer = z
       .enum(verifications)
       .nullable()
       .describe(
-        "What the service checked itself: the file's SHA-256; its parts against the uploader's MD5s, which leaves the SHA-256 as it was announced; or its size.",
+        "The check that the service made itself: `sha256`: the file's SHA-256; `parts`: its parts against the uploader's MD5s, which leaves the SHA-256 as announced; `size`: its size.",
       ),
     epoch: z.number().nullable(),
     step: z.int().nullable(),
@@ -74,14 +77,14 @@ export const weightAnswer = z
       .array(z.object({ field: z.string(), file: z.json(), task: z.json() }))
       .nullable()
       .describe(
-        "Where the file and its task's settings differ; empty: they agree; null: not compared.",
+        "The settings in which the file differs from its task; empty: they agree; null: not compared.",
       ),
     warnings: z.array(z.string()).optional(),
     uploaded_by: z
       .int()
       .nullable()
       .describe(
-        "The user whose key announced the file; null: not known. Box keys are given the files of their own user's keys alone.",
+        "The user whose key announced the file; null: not known. Box keys only get files that keys of their own user announced.",
       ),
     created_at: z.string(),
     completed_at: z.string().nullable(),
@@ -90,7 +93,7 @@ export const weightAnswer = z
 
 const columns = {
   id: weight.id,
-  task_id: weight.taskId,
+  taskId: weight.taskId,
   attempt: weight.attempt,
   kind: weight.kind,
   filename: weight.filename,
@@ -104,17 +107,17 @@ const columns = {
   seed: weight.seed,
   group: weight.group,
   rank: storedObject.rank,
-  conv_rank: storedObject.convRank,
+  convRank: storedObject.convRank,
   alpha: storedObject.alpha,
   algorithm: storedObject.algorithm,
-  base_arch: storedObject.baseArch,
-  tensor_count: storedObject.tensorCount,
+  baseArch: storedObject.baseArch,
+  tensorCount: storedObject.tensorCount,
   dtype: storedObject.dtype,
   warnings: storedObject.warnings,
-  uploaded_by: uploadedBy,
-  created_at: weight.createdAt,
-  completed_at: weight.completedAt,
-  // What the answer is made from, besides what it shows.
+  uploadedBy: uploadedBy,
+  createdAt: weight.createdAt,
+  completedAt: weight.completedAt,
+  // Facts that the answer depends on but does not contain.
   object: {
     id: storedObject.id,
     objectKey: storedObject.objectKey,
@@ -160,7 +163,7 @@ export type WeightRow = Awaited<ReturnType<typeof selectWeights>>[number] & {
   metadata?: Record<string, string> | null;
 };
 
-/** A row as it goes over the wire. The task's settings may change later, so it is compared here. */
+/** A weight as the API answers it. The task's settings may change later, so the comparison is made here. */
 export function toAnswer({
   object: _,
   settings,
@@ -169,21 +172,11 @@ export function toAnswer({
 }: WeightRow): z.infer<typeof weightAnswer> {
   const compared =
     row.state === "complete" &&
-    row.tensor_count !== null &&
+    row.tensorCount !== null &&
     (row.kind === "final" || row.kind === "checkpoint");
   return {
-    ...row,
-    mismatches: compared
-      ? compareWithTask(
-          {
-            ...row,
-            convRank: row.conv_rank,
-            baseArch: row.base_arch,
-            tensorCount: row.tensor_count,
-          },
-          settings,
-        )
-      : null,
+    ...toWire(row),
+    mismatches: compared ? compareWithTask(row, settings) : null,
     ...(warnings?.length && { warnings }),
   };
 }

@@ -54,7 +54,7 @@ export const giveUpObjects = (db: Db, store: Store, where: SQL | undefined) =>
 
 /**
  * Gives up uploads older than UPLOAD_TTL_HOURS, and takes away bytes that nobody refers to; the next
- * call goes on. An object taken away is looked at once more when the last URL for it has expired, so
+ * call continues. An object taken away is looked at once more when the last URL for it has expired, so
  * that a late PUT leaves nothing behind.
  *
  * It keeps up with what is announced: a user has at most MAX_OPEN_UPLOADS_PER_USER (2,000) unfinished
@@ -118,7 +118,7 @@ export async function collectUploads(db: Db, env: Bindings, config: Config): Pro
   });
 }
 
-/** Files deleted by themselves before a time, but for those that a model version stands on. */
+/** Files deleted by themselves before a time, except those that a model version uses. */
 const trashedBefore = (time: SQL) =>
   sql`x.deleted_at is not null and x.deleted_at < ${time}
     and not exists (select 1 from version_hold h where h.weight_id = x.id)`;

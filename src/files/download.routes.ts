@@ -17,7 +17,7 @@ export const downloads = new Hono<App>().get(
   describe({
     summary: "Download a weight",
     description:
-      "302 to a signed URL that lasts minutes. With `redirect=false` the URL as JSON: urllib and wget would send the key along with a redirect.",
+      "302 to a signed URL that works for minutes. With `redirect=false` the URL as JSON: urllib and wget would send the key along with a redirect.",
     tag: "Weights",
     answer: {
       schema: z.object({

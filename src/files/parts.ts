@@ -25,7 +25,7 @@ export const partLength = (size: number, partSize: number, number: number) =>
 export const sizeLimit = (config: Config) =>
   s3Settings(config) ? 1024 * GiB : MOST_PARTS * SINGLE_PUT_LIMIT;
 
-/** Parts of another length than theirs are as good as missing: S3 takes any. */
+/** The parts of the right length; others count as missing, since S3 takes parts of any length. */
 export const goodParts = <P extends { number: number; size: number }>(
   parts: P[],
   size: number,

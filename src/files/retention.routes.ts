@@ -15,6 +15,7 @@ import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../plat
 import { idParam } from "../platform/http/params.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
 import { AT_ONCE, applyRule, compileRule, releasedBy, runsOf, sumUpReleased } from "./retention.ts";
 
 /** Files that a dry run names. */
@@ -28,27 +29,29 @@ const ruleBody = z
       .array(z.enum(["checkpoint", "state", "sample"]))
       .min(1)
       .default(["checkpoint"])
-      .describe("Which files it is about. Final files no rule takes."),
-    filter: filterText.optional().describe("Of which runs; without it, of all."),
+      .describe("The kinds of files that the rule deletes. No rule deletes final files."),
+    filter: filterText.optional().describe("The runs that the rule is about; default: all."),
     best: z
       .strictObject({
         count: wholeNumber,
-        by: z.string().max(300).default("final_loss").describe("A field as filters name it."),
+        by: z.string().max(300).default("final_loss").describe("A field, named as in filters."),
         order: z.enum(["asc", "desc"]).default("asc").describe("asc: the lowest are the best."),
         per: z
           .enum(["group", "all"])
           .default("group")
-          .describe("Best of each experiment group, or of all."),
+          .describe("Whether to take the best of each experiment group, or of all."),
       })
       .optional()
       .describe("Keep the files of the best runs."),
-    last: wholeNumber.optional().describe("Keep the last so many files of each kind in each run."),
+    last: wholeNumber
+      .optional()
+      .describe("Keep this many of the last files of each kind in each run."),
     days: z
       .number()
       .min(0)
       .max(36_500)
       .optional()
-      .describe("Keep files younger than so many days."),
+      .describe("Keep files younger than this many days."),
   })
   .refine(
     (rule) => rule.best !== undefined || rule.last !== undefined || rule.days !== undefined,
@@ -60,7 +63,7 @@ const ruleAnswer = z.object({
   id: z.int(),
   name: z.string(),
   rule: ruleBody,
-  active: z.boolean().describe("Applied every day by the scheduled job."),
+  active: z.boolean().describe("Whether the scheduled job applies the rule every day."),
   created_by: z.string(),
   last_run_at: z.string().nullable(),
   created_at: z.string(),
@@ -71,17 +74,15 @@ const columns = {
   name: retentionRule.name,
   rule: retentionRule.rule,
   active: retentionRule.active,
-  created_by: sql<string>`(select name from user where user.id = keep_rule.user_id)`,
-  last_run_at: retentionRule.lastRunAt,
-  created_at: retentionRule.createdAt,
+  createdBy: sql<string>`(select name from user where user.id = keep_rule.user_id)`,
+  lastRunAt: retentionRule.lastRunAt,
+  createdAt: retentionRule.createdAt,
 };
 
-const going = z.object({
+const releasedAnswer = z.object({
   files: z.int(),
-  bytes: z.int().describe("Of these files."),
-  frees: z
-    .int()
-    .describe("Bytes that the bucket is rid of once they are purged: shared files stay."),
+  bytes: z.int().describe("The bytes of these files."),
+  frees: z.int().describe("Bytes that purging these files frees in the bucket: shared files stay."),
 });
 
 const nameField = z.string().trim().min(1).max(200);
@@ -90,12 +91,12 @@ export const rules = new Hono<App>()
   .post(
     "/",
     describe({
-      summary: "Make a rule of what to keep",
+      summary: "Make a retention rule",
       description:
-        "Such as `keep the checkpoints of the best 3 runs of each group by final_loss, and the last of every run`: {best: {count: 3}, last: 1}; or `checkpoints for 30 days`: {days: 30}. Whatever none of its clauses keeps may go. One's own runs; an admin's rule is about all. It does nothing until it is applied, or made active.",
+        "Such as `keep the checkpoints of the best 3 runs of each group by final_loss, and the last of every run`: {best: {count: 3}, last: 1}; or `checkpoints for 30 days`: {days: 30}. A rule deletes the files that none of its clauses keeps. It is about its maker's own runs; an admin's rule is about all. A rule does nothing until you apply it or make it active.",
       tag: "Storage",
       answer: { schema: ruleAnswer, description: "The rule." },
-      errors: { 403: "`over-limit`: the user has as many of them as there may be." },
+      errors: { 403: "`over-limit`: the user has the maximum number of rules." },
     }),
     allow("weights:write"),
     validate(
@@ -131,7 +132,7 @@ export const rules = new Hono<App>()
         ),
       });
       if (!made) throw await noRoom(db, config, auth.userId, "rules");
-      return c.json({ ...made, created_by: auth.userName });
+      return c.json(toWire({ ...made, createdBy: auth.userName }));
     },
   )
   .get(
@@ -155,14 +156,14 @@ export const rules = new Hono<App>()
         .where(before === undefined ? undefined : lt(retentionRule.id, before))
         .orderBy(desc(retentionRule.id))
         .limit(limit + 1);
-      return c.json(page(rows, limit, (last) => encodeCursor("rules", [last.id])));
+      return c.json(page(rows.map(toWire), limit, (last) => encodeCursor("rules", [last.id])));
     },
   )
   .delete(
     "/:id",
     describe({
       summary: "Delete a rule",
-      description: "What it put into the trash stays there.",
+      description: "Files that the rule put into the trash stay there.",
       tag: "Storage",
       errors: { 404: "No such rule of yours." },
     }),
@@ -187,11 +188,11 @@ export const rules = new Hono<App>()
   .get(
     "/:id/preview",
     describe({
-      summary: "What a rule would take",
+      summary: "Preview a rule",
       description: "Changes nothing.",
       tag: "Storage",
       answer: {
-        schema: going.extend({
+        schema: releasedAnswer.extend({
           items: z
             .array(z.object({ id: z.int(), task_id: z.int(), filename: z.string(), size: z.int() }))
             .describe(`The first ${MOST_NAMED}.`),
@@ -223,11 +224,11 @@ export const rules = new Hono<App>()
     "/:id/apply",
     describe({
       summary: "Apply a rule now",
-      description: `Puts what it does not keep into the trash, ${AT_ONCE} files at most; \`more\` says that others are left. They can be restored until TRASH_DAYS have passed.`,
+      description: `Puts the files that the rule does not keep into the trash, at most ${AT_ONCE}; \`more\` states that others are left. You can restore them until TRASH_DAYS have passed.`,
       tag: "Storage",
       answer: {
         schema: z.object({ deleted: z.int(), bytes: z.int(), more: z.boolean() }),
-        description: "What went.",
+        description: "The files that went into the trash.",
       },
       errors: { 404: "No such rule of yours." },
     }),

@@ -8,25 +8,25 @@ import { type RetentionRule, retentionRule, user } from "../platform/db/schema.t
 import { ago, now } from "../platform/db/time.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
 import { columnOf, filterToSql } from "../platform/filter/compile.ts";
-import { explained } from "../platform/filter/request.ts";
+import { explainFaults } from "../platform/filter/request.ts";
 import { parseField } from "../shared/filter-grammar.ts";
 
-/** Files that one application puts into the trash; the next goes on. */
+/** Files that one application puts into the trash; the next continues. */
 export const AT_ONCE = 500;
 
 /** Runs a reader of the rule's own texts; mistakes are 422 with their position. */
 export const compileRule = (rule: RetentionRule) => ({
   condition: rule.filter?.trim()
-    ? explained("rule.filter", () => filterToSql(rule.filter ?? ""))
+    ? explainFaults("rule.filter", () => filterToSql(rule.filter ?? ""))
     : sql`true`,
   by: rule.best
-    ? explained("rule.best.by", () => columnOf(parseField(rule.best?.by ?? "")).sql)
+    ? explainFaults("rule.best.by", () => columnOf(parseField(rule.best?.by ?? "")).sql)
     : sql`null`,
 });
 
 /**
  * Weights that a rule lets go, as a query of id, object_id and size: complete files of its kinds, of
- * runs that have ended, that none of its clauses keeps and no model version stands on. `whose` is
+ * runs that have ended, that none of its clauses keeps and no model version uses. `whose` is
  * the condition on the run.
  */
 export function releasedBy(rule: RetentionRule, whose: SQL): SQL {
@@ -55,7 +55,7 @@ export function releasedBy(rule: RetentionRule, whose: SQL): SQL {
     ) c where not (${sql.join(keeps, sql` or `)})`;
 }
 
-/** A statement that tells what a rule would put into the trash, and what purging it would free. */
+/** A statement that sums up what a rule would put into the trash, and what purging it would free. */
 export const sumUpReleased = (db: Db, rule: RetentionRule, whose: SQL) =>
   db.all<{ files: number; bytes: number; frees: number }>(sql`
     with going as materialized (${releasedBy(rule, whose)})

@@ -97,7 +97,7 @@ export async function readSafetensors(
   };
 }
 
-/** The well-formed tensor entries; the rest is told in one warning. */
+/** The well-formed tensor entries; one warning names the rest. */
 function readTensors(header: Record<string, unknown>, data: number, warnings: string[]): Tensor[] {
   const tensors: Tensor[] = [];
   let malformed = 0;
@@ -259,7 +259,7 @@ async function readAlpha(
 
 const scalarSizes: Record<string, number> = { F16: 2, BF16: 2, F32: 4, F64: 8 };
 
-/** Equal within what bf16 can tell apart (8 bits). */
+/** Equal within the precision of bf16 (8 bits). */
 const about = (a: number, b: number) => Math.abs(a - b) <= Math.max(Math.abs(a), Math.abs(b)) / 200;
 
 /** One number of a safetensors dtype, little-endian; null for a dtype that holds no scalar here. */
@@ -310,7 +310,7 @@ const media: [RegExp, string][] = [
   [/^.{4}ftyp(?:isom|iso[2-6]|mp4[12]|avc1|M4V |dash|MSNV)/s, "video/mp4"],
 ];
 
-/** The media type that a file's first bytes tell, of the few that are shown inline; else null. */
+/** The media type by a file's first bytes, of the few that are shown inline; else null. */
 export function sniffMedia(head: Uint8Array): string | null {
   const text = String.fromCharCode(...head.subarray(0, 16));
   return media.find(([pattern]) => pattern.test(text))?.[1] ?? null;
@@ -327,7 +327,7 @@ export type TaskSettings = {
   baseArch: string | null;
 };
 
-/** Algorithms that are told apart in a file; those of one family are saved alike. */
+/** Algorithms that a file can distinguish; those of one family are saved alike. */
 const families: Record<string, string> = {
   lora: "lora",
   qlora: "lora",

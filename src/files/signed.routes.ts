@@ -27,15 +27,15 @@ function checkLength(c: Context<App>, size: number) {
   if (length < size) throw refuse("too-short", { length, size });
 }
 
-const closed = () => refuse("upload-closed", {});
+const refuseClosed = () => refuse("upload-closed", {});
 
-/** The upload behind an object key, while it is open. Throws ApiError 410. */
+/** The open upload of an object key. Throws ApiError 410. */
 async function openUpload(c: Context<App>, key: string) {
   const [row] = await c.var.db
     .select({ id: storedObject.id, uploadId: storedObject.uploadId })
     .from(storedObject)
     .where(and(eq(storedObject.objectKey, key), eq(storedObject.state, "uploading")));
-  if (!row) throw closed();
+  if (!row) throw refuseClosed();
   return row;
 }
 
@@ -69,7 +69,7 @@ async function putPart(
   uploadId: string,
 ) {
   const upload = await openUpload(c, key);
-  if (upload.uploadId !== uploadId) throw closed();
+  if (upload.uploadId !== uploadId) throw refuseClosed();
   let part: R2UploadedPart;
   try {
     part = await c.env.BUCKET.resumeMultipartUpload(key, uploadId).uploadPart(
@@ -80,13 +80,13 @@ async function putPart(
     if (!isUploadLost(error)) throw error;
     // R2 drops uploads after a week: the next look for URLs starts a new one.
     await forgetUpload(c.var.db, upload.id, uploadId);
-    throw closed();
+    throw refuseClosed();
   }
   const { rowsAffected } = await c.var.db.run(sql`
     insert into ${uploadPart} (object_id, number, etag, size)
     select id, ${number}, ${part.etag}, ${size} from stored_object where id = ${upload.id} and state = 'uploading'
     on conflict do update set etag = excluded.etag, size = excluded.size`);
-  if (rowsAffected === 0) throw closed();
+  if (rowsAffected === 0) throw refuseClosed();
   return `"${part.etag}"`;
 }
 
@@ -98,15 +98,15 @@ export const signed = new Hono<App>()
     "/:key{.+}",
     describe({
       summary: "Upload to a signed URL",
-      description: "The URL comes from announcing a file. The body is the file, or one part of it.",
+      description: "Announcing a file gives the URL. The body is the file, or one part of it.",
       tag: "Signed URLs",
       open: true,
-      answer: { description: "Stored; `ETag` names what was stored.", content: null },
+      answer: { description: "The bytes are stored; `ETag` names them.", content: null },
       errors: {
         400: "An Authorization header, or a body shorter than signed.",
         403: "The URL has expired or was changed.",
         410: "The upload was completed or given up.",
-        412: "The file is there already.",
+        412: "The file exists already.",
         413: "The body is longer than signed.",
         422: "The bytes do not have the announced SHA-256.",
       },
@@ -129,8 +129,7 @@ export const signed = new Hono<App>()
     "/:key{.+}",
     describe({
       summary: "Download by a signed URL",
-      description:
-        "The URL comes from `GET /api/weights/{id}/download`. Ranges and conditions work.",
+      description: "`GET /api/weights/{id}/download` gives the URL. Ranges and conditions work.",
       tag: "Signed URLs",
       open: true,
       answer: {
@@ -139,7 +138,7 @@ export const signed = new Hono<App>()
         also: ["image/*", "video/*"],
       },
       errors: {
-        206: "The part of the file that was asked for.",
+        206: "The requested part of the file.",
         304: "The file is the one that the caller has.",
         400: "An Authorization header.",
         403: "The URL has expired or was changed.",

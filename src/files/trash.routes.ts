@@ -24,9 +24,9 @@ export const trash = (pointAtFinal: PointAtFinal) =>
       describe({
         summary: "Delete a weight",
         description:
-          "Gives an unfinished upload up. A file goes into the trash with its bytes, where it can be restored until TRASH_DAYS have passed; what a model version stands on stays.",
+          "Gives up an unfinished upload. A complete file moves into the trash with its bytes, and you can restore it until TRASH_DAYS have passed; files of model versions stay.",
         tag: "Weights",
-        errors: { 403: "Box keys delete nothing.", 404: "No such weight of yours." },
+        errors: { 403: "Box keys may not delete weights.", 404: "No such weight of yours." },
       }),
       allow("weights:write"),
       validate("param", idParam),
@@ -49,7 +49,7 @@ export const trash = (pointAtFinal: PointAtFinal) =>
             "trashed",
             row.state === "uploading" ? "weight.abort" : "weight.delete",
             weightId,
-            { task_id: row.task_id, filename: row.filename },
+            { task_id: row.taskId, filename: row.filename },
           ),
           objects: giveUpObjects(
             db,
@@ -60,7 +60,7 @@ export const trash = (pointAtFinal: PointAtFinal) =>
               sql`not exists (select 1 from weight w where w.object_id = ${row.object.id} and w.state <> 'aborted')`,
             ),
           ),
-          final: pointAtFinal(db, row.kind === "final" ? row.task_id : null, row.filename),
+          final: pointAtFinal(db, row.kind === "final" ? row.taskId : null, row.filename),
         });
         // An unfinished upload's bytes go at once; collectUploads repeats it should this fail.
         if (object) later(removeBytes(store, [row.object]));
@@ -75,7 +75,7 @@ export const trash = (pointAtFinal: PointAtFinal) =>
         answer: { schema: weightAnswer, description: "The weight, live again with its bytes." },
         errors: {
           404: "No such weight of yours in the trash.",
-          409: "The same file was uploaded again meanwhile.",
+          409: "The same file was uploaded again in the meantime.",
         },
       }),
       allow("weights:write"),
@@ -128,8 +128,10 @@ const MOST_RUNS = 200;
 const dayAnswer = z.object({
   goes_on: z.string().describe("The day (UTC) on which these are purged at the earliest."),
   runs: z.int(),
-  files: z.int().describe("Those of these runs, and those deleted by themselves."),
-  bytes: z.int().describe("Of these files; what another run shares stays in the bucket."),
+  files: z.int().describe("The number of files of these runs, and of files deleted by themselves."),
+  bytes: z
+    .int()
+    .describe("The bytes of these files; the bucket keeps files that another run shares."),
 });
 
 type Day = z.infer<typeof dayAnswer>;
@@ -137,14 +139,14 @@ type Day = z.infer<typeof dayAnswer>;
 export const storageTrash = new Hono<App>().get(
   "/",
   describe({
-    summary: "What lies in the trash, and when it goes",
-    description: `By the day it is purged on, TRASH_DAYS after it was deleted; what something still refers to stays longer. Of the ${MOST_RUNS} runs and ${MOST_FILES} files that go first.`,
+    summary: "The contents of the trash by day of purging",
+    description: `Runs and files are purged TRASH_DAYS after their deletion; those that something still refers to stay longer. Counts the ${MOST_RUNS} runs and ${MOST_FILES} files that are purged first.`,
     tag: "Storage",
     answer: {
       schema: z.object({
         trash_days: z.number(),
-        days: z.array(dayAnswer).describe("The next first."),
-        complete: z.boolean().describe("false: there is more in the trash than was looked at."),
+        days: z.array(dayAnswer).describe("The next day first."),
+        complete: z.boolean().describe("false: the trash holds more than was counted."),
       }),
       description: "The trash.",
     },
@@ -152,21 +154,22 @@ export const storageTrash = new Hono<App>().get(
   allow("weights:read"),
   async (c) => {
     const { db, config } = c.var;
-    const goes = (since: string) => sql`date(julianday(${sql.raw(since)}) + ${config.TRASH_DAYS})`;
-    // As the index training_task_purge has it.
+    const purgeDay = (since: string) =>
+      sql`date(julianday(${sql.raw(since)}) + ${config.TRASH_DAYS})`;
+    // The expression of the index training_task_purge.
     const since = "case when trash_since > deleted_at then trash_since else deleted_at end";
     const runs = sql`select id, ${sql.raw(since)} as since from training_task
       where deleted_at is not null order by ${sql.raw(since)} limit ${MOST_RUNS}`;
     const { ofRuns, ofTheirs, single } = await chain(db, {
       ofRuns: db.all<{ day: string; n: number }>(sql`
-        select ${goes("r.since")} as day, count(*) as n from (${runs}) r group by day`),
+        select ${purgeDay("r.since")} as day, count(*) as n from (${runs}) r group by day`),
       ofTheirs: db.all<{ day: string; n: number; bytes: number }>(sql`
         select day, count(*) as n, sum(size) as bytes from (
-          select ${goes("r.since")} as day, w.size from (${runs}) r cross join weight w on w.task_id = r.id
+          select ${purgeDay("r.since")} as day, w.size from (${runs}) r cross join weight w on w.task_id = r.id
           where w.state = 'complete' and w.deleted_at is null limit ${MOST_FILES})
         group by day`),
       single: db.all<{ day: string; n: number; bytes: number }>(sql`
-        select ${goes("w.deleted_at")} as day, count(*) as n, sum(w.size) as bytes from (
+        select ${purgeDay("w.deleted_at")} as day, count(*) as n, sum(w.size) as bytes from (
           select deleted_at, size from weight where deleted_at is not null and state = 'complete'
           order by deleted_at limit ${MOST_FILES}) w
         group by day`),

@@ -56,7 +56,7 @@ const filename = z
   .describe("Relative to the output folder, e.g. `checkpoint-500/adapter_model.safetensors`.");
 
 const announcement = z.strictObject({
-  attempt: z.int().min(0).optional().describe("Required of box keys; default: the current one."),
+  attempt: z.int().min(0).optional().describe("Required for box keys; default: the current one."),
   filename,
   size: z.int().min(0).describe("In bytes."),
   sha256: z
@@ -66,7 +66,11 @@ const announcement = z.strictObject({
   kind: z.enum(weightKinds),
   epoch: z.number().min(0).nullish(),
   step: z.int().min(0).nullish(),
-  prompt: z.string().max(20_000).nullish().describe("Of a sample: what it was made from."),
+  prompt: z
+    .string()
+    .max(20_000)
+    .nullish()
+    .describe("For a sample: the prompt that it was made from."),
   seed: z.int().nullish(),
   group: z.string().max(200).nullish().describe("Files that belong together, e.g. a checkpoint's."),
 });
@@ -80,11 +84,11 @@ export const announcements = (pointAtFinal: PointAtFinal) =>
     describe({
       summary: "Announce a file of a task",
       description:
-        "Answers where to PUT it: one URL, or URLs of parts. The same file announced again gives the same weight with fresh URLs for what is missing. `upload` is null when the ledger holds this very file where the caller may read it.",
+        "Answers with the URL to PUT the file to, or with the URLs of its parts. Announcing the same file again gives the same weight, with fresh URLs for the bytes that are missing. `upload` is null if the ledger has this very file already and the caller may read it.",
       tag: "Weights",
       answer: {
         schema: uploadAnswer,
-        description: "The weight, and where its bytes go.",
+        description: "The weight, and the URLs for its bytes.",
         example: {
           weight_id: 7,
           upload: {
@@ -97,8 +101,8 @@ export const announcements = (pointAtFinal: PointAtFinal) =>
       },
       errors: {
         403: "`over-limit`: the bounds of the run's user leave no room.",
-        404: "No such task that is yours.",
-        409: "`superseded`: the attempt is not the current one any more; `attempt` names it. `already-announced`: for a box key, another user's key announced this very file before.",
+        404: "No such task of yours.",
+        409: "`superseded`: the attempt is no longer the current one, which `attempt` names. `already-announced`: for a box key, another user's key announced this very file before.",
         413: "The file is too large.",
       },
     }),
@@ -226,13 +230,13 @@ export const uploads = (pointAtFinal: PointAtFinal) =>
     .get(
       "/:id/upload",
       describe({
-        summary: "What an upload still needs",
+        summary: "Resume an upload",
         description:
-          "Fresh URLs for the parts that have not arrived, from part `from` on; or for the one PUT.",
+          "Gives fresh URLs for the parts that have not arrived, from part `from` on, or the URL for the single PUT.",
         tag: "Weights",
         answer: {
           schema: uploadAnswer,
-          description: "`upload` is null when the file is complete.",
+          description: "`upload` is null if the file is complete.",
         },
         errors: { 404: "No such weight of yours.", 409: "The upload was given up." },
       }),
@@ -241,12 +245,7 @@ export const uploads = (pointAtFinal: PointAtFinal) =>
       validate(
         "query",
         z.strictObject({
-          from: z.coerce
-            .number()
-            .int()
-            .min(1)
-            .default(1)
-            .describe("The first part number of interest."),
+          from: z.coerce.number().int().min(1).default(1).describe("The first part of interest."),
           limit: z.coerce.number().int().min(1).max(URLS_AT_ONCE).default(URLS_AT_ONCE),
         }),
       ),
@@ -263,13 +262,13 @@ export const uploads = (pointAtFinal: PointAtFinal) =>
       describe({
         summary: "Finish an upload",
         description:
-          "Joins the parts, checks size and hash, and reads the safetensors header. Repeated, it answers the same. With the MD5 of every part these are checked too.",
+          "Joins the parts, checks size and hash, and reads the safetensors header. A repeated request gets the same answer. If the request has the MD5 of every part, the service checks these too.",
         tag: "Weights",
         answer: { schema: weightAnswer, description: "The complete weight." },
         errors: {
           404: "No such weight of yours.",
           409: "Bytes are missing (`missing` names the parts), or the upload was given up.",
-          422: "The file is not the one that was announced; its bytes were removed.",
+          422: "The bytes are not those of the announced file, and were removed.",
         },
       }),
       allow("weights:write", { box: true }),
@@ -335,10 +334,10 @@ export const uploads = (pointAtFinal: PointAtFinal) =>
               ),
             ),
           noted: noteChange(db, auth, "file", "weight.complete", weightId, {
-            task_id: row.task_id,
+            task_id: row.taskId,
           }),
           parts: db.delete(uploadPart).where(eq(uploadPart.objectId, object.id)),
-          final: pointAtFinal(db, row.kind === "final" ? row.task_id : null),
+          final: pointAtFinal(db, row.kind === "final" ? row.taskId : null),
           done: find(),
         });
         if (!done) throw notFound("own-weight", { id: weightId });
@@ -357,7 +356,7 @@ async function giveUpDiffering(c: Context<App>, store: Store, row: WeightRow, di
       .set({ state: "aborted" })
       .where(and(eq(weight.id, weightId), eq(weight.state, "uploading"))),
     noted: noteChange(db, auth, "file", "weight.abort", weightId, {
-      task_id: row.task_id,
+      task_id: row.taskId,
       differs,
     }),
     objects: giveUpObjects(

@@ -26,7 +26,7 @@ const keepUploadId = (db: Db, objectId: number, uploadId: string) =>
     )
     .returning({ uploadId: storedObject.uploadId });
 
-/** Lets an upload that the bucket has lost begin anew, from its first part. */
+/** Lets an upload that the bucket has lost start again from its first part. */
 export const forgetUpload = (db: Db, objectId: number, uploadId: string) =>
   chain(db, {
     parts: db
@@ -151,7 +151,7 @@ export async function joinParts(
   const joined =
     arrived !== null &&
     (await store.completeUpload({ objectKey: object.objectKey, uploadId }, ordered));
-  // Another request may have joined them meanwhile: the object itself tells.
+  // Another request may have joined them in the meantime: then the object exists.
   const head = await store.head(object.objectKey);
   if (head) return head;
   if (!joined) await forgetUpload(db, object.id, uploadId);

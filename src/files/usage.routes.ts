@@ -26,8 +26,10 @@ const faultAnswer = z.object({
   fault: z
     .enum(["no_object", "no_row", "size_differs"])
     .describe("A row without its object, an object without a row, or one of another size."),
-  size: z.int().describe("Of the object; where it is missing, what the row says."),
-  weights: z.array(z.int()).describe("The weights that stand on it."),
+  size: z
+    .int()
+    .describe("The size of the object; if the object is missing, the size that the row states."),
+  weights: z.array(z.int()).describe("The weights that use the object."),
 });
 
 type Row = { object_key: string; size: number; state: string; weights: string };
@@ -36,13 +38,15 @@ export const storage = new Hono<App>()
   .get(
     "/",
     describe({
-      summary: "What files take",
+      summary: "Storage use",
       description:
-        "By user, experiment group and kind, as weights count: a file that two runs share counts for both, and `stored` tells what it takes once. `trash` is what restoring would bring back.",
+        "By user, experiment group and kind, as weights count: a file that two runs share counts for both, while `stored` counts it once. `trash` counts the files that can be restored.",
       tag: "Storage",
       answer: {
         schema: z.object({
-          stored: z.object({ objects: count, bytes: count }).describe("What the bucket holds."),
+          stored: z
+            .object({ objects: count, bytes: count })
+            .describe("The contents of the bucket."),
           total: z.object(takes),
           items: z
             .array(
@@ -53,7 +57,7 @@ export const storage = new Hono<App>()
                 ...takes,
               }),
             )
-            .describe("The largest first, 200 at most."),
+            .describe("The largest first, at most 200."),
         }),
         description: "Storage use.",
       },
@@ -112,16 +116,16 @@ export const storage = new Hono<App>()
     "/check",
     describe({
       summary: "Compare the bucket with the database",
-      description: `A page of the bucket (${OBJECTS_AT_ONCE} objects at most) beside the rows of the same keys: rows without objects, objects without rows, and sizes that differ. Follow next_cursor to its end; \`npm run verify-storage\` does.`,
+      description: `A page of the bucket (${OBJECTS_AT_ONCE} objects at most) beside the rows of the same keys: rows without objects, objects without rows, and sizes that differ. Follow next_cursor to the end; \`npm run verify-storage\` does.`,
       tag: "Storage",
       answer: {
         schema: z.object({
-          objects: z.int().describe("Objects looked at."),
-          rows: z.int().describe("Complete rows looked at."),
+          objects: z.int().describe("The number of objects compared."),
+          rows: z.int().describe("The number of complete rows compared."),
           items: z.array(faultAnswer),
           next_cursor: z.string().nullable(),
         }),
-        description: "What does not fit together; nothing, where all is well.",
+        description: "The faults; none if bucket and database agree.",
       },
       errors: { 403: "Only admins." },
     }),
@@ -143,10 +147,12 @@ export const storage = new Hono<App>()
       // More rows than objects by far: the page ends where the rows do.
       const cut = rows.length > OBJECTS_AT_ONCE * 4 ? rows[OBJECTS_AT_ONCE * 4 - 1] : undefined;
       const end = cut?.object_key ?? until;
-      const within = (key: string) => end === undefined || key <= end;
-      const known = new Map(rows.filter((r) => within(r.object_key)).map((r) => [r.object_key, r]));
+      const isCompared = (key: string) => end === undefined || key <= end;
+      const known = new Map(
+        rows.filter((r) => isCompared(r.object_key)).map((r) => [r.object_key, r]),
+      );
       const there = new Map(
-        objects.filter((o) => within(o.objectKey)).map((o) => [o.objectKey, o.size]),
+        objects.filter((o) => isCompared(o.objectKey)).map((o) => [o.objectKey, o.size]),
       );
       const complete = [...known.values()].filter((row) => row.state === "complete");
       const faults: z.infer<typeof faultAnswer>[] = [];
@@ -169,7 +175,7 @@ export const storage = new Hono<App>()
       }
       for (const [objectKey, size] of there) {
         const state = known.get(objectKey)?.state;
-        // An upload that goes on, or what collectUploads is about to take away, has its row.
+        // An upload under way has its row, as has an object that collectUploads is about to delete.
         if (state === undefined || state === "removed")
           faults.push({ object_key: objectKey, fault: "no_row", size, weights: [] });
       }

@@ -18,7 +18,7 @@ export const weights = new Hono<App>()
     describe({
       summary: "List weights",
       description:
-        "Newest first, without the given-up ones unless asked for, and without `metadata`.",
+        "Newest first, without `metadata`, and without given-up weights unless `state` asks for them.",
       tag: "Weights",
       answer: {
         schema: pageAnswer(weightAnswer),
@@ -29,11 +29,11 @@ export const weights = new Hono<App>()
     validate(
       "query",
       z.strictObject({
-        task_id: z.coerce.number().int().positive().optional().describe("Required of box keys."),
+        task_id: z.coerce.number().int().positive().optional().describe("Required for box keys."),
         attempt: z.coerce.number().int().positive().optional(),
         kind: z.enum(weightKinds).optional(),
         state: z.enum(weightStates).optional(),
-        deleted: flag().default(false).describe("true: the trash instead of what is live."),
+        deleted: flag().default(false).describe("true: weights in the trash instead of live ones."),
         ...pageQuery,
       }),
     ),
@@ -65,7 +65,8 @@ export const weights = new Hono<App>()
     "/:id",
     describe({
       summary: "One weight",
-      description: "With the file's own metadata, and where it differs from its task's settings.",
+      description:
+        "Includes the file's own metadata, and the settings in which the file differs from its task.",
       tag: "Weights",
       answer: { schema: weightAnswer, description: "The weight." },
       errors: { 404: "No such weight." },

@@ -1,24 +1,25 @@
 import { and, desc, eq, lt, type SQL, sql } from "drizzle-orm";
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import * as z from "zod";
-import { tellLater } from "../alerts/outbox.ts";
-import { audit } from "../platform/audit/audit.ts";
-import { owns } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
-import type { Statement } from "../platform/db/batch.ts";
+import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
-import { model, modelAlias, modelAliasMove, modelVersion } from "../platform/db/schema.ts";
-import { recordEvent } from "../platform/events.ts";
+import { model, modelAlias, modelAliasMove } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
-import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
-import { aliasParam, modelParam, nameKey } from "./names.ts";
-import { modelIdOf, named, noVersion, numbered, requireBytes, selectVersions } from "./queries.ts";
-
-/** The alias that makes a version `released`. */
-export const PRODUCTION = "production";
+import { toWire } from "../platform/http/wire.ts";
+import { move, selectAliases } from "./aliases.ts";
+import { aliasParam, modelParam } from "./names.ts";
+import {
+  hasName,
+  hasNumber,
+  modelIdOf,
+  noVersion,
+  requireBytes,
+  selectVersions,
+} from "./queries.ts";
 
 const aliasAnswer = z
   .object({
@@ -27,7 +28,7 @@ const aliasAnswer = z
     state: z.string(),
     moved_at: z.string(),
     moved_by: z.string(),
-    move_id: z.int().describe("Of the last move: what its ETag says, for If-Match."),
+    move_id: z.int().describe("The last move of the alias, which is also its ETag, for If-Match."),
   })
   .meta({ id: "Alias" });
 
@@ -36,7 +37,7 @@ const moveAnswer = z
     id: z.int(),
     alias: z.string(),
     from_version: z.int().nullable(),
-    version: z.int().nullable().describe("null: it was taken away."),
+    version: z.int().nullable().describe("null: the alias was removed."),
     rollback: z.boolean(),
     reason: z.string().nullable(),
     moved_by: z.string(),
@@ -50,156 +51,15 @@ const numberOf = (id: SQL) =>
 const moveColumns = {
   id: modelAliasMove.id,
   alias: modelAliasMove.alias,
-  from_version: numberOf(sql`model_alias_move.from_version_id`),
+  fromVersion: numberOf(sql`model_alias_move.from_version_id`),
   version: numberOf(sql`model_alias_move.version_id`),
   rollback: modelAliasMove.rollback,
   reason: modelAliasMove.reason,
-  moved_by: sql<string>`(select name from user where user.id = model_alias_move.user_id)`,
+  movedBy: sql<string>`(select name from user where user.id = model_alias_move.user_id)`,
   at: modelAliasMove.at,
 };
 
-const aliasColumns = {
-  alias: modelAlias.alias,
-  version: modelVersion.number,
-  state: modelVersion.state,
-  moved_at: modelAlias.movedAt,
-  moved_by: sql<string>`(select u.name from model_alias_move x join user u on u.id = x.user_id where x.id = model_alias.move_id)`,
-  move_id: modelAlias.moveId,
-};
-
-const selectAliases = (db: Db, condition: SQL | undefined) =>
-  db
-    .select(aliasColumns)
-    .from(modelAlias)
-    .innerJoin(model, eq(model.id, modelAlias.modelId))
-    .innerJoin(modelVersion, eq(modelVersion.id, modelAlias.versionId))
-    .where(condition);
-
-/** Whether an alias of the model `m` may stand on approved versions only. */
-const isProtected = (alias: string) =>
-  sql`(${alias} = ${PRODUCTION} or exists (select 1 from json_each(m.protected_aliases) where value = ${alias}))`;
-
-/** Who may move an alias of the model `m`: releasers any, its owner those that are not protected. */
-const mayMove = (c: Context<App>, alias: string) => {
-  const { auth } = c.var;
-  if (auth.scopes.has("models:release")) return sql`true`;
-  const owner = owns(auth, sql`m.user_id`);
-  return sql`(not ${isProtected(alias)} and ${owner})`;
-};
-
-type Move = {
-  name: string;
-  alias: string;
-  /** The number that the caller named; null: taken away, or found by going back. */
-  version: number | null;
-  /** The version's id, null to take the alias away; may use `m`, and `a` where the alias is now. */
-  target: SQL;
-  reason: string | null;
-  rollback?: boolean;
-  /** The move after which the caller saw the alias; undefined: whatever happened since. */
-  expected: number | null;
-  /** What must hold of the version `v` besides. */
-  condition?: SQL;
-};
-
-/**
- * A statement that moves an alias and answers with the move, or with nothing where it may not: the
- * triggers keep the alias itself, and the states that go with `production`, by it.
- */
-const moveAlias = (c: Context<App>, move: Move) => {
-  const { db, auth } = c.var;
-  const { name, alias, target, reason, rollback = false, expected } = move;
-  return db.all<{ id: number }>(sql`
-    insert into model_alias_move (model_id, alias, from_version_id, version_id, rollback, user_id, reason)
-    select m.id, ${alias}, a.version_id, v.id, ${Number(rollback)}, ${auth.userId}, ${reason}
-    from model m
-      left join model_alias a on a.model_id = m.id and a.alias = ${alias}
-      left join model_version v on v.id = ${target} and v.model_id = m.id
-    where m.name_key = ${nameKey(name)} and ${mayMove(c, alias)} and a.version_id is not v.id
-      and (v.id is not null or ${target} is null)
-      and (v.id is null or v.state in ('approved', 'released') or (v.state in ('draft', 'in_review') and not ${isProtected(alias)}))
-      and ${expected === null ? sql`true` : sql`a.move_id is ${expected}`}
-      and ${move.condition ?? sql`true`}
-    returning id`);
-};
-
-/** Statements that take every alias off a version that is about to end; `v` is the version. */
-export const dropAliases = (c: Context<App>, version: SQL, reason: string): Statement =>
-  c.var.db.run(sql`
-    insert into model_alias_move (model_id, alias, from_version_id, version_id, user_id, reason)
-    select a.model_id, a.alias, a.version_id, null, ${c.var.auth.userId}, ${reason}
-    from model_version v join model m on m.id = v.model_id join model_alias a on a.version_id = v.id
-    where ${version}`);
-
-const reasonField = z.string().trim().max(2000).nullish().describe("Kept in the history.");
-
-const actionOf = ({ alias, version, rollback }: Omit<Move, "expected">) =>
-  rollback
-    ? "model.roll_back"
-    : version === null
-      ? "model.remove_alias"
-      : alias === PRODUCTION
-        ? "model.release"
-        : "model.move_alias";
-
-/**
- * Moves an alias and says where it is now; `moved` is false where it stood there already, or where
- * there is nothing to move. Throws ApiError 403, 404, 409, 412.
- */
-export async function move(c: Context<App>, wanted: Omit<Move, "expected">) {
-  const { db, auth } = c.var;
-  const { name, alias, reason } = wanted;
-  const expected = ifMatch(c.req.header("If-Match"));
-  const [[moved], , , [now], [found]] = await db.batch([
-    moveAlias(c, { ...wanted, expected }),
-    audit(
-      db,
-      c.var.auth,
-      actionOf(wanted),
-      sql`select m.id from model m where m.name_key = ${nameKey(name)} and changes() = 1`,
-      { model: name, alias, version: wanted.version, reason },
-    ),
-    recordEvent(
-      db,
-      "released",
-      "model",
-      sql`select m.id, 0, v.user_id, t.experiment_group, m.name,
-          json_object('version', v.number, 'released_by', ${auth.userName}, 'reason', ${reason}, 'rollback', json(iif(${Number(wanted.rollback ?? false)}, 'true', 'false'))), a.move_id
-        from model m join model_alias a on a.model_id = m.id and a.alias = ${PRODUCTION}
-          join model_version v on v.id = a.version_id left join training_task t on t.id = v.task_id
-        where m.name_key = ${nameKey(name)} and ${alias} = ${PRODUCTION} and changes() = 1`,
-    ),
-    selectAliases(db, and(named(name), eq(modelAlias.alias, alias))),
-    db.all<{ state: string | null; number: number | null; may: number; protected: number }>(sql`
-      select v.state, v.number, ${mayMove(c, alias)} as may, ${isProtected(alias)} as protected
-      from model m left join model_alias a on a.model_id = m.id and a.alias = ${alias}
-        left join model_version v on v.id = ${wanted.target} and v.model_id = m.id
-      where m.name_key = ${nameKey(name)}`),
-  ]);
-  if (!found) throw notFound("model", { id: name });
-  if (now) c.header("ETag", `"${now.move_id}"`);
-  if (moved) {
-    if (alias === PRODUCTION) tellLater(c);
-    return { moved: true, now };
-  }
-  if (expected !== null && now?.move_id !== expected) throw changedMeanwhile(now?.move_id ?? 0);
-  if (!found.may && found.protected) throw refuse("not-allowed", { case: "protected", alias });
-  if (!found.may) throw notFound("alias-mover", { model: name });
-  const { state, number } = found;
-  if (
-    state === "rejected" ||
-    state === "retired" ||
-    (found.protected && state !== null && state !== "approved" && state !== "released")
-  )
-    throw refuse(
-      "not-approved",
-      state === "rejected" || state === "retired"
-        ? { case: "ended", version: Number(number), state }
-        : { case: "waiting", version: Number(number), state, alias },
-      { extra: { current_state: state } },
-    );
-  return { moved: false, now };
-}
+const reasonField = z.string().trim().max(2000).nullish().describe("The history keeps it.");
 
 /** A page of the moves of a model's alias, or of all its aliases. Throws ApiError 404, 422. */
 async function history(
@@ -208,9 +68,9 @@ async function history(
   { limit, cursor, alias }: { limit: number; cursor?: string; alias?: string },
 ) {
   const before = cursor ? decodeCursor("moves", cursor, z.tuple([z.int()]))[0] : undefined;
-  const [[known], rows] = await db.batch([
-    db.select({ id: model.id }).from(model).where(named(name)),
-    db
+  const { known, rows } = await chain(db, {
+    known: db.select({ id: model.id }).from(model).where(hasName(name)),
+    rows: db
       .select(moveColumns)
       .from(modelAliasMove)
       .where(
@@ -222,9 +82,9 @@ async function history(
       )
       .orderBy(desc(modelAliasMove.id))
       .limit(limit + 1),
-  ]);
-  if (!known) throw notFound("model", { id: name });
-  return page(rows, limit, (last) => encodeCursor("moves", [last.id]));
+  });
+  if (!known.length) throw notFound("model", { id: name });
+  return page(rows.map(toWire), limit, (last) => encodeCursor("moves", [last.id]));
 }
 
 const historyAnswer = {
@@ -236,7 +96,7 @@ const cannotMove = {
   403: "The alias is protected and the key may not release.",
   404: "No such model of yours (or of anyone's, with models:release), version or alias.",
   409: "The version is not approved, or its bytes are gone.",
-  412: "Moved by someone else since it was read (If-Match: the alias's ETag).",
+  412: "Someone else moved the alias since it was read (If-Match: the alias's ETag).",
 };
 
 export const aliases = new Hono<App>()
@@ -247,7 +107,7 @@ export const aliases = new Hono<App>()
       tag: "Models",
       answer: {
         schema: z.object({ aliases: z.array(aliasAnswer) }),
-        description: "Where each is now.",
+        description: "The version that each alias names now.",
       },
       errors: { 404: "No such model." },
     }),
@@ -256,12 +116,12 @@ export const aliases = new Hono<App>()
     async (c) => {
       const { name } = c.req.valid("param");
       const { db } = c.var;
-      const [[known], rows] = await db.batch([
-        db.select({ id: model.id }).from(model).where(named(name)),
-        selectAliases(db, named(name)).orderBy(modelAlias.alias),
-      ]);
-      if (!known) throw notFound("model", { id: name });
-      return c.json({ aliases: rows });
+      const { known, rows } = await chain(db, {
+        known: db.select({ id: model.id }).from(model).where(hasName(name)),
+        rows: selectAliases(db, hasName(name)).orderBy(modelAlias.alias),
+      });
+      if (!known.length) throw notFound("model", { id: name });
+      return c.json({ aliases: rows.map(toWire) });
     },
   )
   .put(
@@ -269,9 +129,12 @@ export const aliases = new Hono<App>()
     describe({
       summary: "Let an alias name a version",
       description:
-        "Moved at once, with its history. `production` and the model's protected aliases stand on approved versions only and take the scope models:release; whatever carries `production` is released.",
+        "The alias moves at once, and its history keeps the move. `production` and the model's protected aliases name approved versions only, and moving them takes the scope models:release; the version that carries `production` is released.",
       tag: "Models",
-      answer: { schema: aliasAnswer, description: "Where it is now. `ETag` names the move." },
+      answer: {
+        schema: aliasAnswer,
+        description: "The alias as it is now. `ETag` names the move.",
+      },
       errors: cannotMove,
     }),
     allow("models:write"),
@@ -280,19 +143,20 @@ export const aliases = new Hono<App>()
     async (c) => {
       const { name, alias } = c.req.valid("param");
       const { version, reason } = c.req.valid("json");
-      const [row] = await selectVersions(c.var.db, numbered(name, version));
+      const [row] = await selectVersions(c.var.db, hasNumber(name, version));
       if (!row) throw noVersion(name, version);
       await requireBytes(c, row);
       const target = sql`${row.row.id}`;
       const { now } = await move(c, { name, alias, version, target, reason: reason ?? null });
-      return c.json(now);
+      return c.json(now && toWire(now));
     },
   )
   .delete(
     "/:name/aliases/:alias",
     describe({
-      summary: "Take an alias away",
-      description: "`rollback` brings it back. A pull that has its link already goes on.",
+      summary: "Remove an alias",
+      description:
+        "`rollback` brings the alias back. A download that has its link already continues.",
       tag: "Models",
       errors: cannotMove,
     }),
@@ -308,11 +172,14 @@ export const aliases = new Hono<App>()
   .post(
     "/:name/aliases/:alias/rollback",
     describe({
-      summary: "Put an alias back to where it was before",
-      description: "Repeated, it goes back further.",
+      summary: "Roll an alias back to the version before",
+      description: "Each repetition rolls back one move further.",
       tag: "Models",
-      answer: { schema: aliasAnswer, description: "Where it is now." },
-      errors: { ...cannotMove, 409: "There is nothing before, or that version was retired." },
+      answer: { schema: aliasAnswer, description: "The alias as it is now." },
+      errors: {
+        ...cannotMove,
+        409: "The alias named no version before, or that version was retired.",
+      },
     }),
     allow("models:write"),
     validate("param", aliasParam),
@@ -327,14 +194,14 @@ export const aliases = new Hono<App>()
       const back = { name, alias, version: null, target, reason, rollback: true };
       const { moved, now } = await move(c, { ...back, condition: sql`v.id is not null` });
       if (!moved) throw refuse("no-previous-version", { alias });
-      return c.json(now);
+      return c.json(now && toWire(now));
     },
   )
   .get(
     "/:name/aliases/history",
     describe({
       summary: "Every move of a model's aliases",
-      description: "Also of those that were taken away.",
+      description: "Including aliases that were removed.",
       tag: "Models",
       answer: historyAnswer,
       errors: { 404: "No such model." },

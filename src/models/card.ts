@@ -84,7 +84,7 @@ export const plain = (text: unknown): string =>
     .replace(/\bwww(?=\.)/gi, "$&\\");
 
 /** Several lines of text, as a quotation in which nothing is markup. */
-const quoted = (text: string) =>
+const quoteLines = (text: string) =>
   text
     .split(/\r\n|[\n\r\u2028\u2029]/)
     .map((line) => `> ${plain(line)}`)
@@ -132,7 +132,7 @@ export function renderCard(found: Provenance, model: CardModel, images: CardImag
   const pipeline = model.taskType ?? (isLlm ? "text-generation" : "text-to-image");
   const triggers = triggerWords(found);
   const baseModel = baseModelOf(found);
-  const shown = answer.samples.filter((sample) => images.has(sample.weight_id)).slice(0, 12);
+  const shownSamples = answer.samples.filter((sample) => images.has(sample.weight_id)).slice(0, 12);
   const front: Record<string, JsonValue | undefined> = {
     license: answer.license ?? undefined,
     base_model: baseModel ?? undefined,
@@ -147,8 +147,8 @@ export function renderCard(found: Provenance, model: CardModel, images: CardImag
       ...Object.entries(model.tags ?? {}).map(([name, value]) => `${name}:${value}`),
     ],
     instance_prompt: triggers.length ? triggers.join(", ") : undefined,
-    widget: shown.length
-      ? shown.map((sample) => ({
+    widget: shownSamples.length
+      ? shownSamples.map((sample) => ({
           text: sample.prompt ?? "",
           output: { url: images.get(sample.weight_id) ?? "" },
         }))
@@ -157,10 +157,10 @@ export function renderCard(found: Provenance, model: CardModel, images: CardImag
   const parts = [
     `---\n${stringify(front, { lineWidth: 0 })}---`,
     `# ${plain(`${answer.model} ${answer.version}`)}`,
-    model.description ? quoted(model.description) : "",
+    model.description ? quoteLines(model.description) : "",
     triggers.length ? `## Trigger words\n\n${triggers.map(code).join(", ")}` : "",
-    shown.length
-      ? `## Samples\n\n${shown
+    shownSamples.length
+      ? `## Samples\n\n${shownSamples
           .map(
             (sample) =>
               `![${plain(sample.prompt ?? sample.filename)}](<${images.get(sample.weight_id)}>)\n\n${plain(sample.prompt)}`,
@@ -200,9 +200,9 @@ export function renderCard(found: Provenance, model: CardModel, images: CardImag
     answer.datasets.length
       ? `## Data\n\n${["| Dataset | Images | Repeats | Content hash |", "|---|---|---|---|", ...answer.datasets.map((d) => `| ${[d.name, d.image_count, d.repeats, d.content_hash].map(plain).join(" | ")} |`)].join("\n")}`
       : "",
-    answer.notes ? `## Notes\n\n${quoted(answer.notes)}` : "",
+    answer.notes ? `## Notes\n\n${quoteLines(answer.notes)}` : "",
     answer.review
-      ? `## Review\n\n${plain(`${answer.review.decision} by ${answer.review.reviewer} at ${answer.review.at}`)}${answer.review.reason ? `\n\n${quoted(answer.review.reason)}` : ""}`
+      ? `## Review\n\n${plain(`${answer.review.decision} by ${answer.review.reviewer} at ${answer.review.at}`)}${answer.review.reason ? `\n\n${quoteLines(answer.review.reason)}` : ""}`
       : "",
   ];
   return `${parts.filter(Boolean).join("\n\n")}\n`;

@@ -6,10 +6,11 @@ import { allow } from "../platform/auth/middleware.ts";
 import { model } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
 import { describe, validate } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
 import { baseModelOf, renderCard, triggerWords } from "./card.ts";
 import { versionParam } from "./names.ts";
 import { provenanceAnswer, readProvenance } from "./provenance.ts";
-import { named, noVersion, numbered, requireSight } from "./queries.ts";
+import { hasName, hasNumber, noVersion, requireSight } from "./queries.ts";
 
 const fileName = (filename: string) => filename.slice(filename.lastIndexOf("/") + 1);
 
@@ -18,7 +19,7 @@ export const cards = new Hono<App>().get(
   describe({
     summary: "A version as a model card",
     description:
-      "Markdown below the front matter that model hubs read: base model, licence, tags, trigger words, samples by links that last minutes. With `images=relative` the samples are `images/<file>`, for a folder that holds them; with `format=json` the card, the trigger words and the samples' links as JSON, for tools that write such a folder.",
+      "Markdown below the front matter that model hubs read: base model, licence, tags, trigger words, samples with links that work for minutes. With `images=relative` the samples are `images/<file>`, for a folder that holds them; with `format=json` the card, the trigger words and the samples' links as JSON, for tools that write such a folder.",
     tag: "Models",
     answer: {
       description: "The card.",
@@ -56,7 +57,7 @@ export const cards = new Hono<App>().get(
     const { images, format } = c.req.valid("query");
     const { db } = c.var;
     const [found, [about]] = await Promise.all([
-      readProvenance(db, numbered(name, number)),
+      readProvenance(db, hasNumber(name, number)),
       db
         .select({
           name: model.name,
@@ -65,7 +66,7 @@ export const cards = new Hono<App>().get(
           tags: model.tags,
         })
         .from(model)
-        .where(named(name)),
+        .where(hasName(name)),
     ]);
     if (!found || !about) throw noVersion(name, number);
     requireSight(c.var.auth, ["tasks:read", "weights:read"], found.row);
@@ -76,9 +77,9 @@ export const cards = new Hono<App>().get(
         .filter((sample) => sample.mediaType?.startsWith("image/"))
         .slice(0, 12)
         .map(async ({ objectKey, mediaType, ...sample }) => ({
-          ...sample,
+          ...toWire(sample),
           // Two samples of one name in different folders stay apart by their ids.
-          file: `images/${sample.weight_id}-${fileName(sample.filename)}`,
+          file: `images/${sample.weightId}-${fileName(sample.filename)}`,
           url: await store.signGet(
             { objectKey, size: sample.size },
             { name: sample.filename, mediaType },
@@ -86,10 +87,10 @@ export const cards = new Hono<App>().get(
           ),
         })),
     );
-    const shown = new Map(
+    const imageUrls = new Map(
       samples.map((s) => [s.weight_id, images === "links" ? s.url : encodeURI(s.file)]),
     );
-    const card = renderCard(found, about, shown);
+    const card = renderCard(found, about, imageUrls);
     c.header("Cache-Control", "private, no-store");
     if (format === "json")
       return c.json({

@@ -5,15 +5,23 @@ import { refuse } from "../platform/http/problem.ts";
 
 const bound = z.number().optional();
 
-/** What must hold of a version before it is reviewed, and again when it is approved. */
+/** The conditions on a version before its review, and again at its approval. */
 export const modelChecks = z
   .strictObject({
     verified: z
       .enum(verifications)
       .default("parts")
-      .describe("How well the file was verified, at least: `size` < `parts` < `sha256`."),
-    min_samples: z.int().min(0).max(100).default(0).describe("Sample images of its run."),
-    task_success: z.boolean().default(true).describe("Its run ended in `success`."),
+      .describe("The least verification of the file: `size` < `parts` < `sha256`."),
+    min_samples: z
+      .int()
+      .min(0)
+      .max(100)
+      .default(0)
+      .describe("The least number of sample images of the version's run."),
+    task_success: z
+      .boolean()
+      .default(true)
+      .describe("Whether the version's run must have ended in `success`."),
     metrics: z
       .array(
         z
@@ -56,7 +64,7 @@ export const versionWithEvidence = sql`
 /** The model's checks, and those of the submission where they were others: both must hold. */
 const judgedBy = sql`(select m.checks as checks union select coalesce(v.submitted_checks, m.checks)) j`;
 
-/** What of a version's checks does not hold, as JSON: `[{check, wanted, found}, …]`. */
+/** The checks that a version fails, as JSON: `[{check, wanted, found}, …]`. */
 export const failedChecks = sql<string>`(
   select json_group_array(json_object('check', f.name, 'wanted', f.wanted, 'found', f.found)) from (
     select 'file' as name, 'stored' as wanted, coalesce(o.state, 'gone') as found where o.state is not 'complete'
@@ -83,8 +91,8 @@ export const failedChecks = sql<string>`(
     ) where n is null or n > most or n < least
   ) f)`;
 
-/** Which checks say less after a change than before it, by the names that `failedChecks` gives them. */
-export function loosenedBy(before: ModelChecks, after: ModelChecks): string[] {
+/** The checks that ask for less after a change than before it, by their names in `failedChecks`. */
+export function findLoosened(before: ModelChecks, after: ModelChecks): string[] {
   const order = verifications.toReversed();
   const holds = (least: number | undefined, bound: number | undefined) =>
     bound === undefined || (least !== undefined && least >= bound);
@@ -109,11 +117,11 @@ export function loosenedBy(before: ModelChecks, after: ModelChecks): string[] {
 type Failed = { check: string; wanted: string; found: string | number };
 
 /** The refusal that names each check that does not hold. */
-export function checksFail(json: string) {
+export function refuseFailedChecks(json: string) {
   const failed: Failed[] = JSON.parse(json);
   const errors = failed.map(({ check, wanted, found }) => ({
     path: check,
-    message: `wants ${wanted}, and finds ${found}`,
+    message: `requires ${wanted}, but found ${found}`,
   }));
   return refuse(
     "checks-fail",

@@ -51,7 +51,7 @@ export const keepEvidence = (
           'seed', s.seed, 'step', s.step, 'epoch', s.epoch)) from (${samples}) s))
     from ${versionWithEvidence} where v.id = ${id}`);
 
-/** A statement that keeps an approved version's samples from going, behind `keepEvidence`. */
+/** A statement that protects an approved version's samples from deletion; it follows `keepEvidence`. */
 export const keepSamples = (db: Db, id: SQL) =>
   db.run(sql`
     insert into review_sample (version_id, weight_id, object_id)

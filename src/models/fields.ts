@@ -2,20 +2,20 @@ import { type SQL, sql } from "drizzle-orm";
 import { type Column, type Fields, jsonPath } from "../platform/filter/compile.ts";
 import { FilterError } from "../shared/filter-grammar.ts";
 
-/** The version that a model is known by: the one in production, else the newest. */
-const shown = sql`coalesce(
+/** The version that represents a model: the one in production, else the newest. */
+const knownVersion = sql`coalesce(
   (select a.version_id from model_alias a where a.model_id = model.id and a.alias = 'production'),
   (select v.id from model_version v where v.model_id = model.id order by v.number desc limit 1))`;
 
 const ofModel = (name: string): SQL => sql`model.${sql.identifier(name)}`;
 const ofVersion = (name: string): SQL =>
-  sql`(select v.${sql.identifier(name)} from model_version v where v.id = ${shown})`;
+  sql`(select v.${sql.identifier(name)} from model_version v where v.id = ${knownVersion})`;
 const ofFile = (name: string): SQL =>
-  sql`(select o.${sql.identifier(name)} from model_version v join stored_object o on o.id = v.object_id where v.id = ${shown})`;
+  sql`(select o.${sql.identifier(name)} from model_version v join stored_object o on o.id = v.object_id where v.id = ${knownVersion})`;
 
-/** The run of the version that is shown; of one that was never approved, for whoever reads runs. */
+/** A figure of the known version's run; if it was never approved, only for callers who may read runs. */
 const ofRun = (readsRuns: boolean, what: SQL, join: SQL): SQL =>
-  sql`(select ${what} from model_version v join ${join} where v.id = ${shown}
+  sql`(select ${what} from model_version v join ${join} where v.id = ${knownVersion}
     ${readsRuns ? sql`` : sql`and v.approved_at is not null`})`;
 
 const columns: Record<string, Column> = {

@@ -59,7 +59,7 @@ describe("download", () => {
     await ledger.call(`/api/models/${name}/aliases/trial`, { method: "DELETE", key: anna }, 204);
     expect((await ledger.request(url)).status).toBe(200);
     const gone = await ledger.call(`/api/models/${name}/trial/download`, { key: anna }, 404);
-    expect(gone.detail).toContain("taken away");
+    expect(gone.detail).toContain("it was removed");
   });
 
   it("goes on when weight and run were deleted, and says when the bytes are lost", async () => {

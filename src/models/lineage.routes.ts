@@ -4,6 +4,7 @@ import * as z from "zod";
 import { storeOf } from "../files/bucket/open.ts";
 import { DOWNLOAD_URL_SEC } from "../files/bucket/store.ts";
 import { allow } from "../platform/auth/middleware.ts";
+import { chain } from "../platform/db/batch.ts";
 import {
   dataset,
   metricSummary,
@@ -20,7 +21,7 @@ import { toWire } from "../platform/http/wire.ts";
 import { shortColumns } from "../runs/queries.ts";
 import { ownFields } from "../shared/run-fields.ts";
 import { modelParam, nameKey } from "./names.ts";
-import { named, requireSight, selectVersions, toVersion, versionAnswer } from "./queries.ts";
+import { hasName, requireSight, selectVersions, toVersion, versionAnswer } from "./queries.ts";
 
 const runAnswer = z.object({
   id: z.int(),
@@ -50,19 +51,19 @@ type Run = z.infer<typeof runAnswer>;
 const upwards = sql`t.id = (select p.parent_task_id from training_task p where p.id = line.id)`;
 const downwards = sql`t.parent_task_id = line.id`;
 
-/** What came of a run, and what it came from. */
+/** A run's ancestors, descendants and versions. */
 export const taskLineage = new Hono<App>().get(
   "/:id/lineage",
   describe({
-    summary: "What a run was trained from, and what was trained from it",
-    description: `The runs it goes on from, the runs that go on from it (${MOST_RUNS} at most each), and the model versions made of its files or of theirs.`,
+    summary: "A run's ancestors, descendants and versions",
+    description: `The runs that this run continues, the runs that continue it (at most ${MOST_RUNS} each), and the model versions made from its files or from those of its descendants.`,
     tag: "Models",
     answer: {
       schema: z.object({
         task_id: z.int(),
         ancestors: z.array(runAnswer).describe("The nearest first."),
         descendants: z.array(runAnswer).describe("The nearest first."),
-        versions: z.array(versionAnswer).describe("Newest first, 200 at most."),
+        versions: z.array(versionAnswer).describe("Newest first, at most 200."),
       }),
       description: "The run's family.",
     },
@@ -73,14 +74,14 @@ export const taskLineage = new Hono<App>().get(
   async (c) => {
     const { id } = c.req.valid("param");
     const { db } = c.var;
-    const [[known], ancestors, descendants, versions] = await db.batch([
-      db
+    const { known, ancestors, descendants, versions } = await chain(db, {
+      known: db
         .select({ id: trainingTask.id })
         .from(trainingTask)
         .where(and(eq(trainingTask.id, id), isNull(trainingTask.deletedAt))),
-      db.all<Run>(family(id, upwards)),
-      db.all<Run>(family(id, downwards)),
-      selectVersions(
+      ancestors: db.all<Run>(family(id, upwards)),
+      descendants: db.all<Run>(family(id, downwards)),
+      versions: selectVersions(
         db,
         sql`model_version.task_id in (
           with recursive line (id, depth) as (
@@ -89,19 +90,19 @@ export const taskLineage = new Hono<App>().get(
       )
         .orderBy(desc(modelVersion.id))
         .limit(200),
-    ]);
-    if (!known) throw notFound("task", { id: id });
+    });
+    if (!known.length) throw notFound("task", { id: id });
     return c.json({ task_id: id, ancestors, descendants, versions: versions.map(toVersion) });
   },
 );
 
-/** Which models stand on a dataset. */
+/** The versions that were trained on a dataset. */
 export const datasetVersions = new Hono<App>().get(
   "/:id/versions",
   describe({
     summary: "Model versions trained on a dataset",
     description:
-      "The dataset by the id that a task's datasets tell. Which datasets a version stands on, the version itself tells.",
+      "A task's `datasets` have the id of each dataset. The answer of a version lists the datasets that it was trained on.",
     tag: "Models",
     answer: {
       schema: pageAnswer(versionAnswer),
@@ -119,23 +120,23 @@ export const datasetVersions = new Hono<App>().get(
     const list = `dataset ${id}`;
     const before = cursor ? decodeCursor(list, cursor, z.tuple([z.int()]))[0] : undefined;
     // Read from the versions, which are few: an index on datasets would cost every run a row.
-    const [[known], rows] = await db.batch([
-      db.select({ id: dataset.id }).from(dataset).where(eq(dataset.id, id)),
-      selectVersions(
+    const { known, rows } = await chain(db, {
+      known: db.select({ id: dataset.id }).from(dataset).where(eq(dataset.id, id)),
+      rows: selectVersions(
         db,
         sql`exists (select 1 from task_dataset d where d.task_id = model_version.task_id and d.dataset_id = ${id})
           and ${before === undefined ? sql`true` : sql`model_version.id < ${before}`}`,
       )
         .orderBy(desc(modelVersion.id))
         .limit(limit + 1),
-    ]);
-    if (!known) throw notFound("dataset", { id: id });
+    });
+    if (!known.length) throw notFound("dataset", { id: id });
     const { items, next_cursor } = page(rows, limit, (last) => encodeCursor(list, [last.row.id]));
     return c.json({ items: items.map(toVersion), next_cursor });
   },
 );
 
-/** Settings and results that are compared: columns of the run, but for what is its own by nature. */
+/** Columns of a run that are its own by nature; all others are compared. */
 const incomparable = new Set<string>(ownFields);
 
 const MOST_COMPARED = 10;
@@ -146,14 +147,14 @@ export const comparison = new Hono<App>().get(
   describe({
     summary: "Versions side by side",
     description:
-      "The versions, the settings and figures in which their runs differ and agree, their metrics, and samples by prompt, by links that last minutes.",
+      "The versions, the settings and figures in which their runs differ and agree, their metrics, and samples by prompt, with links that work for minutes.",
     tag: "Models",
     answer: {
       schema: z.object({
         versions: z.array(versionAnswer),
         differs: z
           .record(z.string(), z.array(z.json()))
-          .describe("Field → its value in each version, in their order."),
+          .describe("Field → its value in each version, in the order of `versions`."),
         agrees: z.record(z.string(), z.json()),
         metrics: z
           .record(
@@ -176,7 +177,7 @@ export const comparison = new Hono<App>().get(
               images: z.array(z.array(z.object({ weight_id: z.int(), url: z.string() }))),
             }),
           )
-          .describe("Prompt → the latest images of each version, as many as a page shows."),
+          .describe("Prompt → the latest images of each version, as many as fit a page."),
       }),
       description: "The comparison.",
     },
@@ -208,12 +209,16 @@ export const comparison = new Hono<App>().get(
     const { db } = c.var;
     const ids = sql`(select v.task_id from model_version v join model m on m.id = v.model_id
       where m.name_key = ${nameKey(name)} and v.number in ${versions})`;
-    const [[known], rows, runs, figures, samples] = await db.batch([
-      db.select({ name: model.name }).from(model).where(named(name)),
-      selectVersions(db, sql`${named(name)} and ${inArray(modelVersion.number, versions)}`),
-      db.select(shortColumns).from(trainingTask).where(sql`${trainingTask.id} in ${ids}`),
-      db.select().from(metricSummary).where(sql`${metricSummary.taskId} in ${ids}`).limit(2000),
-      db.all<{
+    const { known, rows, runs, figures, samples } = await chain(db, {
+      known: db.select({ name: model.name }).from(model).where(hasName(name)),
+      rows: selectVersions(db, sql`${hasName(name)} and ${inArray(modelVersion.number, versions)}`),
+      runs: db.select(shortColumns).from(trainingTask).where(sql`${trainingTask.id} in ${ids}`),
+      figures: db
+        .select()
+        .from(metricSummary)
+        .where(sql`${metricSummary.taskId} in ${ids}`)
+        .limit(2000),
+      samples: db.all<{
         task_id: number;
         id: number;
         prompt: string | null;
@@ -229,8 +234,8 @@ export const comparison = new Hono<App>().get(
           where w.task_id in ${ids} and w.kind = 'sample' and w.state = 'complete' and w.deleted_at is null
             and o.state = 'complete' and o.media_type like 'image/%')
         where nth <= 2 limit 600`),
-    ]);
-    if (!known) throw notFound("model", { id: name });
+    });
+    if (!known.length) throw notFound("model", { id: name });
     const ordered = versions.map((number) => {
       const row = rows.find((r) => r.version === number);
       if (!row) throw notFound("version", { version: number, model: name });
@@ -238,14 +243,19 @@ export const comparison = new Hono<App>().get(
     });
     requireSight(c.var.auth, ["tasks:read", "weights:read"], ...ordered);
     const fields = ordered.map((row) => {
-      const run = runs.find((r) => r.id === row.task_id);
-      const { rank, alpha, algorithm, base_arch, size, verified, state } = row;
+      const run = runs.find((r) => r.id === row.taskId);
+      const { rank, alpha, algorithm, baseArch, size, verified, state } = row;
       return {
         ...Object.fromEntries(
           Object.entries(run ? toWire(run) : {}).filter(([field]) => !incomparable.has(field)),
         ),
-        ...{ file_rank: rank, file_alpha: alpha, file_algorithm: algorithm },
-        ...{ file_base_arch: base_arch, file_size: size, verified, state },
+        file_rank: rank,
+        file_alpha: alpha,
+        file_algorithm: algorithm,
+        file_base_arch: baseArch,
+        file_size: size,
+        verified,
+        state,
       };
     });
     const differs: Record<string, unknown[]> = {};
@@ -260,7 +270,7 @@ export const comparison = new Hono<App>().get(
       [...new Set(figures.map((f) => f.metric))].map((metric) => [
         metric,
         ordered.map((row) => {
-          const found = figures.find((f) => f.taskId === row.task_id && f.metric === metric);
+          const found = figures.find((f) => f.taskId === row.taskId && f.metric === metric);
           return found ? { last: found.last, min: found.min, max: found.max } : null;
         }),
       ]),
@@ -279,7 +289,7 @@ export const comparison = new Hono<App>().get(
           ordered.map((row) =>
             Promise.all(
               samples
-                .filter((s) => s.task_id === row.task_id && s.prompt === prompt)
+                .filter((s) => s.task_id === row.taskId && s.prompt === prompt)
                 .map(async (s) => ({
                   weight_id: s.id,
                   url: await store.signGet(

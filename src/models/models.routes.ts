@@ -1,30 +1,32 @@
 import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
-import { audit } from "../platform/audit/audit.ts";
+import { noteChange } from "../platform/audit/note.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { noRoom, roomToMake } from "../platform/bounds.ts";
+import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { insertIf } from "../platform/db/insert.ts";
 import { model, modelVersion, versionStates } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
-import { behind, filterToSql, orderSql, parseOrder } from "../platform/filter/compile.ts";
-import { explained, filterText, orderText, placeOf } from "../platform/filter/request.ts";
+import { afterPlace, filterToSql, orderSql, parseOrder } from "../platform/filter/compile.ts";
+import { explainFaults, filterText, orderText, placeOf } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
-import { fromWire } from "../platform/http/wire.ts";
+import { fromWire, toWire } from "../platform/http/wire.ts";
 import { modelChecks, usualChecks } from "./checks.ts";
 import { modelFields } from "./fields.ts";
 import { aliasName, modelName, modelParam, nameKey, versionParam } from "./names.ts";
 import { provenanceAnswer, readProvenance } from "./provenance.ts";
 import {
-  named,
+  hasName,
+  hasNumber,
+  modelIdOf,
   noVersion,
-  numbered,
   ownsModel,
   requireSight,
   selectVersions,
@@ -37,7 +39,7 @@ const text = (most: number) => z.string().max(most).nullish();
 const settings = {
   description: text(20_000),
   task_type: text(100).describe("Such as `text-to-image` or `text-generation`."),
-  license: text(200).describe("Its versions' unless they name their own."),
+  license: text(200).describe("The licence of every version that names none of its own."),
   tags: z
     .record(z.string().min(1).max(100), z.string().max(1000))
     .refine((tags) => Object.keys(tags).length <= 100, "at most 100 tags")
@@ -72,15 +74,15 @@ const modelAnswer = z
 const modelColumns = {
   name: model.name,
   description: model.description,
-  task_type: model.taskType,
+  taskType: model.taskType,
   license: model.license,
   tags: model.tags,
   checks: model.checks,
-  protected_aliases: model.protectedAliases,
-  created_by: sql<string>`(select name from user where user.id = model.user_id)`,
-  created_at: model.createdAt,
-  updated_at: model.updatedAt,
-  latest_version: sql<
+  protectedAliases: model.protectedAliases,
+  createdBy: sql<string>`(select name from user where user.id = model.user_id)`,
+  createdAt: model.createdAt,
+  updatedAt: model.updatedAt,
+  latestVersion: sql<
     number | null
   >`(select max(number) from model_version where model_id = model.id)`,
   aliases: sql<string>`(
@@ -100,12 +102,12 @@ export const models = new Hono<App>()
     "/",
     describe({
       summary: "Make a model",
-      description: "A name under which versions are reviewed, released and fetched.",
+      description: "A model is the name under which versions are reviewed, released and fetched.",
       tag: "Models",
       answer: { schema: modelAnswer, description: "The model." },
       errors: {
-        403: "`over-limit`: the user has as many of them as there may be.",
-        409: "A model of that name, or of one that reads the same, is there.",
+        403: "`over-limit`: the user has the maximum number of models.",
+        409: "A model with that name, or with a name that reads the same, exists already.",
       },
     }),
     allow("models:write"),
@@ -113,8 +115,8 @@ export const models = new Hono<App>()
     async (c) => {
       const { name, checks, protected_aliases, ...body } = c.req.valid("json");
       const { db, auth, config } = c.var;
-      const [made, , [row]] = await db.batch([
-        db.run(
+      const { inserted, rows } = await chain(db, {
+        inserted: db.run(
           insertIf(
             model,
             {
@@ -128,22 +130,17 @@ export const models = new Hono<App>()
             roomToMake(config, auth.userId, "models"),
           ),
         ),
-        audit(
-          db,
-          c.var.auth,
-          "model.create",
-          sql`select id from model where name_key = ${nameKey(name)} and changes() = 1`,
-          { name },
-        ),
-        selectModels(db).where(named(name)),
-      ]);
+        noted: noteChange(db, auth, "inserted", "model.create", modelIdOf(name), { name }),
+        rows: selectModels(db).where(hasName(name)),
+      });
+      const [row] = rows;
       if (!row) throw await noRoom(db, config, auth.userId, "models");
-      if (made.rowsAffected === 0)
+      if (inserted.rowsAffected === 0)
         throw refuse(
           "name-taken",
           row.name === name ? { case: "model", name } : { case: "similar", taken: row.name, name },
         );
-      return c.json(row);
+      return c.json(toWire(row));
     },
   )
   .get(
@@ -151,7 +148,7 @@ export const models = new Hono<App>()
     describe({
       summary: "List models",
       description:
-        "Newest first. A filter asks for name, description, task_type, license, user, created_at, updated_at, versions, aliases.<alias> (a version), tags.<key>, and of the version in production, else the newest: state, rank, alpha, algorithm, base_arch, size, verified, task_id, final_loss, metrics.<metric>.",
+        "Newest first. A filter may name name, description, task_type, license, user, created_at, updated_at, versions, aliases.<alias> (a version), tags.<key>, and of the version in production, else the newest: state, rank, alpha, algorithm, base_arch, size, verified, task_id, final_loss, metrics.<metric>.",
       tag: "Models",
       answer: {
         schema: pageAnswer(modelAnswer),
@@ -171,10 +168,10 @@ export const models = new Hono<App>()
       const { limit, cursor, filter, order_by } = c.req.valid("query");
       const fields = modelFields(c.var.auth.scopes.has("tasks:read"));
       const condition = filter?.trim()
-        ? explained("filter", () => filterToSql(filter, fields))
+        ? explainFaults("filter", () => filterToSql(filter, fields))
         : undefined;
       const order = order_by?.trim()
-        ? explained("order_by", () => parseOrder(order_by, fields))
+        ? explainFaults("order_by", () => parseOrder(order_by, fields))
         : [];
       const list = `models ${(await sha256Hex(JSON.stringify([filter, order_by]))).slice(0, 16)}`;
       const after: readonly (string | number | null)[] = placeOf(list, cursor, order) ?? [];
@@ -189,14 +186,17 @@ export const models = new Hono<App>()
         .select({ model: modelColumns, place })
         .from(model)
         .where(
-          and(condition, id === undefined ? undefined : behind(order, values, modelId, Number(id))),
+          and(
+            condition,
+            id === undefined ? undefined : afterPlace(order, values, modelId, Number(id)),
+          ),
         )
         .orderBy(orderSql(order, modelId))
         .limit(limit + 1);
       const { items, next_cursor } = page(rows, limit, (last) =>
         encodeCursor(list, JSON.parse(last.place)),
       );
-      return c.json({ items: items.map((row) => row.model), next_cursor });
+      return c.json({ items: items.map((row) => toWire(row.model)), next_cursor });
     },
   )
   .get(
@@ -204,7 +204,7 @@ export const models = new Hono<App>()
     describe({
       summary: "One model",
       tag: "Models",
-      answer: { schema: modelAnswer, description: "The model. `ETag` is its version." },
+      answer: { schema: modelAnswer, description: "The model. `ETag` is the version of its row." },
       errors: { 404: "No such model." },
     }),
     allow("models:read"),
@@ -214,10 +214,10 @@ export const models = new Hono<App>()
       const [row] = await c.var.db
         .select({ model: modelColumns, version: model.version })
         .from(model)
-        .where(named(name));
+        .where(hasName(name));
       if (!row) throw notFound("model", { id: name });
       c.header("ETag", `"${row.version}"`);
-      return c.json(row.model);
+      return c.json(toWire(row.model));
     },
   )
   .patch(
@@ -225,12 +225,12 @@ export const models = new Hono<App>()
     describe({
       summary: "Change a model",
       description:
-        "Its maker or an admin. The name stays. A change to the checks is noted and shown to whoever approves the next version; a version in review is still judged by the checks of its submission too. With If-Match: the model's ETag, a change made meanwhile by someone else answers 412.",
+        "For the model's maker and admins. The name cannot change. A change to the checks is recorded and shown to whoever approves the next version; a version in review must still pass the checks of its submission too. With the model's ETag in If-Match, a change that someone else made in the meantime answers 412.",
       tag: "Models",
       answer: { schema: modelAnswer, description: "The model." },
       errors: {
         404: "No such model of yours.",
-        409: "A version that is not approved carries an alias that was to be protected.",
+        409: "A version that is not approved carries an alias that the change would protect.",
         412: "Changed by someone else since it was read.",
       },
     }),
@@ -242,7 +242,7 @@ export const models = new Hono<App>()
       const body = c.req.valid("json");
       const { db, auth } = c.var;
       const version = ifMatch(c.req.header("If-Match"));
-      const mine = and(named(name), ownsModel(auth));
+      const mine = and(hasName(name), ownsModel(auth));
       const unfit = sql<string | null>`(
         select a.alias from model_alias a join model_version v on v.id = a.version_id
         where a.model_id = model.id and v.state not in ('approved', 'released')
@@ -253,11 +253,11 @@ export const models = new Hono<App>()
         version === null ? undefined : eq(model.version, version),
       );
       const checks = body.checks === undefined ? null : JSON.stringify(body.checks);
-      const [, [changed], , [row]] = await db.batch([
-        db.run(sql`
+      const { changed, rows } = await chain(db, {
+        checks: db.run(sql`
           insert into model_checks_change (model_id, user_id, before, after)
           select id, ${auth.userId}, checks, ${checks} from model where ${fit} and checks <> ${checks}`),
-        db
+        changed: db
           .update(model)
           .set({
             ...fromWire<Partial<typeof model.$inferInsert>>(body),
@@ -266,21 +266,22 @@ export const models = new Hono<App>()
           })
           .where(fit)
           .returning({ id: model.id }),
-        audit(
-          db,
-          c.var.auth,
-          "model.update",
-          sql`select id from model where ${mine} and changes() = 1`,
-          { name, fields: Object.keys(body) },
-        ),
-        db.select({ model: modelColumns, version: model.version, unfit }).from(model).where(mine),
-      ]);
+        noted: noteChange(db, auth, "changed", "model.update", modelIdOf(name), {
+          name,
+          fields: Object.keys(body),
+        }),
+        rows: db
+          .select({ model: modelColumns, version: model.version, unfit })
+          .from(model)
+          .where(mine),
+      });
+      const [row] = rows;
       if (!row) throw notFound("own-model", { id: name });
-      if (!changed && version !== null && version !== row.version)
+      if (!changed.length && version !== null && version !== row.version)
         throw changedMeanwhile(row.version);
-      if (!changed) throw refuse("alias-on-unapproved", { alias: String(row.unfit) });
+      if (!changed.length) throw refuse("alias-on-unapproved", { alias: String(row.unfit) });
       c.header("ETag", `"${row.version}"`);
-      return c.json(row.model);
+      return c.json(toWire(row.model));
     },
   )
   .post(
@@ -288,12 +289,12 @@ export const models = new Hono<App>()
     describe({
       summary: "Make a version of a weight",
       description:
-        "A complete final file or checkpoint becomes the next number: 1, 2, 3, without gaps. Anyone may add a version to any model: it counts when somebody else approves it. Its run and its bytes stay, also when somebody deletes them, from now on where the run is one's own, else from the submission on.",
+        "A complete final file or checkpoint becomes the next version: 1, 2, 3, without gaps. Anyone may add a version to any model; it counts once somebody else approves it. The version keeps its run and its bytes, even if somebody deletes them: from now on if the run is the caller's own, otherwise from the submission on.",
       tag: "Models",
       answer: { schema: versionAnswer, description: "The version, as a draft." },
       errors: {
         404: "No such model, or no such weight.",
-        409: "The weight is no complete model file, or a version of this model already.",
+        409: "The weight is not a complete model file, or it is a version of this model already.",
       },
     }),
     // A version shows its run and gives its file, so its maker must be able to see both.
@@ -311,39 +312,38 @@ export const models = new Hono<App>()
       const { name } = c.req.valid("param");
       const { weight_id, notes, license } = c.req.valid("json");
       const { db, auth } = c.var;
-      const stands = sql`v.model_id = m.id and v.weight_id = ${weight_id} and v.state not in ('rejected', 'retired')`;
-      const [[made], , [row], [found]] = await db.batch([
-        db.all<{ number: number }>(sql`
+      const isLive = sql`v.model_id = m.id and v.weight_id = ${weight_id} and v.state not in ('rejected', 'retired')`;
+      const { made, rows, facts } = await chain(db, {
+        made: db.all<{ number: number }>(sql`
           insert into model_version (model_id, number, weight_id, task_id, object_id, filename, size, sha256, notes, license, user_id)
           select m.id, coalesce((select max(number) from model_version v where v.model_id = m.id), 0) + 1,
             w.id, w.task_id, w.object_id, w.filename, w.size, w.sha256, ${notes ?? null}, ${license ?? null}, ${auth.userId}
           from model m join weight w on w.id = ${weight_id} join stored_object o on o.id = w.object_id join training_task t on t.id = w.task_id
           where m.name_key = ${nameKey(name)} and w.kind in ('final', 'checkpoint') and w.state = 'complete' and o.state = 'complete'
-            and w.deleted_at is null and t.deleted_at is null and not exists (select 1 from model_version v where ${stands})
+            and w.deleted_at is null and t.deleted_at is null and not exists (select 1 from model_version v where ${isLive})
             and coalesce((select max(number) from model_version v where v.model_id = m.id), 0) < ${MOST_VERSIONS}
           returning number`),
-        audit(
-          db,
-          c.var.auth,
-          "model.add_version",
-          sql`select id from model where name_key = ${nameKey(name)} and changes() = 1`,
-          { model: name, weight_id },
-        ),
-        selectVersions(db, and(named(name), eq(modelVersion.weightId, weight_id)))
+        noted: noteChange(db, auth, "made", "model.add_version", modelIdOf(name), {
+          model: name,
+          weight_id,
+        }),
+        rows: selectVersions(db, and(hasName(name), eq(modelVersion.weightId, weight_id)))
           .orderBy(desc(modelVersion.number))
           .limit(1),
-        db.all<{
+        facts: db.all<{
           state: string | null;
           kind: string | null;
           again: number | null;
           last: number;
         }>(sql`
-          select w.state, w.kind, coalesce((select max(number) from model_version v where v.model_id = m.id), 0) as last, (select number from model_version v where ${stands}) as again
+          select w.state, w.kind, coalesce((select max(number) from model_version v where v.model_id = m.id), 0) as last, (select number from model_version v where ${isLive}) as again
           from model m left join weight w on w.id = ${weight_id} and w.deleted_at is null
             and exists (select 1 from training_task t where t.id = w.task_id and t.deleted_at is null)
           where m.name_key = ${nameKey(name)}`),
-      ]);
-      if (made && row) return c.json(toVersion(row));
+      });
+      const [row] = rows;
+      const [found] = facts;
+      if (made.length && row) return c.json(toVersion(row));
       if (!found) throw notFound("model", { id: name });
       if (found.again !== null)
         throw refuse(
@@ -381,20 +381,20 @@ export const models = new Hono<App>()
       const { limit, cursor, state } = c.req.valid("query");
       const { db } = c.var;
       const before = cursor ? decodeCursor("versions", cursor, z.tuple([z.int()]))[0] : undefined;
-      const [[known], rows] = await db.batch([
-        db.select({ id: model.id }).from(model).where(named(name)),
-        selectVersions(
+      const { known, rows } = await chain(db, {
+        known: db.select({ id: model.id }).from(model).where(hasName(name)),
+        rows: selectVersions(
           db,
           and(
-            named(name),
+            hasName(name),
             state && eq(modelVersion.state, state),
             before === undefined ? undefined : lt(modelVersion.number, before),
           ),
         )
           .orderBy(desc(modelVersion.number))
           .limit(limit + 1),
-      ]);
-      if (!known) throw notFound("model", { id: name });
+      });
+      if (!known.length) throw notFound("model", { id: name });
       return c.json(
         page(rows.map(toVersion), limit, (last) => encodeCursor("versions", [last.version])),
       );
@@ -403,13 +403,13 @@ export const models = new Hono<App>()
   .get(
     "/:name/versions/:number",
     describe({
-      summary: "One version, with where it comes from",
+      summary: "One version, with its origin",
       description:
-        "The weight, the run with its settings, hardware and figures, the data, the decision on it with the evidence as it was, and what it cost.",
+        "The weight, the run with its settings, hardware and figures, the data, the decision on the version with the evidence as it was then, and the cost.",
       tag: "Models",
       answer: {
         schema: provenanceAnswer,
-        description: "The version. `ETag` is its row's version.",
+        description: "The version. `ETag` is the version of its row.",
       },
       errors: {
         403: "The version was never approved, and the key lacks tasks:read.",
@@ -420,7 +420,7 @@ export const models = new Hono<App>()
     validate("param", versionParam),
     async (c) => {
       const { name, number } = c.req.valid("param");
-      const found = await readProvenance(c.var.db, numbered(name, number));
+      const found = await readProvenance(c.var.db, hasNumber(name, number));
       if (!found) throw noVersion(name, number);
       requireSight(c.var.auth, ["tasks:read"], found.row);
       c.header("ETag", `"${found.row.row.version}"`);
@@ -431,12 +431,13 @@ export const models = new Hono<App>()
     "/:name/versions/:number",
     describe({
       summary: "Change a version's notes or licence",
-      description: "Whoever made the version or the model, while it is a draft; notes at any time.",
+      description:
+        "For the maker of the version or of the model. The licence changes only while the version is a draft; notes change at any time.",
       tag: "Models",
       answer: { schema: versionAnswer, description: "The version." },
       errors: {
         404: "No such version of yours.",
-        409: "It is no draft any more.",
+        409: "The version is no longer a draft.",
         412: "Changed by someone else since it was read.",
       },
     }),
@@ -450,34 +451,33 @@ export const models = new Hono<App>()
         throw notValid([{ path: "", message: "names nothing to change" }]);
       const { db, auth } = c.var;
       const version = ifMatch(c.req.header("If-Match"));
-      const meant = sql`${modelVersion.id} = (
+      const own = sql`${modelVersion.id} = (
         select v.id from model_version v join model m on m.id = v.model_id
         where m.name_key = ${nameKey(name)} and v.number = ${number} and (${ownsModel(auth, sql`v.user_id`)} or ${ownsModel(auth, sql`m.user_id`)}))`;
-      const [[changed], , [row]] = await db.batch([
-        db
+      const { changed, rows } = await chain(db, {
+        changed: db
           .update(modelVersion)
           .set({ ...body, version: sql`version + 1`, updatedAt: now })
           .where(
             and(
-              meant,
+              own,
               body.license === undefined ? undefined : eq(modelVersion.state, "draft"),
               version === null ? undefined : eq(modelVersion.version, version),
             ),
           )
           .returning({ id: modelVersion.id }),
-        audit(
-          db,
-          c.var.auth,
-          "model.update_version",
-          sql`select id from model where name_key = ${nameKey(name)} and changes() = 1`,
-          { model: name, version: number, fields: Object.keys(body) },
-        ),
-        selectVersions(db, meant),
-      ]);
+        noted: noteChange(db, auth, "changed", "model.update_version", modelIdOf(name), {
+          model: name,
+          version: number,
+          fields: Object.keys(body),
+        }),
+        rows: selectVersions(db, own),
+      });
+      const [row] = rows;
       if (!row) throw noVersion(`${name}`, number);
-      if (!changed && version !== null && version !== row.row.version)
+      if (!changed.length && version !== null && version !== row.row.version)
         throw changedMeanwhile(row.row.version);
-      if (!changed)
+      if (!changed.length)
         throw refuse(
           "not-a-draft",
           { version: number, state: row.state },

@@ -181,7 +181,7 @@ describe("going live", () => {
     });
     expect((await act(name, version, "approve", anna, {}, 403)).detail).toContain("models:approve");
     expect((await act(name, version, "release", carla, {}, 409)).detail).toContain(
-      "approved versions only",
+      "only an approved version carries",
     );
     await act(name, version, "approve", bert, { reason: "fine" });
     expect((await act(name, version, "release", bert, {}, 403)).detail).toContain("models:release");
@@ -249,10 +249,10 @@ describe("going live", () => {
     const version = await addVersion(name, weight.id);
     const { errors } = await act(name, version, "submit", anna, {}, 409);
     expect(errors).toEqual([
-      { path: "task_success", message: "wants success, and finds failed" },
-      { path: "samples", message: "wants at least 1, and finds 0" },
-      { path: "metric final_loss", message: "wants at most 0.2, and finds 0.5" },
-      { path: "metric val/loss", message: "wants at most 1, and finds nothing" },
+      { path: "task_success", message: "requires success, but found failed" },
+      { path: "samples", message: "requires at least 1, but found 0" },
+      { path: "metric final_loss", message: "requires at most 0.2, but found 0.5" },
+      { path: "metric val/loss", message: "requires at most 1, but found nothing" },
     ]);
     await ledger.call(`/api/models/${name}`, {
       method: "PATCH",
@@ -374,7 +374,7 @@ describe("going live", () => {
       .where(eq(storedObject.sha256, weight.sha256));
     await env.BUCKET.delete(object?.objectKey ?? "");
     expect((await act(name, version, "submit", anna, {}, 409)).detail).toContain(
-      "not in the storage",
+      "no longer in the storage",
     );
     await setAlias(name, "staging", version, anna, 409);
   });
@@ -406,7 +406,7 @@ describe("aliases", () => {
       );
     expect(await rollback()).toMatchObject({ version: two, moved_by: "carla" });
     expect(await rollback()).toMatchObject({ version: one });
-    expect((await rollback(409)).detail).toContain("nothing to go back to");
+    expect((await rollback(409)).detail).toContain("nothing to roll back to");
     expect(await ledger.call(`/api/models/${name}`, { key: anna })).toMatchObject({
       created_by: "anna",
       latest_version: three,
@@ -464,7 +464,9 @@ describe("aliases", () => {
     expect((await setAlias(name, "staging", draft, bert, 403)).detail).toContain("models:write");
     await setAlias(name, "staging", draft, anna);
     const stranger = (await ledger.key()).key;
-    expect((await setAlias(name, "staging", draft, stranger, 404)).detail).toContain("of yours");
+    expect((await setAlias(name, "staging", draft, stranger, 404)).detail).toContain(
+      "you may move",
+    );
     const { detail } = await ledger.call(
       `/api/models/${name}`,
       { method: "PATCH", key: anna, json: { protected_aliases: ["staging"] } },

@@ -1,5 +1,6 @@
 import { desc, eq, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
+import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import {
   decisions,
@@ -17,7 +18,7 @@ import { toWire } from "../platform/http/wire.ts";
 import { datasetAnswer, datasetsOf } from "../runs/dataset-facts.ts";
 import { taskAnswer } from "../runs/fields.ts";
 import { taskColumns } from "../runs/queries.ts";
-import { loosenedBy, modelChecks } from "./checks.ts";
+import { findLoosened, modelChecks } from "./checks.ts";
 import { checksChanges, parties } from "./parties.ts";
 import { selectVersions, toVersion, versionAnswer } from "./queries.ts";
 
@@ -45,17 +46,17 @@ export const provenanceAnswer = versionAnswer.extend({
       dtype: z.string().nullable(),
     })
     .nullable()
-    .describe("What else the file says; null where its row was purged."),
+    .describe("Further facts that the file states; null if its row was purged."),
   task: taskAnswer
     .extend({
       config: z
         .object({ format: z.string(), path: z.string().nullable(), sha256: z.string() })
         .nullable(),
       config_snapshot: z.json(),
-      curve: z.string().describe("Where its loss curve is."),
+      curve: z.string().describe("The path of the run's loss curve."),
     })
     .nullable()
-    .describe("The run; null where it was purged."),
+    .describe("The run; null if it was purged."),
   metrics: z.record(z.string(), z.object({ last: figure, min: figure, max: figure })),
   datasets: z.array(datasetAnswer),
   samples: z.array(sampleAnswer).describe("The latest 50."),
@@ -65,12 +66,14 @@ export const provenanceAnswer = versionAnswer.extend({
       reviewer: z.string(),
       reason: z.string().nullable(),
       at: z.string(),
-      evidence: z.json().describe("What it was based on, as it was then."),
+      evidence: z.json().describe("The evidence behind the decision, as it was then."),
     })
     .nullable(),
   parties: z
     .array(z.string())
-    .describe("Users who trained, uploaded, made or submitted it, and so do not decide on it."),
+    .describe(
+      "Users who trained, uploaded, made or submitted the version, and who therefore may not decide on it.",
+    ),
   checks_changes: z
     .array(
       z.object({
@@ -78,21 +81,21 @@ export const provenanceAnswer = versionAnswer.extend({
         by: z.string(),
         before: modelChecks,
         after: modelChecks,
-        loosened: z.array(z.string()).describe("The checks that say less than before."),
+        loosened: z.array(z.string()).describe("The checks that ask for less than before."),
       }),
     )
     .describe("Changes to the model's checks since another version was approved. The latest 20."),
   cost: z
     .object({
       run: figure.describe("The version's own run."),
-      lineage: figure.describe("That run and all runs it goes on from, by parent_task_id."),
+      lineage: figure.describe("That run and all runs that it continues, by parent_task_id."),
     })
-    .describe("In the unit of the boxes' hourly prices; null where no price is known."),
+    .describe("In the unit of the boxes' hourly prices; null if no price is known."),
 });
 
 type ChecksChange = { at: string; by: string; before: ModelChecks; after: ModelChecks };
 
-/** The runs behind the version: its own, and those it goes on from. */
+/** The runs of the version: its own, and those that it continues. */
 const lineage = sql`
   with recursive line (id, parent, cost, depth) as (
     select t.id, t.parent_task_id, t.cost, 0 from training_task t where t.id = model_version.task_id
@@ -100,29 +103,29 @@ const lineage = sql`
     select t.id, t.parent_task_id, t.cost, depth + 1 from line join training_task t on t.id = line.parent where depth < 100)
   select sum(cost) from (select distinct id, cost from line)`;
 
-/** A version with all that it comes from, in one round trip. */
+/** A version with its origin, in one round trip. */
 export async function readProvenance(db: Db, which: SQL | undefined) {
   const of = <T extends SQL>(what: T) =>
     sql`(select ${what} from ${modelVersion} join ${model} on ${model.id} = ${modelVersion.modelId} where ${which})`;
   const taskId = of(sql`${modelVersion.taskId}`);
-  const [[row], [file], [run], metrics, datasets, samples, [review], [cost], [seen]] =
-    await db.batch([
-      selectVersions(db, which),
-      db
+  const { versions, files, runs, metrics, datasets, samples, reviews, costs, histories } =
+    await chain(db, {
+      versions: selectVersions(db, which),
+      files: db
         .select({
           attempt: weight.attempt,
           kind: weight.kind,
           epoch: weight.epoch,
           step: weight.step,
-          conv_rank: storedObject.convRank,
-          tensor_count: storedObject.tensorCount,
+          convRank: storedObject.convRank,
+          tensorCount: storedObject.tensorCount,
           dtype: storedObject.dtype,
           metadata: storedObject.metadata,
         })
         .from(weight)
         .innerJoin(storedObject, eq(storedObject.id, weight.objectId))
         .where(eq(weight.id, of(sql`${modelVersion.weightId}`))),
-      db
+      runs: db
         .select({
           task: taskColumns,
           snapshot: taskConfig.snapshot,
@@ -135,7 +138,7 @@ export async function readProvenance(db: Db, which: SQL | undefined) {
         .from(trainingTask)
         .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
         .where(eq(trainingTask.id, taskId)),
-      db
+      metrics: db
         .select({
           metric: metricSummary.metric,
           last: metricSummary.last,
@@ -145,10 +148,10 @@ export async function readProvenance(db: Db, which: SQL | undefined) {
         .from(metricSummary)
         .where(eq(metricSummary.taskId, taskId))
         .limit(500),
-      datasetsOf(db, taskId),
-      db
+      datasets: datasetsOf(db, taskId),
+      samples: db
         .select({
-          weight_id: weight.id,
+          weightId: weight.id,
           filename: weight.filename,
           sha256: weight.sha256,
           size: weight.size,
@@ -168,7 +171,7 @@ export async function readProvenance(db: Db, which: SQL | undefined) {
         )
         .orderBy(desc(weight.step), desc(weight.id))
         .limit(50),
-      db
+      reviews: db
         .select({
           decision: modelReview.decision,
           reviewer: sql<string>`(select name from user where user.id = model_review.user_id)`,
@@ -178,7 +181,7 @@ export async function readProvenance(db: Db, which: SQL | undefined) {
         })
         .from(modelReview)
         .where(eq(modelReview.versionId, of(sql`${modelVersion.id}`))),
-      db
+      costs: db
         .select({
           run: sql<
             number | null
@@ -187,18 +190,23 @@ export async function readProvenance(db: Db, which: SQL | undefined) {
         })
         .from(modelVersion)
         .where(eq(modelVersion.id, of(sql`${modelVersion.id}`))),
-      db.all<{ parties: string; changes: string }>(sql`
+      histories: db.all<{ parties: string; changes: string }>(sql`
       select (select json_group_array(name) from (${parties} order by name)) as parties,
         (select json_group_array(json_object('at', at, 'by', by, 'before', json(before), 'after', json(after)))
           from (${checksChanges})) as changes
       from model_version v where v.id = ${of(sql`${modelVersion.id}`)}`),
-    ]);
+    });
+  const [row] = versions;
+  const [run] = runs;
+  const [review] = reviews;
+  const [cost] = costs;
+  const [seen] = histories;
   if (!row) return null;
-  const { metadata, ...facts } = file ?? { metadata: null };
+  const { metadata, ...facts } = files[0] ?? { metadata: null };
   const changes: ChecksChange[] = JSON.parse(seen?.changes ?? "[]");
   const answer: z.infer<typeof provenanceAnswer> = {
     ...toVersion(row),
-    weight: "kind" in facts ? facts : null,
+    weight: "kind" in facts ? toWire(facts) : null,
     task: run
       ? {
           ...toWire(run.task),
@@ -209,12 +217,12 @@ export async function readProvenance(db: Db, which: SQL | undefined) {
       : null,
     metrics: Object.fromEntries(metrics.map(({ metric, ...figures }) => [metric, figures])),
     datasets,
-    samples: samples.map(({ objectKey: _, mediaType: __, size: ___, ...sample }) => sample),
+    samples: samples.map(({ objectKey: _, mediaType: __, size: ___, ...sample }) => toWire(sample)),
     review: review ?? null,
     parties: JSON.parse(seen?.parties ?? "[]"),
     checks_changes: changes.map((change) => ({
       ...change,
-      loosened: loosenedBy(change.before, change.after),
+      loosened: findLoosened(change.before, change.after),
     })),
     cost: cost ?? { run: null, lineage: null },
   };

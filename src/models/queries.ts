@@ -16,12 +16,13 @@ import {
 } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
+import { toWire } from "../platform/http/wire.ts";
 import { nameKey } from "./names.ts";
 
 export const shaAnswer = z
   .enum(["verified", "announced"])
   .describe(
-    "Whether somebody besides the uploader computed the SHA-256 over the bytes. `announced`: a download tells, by its own hash.",
+    "Whether somebody besides the uploader computed the SHA-256 over the bytes. `announced`: compute the hash of the download to find out.",
   );
 
 export const versionAnswer = z
@@ -40,7 +41,7 @@ export const versionAnswer = z
       .enum(verifications)
       .nullable()
       .describe(
-        "What was checked of the file: `sha256` its bytes against that hash; `parts` the bytes against MD5s that the uploader gave, so that nothing was lost on the way; `size` their number.",
+        "The check that the file passed: `sha256` compared its bytes with that hash; `parts` compared them with MD5s that the uploader gave, so nothing was lost on the way; `size` compared their number.",
       ),
     rank: z.int().nullable(),
     alpha: z.number().nullable(),
@@ -53,7 +54,7 @@ export const versionAnswer = z
     created_at: z.string(),
     submitted_at: z.string().nullable(),
     approved_at: z.string().nullable(),
-    released_at: z.string().nullable().describe("When it first carried `production`."),
+    released_at: z.string().nullable().describe("When the version first carried `production`."),
     updated_at: z.string(),
   })
   .meta({ id: "ModelVersion" });
@@ -67,29 +68,29 @@ const columns = {
   version: modelVersion.number,
   state: modelVersion.state,
   aliases: aliasesOf.mapWith((json: string): string[] => JSON.parse(json)),
-  weight_id: modelVersion.weightId,
-  task_id: modelVersion.taskId,
+  weightId: modelVersion.weightId,
+  taskId: modelVersion.taskId,
   filename: modelVersion.filename,
   size: modelVersion.size,
   sha256: modelVersion.sha256,
-  sha256_is: sql<
+  sha256Is: sql<
     "verified" | "announced"
   >`iif(${storedObject.verified} = 'sha256', 'verified', 'announced')`,
   verified: storedObject.verified,
   rank: storedObject.rank,
   alpha: storedObject.alpha,
   algorithm: storedObject.algorithm,
-  base_arch: storedObject.baseArch,
+  baseArch: storedObject.baseArch,
   notes: modelVersion.notes,
   license: sql<string | null>`coalesce(${modelVersion.license}, ${model.license})`,
-  created_by: userName(sql`model_version.user_id`),
-  submitted_by: userName(sql`model_version.submitted_by`).mapWith((name: string | null) => name),
-  created_at: modelVersion.createdAt,
-  submitted_at: modelVersion.submittedAt,
-  approved_at: modelVersion.approvedAt,
-  released_at: modelVersion.releasedAt,
-  updated_at: modelVersion.updatedAt,
-  // What answers are made from, besides what they show.
+  createdBy: userName(sql`model_version.user_id`),
+  submittedBy: userName(sql`model_version.submitted_by`).mapWith((name: string | null) => name),
+  createdAt: modelVersion.createdAt,
+  submittedAt: modelVersion.submittedAt,
+  approvedAt: modelVersion.approvedAt,
+  releasedAt: modelVersion.releasedAt,
+  updatedAt: modelVersion.updatedAt,
+  // Facts that answers depend on but do not contain.
   row: {
     id: modelVersion.id,
     modelId: modelVersion.modelId,
@@ -117,22 +118,23 @@ export const selectVersions = (db: Db, condition: SQL | undefined) =>
 
 export type VersionRow = Awaited<ReturnType<typeof selectVersions>>[number];
 
+/** A version as the API answers it. */
 export const toVersion = ({
   row: _,
   object: __,
-  ...answer
-}: VersionRow): z.infer<typeof versionAnswer> => answer;
+  ...version
+}: VersionRow): z.infer<typeof versionAnswer> => toWire(version);
 
 /** The model of a name, whatever its case and separators. */
-export const named = (name: string) => eq(model.nameKey, nameKey(name));
+export const hasName = (name: string) => eq(model.nameKey, nameKey(name));
 
 /** A model's id by its name, for statements. */
 export const modelIdOf = (name: string) =>
   sql`(select id from model where name_key = ${nameKey(name)})`;
 
 /** Version n of a model. */
-export const numbered = (name: string, number: number) =>
-  and(named(name), eq(modelVersion.number, number));
+export const hasNumber = (name: string, number: number) =>
+  and(hasName(name), eq(modelVersion.number, number));
 
 /** Whether the caller may change a model's own settings, or a version that they made. */
 export const ownsModel = (auth: Auth, owner: SQL | typeof model.userId = model.userId) =>
@@ -146,10 +148,10 @@ export const ownsModel = (auth: Auth, owner: SQL | typeof model.userId = model.u
 export function requireSight(
   auth: Auth,
   scopes: readonly Scope[],
-  ...versions: Pick<VersionRow, "model" | "version" | "state" | "approved_at">[]
+  ...versions: Pick<VersionRow, "model" | "version" | "state" | "approvedAt">[]
 ) {
-  for (const { model: name, version, state, approved_at } of versions) {
-    if (approved_at !== null) continue;
+  for (const { model: name, version, state, approvedAt } of versions) {
+    if (approvedAt !== null) continue;
     if (state === "in_review" && auth.scopes.has("models:approve")) continue;
     requireScopes(auth, scopes, { model: name, version });
   }

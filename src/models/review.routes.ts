@@ -4,9 +4,10 @@ import * as z from "zod";
 import { tellLater } from "../alerts/outbox.ts";
 import { storeOf } from "../files/bucket/open.ts";
 import { hashObject, noteVerified } from "../files/verify.ts";
-import { audit } from "../platform/audit/audit.ts";
+import { noteChange } from "../platform/audit/note.ts";
+import { unlessAdmin } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
-import { chain, type Statement } from "../platform/db/batch.ts";
+import { chain, ifChanged, type Part } from "../platform/db/batch.ts";
 import { modelVersion, versionStates } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
 import { recordEvent } from "../platform/events.ts";
@@ -14,14 +15,15 @@ import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
-import { dropAliases, move, PRODUCTION } from "./aliases.routes.ts";
-import { checksFail, failedChecks, versionWithEvidence } from "./checks.ts";
+import { dropAliases, move, PRODUCTION } from "./aliases.ts";
+import { failedChecks, refuseFailedChecks, versionWithEvidence } from "./checks.ts";
 import { keepEvidence, keepSamples } from "./evidence.ts";
 import { nameKey, versionParam } from "./names.ts";
 import { parties } from "./parties.ts";
 import {
+  hasNumber,
+  modelIdOf,
   noVersion,
-  numbered,
   requireBytes,
   selectVersions,
   toVersion,
@@ -32,26 +34,26 @@ type State = (typeof versionStates)[number];
 type Ref = { name: string; number: number };
 
 /** Condition that the caller made the version `v` or its model `m`, or is an admin. */
-const theirs = ({ var: { auth } }: Context<App>) =>
-  auth.role === "admin" ? sql`true` : sql`${auth.userId} in (v.user_id, m.user_id)`;
+const madeByCaller = ({ var: { auth } }: Context<App>) =>
+  unlessAdmin(auth, sql`${auth.userId} in (v.user_id, m.user_id)`);
 
 /** Condition that the caller has no part in the version `v`. */
-const anothers = ({ var: { auth, config } }: Context<App>) =>
+const hasNoPart = ({ var: { auth, config } }: Context<App>) =>
   config.ALLOW_SELF_APPROVAL ? sql`true` : sql`${auth.userId} not in (select id from (${parties}))`;
 
-const meant = ({ name, number }: Ref) =>
+const isVersion = ({ name, number }: Ref) =>
   sql`m.name_key = ${nameKey(name)} and v.number = ${number}`;
 
-/** The id of a version, for statements behind the one that changed it. */
-const idOf = (ref: Ref) =>
-  sql`(select v.id from model_version v join model m on m.id = v.model_id where ${meant(ref)} and changes() = 1)`;
+/** The id of a version, or null where the statement before did not change it. */
+const idOf = (ref: Ref, changed: SQL) =>
+  sql`(select v.id from model_version v join model m on m.id = v.model_id where ${isVersion(ref)} and ${changed})`;
 
 type Step = {
   from: readonly State[];
   to: State;
   action: `model.${string}`;
   set?: object;
-  /** Who may; others are told that it is not theirs, or that it must not be theirs. */
+  /** Who may; `own` decides which refusal others get. */
   may: SQL;
   own?: "forbidden";
   /** Whether the model's checks must hold. */
@@ -59,20 +61,21 @@ type Step = {
   reason?: string | null;
   /** Takes the version's aliases away first. */
   ends?: boolean;
-  after?: Record<string, Statement>;
+  /** Further statements of the batch, after the statement `noted`. */
+  after?: Record<string, Part>;
 };
 
-/** Lets a version go on to another state. Throws ApiError 403, 404, 409. */
+/** Moves a version to another state. Throws ApiError 403, 404, 409. */
 async function advance(c: Context<App>, ref: Ref, step: Step) {
   const { db } = c.var;
   const failed = step.checked ? failedChecks : sql<string>`'[]'`;
-  const fit = sql`${meant(ref)} and ${step.may} and ${failed} = '[]'`;
+  const fit = sql`${isVersion(ref)} and ${step.may} and ${failed} = '[]'`;
   const from = sql.join(
     step.from.map((state) => sql`${state}`),
     sql`, `,
   );
   const { changed, row, look } = await chain(db, {
-    // Without `production` a released version is approved again, which the change below goes on from.
+    // Removing `production` makes a released version approved again, from which the change below starts.
     ...(step.ends && { drop: dropAliases(c, sql`${fit} and v.state in (${from})`, step.to) }),
     changed: db
       .update(modelVersion)
@@ -81,21 +84,15 @@ async function advance(c: Context<App>, ref: Ref, step: Step) {
         sql`state in (${from}) and id in (select v.id from ${versionWithEvidence} where ${fit})`,
       )
       .returning({ id: modelVersion.id }),
-    audit: audit(
-      db,
-      c.var.auth,
-      step.action,
-      sql`select v.model_id as id from model_version v where v.id = ${idOf(ref)}`,
-      {
-        model: ref.name,
-        version: ref.number,
-        ...(step.reason && { reason: step.reason }),
-      },
-    ),
+    noted: noteChange(db, c.var.auth, "changed", step.action, modelIdOf(ref.name), {
+      model: ref.name,
+      version: ref.number,
+      ...(step.reason && { reason: step.reason }),
+    }),
     ...step.after,
-    row: selectVersions(db, numbered(ref.name, ref.number)),
+    row: selectVersions(db, hasNumber(ref.name, ref.number)),
     look: db.all<{ may: number; failed: string }>(
-      sql`select ${step.may} as may, ${failed} as failed from ${versionWithEvidence} where ${meant(ref)}`,
+      sql`select ${step.may} as may, ${failed} as failed from ${versionWithEvidence} where ${isVersion(ref)}`,
     ),
   });
   const [found] = row;
@@ -120,22 +117,22 @@ async function advance(c: Context<App>, ref: Ref, step: Step) {
       },
       { extra: { current_state: found.state } },
     );
-  throw checksFail(seen.failed);
+  throw refuseFailedChecks(seen.failed);
 }
 
 /**
- * The version as it stands, with its bytes still there; where the Worker may hash whole files, they are
- * proven to be those of its SHA-256. Throws ApiError 404, 409.
+ * The version as it is now, with its bytes still in the bucket; where the Worker may hash whole files, this
+ * proves that they have its SHA-256. Throws ApiError 404, 409.
  */
 async function findWhole(c: Context<App>, { name, number }: Ref) {
   const { db, config } = c.var;
-  const [row] = await selectVersions(db, numbered(name, number));
+  const [row] = await selectVersions(db, hasNumber(name, number));
   if (!row) throw noVersion(name, number);
   await requireBytes(c, row);
   if (!config.VERIFY_BY_STREAMING || row.verified === "sha256" || !row.object) return row;
   const found = await hashObject(storeOf(c), row.object.objectKey);
   if (found !== row.sha256)
-    throw checksFail(JSON.stringify([{ check: "sha256", wanted: row.sha256, found }]));
+    throw refuseFailedChecks(JSON.stringify([{ check: "sha256", wanted: row.sha256, found }]));
   await noteVerified(db, row.row.objectId);
   return row;
 }
@@ -147,14 +144,14 @@ export const review = new Hono<App>()
   .post(
     "/:name/versions/:number/submit",
     describe({
-      summary: "Put a version up for review",
+      summary: "Submit a version for review",
       description:
-        "The model's checks must hold: they are told each by each where they do not. Its bytes must be in the storage.",
+        "The version must pass the model's checks; the refusal names each check that fails. The storage must have its bytes.",
       tag: "Models",
       answer,
       errors: {
         404: "No such version of yours.",
-        409: "It is no draft, its checks fail, or its bytes are gone.",
+        409: "The version is not a draft, its checks fail, or its bytes are gone.",
       },
     }),
     allow("models:write"),
@@ -172,17 +169,19 @@ export const review = new Hono<App>()
             submittedAt: now,
             submittedChecks: sql`(select m.checks from model m where m.id = model_id)`,
           },
-          may: theirs(c),
+          may: madeByCaller(c),
           checked: true,
           after: {
-            event: recordEvent(
-              c.var.db,
-              "approval_requested",
-              "model",
-              // A version that was withdrawn is asked for again: its row's version tells the two apart.
-              sql`select m.id, 0, v.user_id, t.experiment_group, m.name,
+            event: ifChanged("noted", (changed) =>
+              recordEvent(
+                c.var.db,
+                "approval_requested",
+                "model",
+                // A withdrawn version may be submitted again: its row's version distinguishes the two events.
+                sql`select m.id, 0, v.user_id, t.experiment_group, m.name,
                   json_object('version', v.number, 'submitted_by', ${c.var.auth.userName}), v.number || '.' || v.version
-                from ${versionWithEvidence} where v.id = ${idOf(ref)}`,
+                from ${versionWithEvidence} where v.id = ${idOf(ref, changed)}`,
+              ),
             ),
           },
         }),
@@ -192,12 +191,12 @@ export const review = new Hono<App>()
   .post(
     "/:name/versions/:number/withdraw",
     describe({
-      summary: "Take a version back from review",
+      summary: "Withdraw a version from review",
       tag: "Models",
       answer,
       errors: {
         404: "No such version of yours.",
-        409: "It is not in review.",
+        409: "The version is not in review.",
       },
     }),
     allow("models:write"),
@@ -209,20 +208,20 @@ export const review = new Hono<App>()
           to: "draft",
           action: "model.withdraw",
           set: { submittedBy: null, submittedAt: null, submittedChecks: null },
-          may: theirs(c),
+          may: madeByCaller(c),
         }),
       ),
   )
   .delete(
     "/:name/versions/:number",
     describe({
-      summary: "Give a draft up",
+      summary: "Give up a draft",
       description:
-        "It is retired; its number is not given again. Its run and bytes may go from then on.",
+        "The draft becomes retired, and no other version gets its number. Its run and bytes may be deleted from then on.",
       tag: "Models",
       errors: {
         404: "No such version of yours.",
-        409: "It is no draft: what was reviewed stays.",
+        409: "The version is not a draft: a reviewed version stays.",
       },
     }),
     allow("models:write"),
@@ -232,7 +231,7 @@ export const review = new Hono<App>()
         from: ["draft"],
         to: "retired",
         action: "model.discard",
-        may: theirs(c),
+        may: madeByCaller(c),
         ends: true,
       });
       return c.body(null, 204);
@@ -243,13 +242,13 @@ export const review = new Hono<App>()
     describe({
       summary: "Approve a version",
       description:
-        "By somebody who neither trained, uploaded nor submitted it. The checks of the submission and those of now must hold. Keeps the evidence as it is now: hash (and whether it was verified or only announced), figures, samples, data, licence, checks and their changes, reviewer and reason. From then on nothing takes its bytes away.",
+        "The approver must not have trained, uploaded or submitted the version. It must pass the checks of its submission and the current ones. The service keeps the evidence as it is now: hash (and whether it was verified or only announced), figures, samples, data, licence, checks and their changes, reviewer and reason. From then on nothing deletes the version's bytes.",
       tag: "Models",
       answer,
       errors: {
         403: "The key lacks models:approve, or its user has a part in the version.",
         404: "No such version.",
-        409: "It is not in review, its checks fail, or its bytes are gone.",
+        409: "The version is not in review, its checks fail, or its bytes are gone.",
       },
     }),
     allow("models:approve"),
@@ -266,13 +265,13 @@ export const review = new Hono<App>()
           to: "approved",
           action: "model.approve",
           set: { approvedAt: now },
-          may: anothers(c),
+          may: hasNoPart(c),
           own: "forbidden",
           checked: true,
           reason: why,
           after: {
-            evidence: keepEvidence(c, idOf(ref), decided),
-            samples: keepSamples(c.var.db, idOf(ref)),
+            evidence: ifChanged("noted", (changed) => keepEvidence(c, idOf(ref, changed), decided)),
+            samples: ifChanged("evidence", (kept) => keepSamples(c.var.db, idOf(ref, kept))),
           },
         }),
       );
@@ -282,13 +281,13 @@ export const review = new Hono<App>()
     "/:name/versions/:number/reject",
     describe({
       summary: "Reject a version",
-      description: "With a reason. The same weight may become a new version later.",
+      description: "Takes a reason. The same weight may become a new version later.",
       tag: "Models",
       answer,
       errors: {
         403: "The key lacks models:approve, or its user has a part in the version.",
         404: "No such version.",
-        409: "It is not in review.",
+        409: "The version is not in review.",
       },
     }),
     allow("models:approve"),
@@ -303,11 +302,13 @@ export const review = new Hono<App>()
           from: ["in_review"],
           to: "rejected",
           action: "model.reject",
-          may: anothers(c),
+          may: hasNoPart(c),
           own: "forbidden",
           reason: why,
           ends: true,
-          after: { evidence: keepEvidence(c, idOf(ref), decided) },
+          after: {
+            evidence: ifChanged("noted", (changed) => keepEvidence(c, idOf(ref, changed), decided)),
+          },
         }),
       );
     },
@@ -317,14 +318,14 @@ export const review = new Hono<App>()
     describe({
       summary: "Release a version",
       description:
-        "Lets `production` name it. The version that was in production is approved again, and a rollback brings it back.",
+        "Lets `production` name the version. The version that was in production becomes approved again, and a rollback brings it back.",
       tag: "Models",
       answer,
       errors: {
         403: "The key lacks models:release.",
         404: "No such version.",
-        409: "It is not approved, it is released already, or its bytes are gone.",
-        412: "`production` was moved since it was read (If-Match: the alias's ETag).",
+        409: "The version is not approved, it is released already, or its bytes are gone.",
+        412: "Someone moved `production` since it was read (If-Match: the alias's ETag).",
       },
     }),
     allow("models:release"),
@@ -346,7 +347,7 @@ export const review = new Hono<App>()
           { case: "released", version: ref.number },
           { extra: { current_state: "released" } },
         );
-      const [after] = await selectVersions(c.var.db, numbered(ref.name, ref.number));
+      const [after] = await selectVersions(c.var.db, hasNumber(ref.name, ref.number));
       if (!after) throw noVersion(ref.name, ref.number);
       return c.json(toVersion(after));
     },
@@ -356,13 +357,13 @@ export const review = new Hono<App>()
     describe({
       summary: "Retire a version",
       description:
-        "Its aliases are taken away, `production` too. Its evidence, its run and its bytes stay.",
+        "Removes the version's aliases, `production` too. Its evidence, its run and its bytes stay.",
       tag: "Models",
       answer,
       errors: {
         403: "The key lacks models:release.",
         404: "No such version.",
-        409: "It was never approved, or is retired already.",
+        409: "The version was never approved, or it is retired already.",
       },
     }),
     allow("models:release"),
@@ -381,7 +382,7 @@ export const review = new Hono<App>()
       ),
   );
 
-/** What waits for a decision, over all models. */
+/** Versions that wait for a decision, over all models. */
 export const reviews = new Hono<App>().get(
   "/",
   describe({

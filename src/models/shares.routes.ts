@@ -2,9 +2,10 @@ import { and, desc, eq, isNull, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import { base64url } from "jose";
 import * as z from "zod";
-import { audit } from "../platform/audit/audit.ts";
+import { noteChange } from "../platform/audit/note.ts";
 import { countFailure } from "../platform/auth/limits.ts";
 import { allow } from "../platform/auth/middleware.ts";
+import { chain } from "../platform/db/batch.ts";
 import { model, modelShare } from "../platform/db/schema.ts";
 import { fromNow, now } from "../platform/db/time.ts";
 import { baseUrl } from "../platform/http/base-url.ts";
@@ -13,10 +14,11 @@ import { sha256Hex } from "../platform/http/hash.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
 import { neededVerification, verifiedFor } from "./checks.ts";
-import { linkAnswer, linkTo, redirectQuery, resolve, unchanged } from "./download.routes.ts";
-import { aliasName, modelName, modelParam, nameKey } from "./names.ts";
-import { modelIdOf, named, requireBytes, selectVersions } from "./queries.ts";
+import { hasFile, linkAnswer, linkTo, redirectQuery, resolveRef } from "./links.ts";
+import { aliasName, modelName, modelParam } from "./names.ts";
+import { hasName, modelIdOf, requireBytes, selectVersions } from "./queries.ts";
 
 const shareAnswer = z
   .object({
@@ -37,13 +39,13 @@ const columns = {
   id: modelShare.id,
   target: sql<string>`coalesce(model_share.alias, (select v.number || '' from model_version v where v.id = model_share.version_id))`,
   label: modelShare.label,
-  created_by: sql<string>`(select name from user where user.id = model_share.user_id)`,
-  created_at: modelShare.createdAt,
-  expires_at: modelShare.expiresAt,
-  revoked_at: modelShare.revokedAt,
-  max_downloads: modelShare.maxDownloads,
+  createdBy: sql<string>`(select name from user where user.id = model_share.user_id)`,
+  createdAt: modelShare.createdAt,
+  expiresAt: modelShare.expiresAt,
+  revokedAt: modelShare.revokedAt,
+  maxDownloads: modelShare.maxDownloads,
   downloads: modelShare.downloads,
-  last_download_at: modelShare.lastDownloadAt,
+  lastDownloadAt: modelShare.lastDownloadAt,
 };
 
 /** Whether a version (v, with its object o) may go out to anyone. */
@@ -56,10 +58,12 @@ export const shares = new Hono<App>()
     "/:name/shares",
     describe({
       summary: "Make a public link",
-      description: `Anyone with the link downloads what it names, without a key, until it expires or is revoked. Only approved versions whose files were verified by \`${neededVerification.share}\` at least go out: a link to an alias gives nothing while its version is not. \`parts\` does not prove the SHA-256, which is then what the uploader announced (\`sha256_is\`).`,
+      description: `Anyone with the link can download the version that it names, without a key, until the link expires or is revoked. Only approved versions whose files were verified by at least \`${neededVerification.share}\` can be shared: a link to an alias gives nothing while the alias names another version. \`parts\` does not prove the SHA-256, which is then the one that the uploader announced (\`sha256_is\`).`,
       tag: "Models",
       answer: {
-        schema: shareAnswer.extend({ url: z.string().describe("The link. Shown this once.") }),
+        schema: shareAnswer.extend({
+          url: z.string().describe("The link. Only this answer shows it."),
+        }),
         description: "The link.",
       },
       errors: {
@@ -74,7 +78,9 @@ export const shares = new Hono<App>()
       z.strictObject({
         target: z
           .union([z.int().positive(), aliasName])
-          .describe("A version's number, or an alias: whatever it names when it is fetched."),
+          .describe(
+            "A version's number, or an alias: the link then gives the version that the alias names at the time of the download.",
+          ),
         days: z.number().positive().max(365).default(7),
         max_downloads: z.int().positive().nullish(),
         label: z.string().trim().max(200).nullish(),
@@ -84,25 +90,24 @@ export const shares = new Hono<App>()
       const { name } = c.req.valid("param");
       const { target, days, max_downloads, label } = c.req.valid("json");
       const { db, auth } = c.var;
-      const { row, alias } = await resolve(db, name, target);
+      const { row, alias } = await resolveRef(db, name, target);
       await requireBytes(c, row);
       const token = newToken();
       const tokenHash = await sha256Hex(token);
-      const [, , [share]] = await db.batch([
-        db.run(sql`
+      const { made } = await chain(db, {
+        inserted: db.run(sql`
           insert into model_share (model_id, alias, version_id, token_hash, label, user_id, max_downloads, expires_at)
           select v.model_id, ${alias}, iif(${alias} is null, v.id, null), ${tokenHash}, ${label ?? null}, ${auth.userId},
             ${max_downloads ?? null}, ${fromNow(days, "days")}
           from model_version v join stored_object o on o.id = v.object_id where v.id = ${row.row.id} and ${fitToShare}`),
-        audit(
-          db,
-          auth,
-          "model.share",
-          sql`select id from model where name_key = ${nameKey(name)} and changes() = 1`,
-          { model: row.model, target, days },
-        ),
-        db.select(columns).from(modelShare).where(eq(modelShare.tokenHash, tokenHash)),
-      ]);
+        noted: noteChange(db, auth, "inserted", "model.share", modelIdOf(name), {
+          model: row.model,
+          target,
+          days,
+        }),
+        made: db.select(columns).from(modelShare).where(eq(modelShare.tokenHash, tokenHash)),
+      });
+      const [share] = made;
       if (!share)
         throw refuse(
           "not-fit-to-share",
@@ -115,18 +120,21 @@ export const shares = new Hono<App>()
           },
           { extra: { current_state: row.state } },
         );
-      return c.json({ ...share, url: `${baseUrl(c.var.config, c.req.url)}/share/${token}` });
+      return c.json({
+        ...toWire(share),
+        url: `${baseUrl(c.var.config, c.req.url)}/share/${token}`,
+      });
     },
   )
   .get(
     "/:name/shares",
     describe({
       summary: "A model's public links",
-      description: "Never the links themselves.",
+      description: "The list never contains the links themselves.",
       tag: "Models",
       answer: {
         schema: pageAnswer(shareAnswer),
-        description: "Newest first, also those that ended.",
+        description: "Newest first, including those that ended.",
       },
       errors: { 404: "No such model." },
     }),
@@ -138,9 +146,9 @@ export const shares = new Hono<App>()
       const { limit, cursor } = c.req.valid("query");
       const { db } = c.var;
       const before = cursor ? decodeCursor("shares", cursor, z.tuple([z.int()]))[0] : undefined;
-      const [[known], rows] = await db.batch([
-        db.select({ id: model.id }).from(model).where(named(name)),
-        db
+      const { known, rows } = await chain(db, {
+        known: db.select({ id: model.id }).from(model).where(hasName(name)),
+        rows: db
           .select(columns)
           .from(modelShare)
           .where(
@@ -151,16 +159,16 @@ export const shares = new Hono<App>()
           )
           .orderBy(desc(modelShare.id))
           .limit(limit + 1),
-      ]);
-      if (!known) throw notFound("model", { id: name });
-      return c.json(page(rows, limit, (last) => encodeCursor("shares", [last.id])));
+      });
+      if (!known.length) throw notFound("model", { id: name });
+      return c.json(page(rows.map(toWire), limit, (last) => encodeCursor("shares", [last.id])));
     },
   )
   .delete(
     "/:name/shares/:id",
     describe({
       summary: "Revoke a public link",
-      description: "At once; a download that has begun goes on.",
+      description: "Takes effect at once; a download that has begun continues.",
       tag: "Models",
       errors: { 404: "No such live link." },
     }),
@@ -169,8 +177,8 @@ export const shares = new Hono<App>()
     async (c) => {
       const { name, id } = c.req.valid("param");
       const { db, auth } = c.var;
-      const [[gone]] = await db.batch([
-        db
+      const { revoked } = await chain(db, {
+        revoked: db
           .update(modelShare)
           .set({ revokedAt: now })
           .where(
@@ -181,15 +189,16 @@ export const shares = new Hono<App>()
             ),
           )
           .returning({ id: modelShare.id }),
-        audit(
+        noted: noteChange(
           db,
           auth,
+          "revoked",
           "model.revoke_share",
-          sql`select model_id as id from model_share where id = ${id} and changes() = 1`,
+          sql`(select model_id from model_share where id = ${id})`,
           { model: name, share: id },
         ),
-      ]);
-      if (!gone) throw notFound("live-link", { id: id, model: name });
+      });
+      if (!revoked.length) throw notFound("live-link", { id: id, model: name });
       return c.body(null, 204);
     },
   );
@@ -200,7 +209,7 @@ export const share = new Hono<App>().get(
   describe({
     summary: "Download by a public link",
     description:
-      "302 to a signed URL, or with `redirect=false` the URL as JSON. Each link given out is counted; a HEAD and a 304 (If-None-Match with the file's ETag) are not.",
+      "302 to a signed URL, or with `redirect=false` the URL as JSON. Each signed URL counts as a download; a HEAD and a 304 (If-None-Match with the file's ETag) do not.",
     tag: "Signed URLs",
     open: true,
     answer: { schema: linkAnswer, description: "With `redirect=false`." },
@@ -208,7 +217,7 @@ export const share = new Hono<App>().get(
       302: "To the signed URL.",
       304: "The file is the one that the caller has.",
       404: "No such link.",
-      409: "What it names is not approved, or its bytes are gone.",
+      409: "The version that the link names is not approved, or its bytes are gone.",
       410: "The link has expired, was revoked, or has been used up.",
     },
   }),
@@ -222,21 +231,23 @@ export const share = new Hono<App>().get(
     c.header("X-Robots-Tag", "noindex");
     const version = sql`coalesce(s.version_id, (select a.version_id from model_alias a where a.model_id = s.model_id and a.alias = s.alias))`;
     const live = sql`s.revoked_at is null and s.expires_at > ${now} and downloads < coalesce(max_downloads, downloads + 1)`;
-    const [[row], [found]] = await db.batch([
-      selectVersions(
+    const { versions, links } = await chain(db, {
+      versions: selectVersions(
         db,
         sql`model_version.id = (select ${version} from model_share s where s.token_hash = ${tokenHash})`,
       ),
-      db.all<{ live: number; fit: number }>(sql`
+      links: db.all<{ live: number; fit: number }>(sql`
         select ${live} as live, exists (select 1 from model_version v join stored_object o on o.id = v.object_id where v.id = ${version} and ${fitToShare}) as fit
         from model_share s where s.token_hash = ${tokenHash}`),
-    ]);
+    });
+    const [row] = versions;
+    const [found] = links;
     if (!found) throw await countFailure(c, notFound("link", {}));
     const ended = refuse("link-ended", {});
     if (!found.live) throw ended;
     if (!row || !found.fit) throw refuse("not-fit-to-share", { case: "link" });
     c.header("ETag", `"${row.sha256}"`);
-    if (unchanged(c, row.sha256)) return c.body(null, 304);
+    if (hasFile(c, row.sha256)) return c.body(null, 304);
     await requireBytes(c, row);
     if (c.req.method !== "HEAD") {
       // The condition again, so that of many who come at once no more than allowed get through.

@@ -56,7 +56,7 @@ export const bounds = {
   keys: {
     setting: "MAX_KEYS_PER_USER",
     what: "keys",
-    remedy: "Revoke keys and boxes that are not used any more",
+    remedy: "Revoke keys and boxes that are no longer used",
     used: own(
       sql`api_key k where k.user_id = user.id and k.revoked_at is null and (k.expires_at is null or k.expires_at > ${now})`,
     ),
@@ -75,20 +75,20 @@ export const bounds = {
   },
   rules: {
     setting: "MAX_RULES_PER_USER",
-    what: "rules of what to keep",
+    what: "retention rules",
     remedy: "Delete one",
     used: own(sql`keep_rule r where r.user_id = user.id`),
   },
   models: {
     setting: "MAX_MODELS_PER_USER",
     what: "models",
-    remedy: "Add versions to a model that is there",
+    remedy: "Add versions to an existing model",
     used: own(sql`model m where m.user_id = user.id`),
   },
   enrolments: {
     setting: "MAX_ENROLMENTS_PER_USER",
     what: "enrolment tokens",
-    remedy: "Use those that were made, or wait until their minutes are over",
+    remedy: "Use those that were made, or wait until they expire",
     used: own(
       sql`box_enrolment e where e.user_id = user.id and e.expires_at > ${now} and e.used_at is null`,
     ),

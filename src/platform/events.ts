@@ -8,8 +8,8 @@ export type EventKind = (typeof eventKinds)[number];
  * A statement that records events, for the batch of the change they are about. `rows` selects, in
  * this order: the subject's id, its attempt (0 where it has none), user_id, experiment_group, name,
  * detail (a JSON object or null) and occasion ('' unless the fact may repeat), with the condition
- * that the change really happened. What is recorded already is not recorded again, so that how
- * things stand now is condition enough. `rowsAffected` says how many are new; RETURNING would read rows.
+ * that the change really happened. What is recorded already is not recorded again, so
+ * the present state is condition enough. `rowsAffected` says how many are new; RETURNING would read rows.
  */
 export const recordEvent = (
   db: Db,

@@ -7,13 +7,13 @@ import { recordEvent } from "./events.ts";
 
 /** Items of one job that are set aside at most; beyond, a job works on everything again. */
 const MOST_FAULTS = 1000;
-/** Calls that one job may spend on finding broken items a minute; the next minute goes on. */
+/** Calls that one job may spend on finding broken items a minute; the next minute continues. */
 const MOST_SPLITS = 24;
 
 const isOutage = (error: unknown): boolean =>
   error instanceof DatabaseUnreachable || (error instanceof Error && isOutage(error.cause));
 
-/** What is told of an error: its kind. Messages may quote what a user sent. */
+/** The name of an error's kind. Its message may quote what a user sent. */
 const nameOf = (error: unknown) => (error instanceof Error ? error.name : "Error");
 
 type Known = { id: number; failures: number; due: boolean };
@@ -43,7 +43,7 @@ export async function readFaults(db: Db) {
 export function faultsOf(db: Db, job: string, known: Known[] = []) {
   const aside = JSON.stringify(known.filter(({ due }) => !due).map(({ id }) => id));
 
-  /** Sets an item aside, and tells admins. Throws what the database throws. */
+  /** Sets an item aside and alerts admins. Throws what the database throws. */
   async function note(id: number, error: unknown) {
     console.error("scheduled job left something out", job, id, nameOf(error));
     await chain(db, {

@@ -4,7 +4,7 @@ import { chain, type Statement } from "./db/batch.ts";
 import type { Db } from "./db/client.ts";
 import { ago, now } from "./db/time.ts";
 
-/** Rows of each kind a call; the next minute goes on. */
+/** Rows of each kind a call; the next minute continues. */
 const AT_ONCE = 200;
 
 /**
@@ -31,7 +31,7 @@ function eventStatements(db: Db, days: number): Statement[] {
 }
 
 /**
- * Purges what has had its time, within bounds: events and deliveries, sessions that have ended, tokens
+ * Purges old rows, within bounds: events and deliveries, sessions that have ended, tokens
  * that have expired, and by the statements `ofRuns` what is old of runs. One round trip.
  */
 export async function purgeOld(db: Db, config: Config, ofRuns: Statement[]): Promise<void> {

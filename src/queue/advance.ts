@@ -5,7 +5,7 @@ import { now } from "../platform/db/time.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
 import { releaseDueRuns } from "../runs/states.ts";
 
-/** Tasks made ready in one call, of either kind; the next minute goes on. */
+/** Tasks made ready in one call, of either kind; the next minute continues. */
 const AT_ONCE = 200;
 
 /**

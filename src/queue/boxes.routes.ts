@@ -24,7 +24,7 @@ import { lastSeen } from "./box-seen.ts";
 import { isShared } from "./box-sharing.ts";
 
 const name = z.string().trim().min(1).max(100);
-const price = z.number().min(0).max(1_000_000).describe("What the box costs an hour.");
+const price = z.number().min(0).max(1_000_000).describe("The price of the box for an hour.");
 
 const boxTask = z.object({
   task_id: z.int(),
@@ -35,7 +35,9 @@ const boxTask = z.object({
   heartbeat_at: z.string().nullable(),
   step: z.number().nullable(),
   total_steps: z.number().nullable(),
-  gpu: z.record(z.string(), z.json()).describe("Its last `gpu.…` metrics, such as `gpu.0.util`."),
+  gpu: z
+    .record(z.string(), z.json())
+    .describe("The last `gpu.…` metrics of the task, such as `gpu.0.util`."),
 });
 
 const boxAnswer = z
@@ -45,40 +47,51 @@ const boxAnswer = z
     user_id: z.int(),
     shared: z
       .boolean()
-      .describe("Whether it runs other users' tasks too: as long as its owner is an admin."),
+      .describe(
+        "Whether the box runs other users' tasks too, which holds as long as its owner is an admin.",
+      ),
     gpu_info: z.string().nullable(),
     labels: z
       .array(z.string())
       .nullable()
-      .describe("What it said last that it offers; null: it has not asked for a task yet."),
+      .describe(
+        "The labels that the box offered when it last asked for a task; null: it has not asked yet.",
+      ),
     gpu_memory_gb: z
       .number()
       .nullable()
-      .describe("Of the slot that asked last; 0: it did not say."),
+      .describe("The memory of the slot that asked last; 0: the slot did not state it."),
     hourly_price: z.number().nullable(),
     enrolled_at: z.string(),
-    claimed_at: z.string().nullable().describe("When it last pulled a task."),
-    last_seen_at: z.string().describe("To about five minutes while it has no task."),
+    claimed_at: z.string().nullable().describe("When the box last pulled a task."),
+    last_seen_at: z.string().describe("Accurate to about five minutes while the box has no task."),
     key_expires_at: z.string().nullable(),
     revoked_at: z.string().nullable(),
-    tasks: z.array(boxTask).describe("What it is doing: the tasks it pulled that still run."),
-    runs: z.int().describe("Attempts at tasks that it pulled, deleted ones too."),
-    runs_cost: z.number().nullable().describe("What these cost; null: no price is known."),
-    runs_today: z.int().describe("Those that ran in this day (UTC)."),
-    hours_today: z.number().describe("What they took of it, added up over the box's slots."),
+    tasks: z.array(boxTask).describe("The tasks that the box pulled and that still run."),
+    runs: z
+      .int()
+      .describe("The number of attempts at tasks that the box pulled, including deleted tasks."),
+    runs_cost: z
+      .number()
+      .nullable()
+      .describe("The cost of these attempts; null: no price is known."),
+    runs_today: z.int().describe("The number of these attempts that ran today (UTC)."),
+    hours_today: z
+      .number()
+      .describe("The hours that these attempts took today, added up over the box's slots."),
     runs_cost_today: z.number().nullable(),
   })
   .meta({ id: "Box" });
 
 /** What adding up a box's attempts gives, and where it has made none. */
-const added = boxAnswer.pick({
+const sumsAnswer = boxAnswer.pick({
   runs: true,
   runs_cost: true,
   runs_today: true,
   hours_today: true,
   runs_cost_today: true,
 });
-const none: z.infer<typeof added> = {
+const none: z.infer<typeof sumsAnswer> = {
   runs: 0,
   runs_cost: null,
   runs_today: 0,
@@ -97,7 +110,7 @@ const runAnswer = z.object({
   experiment_group: z.string().nullable(),
   attempt: z.int(),
   agent: z.string(),
-  status: z.enum(statuses).describe("Of this attempt."),
+  status: z.enum(statuses).describe("The state of this attempt."),
   failure_reason: z.string().nullable(),
   started_at: z.string(),
   finished_at: z.string().nullable(),
@@ -117,19 +130,21 @@ export const boxes = new Hono<App>()
     describe({
       summary: "Make a one-time token for a box",
       description:
-        "For the line that is pasted into a box's start script: whoever brings the token within its minutes gets a key bound to one box, which ends with the key that made the token at the latest. The box pulls tasks, reports on them and uploads their files; it reads nothing but the tasks it pulled.",
+        "For the line that you paste into a box's start script: whoever presents the token before it expires gets a key bound to one box. That key ends with the key that made the token at the latest. The box pulls tasks, reports on them and uploads their files; it reads only the tasks that it pulled.",
       tag: "Boxes",
       answer: {
         schema: z.object({
-          token: z.string().describe("Shown this once; good once."),
+          token: z.string().describe("Only this answer shows the token; it works once."),
           expires_at: z.string(),
           shared: z.boolean(),
           days: z.number(),
           key_expires_at: z
             .string()
             .nullable()
-            .describe("When the box's key ends, where that is sooner than in `days`."),
-          warnings: z.array(z.string()).describe("That the box's key ends sooner than that."),
+            .describe("When the box's key ends, if that is sooner than after `days`."),
+          warnings: z
+            .array(z.string())
+            .describe("A warning if the box's key ends sooner than after `days`."),
         }),
         description: "The token, for POST /api/boxes/exchange.",
       },
@@ -141,16 +156,16 @@ export const boxes = new Hono<App>()
     validate(
       "json",
       z.strictObject({
-        name: name.optional().describe("Default: what the box calls itself."),
+        name: name.optional().describe("Default: the name that the box gives itself."),
         hourly_price: price.nullish(),
         shared: z
           .boolean()
           .default(false)
           .describe(
-            "Whether it runs everyone's tasks rather than its owner's alone. Default: its owner's. Only an admin's key with the scope admin grants everyone's, and the grant holds while the box's owner is an admin. A machine that strangers can reach had better run its owner's alone.",
+            "Whether the box runs everyone's tasks instead of only its owner's. Default: only its owner's. Only an admin's key with the scope admin can grant everyone's, and the grant holds while the box's owner is an admin. A machine that strangers can reach should run only its owner's tasks.",
           ),
-        days: z.number().positive().max(90).default(3).describe("Life of the box's key."),
-        minutes: z.number().positive().max(60).default(15).describe("Life of the token."),
+        days: z.number().positive().max(90).default(3).describe("The life of the box's key."),
+        minutes: z.number().positive().max(60).default(15).describe("The life of the token."),
       }),
     ),
     async (c) => {
@@ -203,7 +218,7 @@ export const boxes = new Hono<App>()
   .get(
     "/",
     describe({
-      summary: "What the boxes are doing",
+      summary: "List boxes and their work",
       description: "Newest first.",
       tag: "Boxes",
       answer: {
@@ -224,7 +239,7 @@ export const boxes = new Hono<App>()
       "query",
       z.strictObject({
         ...pageQuery,
-        revoked: flag().default(false).describe("true: revoked boxes too."),
+        revoked: flag().default(false).describe("true: include revoked boxes."),
       }),
     ),
     async (c) => {
@@ -269,7 +284,7 @@ export const boxes = new Hono<App>()
               on t.key_id = b.key_id and t.status = 'running' and t.agent is not null and t.deleted_at is null
             join task_attempt a on a.task_id = t.id and a.attempt = t.attempt
           order by t.id`),
-        made: db.all<z.infer<typeof added> & { box: number }>(sql`
+        made: db.all<z.infer<typeof sumsAnswer> & { box: number }>(sql`
           select box, count(*) as runs, sum(coalesce(cost, hours * hourly_price)) as runs_cost,
             sum(until >= ${today}) as runs_today, sum(hours_today) as hours_today,
             sum(iif(until >= ${today}, hours_today * hourly_price, null)) as runs_cost_today
@@ -296,12 +311,12 @@ export const boxes = new Hono<App>()
   .get(
     "/:id/runs",
     describe({
-      summary: "What a box has run",
-      description: "Its attempts at tasks that it pulled, the last begun first.",
+      summary: "The runs of a box",
+      description: "The attempts at tasks that the box pulled, the last begun first.",
       tag: "Boxes",
       answer: {
         schema: pageAnswer(runAnswer),
-        description: "A page; empty where there is no such box.",
+        description: "A page; empty if there is no such box.",
       },
     }),
     allow("tasks:read"),
@@ -312,7 +327,7 @@ export const boxes = new Hono<App>()
       const { limit, cursor } = c.req.valid("query");
       const list = `box ${id}`;
       const place = z.tuple([z.string(), z.int(), z.int()]);
-      const [begun, task, attempt] = cursor ? decodeCursor(list, cursor, place) : [];
+      const [startedAt, task, attempt] = cursor ? decodeCursor(list, cursor, place) : [];
       const rows = await c.var.db.all<z.infer<typeof runAnswer>>(sql`
         select a.task_id, t.task_name, t.experiment_group, a.attempt, a.agent, a.status, a.failure_reason, a.started_at,
           a.finished_at, coalesce(a.duration_sec, ${hoursSince(sql`a.started_at`)} * 3600.0) as duration_sec,
@@ -320,7 +335,7 @@ export const boxes = new Hono<App>()
         from task_attempt a indexed by task_attempt_box
           join training_task t on t.id = a.task_id and t.deleted_at is null
         where a.key_id = (select key_id from box where id = ${id}) and a.agent is not null
-          ${begun === undefined ? sql`` : sql`and (a.started_at, a.task_id, a.attempt) < (${begun}, ${task}, ${attempt})`}
+          ${startedAt === undefined ? sql`` : sql`and (a.started_at, a.task_id, a.attempt) < (${startedAt}, ${task}, ${attempt})`}
         order by a.started_at desc, a.task_id desc, a.attempt desc limit ${limit + 1}`);
       return c.json(
         page(rows, limit, (last) =>
@@ -334,9 +349,9 @@ export const boxes = new Hono<App>()
     describe({
       summary: "Revoke a box",
       description:
-        "Its key stops within 30 seconds everywhere; what it runs goes back to the queue when its lease ends.",
+        "The box's key stops working within 30 seconds everywhere; its tasks return to the queue when their leases end.",
       tag: "Boxes",
-      errors: { 404: "No such live box that is yours." },
+      errors: { 404: "No such live box of yours." },
     }),
     allow("tasks:write"),
     validate("param", idParam),

@@ -92,7 +92,7 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
       hourlyPrice,
       nodeInfo,
     }),
-    // A slot that asks again starts its lease anew; CASE looks for it only then.
+    // A slot that asks again renews its lease; CASE looks for the task only then.
     renewed: ifUnchanged("claimed", (unchanged) =>
       renewLease(db, sql`id = case when ${unchanged} then ${held} end`),
     ),

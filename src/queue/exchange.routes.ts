@@ -18,21 +18,23 @@ export const exchange = new Hono<App>().post(
   "/",
   describe({
     summary: "Exchange a one-time token for a box's key",
-    description: "Takes no key. The token of POST /api/boxes/enrol is good once, for its minutes.",
+    description: "Takes no key. The token of POST /api/boxes/enrol works once, until it expires.",
     tag: "Boxes",
     open: true,
     answer: {
       schema: z.object({
         box_id: z.int(),
         name: z.string(),
-        key: z.string().describe("The box's key, shown this once."),
-        expires_at: z.string().describe("The end of the key that made the token, at the latest."),
+        key: z.string().describe("The box's key. Only this answer shows it."),
+        expires_at: z
+          .string()
+          .describe("When the box's key ends: with the key that made the token at the latest."),
         hourly_price: z.number().nullable(),
       }),
       description: "The key of the new box.",
     },
     errors: {
-      403: "Whoever made the token is a viewer now, or not active any more; or `over-limit`: its user has as many keys as there may be.",
+      403: "The user who made the token is a viewer now or no longer active; or `over-limit`: that user has the maximum number of keys.",
     },
   }),
   limitBody(10_000),
@@ -40,14 +42,20 @@ export const exchange = new Hono<App>().post(
     "json",
     z.strictObject({
       token: z.string().trim().min(1).max(200),
-      name: z.string().trim().min(1).max(100).nullish().describe("What the box calls itself."),
+      name: z
+        .string()
+        .trim()
+        .min(1)
+        .max(100)
+        .nullish()
+        .describe("The name that the box gives itself."),
       gpu_info: z.string().max(500).nullish(),
       hourly_price: z
         .number()
         .min(0)
         .max(1_000_000)
         .nullish()
-        .describe("Counts where the token says none."),
+        .describe("Used if the token states no price."),
     }),
     ["token"],
   ),

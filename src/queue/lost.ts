@@ -9,7 +9,7 @@ import { faultsOf, type JobFaults } from "../platform/faults.ts";
 import { loseAttempts } from "../runs/attempts.ts";
 import { goesBack, isStale, lastHeard, loseRuns } from "../runs/states.ts";
 
-/** Running tasks looked at in one statement, and statements a minute: the next minute goes on. */
+/** Running tasks looked at in one statement, and statements a minute: the next minute continues. */
 const LOOKED_AT = 5_000;
 const LOOKS_A_MINUTE = 4;
 /** Tasks given up in one batch. */

@@ -28,11 +28,11 @@ const claimBody = z.strictObject({
     ),
   labels: labelsOf(50)
     .default([])
-    .describe("What the box offers: a task's labels must be among them."),
+    .describe("The labels that the box offers: all labels of a task must be among them."),
   gpu: z
     .strictObject({
       name: z.string().max(500).nullish(),
-      memory_gb: z.number().min(0).max(100_000).nullish().describe("Of the slot's GPU."),
+      memory_gb: z.number().min(0).max(100_000).nullish().describe("The memory of the slot's GPU."),
       count: z.int().min(0).nullish(),
     })
     .nullish(),
@@ -40,19 +40,22 @@ const claimBody = z.strictObject({
   node_info: writableFields.node_info.nullish(),
   hourly_price: writableFields.hourly_price
     .nullish()
-    .describe("Default: what the box was enrolled with."),
+    .describe("Default: the price that the box was enrolled with."),
   wait_sec: z
     .number()
     .min(0)
     .max(25)
     .default(0)
-    .describe("How long to wait for a task when there is none, looking every 2.5 s."),
+    .describe("How long to wait for a task if there is none; the service looks every 2.5 s."),
 });
 
 const claimAnswer = z.object({
   task: taskAnswer.nullable(),
-  attempt: z.int().nullable().describe("To be named in each heartbeat, upload and the finish."),
-  own: z.boolean().nullable().describe("Whether the task is of the user whose key asks."),
+  attempt: z
+    .int()
+    .nullable()
+    .describe("Name this attempt in each heartbeat, in each upload and in the finish."),
+  own: z.boolean().nullable().describe("Whether the task belongs to the user whose key asks."),
   served_by: z
     .int()
     .describe("The user whose key asks: the `uploaded_by` of files from this owner's boxes."),
@@ -72,18 +75,22 @@ const claimAnswer = z.object({
   lease_sec: z
     .number()
     .nullable()
-    .describe("The claim lasts so long after each heartbeat; then another box gets the task."),
+    .describe("The claim ends this long after the last heartbeat; then another box gets the task."),
   heartbeat_interval_sec: z.number(),
-  retry_after_sec: z.number().nullable().describe("When to ask again, where there was no task."),
+  retry_after_sec: z.number().nullable().describe("When to ask again if there was no task."),
   waiting: z
     .object({
-      ready: z.int().describe("Tasks that a box of this owner may pull now."),
-      need_memory: z.int().describe("Of these: ask for more GPU memory than the slot has."),
-      need_labels: z.int().describe("Of these: ask for labels that the slot does not have."),
+      ready: z.int().describe("The number of tasks that a box of this owner may pull now."),
+      need_memory: z
+        .int()
+        .describe("The number of these that need more GPU memory than the slot has."),
+      need_labels: z
+        .int()
+        .describe("The number of these that need labels that the slot does not have."),
       runs: z
         .enum(["own", "all"])
         .describe(
-          "Whose tasks are counted and given: `own`, those of the key's user; `all`, everyone's, to a box that an admin enrolled with `shared`.",
+          "Whose tasks are counted and given: `own`: those of the key's user; `all`: everyone's, for a box that an admin enrolled with `shared`.",
         ),
     })
     .nullable()
@@ -91,18 +98,20 @@ const claimAnswer = z.object({
 });
 
 const waitsFor = z.object({
-  not_before: z.string().nullable().describe("A time that has yet to come."),
+  not_before: z.string().nullable().describe("The task waits until this time."),
   tasks: z
     .array(z.object({ task_id: z.int(), status: z.string().nullable() }))
-    .describe("Tasks that have yet to succeed, at most 20; status null: deleted."),
+    .describe("Tasks that must succeed first, at most 20; status null: deleted."),
 });
 
 const queueItem = z
   .object({
-    position: z.int().describe("In the order of priority, then age, of this list from its start."),
+    position: z.int().describe("The place in the whole list, in the order of priority, then age."),
     state: z
       .enum(["ready", "waiting", "blocked"])
-      .describe("blocked: a task that it depends on has failed, was cancelled or deleted."),
+      .describe(
+        "blocked: a task that this one depends on has failed, or was cancelled or deleted.",
+      ),
     waits_for: waitsFor,
     task_id: z.int(),
     task_name: z.string(),
@@ -111,7 +120,7 @@ const queueItem = z
     priority: z.int(),
     labels: z.array(z.string()),
     min_gpu_memory_gb: z.int(),
-    attempt: z.int().describe("Attempts so far."),
+    attempt: z.int().describe("The number of attempts so far."),
     max_attempts: z.int(),
     created_at: z.string(),
   })
@@ -160,9 +169,9 @@ export const queue = new Hono<App>()
     describe({
       summary: "Pull a task",
       description:
-        "Gives the best task that fits among those of the key's own user; to a box that an admin enrolled with `shared`, among everyone's: of the user with the fewest queued tasks running, then of the one served least recently. Of that user's the highest priority, then the oldest. The task is `running` from then on, as a new attempt; heartbeats keep the claim.",
+        "Gives the best fitting task of the key's own user. A box that an admin enrolled with `shared` gets tasks of all users: first of the user with the fewest queued tasks running, then of the user served least recently. Among that user's tasks the highest priority comes first, then the oldest. The task is `running` from then on, as a new attempt; heartbeats keep the claim.",
       tag: "Queue",
-      answer: { schema: claimAnswer, description: "A task, or why there is none." },
+      answer: { schema: claimAnswer, description: "A task, or the reason why there is none." },
       errors: { 422: "Something in it is not valid." },
     }),
     allow("queue:claim", { box: true }),
@@ -230,9 +239,9 @@ export const queue = new Hono<App>()
   .get(
     "/",
     describe({
-      summary: "What waits in the queue",
+      summary: "List waiting tasks",
       description:
-        "In the order of priority, then age. Who is next also depends on whose turn it is.",
+        "In the order of priority, then age. The next task also depends on which user's turn it is.",
       tag: "Queue",
       answer: {
         schema: pageAnswer(queueItem),

@@ -52,12 +52,12 @@ export const requeue = new Hono<App>()
     describe({
       summary: "Try a failed or cancelled run again",
       description:
-        "It is `pending` again, for its next attempt. One from the queue goes back there with all its attempts; any other is begun by hand: `lora-ledger run --resume-task ID`.",
+        "The run is `pending` again, for its next attempt. A run from the queue returns there with all its attempts; begin any other run by hand: `lora-ledger run --resume-task ID`.",
       tag: "Queue",
       answer: { schema: taskAnswer, description: "The task." },
       errors: {
-        404: "No such task that is yours.",
-        409: "It has neither failed nor been cancelled.",
+        404: "No such task of yours.",
+        409: "The run has neither failed nor been cancelled.",
       },
     }),
     allow("tasks:write"),
@@ -79,10 +79,10 @@ export const requeue = new Hono<App>()
     describe({
       summary: "Put a task into the queue",
       description:
-        "Any task that has not succeeded, queued before or not; options that are not given stay as they are. A running one is taken from its box, which is told `superseded` at its next heartbeat. A waiting one keeps its place unless its priority changes.",
+        "For any task that has not succeeded, whether it was queued before or not; options that the request leaves out stay as they are. A running task is taken from its box, whose next heartbeat answers `superseded`. A waiting task keeps its place unless its priority changes.",
       tag: "Queue",
       answer: { schema: taskAnswer, description: "The task, pending." },
-      errors: { 404: "No such task that is yours.", 409: "It has ended in success." },
+      errors: { 404: "No such task of yours.", 409: "The task has ended in success." },
     }),
     allow("tasks:write"),
     validate("param", idParam),

@@ -7,7 +7,7 @@ import { parseAs } from "../trainers/parse.ts";
 type Format = "toml" | "yaml" | "json";
 export type Scalar = string | number | boolean;
 type Path = Segment[];
-/** Where a key's value stands in a file, and how one is written there. */
+/** The place of a key's value in a file, and how to write a value there. */
 export type Place = { path: Path; from: number; to: number };
 
 const refuse = (key: string, message: string) =>
@@ -20,7 +20,7 @@ const at = (value: JsonValue | undefined, part: string | number): JsonValue | un
       ? value[part]
       : undefined;
 
-/** All paths at whose end a name stands. */
+/** All paths that end in a name. */
 function pathsNamed(value: JsonValue, name: string, path: Path = []): Path[] {
   if (value === null || typeof value !== "object") return [];
   const entries: [string | number, JsonValue][] = Array.isArray(value)
@@ -32,7 +32,7 @@ function pathsNamed(value: JsonValue, name: string, path: Path = []): Path[] {
   ]);
 }
 
-/** The path a key means: from the root, or wherever a bare name stands once. */
+/** The path of a key: from the root, or the only path that ends in a bare name. */
 function resolve(root: JsonValue, key: string): Path {
   const path = parsePath(key);
   if (path.length && path.reduce<JsonValue | undefined>(at, root) !== undefined) return path;
@@ -85,7 +85,7 @@ function signAt(line: string): number {
 const isSamePath = (one: Path, other: Path) =>
   one.length === other.length && one.every((_, n) => one.at(-1 - n) === other.at(-1 - n));
 
-/** Where the values of wanted paths stand in `[table]` and `key = value` lines. */
+/** The places of the values of wanted paths in `[table]` and `key = value` lines. */
 function tomlPlaces(text: string, wanted: Path[]): (Place | undefined)[] {
   const places: (Place | undefined)[] = wanted.map(() => undefined);
   const keys = (source: string) =>
@@ -122,7 +122,7 @@ function tomlPlaces(text: string, wanted: Path[]): (Place | undefined)[] {
 }
 
 /**
- * Where each key's value stands in a text that was parsed as `root`. Throws ApiError 422 on keys that
+ * The place of each key's value in a text that was parsed as `root`. Throws ApiError 422 on keys that
  * are not there or hold no plain value.
  */
 export function findPlaces(format: Format, text: string, root: JsonValue, keys: string[]): Place[] {
@@ -197,7 +197,7 @@ export function writeValues(
   try {
     got = parseAs(format, edited);
   } catch {
-    // Falls through to the refusal: the file does not take the value where it stands.
+    // Falls through to the refusal: the file does not take the value in that place.
   }
   if (JSON.stringify(got) !== JSON.stringify(wanted))
     throw refuse(keys[0] ?? "", "cannot be written into this file without changing something else");

@@ -7,8 +7,11 @@ const range = z
   .strictObject({
     min: z.number(),
     max: z.number(),
-    log: z.boolean().default(false).describe("Evenly over the orders of magnitude."),
-    int: z.boolean().default(false).describe("Whole numbers alone."),
+    log: z
+      .boolean()
+      .default(false)
+      .describe("Whether to draw evenly over the orders of magnitude."),
+    int: z.boolean().default(false).describe("Whether to draw whole numbers only."),
   })
   .refine((r) => r.min < r.max, "min must be below max")
   .refine((r) => !r.log || r.min > 0, "a logarithmic range begins above 0");

@@ -36,19 +36,32 @@ const sweepBody = z
       .int()
       .min(1)
       .optional()
-      .describe("Instead of config: a task whose file is the base."),
+      .describe("Instead of config: a task whose file is the base configuration."),
     space: space.describe(
-      "Key → a list of values, or {min, max, log?, int?} to draw from. Keys as `network_dim`, `train.lr`, `process[0].lr`; a bare name is found wherever it stands once.",
+      "Key → a list of values, or {min, max, log?, int?} to draw from. Keys as `network_dim`, `train.lr`, `process[0].lr`; a bare name is found if the file has it exactly once.",
     ),
     method: z.enum(["grid", "random", "latin-hypercube"]).default("grid"),
-    count: z.int().min(1).max(MOST_TASKS).optional().describe("Tasks to draw; not for a grid."),
-    seed: z.int().min(0).max(4_294_967_295).default(0).describe("The same seed draws the same."),
+    count: z
+      .int()
+      .min(1)
+      .max(MOST_TASKS)
+      .optional()
+      .describe("The number of tasks to draw; not for a grid."),
+    seed: z
+      .int()
+      .min(0)
+      .max(4_294_967_295)
+      .default(0)
+      .describe("The same seed draws the same values."),
     experiment_group: writableFields.experiment_group.trim().min(1),
-    task_name: writableFields.task_name.optional().describe("Begins each name."),
+    task_name: writableFields.task_name.optional().describe("The beginning of each task's name."),
     command: writableFields.command.optional(),
     tags: writableFields.tags.optional(),
     queue: queueOptions.optional().describe("Default: all defaults of the queue."),
-    dry_run: z.boolean().default(false).describe("true: shows the combinations and makes nothing."),
+    dry_run: z
+      .boolean()
+      .default(false)
+      .describe("true: show the combinations without making tasks."),
   })
   .refine(
     (body) => (body.config === undefined) !== (body.base_task_id === undefined),
@@ -112,7 +125,7 @@ export const sweeps = new Hono<App>().post(
   describe({
     summary: "Make the tasks of a sweep",
     description:
-      "One task a combination, in one experiment group and one batch. Each has the base config with its values written where they stood, all else byte for byte. With an Idempotency-Key a repeated request finds the same tasks.",
+      "Makes one task for each combination, in one experiment group and in one batch. Each task has the base configuration with its own values in place of the old ones; everything else stays byte for byte. With an Idempotency-Key a repeated request finds the same tasks.",
     tag: "Queue",
     answer: {
       schema: z.object({
@@ -126,7 +139,7 @@ export const sweeps = new Hono<App>().post(
           }),
         ),
       }),
-      description: "The tasks, or what they would be.",
+      description: "The tasks, or those that would be made.",
     },
     errors: {
       404: "No such base task with a file.",

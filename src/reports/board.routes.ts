@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import { etag } from "hono/etag";
 import * as z from "zod";
 import { allow } from "../platform/auth/middleware.ts";
+import { chain } from "../platform/db/batch.ts";
 import { storageTotal, taskAttempt, trainingTask, usageDay, user } from "../platform/db/schema.ts";
 import { ago } from "../platform/db/time.ts";
 import { ONE_OF } from "../platform/db/usage.ts";
@@ -97,10 +98,16 @@ export const board = new Hono<App>()
         .where(having("failed"))
         .orderBy(...newestFirst)
         .limit(MOST_ENDED);
-      const [running, waiting, failed, [succeeded], [cancelled]] = await db.batch([
-        listed("running"),
-        listed("pending"),
-        db
+      const {
+        running,
+        waiting,
+        failed,
+        succeeded: [succeeded],
+        cancelled: [cancelled],
+      } = await chain(db, {
+        running: listed("running"),
+        waiting: listed("pending"),
+        failed: db
           .select({
             ...columns,
             tail: sql<
@@ -124,9 +131,9 @@ export const board = new Hono<App>()
           )
           .orderBy(desc(trainingTask.finishedAt))
           .limit(MOST),
-        endedAs("success"),
-        endedAs("cancelled"),
-      ]);
+        succeeded: endedAs("success"),
+        cancelled: endedAs("cancelled"),
+      });
       return c.json({
         running,
         waiting,
@@ -174,9 +181,16 @@ export const board = new Hono<App>()
         )
         // Some hosted databases answer no pragmas; the page then says so.
         .catch(() => []);
-      const [[days, kinds, [stored]], [size]] = await Promise.all([
-        db.batch([
-          db
+      const [
+        {
+          days,
+          kinds,
+          stored: [stored],
+        },
+        [size],
+      ] = await Promise.all([
+        chain(db, {
+          days: db
             .select({
               day: usageDay.day,
               requests: usageDay.requests,
@@ -186,13 +200,13 @@ export const board = new Hono<App>()
             .from(usageDay)
             .orderBy(desc(usageDay.day))
             .limit(31),
-          db.all<{ kind: string; files: number; bytes: number }>(sql`
+          kinds: db.all<{ kind: string; files: number; bytes: number }>(sql`
             select kind, sum(files) as files, sum(bytes) as bytes from storage_use
             group by kind having sum(files) > 0 order by bytes desc`),
-          db
+          stored: db
             .select({ objects: storageTotal.objects, bytes: storageTotal.bytes })
             .from(storageTotal),
-        ]),
+        }),
         pages,
       ]);
       c.header("Cache-Control", "private, max-age=60");

@@ -6,6 +6,7 @@ import { metricName, type Point, type Summary } from "../metrics/points.ts";
 import { lossNames } from "../metrics/read.ts";
 import { readable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
+import { chain } from "../platform/db/batch.ts";
 import { metricSummary, statuses, taskConfig, trainingTask } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
 import { refuse } from "../platform/http/problem.ts";
@@ -157,8 +158,8 @@ export const compare = new Hono<App>().get(
     const names = metric === "loss" ? lossNames : ([metric] as const);
     const [attemptRows, chunkRows] = curveStatements(db, list, names);
     const [linkRows, tagRows] = datasetStatements(db, list);
-    const [found, summaries, running, attempts, chunks, links, tags] = await db.batch([
-      db
+    const { found, summaries, running, attempts, chunks, links, tags } = await chain(db, {
+      found: db
         .select({
           task: shortColumns,
           snapshot: sql<
@@ -170,16 +171,16 @@ export const compare = new Hono<App>().get(
         .from(trainingTask)
         .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
         .where(and(inArray(trainingTask.id, ids), isNull(trainingTask.deletedAt), readable(auth))),
-      db.select().from(metricSummary).where(inArray(metricSummary.taskId, ids)),
-      db.all<{ id: number; summary: string }>(sql`
+      summaries: db.select().from(metricSummary).where(inArray(metricSummary.taskId, ids)),
+      running: db.all<{ id: number; summary: string }>(sql`
         select t.id, a.summary from training_task t
         join task_attempt a on a.task_id = t.id and a.attempt = t.attempt
         where t.id in (${list}) and t.status = 'running' and length(a.summary) <= ${2 * MOST_BYTES}`),
-      attemptRows,
-      chunkRows,
-      linkRows,
-      tagRows,
-    ]);
+      attempts: attemptRows,
+      chunks: chunkRows,
+      links: linkRows,
+      tags: tagRows,
+    });
     const rows = ids.map((id) => {
       const row = found.find(({ task }) => task.id === id);
       if (!row) throw refuse("not-found", { case: "task", id }, { extra: { task_id: id } });

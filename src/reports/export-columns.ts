@@ -1,6 +1,6 @@
 import { type SQL, sql } from "drizzle-orm";
 import { joinedColumnOf, splitFields } from "../platform/filter/compile.ts";
-import { explained } from "../platform/filter/request.ts";
+import { explainFaults } from "../platform/filter/request.ts";
 import { notValid } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { taskColumns } from "../runs/queries.ts";
@@ -64,8 +64,8 @@ const withoutDocuments = [...all.keys()].filter(
 function named(name: string, format: Format): ExportColumn {
   const known = all.get(name);
   if (known) return known;
-  const field = explained("columns", () => parseField(name));
-  const { sql: value, json, type } = explained("columns", () => joinedColumnOf(field));
+  const field = explainFaults("columns", () => parseField(name));
+  const { sql: value, json, type } = explainFaults("columns", () => joinedColumnOf(field));
   return json && format === "jsonl"
     ? { name, kind: "json", sql: json }
     : { name, kind: type, sql: value };

@@ -2,9 +2,10 @@ import { eq, type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { allow } from "../platform/auth/middleware.ts";
+import { chain } from "../platform/db/batch.ts";
 import { trainingTask } from "../platform/db/schema.ts";
 import { parseOrder } from "../platform/filter/compile.ts";
-import { explained } from "../platform/filter/request.ts";
+import { explainFaults } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
@@ -19,7 +20,7 @@ import {
   readGroupings,
   sourceOf,
 } from "./aggregates.ts";
-import { choice, complete, groupByQuery } from "./stats.routes.ts";
+import { choice, complete, groupByQuery } from "./group-query.ts";
 
 const cell = z.union([z.string(), z.number(), z.null()]);
 
@@ -61,7 +62,7 @@ export const leaderboard = new Hono<App>().get(
     const { metric, direction, group_by, limit, ...chosenBy } = c.req.valid("query");
     const { db, auth } = c.var;
     numbersOf("metric", metric);
-    const order = explained("metric", () =>
+    const order = explainFaults("metric", () =>
       parseOrder(`${direction === "max" ? "-" : ""}${metric}`),
     );
     const value = order[0]?.column ?? sql`null`;
@@ -92,8 +93,11 @@ export const leaderboard = new Hono<App>().get(
       from ${rows} ${groupBy(groupings)} order by v ${sql.raw(worst)}, training_task.id limit ${limit}`;
     const column = <T>(name: SQL | string) =>
       sql<T>`g.${typeof name === "string" ? sql.raw(name) : name}`;
-    const [found, [looked]] = await db.batch([
-      db
+    const {
+      found,
+      looked: [looked],
+    } = await chain(db, {
+      found: db
         .select({
           task: listColumns(limit),
           value: column<number>("v"),
@@ -106,8 +110,8 @@ export const leaderboard = new Hono<App>().get(
         .from(sql`(${groups}) g`)
         .innerJoin(trainingTask, eq(trainingTask.id, column<number>("id")))
         .orderBy(sql`g.v ${sql.raw(worst)}, g.id`),
-      db.all<{ scanned: number }>(candidates ?? sql`select 0 as scanned`),
-    ]);
+      looked: db.all<{ scanned: number }>(candidates ?? sql`select 0 as scanned`),
+    });
     return c.json({
       items: found.map(({ task, value: own, runs, keys: cells }) => {
         const values: (string | number | null)[] = JSON.parse(cells);

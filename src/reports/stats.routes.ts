@@ -2,15 +2,15 @@ import { type SQL, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { allow } from "../platform/auth/middleware.ts";
+import { chain } from "../platform/db/batch.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, pageQuery } from "../platform/http/page.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
-import { choiceName, chooseTasks, taskChoice } from "../runs/select.ts";
+import { choiceName, chooseTasks } from "../runs/select.ts";
 import {
   groupBy,
   groupKey,
   keysSelected,
-  MOST_AGGREGATED,
   numbersOf,
   oneOf,
   percentiles,
@@ -19,23 +19,13 @@ import {
   sourceOf,
 } from "./aggregates.ts";
 import { parameterColumns } from "./compare-parameters.ts";
+import { choice, complete, groupByQuery } from "./group-query.ts";
 import { cautionFor, influenceOf } from "./influence.ts";
-
-const { order_by: _order, ...choice } = taskChoice;
-
-export { choice };
 
 const cell = z.union([z.string(), z.number(), z.null()]);
 type Cell = z.infer<typeof cell>;
 type GroupRow = { n: number; tasks: number; groups: number; key: string } & Record<string, Cell>;
 
-export const groupByQuery = z
-  .string()
-  .max(1000)
-  .default("")
-  .describe(
-    "Up to four of: columns, user, config.…, tags.…, and dates by day(created_at), week(…), month(…), year(…), hour(…).",
-  );
 /** A caution as a sentence, and what says it in another language (shared/mistakes.ts). */
 const cautionFields = {
   caution: z.string().nullable(),
@@ -48,12 +38,6 @@ const cautionOnWire = (caution: ReturnType<typeof cautionFor> | null) => ({
   caution_code: caution?.code ?? null,
   caution_params: caution?.params ?? {},
 });
-
-export const complete = z
-  .boolean()
-  .describe(
-    `false: no index serves the filter, and only the newest ${MOST_AGGREGATED} were looked at, or fewer where much of configurations is asked for.`,
-  );
 
 const statsQuery = z.strictObject({
   ...choice,
@@ -158,20 +142,23 @@ export const stats = new Hono<App>()
         groupings.map((g) => g.name),
         direct.map((s) => s.name),
       );
-      const [groups, [looked]] = await db.batch([
-        db.all<GroupRow>(sql`
+      const {
+        groups,
+        looked: [looked],
+      } = await chain(db, {
+        groups: db.all<GroupRow>(sql`
           select count(*) as n, sum(count(*)) over () as tasks, count(*) over () as groups,
             ${groupKey(groupings.map((g) => g.sql))} as key ${keysSelected(groupings)} ${sql.join(values)}
           from ${rows} ${groupBy(groupings)} ${order} limit ${limit + 1} offset ${from}`),
-        db.all<{ scanned: number }>(candidates ?? sql`select 0 as scanned`),
-      ]);
+        looked: db.all<{ scanned: number }>(candidates ?? sql`select 0 as scanned`),
+      });
       const { tasks = 0, groups: all = 0 } = groups[0] ?? {};
       const page = groups
         .slice(0, limit)
         .map((row) => ({ row, key: row.key, every: oneOf(row.n, Math.min(all, limit)) }));
       const shares = selected.flatMap((s) => (s.share === undefined ? [] : [s]));
       const fields = [...Map.groupBy(shares, (s) => s.field).values()];
-      const [first, ...others] = fields.map((own) =>
+      const statements = fields.map((own) =>
         db.all<Record<string, Cell>>(
           percentiles(
             rows,
@@ -182,7 +169,8 @@ export const stats = new Hono<App>()
           ),
         ),
       );
-      const drawn = first && page.length ? await db.batch([first, ...others]) : [];
+      const { drawn } =
+        statements.length && page.length ? await chain(db, { drawn: statements }) : { drawn: [] };
       const found = drawn.map((own) => new Map(own.map((row) => [row.key, row])));
       const percentileOf = (s: (typeof shares)[number], key: string): Cell => {
         const at = fields.findIndex((own) => own.includes(s));
@@ -274,20 +262,24 @@ export const stats = new Hono<App>()
       const sample = sql`select training_task.id as id, ${value} as v from ${rows}
         ${candidates ? sql`` : sql`order by training_task.created_at desc, training_task.id desc`} limit ${MOST_RUNS + 1}`;
       const columns = parameterColumns.filter((name) => name !== metric);
-      const [runs, leaves, [looked]] = await db.batch([
-        db.all<{ id: number; v: number; cells: string }>(sql`
+      const {
+        runs,
+        leaves,
+        looked: [looked],
+      } = await chain(db, {
+        runs: db.all<{ id: number; v: number; cells: string }>(sql`
           select s.id, s.v, json_array(${sql.join(
             columns.map((name) => brief(sql`t.${sql.identifier(name)}`)),
             sql`, `,
           )}) as cells from (${sample}) s join training_task t on t.id = s.id`),
-        db.all<{ path: string; cells: string }>(sql`
+        leaves: db.all<{ path: string; cells: string }>(sql`
           select j.fullkey as path, json_group_array(json_array(s.id, ${brief(sql`j.atom`)})) as cells
           from (${sample}) s join task_config on task_config.task_id = s.id join json_tree(task_config.snapshot) j
           where j.atom is not null and length(task_config.snapshot) <= ${MOST_SNAPSHOT}
           group by j.fullkey having count(distinct j.atom) > 1
           order by count(*) desc, j.fullkey limit ${MOST_PARAMETERS}`),
-        db.all<{ scanned: number }>(candidates ?? sql`select 0 as scanned`),
-      ]);
+        looked: db.all<{ scanned: number }>(candidates ?? sql`select 0 as scanned`),
+      });
       const taken = runs.slice(0, MOST_RUNS);
       const results = new Map(taken.map(({ id, v }) => [id, v]));
       const parameters = new Map<string, [id: number, value: Cell][]>(

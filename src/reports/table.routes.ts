@@ -5,6 +5,7 @@ import * as z from "zod";
 import { lossNames } from "../metrics/read.ts";
 import { readable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
+import { chain } from "../platform/db/batch.ts";
 import { auditEntry, statuses, trainingTask } from "../platform/db/schema.ts";
 import { joinedColumnOf, splitFields } from "../platform/filter/compile.ts";
 import { fieldOf, placeOf } from "../platform/filter/request.ts";
@@ -174,15 +175,20 @@ export const table = new Hono<App>()
     async (c) => {
       const { db, auth } = c.var;
       const wanted = c.req.valid("query").ids ?? [];
-      const [[newest], [noted], running, tasks] = await db.batch([
-        db.select({ id: sql<number>`coalesce(max(id), 0)` }).from(trainingTask),
-        db.select({ id: sql<number>`coalesce(max(id), 0)` }).from(auditEntry),
-        db
+      const {
+        newest: [newest],
+        noted: [noted],
+        running,
+        tasks,
+      } = await chain(db, {
+        newest: db.select({ id: sql<number>`coalesce(max(id), 0)` }).from(trainingTask),
+        noted: db.select({ id: sql<number>`coalesce(max(id), 0)` }).from(auditEntry),
+        running: db
           .select(rowColumns)
           .from(trainingTask)
           .where(and(eq(trainingTask.status, "running"), isNull(trainingTask.deletedAt)))
           .limit(MOST_RUNNING),
-        db
+        tasks: db
           .select({
             ...rowColumns,
             version: taskColumns.version,
@@ -192,7 +198,7 @@ export const table = new Hono<App>()
           .where(
             and(inArray(trainingTask.id, wanted), isNull(trainingTask.deletedAt), readable(auth)),
           ),
-      ]);
+      });
       return c.json({
         latest: (newest?.id ?? 0) + (noted?.id ?? 0),
         running: running.map(toWire),

@@ -1,11 +1,13 @@
 import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
-import { audit, briefly, ifChanged } from "../platform/audit/audit.ts";
+import { audit, briefly } from "../platform/audit/audit.ts";
+import { noteChange } from "../platform/audit/note.ts";
 import { owns } from "../platform/auth/access.ts";
 import type { Auth } from "../platform/auth/caller.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { noRoom, roomToMake } from "../platform/bounds.ts";
+import { chain, ifChanged } from "../platform/db/batch.ts";
 import { savedView } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
 import { splitFields } from "../platform/filter/compile.ts";
@@ -109,21 +111,26 @@ export const views = new Hono<App>()
       const { auth, db, config } = c.var;
       const query = checkQuery(auth, body.query);
       const named = and(eq(savedView.userId, auth.userId), eq(savedView.name, name));
-      const [[made], , [row]] = await db.batch([
-        db.all<{ id: number }>(sql`
+      const {
+        made: [made],
+        row: [row],
+      } = await chain(db, {
+        made: db.all<{ id: number }>(sql`
           insert into saved_view (user_id, name, query, shared)
           select ${auth.userId}, ${name}, ${query}, ${Number(shared)}
           where ${roomToMake(config, auth.userId, "views")}
           on conflict do nothing returning id`),
-        audit(
-          db,
-          auth,
-          "view.create",
-          sql`select id from saved_view where ${named} and changes() = 1`,
-          briefly({ name, query, shared }),
+        noted: ifChanged("made", (changed) =>
+          audit(
+            db,
+            auth,
+            "view.create",
+            sql`select id from saved_view where ${named} and ${changed}`,
+            briefly({ name, query, shared }),
+          ),
         ),
-        db.select(columns).from(savedView).where(named),
-      ]);
+        row: db.select(columns).from(savedView).where(named),
+      });
       if (made && row) return c.json(row, 200, { ETag: `"${row.version}"` });
       if (row) throw nameTaken(name);
       throw await noRoom(db, config, auth.userId, "views");
@@ -207,8 +214,11 @@ export const views = new Hono<App>()
       const mine = and(eq(savedView.id, id), ownView(auth));
       const namesake = sql`exists (select 1 from saved_view o
         where o.user_id = saved_view.user_id and o.name = ${body.name ?? null} and o.id <> ${id})`;
-      const [[changed], , [row]] = await db.batch([
-        db
+      const {
+        changed: [changed],
+        row: [row],
+      } = await chain(db, {
+        changed: db
           .update(savedView)
           .set({ ...body, version: sql`version + 1`, updatedAt: now })
           .where(
@@ -219,9 +229,9 @@ export const views = new Hono<App>()
             ),
           )
           .returning({ id: savedView.id }),
-        audit(db, auth, "view.update", ifChanged(id), briefly(body)),
-        db.select(columns).from(savedView).where(mine),
-      ]);
+        noted: noteChange(db, auth, "changed", "view.update", id, briefly(body)),
+        row: db.select(columns).from(savedView).where(mine),
+      });
       if (!row) throw notFound("own-view", { id: id });
       if (changed) return c.json(row, 200, { ETag: `"${row.version}"` });
       if (version !== null && version !== row.version) throw changedMeanwhile(row.version);
@@ -241,13 +251,15 @@ export const views = new Hono<App>()
     async (c) => {
       const { id } = c.req.valid("param");
       const { auth, db } = c.var;
-      const [[gone]] = await db.batch([
-        db
+      const {
+        gone: [gone],
+      } = await chain(db, {
+        gone: db
           .delete(savedView)
           .where(and(eq(savedView.id, id), ownView(auth)))
           .returning({ id: savedView.id }),
-        audit(db, auth, "view.delete", ifChanged(id)),
-      ]);
+        noted: noteChange(db, auth, "gone", "view.delete", id),
+      });
       if (!gone) throw notFound("own-view", { id: id });
       return c.body(null, 204);
     },

@@ -9,7 +9,7 @@ import { roomFor } from "../platform/bounds.ts";
 import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { trainingTask } from "../platform/db/schema.ts";
-import { behind } from "../platform/filter/compile.ts";
+import { afterPlace } from "../platform/filter/compile.ts";
 import { filterText, placeOf } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
 import { encodeCursor, pageQuery } from "../platform/http/page.ts";
@@ -233,7 +233,7 @@ export const bulk = new Hono<App>().post(
     const cursorAt = (id: number | null) => (id === null ? null : encodeCursor(list, [id]));
 
     if (dry_run || (expect !== undefined && !cursor)) {
-      const after = place && behind([], [], sql`id`, place[0]);
+      const after = place && afterPlace([], [], sql`id`, place[0]);
       const narrowed = words === null ? base : and(base, withWords(words));
       const most = withinWeight(MOST_SCANNED, chosen.weight);
       const among = { base: narrowed, condition, after };

@@ -49,7 +49,7 @@ it("does nothing when another number than expected would be changed", async () =
   const all = { filter: "lora_rank = 8", action: "delete" };
   const refusal = await send({ ...all, expect: 3 }, 409);
   expect(refusal).toMatchObject({ matched: 4, changed: 4 });
-  expect(refusal.detail).toContain("4 tasks would be changed, not 3");
+  expect(refusal.detail).toContain("This would change 4 tasks, not 3");
   expect(await one("select count(*) n from training_task where deleted_at is null")).toEqual({
     n: 4,
   });

@@ -1,7 +1,13 @@
 import { and, eq, getTableColumns, type SQL, sql } from "drizzle-orm";
 import type { Db } from "../platform/db/client.ts";
 import { taskConfig, trainingTask } from "../platform/db/schema.ts";
-import { behind, type Order, orderSql, type Term, type Value } from "../platform/filter/compile.ts";
+import {
+  afterPlace,
+  type Order,
+  orderSql,
+  type Term,
+  type Value,
+} from "../platform/filter/compile.ts";
 import type { Place } from "../platform/filter/request.ts";
 import { wireName } from "../platform/http/wire.ts";
 import { type Chosen, withWords } from "./select.ts";
@@ -191,7 +197,7 @@ async function draw<Columns extends Partial<typeof taskColumns> | ReturnType<typ
   { place, limit, most, fields }: Asked,
 ) {
   const [lastId, ...values] = place ?? [];
-  const after = lastId === undefined ? undefined : behind(order, values, id, lastId);
+  const after = lastId === undefined ? undefined : afterPlace(order, values, id, lastId);
   const at = (n: number) => sql.identifier(`at${n}`);
   const places = order.map(({ column }, n) => sql`, ${column} as ${at(n)}`);
   const candidates = sql`select ${id} as id${sql.join(places)} from ${from} where ${and(...where, after)} order by ${orderSql(order, id)}`;

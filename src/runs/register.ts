@@ -314,7 +314,7 @@ async function prepareStoring(
   const facts = await recordDatasets(db, mine, datasets);
   const parts: Record<string, Part> = {
     // Right after the insert, where last_insert_rowid() is the task's.
-    indexed: indexInserted(db, made),
+    indexed: ifChanged(`${prefix}inserted`, (inserted) => indexInserted(db, made, inserted)),
     noted: ifChanged(`${prefix}indexed`, (changed) =>
       audit(
         db,

@@ -9,10 +9,10 @@ import {
   type Term,
   weightOf,
 } from "../platform/filter/compile.ts";
-import { explained, filterText, orderText } from "../platform/filter/request.ts";
+import { explainFaults, filterText, orderText } from "../platform/filter/request.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 import { flag } from "../platform/http/params.ts";
-import { matching } from "../platform/search/words.ts";
+import { toMatchQuery } from "../platform/search/words.ts";
 
 /** How a request says which tasks it means, and in which order. */
 export const taskChoice = {
@@ -76,11 +76,11 @@ export function chooseTasks(auth: Pick<Auth, "userId">, choice: TaskChoice): Cho
     });
   let weight = 0;
   if (filter?.trim())
-    explained("filter", () => {
+    explainFaults("filter", () => {
       weight = weightOf(filter);
       terms.push(...filterTerms(filter));
     });
-  const words = q?.trim() ? matching(q) : null;
+  const words = q?.trim() ? toMatchQuery(q) : null;
   return {
     deleted,
     live: deleted ? isNotNull(trainingTask.deletedAt) : isNull(trainingTask.deletedAt),
@@ -89,7 +89,7 @@ export function chooseTasks(auth: Pick<Auth, "userId">, choice: TaskChoice): Cho
     weight,
     // The index of words goes by id, newest first, and by nothing else.
     order: order_by?.trim()
-      ? explained("order_by", () => parseOrder(order_by))
+      ? explainFaults("order_by", () => parseOrder(order_by))
       : words !== null
         ? []
         : [deleted ? lastDeleted : newest],

@@ -282,6 +282,7 @@ export const loseRuns = (db: Db, where: SQL) =>
     .set({
       status: sql`case when cancel_requested then 'cancelled' when ${goesBack} then 'pending' else 'failed' end`,
       failureReason: sql`iif(cancel_requested or ${goesBack}, null, 'lost')`,
+      cancelRequested: false,
       keyId: sql`iif(cancel_requested, null, key_id)`,
       finishedAt: sql`iif(${goesBack}, null, ${now})`,
       settleAt: sql`iif(${goesBack}, settle_at, ${now})`,

@@ -48,7 +48,7 @@ export const problems = {
   }),
   "already-uploaded-again": one(
     409,
-    "{filename} was uploaded to this run again meanwhile, so that there is nothing to restore.",
+    "{filename} was uploaded to this run again in the meantime, so there is nothing to restore.",
     "{filename} 其间已重新上传到此训练，无需恢复。",
   ),
   "attempt-not-allowed": several(409, {
@@ -57,7 +57,7 @@ export const problems = {
       "训练 {task} 已交回队列：由领取它的机器开始下一次尝试。",
     ],
     cancelled: [
-      "Task {task} was cancelled, so a box key opens no attempt of it. Its owner puts it back: POST /api/tasks/{task}/retry or /requeue.",
+      "Task {task} was cancelled, so a box key cannot open an attempt of it. Its owner can put it back: POST /api/tasks/{task}/retry or /requeue.",
       "训练 {task} 已取消，机器的密钥不能再开始尝试。由其所有者放回：POST /api/tasks/{task}/retry 或 /requeue。",
     ],
   }),
@@ -71,7 +71,7 @@ export const problems = {
     "Task {task} is at attempt {current}; attempt {attempt} was never opened.",
     "训练 {task} 当前是第 {current} 次尝试；第 {attempt} 次从未开始。",
   ),
-  "bad-request": one(400, "This is no HTTP request that can be read.", "无法读取这个 HTTP 请求。"),
+  "bad-request": one(400, "The service cannot read this HTTP request.", "无法读取这个 HTTP 请求。"),
   busy: several(503, {
     points: [
       "Other points of this attempt came at the same time. Send these again.",
@@ -90,12 +90,15 @@ export const problems = {
   ),
   "checks-fail": one(
     409,
-    "This version is not fit yet: {faults}.",
+    "This version does not pass its checks yet: {faults}.",
     "该版本尚未通过检查：{faults}。",
   ),
   conflict: several(409, {
-    user: ["The user changed meanwhile; try again.", "该用户其间有改动，请重试。"],
-    role: ["The user's role changed meanwhile; try again.", "该用户的角色其间有改动，请重试。"],
+    user: ["The user changed in the meantime; try again.", "该用户其间有改动，请重试。"],
+    role: [
+      "The user's role changed in the meantime; try again.",
+      "该用户的角色其间有改动，请重试。",
+    ],
     room: ["There was no room for it a moment ago; try again.", "刚才已达上限，请重试。"],
     task: [
       "Task {task} is {status}, attempt {attempt}.",
@@ -104,21 +107,21 @@ export const problems = {
   }),
   "cross-site": one(
     403,
-    "A session changes nothing for another site's page. Programs send a key: `Authorization: Bearer <key>`.",
+    "A page of another site cannot change anything with this session. Programs send a key: `Authorization: Bearer <key>`.",
     "不接受来自其他网站页面的改动。程序请发送密钥：`Authorization: Bearer <key>`。",
   ),
   "database-unreachable": one(
     503,
-    "The database cannot be reached just now. Nothing was lost; try again in a few seconds.",
+    "The database cannot be reached at the moment. Nothing was lost; try again in a few seconds.",
     "暂时无法连接数据库，没有数据丢失，请几秒后重试。",
   ),
-  exists: one(412, "The file is there already: complete the upload.", "文件已在那里：请完成上传。"),
+  exists: one(412, "The file exists already: complete the upload.", "文件已在那里：请完成上传。"),
   "file-gone": one(
     409,
-    "The bytes of {filename} are not in the storage any more. Upload the file to its run again and make a new version of it.",
+    "The bytes of {filename} are no longer in the storage. Upload the file to its run again and make a new version of it.",
     "{filename} 的内容已不在存储中。请将文件重新上传到其训练，并据此新建版本。",
   ),
-  gone: one(404, "The file is not there any more.", "文件已不在那里。"),
+  gone: one(404, "The file no longer exists.", "文件已不在那里。"),
   "hash-differs": one(
     422,
     "The bytes do not have the announced SHA-256. Nothing was stored.",
@@ -147,12 +150,12 @@ export const problems = {
   ),
   "key-revoked": several(401, {
     ended: [
-      "This key was revoked, or its user is not active any more.",
+      "This key was revoked, or its user is no longer active.",
       "此密钥已被吊销，或其用户已停用。",
     ],
-    renewing: ["This key was revoked: it is not renewed.", "此密钥已被吊销，不能续期。"],
+    renewing: ["This key was revoked, so it cannot be renewed.", "此密钥已被吊销，不能续期。"],
     making: [
-      "This key was revoked or signed out, or its user is not active any more: it makes no other key.",
+      "This key was revoked or signed out, or its user is no longer active, so it cannot make another key.",
       "此密钥已被吊销或已退出登录，或其用户已停用：不能再生成其他密钥。",
     ],
   }),
@@ -169,7 +172,7 @@ export const problems = {
   ),
   "length-required": one(
     411,
-    "Send Content-Length: {size}; chunked bodies are not taken.",
+    "Send Content-Length: {size}; chunked bodies are not accepted.",
     "必须给出 Content-Length: {size}；不接受分块传输的内容。",
   ),
   "link-ended": one(
@@ -179,21 +182,21 @@ export const problems = {
   ),
   "link-not-valid": one(
     401,
-    "This sign-in link is not valid: it was used already, or its minutes are over. Make another: npm run key -- --link",
+    "This sign-in link is not valid: it was used already, or it has expired. Make another: npm run key -- --link",
     "登录链接无效：已被使用或已过期。请重新生成：npm run key -- --link",
   ),
   "maker-ended": one(
     409,
-    "The key that made this one works no more, so this one is not renewed: ask for a new key.",
+    "The key that made this one no longer works, so this one cannot be renewed: ask for a new key.",
     "生成此密钥的密钥已失效，因此不能续期，请索取新密钥。",
   ),
   "maker-not-allowed": several(403, {
     viewer: [
-      "Whoever made this token may enrol no boxes any more: that user is a viewer now. Ask a member or an admin for another token.",
+      "The user who made this token is a viewer now and may no longer enrol boxes. Ask a member or an admin for another token.",
       "生成此令牌的用户现在是只读用户，已不能登记机器。请向成员或管理员另取一个令牌。",
     ],
     inactive: [
-      "Whoever made this token may enrol no boxes any more: that user is not active any more. Ask a member or an admin for another token.",
+      "The user who made this token is no longer active and may no longer enrol boxes. Ask a member or an admin for another token.",
       "生成此令牌的用户已停用，不能再登记机器。请向成员或管理员另取一个令牌。",
     ],
   }),
@@ -227,7 +230,7 @@ export const problems = {
   ),
   "no-previous-version": one(
     409,
-    "{alias} was on no other version before: there is nothing to go back to.",
+    "{alias} named no other version before, so there is nothing to roll back to.",
     "{alias} 此前不在其他版本上：没有可以退回的版本。",
   ),
   "no-route": one(
@@ -237,7 +240,7 @@ export const problems = {
   ),
   "not-a-draft": one(
     409,
-    "Version {version} is {state}: what was put up for review does not change its licence. Withdraw it, or make a new version.",
+    "Version {version} is {state}: the licence of a submitted version cannot change. Withdraw it, or make a new version.",
     "版本 {version} 为{state}：已提交审核的版本不能再改许可。请撤回，或新建版本。",
   ),
   "not-a-model-file": several(409, {
@@ -272,32 +275,32 @@ export const problems = {
       "机器的密钥无权这样做：它只登记训练、汇报进展和上传文件。",
     ],
     "box-session": [
-      "A box key opens no session: it is for rented machines. Sign in with a key of your own.",
+      "A box key cannot sign in: it is for rented machines. Sign in with a key of your own.",
       "机器的密钥不能登录：它用于租用的机器。请用您自己的密钥登录。",
     ],
     "box-queue": [
-      "A box key puts nothing into the queue: it would decide what other boxes run.",
+      "A box key cannot put runs into the queue: that would decide what other boxes run.",
       "机器的密钥不能把训练放入队列：那会决定其他机器运行什么。",
     ],
     "box-edit": [
-      "A box key changes notes only, not {fields}.",
+      "A box key may change notes only, not {fields}.",
       "机器的密钥只能修改备注，不能修改 {fields}。",
     ],
     "box-enrol": [
-      "A box uploads files: this needs weights:write too.",
+      "A box uploads files, so enrolling one also needs the scope weights:write.",
       "机器会上传文件：还需要 weights:write。",
     ],
     shared: [
-      "Only an admin lets a box run everyone's tasks: ask one to run `lora-ledger enrol --shared`, or leave out `shared` for a box that runs your own.",
+      "Only an admin may let a box run everyone's tasks: ask one to run `lora-ledger enrol --shared`, or leave out `shared` for a box that runs your own.",
       "只有管理员能让机器运行所有人的训练：请管理员运行 `lora-ledger enrol --shared`，或去掉 `shared`，让机器只运行您自己的。",
     ],
     "others-key": ["Only admins make keys for other users.", "只有管理员能为其他用户生成密钥。"],
     beyond: [
-      "A key with {scopes} is more than this key and its user may do.",
+      "A key with {scopes} would have more rights than this key and its user.",
       "带有 {scopes} 的密钥超出了此密钥及其用户的权限。",
     ],
     renew: [
-      "A key is renewed with itself: send it as the bearer.",
+      "A key can only renew itself: send the key that you want to renew as the bearer.",
       "密钥用其自身续期：请把它作为 Bearer 发送。",
     ],
     protected: [
@@ -307,7 +310,7 @@ export const problems = {
   }),
   "not-approved": several(409, {
     ended: [
-      "Version {version} is {state}: a version that has ended carries no alias.",
+      "Version {version} is {state}: a version that has ended cannot carry an alias.",
       "版本 {version} 为{state}：不能再带有别名。",
     ],
     waiting: [
@@ -333,10 +336,13 @@ export const problems = {
   }),
   "not-fit-to-share": several(409, {
     version: [
-      "Version {version} is {state} and verified by {verified}: only approved versions verified by {needed} or better go out.",
+      "Version {version} is {state} and verified by {verified}: only approved versions verified by {needed} or better can be shared.",
       "版本 {version} 为{state}，校验方式为 {verified}：只有已批准且至少经 {needed} 校验的版本可以对外分享。",
     ],
-    link: ["What this link names is not approved just now.", "该链接指向的版本目前未获批准。"],
+    link: [
+      "The version that this link names is not approved at the moment.",
+      "该链接指向的版本目前未获批准。",
+    ],
   }),
   "not-found": several(404, {
     alias: ["There is no alias {alias} of a model {model}.", "模型 {model} 没有别名 {alias}。"],
@@ -345,11 +351,11 @@ export const problems = {
       "{at} 时，{model} 没有版本带有 {alias}。",
     ],
     "alias-ever": [
-      "{model} has no alias {alias}: it was never set, or was taken away.",
+      "{model} has no alias {alias}: it was never set, or it was removed.",
       "{model} 没有别名 {alias}：从未设置，或已移除。",
     ],
     "alias-mover": [
-      "There is no model {model} of yours, whose aliases you may move.",
+      "There is no model {model} whose aliases you may move.",
       "您没有名为 {model}、可由您移动别名的模型。",
     ],
     attempt: [
@@ -408,11 +414,11 @@ export const problems = {
   ),
   "not-redelivered": several(409, {
     waiting: [
-      "Delivery {delivery} is on its way: it is tried next at {at}.",
+      "Delivery {delivery} is on its way: the next try is at {at}.",
       "通知 {delivery} 正在发送途中：下次尝试在 {at}。",
     ],
     off: [
-      "The webhook {webhook} is switched off or deleted, so nothing is sent to it.",
+      "The webhook {webhook} is switched off or deleted, so the service sends nothing to it.",
       "Webhook {webhook} 已停用或删除，不会再发送。",
     ],
   }),
@@ -433,7 +439,7 @@ export const problems = {
   }),
   "number-changed": one(
     409,
-    "{changed} tasks would be changed, not {expected}, so nothing was. Look again with dry_run.",
+    "This would change {changed} tasks, not {expected}, so nothing was changed. Check again with dry_run.",
     "将改动 {changed} 个训练，而不是 {expected} 个，因此未作改动。请用 dry_run 再看一次。",
   ),
   "over-limit": one(
@@ -443,7 +449,7 @@ export const problems = {
   ),
   "own-version": one(
     403,
-    "Nobody decides on what they trained, uploaded, made a version of or submitted: somebody else with the scope models:approve has to. In a one-person ledger, set ALLOW_SELF_APPROVAL.",
+    "Nobody may decide on a version that they trained, uploaded, made or submitted: another user with the scope models:approve has to. In a one-person ledger, set ALLOW_SELF_APPROVAL.",
     "不能审批自己训练、上传、建立或提交的版本：须由另一名带有 models:approve 的用户审批。只有一人使用时，请设置 ALLOW_SELF_APPROVAL。",
   ),
   "parts-missing": one(
@@ -486,7 +492,7 @@ export const problems = {
       "该训练的第 {attempt} 次尝试已被第 {current} 次接替，不能再上传。",
     ],
     taken: [
-      "superseded: task {task} was taken from this key and is at attempt {current}, so nothing of what this key ran counts any more.",
+      "superseded: task {task} was taken from this key and is at attempt {current}, so nothing that this key ran counts any more.",
       "训练 {task} 已从此密钥收回，现在是第 {current} 次尝试；此密钥所运行的不再计入。",
     ],
     attempt: [
@@ -500,7 +506,7 @@ export const problems = {
       "训练 {task} 已成功结束。要重复，请以 parent_task_id {task} 登记新的训练。",
     ],
     resume: [
-      "Task {task} has ended in {status}. Register a new run with parent_task_id {task} to go on from it.",
+      "Task {task} has ended in {status}. Register a new run with parent_task_id {task} to continue from it.",
       "训练 {task} 已结束（{status}）。要由此继续，请以 parent_task_id {task} 登记新的训练。",
     ],
   }),
@@ -511,7 +517,7 @@ export const problems = {
   ),
   "token-not-valid": one(
     401,
-    "This token is not valid: it was used already, its minutes are over, or the key that made it works no more. Make another: POST /api/boxes/enrol.",
+    "This token is not valid: it was used already, it has expired, or the key that made it no longer works. Make another: POST /api/boxes/enrol.",
     "令牌无效：已被使用、已过期，或生成它的密钥已失效。请另取一个：POST /api/boxes/enrol。",
   ),
   "too-large": several(413, {
@@ -524,23 +530,23 @@ export const problems = {
       "这里可上传的文件最大为 {limit} 字节；此文件有 {size} 字节。",
     ],
     body: [
-      "The body is over {limit} bytes, the most this route takes.",
+      "The body is over {limit} bytes, which is the maximum for this route.",
       "内容超过 {limit} 字节，即此地址的上限。",
     ],
   }),
   "too-many-attempts": one(
     409,
-    "Task {task} has made {attempts} attempts, the most there may be. Register a new run with parent_task_id {task} to go on from it.",
+    "Task {task} has made {attempts} attempts, which is the maximum. Register a new run with parent_task_id {task} to continue from it.",
     "训练 {task} 已尝试 {attempts} 次，达到上限。要由此继续，请以 parent_task_id {task} 登记新的训练。",
   ),
   "too-many-gaps": one(
     422,
-    "Of this attempt's heartbeats {gaps} ranges are missing. Send those first, or go on with seq {next}.",
+    "{gaps} ranges of this attempt's heartbeats are missing. Send those first, or continue with seq {next}.",
     "这次尝试缺失 {gaps} 段心跳。请先补发，或从 seq {next} 继续。",
   ),
   "too-many-makers": one(
     409,
-    "This key is the {generation}th in a line of keys, each made by the one before: it makes no other. Make one on the command line (npm run key), or with a key nearer to the first.",
+    "This key is the {generation}th in a line of keys, each made by the one before, so it cannot make another. Make one on the command line (npm run key), or with a key nearer to the first.",
     "此密钥处于逐级生成的第 {generation} 级，不能再生成密钥。请在命令行生成（npm run key），或用更上一级的密钥。",
   ),
   "too-many-requests": several(429, {
@@ -559,7 +565,7 @@ export const problems = {
   }),
   "too-many-versions": one(
     409,
-    "{model} has {most} versions, the most there may be. Make another model for what comes.",
+    "{model} has {most} versions, which is the maximum. Make another model for further versions.",
     "{model} 已有 {most} 个版本，达到上限。请为以后的版本新建模型。",
   ),
   "too-short": one(
@@ -577,11 +583,11 @@ export const problems = {
       "The upload of {filename} was given up. Announce the file again to upload it anew.",
       "{filename} 的上传已中止。请重新声明文件后再上传。",
     ],
-    meanwhile: ["The upload was given up meanwhile.", "上传其间已中止。"],
+    meanwhile: ["The upload was given up in the meantime.", "上传其间已中止。"],
   }),
   "upload-closed": one(
     410,
-    "This upload was completed or given up; its URLs are of no more use.",
+    "This upload was completed or given up; its URLs no longer work.",
     "该上传已完成或已中止，其链接不再有效。",
   ),
   "url-expired": one(
@@ -592,7 +598,7 @@ export const problems = {
   "url-too-long": one(414, "The address is over {most} bytes.", "地址超过 {most} 字节。"),
   "worker-away": one(
     503,
-    "The Worker does not answer just now. Try again in a few seconds.",
+    "The Worker does not answer at the moment. Try again in a few seconds.",
     "服务暂时没有应答，请几秒后重试。",
   ),
   "wrong-state": several(409, {

@@ -564,7 +564,7 @@ describe("a token for a box", () => {
     await setRole(bert, { role: "viewer" });
     expect((await exchange(403)).detail).toContain("viewer");
     await setRole(bert, { role: "member", active: false });
-    expect((await exchange(403)).detail).toContain("not active");
+    expect((await exchange(403)).detail).toContain("no longer active");
     const [row] = await ledger.db.all(sql`
       select (select count(*) from box) as boxes, (select count(*) from api_key where name like 'box %') as keys`);
     expect(row).toEqual({ boxes: 0, keys: 0 });

@@ -224,7 +224,7 @@ describe("four eyes", () => {
     await ledger.call(`/api/weights/${sample.id}`, { method: "DELETE", key: anna }, 204);
     await loosen({ verified: "size" });
     const { errors } = await act(name, second, "approve", bert, {}, 409);
-    expect(errors).toEqual([{ path: "samples", message: "wants at least 1, and finds 0" }]);
+    expect(errors).toEqual([{ path: "samples", message: "requires at least 1, but found 0" }]);
     // Withdrawn and submitted again, it is judged by the checks of then; the reviewer sees the change.
     await act(name, second, "withdraw", anna);
     await act(name, second, "submit", anna);

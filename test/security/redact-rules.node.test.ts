@@ -17,7 +17,7 @@ it("gives the client the service's rules", () => {
 
 const program = `
 import json, sys
-from lora_ledger.redact import redact_command, redact_config, redact_text
+from lora_ledger.core.redact import redact_command, redact_config, redact_text
 texts, commands = json.load(sys.stdin)
 print(json.dumps([
     [redact_text(text) for text in texts],

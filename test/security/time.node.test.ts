@@ -10,7 +10,7 @@ import { contentDisposition, parseRange } from "../../src/platform/http/download
 import { decodeCursor } from "../../src/platform/http/page.ts";
 import { ifMatch } from "../../src/platform/http/preconditions.ts";
 import { parseJson } from "../../src/platform/http/validate.ts";
-import { matching, spaced } from "../../src/platform/search/words.ts";
+import { spaceOut, toMatchQuery } from "../../src/platform/search/words.ts";
 import {
   redactCommand,
   redactConfig,
@@ -215,8 +215,8 @@ const readers: Record<string, Reader> = {
   group_by: { length: 1000, opening: "quoted", read: (text) => readGroupings(`day(${text})`) },
   select: { length: 2000, opening: "quoted", read: (text) => readSelected(`p50(${text})`) },
   columns: { length: 10_000, opening: "quoted", read: (text) => exportColumns(text, "csv") },
-  "search words": { length: 500, opening: "quoted", read: matching },
-  "text for the index of words": { read: spaced },
+  "search words": { length: 500, opening: "quoted", read: toMatchQuery },
+  "text for the index of words": { read: spaceOut },
   "a cursor": {
     length: 4000,
     read: (text) => decodeCursor("tasks", text, { safeParse: () => ({}) } as never),

@@ -10,6 +10,6 @@
 
 __version__ = "0.1.0"
 
-from .library import Run, track
+from .recording.track import Run, track
 
 __all__ = ["Run", "track", "__version__"]

@@ -4,11 +4,13 @@ import argparse
 import os
 import sys
 
-from . import __version__, say, settings
-from .commands import credentials, recorded
+from . import __version__
+
+from .core import terminal, settings
+from .commands import credentials, run
 from .commands.agent import agent
 from .commands.cancel import cancel
-from .commands.common import Plain
+from .core.api import Plain
 from .commands.config_for import TRAINERS, config
 from .commands.diff import diff
 from .commands.enrol import enrol
@@ -38,7 +40,8 @@ environment:
   LEDGER_DEBUG   1 shows the details of what went wrong inside the client
 """
 
-RUN_EXAMPLES = """
+RUN_EXAMPLES = (
+    """
 examples:
   Put it before the command that you use today:
     lora-ledger run -- accelerate launch train_network.py --config_file my_lora.toml
@@ -54,16 +57,21 @@ how it ends:
   The exit code is the trainer's own (128 + n after signal n). Ctrl-C stops the trainer and records `cancelled`; a second
   Ctrl-C kills it. SIGTERM, which clouds send when they reclaim a box, records `failed`, reason `preempted`.
   When the ledger cannot be reached, training goes on and the record waits on disk: `lora-ledger sync` sends it.
-""" + ENVIRONMENT
+"""
+    + ENVIRONMENT
+)
 
-TOP = """
+TOP = (
+    """
 A first run:
   lora-ledger login
   lora-ledger run -- accelerate launch train_network.py --config_file my_lora.toml
   lora-ledger ls
 
 `lora-ledger COMMAND --help` explains each command.
-""" + ENVIRONMENT
+"""
+    + ENVIRONMENT
+)
 
 
 def _add_repeating(commands, form):
@@ -137,7 +145,9 @@ def _add_export(commands, form):
         "  lora-ledger export -o runs.parquet --limit 20000",
     )
     out.add_argument("what", nargs="*", metavar="ID|FILTER", help="one run's number, or which runs (default: all)")
-    out.add_argument("-o", "--output", metavar="FILE", help="write it there (default: standard output; run-ID.zip for a run)")
+    out.add_argument(
+        "-o", "--output", metavar="FILE", help="write it there (default: standard output; run-ID.zip for a run)"
+    )
     out.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="default: by the file's ending, else csv")
     out.add_argument("--columns", metavar="A,B", help="which columns (default: all)")
     out.add_argument("--order-by", metavar="COLUMN", help="sort by a column, such as final_loss or '-created_at'")
@@ -170,7 +180,9 @@ def _add_import(commands, form):
     past.add_argument("--group", metavar="GROUP", help="the experiment group")
     past.add_argument("--dry-run", action="store_true", help="show what would be imported, write nothing")
     past.add_argument("--upload", action="store_true", help="also store the weight file, or an archive's files")
-    past.add_argument("--tensorboard", metavar="DIR", help="also bring the curve from these event files (one weight file only)")
+    past.add_argument(
+        "--tensorboard", metavar="DIR", help="also bring the curve from these event files (one weight file only)"
+    )
     sheet = past.add_argument_group("spreadsheets")
     sheet.add_argument("--map", metavar="COLUMN=FIELD", action="append", help="what a column becomes; may be repeated")
     sheet.add_argument("--ignore", metavar="COLUMN", action="append", help="leave a column out; may be repeated")
@@ -255,9 +267,7 @@ def build_parser():
     )
     run.add_argument("--name", metavar="NAME", help="the task's name (default: from the configuration)")
     run.add_argument("--group", metavar="GROUP", help="the experiment group")
-    run.add_argument(
-        "--tag", metavar="K=V", type=_tag, action="append", default=[], help="a tag; may be repeated"
-    )
+    run.add_argument("--tag", metavar="K=V", type=_tag, action="append", default=[], help="a tag; may be repeated")
     run.add_argument("--notes", metavar="TEXT", help="notes for people")
     run.add_argument(
         "--output-dir", metavar="DIR", help="where the weights will appear (default: from the configuration)"
@@ -317,7 +327,9 @@ def build_parser():
         description="Sends the records of all runs that are still in the spool. Nothing is ever recorded twice.",
     )
     sync.add_argument(
-        "--again", action="store_true", help="also send once more what the ledger refused, such as after an update of it"
+        "--again",
+        action="store_true",
+        help="also send once more what the ledger refused, such as after an update of it",
     )
     _common(sync)
     _add_agent(commands, form)
@@ -483,9 +495,7 @@ def _add_keeping(commands, form):
         "  lora-ledger safe ~/output --task 42      (also check this folder and this run)",
     )
     safe.add_argument("folders", nargs="*", metavar="FOLDER", help="more folders whose files have to be stored")
-    safe.add_argument(
-        "--task", type=int, action="append", metavar="ID", help="a run to check besides; may be repeated"
-    )
+    safe.add_argument("--task", type=int, action="append", metavar="ID", help="a run to check besides; may be repeated")
     _common(safe)
 
 
@@ -506,9 +516,13 @@ def _add_agent(commands, form):
     queued.add_argument("--labels", metavar="A,B", help="what a box must offer to get them")
     queued.add_argument("--min-gpu-memory", metavar="GB", type=float, help="the least GPU memory")
     queued.add_argument("--priority", type=int, metavar="N", help="higher comes first among your own (default: 0)")
-    queued.add_argument("--after", metavar="ID", type=int, action="append", help="only once this run has succeeded; may be repeated")
+    queued.add_argument(
+        "--after", metavar="ID", type=int, action="append", help="only once this run has succeeded; may be repeated"
+    )
     queued.add_argument("--not-before", metavar="TIME", help="ISO 8601, such as 2026-05-01T22:00:00Z")
-    queued.add_argument("--max-attempts", metavar="N", type=_count, help="after so many lost boxes a run has failed (default: 3)")
+    queued.add_argument(
+        "--max-attempts", metavar="N", type=_count, help="after so many lost boxes a run has failed (default: 3)"
+    )
     queued.add_argument("--name", metavar="NAME", help="the runs' name (default: from each configuration)")
     queued.add_argument("--group", metavar="GROUP", help="the experiment group")
     queued.add_argument("--tag", metavar="K=V", type=_tag, action="append", default=[], help="a tag; may be repeated")
@@ -525,8 +539,7 @@ def _add_agent(commands, form):
         "Prints one line for a box's start script. Its token is good once and for minutes; the box exchanges it for a key of "
         "its own, which reads nothing but the runs that it pulled and can be revoked with one call. The box runs your own runs; "
         "an admin's --shared makes one that runs everyone's.",
-        "  lora-ledger enrol --labels sdxl,24gb --hourly-price 0.44\n"
-        "  lora-ledger enrol --shared --labels sdxl",
+        "  lora-ledger enrol --labels sdxl,24gb --hourly-price 0.44\n  lora-ledger enrol --shared --labels sdxl",
     )
     enrols.add_argument("--name", metavar="NAME", help="the box's name (default: what it calls itself)")
     enrols.add_argument("--exec", metavar="COMMAND", help="what the line's agent runs (see `lora-ledger agent --help`)")
@@ -558,9 +571,13 @@ def _add_agent(commands, form):
     )
     pulls.add_argument("--exec", required=True, metavar="COMMAND", help="what runs a claimed configuration")
     pulls.add_argument("--labels", metavar="A,B", help="what this box offers; a run's labels must all be among them")
-    pulls.add_argument("--gpus", metavar="all|0,1", help="one run a GPU, each seeing its own (default: one run with all GPUs)")
+    pulls.add_argument(
+        "--gpus", metavar="all|0,1", help="one run a GPU, each seeing its own (default: one run with all GPUs)"
+    )
     pulls.add_argument("--once", action="store_true", help="end after one run a GPU")
-    pulls.add_argument("--max-idle", metavar="TIME", help="end after so long without work: 90s, 20m, 2h (default: never)")
+    pulls.add_argument(
+        "--max-idle", metavar="TIME", help="end after so long without work: 90s, 20m, 2h (default: never)"
+    )
     pulls.add_argument("--on-idle", metavar="COMMAND", help="then run this, if all that this box produced is stored")
     pulls.add_argument("--spot", action="store_true", help="SIGTERM stops the run at once and gives it back")
     pulls.add_argument(
@@ -569,7 +586,9 @@ def _add_agent(commands, form):
         help="resume from states that hold pickles, too: loading one runs whatever code its uploader put there",
     )
     _add_allow_secret(pulls)
-    pulls.add_argument("--no-upload-state", action="store_true", help="keep training states here; another box then begins anew")
+    pulls.add_argument(
+        "--no-upload-state", action="store_true", help="keep training states here; another box then begins anew"
+    )
     pulls.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
     pulls.add_argument("--name", metavar="ID", help="this agent's id, its own among all boxes (default: made once)")
     pulls.add_argument("--work", metavar="DIR", help="where configurations are written (default: beside the spool)")
@@ -613,7 +632,7 @@ def main(argv=None):
         sys.stdout.flush()
         return code
     except Plain as error:
-        say.warn(error)
+        terminal.warn(error)
         return error.code
     except KeyboardInterrupt:
         return 130
@@ -625,11 +644,9 @@ def main(argv=None):
             pass
         return 141
     except Exception as error:
-        if say.debugging():
+        if terminal.debugging():
             raise
-        say.warn(
-            f"this should not have happened: {type(error).__name__}: {error}; LEDGER_DEBUG=1 shows where"
-        )
+        terminal.warn(f"this should not have happened: {type(error).__name__}: {error}; LEDGER_DEBUG=1 shows where")
         return 1
 
 
@@ -638,15 +655,15 @@ def _dispatch(parser, options, found, trailing):
         try:
             options.hourly_price = float(os.environ["LEDGER_HOURLY_PRICE"])
         except ValueError:
-            say.warn("LEDGER_HOURLY_PRICE is no number and is left out")
+            terminal.warn("LEDGER_HOURLY_PRICE is no number and is left out")
     if options.command_name == "run":
         command = trailing if trailing is not None else options.command
         if not command:
             parser.error("run needs the trainer's command: lora-ledger run [options] -- COMMAND…")
         options.tags = dict(options.tag)
-        return recorded.run(found, options, command)
+        return run.run(found, options, command)
     if options.command_name == "log":
-        from .hand import log_point, read_metrics
+        from .recording.by_hand import log_point, read_metrics
 
         try:
             metrics = read_metrics(options.metrics)
@@ -661,7 +678,7 @@ def _dispatch(parser, options, found, trailing):
             metrics,
         )
     if options.command_name == "sync":
-        return recorded.sync(found, options.again)
+        return run.sync(found, options.again)
     return _COMMANDS[options.command_name](found, options)
 
 

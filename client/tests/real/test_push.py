@@ -67,14 +67,25 @@ class Hub(BaseHTTPRequestHandler):
         if path.endswith("/preupload/main"):
             files = json.loads(data)["files"]
             mode = lambda f: "lfs" if f["path"].endswith(".safetensors") else "regular"  # noqa: E731
-            return self.answer({"files": [{"path": f["path"], "uploadMode": mode(f), "shouldIgnore": False} for f in files]})
+            return self.answer(
+                {"files": [{"path": f["path"], "uploadMode": mode(f), "shouldIgnore": False} for f in files]}
+            )
         if path.endswith("/info/lfs/objects/batch"):
             objects = json.loads(data)["objects"]
-            upload = lambda o: {"upload": {"href": f"{server.url}/lfs/{o['oid']}"}, "verify": {"href": f"{server.url}/verify"}}  # noqa: E731
+            upload = lambda o: {
+                "upload": {"href": f"{server.url}/lfs/{o['oid']}"},
+                "verify": {"href": f"{server.url}/verify"},
+            }  # noqa: E731
             return self.answer({"transfer": "basic", "objects": [{**o, "actions": upload(o)} for o in objects]})
         if path.endswith("/commit/main"):
             server.commit = [json.loads(line) for line in data.splitlines()]
-            return self.answer({"success": True, "commitUrl": f"{server.url}/anna/anime-style/commit/{'1' * 40}", "commitOid": "1" * 40})
+            return self.answer(
+                {
+                    "success": True,
+                    "commitUrl": f"{server.url}/anna/anime-style/commit/{'1' * 40}",
+                    "commitOid": "1" * 40,
+                }
+            )
         return self.answer({"error": f"nothing at {path}"}, 404)
 
 

@@ -109,7 +109,9 @@ class TransformersTest(RealCase):
         self.assertEqual(self.ledger.points(task, "loss"), self.ledger.points(task, "train/loss"))
 
 
-@unittest.skipIf(missing("torch", "accelerate", "safetensors", "tqdm"), missing("torch", "accelerate", "safetensors", "tqdm"))
+@unittest.skipIf(
+    missing("torch", "accelerate", "safetensors", "tqdm"), missing("torch", "accelerate", "safetensors", "tqdm")
+)
 class AccelerateTest(RealCase):
     def test_a_loop_under_accelerate_launch(self):
         tracker = "none" if missing("tensorboard") else "tensorboard"
@@ -142,7 +144,7 @@ class SdScriptsTest(RealCase):
             '  [[datasets.subsets]]\n  image_dir = "data/aki"\n  num_repeats = 8\n'
         )
         (self.folder / "prompts.txt").write_text("# mine\n1girl, aki --w 512 --h 512\na horse --d 42\n")
-        (self.folder / "my.toml").write_text("pretrained_model_name_or_path = \"m\"\nnetwork_module = \"networks.lora\"\n")
+        (self.folder / "my.toml").write_text('pretrained_model_name_or_path = "m"\nnetwork_module = "networks.lora"\n')
         # An older run's events in the same folder are none of this run's.
         older = self.folder / "logs" / "20200101000000" / "network_train"
         older.mkdir(parents=True)
@@ -151,7 +153,9 @@ class SdScriptsTest(RealCase):
         with SummaryWriter(str(older)) as writer:
             writer.add_scalar("loss/current", 99.0, 1)
         script = HERE / "sd_scripts" / "train_network.py"
-        arguments = "--config_file my.toml --dataset_config data.toml --output_dir out --output_name aki --logging_dir logs "
+        arguments = (
+            "--config_file my.toml --dataset_config data.toml --output_dir out --output_name aki --logging_dir logs "
+        )
         arguments += "--network_dim 4 --network_alpha 2 --max_train_epochs 3 --gradient_accumulation_steps 2 --sample_prompts prompts.txt"
         launch = (sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1")
         task = self.record(*launch, script, *arguments.split())
@@ -165,11 +169,19 @@ class SdScriptsTest(RealCase):
         columns.update(data_dir="data/aki", lora_rank=4, lora_alpha=2, epochs=3, gradient_accumulation_steps=2)
         self.assertEqual({name: task[name] for name in columns}, columns)
         facts = self.ledger.get(f"/api/tasks/{task['id']}/datasets")["datasets"]
-        self.assertEqual([(f["name"], f["repeats"], f["tag_distribution"]) for f in facts], [("aki", 8, {"aki": 1, "1girl": 1})])
+        self.assertEqual(
+            [(f["name"], f["repeats"], f["tag_distribution"]) for f in facts], [("aki", 8, {"aki": 1, "1girl": 1})]
+        )
         files = self.ledger.files(task)
-        self.assertEqual({name: files[name]["epoch"] for name in files if name.startswith("aki")}, {"aki-000001.safetensors": 1, "aki-000002.safetensors": 2, "aki.safetensors": 3})
+        self.assertEqual(
+            {name: files[name]["epoch"] for name in files if name.startswith("aki")},
+            {"aki-000001.safetensors": 1, "aki-000002.safetensors": 2, "aki.safetensors": 3},
+        )
         samples = sorted((f for f in files.values() if f["kind"] == "sample"), key=lambda f: f["filename"])
-        self.assertEqual([(f["epoch"], f["prompt"], f["seed"]) for f in samples], [(n, p, 42) for n in (1, 2, 3) for p in ("1girl, aki", "a horse")])
+        self.assertEqual(
+            [(f["epoch"], f["prompt"], f["seed"]) for f in samples],
+            [(n, p, 42) for n in (1, 2, 3) for p in ("1girl, aki", "a horse")],
+        )
         self.assertEqual(files["prompts.txt"]["kind"], "config")
         for file in (*samples, files["aki.safetensors"]):
             self.assertTrue(self.ledger.holds(file, out / file["filename"]), file["filename"])
@@ -239,7 +251,10 @@ class LlamaFactoryTest(RealCase):
         facts = self.ledger.get(f"/api/tasks/{task['id']}/datasets")["datasets"]
         self.assertEqual([(fact["name"], fact["image_count"]) for fact in facts], [("tiny", 24)])
         files = self.ledger.files(task)
-        for name, kind in (("adapter_model.safetensors", "final"), ("checkpoint-6/adapter_model.safetensors", "checkpoint")):
+        for name, kind in (
+            ("adapter_model.safetensors", "final"),
+            ("checkpoint-6/adapter_model.safetensors", "checkpoint"),
+        ):
             self.assertEqual(files[name]["kind"], kind)
             self.assertTrue(self.ledger.holds(files[name], saves / name), name)
 

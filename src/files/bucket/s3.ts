@@ -93,7 +93,7 @@ const element = (xml: string, name: string) =>
     .replaceAll("&gt;", ">")
     .replaceAll("&amp;", "&");
 
-/** What stands in each element of a name, of which none holds another. */
+/** The content of each element of a name, of which none contains another. */
 const elements = (xml: string, name: string): string[] =>
   xml
     .split(`<${name}>`)
@@ -164,7 +164,7 @@ export function s3Client(s3: S3Settings) {
         headers: { "Content-Type": "application/xml" },
         body: `<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${list}</CompleteMultipartUpload>`,
       });
-      // S3 sends 200 before it knows: the body tells.
+      // S3 sends 200 before it knows the outcome, which is in the body.
       const xml = await response.text();
       if (response.ok && !xml.includes("<Error>")) return true;
       if (["NoSuchUpload", "InvalidPart"].includes(element(xml, "Code") ?? "")) return false;
@@ -208,7 +208,7 @@ export function s3Client(s3: S3Settings) {
       throw unavailable("read a file", response.status);
     },
 
-    /** Keys and sizes in order, of those behind `after`; `more` tells whether others follow. */
+    /** Keys and sizes in order, of those after `after`; `more` states whether others follow. */
     async list(prefix: string, after: string, most: number) {
       const query = new URLSearchParams({ "list-type": "2", prefix, "max-keys": String(most) });
       if (after) query.set("start-after", after);

@@ -38,7 +38,7 @@ export type Store = {
   head(objectKey: string): Promise<Head | null>;
   read(objectKey: string, offset: number, length: number): Promise<Uint8Array>;
   stream(objectKey: string): Promise<ReadableStream<Uint8Array>>;
-  /** Objects by their keys, from behind `after` on; `more` tells whether others follow. */
+  /** Objects by their keys, after `after`; `more` states whether others follow. */
   list(
     after: string,
     limit: number,

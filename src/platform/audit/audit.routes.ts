@@ -21,11 +21,11 @@ const answer = z
     user_id: z.int().nullable().describe("Null: the scheduled job or the command line."),
     user: z.string().nullable(),
     key_id: z.int().nullable(),
-    address: z.string().nullable().describe("Where the request came from."),
+    address: z.string().nullable().describe("The address that the request came from."),
     action: z.string(),
     subject: z.enum(auditSubjects),
     subject_id: z.int().nullable(),
-    detail: z.json().describe("What was changed, without secrets."),
+    detail: z.json().describe("The change, without secrets."),
   })
   .meta({ id: "AuditEntry" });
 
@@ -37,16 +37,21 @@ const time = z
 
 const filters = z.strictObject({
   ...pageQuery,
-  subject: z.enum(auditSubjects).optional().describe("What it is about."),
-  subject_id: z.coerce.number().int().min(1).optional().describe("Of which row; with `subject`."),
-  user: z.string().max(100).optional().describe("Who did it: a user's name, or `me`."),
-  key: z.coerce.number().int().min(1).optional().describe("With which key, by its id."),
+  subject: z.enum(auditSubjects).optional().describe("The kind of row."),
+  subject_id: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .optional()
+    .describe("The id of the row; requires `subject`."),
+  user: z.string().max(100).optional().describe("The user who made the change: a name, or `me`."),
+  key: z.coerce.number().int().min(1).optional().describe("The id of the key."),
   action: z
     .string()
     .regex(/^[a-z]+\.[a-z_-]+$/, "must be an action such as task.delete")
     .optional(),
-  since: time.optional().describe("From then on."),
-  until: time.optional().describe("Before then."),
+  since: time.optional().describe("Entries from this time on."),
+  until: time.optional().describe("Entries before this time."),
 });
 
 /**
@@ -76,7 +81,7 @@ const exportAnswer = z
     first_at: z.string(),
     last_at: z.string(),
     entries: z.int(),
-    size: z.int().describe("Of the file, in bytes."),
+    size: z.int().describe("The size of the file in bytes."),
     sha256: z.string(),
     created_at: z.string(),
   })
@@ -89,10 +94,10 @@ export const auditExports = new Hono<App>()
     describe({
       summary: "Files of older audit entries",
       description:
-        "Entries older than AUDIT_DAYS move into files of the bucket: gzipped lines of JSON, an entry each.",
+        "Entries older than AUDIT_DAYS move into files of the bucket: gzipped lines of JSON, one entry each.",
       tag: "Audit",
       answer: { schema: pageAnswer(exportAnswer), description: "Newest first." },
-      errors: { 403: "Only admins read it." },
+      errors: { 403: "Only admins may read the audit." },
     }),
     allow("admin"),
     validate("query", z.strictObject(pageQuery)),
@@ -107,8 +112,8 @@ export const auditExports = new Hono<App>()
         .where(before === undefined ? undefined : lt(auditExport.id, before))
         .orderBy(desc(auditExport.id))
         .limit(limit + 1);
-      const shown = rows.map(({ objectKey: _, ...row }) => toWire(row));
-      return c.json(page(shown, limit, (last) => encodeCursor("audit-exports", [last.id])));
+      const files = rows.map(({ objectKey: _, ...row }) => toWire(row));
+      return c.json(page(files, limit, (last) => encodeCursor("audit-exports", [last.id])));
     },
   )
   .get(
@@ -117,10 +122,10 @@ export const auditExports = new Hono<App>()
       summary: "A file of older audit entries",
       tag: "Audit",
       answer: {
-        description: "Gzipped lines of JSON, an entry each, oldest first.",
+        description: "Gzipped lines of JSON, one entry each, oldest first.",
         content: "application/gzip",
       },
-      errors: { 403: "Only admins read it.", 404: "No such file." },
+      errors: { 403: "Only admins may read the audit.", 404: "No such file." },
     }),
     allow("admin"),
     validate("param", idParam),
@@ -141,9 +146,9 @@ export const auditExports = new Hono<App>()
 export const auditLog = new Hono<App>().get(
   "/",
   describe({
-    summary: "Who did what to which row",
+    summary: "The audit log",
     description:
-      "Newest first. Every change by a person or a box is here, but for heartbeats and the bytes of uploads. Nothing can be changed; entries older than AUDIT_DAYS move into files: `GET /api/audit/exports`.",
+      "Newest first. The log has every change by a person or a box, except heartbeats and the bytes of uploads. Nobody can change entries; entries older than AUDIT_DAYS move into files: `GET /api/audit/exports`.",
     tag: "Audit",
     answer: {
       schema: z.object({
@@ -152,11 +157,13 @@ export const auditLog = new Hono<App>().get(
         scanned: z
           .int()
           .optional()
-          .describe("Entries looked at, where a filter ended the page before it was full."),
+          .describe(
+            "The number of entries examined, if a filter ended the page before it was full.",
+          ),
       }),
       description: "A page.",
     },
-    errors: { 403: "Only admins read it.", 422: "A filter is not valid." },
+    errors: { 403: "Only admins may read the audit.", 422: "A filter is not valid." },
   }),
   allow("admin"),
   validate(

@@ -9,15 +9,14 @@ export type Actor = { userId: number | null; keyId: number | null; address: stri
 
 export const scheduledJob: Actor = { userId: null, keyId: null, address: "scheduled job" };
 
-/** Whoever has the database itself at hand, such as by `npm run key`; no key stands behind it. */
+/** Somebody with access to the database itself, such as by `npm run key`, without a key. */
 export const commandLine: Actor = { userId: null, keyId: null, address: "command line" };
 
 /**
  * A statement that notes an action, for the batch of the change it is about. `rows` selects what
- * was changed as `id`, with the condition that it really was: behind the change itself that is
- * `changes() = 1`, which holds again for the statement behind this one. `detail` says what was
- * changed, in the wire's own names; never a secret. As SQL it is JSON made of columns of `changed`,
- * which are those that `rows` selects.
+ * was changed as `id`, with the condition that it really was; noteChange() takes that condition from
+ * the statement right before. `detail` says what was changed, in the wire's own names; never a secret.
+ * As SQL it is JSON made of columns of `changed`, which are those that `rows` selects.
  */
 export const audit = (
   db: Db,
@@ -32,12 +31,9 @@ export const audit = (
       ${detail === undefined ? null : is(detail, SQL) ? detail : JSON.stringify(detail)}
     from (${rows}) as changed`);
 
-/** `rows` for audit() right behind a statement that changed the row of this id, or nothing. */
-export const ifChanged = (id: number): SQL => sql`select ${id} as id where changes() = 1`;
-
 const LONGEST = 300;
 
-/** A body as `detail`: long values are told by their length alone, since entries stay for good. */
+/** A body as `detail`: only the length of long values, since entries stay for good. */
 export const briefly = (body: object): JsonValue =>
   Object.fromEntries(
     Object.entries(body).map(([name, value]) => {

@@ -1,5 +1,6 @@
 import { asc, sql } from "drizzle-orm";
 import type { Bindings, Config } from "../../env.ts";
+import { chain } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { auditEntry, auditExport } from "../db/schema.ts";
 import { ago } from "../db/time.ts";
@@ -53,8 +54,8 @@ export async function exportAudit(db: Db, env: Bindings, config: Config): Promis
     httpMetadata: { contentType: "application/gzip" },
   });
   if (stored?.size !== bytes.length) throw new Error("the bucket did not take the audit's file");
-  await db.batch([
-    db.insert(auditExport).values({
+  await chain(db, {
+    file: db.insert(auditExport).values({
       firstId: first.id,
       lastId: last.id,
       firstAt: first.at,
@@ -64,6 +65,6 @@ export async function exportAudit(db: Db, env: Bindings, config: Config): Promis
       size: bytes.length,
       sha256,
     }),
-    db.run(sql`delete from audit_entry where id between ${first.id} and ${last.id}`),
-  ]);
+    moved: db.run(sql`delete from audit_entry where id between ${first.id} and ${last.id}`),
+  });
 }

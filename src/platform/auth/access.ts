@@ -2,9 +2,13 @@ import { eq, type SQL, type SQLWrapper, sql } from "drizzle-orm";
 import { trainingTask } from "../db/schema.ts";
 import type { Auth } from "./caller.ts";
 
+/** A condition that holds for everybody but admins, who are free of it. */
+export const unlessAdmin = ({ role }: Pick<Auth, "role">, condition: SQL): SQL =>
+  role === "admin" ? sql`true` : condition;
+
 /** The condition that a row is the caller's own, by the column of its user, or the caller an admin. */
-export const owns = ({ role, userId }: Pick<Auth, "role" | "userId">, owner: SQLWrapper): SQL =>
-  role === "admin" ? sql`true` : sql`${owner} = ${userId}`;
+export const owns = (auth: Pick<Auth, "role" | "userId">, owner: SQLWrapper): SQL =>
+  unlessAdmin(auth, sql`${owner} = ${auth.userId}`);
 
 /*
  * A box key reaches the runs that it holds: `training_task.key_id` names the key that registered or

@@ -1,7 +1,8 @@
 import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
-import { audit, ifChanged } from "../audit/audit.ts";
+import { noteChange } from "../audit/note.ts";
+import { chain } from "../db/batch.ts";
 import { apiKey, roles, user } from "../db/schema.ts";
 import { fromNow, now } from "../db/time.ts";
 import type { App } from "../http/context.ts";
@@ -11,12 +12,25 @@ import { changedMeanwhile, ifMatch } from "../http/preconditions.ts";
 import { notFound, refuse } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
 import { toWire } from "../http/wire.ts";
-import { forgetKeys, makeKey, revokeKey, selectKeys, signKey, unauthorized } from "./keys.ts";
+import {
+  forgetKeys,
+  makeKey,
+  revokeKey,
+  selectKeys,
+  signKey,
+  unauthorized,
+  userIdOf,
+} from "./keys.ts";
 import { soonerOf, works } from "./makers.ts";
 import { allow, requireScopes } from "./middleware.ts";
 import { type KeyScope, keyScopes, roleScopes, usualScopes } from "./scopes.ts";
 
-const name = z.string().trim().min(1).max(100).describe("Shown to others; unique among users.");
+const name = z
+  .string()
+  .trim()
+  .min(1)
+  .max(100)
+  .describe("The name that others see; unique among users.");
 
 const userAnswer = z
   .object({
@@ -37,8 +51,10 @@ const keyAnswer = z
     parent_id: z
       .int()
       .nullable()
-      .describe("The key that made it, of a session its key; null: the command line."),
-    made_by: z.string().nullable().describe("That key's user."),
+      .describe(
+        "The key that made this one; for a session, the session's key; null: the command line.",
+      ),
+    made_by: z.string().nullable().describe("The user of that key."),
     name: z.string(),
     scopes: z.array(z.enum(keyScopes)),
     created_at: z.string(),
@@ -47,16 +63,18 @@ const keyAnswer = z
     last_used_at: z.string().nullable(),
     children: z
       .int()
-      .describe("Live keys that are revoked with it: those it made, and theirs. At most 1,000."),
+      .describe(
+        "The number of live keys that are revoked with this key: those that it made, and those that they made. At most 1,000.",
+      ),
   })
   .meta({ id: "Key" });
 
 type KeyRow = Awaited<ReturnType<typeof selectKeys>>[number];
 const keyWire = ({ jti: _, days: __, ...row }: KeyRow) => toWire(row);
 
-/** Says of a key that was made or renewed for a time that it ends sooner than that. */
+/** The warning that a made or renewed key ends sooner than requested. */
 const endsWithMaker = (expiresAt: string | null) =>
-  `This key ends at ${expiresAt}, with the key that made it: no key outlives its maker. A longer life takes a maker that lives longer, or the command line (npm run key).`;
+  `This key ends at ${expiresAt}, with the key that made it: no key outlives its maker. For a longer life, make it with a key that lives longer, or on the command line (npm run key).`;
 
 export const users = new Hono<App>()
   .post(
@@ -72,16 +90,11 @@ export const users = new Hono<App>()
     async (c) => {
       const body = c.req.valid("json");
       const { db, auth } = c.var;
-      const [[row]] = await db.batch([
-        db.insert(user).values(body).onConflictDoNothing().returning(),
-        audit(
-          db,
-          auth,
-          "user.create",
-          sql`select id from user where name = ${body.name} and changes() = 1`,
-          body,
-        ),
-      ]);
+      const { made } = await chain(db, {
+        made: db.insert(user).values(body).onConflictDoNothing().returning(),
+        noted: noteChange(db, auth, "made", "user.create", userIdOf(body.name), body),
+      });
+      const [row] = made;
       if (!row) throw refuse("name-taken", { case: "user", name: body.name });
       return c.json(toWire(row));
     },
@@ -115,14 +128,14 @@ export const users = new Hono<App>()
     describe({
       summary: "Change a user",
       description:
-        "Users are never deleted, only made inactive: their keys stop within 30 seconds, their runs stay. Keys that an admin made for others stay too, but cannot be renewed while that admin is inactive; revoke the admin's key to end them.",
+        "Users are never deleted, only made inactive: their keys stop working within 30 seconds, and their runs stay. Keys that an admin made for others stay too, but cannot be renewed while that admin is inactive; revoke the admin's key to end them.",
       tag: "Users",
       answer: { schema: userAnswer, description: "The user." },
       errors: {
         403: "Only admins change users.",
         404: "No such user.",
         409: "The name is taken, or this is the last active admin.",
-        412: "Changed by someone else since it was read.",
+        412: "Someone else changed the user since it was read.",
       },
     }),
     allow("admin"),
@@ -143,8 +156,8 @@ export const users = new Hono<App>()
         body.active === false || (body.role !== undefined && body.role !== "admin");
       const { db, auth } = c.var;
       // One batch: the change with its conditions, then what the row is and whether they failed.
-      const [changed, , [current], [other], [namesake]] = await db.batch([
-        db
+      const { changed, users, admins, namesakes } = await chain(db, {
+        changed: db
           .update(user)
           .set({ ...body, version: sql`version + 1`, updatedAt: now })
           .where(
@@ -160,25 +173,26 @@ export const users = new Hono<App>()
             ),
           )
           .returning(),
-        audit(db, auth, "user.update", ifChanged(target), body),
-        db.select().from(user).where(eq(user.id, target)),
-        db
+        noted: noteChange(db, auth, "changed", "user.update", target, body),
+        users: db.select().from(user).where(eq(user.id, target)),
+        admins: db
           .select({ id: user.id })
           .from(user)
           .where(sql`id <> ${target} and role = 'admin' and active`)
           .limit(1),
-        db
+        namesakes: db
           .select({ id: user.id })
           .from(user)
           .where(sql`name = ${body.name ?? null} and id <> ${target}`),
-      ]);
+      });
       forgetKeys();
       const [row] = changed;
+      const [current] = users;
       if (row) return c.json(toWire(row));
       if (!current) throw notFound("user", { id: target });
       if (version !== null && current.version !== version) throw changedMeanwhile(current.version);
-      if (namesake) throw refuse("name-taken", { case: "user", name: String(body.name) });
-      if (!other) throw refuse("last-admin", {});
+      if (namesakes.length) throw refuse("name-taken", { case: "user", name: String(body.name) });
+      if (!admins.length) throw refuse("last-admin", {});
       throw refuse("conflict", { case: "user" });
     },
   );
@@ -186,7 +200,7 @@ export const users = new Hono<App>()
 export const me = new Hono<App>().get(
   "/",
   describe({
-    summary: "Who am I",
+    summary: "The caller",
     description: "The user and the rights behind the key that asks.",
     tag: "Users",
     answer: {
@@ -216,13 +230,13 @@ export const me = new Hono<App>().get(
 );
 
 const newKey = z.strictObject({
-  name: z.string().trim().min(1).max(100).describe("What the key is for."),
+  name: z.string().trim().min(1).max(100).describe("The purpose of the key."),
   scopes: z
     .array(z.enum(keyScopes))
     .min(1)
     .optional()
     .describe(
-      "Default: the usual ones of the user's role. `models:approve` and `models:release` are given to members by name, by an admin. `box` stands alone.",
+      "Default: the usual scopes of the user's role. Members get `models:approve` and `models:release` only if an admin names them. `box` cannot be combined with other scopes.",
     ),
   days: z
     .number()
@@ -230,13 +244,15 @@ const newKey = z.strictObject({
     .max(3650)
     .nullable()
     .default(null)
-    .describe("Life in days; null: no end of its own. It ends with the key that makes it."),
+    .describe(
+      "The life of the key in days; null: no end of its own. It ends with the key that makes it at the latest.",
+    ),
   user_id: z.int().positive().optional().describe("Admins may make keys for others."),
 });
 
 const withKey = keyAnswer.extend({
-  key: z.string().describe("The key itself. Shown this once."),
-  warnings: z.array(z.string()).describe("That it ends sooner than was asked."),
+  key: z.string().describe("The key itself. Only this answer shows it."),
+  warnings: z.array(z.string()).describe("A warning if the key ends sooner than requested."),
 });
 
 export const keys = new Hono<App>()
@@ -245,11 +261,11 @@ export const keys = new Hono<App>()
     describe({
       summary: "Make a key",
       description:
-        "The new key notes the key that makes it, gives no more than that, ends no later, and is revoked with it. A key to take the place of an old one comes from the command line, or from another key.",
+        "The new key records the key that makes it, has no more rights, ends no later, and is revoked with it. To replace a key, use the command line or another key.",
       tag: "Keys",
-      answer: { schema: withKey, description: "The key, shown this once." },
+      answer: { schema: withKey, description: "The key, which only this answer shows." },
       errors: {
-        403: "A key never gives more than the key and user that made it; or `over-limit`: the user has as many keys as there may be.",
+        403: "A key never has more rights than the key and user that make it; or `over-limit`: the user has the maximum number of keys.",
         404: "No such user.",
         409: "The key is the tenth in a line of keys, each made by the one before.",
       },
@@ -286,7 +302,8 @@ export const keys = new Hono<App>()
     "/",
     describe({
       summary: "List keys",
-      description: "One's own; admins see all. Never the keys themselves.",
+      description:
+        "The caller's own keys; admins see all. The list never contains the keys themselves.",
       tag: "Keys",
       answer: {
         schema: pageAnswer(keyAnswer),
@@ -316,13 +333,13 @@ export const keys = new Hono<App>()
     describe({
       summary: "Renew a key",
       description:
-        "Its holder gets the same key with its life begun anew, up to the end of the key that made it.",
+        "The holder of a key gets the same key with a new life of the same length, up to the end of the key that made it.",
       tag: "Keys",
-      answer: { schema: withKey, description: "The renewed key, shown this once." },
+      answer: { schema: withKey, description: "The renewed key, which only this answer shows." },
       errors: {
         403: "Only the key's holder renews it.",
         404: "No such key.",
-        409: "The key does not expire, or what made it was revoked or belongs to nobody active.",
+        409: "The key does not expire, or the key that made it was revoked or has no active user.",
       },
     }),
     allow(null),
@@ -333,8 +350,8 @@ export const keys = new Hono<App>()
       if (id !== auth.keyId) throw refuse("not-allowed", { case: "renew" });
       const maker = sql`from api_key m join user u on u.id = m.user_id where m.id = api_key.parent_id`;
       const asked = fromNow(sql`api_key.days`, "days");
-      const [renewed, , [row]] = await db.batch([
-        db
+      const { renewed, rows } = await chain(db, {
+        renewed: db
           .update(apiKey)
           .set({
             expiresAt: sql`coalesce(${soonerOf(asked, sql`(select m.expires_at ${maker})`)}, api_key.expires_at)`,
@@ -347,9 +364,10 @@ export const keys = new Hono<App>()
             ),
           )
           .returning({ shortened: sql<number>`expires_at < ${asked} or ${asked} is null` }),
-        audit(db, auth, "key.renew", ifChanged(id)),
-        selectKeys(db).where(eq(apiKey.id, id)),
-      ]);
+        noted: noteChange(db, auth, "renewed", "key.renew", id),
+        rows: selectKeys(db).where(eq(apiKey.id, id)),
+      });
+      const [row] = rows;
       if (!row || row.revokedAt !== null) {
         forgetKeys();
         throw unauthorized("key-revoked", { case: "renewing" });
@@ -368,15 +386,15 @@ export const keys = new Hono<App>()
     describe({
       summary: "Revoke a key",
       description:
-        "With all keys that it made, and those that they made, whoever has them, and their boxes. Takes effect within 30 seconds everywhere. A key may always revoke itself.",
+        "Also revokes all keys that it made, and those that they made, whoever has them, and their boxes. Takes effect within 30 seconds everywhere. A key may always revoke itself.",
       tag: "Keys",
       answer: {
         schema: z.object({
-          revoked: z.array(z.int()).describe("The keys that ended: this one, and those it made."),
+          revoked: z.array(z.int()).describe("The revoked keys: this one, and those that it made."),
         }),
-        description: "What ended.",
+        description: "The revoked keys.",
       },
-      errors: { 404: "No such key that is yours, or it is revoked already." },
+      errors: { 404: "No such key of yours, or it is revoked already." },
     }),
     allow(null),
     validate("param", idParam),

@@ -112,7 +112,7 @@ describe("keys", () => {
       expect((await me(key)).status).toBe(200);
       await ledger.db.update(user).set({ active: false }).where(eq(user.id, userId));
       vi.setSystemTime(Date.now() + 30_001);
-      expect((await status(key))[1]).toMatch(/not active/);
+      expect((await status(key))[1]).toMatch(/no longer active/);
     } finally {
       vi.useRealTimers();
     }

@@ -4,7 +4,9 @@ import * as z from "zod";
 import type { Config } from "../../env.ts";
 import type { ProblemCode, ProblemParams } from "../../shared/problems.ts";
 import { type Actor, audit } from "../audit/audit.ts";
+import { noteChange } from "../audit/note.ts";
 import { explainRoom, roomToMake } from "../bounds.ts";
+import { chain } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { apiKey, session, user } from "../db/schema.ts";
 import { ago, now } from "../db/time.ts";
@@ -14,7 +16,7 @@ import { descendants, generation, MOST_GENERATIONS, mayMake, soonerOf, works } f
 import { effectiveScopes, type Role } from "./scopes.ts";
 
 const issuer = "lora-ledger";
-/** What a token is for: a key for programs, a session for the pages. Neither passes for the other. */
+/** The purpose of a token: a key for programs, a session for the pages. Neither is accepted as the other. */
 type Purpose = "api" | "session";
 
 export type Secrets = { JWT_SECRET: string; JWT_SECRET_PREVIOUS?: string };
@@ -73,7 +75,7 @@ export async function verifyToken(token: string, secrets: Secrets, purpose: Purp
     : unauthorized("session-not-valid", {});
 }
 
-type Standing = {
+type KeyState = {
   userId: number;
   userName: string;
   keyId: number;
@@ -84,16 +86,16 @@ type Standing = {
   endsAt: string | null;
   live: boolean;
 };
-type Known = Standing & { checkedAt: number };
+type Known = KeyState & { checkedAt: number };
 
 const CHECK_EVERY_MS = 30_000;
 const MOST_KNOWN = 10_000;
-/** Plain data only: what the database last said of a key. */
+/** Plain data only: the last state of each key in the database. */
 const known = new Map<string, Known>();
 
-const remember = (jti: string, standing: Standing) => {
+const remember = (jti: string, state: KeyState) => {
   known.delete(jti);
-  known.set(jti, { ...standing, checkedAt: Date.now() });
+  known.set(jti, { ...state, checkedAt: Date.now() });
   for (const oldest of known.keys()) {
     if (known.size <= MOST_KNOWN) break;
     known.delete(oldest);
@@ -103,8 +105,8 @@ const remember = (jti: string, standing: Standing) => {
 /** Makes this isolate ask the database again; the others do within 30 seconds. */
 export const forgetKeys = () => known.clear();
 
-/** What every check of a key or session reads of its key and user. */
-const standingColumns = {
+/** The columns of key and user that every check of a key or session reads. */
+const stateColumns = {
   keyId: apiKey.id,
   scopes: apiKey.scopes,
   keyExpiresAt: apiKey.expiresAt,
@@ -115,18 +117,18 @@ const standingColumns = {
   active: user.active,
 };
 
-const keyStanding = async (db: Db, jti: string, userId: number) => {
+const readKey = async (db: Db, jti: string, userId: number) => {
   const [row] = await db
-    .select(standingColumns)
+    .select(stateColumns)
     .from(apiKey)
     .innerJoin(user, eq(user.id, apiKey.userId))
     .where(and(eq(apiKey.jti, jti), eq(apiKey.userId, userId)));
   return row && { ...row, endsAt: null, ended: false };
 };
 
-const sessionStanding = async (db: Db, id: string, userId: number) => {
+const readSession = async (db: Db, id: string, userId: number) => {
   const [row] = await db
-    .select({ ...standingColumns, endsAt: session.endsAt, endedAt: session.endedAt })
+    .select({ ...stateColumns, endsAt: session.endsAt, endedAt: session.endedAt })
     .from(session)
     .innerJoin(apiKey, eq(apiKey.id, session.keyId))
     .innerJoin(user, eq(user.id, apiKey.userId))
@@ -139,12 +141,12 @@ const sessionStanding = async (db: Db, id: string, userId: number) => {
 };
 
 const purposes = {
-  api: { what: "key", read: keyStanding },
-  session: { what: "session", read: sessionStanding },
+  api: { what: "key", read: readKey },
+  session: { what: "session", read: readSession },
 } as const;
 
 /**
- * The caller behind a key or a session's token. Between checks with the database, at most 30 seconds
+ * The caller that a key or a session's token belongs to. Between checks with the database, at most 30 seconds
  * apart, it costs no round trip. `later` runs work after the answer. Throws ApiError 401.
  */
 export async function authenticate(
@@ -157,37 +159,37 @@ export async function authenticate(
   const claims = await verifyToken(token, secrets, purpose);
   const { what, read } = purposes[purpose];
   const name = `${purpose} ${claims.jti}`;
-  let standing = known.get(name);
-  if (!standing || Date.now() - standing.checkedAt >= CHECK_EVERY_MS) {
+  let state = known.get(name);
+  if (!state || Date.now() - state.checkedAt >= CHECK_EVERY_MS) {
     const row = await read(db, claims.jti, Number(claims.sub));
     if (!row) throw unauthorized(`${what}-unknown`, {});
     const { revokedAt, active, ended, ...rest } = row;
-    standing = { ...rest, live: revokedAt === null && active && !ended, checkedAt: Date.now() };
-    remember(name, standing);
-    if (standing.live) later(noteUse(db, row.keyId));
+    state = { ...rest, live: revokedAt === null && active && !ended, checkedAt: Date.now() };
+    remember(name, state);
+    if (state.live) later(noteUse(db, row.keyId));
   }
-  if (!standing.live)
+  if (!state.live)
     throw purpose === "api"
       ? unauthorized("key-revoked", { case: "ended" })
       : unauthorized("session-ended", {});
-  const granted = standing.scopes;
-  const keyEnd = standing.keyExpiresAt === null ? null : new Date(standing.keyExpiresAt);
+  const granted = state.scopes;
+  const keyEnd = state.keyExpiresAt === null ? null : new Date(state.keyExpiresAt);
   return {
-    userId: standing.userId,
-    userName: standing.userName,
-    keyId: standing.keyId,
-    role: standing.role,
-    scopes: effectiveScopes(standing.role, granted),
+    userId: state.userId,
+    userName: state.userName,
+    keyId: state.keyId,
+    role: state.role,
+    scopes: effectiveScopes(state.role, granted),
     box: granted.includes("box"),
     expiresAt: purpose === "session" ? keyEnd : claims.exp ? new Date(claims.exp * 1000) : null,
     session:
       purpose === "session"
-        ? { id: claims.jti, issuedAt: claims.iat ?? 0, endsAt: standing.endsAt ?? "" }
+        ? { id: claims.jti, issuedAt: claims.iat ?? 0, endsAt: state.endsAt ?? "" }
         : null,
   };
 }
 
-/** Keeps `last_used_at` to five minutes; a failure to write it is nobody's concern. */
+/** Keeps `last_used_at` to five minutes; a failure to write it fails no request. */
 async function noteUse(db: Db, keyId: number) {
   try {
     await db
@@ -247,20 +249,22 @@ export async function makeKey(
   const wanted = days === null ? null : new Date(Date.now() + days * 86_400_000).toISOString();
   const end = maker ? soonerOf(sql`${wanted}`, sql`m.expires_at`) : sql`${wanted}`;
   const room = bounds ? roomToMake(bounds, userId, "keys") : sql`true`;
-  const [, , [row]] = await db.batch([
-    db.run(sql`
+  const { rows } = await chain(db, {
+    inserted: db.run(sql`
       insert into api_key (jti, user_id, parent_id, name, scopes, days, expires_at)
       select ${jti}, ${userId}, ${maker?.keyId ?? null}, ${name}, ${JSON.stringify(scopes)}, ${days}, ${end}
       ${maker ? sql`from api_key m join user u on u.id = m.user_id where m.id = ${maker.keyId} and ${mayMake(maker)} and ${room}` : sql`where ${room}`}`),
-    audit(
+    noted: noteChange(
       db,
       actor,
+      "inserted",
       "key.create",
-      sql`select id from api_key where jti = ${jti} and changes() = 1`,
+      sql`(select id from api_key where jti = ${jti})`,
       { user_id: userId, name, scopes: [...scopes], days },
     ),
-    selectKeys(db).where(eq(apiKey.jti, jti)),
-  ]);
+    rows: selectKeys(db).where(eq(apiKey.jti, jti)),
+  });
+  const [row] = rows;
   const full = !row && bounds && (await explainRoom(db, bounds, userId, { keys: 1 }));
   if (full) throw full;
   if (!row && maker) throw await refuseMaker(db, maker);
@@ -273,19 +277,17 @@ export async function makeKey(
   };
 }
 
+/** A user's id by the name, for statements. */
+export const userIdOf = (name: string) => sql`(select id from user where name = ${name})`;
+
 /** Finds a user by name or makes one; an existing user's role stays as it is. */
 export async function ensureUser(db: Db, actor: Actor, name: string, role: Role) {
-  const [, , [row]] = await db.batch([
-    db.insert(user).values({ name, role }).onConflictDoNothing(),
-    audit(
-      db,
-      actor,
-      "user.create",
-      sql`select id from user where name = ${name} and changes() = 1`,
-      { name, role },
-    ),
-    db.select().from(user).where(eq(user.name, name)),
-  ]);
+  const { users } = await chain(db, {
+    inserted: db.insert(user).values({ name, role }).onConflictDoNothing(),
+    noted: noteChange(db, actor, "inserted", "user.create", userIdOf(name), { name, role }),
+    users: db.select().from(user).where(eq(user.name, name)),
+  });
+  const [row] = users;
   if (!row) throw new Error("the user's row did not come back");
   return row;
 }
@@ -299,22 +301,22 @@ export async function revokeKey(db: Db, actor: Actor, id: number, ownerId: numbe
     and ${ownerId === null ? sql`true` : sql`k.user_id = ${ownerId}`})`;
   const ending = sql`select k.id from api_key k where k.revoked_at is null
     and (k.id in ${root} or k.id in ${descendants(root)})`;
-  const [, , revoked] = await db.batch([
-    audit(
+  const { revoked } = await chain(db, {
+    noted: audit(
       db,
       actor,
       "key.revoke",
       ending,
       sql`iif(changed.id = ${id}, null, json_object('with_key', cast(${id} as integer)))`,
     ),
-    db.run(
+    boxes: db.run(
       sql`update box set revoked_at = ${now} where revoked_at is null and key_id in (${ending})`,
     ),
-    db
+    revoked: db
       .update(apiKey)
       .set({ revokedAt: now })
       .where(sql`id in (${ending})`)
       .returning({ id: apiKey.id }),
-  ]);
+  });
   return revoked.map((row) => row.id).sort((a, b) => a - b);
 }

@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import type { App } from "../http/context.ts";
 import { ApiError, refuse } from "../http/problem.ts";
 
-/** Periods as wrangler.toml sets them: the binding does not tell. */
+/** Periods as wrangler.toml sets them: the binding does not state them. */
 const CALLER_PERIOD_SEC = 10;
 const FAILURE_PERIOD_SEC = 60;
 
@@ -14,7 +14,7 @@ const tooMany = (name: "key" | "user" | "failures", seconds: number) =>
   );
 
 /** Whether `key` is still within a limit. Platform trouble lets everyone pass rather than nobody. */
-async function within(
+async function isWithin(
   c: Context<App>,
   name: "KEY_LIMIT" | "USER_LIMIT" | "FAILURE_LIMIT",
   key: string,
@@ -34,15 +34,15 @@ async function within(
  * key sends beyond its own limit does not count against its user's other keys. Throws ApiError 429.
  */
 export async function limitCaller(c: Context<App>, caller: { keyId: number; userId: number }) {
-  if (!(await within(c, "KEY_LIMIT", String(caller.keyId))))
+  if (!(await isWithin(c, "KEY_LIMIT", String(caller.keyId))))
     throw tooMany("key", CALLER_PERIOD_SEC);
-  if (!(await within(c, "USER_LIMIT", String(caller.userId))))
+  if (!(await isWithin(c, "USER_LIMIT", String(caller.userId))))
     throw tooMany("user", CALLER_PERIOD_SEC);
 }
 
 /** Counts a guess at a key or a link by its address: gives the refusal, or 429 where they are too many. */
 export const countFailure = async (c: Context<App>, refusal: ApiError): Promise<ApiError> =>
-  (await within(c, "FAILURE_LIMIT", c.var.address ?? "unknown"))
+  (await isWithin(c, "FAILURE_LIMIT", c.var.address ?? "unknown"))
     ? refusal
     : tooMany("failures", FAILURE_PERIOD_SEC);
 

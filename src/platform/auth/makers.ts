@@ -31,7 +31,7 @@ export const mayMake = ({ role, session }: Pick<Auth, "role" | "session">) =>
       : sql`exists (select 1 from session s where s.id = ${session.id} and s.ended_at is null and s.ends_at > ${now})`
   }`;
 
-/** The sooner of two ends; null: none. */
+/** The earlier of two ends; null: no end. */
 export const soonerOf = (one: SQL, other: SQL) =>
   sql`coalesce(min(${one}, ${other}), ${one}, ${other})`;
 

@@ -25,7 +25,7 @@ async function authenticateRequest(c: Context<App>) {
     : authenticate(db, config, cookie ?? "", later, "session");
 }
 
-/** Asks for a key, or a page's session, on everything behind it. */
+/** Requires a key, or a page's session, for all routes after it. */
 export const requireKey = createMiddleware<App>(async (c, next) => {
   const caller = await limitFailures(c, () => authenticateRequest(c));
   await limitCaller(c, caller);
@@ -37,7 +37,7 @@ export const requireKey = createMiddleware<App>(async (c, next) => {
     c.header("X-Key-Expires", auth.expiresAt.toISOString());
 });
 
-/** Throws ApiError 403 unless the caller holds all of these scopes; `version` is what asks for them. */
+/** Throws ApiError 403 unless the caller holds all of these scopes; `version` is the version that requires them. */
 export function requireScopes(
   auth: Auth,
   needed: readonly Scope[],

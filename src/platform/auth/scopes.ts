@@ -2,7 +2,7 @@ import type { roles } from "../db/schema.ts";
 
 export type Role = (typeof roles)[number];
 
-/** What a key may be allowed; `box` stands alone, for rented machines. */
+/** The scopes that a key may have; `box`, for rented machines, cannot be combined with others. */
 const scopes = [
   "tasks:read",
   "tasks:write",

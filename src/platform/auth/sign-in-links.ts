@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import { base64url } from "jose";
 import { type Actor, audit } from "../audit/audit.ts";
+import { chain, ifChanged } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { session, signInLink } from "../db/schema.ts";
 import { fromNow, now } from "../db/time.ts";
@@ -17,16 +18,16 @@ export const LINK_MINUTES = 10;
  */
 export async function makeSignInCode(db: Db, actor: Actor, keyId: number): Promise<string> {
   const code = base64url.encode(crypto.getRandomValues(new Uint8Array(32)));
-  await db.batch([
-    db.delete(signInLink).where(sql`expires_at < ${now}`),
-    db.insert(signInLink).values({
+  await chain(db, {
+    expired: db.delete(signInLink).where(sql`expires_at < ${now}`),
+    inserted: db.insert(signInLink).values({
       codeHash: await sha256Hex(code),
       keyId,
       // The database counts from its own time, as it will when it is asked.
       expiresAt: fromNow(LINK_MINUTES, "minutes"),
     }),
-    audit(db, actor, "key.sign-in-link", sql`select ${keyId} as id`),
-  ]);
+    noted: audit(db, actor, "key.sign-in-link", sql`select ${keyId} as id`),
+  });
   return code;
 }
 
@@ -42,8 +43,8 @@ export async function redeemSignInCode(
   const codeHash = await sha256Hex(code);
   const id = crypto.randomUUID();
   const made = sql`(select key_id from session where id = ${id})`;
-  const [, , , [row]] = await db.batch([
-    db
+  const { holders } = await chain(db, {
+    used: db
       .update(signInLink)
       .set({ usedAt: now })
       .where(
@@ -52,21 +53,30 @@ export async function redeemSignInCode(
             where k.id = key_id and k.revoked_at is null and u.active
               and coalesce(k.expires_at, '9') > ${now} and k.scopes not like '%"box"%')`,
       ),
-    db.run(sql`
+    session: ifChanged("used", (used) =>
+      db.run(sql`
       insert into session (id, key_id, ends_at)
       select ${id}, k.id, min(coalesce(k.expires_at, '9'),
         ${fromNow(days, "days")})
       from sign_in_link l join api_key k on k.id = l.key_id
-      where l.code_hash = ${codeHash} and changes() = 1`),
-    db.run(sql`
+      where l.code_hash = ${codeHash} and ${used}`),
+    ),
+    noted: db.run(sql`
       insert into audit_entry (user_id, key_id, address, action, subject, subject_id)
       select user_id, id, ${address}, 'key.sign-in', 'key', id from api_key where id = ${made}`),
-    db.all<{ userId: number; name: string; role: Role; scopes: string; endsAt: string }>(sql`
+    holders: db.all<{
+      userId: number;
+      name: string;
+      role: Role;
+      scopes: string;
+      endsAt: string;
+    }>(sql`
       select u.id as userId, u.name, u.role, k.scopes, s.ends_at as endsAt
       from session s join api_key k on k.id = s.key_id join user u on u.id = k.user_id
       where s.id = ${id}`),
-    db.delete(session).where(sql`key_id = ${made} and ends_at < ${now}`),
-  ]);
+    ended: db.delete(session).where(sql`key_id = ${made} and ends_at < ${now}`),
+  });
+  const [row] = holders;
   if (!row) throw unauthorized("link-not-valid", {});
   const { scopes, role, ...rest } = row;
   return { ...rest, id, scopes: [...effectiveScopes(role, JSON.parse(scopes))] };

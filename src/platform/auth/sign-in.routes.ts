@@ -1,7 +1,8 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
-import { audit, ifChanged } from "../audit/audit.ts";
+import { noteChange } from "../audit/note.ts";
+import { chain } from "../db/batch.ts";
 import { session } from "../db/schema.ts";
 import { now } from "../db/time.ts";
 import type { App } from "../http/context.ts";
@@ -33,14 +34,15 @@ export const signIn = new Hono<App>()
     "/",
     describe({
       summary: "Sign a browser in with a key or a one-time code",
-      description: `Exchanges a key for a session in a cookie that no script can read. It gives what the key gives and ends with it, after 12 hours without use, or after a week. The code of a sign-in link (\`npm run key -- --link\`) stands for a key once, within ${LINK_MINUTES} minutes.`,
+      description: `Exchanges a key for a session in a cookie that no script can read. The session has the rights of the key, and ends with the key, after 12 hours without use, or after a week. The code of a sign-in link (\`npm run key -- --link\`) can be used once instead of a key, within ${LINK_MINUTES} minutes.`,
       tag: "Keys",
       open: true,
       answer: {
         schema: z.object({ user_id: z.int(), name: z.string(), ends_at: z.string() }),
-        description: "Who is signed in, and until when at most. The session itself is the cookie.",
+        description:
+          "The user who is signed in, and the latest end of the session. The session itself is in the cookie.",
       },
-      errors: { 403: "A box key, or another site's page asks." },
+      errors: { 403: "A box key, or the page of another site sent the request." },
     }),
     limitBody(20_000),
     validate("json", credential, ["key", "code"]),
@@ -61,18 +63,18 @@ export const signIn = new Hono<App>()
       const ends = Date.now() + SESSION_DAYS * 86_400_000;
       const endsAt = new Date(Math.min(ends, auth.expiresAt?.getTime() ?? ends)).toISOString();
       const { userId, keyId } = auth;
-      await db.batch([
-        db.insert(session).values({ id, keyId, endsAt }),
-        audit(db, { userId, keyId, address }, "key.sign-in", ifChanged(keyId)),
+      await chain(db, {
+        inserted: db.insert(session).values({ id, keyId, endsAt }),
+        noted: noteChange(db, { userId, keyId, address }, "inserted", "key.sign-in", keyId),
         // The key's own old sessions go as new ones come, so that they never pile up.
-        db.delete(session).where(
+        old: db.delete(session).where(
           and(
             eq(session.keyId, keyId),
             sql`(ends_at < ${now} or id not in (
               select id from session where key_id = ${keyId} order by created_at desc, rowid desc limit ${MOST_SESSIONS}))`,
           ),
         ),
-      ]);
+      });
       await giveCookie(c, { id, userId, scopes: [...auth.scopes], endsAt });
       return c.json({ user_id: userId, name: auth.userName, ends_at: endsAt });
     },
@@ -84,7 +86,7 @@ export const signIn = new Hono<App>()
       description: "Ends the cookie's session on the server, within 30 seconds everywhere.",
       tag: "Keys",
       open: true,
-      errors: { 403: "Another site's page asks." },
+      errors: { 403: "The page of another site sent the request." },
     }),
     async (c) => {
       const { db, config, address } = c.var;
@@ -99,18 +101,19 @@ export const signIn = new Hono<App>()
       });
       if (!claims) return c.body(null, 204);
       const actor = { userId: Number(claims.sub), keyId: null, address };
-      await db.batch([
-        db
+      await chain(db, {
+        ended: db
           .update(session)
           .set({ endedAt: now })
           .where(and(eq(session.id, claims.jti), isNull(session.endedAt))),
-        audit(
+        noted: noteChange(
           db,
           actor,
+          "ended",
           "key.sign-out",
-          sql`select key_id as id from session where id = ${claims.jti} and changes() = 1`,
+          sql`(select key_id from session where id = ${claims.jti})`,
         ),
-      ]);
+      });
       forgetKeys();
       return c.body(null, 204);
     },

@@ -3,7 +3,7 @@ import { toWire } from "../http/wire.ts";
 
 /**
  * An insert of one row that happens only where `room` holds, and where no unique index has it already:
- * in one statement, so that of many at once none goes beyond. Where there is no room the row has no
+ * in one statement, so that of many at once none exceeds it. Where there is no room the row has no
  * user, which IGNORE passes over; a SELECT with a condition would read a row more.
  */
 export function insertIf<T extends Table>(

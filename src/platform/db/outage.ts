@@ -1,6 +1,6 @@
 /**
  * How long the database was away, as this isolate saw it: plain data, so it may outlive a request.
- * Other isolates saw what they saw; whoever asks has other signs of a long outage too.
+ * Other isolates saw what they saw; callers have other signs of a long outage too.
  */
 let awaySince: number | null = null;
 let longest = 0;

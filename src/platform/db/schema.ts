@@ -1,4 +1,4 @@
-/** The tables, a file for each room; docs/database.md tells of each. */
+/** The tables, a file for each room; docs/database.md describes each. */
 
 export * from "./schema/alerts.ts";
 export * from "./schema/audit.ts";

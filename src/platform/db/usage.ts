@@ -13,16 +13,16 @@ const WRITE_EVERY_MS = 60_000;
 export const ONE_OF = 20;
 
 /**
- * For how many requests a request's rows count; 0: they are not counted. Counting takes a second look
+ * The number of requests that a request's rows count for; 0: they are not counted. Counting takes a second look
  * at each of the database's answers, for which a free plan's CPU time is too short at each request.
  */
-export const standsFor = (everyRequest: boolean): number =>
+export const sampleRequests = (everyRequest: boolean): number =>
   everyRequest ? 1 : Math.random() < 1 / ONE_OF ? ONE_OF : 0;
 
 /**
  * Counts a request towards its day, in memory; once a minute an isolate adds what it counted to the
  * day's row, after an answer has gone out. What an isolate counted last may be lost with it, so the
- * figures are a little low. Its rows stand for those of `times` requests.
+ * figures are a little low. Its rows count for `times` requests.
  */
 export function countUsage(
   db: Db,

@@ -19,7 +19,7 @@ export type Value = string | number | null;
 type Type = "number" | "text" | "boolean" | "time" | "any";
 /** A field as SQL over `training_task`; `json` is a document's part as JSON text, which reads a whole document. */
 export type Column = { sql: SQL; type: Type; json?: SQL };
-/** What a name stands for in a list. Throws FilterError when it is nothing there. */
+/** The meaning of a name in a list. Throws FilterError if it has none. */
 export type Fields = (field: Field) => Column;
 
 const types = new Map<string, Type>(filterFields);
@@ -71,7 +71,7 @@ function metricSql(metric: Metric): SQL {
   return sql`(case training_task.status when 'running' then (select case when json_type(a.summary, ${path}) <> 'text' then a.summary ->> ${path} end from task_attempt a where a.task_id = training_task.id and a.attempt = training_task.attempt) else ${ended(metric)} end)`;
 }
 
-/** The column behind a field. Throws FilterError when there is none. */
+/** The column of a field. Throws FilterError if there is none. */
 export const columnOf: Fields = (field) => columnIn(documents, field);
 
 /** As `columnOf`, for a query that joins `task_config`: many fields of one file read it once. */
@@ -278,7 +278,7 @@ function compile(expression: Expression, fields: Fields): SQL {
   switch (expression.kind) {
     case "and":
     case "or": {
-      // SQLite's parser keeps what stands before a parenthesis on a stack of 100: the deepest comes first.
+      // SQLite's parser keeps the text before a parenthesis on a stack of 100: the deepest comes first.
       const parts = [...expression.parts].sort((a, b) => depthOf(b) - depthOf(a));
       return sql`(${sql.join(
         parts.map((part) => compile(part, fields)),
@@ -363,7 +363,7 @@ export const splitFields = (source: string): string[] =>
   source.trim() === "" ? [] : splitAtCommas(source).map((name) => name.trim());
 
 /**
- * `order_by`: fields separated by commas, each with `-` before it or `desc` behind it for
+ * `order_by`: fields separated by commas, each with `-` before it or `desc` after it for
  * descending order. Nulls come last either way, and newer tasks first among equals. At most three.
  */
 export function parseOrder(source: string, fields: Fields = columnOf): Order[] {
@@ -390,7 +390,7 @@ export function parseOrder(source: string, fields: Fields = columnOf): Order[] {
 function orderOf(field: Field, fields: Fields): Omit<Order, "descending"> {
   const metric = fields === columnOf ? metricOf(field) : null;
   if (metric)
-    // An order knows what ended runs came to: those are indexed.
+    // An order uses the figures of ended runs: those are indexed.
     return {
       column: ended(metric),
       missing: true,
@@ -409,7 +409,7 @@ function orderOf(field: Field, fields: Fields): Omit<Order, "descending"> {
 const beginning = (column: SQL): SQL =>
   sql`(case when typeof(${column}) = 'text' then substr(${column}, 1, 100) else ${column} end)`;
 
-/** ORDER BY of an order, ended by the id so that no two rows stand in the same place. */
+/** ORDER BY of an order, ended by the id so that no two rows have the same place. */
 export const orderSql = (order: Order[], id: SQL): SQL =>
   sql.join(
     [
@@ -423,14 +423,14 @@ export const orderSql = (order: Order[], id: SQL): SQL =>
   );
 
 /**
- * The condition of standing behind a place: its values, one for each field, and its id. Its first
- * part is the range that an index on the first field serves.
+ * The condition that a row comes after a place: the place's values, one for each field, and its id. The
+ * first part is the range that an index on the first field serves.
  */
-export function behind(order: Order[], values: Value[], id: SQL, lastId: number): SQL {
+export function afterPlace(order: Order[], values: Value[], id: SQL, lastId: number): SQL {
   const [first, ...rest] = order;
   if (!first) return sql`${id} < ${lastId}`;
   const [value = null, ...others] = values;
-  const deeper = behind(rest, others, id, lastId);
+  const deeper = afterPlace(rest, others, id, lastId);
   const { column, descending, missing } = first;
   if (value === null) return sql`(${column} is null and ${deeper})`;
   const past = sql.raw(descending ? "<" : ">");

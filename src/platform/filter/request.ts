@@ -21,8 +21,8 @@ export const orderText = z
     "Up to three fields, `-` before one for descending order; missing values come last. Default: newest first.",
   );
 
-/** Runs a reader of the filter language; its mistakes are 422 with their position. */
-export function explained<T>(path: string, make: () => T): T {
+/** Runs a reader of the filter language; its mistakes become 422 with their position. */
+export function explainFaults<T>(path: string, make: () => T): T {
   try {
     return make();
   } catch (error) {
@@ -59,7 +59,7 @@ const placeValue = z.union([
   z.null(),
 ]);
 
-/** The place a cursor of such a list stands for: the last row's id and its values of the order. */
+/** The place that a cursor of such a list encodes: the last row's id and its values of the order. */
 export const placeOf = (
   list: string,
   cursor: string | undefined,

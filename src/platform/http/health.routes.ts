@@ -12,8 +12,8 @@ let last: { at: number; body: z.infer<typeof answer> } | undefined;
 export const health = new Hono<App>().get(
   "/",
   describe({
-    summary: "Do database and bucket answer?",
-    description: "Looked up at most every 10 seconds. 503 when one of them does not answer.",
+    summary: "Whether database and bucket answer",
+    description: "Checked at most every 10 seconds. 503 if one of them does not answer.",
     tag: "Service",
     open: true,
     answer: { schema: answer, description: "Both answer." },

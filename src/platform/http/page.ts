@@ -9,15 +9,15 @@ export const pageQuery = {
     .min(1)
     .max(200)
     .default(50)
-    .describe("How many items at most."),
+    .describe("The maximum number of items."),
   cursor: z
     .string()
     .max(4000)
     .optional()
-    .describe("`next_cursor` of the page before; opaque, good only for the same list."),
+    .describe("`next_cursor` of the page before; opaque, works for the same list only."),
 };
 
-/** What a list answers: the items of a page, and where to go on, null behind the last. */
+/** The answer of a list: the items of a page, and the cursor of the next, null after the last. */
 export const pageAnswer = <T extends z.ZodType>(item: T) =>
   z.object({ items: z.array(item), next_cursor: z.string().nullable() });
 
@@ -33,7 +33,7 @@ export const encodeCursor = (list: string, place: readonly (string | number | nu
     .replaceAll("/", "_")
     .replaceAll("=", "");
 
-/** The place a cursor stands for; throws 422 on one that is forged or from another list. */
+/** The place that a cursor encodes. Throws ApiError 422 on a forged cursor or one of another list. */
 export function decodeCursor<T extends z.ZodType>(
   list: string,
   cursor: string,

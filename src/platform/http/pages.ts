@@ -30,8 +30,9 @@ export const pageHeaders = {
 };
 
 /** Addresses that the dashboard's one page shows, beside `/` itself. */
-const shown = /^\/(?:runs|compare|board|leaderboard|models|alerts|settings|sign-in)(?:\/[^.]*)?$/;
+const pagePath =
+  /^\/(?:runs|compare|board|leaderboard|models|alerts|settings|sign-in)(?:\/[^.]*)?$/;
 
-/** Whether a browser that goes to an address means a page of the dashboard. */
+/** Whether a browser that opens an address wants a page of the dashboard. */
 export const isPage = (method: string, path: string) =>
-  (method === "GET" || method === "HEAD") && shown.test(path);
+  (method === "GET" || method === "HEAD") && pagePath.test(path);

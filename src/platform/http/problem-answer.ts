@@ -12,14 +12,14 @@ export const problemAnswer = z
     detail: z.string(),
     code: z.enum(Object.keys(problems).sort()),
     params: params.describe(
-      "What the sentence of this code names; `case` where a code has several sentences.",
+      "The values in the sentence of this code; `case` if the code has several sentences.",
     ),
     errors: z
       .array(
         z.object({
           path: z.string().meta({ examples: ["logs[3].step"] }),
           message: z.string(),
-          code: z.string().optional().describe("Of a mistake in a filter."),
+          code: z.string().optional().describe("The code of a mistake in a filter."),
           params: params.optional(),
         }),
       )
@@ -27,5 +27,5 @@ export const problemAnswer = z
       .describe("For a refused body or query: each fault and its place."),
   })
   .describe(
-    "What went wrong (RFC 9457). `code` is a stable word for programs, and the end of `type`; `detail` is its sentence with `params` filled in.",
+    "A problem (RFC 9457). `code` is a stable word for programs, and the end of `type`; `detail` is its sentence with `params` filled in.",
   );

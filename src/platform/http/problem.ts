@@ -50,7 +50,7 @@ type More = {
   headers?: Record<string, string>;
 };
 
-/** An error that the client is told of, by a code of shared/problems.ts; refuse() makes it. */
+/** An error that the client sees, by a code of shared/problems.ts; refuse() makes it. */
 export class ApiError extends Error {
   readonly status: ContentfulStatusCode;
   readonly code: ProblemCode;

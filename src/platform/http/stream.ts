@@ -1,6 +1,6 @@
 /**
  * A body out of a generator's pieces, each made when the client has taken the one before. A client
- * that goes away ends the generator where it stands; a fault breaks the answer off, so that nobody
+ * that goes away ends the generator where it is; a fault breaks the answer off, so that nobody
  * takes a part for the whole.
  */
 export function streamOf(pieces: AsyncGenerator<Uint8Array>): ReadableStream<Uint8Array> {

@@ -8,7 +8,7 @@ type Snake<S extends string> = S extends `${infer Head}${infer Tail}`
 export type Wire<T> = { [K in keyof T as Snake<K & string>]: T[K] };
 
 /** Remembers what a name becomes: the names are the schema's few, the rows many. */
-const remembered = (convert: (name: string) => string) => {
+const memoize = (convert: (name: string) => string) => {
   const names = new Map<string, string>();
   return (name: string) => {
     const known = names.get(name);
@@ -19,15 +19,18 @@ const remembered = (convert: (name: string) => string) => {
   };
 };
 
-const snake = remembered((name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
-const camel = remembered((name) =>
+const snake = memoize((name) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+const camel = memoize((name) =>
   name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
 );
 
 /** A column's name on the wire and in the database. */
 export const wireName = (name: string): string => snake(name);
 
-/** A row as it goes over the wire: its own keys in snake_case, values untouched. */
+/**
+ * A row as it goes over the wire: its own keys in snake_case, values untouched. What drizzle selects has
+ * the code's names until the answer is made; rows of SQL written by hand have the wire's names already.
+ */
 export const toWire = <T extends object>(row: T): Wire<T> =>
   // The mapping of keys is exactly what Wire<T> says of the types.
   Object.fromEntries(Object.entries(row).map(([key, value]) => [snake(key), value])) as Wire<T>;

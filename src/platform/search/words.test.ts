@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import migration from "../../../migrations/0014_full-text.sql?raw";
 import { costOf, freshLedger, type Ledger } from "../../../test/harness.ts";
-import { matching } from "./words.ts";
+import { toMatchQuery } from "./words.ts";
 
 describe("full text", () => {
   let ledger: Ledger;
@@ -156,7 +156,7 @@ describe("full text", () => {
   it("takes any text without tripping over it", async () => {
     await ledger.call(`/api/tasks?q=${encodeURIComponent('"!?* -')}`, { key }, 422);
     await ledger.call(`/api/tasks?q=${"x".repeat(501)}`, { key }, 422);
-    expect(matching('a" OR b NEAR(c) col:d ^e -f {g}*')).toBe(
+    expect(toMatchQuery('a" OR b NEAR(c) col:d ^e -f {g}*')).toBe(
       '"a" AND "OR" * AND "b" AND "NEAR c" AND "col d" AND "e" AND "f" AND "g"',
     );
     const pieces = fc.constantFrom(

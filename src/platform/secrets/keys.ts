@@ -46,16 +46,16 @@ function classify(key: string): SecretKey | undefined {
 }
 
 /** Names are few and come again and again; a text made of new ones starts the memory over. */
-const remembered = new Map<string, SecretKey | null>();
+const classified = new Map<string, SecretKey | null>();
 
 /** The secret key of this name, if its values are secrets. */
 export function secretKey(key: string): SecretKey | undefined {
   if (key.length > longestKey || key.length < 3) return undefined;
-  const known = remembered.get(key);
+  const known = classified.get(key);
   if (known !== undefined) return known ?? undefined;
-  if (remembered.size >= 5000) remembered.clear();
+  if (classified.size >= 5000) classified.clear();
   const found = classify(key);
-  remembered.set(key, found ?? null);
+  classified.set(key, found ?? null);
   return found;
 }
 

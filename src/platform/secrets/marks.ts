@@ -75,7 +75,7 @@ export function fillableMarks(
   });
 }
 
-/** The secret key of each word; null for one that also stands elsewhere than as such a key's value. */
+/** The secret key of each word; null for one that also occurs elsewhere than as such a key's value. */
 function findKeys(tree: JsonValue, stem: string): Map<string, string | null> {
   const found = new Map<string, string | null>();
   const spoil = (text: string) => {

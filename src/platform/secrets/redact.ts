@@ -8,7 +8,7 @@ export type Redaction = { where: string };
 
 export const MARK = "[redacted]";
 
-/** True if `[redacted]` stands somewhere in it. */
+/** Whether `[redacted]` occurs in it. */
 export const hasRedacted = (text: string) => text.includes(MARK);
 
 /** A bare number under a secret key becomes a string, or TOML and JSON would no longer parse. */
@@ -117,7 +117,7 @@ export function redactText(text: string, where: string): { text: string; redacti
 const assignment = /^-{0,2}([A-Za-z][\w.-]*?)=([\s\S]*)$/;
 
 /**
- * A command line with its secrets replaced: values behind secret options (`--hf_token x`,
+ * A command line with its secrets replaced: values after secret options (`--hf_token x`,
  * `--hf_token=x`, `curl -u user:x`), assignments (`HF_TOKEN=x`) and anything that looks like a
  * token.
  */
@@ -226,7 +226,7 @@ export function redactJson<T extends JsonValue>(
         const items = node.map((item, i) => walk(item, `${path}[${i}]`, secret, place));
         return items.some((item, i) => item !== node[i]) ? items : node;
       }
-      // A command kept as a list of arguments has its values behind their options.
+      // A command kept as a list of arguments has its values after their options.
       const items = redactArguments(node);
       for (const [i, item] of items.entries())
         if (item !== node[i]) redactions.push({ where: `${path}[${i}]` });

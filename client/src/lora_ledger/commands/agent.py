@@ -13,14 +13,16 @@ import time
 import uuid
 from pathlib import Path
 
-from .. import host, say, withhold
+from ..recording import host
+
+from ..core import terminal, withhold
 from ..follow import gpu
-from ..process import WINDOWS
-from ..recorder import ledger_of
-from ..redact import redact_command
-from ..transport import Denied, Later, Refused, Superseded, backoff
+from ..recording.process import WINDOWS
+from ..recording.recorder import ledger_of
+from ..core.redact import redact_command
+from ..core.transport import Denied, Later, Refused, Superseded, backoff
 from . import safe
-from .common import Api, Plain, length
+from ..core.api import Api, Plain, length
 from .enrol import join
 from .filling import Filling, allowed_names
 from .prepare import Cancelled, Claim, KeepAlive, fetch_earlier, number_in, write_files
@@ -57,7 +59,7 @@ def identity(spool):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"id": made}), "utf-8")
     except OSError as error:
-        say.warn(f"{path} cannot be written ({error.strerror}): after a restart this agent gets another id")
+        terminal.warn(f"{path} cannot be written ({error.strerror}): after a restart this agent gets another id")
     return made
 
 
@@ -124,12 +126,12 @@ class Slot:
                     if self.agent.options.once:
                         return
         except Plain as error:
-            say.warn(error)
+            terminal.warn(error)
             self.agent.failed = error.code
             self.agent.draining.set()
         except Exception as error:
-            say.trouble(error)
-            say.warn(f"the agent stops: {type(error).__name__}: {error}; LEDGER_DEBUG=1 shows where")
+            terminal.trouble(error)
+            terminal.warn(f"the agent stops: {type(error).__name__}: {error}; LEDGER_DEBUG=1 shows where")
             self.agent.failed = 1
             self.agent.draining.set()
 
@@ -144,7 +146,7 @@ class Slot:
             except Later as error:
                 # The answer may have been lost on the way: this slot asks again and gets the same task.
                 if tries == 3:
-                    say.warn_once("claim", f"the ledger cannot be asked for work ({error}); asking until it can")
+                    terminal.warn_once("claim", f"the ledger cannot be asked for work ({error}); asking until it can")
                 self.agent.draining.wait(error.delay if error.delay is not None else backoff(tries))
                 tries += 1
                 continue
@@ -161,7 +163,9 @@ class Slot:
 
     def _serve(self, claim):
         agent, number, attempt = self.agent, claim.task, claim.attempt
-        say.notice(f"claimed task {number} ({claim.name}), attempt {attempt}" + ("" if claim.own else ", another user's"))
+        terminal.notice(
+            f"claimed task {number} ({claim.name}), attempt {attempt}" + ("" if claim.own else ", another user's")
+        )
         work = agent.work / f"task-{number}-attempt-{attempt}"
         alive = KeepAlive(agent.ledger, number, attempt, claim.interval)
         filling = Filling(claim.own, agent.allowed, agent.settings.key)
@@ -176,12 +180,14 @@ class Slot:
             self._end(number, attempt, alive.seq, {"status": "cancelled", "error_message": str(error)})
             return
         except (Superseded, Refused) as error:
-            say.notice(f"task {number} is not this box's any more ({error}); left alone")
+            terminal.notice(f"task {number} is not this box's any more ({error}); left alone")
             return
         except (Plain, OSError) as error:
             reason = str(error) if isinstance(error, Plain) else f"{work} cannot be written ({error.strerror})"
-            say.warn(f"task {number} cannot begin: {reason}")
-            self._end(number, attempt, alive.seq, {"status": "failed", "failure_reason": "error", "error_message": reason})
+            terminal.warn(f"task {number} cannot begin: {reason}")
+            self._end(
+                number, attempt, alive.seq, {"status": "failed", "failure_reason": "error", "error_message": reason}
+            )
             return
         values = {**earlier, **files, "task": number, "attempt": attempt, "gpu": self.gpu, "work": work}
         words = ["--claimed", f"{number}:{attempt}:{alive.seq}", "--config", str(files["config"])]
@@ -194,10 +200,12 @@ class Slot:
         """Reports a run that never began; where that fails, its lease ends by itself."""
         try:
             self.agent.api.ask(
-                "POST", f"/api/tasks/{number}/finish", withhold.from_value({"attempt": attempt, "last_seq": seq, **body})
+                "POST",
+                f"/api/tasks/{number}/finish",
+                withhold.from_value({"attempt": attempt, "last_seq": seq, **body}),
             )
         except Plain as error:
-            say.warn(f"task {number}: its end could not be reported ({error}); the ledger will notice by itself")
+            terminal.warn(f"task {number}: its end could not be reported ({error}); the ledger will notice by itself")
 
     def _run(self, number, options, command, work):
         words = [*own_program(), "run", *options, "--spool", str(self.agent.settings.spool)]
@@ -212,7 +220,7 @@ class Slot:
         try:
             if len(self.agent.slots) > 1:
                 output = open(work / "console.log", "ab")
-                say.notice(f"task {number} writes to {output.name}")
+                terminal.notice(f"task {number} writes to {output.name}")
             self.child = subprocess.Popen(
                 [*words, "--", *command], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **own
             )
@@ -223,7 +231,7 @@ class Slot:
             self.child = None
             if output:
                 output.close()
-        say.notice(f"task {number} has ended here with exit code {code}")
+        terminal.notice(f"task {number} has ended here with exit code {code}")
 
     def stop(self):
         """Has the running trainer stopped at once; its run goes back to the queue."""
@@ -302,18 +310,20 @@ class Agent:
         why = why_idle(waiting if isinstance(waiting, dict) else {})
         if why != self._told:
             self._told = why
-            say.notice(f"waiting for work; {why}")
+            terminal.notice(f"waiting for work; {why}")
 
     def run(self):
         """Works until it is told to end; returns the exit code."""
         self._catch_signals()
-        say.notice(
+        terminal.notice(
             f"agent {self.id} pulls work from {self.settings.url}"
             + (f" for labels {', '.join(self.labels)}" if self.labels else "")
             + (f", {len(self.slots)} GPUs, one run each" if len(self.slots) > 1 else "")
         )
         if self.template.earlier and not self.options.trust_state:
-            say.notice("runs go on from states of safetensors and JSON alone; --trust-state allows those that hold pickles, too")
+            terminal.notice(
+                "runs go on from states of safetensors and JSON alone; --trust-state allows those that hold pickles, too"
+            )
         for slot in self.slots:
             slot.thread.start()
         while any(slot.thread.is_alive() for slot in self.slots):
@@ -325,9 +335,11 @@ class Agent:
             return self.failed
         if self.on_idle and self._is_idle:
             if not good:
-                say.warn("the --on-idle command is not run while this box holds what is not stored; `lora-ledger sync` sends it")
+                terminal.warn(
+                    "the --on-idle command is not run while this box holds what is not stored; `lora-ledger sync` sends it"
+                )
                 return 1
-            say.notice(f"idle: running {self.options.on_idle}")
+            terminal.notice(f"idle: running {self.options.on_idle}")
             try:
                 return subprocess.run(self.on_idle, check=False).returncode
             except OSError as error:
@@ -341,7 +353,7 @@ class Agent:
         if any(slot.busy or now - slot.idle_since < self.max_idle for slot in self.slots):
             return False
         self._is_idle = True
-        say.notice(f"no work for {length(self.max_idle)}: the agent ends")
+        terminal.notice(f"no work for {length(self.max_idle)}: the agent ends")
         return True
 
     def _say_safe(self):
@@ -351,9 +363,11 @@ class Agent:
         check = safe.Check(self.settings, settled=0.0)
         good = check.run()
         if good:
-            say.notice(f"safe to destroy this box: {check.runs} runs and {check.files} files are stored and checked")
+            terminal.notice(
+                f"safe to destroy this box: {check.runs} runs and {check.files} files are stored and checked"
+            )
         else:
-            say.warn(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
+            terminal.warn(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
         return good
 
     def _catch_signals(self):
@@ -365,7 +379,9 @@ class Agent:
         self.draining.set()
         running = [slot for slot in self.slots if slot.busy]
         if running and first and not self.options.spot:
-            say.notice("no more work is pulled; what runs is finished first (a second signal stops it, and its run goes back to the queue)")
+            terminal.notice(
+                "no more work is pulled; what runs is finished first (a second signal stops it, and its run goes back to the queue)"
+            )
             return
         self.stopping = True
         for slot in running:

@@ -1,6 +1,6 @@
 """`lora-ledger cancel`: asks the ledger to end a run."""
 
-from .common import Api, put
+from ..core.api import Api, put
 
 
 def cancel(settings, options):

@@ -9,9 +9,9 @@ import json
 import re
 from pathlib import Path
 
-from .adapter import Adapter, NoAdapter
-from .common import Api, Plain, put
-from .past import Past
+from ..imports.adapter import Adapter, NoAdapter
+from ..core.api import Api, Plain, put
+from ..imports.weight_file import Past
 
 READ, DEFAULT, FILL = "read", "default", "FILL IN"
 TRAINERS = ("kohya", "lora-scripts", "onetrainer", "ai-toolkit", "diffusion-pipe")
@@ -34,13 +34,31 @@ _SCRIPTS = {
     "hunyuan-image": ("hunyuan_image_train_network.py", "networks.lora_hunyuan_image", ("text_encoder", "byt5", "vae")),
     "anima": ("anima_train_network.py", "networks.lora_anima", ("qwen3", "vae")),
 }
-_TRAIN_TYPES = {"sd15": "sd-lora", "sd2": "sd-lora", "sdxl": "sdxl-lora", "flux": "flux-lora", "sd3": "sd3-lora", "lumina2": "lumina-lora", "chroma": "flux-lora"}
+_TRAIN_TYPES = {
+    "sd15": "sd-lora",
+    "sd2": "sd-lora",
+    "sdxl": "sdxl-lora",
+    "flux": "flux-lora",
+    "sd3": "sd3-lora",
+    "lumina2": "lumina-lora",
+    "chroma": "flux-lora",
+}
 _OT_TYPES = {
     "sd15": "STABLE_DIFFUSION_15", "sd2": "STABLE_DIFFUSION_21", "sdxl": "STABLE_DIFFUSION_XL_10_BASE",
     "sd3": "STABLE_DIFFUSION_35", "flux": "FLUX_DEV_1", "chroma": "CHROMA_1", "hunyuan-video": "HUNYUAN_VIDEO",
     "qwen-image": "QWEN",
 }  # fmt: skip
-_AIT_ARCHS = {"sd15": "sd1", "sd2": "sd2", "sdxl": "sdxl", "sd3": "sd3", "flux": "flux", "lumina2": "lumina2", "chroma": "chroma", "wan": "wan21", "qwen-image": "qwen_image"}
+_AIT_ARCHS = {
+    "sd15": "sd1",
+    "sd2": "sd2",
+    "sdxl": "sdxl",
+    "sd3": "sd3",
+    "flux": "flux",
+    "lumina2": "lumina2",
+    "chroma": "chroma",
+    "wan": "wan21",
+    "qwen-image": "qwen_image",
+}
 _DP_TYPES = {
     "sdxl": ("sdxl", ("checkpoint_path",)),
     "sd3": ("sd3", ("diffusers_path",)),
@@ -213,7 +231,9 @@ def kohya(draft, scripts=False):
         raise Plain(f"sd-scripts trains no {arch}; musubi-tuner, ai-toolkit or diffusion-pipe may")
     script, module, parts = _SCRIPTS[arch]
     if scripts:
-        draft.set("model_train_type", _TRAIN_TYPES.get(arch, "sd-lora"), READ if facts.arch else DEFAULT, "the architecture")
+        draft.set(
+            "model_train_type", _TRAIN_TYPES.get(arch, "sd-lora"), READ if facts.arch else DEFAULT, "the architecture"
+        )
     draft.base("pretrained_model_name_or_path")
     for part in parts:
         draft.fill(part, f"path of the {part} model")
@@ -225,9 +245,16 @@ def kohya(draft, scripts=False):
     if root:
         draft.set("train_data_dir", root, READ, f"{_of(facts)}'s data facts")
     else:
-        draft.fill("train_data_dir", "the folder that holds " + (", ".join(d["name"] for d in facts.datasets[:5]) or "your N_name folders"))
+        draft.fill(
+            "train_data_dir",
+            "the folder that holds " + (", ".join(d["name"] for d in facts.datasets[:5]) or "your N_name folders"),
+        )
     for data in facts.datasets[:20]:
-        draft.set("#", f"data read: {data['name']}, {data.get('image_count', '?')} images, repeats {data.get('repeats', '?')}", READ)
+        draft.set(
+            "#",
+            f"data read: {data['name']}, {data.get('image_count', '?')} images, repeats {data.get('repeats', '?')}",
+            READ,
+        )
     draft.take("output_name", "task_name", "last")
     draft.take("output_dir", "output_dir", fill="where the weights go")
     algo = facts.fields.get("network_algo")
@@ -239,19 +266,31 @@ def kohya(draft, scripts=False):
     else:
         draft.set("network_module", module, READ if facts.arch else DEFAULT, "follows from the architecture")
     if facts.fields.get("lora_rank") is None and algo == "lokr":
-        draft.set("network_dim", 100_000, READ, f"{facts.seen('network_algo')}: the full matrix, which LyCORIS calls 100000")
+        draft.set(
+            "network_dim", 100_000, READ, f"{facts.seen('network_algo')}: the full matrix, which LyCORIS calls 100000"
+        )
     else:
         draft.take("network_dim", "lora_rank", 4)
     draft.take("network_alpha", "lora_alpha", 1)
     draft.take("network_dropout", "dropout")
     args = facts.extra.get("network_args")
     if not args and not own:
-        args = [f"algo={'lora' if algo in ('dora', 'locon') else algo}"] if algo in ("loha", "lokr", "dora", "locon", "oft") else []
+        args = (
+            [f"algo={'lora' if algo in ('dora', 'locon') else algo}"]
+            if algo in ("loha", "lokr", "dora", "locon", "oft")
+            else []
+        )
         args += ["dora_wd=True"] if algo == "dora" else []
-        args += [f"{k}={_short(facts.fields[n])}" for k, n in (("conv_dim", "conv_lora_rank"), ("conv_alpha", "conv_alpha")) if facts.fields.get(n)]
+        args += [
+            f"{k}={_short(facts.fields[n])}"
+            for k, n in (("conv_dim", "conv_lora_rank"), ("conv_alpha", "conv_alpha"))
+            if facts.fields.get(n)
+        ]
         args = ["algo=locon" if a == "algo=lora" and algo == "locon" else a for a in args]
     if args:
-        draft.set("network_args", args, READ, _of(facts) if facts.extra.get("network_args") else facts.seen("network_algo"))
+        draft.set(
+            "network_args", args, READ, _of(facts) if facts.extra.get("network_args") else facts.seen("network_algo")
+        )
     draft.take("learning_rate", "learning_rate", 2e-6)
     draft.take("optimizer_type", "optimizer", "AdamW", _optimizer(0))
     draft.take("lr_scheduler", "scheduler", "constant", lambda name: str(name).rpartition(".")[2].lower())
@@ -278,7 +317,11 @@ def kohya(draft, scripts=False):
         if value is not None and name not in {row[0][0] for row in draft.rows}:
             draft.set(name, value, READ, _of(facts))
     launch = f"accelerate launch {script} --config_file THIS_FILE"
-    return launch if not scripts else f"import it in the GUI, or: accelerate launch scripts/{'dev' if parts else 'stable'}/{script} --config_file THIS_FILE"
+    return (
+        launch
+        if not scripts
+        else f"import it in the GUI, or: accelerate launch scripts/{'dev' if parts else 'stable'}/{script} --config_file THIS_FILE"
+    )
 
 
 def onetrainer(draft):
@@ -287,10 +330,20 @@ def onetrainer(draft):
     if arch not in _OT_TYPES:
         raise Plain(f"this client does not know what OneTrainer calls {arch}")
     draft.set("training_method", "LORA", READ, "it is an adapter")
-    draft.set("model_type", _OT_TYPES[arch], READ if draft.facts.arch else FILL, "the architecture" if draft.facts.arch else "check it")
+    draft.set(
+        "model_type",
+        _OT_TYPES[arch],
+        READ if draft.facts.arch else FILL,
+        "the architecture" if draft.facts.arch else "check it",
+    )
     draft.base("base_model_name")
     algo = draft.facts.fields.get("network_algo")
-    draft.set("peft_type", {"loha": "LOHA", "lokr": "LOKR", "oft": "OFT_2"}.get(algo, "LORA"), READ if algo else DEFAULT, draft.facts.seen("network_algo") if algo else "the trainer's own")
+    draft.set(
+        "peft_type",
+        {"loha": "LOHA", "lokr": "LOKR", "oft": "OFT_2"}.get(algo, "LORA"),
+        READ if algo else DEFAULT,
+        draft.facts.seen("network_algo") if algo else "the trainer's own",
+    )
     if algo == "dora":
         draft.set("lora_decompose", True, READ, draft.facts.seen("network_algo"))
     draft.take("lora_rank", "lora_rank", 16)
@@ -298,18 +351,44 @@ def onetrainer(draft):
     draft.take("dropout_probability", "dropout", 0.0, float)
     draft.take("learning_rate", "learning_rate", 3e-6)
     draft.take("optimizer/optimizer", "optimizer", "ADAMW", _optimizer(1))
-    draft.take("learning_rate_scheduler", "scheduler", "CONSTANT", _scheduler({"constant", "linear", "cosine", "cosine_with_restarts", "cosine_with_hard_restarts"}, str.upper))
+    draft.take(
+        "learning_rate_scheduler",
+        "scheduler",
+        "CONSTANT",
+        _scheduler({"constant", "linear", "cosine", "cosine_with_restarts", "cosine_with_hard_restarts"}, str.upper),
+    )
     draft.take("batch_size", "batch_size", 1)
     draft.take("gradient_accumulation_steps", "gradient_accumulation_steps", 1)
     draft.take("epochs", "epochs", 100, lambda v: max(1, int(v)))
     draft.take("resolution", "resolution", "512", lambda v: str(_resolution(v)[0]) if _resolution(v) else None)
-    draft.take("train_dtype", "mixed_precision", "FLOAT_16", {"fp16": "FLOAT_16", "bf16": "BFLOAT_16", "no": "FLOAT_32"}.get)
+    draft.take(
+        "train_dtype", "mixed_precision", "FLOAT_16", {"fp16": "FLOAT_16", "bf16": "BFLOAT_16", "no": "FLOAT_32"}.get
+    )
     concepts = [
-        {"name": d["name"], "path": folder_of(d) or f"FILL IN: folder of {d['name']}", "balancing": float(d.get("repeats") or 1), "balancing_strategy": "REPEATS", "text": {"prompt_source": "sample"}, "enabled": True}
+        {
+            "name": d["name"],
+            "path": folder_of(d) or f"FILL IN: folder of {d['name']}",
+            "balancing": float(d.get("repeats") or 1),
+            "balancing_strategy": "REPEATS",
+            "text": {"prompt_source": "sample"},
+            "enabled": True,
+        }
         for d in draft.facts.datasets[:50]
-    ] or [{"name": "data", "path": "FILL IN: folder of images with captions", "text": {"prompt_source": "sample"}, "enabled": True}]
+    ] or [
+        {
+            "name": "data",
+            "path": "FILL IN: folder of images with captions",
+            "text": {"prompt_source": "sample"},
+            "enabled": True,
+        }
+    ]
     told = all(folder_of(d) for d in draft.facts.datasets) and draft.facts.datasets
-    draft.set("concepts", concepts, READ if told else FILL, f"{_of(draft.facts)}'s data facts" if told else "the folders; names and repeats were read where they are given")
+    draft.set(
+        "concepts",
+        concepts,
+        READ if told else FILL,
+        f"{_of(draft.facts)}'s data facts" if told else "the folders; names and repeats were read where they are given",
+    )
     draft.set("workspace_dir", "workspace/run", DEFAULT, "the trainer's own")
     name = draft.facts.fields.get("task_name") or "model"
     draft.set("output_model_destination", f"models/{_file_name(name)}.safetensors", READ, "the name")
@@ -328,7 +407,12 @@ def ai_toolkit(draft):
     algo = draft.facts.fields.get("network_algo")
     if algo not in (None, "lora", "locon", "lokr", "dora"):
         raise Plain(f"ai-toolkit trains no {algo}")
-    draft.set(p + "network/type", "lora" if algo in (None, "locon") else algo, READ if algo else DEFAULT, draft.facts.seen("network_algo") if algo else "the trainer's own")
+    draft.set(
+        p + "network/type",
+        "lora" if algo in (None, "locon") else algo,
+        READ if algo else DEFAULT,
+        draft.facts.seen("network_algo") if algo else "the trainer's own",
+    )
     if algo == "lokr" and draft.facts.fields.get("lora_rank") is None:
         draft.set(p + "network/lokr_full_rank", True, READ, f"{draft.facts.seen('network_algo')}: the full matrix")
     draft.take(p + "network/linear", "lora_rank", 4)
@@ -350,7 +434,12 @@ def ai_toolkit(draft):
         if data.get("repeats"):
             draft.set(f"{p}datasets/{n}/num_repeats", data["repeats"], READ, "the dataset facts")
         sizes = _resolution(draft.facts.fields.get("resolution"))
-        draft.set(f"{p}datasets/{n}/resolution", [max(sizes)] if sizes else [512], READ if sizes else DEFAULT, draft.facts.where.get("resolution", "") if sizes else "the trainer's own")
+        draft.set(
+            f"{p}datasets/{n}/resolution",
+            [max(sizes)] if sizes else [512],
+            READ if sizes else DEFAULT,
+            draft.facts.where.get("resolution", "") if sizes else "the trainer's own",
+        )
     draft.take(p + "train/batch_size", "batch_size", 1)
     steps, where = draft.facts.value("max_steps")
     if draft.facts.steps:
@@ -362,9 +451,19 @@ def ai_toolkit(draft):
     draft.take(p + "train/gradient_accumulation", "gradient_accumulation_steps", 1)
     draft.take(p + "train/lr", "learning_rate", 1e-6)
     draft.take(p + "train/optimizer", "optimizer", "adamw", _optimizer(2))
-    draft.take(p + "train/lr_scheduler", "scheduler", "constant", _scheduler({"constant", "linear", "cosine", "cosine_with_restarts", "constant_with_warmup"}))
+    draft.take(
+        p + "train/lr_scheduler",
+        "scheduler",
+        "constant",
+        _scheduler({"constant", "linear", "cosine", "cosine_with_restarts", "constant_with_warmup"}),
+    )
     draft.take(p + "train/dtype", "mixed_precision", "fp32", {"fp16": "fp16", "bf16": "bf16", "no": "fp32"}.get)
-    draft.set(p + "train/noise_scheduler", "flowmatch" if arch in ("flux", "sd3", "lumina2", "chroma", "wan", "qwen-image") else "ddpm", READ if arch else DEFAULT, "follows from the architecture")
+    draft.set(
+        p + "train/noise_scheduler",
+        "flowmatch" if arch in ("flux", "sd3", "lumina2", "chroma", "wan", "qwen-image") else "ddpm",
+        READ if arch else DEFAULT,
+        "follows from the architecture",
+    )
     draft.set(p + "train/train_unet", True, DEFAULT, "the trainer's own")
     draft.take(p + "training_seed", "seed")
     draft.base(p + "model/name_or_path")
@@ -393,7 +492,12 @@ def diffusion_pipe(draft):
     draft.take("gradient_accumulation_steps", "gradient_accumulation_steps", 1)
     draft.take("lr_scheduler", "scheduler", "constant", _scheduler({"constant", "linear"}))
     warmup = draft.facts.extra.get("lr_warmup_steps")
-    draft.set("warmup_steps", warmup if isinstance(warmup, int) else 0, READ if isinstance(warmup, int) else DEFAULT, _of(draft.facts) if isinstance(warmup, int) else "the trainer's own")
+    draft.set(
+        "warmup_steps",
+        warmup if isinstance(warmup, int) else 0,
+        READ if isinstance(warmup, int) else DEFAULT,
+        _of(draft.facts) if isinstance(warmup, int) else "the trainer's own",
+    )
     draft.take("save_every_n_epochs", "save_every_n_epochs", 1, lambda v: v or None)
     draft.set("activation_checkpointing", True, DEFAULT, "as in its examples")
     kind, paths = _DP_TYPES.get(arch, (None, ("diffusers_path",)))
@@ -404,12 +508,26 @@ def diffusion_pipe(draft):
     draft.base("model/" + paths[0])
     for path in paths[1:]:
         draft.fill("model/" + path, f"the {path.replace('_', ' ')}")
-    draft.take("model/dtype", "mixed_precision", "bfloat16", {"fp16": "float16", "bf16": "bfloat16", "no": "float32"}.get)
-    draft.set("adapter/type", algo or "lora", READ if algo else DEFAULT, draft.facts.seen("network_algo") if algo else "the usual one")
+    draft.take(
+        "model/dtype", "mixed_precision", "bfloat16", {"fp16": "float16", "bf16": "bfloat16", "no": "float32"}.get
+    )
+    draft.set(
+        "adapter/type",
+        algo or "lora",
+        READ if algo else DEFAULT,
+        draft.facts.seen("network_algo") if algo else "the usual one",
+    )
     draft.take("adapter/rank", "lora_rank", fill="a whole number, such as 32")
     alpha, rank = draft.facts.fields.get("lora_alpha"), draft.facts.fields.get("lora_rank")
-    draft.set("#", "the trainer takes alpha = rank and forbids the key" + (f", which scales its updates otherwise than alpha {_short(alpha)} did" if alpha not in (None, rank) else ""), DEFAULT)
-    draft.take("adapter/dtype", "mixed_precision", "bfloat16", {"fp16": "float16", "bf16": "bfloat16", "no": "float32"}.get)
+    draft.set(
+        "#",
+        "the trainer takes alpha = rank and forbids the key"
+        + (f", which scales its updates otherwise than alpha {_short(alpha)} did" if alpha not in (None, rank) else ""),
+        DEFAULT,
+    )
+    draft.take(
+        "adapter/dtype", "mixed_precision", "bfloat16", {"fp16": "float16", "bf16": "bfloat16", "no": "float32"}.get
+    )
     draft.take("adapter/dropout", "dropout")
     draft.take("optimizer/type", "optimizer", "adamw_optimi", _optimizer(3))
     draft.take("optimizer/lr", "learning_rate", fill="a number, such as 2e-5")
@@ -420,7 +538,9 @@ def pipe_dataset(facts):
     """The text of diffusion-pipe's dataset file."""
     sizes = _resolution(facts.fields.get("resolution"))
     lines = [
-        f"resolutions = [{max(sizes)}]  # read: {facts.where.get('resolution', 'the file')}" if sizes else "resolutions = [512]  # FILL IN: check it",
+        f"resolutions = [{max(sizes)}]  # read: {facts.where.get('resolution', 'the file')}"
+        if sizes
+        else "resolutions = [512]  # FILL IN: check it",
         "enable_ar_bucket = true  # default: as in its examples",
         "",
     ]
@@ -523,7 +643,10 @@ def config(settings, options):
     text, more = write(facts, options.trainer, source)
     fills = text.count("FILL IN: ")
     if not options.output:
-        put(text + ("".join(f"\n# {line}".rstrip() for line in ["--- dataset.toml ---", *more.splitlines()]) if more else ""))
+        put(
+            text
+            + ("".join(f"\n# {line}".rstrip() for line in ["--- dataset.toml ---", *more.splitlines()]) if more else "")
+        )
         return 0
     output = Path(options.output).expanduser()
     files = [(output, text)] + ([(output.with_name("dataset.toml"), more)] if more else [])

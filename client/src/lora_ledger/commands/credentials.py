@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 
-from .. import say
+from ..core import terminal
 
 
 def place():
@@ -40,7 +40,7 @@ def load():
     try:
         with open(path, encoding="utf-8") as file:
             if os.name != "nt" and os.fstat(file.fileno()).st_mode & 0o077:
-                say.warn_once("login-mode", f"{path} can be read by other users: chmod 600 {path}")
+                terminal.warn_once("login-mode", f"{path} can be read by other users: chmod 600 {path}")
             stored = json.load(file)
         url, key = stored["url"], stored["key"]
         return (url, key) if isinstance(url, str) and isinstance(key, str) else (None, None)

@@ -2,7 +2,7 @@
 
 import json
 
-from .common import Api, figure, length, printable, put, table
+from ..core.api import Api, figure, length, printable, put, table
 
 # What every run has of its own, and what is compared elsewhere.
 _OWN = {
@@ -10,7 +10,16 @@ _OWN = {
     "progress", "attempts", "attempt", "config_snapshot", "node_info", "command", "weights_path", "import_source",
     "cancel_requested", "defaulted_fields", "additional_args", "queue", "tags",
 }  # fmt: skip
-_RESULTS = ("status", "final_loss", "convergence_step", "total_duration_sec", "cost", "exit_code", "failure_reason", "error_message")
+_RESULTS = (
+    "status",
+    "final_loss",
+    "convergence_step",
+    "total_duration_sec",
+    "cost",
+    "exit_code",
+    "failure_reason",
+    "error_message",
+)
 
 
 def flatten(value, prefix=""):
@@ -45,7 +54,9 @@ def _software(task):
 def _data(api, task):
     facts = api.get(f"/api/tasks/{task}/datasets").get("datasets") or []
     return {
-        f["name"]: f"{f.get('image_count')} images, repeats {f.get('repeats')}, {(f.get('content_hash') or 'no hash')[:12]}"
+        f[
+            "name"
+        ]: f"{f.get('image_count')} images, repeats {f.get('repeats')}, {(f.get('content_hash') or 'no hash')[:12]}"
         for f in facts
     }
 
@@ -59,7 +70,9 @@ def _metrics(api, task):
         curve = answer if name == "loss" else api.get(f"/api/tasks/{task}/logs", metric=name, max_points=1000)
         values = [p[3] for p in curve.get("points") or [] if isinstance(p[3], (int, float))]
         if values:
-            result.update({f"{name} lowest": min(values), f"{name} last": values[-1], f"{name} points": curve.get("total")})
+            result.update(
+                {f"{name} lowest": min(values), f"{name} last": values[-1], f"{name} points": curve.get("total")}
+            )
     return result
 
 
@@ -76,9 +89,7 @@ def differences(api, a, b):
         "config": _unlike(flatten(first.get("config_snapshot")), flatten(second.get("config_snapshot"))),
         "data": _unlike(_data(api, a), _data(api, b)),
         "software": _unlike(_software(first), _software(second)),
-        "command": _unlike(
-            *({"command": " ".join(map(str, t.get("command") or []))} for t in (first, second))
-        ),
+        "command": _unlike(*({"command": " ".join(map(str, t.get("command") or []))} for t in (first, second))),
     }
     return {name: list(rows) for name, rows in sections.items()}
 
@@ -105,6 +116,8 @@ def diff(settings, options):
     if not rows:
         put(f"tasks {options.first} and {options.second} do not differ in what was recorded")
         return 0
-    for line in table(("", "WHAT", f"TASK {options.first}", f"TASK {options.second}"), [tuple(map(printable, r)) for r in rows], 2):
+    for line in table(
+        ("", "WHAT", f"TASK {options.first}", f"TASK {options.second}"), [tuple(map(printable, r)) for r in rows], 2
+    ):
         put(line)
     return 0

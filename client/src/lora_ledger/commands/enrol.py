@@ -4,10 +4,12 @@ import os
 import shlex
 import socket
 
-from .. import host, say
-from ..transport import Denied, Later, Ledger, Refused
+from ..recording import host
+
+from ..core import terminal
+from ..core.transport import Denied, Later, Ledger, Refused
 from . import credentials
-from .common import Api, Plain, moment, put
+from ..core.api import Api, Plain, moment, put
 
 
 def enrol(settings, options):
@@ -22,12 +24,12 @@ def enrol(settings, options):
     answer = Api(settings).ask("POST", "/api/boxes/enrol", {k: v for k, v in body.items() if v is not None})
     command = options.exec or "accelerate launch train_network.py --config_file {config}"
     labels = f" --labels {shlex.quote(options.labels)}" if options.labels else ""
-    say.notice(
+    terminal.notice(
         f"good once, until {moment(answer['expires_at'])}; the box's key lasts {answer['days']:g} days, and "
         f"it runs {'everyone’s' if answer['shared'] else 'your own'} runs"
     )
     for warning in answer.get("warnings") or []:
-        say.warn(warning)
+        terminal.warn(warning)
     put(
         f"curl -fsS {settings.url}/client.py -o ledger.py && LEDGER_URL={shlex.quote(settings.url)} "
         f"LEDGER_ENROL={answer['token']} python3 ledger.py agent --exec {shlex.quote(command)}{labels}"
@@ -40,7 +42,7 @@ def join(settings, options):
     token = os.environ.get("LEDGER_ENROL")
     if settings.key or not token:
         return
-    say.configure(options.quiet, [token])
+    terminal.configure(options.quiet, [token])
     if not settings.url:
         raise Plain("LEDGER_URL is not set: it says which ledger the token in LEDGER_ENROL is for")
     facts = host.facts([], os.getcwd())
@@ -51,13 +53,17 @@ def join(settings, options):
     except Denied as error:
         raise Plain(f"the token in LEDGER_ENROL was not taken: {error}") from error
     except Later as error:
-        raise Plain(f"the ledger at {settings.url} did not answer ({error}); start again while the token is good") from error
+        raise Plain(
+            f"the ledger at {settings.url} did not answer ({error}); start again while the token is good"
+        ) from error
     except Refused as error:
         raise Plain(f"{settings.url} does not enrol boxes ({error})") from error
     settings.key = answer["key"]
-    say.configure(options.quiet, [settings.key])
-    say.notice(f"enrolled as {answer['name']}; the key lasts until {moment(answer['expires_at'])}")
+    terminal.configure(options.quiet, [settings.key])
+    terminal.notice(f"enrolled as {answer['name']}; the key lasts until {moment(answer['expires_at'])}")
     try:
         credentials.store(settings.url, settings.key)
     except OSError as error:
-        say.warn(f"the key cannot be stored in {credentials.place()} ({error.strerror}): an agent that starts again needs a new token")
+        terminal.warn(
+            f"the key cannot be stored in {credentials.place()} ({error.strerror}): an agent that starts again needs a new token"
+        )

@@ -9,9 +9,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from .. import say
-from ..transport import USER_AGENT, Later, _connect
-from .common import Api, Plain, put, query_of
+from ..core import terminal
+from ..core.transport import USER_AGENT, Later, _connect
+from ..core.api import Api, Plain, put, query_of
 from .pull import fetch
 
 FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
@@ -50,7 +50,9 @@ def _get(api, path, sink):
                 return {k.lower(): v for k, v in response.getheaders()}
             sink(block)
     except (OSError, http.client.HTTPException, ssl.SSLError, Later) as error:
-        raise Plain(f"the ledger stopped answering before the end ({error or type(error).__name__}); try again") from error
+        raise Plain(
+            f"the ledger stopped answering before the end ({error or type(error).__name__}); try again"
+        ) from error
     finally:
         connection.close()
 
@@ -76,15 +78,15 @@ def _table(api, chosen, options):
                 target = output if part == 1 else output.with_name(f"{output.stem}-{part}{output.suffix}")
             else:
                 target = output
-            cursor = _part(api, path, target, append=part > 1 and form != "parquet", headless=part > 1 and form == "csv").get(
-                "x-next-cursor"
-            )
+            cursor = _part(
+                api, path, target, append=part > 1 and form != "parquet", headless=part > 1 and form == "csv"
+            ).get("x-next-cursor")
             if target and target not in written:
                 written.append(target)
     except OSError as error:
         raise Plain(f"{output} cannot be written ({error.strerror or error})") from error
     for target in written:
-        say.notice(f"{target}: {say.size_text(target.stat().st_size)}")
+        terminal.notice(f"{target}: {terminal.size_text(target.stat().st_size)}")
     return 0
 
 
@@ -130,7 +132,7 @@ def _archive(api, task, options):
     finally:
         if partial.exists():
             os.unlink(partial)
-    put(f"{output}: task {task}, {say.size_text(output.stat().st_size)}")
+    put(f"{output}: task {task}, {terminal.size_text(output.stat().st_size)}")
     return 0
 
 

@@ -4,8 +4,8 @@ import json
 import re
 from dataclasses import dataclass, field
 
-from .. import withhold
-from ..redact import MARK
+from ..core import withhold
+from ..core.redact import MARK
 
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,99}")
 _MARK = MARK.encode()

@@ -8,19 +8,19 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from .. import say
+from ..core import terminal
 from ..follow.tensorboard import EventFile
-from ..points import MOST_STEP, iso, number
-from ..reading import TooMuch, folders
-from ..text import metric_name
+from ..recording.points import MOST_STEP, iso, number
+from ..core.reading import TooMuch, folders
+from ..core.text import metric_name
 from ..imports import mlflow, wandb
 from ..imports.archive import Archive, NoArchive, json_runs
 from ..imports.run import is_fresh, patiently, record, send_curve
 from ..imports.table import Table
-from ..uploads import Upload, sha256_of
-from .adapter import Adapter, NoAdapter
-from .common import Api, Plain, figure, put
-from .past import Past
+from ..core.uploads import Upload, sha256_of
+from ..imports.adapter import Adapter, NoAdapter
+from ..core.api import Api, Plain, figure, put
+from ..imports.weight_file import Past
 
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 # So much of both ends, with the size, tells one file from another without reading gigabytes.
@@ -66,7 +66,7 @@ class Tally:
         if isinstance(error, Plain) and getattr(error, "status", 422) in (None, 401, 403):
             raise error
         reason = f"cannot be read ({error.strerror or error})" if isinstance(error, OSError) else error
-        say.warn(f"{where}: {reason}")
+        terminal.warn(f"{where}: {reason}")
         self.failed += 1
 
 
@@ -93,7 +93,7 @@ def import_runs(settings, options):
         raise Plain("--tensorboard brings the curve of one run: import that file by itself")
     for at, path in enumerate(weights, 1):
         if len(weights) > 10 and sys.stderr.isatty():
-            say.write_stderr(f"\r[ledger] {at} of {len(weights)} ".encode())
+            terminal.write_stderr(f"\r[ledger] {at} of {len(weights)} ".encode())
         try:
             tally.count(import_one(api, path, options))
         except (NoAdapter, OSError, Plain) as error:
@@ -118,7 +118,9 @@ def sources(path, options, tally):
         return None
     if ending == ".wandb":
         return wandb.runs(path.parent)
-    if ending == ".zip" or (ending not in WEIGHTS and path.is_file() and zipfile.is_zipfile(path) and ending != ".xlsx"):
+    if ending == ".zip" or (
+        ending not in WEIGHTS and path.is_file() and zipfile.is_zipfile(path) and ending != ".xlsx"
+    ):
         archive = Archive(path)
         run = archive.run()
         run.archive = archive
@@ -126,7 +128,9 @@ def sources(path, options, tally):
     if ending in (".json", ".jsonl", ".ndjson"):
         found = json_runs(path)
         if found is None:
-            raise Plain(f"{path} is neither a ledger's export nor one of W&B (runs with config and summary, or a history)")
+            raise Plain(
+                f"{path} is neither a ledger's export nor one of W&B (runs with config and summary, or a history)"
+            )
         return found
     if ending in (".csv", ".tsv", ".txt", ".xlsx", ".xls"):
         return spreadsheet(Table(path), options, tally), []
@@ -142,7 +146,10 @@ def spreadsheet(sheet, options, tally):
     while True:
         sheet.show()
         runs, mistakes = sheet.runs()
-        put(f"{sheet.path}: {len(runs)} runs" + (f", and {len(mistakes)} rows that cannot be imported as they are:" if mistakes else ""))
+        put(
+            f"{sheet.path}: {len(runs)} runs"
+            + (f", and {len(mistakes)} rows that cannot be imported as they are:" if mistakes else "")
+        )
         for line, why in mistakes[:50]:
             put(f"  line {line}: {why}")
         if len(mistakes) > 50:
@@ -152,8 +159,12 @@ def spreadsheet(sheet, options, tally):
         if options.yes or options.dry_run or not runs:
             break
         if not (sys.stdin and sys.stdin.isatty()):
-            raise Plain("nothing was imported: look at the table above, correct it with --map and --ignore, then add --yes", 2)
-        answer = input("Import them so? y(es), n(o), or COLUMN=FIELD (COLUMN= leaves it out, COLUMN=+ keeps it): ").strip()
+            raise Plain(
+                "nothing was imported: look at the table above, correct it with --map and --ignore, then add --yes", 2
+            )
+        answer = input(
+            "Import them so? y(es), n(o), or COLUMN=FIELD (COLUMN= leaves it out, COLUMN=+ keeps it): "
+        ).strip()
         if answer.casefold() in ("y", "yes", "j", "是"):
             break
         if answer.casefold() in ("", "n", "no", "q", "否"):
@@ -174,11 +185,13 @@ def import_past(api, runs, options, tally):
             run.fields["experiment_group"] = options.group
         if options.dry_run:
             if loud:
-                put(f"{run.where}: {run.fields.get('task_name')}, {run.fields.get('status') or 'success'}{_said(run.fields)}")
+                put(
+                    f"{run.where}: {run.fields.get('task_name')}, {run.fields.get('status') or 'success'}{_said(run.fields)}"
+                )
             tally.count(True)
             continue
         if not loud and sys.stderr.isatty():
-            say.write_stderr(f"\r[ledger] {at} of {len(runs)} ".encode())
+            terminal.write_stderr(f"\r[ledger] {at} of {len(runs)} ".encode())
         try:
             task, fresh = record(api, run)
             if options.upload and run.archive:
@@ -213,7 +226,9 @@ def import_one(api, path, options):
     points = read_curve(options.tensorboard) if options.tensorboard else None
     answer = api.ask("POST", "/api/tasks", past.registration(f"safetensors:{identity(path)[:32]}"))
     task, fresh = answer["task_id"], is_fresh(answer)
-    put(f"{path}: task {task}{'' if fresh else ' (known already)'} {past.fields.get('network_algo') or ''}{_said(past.fields)}")
+    put(
+        f"{path}: task {task}{'' if fresh else ' (known already)'} {past.fields.get('network_algo') or ''}{_said(past.fields)}"
+    )
     if options.upload:
         _upload(api, task, path, past)
     if points is not None:
@@ -231,7 +246,9 @@ MOST_ENTRIES = 1_000_000
 def files_below(folder, wanted):
     """Paths of the files below a folder that `wanted(name)` lets through, sorted. Raises Plain."""
     try:
-        return sorted(Path(at) / name for at, _, names in folders(folder, MOST_ENTRIES) for name in names if wanted(name))
+        return sorted(
+            Path(at) / name for at, _, names in folders(folder, MOST_ENTRIES) for name in names if wanted(name)
+        )
     except TooMuch as error:
         raise Plain(f"{folder}: {error}") from error
 
@@ -241,7 +258,11 @@ def read_curve(folder):
 
     Values of one series at one step, as they come with gradient accumulation, are averaged.
     """
-    files = [Path(folder)] if os.path.isfile(folder) else files_below(folder, lambda name: name.startswith("events.out.tfevents."))
+    files = (
+        [Path(folder)]
+        if os.path.isfile(folder)
+        else files_below(folder, lambda name: name.startswith("events.out.tfevents."))
+    )
     rows, count, series = {}, 0, set()
     for path in files:
         for when, step, tag, value in EventFile(path).read():
@@ -249,7 +270,9 @@ def read_curve(folder):
                 continue
             series.add(tag)
             if len(series) > MOST_SERIES:
-                raise Plain(f"{folder} holds more than {MOST_SERIES} series, which no trainer writes; name one run's folder")
+                raise Plain(
+                    f"{folder} holds more than {MOST_SERIES} series, which no trainer writes; name one run's folder"
+                )
             row = rows.setdefault(step, [when, {}])
             total = row[1].setdefault(tag, [0.0, 0])
             total[0] += value
@@ -280,8 +303,8 @@ def _upload(api, task, path, past):
     item = {"path": str(Path(path).absolute()), "filename": Path(path).name, "kind": "final"}
     if past.steps is not None and past.steps >= 0:
         item["step"] = past.steps
-    bar = say.Progress(f"uploading {item['filename']}", past.adapter.size)
+    bar = terminal.Progress(f"uploading {item['filename']}", past.adapter.size)
     memo = {}
     upload = Upload(api.ledger, task, 1, item, memo, lambda: None, lambda sent, _: bar.show(sent), lambda: False)
     verified = patiently(upload.run)
-    bar.end(f"{item['filename']}: {say.size_text(past.adapter.size)} stored, checked by {verified}")
+    bar.end(f"{item['filename']}: {terminal.size_text(past.adapter.size)} stored, checked by {verified}")

@@ -4,10 +4,10 @@ import getpass
 import os
 import sys
 
-from .. import say, settings
-from ..transport import Denied, Later, Ledger, Refused
+from ..core import terminal, settings
+from ..core.transport import Denied, Later, Ledger, Refused
 from . import credentials
-from .common import Plain, put
+from ..core.api import Plain, put
 
 
 def _asked(prompt, secret=False):
@@ -25,9 +25,7 @@ def login(options):
     url = options.url or os.environ.get("LEDGER_URL") or _asked("Address of the ledger (https://…): ")
     key = options.key or os.environ.get("LEDGER_KEY") or _asked("Key (not shown): ", secret=True)
     if not url or not key:
-        raise Plain(
-            "login needs the address and the key: --url and LEDGER_KEY, or two lines on standard input"
-        )
+        raise Plain("login needs the address and the key: --url and LEDGER_KEY, or two lines on standard input")
     found = settings.resolve(url, key, options.spool, None, options.quiet)
     who = check(found)
     try:
@@ -55,4 +53,4 @@ def check(found):
     name = user.get("name")
     if not name:
         raise Plain(f"{found.url} answers, but not as a LoRA Ledger does; nothing was stored")
-    return f"as {say.scrub(str(name))}" + (f" ({user['role']})" if user.get("role") else "")
+    return f"as {terminal.scrub(str(name))}" + (f" ({user['role']})" if user.get("role") else "")

@@ -4,8 +4,8 @@ import http.client
 import sys
 import time
 
-from ..transport import USER_AGENT, Later, _connect
-from .common import Api, Plain, figure, put, query_of
+from ..core.transport import USER_AGENT, Later, _connect
+from ..core.api import Api, Plain, figure, put, query_of
 
 ENDED = {"success", "failed", "cancelled"}
 
@@ -39,7 +39,9 @@ def _follow(api, options, since, separator):
             while True:
                 answer = api.get(path, metric=options.metric, since=since)
                 if answer.get("replaces_from") is not None:
-                    put(f"# a later attempt holds from step {answer['replaces_from']} on; the lines above from there are void")
+                    put(
+                        f"# a later attempt holds from step {answer['replaces_from']} on; the lines above from there are void"
+                    )
                 _print(answer.get("points") or [], separator)
                 before, since = since, answer.get("next_since") or since
                 if since == before:

@@ -2,7 +2,7 @@
 
 import json
 
-from .common import Api, figure, length, moment, put, table
+from ..core.api import Api, figure, length, moment, put, table
 
 HEADS = ("ID", "NAME", "STATUS", "RANK", "ALPHA", "LR", "STEPS", "LOSS", "TOOK", "CREATED")
 

@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
-from .. import say
-from ..uploads import sha256_of
+from ..core import terminal
+from ..core.uploads import sha256_of
 from . import sidecars
-from .common import Api, Plain, put
+from ..core.api import Api, Plain, put
 from .pull import fetch, fetch_link, local_path
 
 
@@ -80,7 +80,9 @@ def push(settings, options):
     if state not in ("approved", "released"):
         raise Plain(f"version {version.number} of {version.name} is {state}: only approved versions are published")
     if importlib.util.find_spec("huggingface_hub") is None:
-        raise Plain("publishing needs the hub's own client: pip install huggingface_hub, then `hf auth login` or HF_TOKEN")
+        raise Plain(
+            "publishing needs the hub's own client: pip install huggingface_hub, then `hf auth login` or HF_TOKEN"
+        )
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", options.repo, re.ASCII):
         raise Plain(f"{options.repo!r} is no repository; write USER/NAME")
     with tempfile.TemporaryDirectory(prefix="lora-ledger-push-") as home:
@@ -107,7 +109,7 @@ def _upload(folder, options, message):
         hub.upload_folder(repo_id=options.repo, folder_path=folder, commit_message=options.message or message)
     except Exception as error:
         # The hub's client raises a dozen kinds of its own and of its libraries'.
-        say.trouble(error)
+        terminal.trouble(error)
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise Plain(f"the hub did not take it: {reason}") from error
     return str(repo)

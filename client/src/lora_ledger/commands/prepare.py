@@ -7,11 +7,11 @@ import threading
 import time
 from dataclasses import dataclass
 
-from .. import say
-from ..redact import MARK
-from ..safetensors import Incomplete, read_header
-from ..transport import Denied, Later, backoff
-from .common import Plain, printable, put
+from ..core import terminal
+from ..core.redact import MARK
+from ..core.safetensors import Incomplete, read_header
+from ..core.transport import Denied, Later, backoff
+from ..core.api import Plain, printable, put
 from .pull import fetch, local_path
 from .reproduce import Kept
 
@@ -142,7 +142,7 @@ def write_files(claim, folder, with_dataset, filling):
         names = " and ".join(printable(file.name) for file in kept.values() if file.marks)
         raise Plain(f"{names} lacks secrets that no ledger keeps: {'; '.join(filling.explain())} (of the agent)")
     for line in filling.left:
-        say.notice(f"task {claim.task}: {line}")
+        terminal.notice(f"task {claim.task}: {line}")
     filling.know()
     files = {"config": None, "dataset": None}
     for name, file in kept.items():
@@ -189,7 +189,9 @@ def readable(weights):
     """The files of a list whose parts are what they have to be: they become paths and are compared."""
     for weight in weights:
         texts = ("kind", "filename", "sha256")
-        if all(type(weight.get(n)) is int for n in ("id", "attempt", "size")) and all(type(weight.get(n)) is str for n in texts):
+        if all(type(weight.get(n)) is int for n in ("id", "attempt", "size")) and all(
+            type(weight.get(n)) is str for n in texts
+        ):
             group, step, epoch = (weight.get(n) for n in ("group", "step", "epoch"))
             yield {
                 **weight,
@@ -250,7 +252,7 @@ def fetch_earlier(api, claim, folder, names, alive, trusted=False):
     listed = insist(alive, lambda: list(api.pages("/api/weights", MOST_FILES, task_id=claim.task, state="complete")))
     weights, others = of_this_owner(list(readable(listed)), claim)
     if others:
-        say.warn(
+        terminal.warn(
             f"task {claim.task}: what attempt {', '.join(map(str, others))} left is not known to be from a box of this box's "
             "owner, and is not resumed from"
         )
@@ -273,13 +275,13 @@ def _fetch_newest(api, claim, weights, top, kinds, alive, trusted):
         pickle = next(weight for weight in chosen if not is_plain_name(weight["filename"]))
         left = _called(chosen[0])
         chosen, step = newest(weights, claim.attempt, kinds, is_plain)
-        say.warn(
+        terminal.warn(
             f"task {claim.task}: {left} holds {pickle['filename']}, and loading such a file can run code; the run "
             f"{'goes on from an earlier place' if chosen else 'begins anew'}. `--trust-state` on the agent resumes from it"
         )
     if not chosen:
         return None, None
-    say.notice(f"task {claim.task} goes on from {_called(chosen[0])}")
+    terminal.notice(f"task {claim.task} goes on from {_called(chosen[0])}")
     paths = [local_path(top, weight["filename"]) for weight in chosen]
     for weight, path in zip(chosen, paths):
         alive.check()
@@ -287,7 +289,7 @@ def _fetch_newest(api, claim, weights, top, kinds, alive, trusted):
     odd = [path for path in paths if not trusted and not is_plain_file(path)]
     if odd:
         shutil.rmtree(top, ignore_errors=True)
-        say.warn(
+        terminal.warn(
             f"task {claim.task}: {odd[0].name} is not what its name says, and loading it could run code; the run begins anew. "
             "`--trust-state` on the agent resumes from it"
         )

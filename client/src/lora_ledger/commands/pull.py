@@ -8,10 +8,10 @@ import ssl
 import time
 from pathlib import Path
 
-from .. import say
-from ..transport import USER_AGENT, Later, Refused, _connect, backoff
-from ..uploads import sha256_of
-from .common import Api, Plain, put
+from ..core import terminal
+from ..core.transport import USER_AGENT, Later, Refused, _connect, backoff
+from ..core.uploads import sha256_of
+from ..core.api import Api, Plain, put
 
 BLOCK = 256 * 1024
 TRIES = 5
@@ -49,10 +49,10 @@ def pull(settings, options):
             target = local_path(folder, weight["filename"])
             put(f"{target}: {fetch(api, weight, target)}")
         except Plain as error:
-            say.warn(f"{weight['filename']}: {error}")
+            terminal.warn(f"{weight['filename']}: {error}")
             failed += 1
         except OSError as error:
-            say.warn(f"{weight['filename']}: cannot be written ({error.strerror or error})")
+            terminal.warn(f"{weight['filename']}: cannot be written ({error.strerror or error})")
             failed += 1
     return 1 if failed else 0
 
@@ -91,8 +91,10 @@ def _bring(address, weight, target, replace):
     partial = target.with_name(f"{target.name}.{sha256[:12]}.part")
     free = shutil.disk_usage(target.parent).free
     if size > free + (partial.stat().st_size if partial.exists() else 0):
-        raise Plain(f"{target.name} has {say.size_text(size)}, and only {say.size_text(free)} are free in {target.parent}")
-    bar = say.Progress(f"pulling {target.name}", size)
+        raise Plain(
+            f"{target.name} has {terminal.size_text(size)}, and only {terminal.size_text(free)} are free in {target.parent}"
+        )
+    bar = terminal.Progress(f"pulling {target.name}", size)
     reason = None
     furthest, tries = -1, 0
     while tries < TRIES:
@@ -116,7 +118,7 @@ def _bring(address, weight, target, replace):
         os.unlink(partial)
         raise Plain("what arrived has another hash than the ledger says; it was removed, pull again")
     os.replace(partial, target)
-    bar.end(f"{target.name}: {say.size_text(size)}, hash checked")
+    bar.end(f"{target.name}: {terminal.size_text(size)}, hash checked")
     return "pulled, hash checked"
 
 

@@ -4,11 +4,11 @@ import os
 import time
 import uuid
 
-from .. import say
-from ..run import read_config
+from ..core import terminal
+from ..recording.run import read_config
 from ..trainers import recognise
-from ..transport import backoff
-from .common import Api, Plain, moment, printable, put, table
+from ..core.transport import backoff
+from ..core.api import Api, Plain, moment, printable, put, table
 
 HEADS = ("PLACE", "ID", "NAME", "USER", "STATE", "PRIORITY", "LABELS", "ATTEMPTS", "SINCE")
 TRIES = 5
@@ -34,7 +34,7 @@ def queue(settings, options):
             task = _add(api, path, options, wanted)
             put(f"{path}: task {task['id']} ({printable(task['task_name'])})")
         except Plain as error:
-            say.warn(f"{path}: not queued: {error}")
+            terminal.warn(f"{path}: not queued: {error}")
             failed += 1
     return 1 if failed else 0
 
@@ -60,7 +60,7 @@ def _add(api, path, options, wanted):
             # The ledger takes the files' secrets out itself: only the marks it made are filled on another's box.
             answer = api.ask("POST", "/api/tasks", fields, key, keep=("config", "dataset_file"))
             for warning in answer.get("warnings") or []:
-                say.notice(f"{path}: {warning.get('message')}")
+                terminal.notice(f"{path}: {warning.get('message')}")
             return answer["task"]
         except Plain as error:
             # None: no answer came, so that asking again with the same key queues nothing twice.

@@ -8,13 +8,17 @@ import sys
 import time
 from pathlib import Path
 
-from .. import datasets, host, say
-from ..redact import MARK
-from ..run import RunCommand
+from ..trainers import datasets
+
+from ..recording import host
+
+from ..core import terminal
+from ..core.redact import MARK
+from ..recording.run import RunCommand
 from ..trainers import recognise
-from ..uploads import sha256_of
-from . import recorded
-from .common import Api, Plain, printable, put
+from ..core.uploads import sha256_of
+from . import run
+from ..core.api import Api, Plain, printable, put
 from .filling import Filling, allowed_names, fill_command, fill_file, marks_in_command, marks_in_file
 
 
@@ -56,7 +60,9 @@ def reproduce(settings, options):
         put(f"command: {printable(shlex.join(again))}")
     for file in unnamed:
         if file.role == "dataset_file":
-            put(f"  the configuration itself names the dataset file: copy {printable(file.written)} to {printable(file.path)}")
+            put(
+                f"  the configuration itself names the dataset file: copy {printable(file.written)} to {printable(file.path)}"
+            )
     text = main.data.decode("utf-8", "replace") if main else None
     differences = list(compare(api, found, task, again, text))
     put("what differs here:" if differences else "nothing that was recorded differs here")
@@ -77,11 +83,15 @@ def reproduce(settings, options):
     if filling.refused:
         raise Plain(f"not run: {next(filling.explain())}")
     if filling.unset:
-        raise Plain(f"not run: {', '.join(filling.unset)} must come from the environment, since no ledger keeps secrets")
+        raise Plain(
+            f"not run: {', '.join(filling.unset)} must come from the environment, since no ledger keeps secrets"
+        )
     if not command:
         raise Plain("not run: the command was not recorded")
     if main in unnamed:
-        raise Plain(f"not run: the command does not name the configuration; put {main.written} into it and use `lora-ledger run`")
+        raise Plain(
+            f"not run: the command does not name the configuration; put {main.written} into it and use `lora-ledger run`"
+        )
     if not options.yes and (not own or found.get("from_box") is True):
         _ask(f"task {options.task} is another user's" if not own else f"a box has recorded task {options.task}")
     # The trainer gets copies with the secrets; nothing that is recorded of them holds one.
@@ -100,7 +110,7 @@ def _ask(whose):
     if not (sys.stdin and sys.stdin.isatty()):
         raise Plain(f"not run: {theirs}; read them, then add --yes")
     sys.stdout.flush()
-    say.warn(f"{theirs}; they run with all that you may do here")
+    terminal.warn(f"{theirs}; they run with all that you may do here")
     try:
         answer = input("Run it? y(es), n(o): ")
     except EOFError:
@@ -158,7 +168,7 @@ def _run(settings, options, command, written, task, filling):
     runs.name, runs.group, runs.tags = task.get("task_name"), task.get("experiment_group"), task.get("tags") or {}
     runs.hourly_price, runs.quiet = options.hourly_price, options.quiet
     runs.not_own, runs.allow_secret, runs.filled = not filling.own, sorted(filling.allowed), sorted(filling.values)
-    return recorded.run(settings, runs, command, lambda *a: ChildRun(*a, options.task))
+    return run.run(settings, runs, command, lambda *a: ChildRun(*a, options.task))
 
 
 def _make(folder):
@@ -232,7 +242,7 @@ def _compare_data(found, command, text):
     try:
         facts = datasets.collect(recognise(command, text, os.getcwd(), None).datasets(), 60.0)
     except Exception as error:
-        say.trouble(error)
+        terminal.trouble(error)
         facts = []
     here = {fact.get("name"): fact for fact in facts}
     for then in recorded_sets:
@@ -246,7 +256,11 @@ def _compare_data(found, command, text):
 def base_hash(api, task):
     """SHA-256 of the base model, where the settings or a final weight's metadata (`new_sd_model_hash`) tell it."""
     snapshot = task.get("config_snapshot")
-    for value in (snapshot.get("ss_new_sd_model_hash"), (snapshot.get("adapter") or {}).get("base_model_sha256")) if isinstance(snapshot, dict) and isinstance(snapshot.get("adapter", {}), dict) else ():
+    for value in (
+        (snapshot.get("ss_new_sd_model_hash"), (snapshot.get("adapter") or {}).get("base_model_sha256"))
+        if isinstance(snapshot, dict) and isinstance(snapshot.get("adapter", {}), dict)
+        else ()
+    ):
         if isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value):
             return value
     for weight in api.pages("/api/weights", 1, task_id=task["id"], kind="final", state="complete"):
@@ -274,4 +288,4 @@ def _compare_base(api, found, task):
         if now != then:
             yield f"base model {path}: another file here ({now[:12]}… instead of {then[:12]}…)"
         elif time.monotonic() - started > 5:
-            say.notice(f"base model {path}: the same, by its hash")
+            terminal.notice(f"base model {path}: the same, by its hash")

@@ -8,10 +8,10 @@ cannot be told counts as missing.
 import time
 from pathlib import Path
 
-from .. import say
-from ..uploads import sha256_of
-from . import records, spools
-from .common import Api, Plain, length, put
+from ..core import terminal
+from ..core.uploads import sha256_of
+from . import box_records, spool_report
+from ..core.api import Api, Plain, length, put
 
 ENDED = {"success", "failed", "cancelled"}
 CHECKED = {"sha256", "parts"}
@@ -44,13 +44,13 @@ class Check:
     def run(self):
         """Hears all witnesses; True when nothing is missing."""
         try:
-            found = [spools.read(folder) for folder in spools.folders(self.settings.spool)]
-            kept = records.all_of(self.settings.spool)
+            found = [spool_report.read(folder) for folder in spool_report.folders(self.settings.spool)]
+            kept = box_records.all_of(self.settings.spool)
         except OSError as error:
             self.missing.append(f"{error.filename} cannot be read ({error.strerror}); look into it by hand")
             return False
         for spool in found:
-            self.missing += [f"{spools.name_of(spool)}: {problem}" for problem in spool.problems]
+            self.missing += [f"{spool_report.name_of(spool)}: {problem}" for problem in spool.problems]
             self._hear_spool(spool)
         for path, record in kept:
             self._hear_record(path, record, {spool.name: spool for spool in found})
@@ -89,13 +89,19 @@ class Check:
             return
         url = spool.state.get("url")
         if url and self.settings.url and url != self.settings.url:
-            self.missing.append(f"{spools.name_of(spool)}: belongs to the ledger at {url}; set LEDGER_URL to that one")
+            self.missing.append(
+                f"{spool_report.name_of(spool)}: belongs to the ledger at {url}; set LEDGER_URL to that one"
+            )
             return
         self.tasks.setdefault(spool.task_id, None)
         for item in spool.files:
             path = Path(str(item.get("path")))
             # What lies in the spool itself, such as the console, goes with it.
-            if spool.folder not in path.parents and path.parent.is_dir() and item.get("kind") in ("final", "checkpoint", "sample"):
+            if (
+                spool.folder not in path.parents
+                and path.parent.is_dir()
+                and item.get("kind") in ("final", "checkpoint", "sample")
+            ):
                 self._folders.setdefault(path.parent, []).append(None)
 
     def _hear_record(self, path, record, by_name):
@@ -105,25 +111,33 @@ class Check:
         name = f"task {record['task_id']}" if record.get("task_id") else "a run"
         name += f" begun {length(time.time() - record['started'])} ago in {record.get('cwd')}"
         try:
-            running = spools.is_locked(path.with_suffix(".lock"))
+            running = spool_report.is_locked(path.with_suffix(".lock"))
         except OSError:
             running = record.get("ended") is None
         spool = by_name.get(record.get("spool"))
         if running:
             self.missing.append(f"{name}: is still going; wait for its end")
         elif record.get("ended") is None and not (spool and spool.problems):
-            self.missing.append(f"{name}: its client was killed before its end; look at its files by hand, then delete {path}")
+            self.missing.append(
+                f"{name}: its client was killed before its end; look at its files by hand, then delete {path}"
+            )
         if record.get("lost"):
-            self.missing.append(f"{name}: {record['lost']} heartbeats were lost to a full disk; delete {path} when you know")
+            self.missing.append(
+                f"{name}: {record['lost']} heartbeats were lost to a full disk; delete {path} when you know"
+            )
         task = record.get("task_id") or (spool.task_id if spool else None)
         if record.get("url") and self.settings.url and record["url"] != self.settings.url:
             self.missing.append(f"{name}: belongs to the ledger at {record['url']}; set LEDGER_URL to that one")
             return
         if task is None:
             if not (spool and spool.problems):
-                self.missing.append(f"{name}: was never registered, and its spool is gone; look at its files, then delete {path}")
+                self.missing.append(
+                    f"{name}: was never registered, and its spool is gone; look at its files, then delete {path}"
+                )
         else:
-            self.tasks[task] = max(self.tasks.get(task) or (0, 0), (record.get("attempt") or 1, record.get("last_seq") or 0))
+            self.tasks[task] = max(
+                self.tasks.get(task) or (0, 0), (record.get("attempt") or 1, record.get("last_seq") or 0)
+            )
         for folder in record.get("folders") or []:
             self._folders.setdefault(Path(folder), []).append(record.get("before") or {})
         if not record.get("folders") and not self.named:
@@ -170,7 +184,9 @@ class Check:
             if weight is None:
                 self.missing.append(f"task {task}: {name} has not arrived whole; `lora-ledger sync` goes on with it")
             elif weight.get("verified") not in CHECKED:
-                self.missing.append(f"task {task}: of {name} the ledger checked only the {weight.get('verified')}; pull it and compare")
+                self.missing.append(
+                    f"task {task}: of {name} the ledger checked only the {weight.get('verified')}; pull it and compare"
+                )
 
     def _ask_points(self, task, answer, attempt, last_seq):
         """Whether every heartbeat of the attempt is there. The repeated finish changes nothing and names the gaps."""
@@ -180,12 +196,20 @@ class Check:
                 self.missing.append(f"task {task}: the ledger does not know attempt {attempt}")
             return
         if shown.get("status") not in ENDED:
-            self.missing.append(f"task {task}: attempt {attempt} is {shown.get('status')} in the ledger; its end has not arrived")
+            self.missing.append(
+                f"task {task}: attempt {attempt} is {shown.get('status')} in the ledger; its end has not arrived"
+            )
             return
         if isinstance(shown.get("last_seq"), int) and shown["last_seq"] < last_seq:
-            self.missing.append(f"task {task}: log points are missing in the ledger ({shown['last_seq']} of {last_seq} heartbeats)")
+            self.missing.append(
+                f"task {task}: log points are missing in the ledger ({shown['last_seq']} of {last_seq} heartbeats)"
+            )
             return
-        if answer.get("attempt") != attempt or answer.get("status") not in ENDED or answer.get("failure_reason") == "lost":
+        if (
+            answer.get("attempt") != attempt
+            or answer.get("status") not in ENDED
+            or answer.get("failure_reason") == "lost"
+        ):
             return
         body = {"attempt": attempt, "status": answer["status"], "last_seq": last_seq}
         gaps = self._api.ask("POST", f"/api/tasks/{task}/finish", body).get("missing") or []
@@ -195,12 +219,12 @@ class Check:
 
     def _look(self, folder, before):
         """Every result file below the folder has to be one that the ledger holds; `before` are older runs' files."""
-        if not spools.exists(folder):
+        if not spool_report.exists(folder):
             if folder in self.named:
                 self.missing.append(f"{folder}: there is no such folder")
             return
         try:
-            paths, states = records.produced(folder) if folder.is_dir() else ([folder], 0)
+            paths, states = box_records.produced(folder) if folder.is_dir() else ([folder], 0)
         except OSError as error:
             self.missing.append(f"{folder} cannot be looked through ({error.strerror or error})")
             return
@@ -208,7 +232,7 @@ class Check:
         # A file is an older one only when every run that wrote here found it there, unchanged until now.
         lists = [seen for seen in before if seen is not None]
         for path in paths:
-            state = records.state_of(path)
+            state = box_records.state_of(path)
             if state is None:
                 continue
             if lists and all(seen.get(str(path)) == state for seen in lists):
@@ -220,7 +244,7 @@ class Check:
         age = abs(time.time() - state[1] / 1e9)
         if age < self.settled:
             time.sleep(self.settled - age)
-            if records.state_of(path) != state:
+            if box_records.state_of(path) != state:
                 self.missing.append(f"{path}: is still being written")
                 return
         try:
@@ -228,7 +252,7 @@ class Check:
         except OSError as error:
             self.missing.append(f"{path}: cannot be read ({error.strerror}), so it cannot be compared")
             return
-        if records.state_of(path) != state:
+        if box_records.state_of(path) != state:
             self.missing.append(f"{path}: is still being written")
         elif (digest, state[0]) not in self._known:
             self.missing.append(
@@ -243,13 +267,15 @@ def safe(settings, options):
         good = check.run()
     except Exception as error:
         # Whatever went wrong, the answer is no.
-        say.trouble(error)
+        terminal.trouble(error)
         check.missing.append(f"the check itself failed ({type(error).__name__}: {error})")
         good = False
     if good and not check.missing:
         put(f"SAFE: {check.counted()} are stored and checked at {settings.url}")
         if check.states:
-            say.notice(f"{check.states} files that only serve to resume training (optimizer states) are not kept by the ledger")
+            terminal.notice(
+                f"{check.states} files that only serve to resume training (optimizer states) are not kept by the ledger"
+            )
         return 0
     put(f"NOT SAFE: {len(check.missing)} thing{'s' if len(check.missing) != 1 else ''} missing")
     for text in check.missing:
@@ -262,32 +288,36 @@ def tell_at_end(settings, runner):
     recorder = getattr(runner, "recorder", None)
     if recorder is None:
         return
-    left = spools.exists(recorder.spool.folder)
+    left = spool_report.exists(recorder.spool.folder)
     if left:
         what = "the ledger refused" if recorder.spool.aside and not recorder.spool.pending() else "was not sent"
         how = "`lora-ledger sync --again`" if recorder.spool.aside else "`lora-ledger sync`"
-        say.notice(f"NOT safe to destroy this box yet: {recorder.spool.folder} holds what {what}; {how}, then `lora-ledger safe`")
+        terminal.notice(
+            f"NOT safe to destroy this box yet: {recorder.spool.folder} holds what {what}; {how}, then `lora-ledger safe`"
+        )
         return
     try:
         # The trainer has just ended, so its files need no time to settle.
         check = Check(settings, settled=0.0, most_bytes=MOST_AT_END)
         good = check.run()
     except Exception as error:
-        say.trouble(error)
+        terminal.trouble(error)
         return
     if check.too_much and not check.missing:
-        say.notice("all of this run was sent; `lora-ledger safe` compares the files of all runs on this box and says whether it may be destroyed")
+        terminal.notice(
+            "all of this run was sent; `lora-ledger safe` compares the files of all runs on this box and says whether it may be destroyed"
+        )
     elif good:
-        say.notice(f"safe to destroy this box: {check.counted()} are stored and checked")
+        terminal.notice(f"safe to destroy this box: {check.counted()} are stored and checked")
     else:
-        say.notice(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
+        terminal.notice(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
 
 
 def unregistered(settings):
     """[(path, record, the run's `open` item)] of runs that no ledger has registered yet: `learn` asks for them later."""
     try:
-        opens = {f.name: spools.read(f).open for f in spools.folders(settings.spool)}
-        kept = records.all_of(settings.spool)
+        opens = {f.name: spool_report.read(f).open for f in spool_report.folders(settings.spool)}
+        kept = box_records.all_of(settings.spool)
     except OSError:
         return []
     return [
@@ -300,13 +330,13 @@ def unregistered(settings):
 def learn(settings, waiting):
     """After `sync`: notes the tasks of runs that it registered. The same registration finds its task again."""
     for path, record, body in waiting:
-        if spools.exists(settings.spool / record["spool"]) or body.get("resume"):
+        if spool_report.exists(settings.spool / record["spool"]) or body.get("resume"):
             continue
         try:
             answer = Api(settings).ask("POST", "/api/tasks", body["register"], {"Idempotency-Key": body["key"]})
         except (Plain, KeyError) as error:
-            say.trouble(error)
+            terminal.trouble(error)
             continue
         if answer.get("task_id"):
             record.update(task_id=answer["task_id"], attempt=1, url=settings.url)
-            records.save(path, record)
+            box_records.save(path, record)

@@ -2,8 +2,8 @@
 
 import json
 
-from .. import say
-from .common import Api, figure, length, moment, printable, put
+from ..core import terminal
+from ..core.api import Api, figure, length, moment, printable, put
 
 FIELDS = (
     "experiment_group", "trainer", "base_arch", "base_model_path", "network_algo", "lora_rank", "lora_alpha",
@@ -49,7 +49,7 @@ def show(settings, options):
         where = ", ".join(f"{k} {figure(weight[k])}" for k in ("epoch", "step", "rank") if weight.get(k) is not None)
         put(
             f"  file {weight.get('id')}: {printable(weight.get('filename'))} ({weight.get('kind')}, "
-            f"{say.size_text(weight.get('size') or 0)}, {weight.get('state')}{', ' + where if where else ''})"
+            f"{terminal.size_text(weight.get('size') or 0)}, {weight.get('state')}{', ' + where if where else ''})"
         )
     return 0
 
@@ -62,7 +62,9 @@ def _state(task):
         parts.append("asked to cancel")
     progress = task.get("progress") if isinstance(task.get("progress"), dict) else {}
     if progress.get("step") is not None:
-        parts.append(f"step {progress['step']}" + (f" of {progress['total_steps']}" if progress.get("total_steps") else ""))
+        parts.append(
+            f"step {progress['step']}" + (f" of {progress['total_steps']}" if progress.get("total_steps") else "")
+        )
     if task.get("final_loss") is not None:
         parts.append(f"final loss {figure(task['final_loss'])}")
     if task.get("total_duration_sec") is not None:

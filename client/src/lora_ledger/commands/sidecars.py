@@ -9,9 +9,9 @@ import os
 import time
 from pathlib import Path
 
-from .. import say
-from ..reading import loads, read_file
-from .common import Plain
+from ..core import terminal
+from ..core.reading import loads, read_file
+from ..core.api import Plain
 from .pull import fetch_link, local_path
 
 MARK = "lora_ledger"
@@ -80,7 +80,7 @@ def write(version, target):
         path = beside(target, "." + ending)
         old = _read(path)
         if old is not None and MARK not in old:
-            say.notice(f"{path} is there and not from a ledger; it is left alone")
+            terminal.notice(f"{path} is there and not from a ledger; it is left alone")
         elif old is None or old[MARK] != mark:
             stale[path] = (old or {}, make)
     if not stale:
@@ -109,7 +109,7 @@ def _preview(card, target, mark):
         try:
             fetch_link(sample["url"], sample, fresh)
         except Plain as error:
-            say.warn(f"no preview: {error}")
+            terminal.warn(f"no preview: {error}")
             break
         os.replace(fresh, path)
         return path, [path]

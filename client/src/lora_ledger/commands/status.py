@@ -1,8 +1,8 @@
 """`lora-ledger status`: who asks which ledger, what runs now, and what waits in this machine's spool."""
 
-from ..transport import Denied, Later, Ledger, Refused
-from . import spools
-from .common import Api, Plain, printable, put, table
+from ..core.transport import Denied, Later, Ledger, Refused
+from . import spool_report
+from ..core.api import Api, Plain, printable, put, table
 from .ls import HEADS, row_of
 
 
@@ -28,7 +28,7 @@ def status(settings, _options):
         except (Later, Refused, Plain) as error:
             put(f"no answer: {error}")
             code = 1
-    found = [spools.read(folder) for folder in spools.folders(settings.spool)]
+    found = [spool_report.read(folder) for folder in spool_report.folders(settings.spool)]
     waiting = [spool for spool in found if spool.running or spool.problems]
     if not waiting:
         put(f"spool: nothing waits in {settings.spool}")

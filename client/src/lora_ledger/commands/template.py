@@ -3,7 +3,7 @@
 import re
 import shlex
 
-from .common import Plain
+from ..core.api import Plain
 from .prepare import KINDS
 
 PLACEHOLDERS = {
@@ -49,7 +49,9 @@ class Template:
                 2,
             )
         if _NAMED.search(self.words[0]):
-            raise Plain("--exec must begin with the program itself, not with a placeholder: this box decides what runs", 2)
+            raise Plain(
+                "--exec must begin with the program itself, not with a placeholder: this box decides what runs", 2
+            )
         if "config" not in named:
             raise Plain("--exec must hold {config}, where the run's configuration goes", 2)
         self.earlier = sorted(named & set(KINDS))

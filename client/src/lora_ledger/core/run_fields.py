@@ -3,7 +3,6 @@
 Made by `node scripts/run.mjs run-fields`; change nothing here.
 """
 
-# fmt: off
 RUN_FIELDS = {
     "id": {"type": "integer", "by": "server", "always": True, "own": True},
     "user_id": {"type": "integer", "by": "server", "always": True, "own": True},

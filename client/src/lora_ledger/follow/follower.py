@@ -83,9 +83,7 @@ class Follower:
     `resumed_at` is the trainer's own step that it goes on from, `from_step` the task's.
     """
 
-    def __init__(
-        self, trainer, points, progress, from_step, readers=(), resumed_at=0, clock=time.monotonic
-    ):
+    def __init__(self, trainer, points, progress, from_step, readers=(), resumed_at=0, clock=time.monotonic):
         self.points = points
         self.progress = progress
         self.started = threading.Event()
@@ -216,7 +214,10 @@ class Follower:
     def _settle(self, keep=0):
         """Gives the dicts that wait, but for the last `keep`, their step."""
         with self._guard:
-            ready, self._waiting = self._waiting[: len(self._waiting) - keep], self._waiting[len(self._waiting) - keep :]
+            ready, self._waiting = (
+                self._waiting[: len(self._waiting) - keep],
+                self._waiting[len(self._waiting) - keep :],
+            )
             for values, _, when in ready:
                 drawn = self._plain[0] if self._plain else None
                 if self._every is None and drawn is not None:

@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from ..reading import output
+from ..core.reading import output
 
 _FIELDS = ["index", "name", "memory.total", "driver_version", "utilization.gpu", "memory.used", "power.draw"]
 

@@ -6,7 +6,7 @@
 import os
 import time
 
-from ..reading import loads, open_file
+from ..core.reading import loads, open_file
 
 LONGEST_LINE = 65_536
 CHUNK = 1 << 20

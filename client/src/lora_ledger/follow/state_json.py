@@ -1,6 +1,6 @@
 """Reads transformers' trainer_state.json: what a run logged up to a checkpoint, for runs that print nothing."""
 
-from ..reading import loads, read_file
+from ..core.reading import loads, read_file
 
 LIMIT = 64 * 1024 * 1024
 

@@ -10,7 +10,7 @@ import struct
 import time
 from pathlib import Path
 
-from ..reading import open_file
+from ..core.reading import open_file
 
 _CRC = []
 # Of longer names the beginning is kept.

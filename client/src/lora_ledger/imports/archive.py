@@ -14,10 +14,10 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from .. import say
-from ..points import MOST_STEP, iso, number
-from ..reading import TooMuch, lines, loads, open_file
-from ..uploads import Upload
+from ..core import terminal
+from ..recording.points import MOST_STEP, iso, number
+from ..core.reading import lines, loads, open_file
+from ..core.uploads import Upload
 from .fields import FIELDS
 from . import wandb
 from .run import PastRun, metric_name, patiently
@@ -81,7 +81,7 @@ def _check_entries(entries, size):
             raise NoArchive(f"its {entry.filename[:200]!r} is packed or encrypted as no ledger does it")
     if total > FREE_BYTES + MOST_RATIO * size:
         raise NoArchive(
-            f"it would unpack to {say.size_text(total)}, more than {MOST_RATIO} times its own size; where it is a run's all the "
+            f"it would unpack to {terminal.size_text(total)}, more than {MOST_RATIO} times its own size; where it is a run's all the "
             "same, unpack it and pack it again without compression"
         )
 
@@ -117,7 +117,9 @@ class Archive:
         if not isinstance(self.about, dict) or self.about.get("format") != FORMAT:
             raise NoArchive("it is no archive of a run")
         if self.about.get("version") != 1:
-            raise NoArchive(f"it is of a newer kind (version {str(self.about.get('version'))[:20]}); update this client")
+            raise NoArchive(
+                f"it is of a newer kind (version {str(self.about.get('version'))[:20]}); update this client"
+            )
 
     def run(self):
         """The PastRun. Raises NoArchive."""
@@ -129,7 +131,9 @@ class Archive:
         if task.get("status") in ("pending", "running"):
             # It went on after the archive was made; what is known is that here nobody follows it.
             fields.update(status="failed", failure_reason="lost", finished_at=self.about.get("exported_at"))
-            say.warn(f"{self.path}: the run was {task['status']} when the archive was made; it is imported as lost")
+            terminal.warn(
+                f"{self.path}: the run was {task['status']} when the archive was made; it is imported as lost"
+            )
         additional = task.get("additional_args")
         past = PastRun(
             str(self.path),
@@ -183,7 +187,9 @@ class Archive:
     def _read(self, name, most):
         file, size = self._open(name)
         if size > most:
-            raise NoArchive(f"its {_short(name)} has {say.size_text(size)}; at most {say.size_text(most)} are read")
+            raise NoArchive(
+                f"its {_short(name)} has {terminal.size_text(size)}; at most {terminal.size_text(most)} are read"
+            )
         try:
             with file:
                 return file.read(most)
@@ -197,7 +203,7 @@ class Archive:
             with file:
                 for line in lines(file, MOST_LINE):
                     if line is None:
-                        raise NoArchive(f"its {_short(name)} has a line of more than {say.size_text(MOST_LINE)}")
+                        raise NoArchive(f"its {_short(name)} has a line of more than {terminal.size_text(MOST_LINE)}")
                     segments = loads(line)
                     for segment in segments:
                         if not isinstance(segment["q"], int):
@@ -216,7 +222,9 @@ class Archive:
                 late.append(segment)
                 held += length
                 if held > MOST_LATE:
-                    raise NoArchive(f"its {_short(name)} has more than {say.size_text(MOST_LATE)} of points out of order")
+                    raise NoArchive(
+                        f"its {_short(name)} has more than {terminal.size_text(MOST_LATE)} of points out of order"
+                    )
             high = max(high, segment["q"])
 
         def on_time():
@@ -260,13 +268,25 @@ class Archive:
                 continue
             path = Path(folder) / "weight"
             size = self._unpack(weight["file"], path)
-            item = {"path": str(path), **{k: weight.get(k) for k in ("filename", "kind", "epoch", "step", "prompt", "seed", "group")}}
+            item = {
+                "path": str(path),
+                **{k: weight.get(k) for k in ("filename", "kind", "epoch", "step", "prompt", "seed", "group")},
+            }
             attempt = max([1, *(a["attempt"] for a in self._list("attempts") if isinstance(a.get("attempt"), int))])
             name = _short(weight.get("filename"))
-            bar = say.Progress(f"uploading {name}", size)
-            upload = Upload(api.ledger, task, attempt, item, {}, lambda: None, lambda done, _, bar=bar: bar.show(done), lambda: False)
+            bar = terminal.Progress(f"uploading {name}", size)
+            upload = Upload(
+                api.ledger,
+                task,
+                attempt,
+                item,
+                {},
+                lambda: None,
+                lambda done, _, bar=bar: bar.show(done),
+                lambda: False,
+            )
             verified = patiently(upload.run)
-            bar.end(f"{name}: {say.size_text(size)} stored, checked by {verified}")
+            bar.end(f"{name}: {terminal.size_text(size)} stored, checked by {verified}")
             sent += 1
         return sent
 
@@ -276,7 +296,7 @@ class Archive:
         free = shutil.disk_usage(path.parent).free
         if size > free:
             raise NoArchive(
-                f"its {_short(name)} needs {say.size_text(size)} on {path.parent}, where {say.size_text(free)} are free; "
+                f"its {_short(name)} needs {terminal.size_text(size)} on {path.parent}, where {terminal.size_text(free)} are free; "
                 "TMPDIR names another disk"
             )
         try:
@@ -306,8 +326,8 @@ def json_runs(path):
     if not objects or not all("task_name" in o and "created_at" in o for o in objects):
         return wandb.json_runs(path, objects, wrong)
     runs = []
-    for number, task in enumerate(objects, 1):
-        where = f"{path} run {number}"
+    for place, task in enumerate(objects, 1):
+        where = f"{path} run {place}"
         if task.get("status") in ("pending", "running"):
             wrong.append((where, f"it is {task['status']}: a run that is not over yet cannot be imported"))
             continue

@@ -9,8 +9,8 @@ import shlex
 import unicodedata
 from datetime import datetime, timedelta, timezone
 
+from ..core.reading import loads
 from ..core.run_fields import RUN_FIELDS
-from ..reading import loads
 
 _KINDS_BY_NAME = {
     "model_type": "model", "mixed_precision": "precision", "status": "status", "failure_reason": "reason",
@@ -191,7 +191,9 @@ def decimal_mark(texts):
         word = _word(text)
         if re.search(r"\d\.\d*e|^[-+]?\d*\.\d+%?$|,\d{3}\.", word):
             return "."
-        if re.search(r"^[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+", word) and not re.fullmatch(r"[-+]?[1-9]\d{0,2}(?:,\d{3})+", word):
+        if re.search(r"^[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+", word) and not re.fullmatch(
+            r"[-+]?[1-9]\d{0,2}(?:,\d{3})+", word
+        ):
             comma = True
     return "," if comma else "."
 

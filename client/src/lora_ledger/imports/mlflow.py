@@ -6,10 +6,10 @@ slash are folders.
 
 from pathlib import Path
 
-from ..points import iso
-from ..reading import TooMuch, folders, lines, open_file, read_start
-from ..say import size_text
-from ..yaml_reader import read_yaml
+from ..recording.points import iso
+from ..core.reading import TooMuch, folders, lines, open_file, read_start
+from ..core.terminal import size_text
+from ..core.yaml_reader import read_yaml
 from .wandb import MOST_ENTRIES, MOST_STEPS, MOST_VALUES, ODD
 from .run import PastRun, entries_of, fields_of_settings
 

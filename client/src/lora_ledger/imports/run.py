@@ -3,11 +3,11 @@
 import re
 import threading
 
-from .. import say
-from ..commands.common import Plain
-from ..points import number
-from ..text import metric_name
-from ..transport import Denied, Later, Refused, Superseded, backoff
+from ..core import terminal
+from ..core.api import Plain
+from ..recording.points import number
+from ..core.text import metric_name
+from ..core.transport import Denied, Later, Refused, Superseded, backoff
 from .fields import ENDED, FIELDS, arch_of, candidates, parse
 
 # A request stays well below the ledger's 1 MB.
@@ -58,7 +58,11 @@ def record(api, run):
     task, fresh = answer["task_id"], is_fresh(answer)
     if run.exact and fresh:
         shown = answer.get("task") or {}
-        empty = {name: None for name, value in run.fields.items() if value is None and shown.get(name) is not None and name not in ENDED}
+        empty = {
+            name: None
+            for name, value in run.fields.items()
+            if value is None and shown.get(name) is not None and name not in ENDED
+        }
         if empty:
             patiently(lambda: api.ledger.ask("PATCH", f"/api/tasks/{task}", empty))
     for attempt, entries in sorted(run.curves.items()):
@@ -146,7 +150,7 @@ def fields_of_settings(settings):
                 try:
                     found[known[0]] = parse(known[0], str(value))
                 except ValueError as error:
-                    say.trouble(error)
+                    terminal.trouble(error)
                 break
     if "base_arch" not in found and found.get("base_model_path"):
         found["base_arch"] = arch_of(re.split(r"[/\\]", found["base_model_path"])[-1])

@@ -7,10 +7,10 @@ import json
 import re
 from collections import Counter
 
-from ..commands.common import Plain, printable, put, table
-from ..reading import TooMuch, read_file
+from ..core.api import Plain, printable, put, table
+from ..core.reading import TooMuch, read_file
 from .archive import export_mark
-from .fields import ENDED, FIELDS, Context, arch_of, candidates, day_order, decimal_mark, duration, number, parse
+from .fields import ENDED, FIELDS, Context, arch_of, candidates, day_order, decimal_mark, number, parse
 from .run import PastRun
 
 MOST_BYTES = 200_000_000
@@ -69,7 +69,9 @@ class Table:
             for cells in reader:
                 count += len(cells)
                 if len(cells) > MOST_COLUMNS:
-                    raise Plain(f"{path}: line {reader.line_num} has {len(cells)} columns; at most {MOST_COLUMNS} are read")
+                    raise Plain(
+                        f"{path}: line {reader.line_num} has {len(cells)} columns; at most {MOST_COLUMNS} are read"
+                    )
                 if count > MOST_CELLS:
                     raise Plain(f"{path} has more than {MOST_CELLS} cells: split it")
                 if not any(cell.strip() for cell in cells):
@@ -188,7 +190,9 @@ class Table:
                 if any(re.match(r"\d{1,2}[/-]\d{1,2}[/-]", v) for v in column.values):
                     put(f"{column.header}: 5/1/2026 is read as May 1; --dates dmy reads it as 5 January")
             if column.field == "total_duration_sec" and not column.context.unit and _all_numbers(column):
-                put(f'{column.header}: read as seconds; --map "{column.header}=total_duration_sec:min" (or h) changes that')
+                put(
+                    f'{column.header}: read as seconds; --map "{column.header}=total_duration_sec:min" (or h) changes that'
+                )
 
     def runs(self):
         """(runs, mistakes): a PastRun for each row that can be read, and (line, what is wrong) for the others."""
@@ -250,7 +254,11 @@ class Table:
 
     def _mark(self, cells):
         """A row's own name for good: by its content, wherever it stands, so that a longer file adds what is new."""
-        named = {c.header: value_of(cells, c.at) for c in self.columns if c.header in ("run_id", "id", "created_at", "user_id")}
+        named = {
+            c.header: value_of(cells, c.at)
+            for c in self.columns
+            if c.header in ("run_id", "id", "created_at", "user_id")
+        }
         if self.mlflow and named.get("run_id"):
             return f"mlflow:{named['run_id']}"[:400]
         if all(named.get(name) for name in ("id", "created_at", "user_id")):

@@ -12,10 +12,10 @@ import struct
 from pathlib import Path
 
 from ..follow.tensorboard import _fields
-from ..points import iso
-from ..reading import MOST_CONTAINERS, TooMuch, folders, lines, loads, open_file, read_start
-from ..say import size_text
-from ..yaml_reader import read_yaml
+from ..recording.points import iso
+from ..core.reading import MOST_CONTAINERS, TooMuch, folders, lines, loads, open_file, read_start
+from ..core.terminal import size_text
+from ..core.yaml_reader import read_yaml
 from . import fields as names
 from .run import PastRun, entries_of, fields_of_settings
 
@@ -180,7 +180,11 @@ def _add(rows, row):
         kept["time"] = iso(stamp / 1000 if stamp > 1e11 else stamp)
     for key, value in _flat(row):
         # JSON of W&B writes what is no number as a word.
-        value = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value, value) if isinstance(value, str) else value
+        value = (
+            {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value, value)
+            if isinstance(value, str)
+            else value
+        )
         if isinstance(value, (int, float)) and not key.startswith("_"):
             kept["metrics"][key] = value
     epoch = kept["metrics"].get("epoch", kept["metrics"].get("train/epoch"))
@@ -199,10 +203,14 @@ def _flat(row, prefix=""):
 def settings_of(config):
     """A configuration without W&B's own entries; `{"value": …}` around values, as files have it, taken off."""
     plain = {}
-    for key, value in (config.items() if isinstance(config, dict) else ()):
+    for key, value in config.items() if isinstance(config, dict) else ():
         if key.startswith("_") or key == "wandb_version":
             continue
-        plain[key] = value["value"] if isinstance(value, dict) and "value" in value and set(value) <= {"value", "desc"} else value
+        plain[key] = (
+            value["value"]
+            if isinstance(value, dict) and "value" in value and set(value) <= {"value", "desc"}
+            else value
+        )
     return plain
 
 
@@ -253,14 +261,21 @@ def _folder(path):
     fields = {
         "status": state or "failed",
         "exit_code": log.exit_code if log else None,
-        "error_message": None if state else "The run's record ends without its end: it was killed, or its machine was lost.",
+        "error_message": None
+        if state
+        else "The run's record ends without its end: it was killed, or its machine was lost.",
         "started_at": iso(run["started"]) if run.get("started") else _when(metadata.get("startedAt")),
         "finished_at": iso(ended) if ended else None,
         "gpu_info": _gpu(metadata),
         "git_commit": run.get("commit") or _get(metadata, "git", "commit"),
     }
     about = {
-        **{"id": run_id, "name": run.get("name"), "group": run.get("group") or run.get("project"), "notes": run.get("notes")},
+        **{
+            "id": run_id,
+            "name": run.get("name"),
+            "group": run.get("group") or run.get("project"),
+            "notes": run.get("notes"),
+        },
         **{"tags": run.get("tags"), "config": config, "summary": summary},
     }
     rows = log.rows if log else {}
@@ -363,7 +378,9 @@ def objects(path):
         if rest and isinstance(_loads(_bare(first)), dict):
             return _json_lines(path, file)
         if size > MOST_WHOLE_JSON:
-            raise TooMuch(f"it is one JSON text larger than {size_text(MOST_WHOLE_JSON)}: write it as JSON Lines, a run a line")
+            raise TooMuch(
+                f"it is one JSON text larger than {size_text(MOST_WHOLE_JSON)}: write it as JSON Lines, a run a line"
+            )
         whole = _loads(_bare(file.read()), MOST_VALUES)
         if isinstance(whole, dict) and isinstance(whole.get("runs"), list):
             whole = whole["runs"]
@@ -413,14 +430,21 @@ def _object(where, about):
         "failure_reason": "preempted" if state == "preempted" else None,
         "started_at": _when(about.get("created_at") or about.get("createdAt")),
         "total_duration_sec": runtime if isinstance(runtime, (int, float)) and runtime >= 0 else None,
-        "finished_at": iso(summary["_timestamp"]) if isinstance(summary, dict) and isinstance(summary.get("_timestamp"), (int, float)) else None,
+        "finished_at": iso(summary["_timestamp"])
+        if isinstance(summary, dict) and isinstance(summary.get("_timestamp"), (int, float))
+        else None,
     }
     rows = {}
     for row in about.get("history") if isinstance(about.get("history"), list) else ():
         if isinstance(row, dict):
             _add(rows, row)
     plain = {
-        **{"id": run_id or name, "name": name, "group": about.get("group") or about.get("project"), "notes": about.get("notes")},
+        **{
+            "id": run_id or name,
+            "name": name,
+            "group": about.get("group") or about.get("project"),
+            "notes": about.get("notes"),
+        },
         **{"tags": about.get("tags"), "config": about.get("config"), "summary": summary},
     }
     return _past(where, plain, fields, rows)

@@ -4,7 +4,7 @@
 its weights, samples and state, when its exit code 0 is no success, and where its training data lie.
 """
 
-from .. import say
+from ..core import terminal
 from .ai_toolkit import AiToolkit
 from .diffusers import Diffusers
 from .diffusion_pipe import DiffusionPipe
@@ -25,7 +25,7 @@ def recognise(command, config_text, cwd, output_dir=None):
             found = trainer.recognise(launch)
         except Exception as error:
             # Settings of types that nobody expects: such a run is followed by what is plainly visible.
-            say.trouble(error)
+            terminal.trouble(error)
             continue
         if found:
             return found

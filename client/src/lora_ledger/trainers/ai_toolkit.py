@@ -3,7 +3,7 @@
 import os
 import re
 
-from ..datasets import Source
+from .datasets import Source
 from . import files
 from .files import Saved
 from .generic import Generic

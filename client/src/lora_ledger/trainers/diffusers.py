@@ -2,7 +2,7 @@
 
 import re
 
-from ..datasets import Source
+from .datasets import Source
 from . import files
 from .generic import Generic
 

@@ -2,8 +2,8 @@
 
 import re
 
-from ..datasets import Source
-from ..reading import read_start
+from .datasets import Source
+from ..core.reading import read_start
 from . import files
 from .generic import Generic
 from .launch import read_document

@@ -64,9 +64,7 @@ def relative(path, root):
 
 def state_folder(folder, root, epoch=None, step=None):
     """(path, Saved) of every file of a folder that training can be resumed from."""
-    return [
-        (path, Saved("state", epoch, step, folder.name[:200], relative(path, root))) for path in below(folder)
-    ]
+    return [(path, Saved("state", epoch, step, folder.name[:200], relative(path, root))) for path in below(folder)]
 
 
 def adapter_files(folder, root, kind, epoch=None, step=None, group=None):

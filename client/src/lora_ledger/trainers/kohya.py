@@ -5,10 +5,10 @@ Sources: sd-scripts library/train_util.py (file names, arguments, samples) and t
 
 import re
 
-from ..datasets import IMAGES, Source
-from ..reading import loads, read_file, read_start
-from ..safetensors import read_metadata
-from ..toml_reader import read_toml
+from .datasets import IMAGES, Source
+from ..core.reading import loads, read_file, read_start
+from ..core.safetensors import read_metadata
+from ..core.toml_reader import read_toml
 from . import files
 from .files import SAVED, Saved
 from .generic import Generic
@@ -17,7 +17,9 @@ _EPOCH = re.compile(r"^epoch (\d{1,9})/(\d{1,9})\s*$")
 _FOLDER = re.compile(r"^(\d+)_(.+)$")
 # A file, or a module behind `-m` as musubi-tuner's are called.
 _SCRIPTS = re.compile(r"(?:^|[/.])\w*train_network(?:\.py)?$")
-_SAMPLE = re.compile(r"(?:(?P<name>.+)_)?(?:e(?P<epoch>\d{6})|(?P<step>\d{6}))_(?P<index>\d{2,})_\d{14}(?:_(?P<seed>\d+))?$")
+_SAMPLE = re.compile(
+    r"(?:(?P<name>.+)_)?(?:e(?P<epoch>\d{6})|(?P<step>\d{6}))_(?P<index>\d{2,})_\d{14}(?:_(?P<seed>\d+))?$"
+)
 _PROMPT_OPTION = re.compile(r"\s--[a-z]{1,3}\s", re.I)
 _KEYS = (
     "network_module",
@@ -61,7 +63,10 @@ def read_prompts(path):
             return [_PROMPT_OPTION.split(line, maxsplit=1)[0].strip() for line in lines if line and line[0] != "#"]
     except (OSError, ValueError, TypeError):
         return []
-    return [str(row.get("prompt") or "") if isinstance(row, dict) else str(row) for row in (rows if isinstance(rows, list) else [])]
+    return [
+        str(row.get("prompt") or "") if isinstance(row, dict) else str(row)
+        for row in (rows if isinstance(rows, list) else [])
+    ]
 
 
 class Kohya(Generic):
@@ -205,9 +210,7 @@ class Kohya(Generic):
             for folder in files.entries(self.path(root)) if root else []:
                 match = _FOLDER.match(folder.name)
                 if match and folder.is_dir():
-                    found.append(
-                        Source(folder, int(match[1]), extension=extension, fallback=match[2], endings=IMAGES)
-                    )
+                    found.append(Source(folder, int(match[1]), extension=extension, fallback=match[2], endings=IMAGES))
         return found
 
     def _dataset_config(self, path, extension):
@@ -230,7 +233,11 @@ class Kohya(Generic):
                 layers = {**general, **dataset, **subset}
                 repeats = layers.get("num_repeats", 1)
                 rows = next(
-                    (layers[key] for key in ("metadata_file", "image_jsonl_file", "video_jsonl_file") if layers.get(key)),
+                    (
+                        layers[key]
+                        for key in ("metadata_file", "image_jsonl_file", "video_jsonl_file")
+                        if layers.get(key)
+                    ),
                     None,
                 )
                 named = layers.get("image_dir") or layers.get("image_directory") or layers.get("video_directory")

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from ..reading import loads, too_deep
-from ..toml_reader import Unreadable, read_toml
-from ..yaml_reader import read_yaml, scalar
+from ..core.reading import loads, too_deep
+from ..core.toml_reader import Unreadable, read_toml
+from ..core.yaml_reader import read_yaml, scalar
 
 CONFIG_ENDINGS = (".yaml", ".yml", ".toml", ".json")
 CONFIG_OPTIONS = ("--config_file", "--config", "--config-path", "--config_path")
@@ -52,7 +52,11 @@ def find_config(command):
             if argument.startswith(option + "="):
                 return _existing(argument[len(option) + 1 :])
     for index in range(1, len(own)):
-        if own[index].endswith(CONFIG_ENDINGS) and not own[index].startswith("-") and not own[index - 1].startswith("--"):
+        if (
+            own[index].endswith(CONFIG_ENDINGS)
+            and not own[index].startswith("-")
+            and not own[index - 1].startswith("--")
+        ):
             return own[index]
     return None
 

@@ -2,8 +2,8 @@
 
 import re
 
-from ..datasets import Source
-from ..reading import loads, open_file, read_file
+from .datasets import Source
+from ..core.reading import loads, open_file, read_file
 from . import files
 from .files import Saved
 from .generic import Generic
@@ -122,7 +122,9 @@ class OneTrainer(Generic):
 
     def _prompts(self):
         samples = self._list(*_SAMPLES)
-        return {index: sample["prompt"] for index, sample in enumerate(samples) if isinstance(sample.get("prompt"), str)}
+        return {
+            index: sample["prompt"] for index, sample in enumerate(samples) if isinstance(sample.get("prompt"), str)
+        }
 
     def _first_line(self, path):
         try:

@@ -4,10 +4,10 @@ Sources: transformers trainer_callback.py (bars and dicts), trainer.py (`checkpo
 adapter_model.safetensors and adapter_config.json).
 """
 
-from ..datasets import Source
+from .datasets import Source
 from ..follow.jsonl import TrainerLog
 from ..follow.state_json import LIMIT as STATE_LIMIT
-from ..reading import loads, read_file
+from ..core.reading import loads, read_file
 from . import files
 from .generic import Generic
 
@@ -140,5 +140,7 @@ class Axolotl(Transformers):
             if path is not None and path.is_file():
                 found.append(Source(path, name=path.name, is_file=True))
             elif path is not None and path.is_dir():
-                found += [Source(p, name=f"{path.name}/{p.name}", is_file=True) for p in files.entries(path) if p.is_file()]
+                found += [
+                    Source(p, name=f"{path.name}/{p.name}", is_file=True) for p in files.entries(path) if p.is_file()
+                ]
         return found

@@ -5,7 +5,7 @@ import { now } from "../time.ts";
 import { bool, createdAt, json, oneOf } from "./columns.ts";
 import { user } from "./people.ts";
 
-/** What may be told to people outside. */
+/** The kinds of events that webhooks can send. */
 export const eventKinds = [
   "failed",
   "lost",
@@ -30,7 +30,7 @@ export const event = sqliteTable(
   "event",
   {
     id: integer().primaryKey(),
-    /** What receivers know it by; the same in every request about it. */
+    /** The id for receivers; the same in every request about the event. */
     uid: text().notNull().default(sql`(lower(hex(randomblob(16))))`),
     kind: text({ enum: eventKinds }).notNull(),
     subject: text({ enum: eventSubjects }).notNull(),
@@ -78,7 +78,7 @@ export const webhook = sqliteTable(
     kinds: json<(typeof eventKinds)[number][]>(),
     groups: json<string[]>(),
     users: json<number[]>(),
-    /** Groups that are not told of, each until a time or for good. */
+    /** Groups whose events are not sent, each until a time or for good. */
     mutes: json<{ group: string; until: string | null }[]>().notNull().default([]),
     active: bool().notNull().default(true),
     version: integer().notNull().default(1),
@@ -95,7 +95,7 @@ export const webhook = sqliteTable(
 
 export const deliveryStates = ["waiting", "delivered", "dead"] as const;
 
-/** One event on its way to one webhook, and how that went. */
+/** One event on its way to one webhook, and the outcome. */
 export const delivery = sqliteTable(
   "delivery",
   {
@@ -110,8 +110,8 @@ export const delivery = sqliteTable(
     userId: integer(),
     state: text({ enum: deliveryStates }).notNull().default("waiting"),
     /**
-     * The delivery whose message tells this one too, where a webhook had its fill for the hour; its own
-     * id where it is that one. Null: it comes alone.
+     * The delivery whose message includes this one, if the webhook had reached its limit for the hour; its
+     * own id if it is that one. Null: it has a message of its own.
      */
     bundleId: integer(),
     attempts: integer().notNull().default(0),

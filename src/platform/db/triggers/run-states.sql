@@ -8,7 +8,7 @@ WHEN NEW.status <> OLD.status AND NOT (
   (OLD.status = 'pending' AND NEW.status IN ('running', 'cancelled'))
   OR (OLD.status = 'running' AND NEW.status IN ('pending', 'success', 'failed', 'cancelled'))
   OR (OLD.status IN ('failed', 'cancelled') AND NEW.status IN ('running', 'pending') AND NEW.attempt > OLD.attempt)
-  OR (OLD.status = 'failed' AND OLD.failure_reason = 'lost' AND NEW.status = 'running')
+  OR (OLD.status = 'failed' AND OLD.failure_reason IS 'lost' AND NEW.status = 'running')
 )
 BEGIN
   SELECT RAISE(ABORT, 'illegal state change');

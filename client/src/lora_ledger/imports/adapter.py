@@ -1,0 +1,210 @@
+"""What a LoRA file says of itself: its header, the trainer's metadata, and rank, alpha and algorithm of its tensors.
+
+Format: https://github.com/huggingface/safetensors (8 bytes of little-endian length, JSON, tensor bytes). Only the header
+and a few scalars are read, whatever the file's size.
+"""
+
+import math
+import os
+import re
+import struct
+from collections import Counter
+
+from ..core.reading import TooMuch, open_file
+from ..core.reading import loads as loads_json
+
+# Headers of LoRA files are some 100 kB; larger than this is no adapter.
+MAX_HEADER = 32 * 1024 * 1024
+# No trainer calls a tensor by a longer name.
+LONGEST_NAME = 1000
+
+_DOWN = re.compile(r"[._]?lora[._](?:down|A)(?:\.[\w-]+)?\.weight$")
+_UP = re.compile(r"[._]?lora[._](?:up|B)(?:\.[\w-]+)?\.weight$")
+_OWN = re.compile(r"\.(?:lora[._](?:down|up|A|B)\b.*|hada_\w+|lokr_\w+|alpha)$")
+_SCALARS = {"F16": ("<e", 2), "F32": ("<f", 4), "F64": ("<d", 8), "BF16": (None, 2)}
+_ARCHS = (
+    (re.compile(r"^sdxl|^stable-diffusion-xl", re.I), "sdxl"),
+    (re.compile(r"^sd_?v?1|^stable-diffusion-v1", re.I), "sd15"),
+    (re.compile(r"^sd_?v?2|^stable-diffusion-v2", re.I), "sd2"),
+    (re.compile(r"^sd_?3|^stable-diffusion-3|^stable-diffusion-v3", re.I), "sd3"),
+    (re.compile(r"^chroma", re.I), "chroma"),
+    (re.compile(r"^flux", re.I), "flux"),
+    (re.compile(r"^lumina", re.I), "lumina2"),
+    (re.compile(r"^hunyuan-?image", re.I), "hunyuan-image"),
+    (re.compile(r"^hunyuan-?video", re.I), "hunyuan-video"),
+    (re.compile(r"^qwen-?image", re.I), "qwen-image"),
+    (re.compile(r"^wan", re.I), "wan"),
+    (re.compile(r"^anima", re.I), "anima"),
+    (re.compile(r"^z-?image", re.I), "z-image"),
+)
+
+
+class NoAdapter(ValueError):
+    """The file is no safetensors file that can be read; the message is one plain line."""
+
+
+class Adapter:
+    """`metadata` (strings), `rank`, `conv_rank`, `alpha`, `conv_alpha`, `algorithm`, `arch`; None where nothing tells."""
+
+    def __init__(self, path):
+        self.path = path
+        self.size, start, header = read_header(path)
+        raw = header.pop("__metadata__", None)
+        self.metadata = {
+            k: v
+            for k, v in (raw if isinstance(raw, dict) else {}).items()
+            if isinstance(v, str) and v not in ("None", "")
+        }
+        named = ((n, t) for n, t in header.items() if len(n) <= LONGEST_NAME)
+        self.tensors = {n: t for n, t in named if _well_formed(t, self.size - start)}
+        self._start = start
+        self._read_shapes()
+        self.alpha = self._alpha(self._linear) if self.rank is not None else None
+        self.conv_alpha = self._alpha(self._conv, exact=True) if self.conv_rank is not None else None
+        said = (self.metadata.get("ss_base_model_version"), self.metadata.get("modelspec.architecture"))
+        self.arch = next((arch for text in said if text for pattern, arch in _ARCHS if pattern.match(text)), None)
+
+    def _read_shapes(self):
+        linear, conv, ups, found = [], [], [], set()
+        for name, tensor in self.tensors.items():
+            shape, module = tensor["shape"], _OWN.sub("", name)
+            if _DOWN.search(name):
+                found.add("lora")
+                if len(shape) >= 2:
+                    # A kernel larger than 1×1 is a convolution; 1×1 is a linear layer in disguise.
+                    (conv if any(extent > 1 for extent in shape[2:]) else linear).append((shape[0], module))
+            elif _UP.search(name):
+                found.add("lora")
+                if len(shape) >= 2:
+                    ups.append((shape[1], module))
+            elif name.endswith(".hada_w1_b") or name.endswith((".lokr_w1_b", ".lokr_w2_b")):
+                found.add("loha" if "hada" in name else "lokr")
+                if shape:
+                    linear.append((shape[0], module))
+            elif ".lokr_w" in name:
+                found.add("lokr")
+            elif re.search(r"\.oft_(?:blocks|diag|R)(?:$|\.)", name):
+                found.add("oft")
+            elif re.search(r"\.(?:dora_scale|lora_magnitude_vector)(?:$|\.)", name):
+                found.add("dora")
+        ranked = linear or ([] if conv else ups)
+        self.rank = _mode(rank for rank, _ in ranked)
+        self.conv_rank = _mode(rank for rank, _ in conv)
+        self._linear = {module for rank, module in ranked if rank == self.rank}
+        self._conv = {module for rank, module in conv if rank == self.conv_rank}
+        self.algorithm = next((a for a in ("lokr", "loha", "oft") if a in found), None)
+        if self.algorithm is None and "lora" in found:
+            self.algorithm = "dora" if "dora" in found else "locon" if conv else "lora"
+
+    def _alpha(self, modules, exact=False):
+        """The scalar `<module>.alpha`. ai-toolkit writes the rank there whatever was set, so its alpha is unknown."""
+        if "ai-toolkit" in self.metadata.get("software", ""):
+            return None
+        stated = number(self.metadata.get("ss_network_alpha")) if not exact else None
+        names = [n for n in self.tensors if n.endswith(".alpha")]
+        chosen = next((n for n in names if n[: -len(".alpha")] in modules), None if exact else next(iter(names), None))
+        value = self._scalar(chosen) if chosen else None
+        if value is None:
+            return stated
+        if stated is not None and abs(value - stated) <= max(abs(value), abs(stated)) / 200:
+            # Half precision rounds: the trainer's own figure is the exact one.
+            return stated
+        return value
+
+    def _scalar(self, name):
+        tensor = self.tensors[name]
+        form, size = _SCALARS.get(tensor["dtype"], (None, 0))
+        begin, end = tensor["data_offsets"]
+        if not size or end - begin != size:
+            return None
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self._start + begin)
+                data = file.read(size)
+        except OSError:
+            return None
+        if len(data) < size:
+            return None
+        # bfloat16 is the upper half of a float32.
+        value = struct.unpack(form, data)[0] if form else struct.unpack("<f", b"\0\0" + data)[0]
+        return value if math.isfinite(value) else None
+
+
+def read_header(path):
+    """(file size, where the tensors begin, the header's dict). Raises NoAdapter; reads at most 32 MB."""
+    try:
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            head = file.read(8)
+            if len(head) < 8:
+                raise NoAdapter(f"no safetensors file: it has {size} bytes")
+            length = struct.unpack("<Q", head)[0]
+            if length > size - 8:
+                raise NoAdapter(f"no safetensors file: its header would have {length} bytes, more than the file")
+            if length > MAX_HEADER:
+                raise NoAdapter(f"its header has {length} bytes; more than {MAX_HEADER} are not read")
+            data = file.read(length)
+    except OSError as error:
+        raise NoAdapter(f"it cannot be read ({error.strerror or error})") from error
+    try:
+        header = loads_json(data.decode("utf-8"))
+    except TooMuch as error:
+        raise NoAdapter(f"no safetensors file: its header is no JSON of an adapter's ({error})") from error
+    except (ValueError, MemoryError) as error:
+        raise NoAdapter("no safetensors file: its header is no JSON") from error
+    if not isinstance(header, dict):
+        raise NoAdapter("no safetensors file: its header is no JSON object")
+    return size, 8 + length, header
+
+
+def _count(value):
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _well_formed(tensor, room):
+    if not isinstance(tensor, dict):
+        return False
+    shape, offsets = tensor.get("shape"), tensor.get("data_offsets")
+    return (
+        isinstance(tensor.get("dtype"), str)
+        and isinstance(shape, list)
+        and len(shape) <= 16
+        and all(map(_count, shape))
+        and isinstance(offsets, list)
+        and len(offsets) == 2
+        and all(map(_count, offsets))
+        and offsets[0] <= offsets[1] <= room
+    )
+
+
+def _mode(values):
+    common = Counter(values).most_common(1)
+    return common[0][0] if common else None
+
+
+def number(value):
+    """A finite float of a metadata string, or None ("None", "", words, NaN)."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        return None
+    return result if math.isfinite(result) else None
+
+
+def whole(value):
+    """A whole number of a metadata string ("16", "16.0"), or None."""
+    result = number(value)
+    return int(result) if result is not None and result == int(result) and abs(result) < 2**53 else None
+
+
+def flag(value):
+    """True or False of a metadata string, or None."""
+    return {"True": True, "False": False, "true": True, "false": False}.get(value)
+
+
+def loads(text):
+    """The JSON of a metadata string, or None where it is none (or nests deeper than any trainer writes)."""
+    try:
+        return loads_json(text) if text else None
+    except ValueError:
+        return None

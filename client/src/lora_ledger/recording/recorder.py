@@ -1,0 +1,202 @@
+"""One run's record: opens it, beats in the background, and closes it. Shared by `run` and `track()`."""
+
+import threading
+import time
+import uuid
+
+from . import outgoing
+
+from ..core import terminal, withhold
+from .points import Points
+from .sender import Events, Sender
+from ..core.spool import Spool
+from ..core.transport import Ledger
+
+# So many rows are written to the spool before the next heartbeat is due, to keep memory small.
+MANY_POINTS = 4000
+# Everything else of a run goes behind its registration, which every look at this machine has to end for.
+DESCRIBE_SECONDS = 180.0
+
+
+def ledger_of(settings):
+    """The ledger that the settings name, or None with a warning about what is missing."""
+    missing = [name for name, value in (("LEDGER_URL", settings.url), ("LEDGER_KEY", settings.key)) if not value]
+    if missing:
+        terminal.warn_once(
+            "unset",
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: the run is recorded in {settings.spool}; "
+            "set them and run `lora-ledger sync` to send it",
+        )
+        return None
+    return Ledger(settings.url, settings.key)
+
+
+class Recorder(Events):
+    """Everything here returns at once and raises nothing; sending happens in threads of its own."""
+
+    def __init__(self, settings, points=None):
+        self.settings = settings
+        self.points = points if points is not None else Points(loss_tag=None)
+        self.spool = Spool.create(settings.spool)
+        self.sender = Sender(self.spool, ledger_of(settings), self)
+        self.progress = {}
+        self.task_id = None
+        self.attempt = None
+        self.on_cancel = lambda: None
+        self.on_superseded = lambda: None
+        self.tail = lambda: None
+        self._described = threading.Event()
+        self._stop = threading.Event()
+        self._cancelled = False
+        self._beats = threading.Thread(target=self._beat_on, name="ledger-heartbeat", daemon=True)
+
+    def _keep(self, kind, body):
+        """Puts an item into the spool without the secrets that are known here; only paths on this machine keep theirs."""
+        path = {"path": body["path"]} if kind == "weight" else {}
+        self.spool.append(kind, {**withhold.from_value(body), **path})
+
+    def begin(self, describe, resume=None):
+        """Starts recording. `describe()` gives the fields to register with; it may take its time, in the background.
+
+        `resume` is {"task_id", "body"} when this is the next attempt of a task, or {"task_id", "attempt", "seq"} when it is
+        one that was opened already, whose heartbeats up to `seq` have come from elsewhere.
+        """
+        threading.Thread(target=self._describe, args=(describe, resume), name="ledger-describe", daemon=True).start()
+        self.sender.start()
+        self._beats.start()
+
+    def _describe(self, describe, resume):
+        try:
+            register, more = describe()
+        except Exception as error:
+            terminal.trouble(error)
+            register, more = {"task_name": "unnamed run"}, {}
+        body = {"key": str(uuid.uuid4()), "register": register}
+        if resume and "attempt" in resume:
+            body["claimed"] = resume
+            self.spool.count_from(resume["seq"])
+        elif resume:
+            body["resume"] = {"task_id": resume["task_id"], "body": {**resume["body"], **more}}
+        self._keep("open", body)
+        self._described.set()
+        self.sender.wake()
+
+    def _beat_on(self):
+        self._described.wait()
+        last = float("-inf")
+        while not self._stop.wait(min(0.5, self.sender.interval / 3)):
+            # Asked anew each time: the answer to any heartbeat may change the interval.
+            if time.monotonic() - last < self.sender.interval and self.points.waiting() < MANY_POINTS:
+                continue
+            last = time.monotonic()
+            try:
+                self._beat()
+            except Exception as error:
+                terminal.trouble(error)
+
+    def _beat(self, final=False):
+        while True:
+            entries = self.points.drain(1000, final)
+            body = {"progress": {k: v for k, v in self.progress.items() if v is not None}, "logs": entries}
+            tail = self.tail()
+            if tail:
+                body["tail"] = tail
+            self._keep("heartbeat", body)
+            self.sender.wake()
+            if not entries or not self.points.waiting():
+                return
+
+    def add_file(self, item):
+        """Has a file uploaded: path, filename, kind, and where known epoch, step, prompt, seed, group.
+
+        One that holds a secret's value goes without it, or stays here with a warning; of a configuration with secrets
+        goes a copy without them.
+        """
+        item = outgoing.make_ready(item, self.spool.folder)
+        if item:
+            self._keep("weight", item)
+            self.sender.wake()
+
+    def add_datasets(self, facts):
+        """Has dataset facts recorded, behind the registration; call from a thread that may wait for that."""
+        if facts and self._described.wait(DESCRIBE_SECONDS):
+            self._keep("datasets", {"datasets": facts})
+            self.sender.wake()
+
+    def finish(self, status, **details):
+        """Ends the record; call once. Details: error_message, exit_code, failure_reason, urgent."""
+        self._described.wait(DESCRIBE_SECONDS)
+        self._stop.set()
+        if self._beats.ident:
+            self._beats.join(10.0)
+        if self.sender.superseded:
+            return
+        try:
+            self._beat(final=True)
+        except Exception as error:
+            terminal.trouble(error)
+        self.sender.show_progress = True
+        self._keep("finish", {"status": status, **details})
+        self.sender.wake()
+
+    def flush(self, stop_waiting=lambda: False):
+        """Waits for everything to be sent, as long as something moves, then says what is left. True when nothing is."""
+        if self.sender.ledger is not None and self.spool.pending():
+            started = time.monotonic()
+            told = False
+
+            def waiting():
+                nonlocal told, started
+                if self.sender.uploading:
+                    started = time.monotonic()
+                if not told and time.monotonic() - started > 3.0:
+                    told = True
+                    terminal.notice(
+                        f"sending what is left ({self._left()}); gives up after {self.settings.flush_timeout:.0f} s without "
+                        "progress, Ctrl-C leaves it to `lora-ledger sync`"
+                    )
+                return stop_waiting()
+
+            self.sender.wait_empty(self.settings.flush_timeout, waiting)
+        left = self.spool.pending()
+        if left:
+            terminal.warn(
+                f"not everything reached the ledger: {self._left()} left in {self.spool.folder}; `lora-ledger sync` sends it"
+            )
+        if self.spool.aside:
+            n = self.spool.aside
+            terminal.warn(
+                f"the ledger refused {n} item{'s' if n > 1 else ''} of this run, see {self.spool.folder / 'refused.jsonl'}; "
+                "`lora-ledger sync --again` sends them once more"
+            )
+        if self.spool.dropped:
+            terminal.warn(
+                f"{self.spool.dropped} heartbeats were lost, since neither the ledger nor the disk could take them"
+            )
+        self.sender.stop()
+        self.spool.close()
+        return left == 0
+
+    def _left(self):
+        files = self.spool.size("uploads")
+        messages = self.spool.pending() - files
+        parts = []
+        if messages:
+            parts.append(f"{messages} message{'s' if messages > 1 else ''}")
+        if files:
+            parts.append(f"{files} file{'s' if files > 1 else ''}")
+        return " and ".join(parts) or "nothing"
+
+    def opened(self, task_id, attempt):
+        self.task_id = task_id
+        self.attempt = attempt
+        more = f", attempt {attempt}" if attempt > 1 else ""
+        terminal.notice(f"recording as task {task_id}{more} at {self.settings.url}")
+
+    def cancel_requested(self):
+        if not self._cancelled:
+            self._cancelled = True
+            self.on_cancel()
+
+    def superseded(self):
+        self.on_superseded()
