@@ -99,6 +99,7 @@ export const runFields = {
   cost: { type: "number", min: 0, unit: "money", by: "import", label: "Cost" },
   final_loss: { type: "number", by: "import", label: "Final loss" },
   convergence_step: { type: "integer", min: 0, unit: "steps", by: "import", label: "Converged at" },
+  images_seen: { type: "number", unit: "images", by: "server", label: "Images seen", about: "Images that each process has trained on so far: steps reached × batch_size × gradient_accumulation_steps, of an image model." },
   total_duration_sec: { type: "number", min: 0, unit: "s", by: "import", label: "Duration" },
   exit_code: { type: "integer", by: "import" },
   failure_reason: { type: "text", values: failureReasons, by: "import", label: "Reason" },

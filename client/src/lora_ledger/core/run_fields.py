@@ -54,6 +54,7 @@ RUN_FIELDS = {
     "cost": {"type": "number", "min": 0, "unit": "money", "by": "import"},
     "final_loss": {"type": "number", "by": "import"},
     "convergence_step": {"type": "integer", "min": 0, "unit": "steps", "by": "import"},
+    "images_seen": {"type": "number", "unit": "images", "by": "server"},
     "total_duration_sec": {"type": "number", "min": 0, "unit": "s", "by": "import"},
     "exit_code": {"type": "integer", "by": "import"},
     "failure_reason": {"type": "text", "values": ["error", "oom", "lost", "preempted"], "by": "import"},

@@ -24,6 +24,23 @@ import { user } from "./people.ts";
 
 export { failureReasons, statuses };
 
+/** The step that the latest attempt with any has reached; an import may state it as its progress. */
+const reachedStep = "coalesce(watch ->> 'reached', watch ->> 'step', progress ->> 'step')";
+/**
+ * Images that each process of a run has trained on so far: the step reached, times the batch of a device,
+ * times the batches that a step gathers. A resumed attempt goes on counting where it begins, so that no
+ * step counts twice. OneTrainer counts each batch as a step; ai-toolkit does so or not, which the column
+ * does not tell. Null while something is not known, and of language models, whose examples are no images.
+ */
+const imagesSeen = sql.raw(`case
+  when model_type = 'stable-diffusion' and ${reachedStep} between 0 and ${Number.MAX_SAFE_INTEGER}
+  then ${reachedStep} * 1.0 * batch_size * case
+    when trainer = 'onetrainer' then 1
+    when trainer = 'ai-toolkit' and gradient_accumulation_steps > 1 then null
+    else gradient_accumulation_steps
+  end
+end`);
+
 /**
  * One training run: the founding document's table, and what it grew by. No table refers to it by a
  * foreign key: SQLite would then look for children at every insert, and read rows for it. Rows of
@@ -93,6 +110,7 @@ export const trainingTask = sqliteTable(
     /** The box stated the final loss itself; nothing drawn from log points replaces it. */
     finalLossReported: bool().notNull().default(false),
     convergenceStep: integer(),
+    imagesSeen: real().generatedAlwaysAs(imagesSeen, { mode: "virtual" }),
     totalDurationSec: real(),
     exitCode: integer(),
     failureReason: text({ enum: failureReasons }),
@@ -119,7 +137,7 @@ export const trainingTask = sqliteTable(
     /** Set while work on the logs is left for the scheduled job. */
     settleAt: text(),
     progress: json<JsonValue>(),
-    /** What alerts go by while it runs: {attempt, seq, step, at, loss, points}; see alerts/runs.ts. */
+    /** What alerts go by while it runs: {attempt, seq, step, reached, at, loss, points}; see alerts/runs.ts. */
     watch: text(),
     tags: json<Record<string, string>>(),
     notes: text(),
