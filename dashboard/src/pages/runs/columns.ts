@@ -1,4 +1,9 @@
-import { type RunField, type RunFieldName, runFields } from "../../../../src/shared/run-fields.ts";
+import {
+  type RunField,
+  type RunFieldName,
+  runFieldList,
+  runFields,
+} from "../../../../src/shared/run-fields.ts";
 import { splitAtCommas } from "../../../../src/shared/setting-path.ts";
 import { currentLanguage, type Text, t } from "../../i18n.ts";
 
@@ -63,13 +68,11 @@ const known: Record<string, Known> = {
   curve: { label: "Loss curve", kind: "curve", width: 128 },
   user: { label: "User", kind: "text", width: 100 },
 };
-for (const [name, field] of Object.entries(runFields))
+for (const [name] of runFieldList) {
+  const field = runFields[name];
   if ("label" in field)
-    known[name] = {
-      label: field.label,
-      kind: kindOf(name, field),
-      width: new Map(Object.entries(widths)).get(name) ?? 100,
-    };
+    known[name] = { label: field.label, kind: kindOf(name, field), width: widths[name] ?? 100 };
+}
 
 /** Figures that runs are compared by. */
 export const results = [
