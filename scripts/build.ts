@@ -21,6 +21,7 @@ import { bundleWorker } from "./bundle-worker.ts";
 import { root } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 import { describeApi } from "./openapi.ts";
+import { pythonIndex } from "./wheel.ts";
 
 const dist = join(root, "dist");
 /** What wrangler.toml names as `main`. */
@@ -39,6 +40,9 @@ ${Object.entries(pageHeaders)
   Referrer-Policy: no-referrer
 /client.py
   Content-Type: text/x-python; charset=utf-8
+  X-Content-Type-Options: nosniff
+/packages/*
+  Content-Type: application/zip
   X-Content-Type-Options: nosniff
 /openapi.json
   X-Content-Type-Options: nosniff
@@ -102,7 +106,7 @@ async function dashboard(): Promise<[string, string | Buffer][]> {
 }
 
 /** Writes a file where it has changed; says whether it had. */
-function write(path: string, content: string | Buffer): boolean {
+function write(path: string, content: string | Uint8Array): boolean {
   if (existsSync(path) && readFileSync(path).equals(Buffer.from(content))) return false;
   mkdirSync(dirname(path), { recursive: true });
   // Renamed into place: a server that reads meanwhile sees the old file or the new one.
@@ -115,12 +119,13 @@ function write(path: string, content: string | Buffer): boolean {
 /** Makes the Worker and dist/ what they should be, and returns how many files changed. */
 export async function build(): Promise<{ files: number; changed: number }> {
   const swagger = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
-  const files = new Map<string, string | Buffer>([
+  const files = new Map<string, string | Uint8Array>([
     ["_headers", headers],
     ["openapi.json", JSON.stringify(await describeApi())],
     ["docs/index.html", page],
     ["docs/show.js", show],
     ...(await dashboard()),
+    ...pythonIndex(),
   ]);
   for (const name of ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", "LICENSE"])
     files.set(`docs/${name}`, readFileSync(join(swagger, name)));

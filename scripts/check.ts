@@ -1,8 +1,9 @@
-/** `npm run check`: format, lint, types, unused code, the order of the house, the lock file, migrations, the API's description. */
+/** `npm run check`: format, lint, types, unused code, the order of the house, the lock file, migrations, the API's description, the pages. */
 import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
+import { pageFaults, readPages } from "./docs.ts";
 import { describeExit, root, startProcess, Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 import { describeApi } from "./openapi.ts";
@@ -93,6 +94,10 @@ const checks: Record<string, () => Promise<unknown>> = {
   },
   "API description": () => describeApi(),
   "client's columns": checkPythonFields,
+  pages: async () => {
+    const faults = pageFaults(readPages());
+    if (faults.length) throw new Trouble(faults.join("\n"));
+  },
   "order of the house": async () => {
     const faults = wingFaults(readSources());
     if (faults.length) throw new Trouble(faults.join("\n"));

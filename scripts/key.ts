@@ -1,7 +1,8 @@
 /**
  * `npm run key -- NAME [--role member] [--scopes a,b] [--days 30] [--remote]`: prints a key alone
  * on standard output, making the user when new. `npm run key -- --link` prints a link that signs the
- * local admin in once. All else that it says goes to standard error.
+ * local admin in once. `--demo` is about the ledger of `npm start -- --demo`. All else that it says goes to
+ * standard error.
  */
 import { parseArgs } from "node:util";
 import { eq } from "drizzle-orm";
@@ -26,12 +27,13 @@ import { migrate } from "./migrate.ts";
 
 const usage =
   "Usage: npm run key -- NAME [--role member] [--scopes a,b] [--days 30] [--remote]" +
-  "\n       npm run key -- --link" +
+  "\n       npm run key -- --link [--demo]" +
   `\n  --role    for a new user: ${roles.join(", ")}; without it, member` +
   `\n  --scopes  ${keyScopes.join(", ")}; without it, the usual ones of the role. box stands alone` +
   "\n  --days    the key's life in days; without it, the key does not expire" +
   "\n  --remote  the deployed ledger, by the settings in .env.production" +
-  "\n  --link    alone: a one-time link that signs the local admin in, at the ledger that runs here";
+  "\n  --link    alone: a one-time link that signs the local admin in, at the ledger that runs here" +
+  "\n  --demo    the ledger of `npm start -- --demo`";
 
 type Wanted = { name: string; role?: Role; scopes?: KeyScope[]; days: number | null };
 
@@ -49,10 +51,12 @@ function readArguments(args: string[]): (Wanted & { remote: boolean }) | "link" 
   }
   const { values, positionals } = parsed;
   if (values.link) {
-    if (args.length > 1) throw new Trouble(`--link stands alone.\n${usage}`);
+    if (args.some((word) => !["--link", "--demo"].includes(word)))
+      throw new Trouble(`--link stands alone.\n${usage}`);
     return "link";
   }
   const name = positionals[0]?.trim() ?? "";
+  if (values.demo && values.remote) throw new Trouble(`A demo is never remote.\n${usage}`);
   if (positionals.length !== 1 || name === "" || name.length > 100)
     throw new Trouble(`Name one user, with at most 100 characters.\n${usage}`);
   const { role } = values;
@@ -83,6 +87,7 @@ const parse = (args: string[]) =>
       days: { type: "string" },
       remote: { type: "boolean" },
       link: { type: "boolean" },
+      demo: { type: "boolean" },
     },
   });
 
@@ -131,13 +136,8 @@ if (isMain(import.meta.url))
   await main(async () => {
     const wanted = readArguments(process.argv.slice(2));
     if (wanted === "link") return printLink();
-    const { npm_lifecycle_event, npm_config_loglevel, npm_config_json } = process.env;
-    if (
-      npm_lifecycle_event &&
-      !process.stdout.isTTY &&
-      npm_config_loglevel !== "silent" &&
-      !npm_config_json
-    )
+    const { npm_lifecycle_event, npm_config_loglevel } = process.env;
+    if (npm_lifecycle_event && !process.stdout.isTTY && npm_config_loglevel !== "silent")
       console.error(
         "npm writes its own lines before the key; `npm run --silent key -- …` gives the key alone.",
       );

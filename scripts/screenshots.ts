@@ -17,8 +17,8 @@ await main(async () => {
   try {
     // Chromium keeps a secure cookie at localhost.
     const url = stack.url.replace("127.0.0.1", "localhost");
-    const shown = await seedDemo(url, stack.admin);
-    closeReceiver = await seedBoard(url, stack.admin, stack.databaseUrl());
+    const { shown } = await seedDemo(url, stack.admin);
+    closeReceiver = (await seedBoard(url, stack.admin, stack.databaseUrl())).close;
     const folder = join(root, "docs/screenshots");
     mkdirSync(folder, { recursive: true });
     const chosen = [shown.success, shown.samples, shown.success - 1].join(",");

@@ -1,13 +1,18 @@
 /**
  * `npm start`: the whole ledger on this machine, at http://localhost:8787 (PORT changes it), with
- * its data in .local/. All that it starts ends with it, however it ends.
+ * its data in .local/. All that it starts ends with it, however it ends. `--demo` starts another ledger, in
+ * .local/demo/, that is filled with made-up runs when it is new. `--show-key` prints the admin's key.
  */
-import { existsSync, readFileSync, renameSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { relative } from "node:path";
+import { parseArgs } from "node:util";
 import { LINK_MINUTES } from "../src/platform/auth/sign-in-links.ts";
 import { signInCode, signInUrl } from "./local/admin.ts";
 import { buildApart } from "./local/build-apart.ts";
-import { at, claim, home, localSecret, shown } from "./local/home.ts";
+import { DEMO_RUNS, seedDemo } from "./local/demo.ts";
+import { seedBoard } from "./local/demo-board.ts";
+import { trainOn } from "./local/demo-live.ts";
+import { at, claim, demo, home, localSecret, shown } from "./local/home.ts";
 import {
   describeExit,
   type Exit,
@@ -16,6 +21,7 @@ import {
   root,
   Trouble,
 } from "./local/processes.ts";
+import { progress } from "./local/progress.ts";
 import { main, step } from "./local/say.ts";
 import { startSqld } from "./local/sqld.ts";
 import { runScheduled, startWorker } from "./local/worker.ts";
@@ -67,7 +73,25 @@ function callers(): string {
   }
 }
 
+const usage = `Usage: npm start -- [--demo] [--show-key]
+  --demo      a ledger of its own with made-up runs, in ${shown(home)}/${demo ? "" : "demo/"}
+  --show-key  print the local admin's key, which is otherwise only kept in a file
+  PORT=9000 npm start   another port than 8787`;
+
+/** What the command line asks for. Throws Trouble with the usage. */
+function readArguments() {
+  try {
+    const options = { demo: { type: "boolean" }, "show-key": { type: "boolean" } } as const;
+    return parseArgs({ options }).values;
+  } catch (error) {
+    throw new Trouble(
+      `${error instanceof Error ? error.message.split(". ")[0] : error}.\n${usage}`,
+    );
+  }
+}
+
 async function start() {
+  const wanted = readArguments();
   const mine = await claim();
   process.on("exit", mine.release);
   const port = await choosePort();
@@ -108,6 +132,10 @@ async function start() {
 
   try {
     console.log(`LoRA Ledger starts, with its data in ${shown(home)}/`);
+    const seeded = !demo || existsSync(at("seeded"));
+    // A demo that was ended while it was filled begins anew: half of it would puzzle.
+    if (!seeded)
+      for (const name of ["sqld", "worker"]) rmSync(at(name), { recursive: true, force: true });
     // Prepared beside the database; a failure is told where it is waited for.
     const files = buildApart();
     files.catch(() => {});
@@ -119,10 +147,16 @@ async function start() {
     await step(
       "migrations",
       () => migrate(sqld.url),
-      (applied) => (applied.length ? `applied ${applied.join(", ")}` : "up to date"),
+      (applied) =>
+        applied.length > 3
+          ? `applied ${applied.length}`
+          : applied.length
+            ? `applied ${applied.join(", ")}`
+            : "up to date",
     );
     const secret = localSecret();
-    const code = await signInCode({ url: sqld.url }, secret);
+    // Makes the key where there is none.
+    await signInCode({ url: sqld.url }, secret);
     await step(
       "static files",
       () => files,
@@ -148,14 +182,27 @@ async function start() {
         }),
       ),
     );
-    everyMinute(worker.url);
     const url = `http://localhost:${port}`;
+    if (!seeded) await fill(url, sqld.url);
+    everyMinute(worker.url);
     mine.note({ url });
-    welcome(url, code);
+    // Made last: the link is good for minutes only.
+    welcome(url, await signInCode({ url: sqld.url }, secret), wanted["show-key"] ?? false);
   } catch (error) {
     if (endingSince) return;
     throw error;
   }
+}
+
+/** Fills a new demo with runs, of which some go on training while this process lives. */
+async function fill(url: string, databaseUrl: string) {
+  const key = readFileSync(at("key"), "utf8").trim();
+  const bar = progress("made-up runs", DEMO_RUNS, "runs");
+  const { training } = await seedDemo(url, key, () => bar.add(1));
+  const board = await seedBoard(url, key, databaseUrl);
+  bar.end();
+  trainOn(url, [...training, ...board.training]);
+  writeFileSync(at("seeded"), "");
 }
 
 /** Calls the scheduled handler, as the platform's cron trigger would. */
@@ -170,7 +217,7 @@ function everyMinute(url: string) {
 const quoted = (path: string) =>
   /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 
-function welcome(url: string, code: string) {
+function welcome(url: string, code: string, showKey: boolean) {
   const config = "examples/first-run/my_lora.toml";
   const trainer = `python3 examples/first-run/train_network.py --config_file ${config}`;
   // The line is for a terminal in the repository's folder.
@@ -179,9 +226,9 @@ function welcome(url: string, code: string) {
   console.log(`
 LoRA Ledger runs at ${url}  (its API: ${url}/docs)
 
-To sign in, open this link; it is good once, within ${LINK_MINUTES} minutes (another: npm run key -- --link):
+To sign in, open this link; it is good once, within ${LINK_MINUTES} minutes (another: npm run key -- --link${demo ? " --demo" : ""}):
 ${signInUrl(url, code)}
-The local admin's key is kept in ${shown(at("key"))}.
+The local admin's key is kept in ${shown(at("key"))}${showKey ? `:\n${readFileSync(at("key"), "utf8").trim()}` : "; --show-key prints it."}
 
 To record a first run, paste this into another terminal, in ${shown(root) === "." ? "this folder" : root}:
 curl -fsS ${url}/client.py -o ledger.py && LEDGER_URL=${url} LEDGER_KEY="$(cat ${key})" python3 ledger.py run --config ${config} -- ${trainer}

@@ -6,6 +6,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
 import { parseSync } from "rolldown/utils";
 import { root } from "./local/processes.ts";
+import { isMain } from "./local/say.ts";
 
 /** Wings from the ground up. A wing imports what is below it, and itself; never a neighbour. */
 export const floors: readonly (readonly string[])[] = [
@@ -102,11 +103,48 @@ export function wingFaults(
   return faults;
 }
 
+/** A file's folder; a file at the top is a room of its own. */
+const roomOf = (path: string) => (path.includes("/") ? dirname(path) : path);
+
+/**
+ * Rooms (folders with sources) and the arrows between them: pairs of rooms of which one imports the other. An arrow
+ * back is one of a circle.
+ */
+export function countArrows(sources: ReadonlyMap<string, string>) {
+  const arrows = new Map<string, Set<string>>();
+  for (const [path, text] of sources) {
+    const from = roomOf(path);
+    const to = arrows.get(from) ?? new Set();
+    arrows.set(from, to);
+    for (const { moduleRequest } of parseSync(path, text).module.staticImports) {
+      const room = roomOf(posix.join(dirname(path), moduleRequest.value));
+      if (moduleRequest.value.startsWith(".") && room !== from && !room.startsWith(".."))
+        to.add(room);
+    }
+  }
+  const reaches = (from: string, to: string, seen = new Set<string>()): boolean =>
+    [...(arrows.get(from) ?? [])].some(
+      (next) => next === to || (!seen.has(next) && reaches(next, to, seen.add(next))),
+    );
+  const pairs = [...arrows].flatMap(([from, all]) => [...all].map((to) => [from, to] as const));
+  return {
+    rooms: arrows.size,
+    arrows: pairs.length,
+    back: pairs.filter(([from, to]) => reaches(to, from)).map((pair) => pair.join(" -> ")),
+  };
+}
+
 /** The texts of src/ by path below it, without tests. */
-export function readSources(): Map<string, string> {
-  const src = join(root, "src");
+export function readSources(src = join(root, "src")): Map<string, string> {
   const paths = readdirSync(src, { recursive: true, encoding: "utf8" })
     .map((path) => path.replaceAll("\\", "/"))
     .filter((path) => path.endsWith(".ts") && !path.endsWith(".test.ts"));
   return new Map(paths.map((path) => [path, readFileSync(join(src, path), "utf8")]));
+}
+
+// `node scripts/run.mjs wings [FOLDER]`: the count, of another tree's src/ too.
+if (isMain(import.meta.url)) {
+  const { rooms, arrows, back } = countArrows(readSources(process.argv[2]));
+  console.log(`${rooms} rooms, ${arrows} arrows between them, ${back.length} of them in circles`);
+  for (const arrow of back) console.log(`  ${arrow}`);
 }

@@ -29,6 +29,7 @@ import type { App } from "./platform/http/context.ts";
 import { health } from "./platform/http/health.routes.ts";
 import { HSTS, isPage, pageHeaders } from "./platform/http/pages.ts";
 import { problem, refuse } from "./platform/http/problem.ts";
+import { pythonIndex } from "./platform/http/python-index.routes.ts";
 import { cleanAddress, limitBody } from "./platform/http/validate.ts";
 import { boxes } from "./queue/boxes.routes.ts";
 import { exchange } from "./queue/exchange.routes.ts";
@@ -73,6 +74,7 @@ export const app = new Hono<App>()
   })
   .use(cleanAddress)
   .route("/healthz", health)
+  .route("/", pythonIndex)
   .route("/signed", signed)
   .route("/share", share)
   .route("/session", signIn)

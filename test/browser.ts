@@ -2,11 +2,13 @@
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import {
+  type Browser,
   type BrowserContext,
   type BrowserContextOptions,
   chromium,
   type Page,
 } from "playwright-core";
+import { type Fonts, fontsFile, hasFonts } from "./fonts.ts";
 
 const require = createRequire(import.meta.url);
 
@@ -27,11 +29,13 @@ export const noBrowser =
   "no Chromium here, so the pages are not tried in a browser: install it (apt-get install chromium) or name one by CHROMIUM_BIN";
 
 /** Starts the browser; it asks nobody but the addresses that a page names. */
-export function launch() {
+export function launch(fonts: Fonts = "plain") {
   const executablePath = chromiumPath();
   if (!executablePath) throw new Error(noBrowser);
+  const file = fontsFile(fonts);
   return chromium.launch({
     executablePath,
+    env: { ...process.env, ...(file && { FONTCONFIG_FILE: file }) },
     args: [
       "--no-sandbox",
       "--disable-gpu",
@@ -56,12 +60,55 @@ export const phone: BrowserContextOptions = {
   locale: "en",
 };
 
-/** How a page is looked at where it has to be fit for all. */
-export const looks: Record<string, BrowserContextOptions> = {
+export type Look = BrowserContextOptions & { fonts?: Fonts };
+
+const chinese = hasFonts("chinese") ? "chinese" : "plain";
+if (chromiumPath() && chinese === "plain")
+  console.warn(
+    "no Noto CJK fonts here, so the pages are tried with plain fonts alone (apt-get install fonts-noto-cjk fonts-dejavu)",
+  );
+
+/** How a page is looked at where it has to be fit for all: each theme and each set of fonts at both sizes. */
+export const looks: Record<string, Look> = {
   "light desktop": { ...desktop, colorScheme: "light" },
-  "dark desktop": { ...desktop, colorScheme: "dark" },
+  "dark desktop, Chinese fonts": { ...desktop, colorScheme: "dark", fonts: chinese },
   "dark phone": { ...phone, colorScheme: "dark" },
+  "light phone, Chinese fonts": { ...phone, colorScheme: "light", fonts: chinese },
 };
+
+/** The requests of a page that are on their way, and how many it has sent so far. */
+const traffic = new WeakMap<Page, { open: Set<object>; sent: number }>();
+
+function watchTraffic(page: Page) {
+  const seen = { open: new Set<object>(), sent: 0 };
+  traffic.set(page, seen);
+  page.on("request", (request) => {
+    seen.open.add(request);
+    seen.sent++;
+  });
+  page.on("requestfinished", (request) => seen.open.delete(request));
+  page.on("requestfailed", (request) => seen.open.delete(request));
+}
+
+/**
+ * Waits until a page of `open` shows all that it has to show: nothing that it asked for is on its way, what
+ * came is drawn, and nothing more was asked for a while, as what is put off for a moment would be.
+ */
+export async function settled(page: Page, seconds = 30) {
+  const seen = traffic.get(page);
+  if (!seen) throw new Error("nobody counts this page's requests");
+  const drawn =
+    "new Promise((done) => requestIdleCallback(() => requestAnimationFrame(() => setTimeout(done))))";
+  const until = Date.now() + seconds * 1000;
+  for (let calm = 0; calm < 2; ) {
+    if (Date.now() > until)
+      throw new Error(`${page.url()} was not done after ${seconds} s: ${seen.open.size} requests`);
+    const before = seen.sent;
+    await page.evaluate(drawn);
+    calm = seen.open.size === 0 && seen.sent === before ? calm + 1 : 0;
+    if (calm === 1) await page.evaluate("new Promise((done) => setTimeout(done, 150))");
+  }
+}
 
 /** Signs in as a person does: pastes the key into the page. */
 export async function signIn(page: Page, url: string, key: string) {
@@ -70,6 +117,10 @@ export async function signIn(page: Page, url: string, key: string) {
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("navigation", { name: "Pages" }).waitFor();
 }
+
+/** Leads a page that is open to another address of its own, as its links do: without loading its scripts anew. */
+export const leadTo = (page: Page, path: string) =>
+  page.evaluate(`history.pushState(null, "", ${JSON.stringify(path)})`);
 
 const rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
@@ -90,19 +141,28 @@ export async function axe(page: Page): Promise<string[]> {
   );
 }
 
-/** The pages of a stack, in a browser of their own that `close` ends. */
+/** The pages of a stack, in browsers of their own, one for each set of fonts; `close` ends them. */
 export async function openPages(stack: { url: string; admin: string }) {
   const browser = await launch();
+  const others = new Map<Fonts, Promise<Browser>>();
+  const browserWith = (fonts: Fonts = "plain") => {
+    if (fonts === "plain") return browser;
+    const started = others.get(fonts) ?? launch(fonts);
+    others.set(fonts, started);
+    return started;
+  };
   /** Chromium keeps a secure cookie at localhost, where nothing can listen in. */
   const url = stack.url.replace("127.0.0.1", "localhost");
 
   /** A page, and a list that its scripts' errors, and what its policy had to stop, are added to. */
-  async function open(
-    options: BrowserContextOptions = desktop,
-  ): Promise<[BrowserContext, Page, string[]]> {
+  async function open({
+    fonts,
+    ...options
+  }: Look = desktop): Promise<[BrowserContext, Page, string[]]> {
     const faults: string[] = [];
-    const context = await browser.newContext(options);
+    const context = await (await browserWith(fonts)).newContext(options);
     const page = await context.newPage();
+    watchTraffic(page);
     page.on("pageerror", (error) => faults.push(error.message));
     page.on("console", (message) => {
       if (/Content Security Policy|TrustedHTML|TrustedScript/.test(message.text()))
@@ -114,10 +174,7 @@ export async function openPages(stack: { url: string; admin: string }) {
   /** Runs with a signed-in page, and sees to it that nothing went wrong on it. */
   async function signedIn<T>(
     work: (page: Page, context: BrowserContext) => Promise<T>,
-    {
-      key = stack.admin,
-      options = desktop,
-    }: { key?: string; options?: BrowserContextOptions } = {},
+    { key = stack.admin, options = desktop }: { key?: string; options?: Look } = {},
   ): Promise<T> {
     const [context, page, faults] = await open(options);
     try {
@@ -130,7 +187,11 @@ export async function openPages(stack: { url: string; admin: string }) {
     }
   }
 
-  return { browser, url, open, signedIn, close: () => browser.close() };
+  async function close() {
+    for (const started of [browser, ...others.values()]) await (await started).close();
+  }
+
+  return { browser, url, open, signedIn, close };
 }
 
 export type Pages = Awaited<ReturnType<typeof openPages>>;

@@ -1,4 +1,4 @@
-// The README's way from a run to an approved model, as it stands there, with three people's keys, a
+// The way of docs/models.md from a run to an approved model, as it is written there, with three people's keys, a
 // really trained LoRA and the real client; and what pulling does when files and aliases change.
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -56,18 +56,18 @@ const loras = (name: string) => join(home, "loras", name);
 const pull = (ref: string, ...more: string[]) =>
   stack.client(["pull", "model", ref, "-o", join(home, "loras"), ...more], { key: carla }).ended;
 
-/** The commands of a README section, but for those that make the keys. */
+/** The commands of a section of docs/models.md, but for those that make the keys. */
 function commands(heading: string): string {
-  const readme = readFileSync(join(root, "README.md"), "utf8");
-  const [, section = ""] = readme.split(`\n## ${heading}\n`);
+  const page = readFileSync(join(root, "docs/models.md"), "utf8");
+  const [, section = ""] = page.split(`\n## ${heading}\n`);
   const blocks = [...(section.split(/\n## /)[0] ?? "").matchAll(/```sh\n(.*?)```/gs)];
   return blocks.map(([, block]) => block).find((block) => block?.startsWith("as()")) ?? "";
 }
 
-describe("the README's way from a run to an approved model", () => {
+describe("the way of docs/models.md from a run to an approved model", () => {
   it("works as it stands there, for three people", async () => {
     const script = join(home, "story.sh");
-    writeFileSync(script, `set -euo pipefail\n${commands("From a run to an approved model")}`);
+    writeFileSync(script, `set -euo pipefail\n${commands("The whole way, with curl")}`);
     const { code, out } = await runProcess("bash", [script], {
       cwd: home,
       env: {

@@ -326,6 +326,8 @@ export const queued = {
 /** Routes that take no key at all. */
 export const openRoutes = [
   "GET /healthz",
+  "GET /simple/",
+  "GET /simple/:project/",
   "PUT /signed/:key{.+}",
   "GET /signed/:key{.+}",
   "POST /session",

@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import * as z from "zod";
 import { freePort, root, sleep } from "../scripts/local/processes.ts";
 
 // `npm start` for real, in a folder of its own.
@@ -44,8 +45,8 @@ function run(name: string, args: string[] = [], env: NodeJS.ProcessEnv = {}) {
 }
 
 /** Starts the ledger and waits for its last line. */
-async function startLedger() {
-  const ledger = run("start");
+async function startLedger(args: string[] = []) {
+  const ledger = run("start", args);
   while (!ledger.said.out.includes("Ctrl-C ends it")) {
     if (ledger.child.exitCode !== null)
       throw new Error(`it did not start:\n${ledger.said.out}${ledger.said.err}`);
@@ -165,6 +166,42 @@ test.runIf(process.platform === "linux")(
       "The database ended by itself (signal 9), so the rest ends too.",
     );
     await nothingLeft();
+  },
+);
+
+test.runIf(process.platform === "linux")(
+  "a demo has a ledger of its own, full of runs of which some still train",
+  async () => {
+    const ledger = await startLedger(["--demo", "--show-key"]);
+    const own = join(home, "demo");
+    const key = readFileSync(join(own, "key"), "utf8").trim();
+    expect(ledger.said.out).toContain(`\n${key}\n`);
+    expect(ledger.said.out).toContain("npm run key -- --link --demo");
+    const training = async () => {
+      const answer = await get("/api/tasks?filter=status%20%3D%20'running'&limit=50", key);
+      const { items } = z
+        .object({
+          items: z.array(z.object({ id: z.number(), progress: z.object({ step: z.number() }) })),
+        })
+        .parse(await answer.json());
+      return items;
+    };
+    const before = await training();
+    expect(before.length).toBeGreaterThan(3);
+    const [first] = before;
+    await expect
+      .poll(async () => (await training()).find(({ id }) => id === first?.id)?.progress.step, {
+        timeout: 60_000,
+      })
+      .toBeGreaterThan(first?.progress.step ?? 0);
+    const link = run("key", ["--link", "--demo"]);
+    expect(await link.exited).toBe(0);
+    expect(link.said.out).toMatch(/\/sign-in#code=[\w-]{43}\n$/);
+    ledger.child.kill("SIGINT");
+    expect(await ledger.exited).toBe(0);
+    // What is filled stays; the ledger with real runs has none of it.
+    expect(readdirSync(own)).toContain("seeded");
+    expect(await run("start", ["--dem"]).exited).toBe(1);
   },
 );
 

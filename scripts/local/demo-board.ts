@@ -3,8 +3,8 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { sql } from "drizzle-orm";
 import { openDatabase } from "./database.ts";
-
-type Api = (path: string, json?: unknown, key?: string) => Promise<Record<string, unknown>>;
+import type { Training } from "./demo.ts";
+import { apiOf } from "./demo-api.ts";
 
 const base = `# a sweep's base
 pretrained_model_name_or_path = "./models/sd_xl_base_1.0.safetensors"
@@ -36,24 +36,16 @@ const machines = [
 ];
 
 /**
- * Makes them, and has all runs have taken as long as their steps say, over the last weeks. Answers with
- * what ends the receiver of its messages.
+ * Makes them, and has all runs have taken as long as their steps say, over the last weeks. Answers with the runs
+ * that still train, and what ends the receiver of its messages.
  */
 export async function seedBoard(
   url: string,
   admin: string,
   databaseUrl: string,
-): Promise<() => void> {
-  const api: Api = async (path, json, key = admin) => {
-    const response = await fetch(`${url}${path}`, {
-      method: json === undefined ? "GET" : "POST",
-      headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
-      body: json === undefined ? undefined : JSON.stringify(json),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`);
-    return JSON.parse(text);
-  };
+): Promise<{ training: Training[]; close: () => void }> {
+  const training: Training[] = [];
+  const api = apiOf(url, admin);
   const receiver = createServer((request, response) => {
     request.resume();
     response.writeHead(request.url === "/away" ? 503 : 200).end();
@@ -113,7 +105,7 @@ export async function seedBoard(
           ? { status: "failed", failure_reason: "oom", error_message: "CUDA out of memory" }
           : { status: "success" };
         await api(`/api/tasks/${id}/finish`, { attempt: 1, ...end }, own);
-      }
+      } else training.push({ id: Number(id), key: own, seq: 1, step: until, total, floor: 0.08 });
     }
   }
   await api("/api/storage/rules", {
@@ -137,5 +129,5 @@ export async function seedBoard(
     db.run(sql`update box set enrolled_at = ${back("'now'", "7 * 3600")}`),
   ]);
   db.$client.close();
-  return () => receiver.close();
+  return { training, close: () => receiver.close() };
 }

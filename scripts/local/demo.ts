@@ -4,9 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { crc32, deflateSync } from "node:zlib";
-
-type Json = Record<string, unknown>;
-type Api = (path: string, json?: Json, method?: string) => Promise<Json>;
+import { type Api, apiOf, type Json } from "./demo-api.ts";
 
 /** Random numbers from a seed (mulberry32), so that the pictures are the same each time. */
 function random(seed: number) {
@@ -202,18 +200,29 @@ const tagWords =
 const gpus = ["NVIDIA GeForce RTX 4090", "NVIDIA L40S", "NVIDIA A100-SXM4-80GB"];
 const hosts = ["runpod-eu-41", "vast-7731", "autodl-cn-08"];
 
-/** Makes `count` runs; the newest few are still running or waiting. Answers with ids by what they show. */
-export async function seedDemo(url: string, key: string, count = 48) {
-  const api: Api = async (path, json, method) => {
-    const response = await fetch(`${url}${path}`, {
-      method: method ?? (json ? "POST" : "GET"),
-      headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
-      body: json && JSON.stringify(json),
-    });
-    const text = await response.text();
-    if (!response.ok) throw new Error(`${path}: ${response.status} ${text}`);
-    return text ? JSON.parse(text) : {};
-  };
+/** Runs that are made. */
+export const DEMO_RUNS = 48;
+
+/** A run that still trains, as whoever goes on with it must know it. */
+export type Training = {
+  id: number;
+  key: string;
+  /** The last heartbeat's number. */
+  seq: number;
+  step: number;
+  total: number;
+  /** Loss that the curve nears. */
+  floor: number;
+};
+
+/**
+ * Makes the runs; the newest few are still running or waiting. Answers with ids by what they show, and with the
+ * runs that still train. `made` is called after each.
+ */
+export async function seedDemo(url: string, key: string, made: () => void = () => {}) {
+  const count = DEMO_RUNS;
+  const training: Training[] = [];
+  const api = apiOf(url, key);
   const draw = random(7);
   const pick = <T>(list: readonly T[]): T => {
     const found = list[Math.floor(draw() * list.length)];
@@ -221,7 +230,7 @@ export async function seedDemo(url: string, key: string, count = 48) {
     return found;
   };
   const shown = { running: 0, success: 0, failed: 0, samples: 0, final: 0 };
-  for (let n = 1; n <= count; n++) {
+  for (let n = 1; n <= count; n++, made()) {
     const subject = subjects[n % subjects.length] ?? pick(subjects);
     const rank = pick([8, 16, 32, 32, 64, 128]);
     const lr = pick([5e-5, 1e-4, 1e-4, 2e-4, 4e-4]);
@@ -304,7 +313,8 @@ export async function seedDemo(url: string, key: string, count = 48) {
       0.062 + draw() * 0.05 + (optimizer === "Lion" ? 0.02 : 0) - Math.log2(rank) * 0.003;
     const speed = 260 + draw() * 400;
     const begun = Date.now() - until * 1100;
-    for (let seq = 1; (seq - 1) * 400 < until; seq++) {
+    let seq = 1;
+    for (; (seq - 1) * 400 < until; seq++) {
       const logs = Array.from({ length: Math.min(400, until - (seq - 1) * 400) }, (_, i) => {
         const step = (seq - 1) * 400 + i + 1;
         const mean = floor + 0.085 * Math.exp(-step / speed);
@@ -370,6 +380,7 @@ export async function seedDemo(url: string, key: string, count = 48) {
     }
     if (state === "running") {
       shown.running = id;
+      training.push({ id, key, seq: seq - 1, step: until, total, floor });
       continue;
     }
     const oom = state === "failed" && n % 2 === 1;
@@ -398,7 +409,7 @@ export async function seedDemo(url: string, key: string, count = 48) {
   });
   await api("/api/models/watercolor-landscapes/versions", { weight_id: weight, notes: "First." });
   await api("/api/models/watercolor-landscapes/versions/1/submit", {});
-  return shown;
+  return { shown, training };
 }
 
 /** A real, small LoRA file: one module's two matrices and the keys that sd-scripts writes. */

@@ -16,10 +16,13 @@ import type { DatabaseAddress } from "./database.ts";
 import { groupAlive, root, sleep, Trouble } from "./processes.ts";
 import { startSqld } from "./sqld.ts";
 
-/** Where everything of the local ledger is kept: `.local/`, or what LEDGER_LOCAL names. */
-export const home = process.env.LEDGER_LOCAL
-  ? resolve(process.env.LEDGER_LOCAL)
-  : join(root, ".local");
+const folder = process.env.LEDGER_LOCAL ? resolve(process.env.LEDGER_LOCAL) : join(root, ".local");
+
+/** Whether the command is about the ledger with made-up runs, which never touches the one with real ones. */
+export const demo = process.argv.includes("--demo");
+
+/** Where everything of the local ledger is kept: `.local/`, or what LEDGER_LOCAL names; of a demo, `demo/` in it. */
+export const home = demo ? join(folder, "demo") : folder;
 
 /** A file of the local ledger. */
 export const at = (name: string) => join(home, name);
@@ -45,7 +48,7 @@ function closeToOthers(path: string) {
 
 /** What a ledger keeps in its folder. Tools of the repository's own may lie beside it. */
 const kept =
-  /^(?:sqld|worker|secret|(?:key|running\.json)(?:\.new)?|(?:sqld|worker)\.log(?:\.last)?)$/;
+  /^(?:sqld|worker|demo|seeded|secret|(?:key|running\.json)(?:\.new)?|(?:sqld|worker)\.log(?:\.last)?)$/;
 
 /**
  * Closes to other users what an older version of the local ledger left open to them. A folder that holds
@@ -53,7 +56,7 @@ const kept =
  */
 function closeHome(): void {
   const names = readdirSync(home);
-  const whole = home === join(root, ".local") || names.every((name) => kept.test(name));
+  const whole = demo || home === join(root, ".local") || names.every((name) => kept.test(name));
   if (whole && lstatSync(home).mode & OTHERS) chmodSync(home, 0o700);
   for (const name of names) if (kept.test(name)) closeToOthers(at(name));
 }

@@ -244,16 +244,17 @@ async function readAlpha(
   metadata: Record<string, string> | null,
 ): Promise<number | null> {
   if (metadata?.software?.includes("ai-toolkit")) return null;
-  const stated = Number.parseFloat(metadata?.ss_network_alpha ?? "");
+  const stated = Number(metadata?.ss_network_alpha?.trim() || "none");
   const scalars = tensors.filter(
     (t) => t.name.endsWith(".alpha") && t.end - t.begin <= 8 && data.from + t.end <= data.to,
   );
   const scalar = scalars.find((t) => linear !== null && moduleOf(t.name) === linear) ?? scalars[0];
   const size = scalar && scalarSizes[scalar.dtype];
-  if (!scalar || !size || scalar.end - scalar.begin !== size)
-    return Number.isFinite(stated) ? stated : null;
-  const value = decodeScalar(await read(data.from + scalar.begin, size), scalar.dtype);
-  if (value === null || !Number.isFinite(value)) return null;
+  const value =
+    scalar && size && scalar.end - scalar.begin === size
+      ? decodeScalar(await read(data.from + scalar.begin, size), scalar.dtype)
+      : null;
+  if (value === null || !Number.isFinite(value)) return Number.isFinite(stated) ? stated : null;
   return about(value, stated) ? stated : value;
 }
 
@@ -285,15 +286,20 @@ export function decodeScalar(bytes: Uint8Array, dtype: string): number | null {
 
 /** ss_base_model_version (sd-scripts, musubi) and modelspec.architecture, by their beginnings. */
 const archs: [RegExp, string][] = [
-  [/^sdxl|^stable-diffusion-xl/, "sdxl"],
-  [/^sd_?v?1|^stable-diffusion-v1/, "sd15"],
-  [/^sd_?v?2|^stable-diffusion-v2/, "sd2"],
-  [/^sd_?3|^stable-diffusion-3/, "sd3"],
+  [/^sdxl|^stable-diffusion-xl/i, "sdxl"],
+  [/^sd_?v?1|^stable-diffusion-v1/i, "sd15"],
+  [/^sd_?v?2|^stable-diffusion-v2/i, "sd2"],
+  [/^sd_?3|^stable-diffusion-v?3/i, "sd3"],
   [/^chroma/i, "chroma"],
-  [/^flux-?1/, "flux"],
-  [/^lumina-?2/, "lumina2"],
-  [/^hunyuan-image/, "hunyuan-image"],
-  [/^anima/, "anima"],
+  [/^flux[-_. ]?2/i, "flux2"],
+  [/^flux/i, "flux"],
+  [/^lumina/i, "lumina2"],
+  [/^hunyuan-?image/i, "hunyuan-image"],
+  [/^hunyuan-?video/i, "hunyuan-video"],
+  [/^qwen-?image/i, "qwen-image"],
+  [/^wan/i, "wan"],
+  [/^anima/i, "anima"],
+  [/^z-?image/i, "z-image"],
 ];
 
 function baseArchOf(metadata: Record<string, string> | null): string | null {

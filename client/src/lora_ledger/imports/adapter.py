@@ -28,6 +28,7 @@ _ARCHS = (
     (re.compile(r"^sd_?v?2|^stable-diffusion-v2", re.I), "sd2"),
     (re.compile(r"^sd_?3|^stable-diffusion-3|^stable-diffusion-v3", re.I), "sd3"),
     (re.compile(r"^chroma", re.I), "chroma"),
+    (re.compile(r"^flux[-_. ]?2", re.I), "flux2"),
     (re.compile(r"^flux", re.I), "flux"),
     (re.compile(r"^lumina", re.I), "lumina2"),
     (re.compile(r"^hunyuan-?image", re.I), "hunyuan-image"),
@@ -93,7 +94,7 @@ class Adapter:
         self._linear = {module for rank, module in ranked if rank == self.rank}
         self._conv = {module for rank, module in conv if rank == self.conv_rank}
         self.algorithm = next((a for a in ("lokr", "loha", "oft") if a in found), None)
-        if self.algorithm is None and "lora" in found:
+        if self.algorithm is None and found:
             self.algorithm = "dora" if "dora" in found else "locon" if conv else "lora"
 
     def _alpha(self, modules, exact=False):

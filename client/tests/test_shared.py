@@ -1,0 +1,56 @@
+"""What service and client both compute: the cases of test/shared/, which the service's tests read too."""
+
+import json
+import math
+import struct
+
+from tests.helpers import ROOT, TemporaryCase
+
+from lora_ledger.imports.adapter import Adapter
+from lora_ledger.trainers import recognise
+
+SIZES = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "I64": 8}
+
+
+def cases(name):
+    return json.loads((ROOT / "test" / "shared" / f"{name}.json").read_text("utf-8"))["cases"]
+
+
+def weight_file(tensors, metadata):
+    """The file of a case, byte for byte as the service's test makes it."""
+    header, data = ({"__metadata__": metadata} if metadata else {}), b""
+    for name, tensor in tensors.items():
+        size = math.prod(tensor["shape"]) * SIZES[tensor["dtype"]]
+        header[name] = {
+            "dtype": tensor["dtype"],
+            "shape": tensor["shape"],
+            "data_offsets": [len(data), len(data) + size],
+        }
+        data += bytes(tensor.get("data", size))
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+class WeightFilesTest(TemporaryCase):
+    def test_facts(self):
+        for case in cases("safetensors"):
+            with self.subTest(case["name"]):
+                path = self.folder / "a.safetensors"
+                path.write_bytes(weight_file(case["tensors"], case["metadata"]))
+                found = Adapter(path)
+                facts = {
+                    "rank": found.rank,
+                    "conv_rank": found.conv_rank,
+                    "alpha": found.alpha,
+                    "algorithm": found.algorithm,
+                    "base_arch": found.arch,
+                }
+                self.assertEqual(facts, case["facts"])
+
+
+class LaunchesTest(TemporaryCase):
+    def test_trainers(self):
+        for case in cases("launches"):
+            with self.subTest(case["name"]):
+                found = recognise(case["command"], case["text"] or None, self.folder)
+                self.assertEqual(found.name, case["client"])
