@@ -23,7 +23,7 @@ it("has a line of the catalogue for each column that answers give, and of its ty
     const column = columns.get(name);
     expect([name, kinds[column?.columnType ?? ""]]).toEqual([name, expect.arrayContaining([type])]);
     expect([name, column?.notNull]).toEqual([name, always === true]);
-    expect([name, column?.enumValues ?? values]).toEqual([name, values ?? []]);
+    expect([name, column?.enumValues ?? []]).toEqual([name, values ?? []]);
   }
 });
 
