@@ -119,6 +119,7 @@ export const zh = {
   Group: "分组",
   History: "历史",
   "How long?": "有效期",
+  "Images seen": "已训练图片数",
   "In the file": "文件内容",
   "In the trash": "已移入回收站",
   "In the trainer's file": "训练器配置文件",

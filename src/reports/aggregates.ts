@@ -4,6 +4,7 @@ import { fieldOf } from "../platform/filter/request.ts";
 import { notValid } from "../platform/http/validate.ts";
 import { narrowing, withinWeight } from "../runs/queries.ts";
 import { type Chosen, withWords } from "../runs/select.ts";
+import { longTexts } from "../shared/run-fields.ts";
 
 /** Tasks that an aggregate looks at at most where no index serves its filter. */
 export const MOST_AGGREGATED = 200_000;
@@ -26,8 +27,7 @@ const buckets: Record<string, (time: SQL) => SQL> = {
 /** `weight`: what it costs a task to look it up in a document, as a filter's comparisons are counted. */
 export type Grouping = { name: string; sql: SQL; weight: number };
 
-/** Columns whose texts may be longer than a group's key. */
-const longTexts = new Set(["notes", "sample_prompts", "error_message"]);
+const isLongText = (name: string) => longTexts.some((long) => long === name);
 /** Of a longer text its beginning and length are the group's key: keys come with every answer. */
 const MOST_KEY = 200;
 const groupText = (value: SQL) =>
@@ -43,7 +43,7 @@ export function readGroupings(source: string): Grouping[] {
     const [, bucket = "", inner] = name.match(/^(\w+)\((.*)\)$/s) ?? [];
     if (inner === undefined) {
       const { sql: value, json } = fieldOf("group_by", name);
-      const long = json !== undefined || longTexts.has(name);
+      const long = json !== undefined || isLongText(name);
       return { name, sql: long ? groupText(value) : value, weight: json ? 4 : 0 };
     }
     const cut = buckets[bucket];

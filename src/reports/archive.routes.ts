@@ -257,7 +257,9 @@ export const archive = new Hono<App>()
             appendPoints(db, append, { taskId, attempt, seq }, accepted),
           ),
           // The figures drawn from points are settled by the scheduled job.
-          noted: ifChanged("points", (added) => noteImportedPoints(db, and(mine, past, added))),
+          noted: ifChanged("points", (added) =>
+            noteImportedPoints(db, and(mine, past, added), { attempt, lastStep: append.lastStep }),
+          ),
         }),
         current: db
           .select({

@@ -16,7 +16,7 @@ import { shortColumns } from "../runs/queries.ts";
 import { decodeConfig } from "../trainers/decode.ts";
 import { alignedCurve, alignments, curveStatements } from "./compare-curves.ts";
 import { compareDatasets, datasetStatements } from "./compare-datasets.ts";
-import { compareParameters, leavesOf, parameterColumns } from "./compare-parameters.ts";
+import { compareParameters, configLeaves, parameterColumns } from "./compare-parameters.ts";
 
 const MOST_TASKS = 20;
 /** Files larger than this are not compared. */
@@ -201,7 +201,7 @@ export const compare = new Hono<App>().get(
         parameterColumns.map((name) => [name, JSON.parse(JSON.stringify(wire[name] ?? null))]),
       );
       for (const [tag, value] of Object.entries(task.tags ?? {})) own.set(`tags.${tag}`, value);
-      return new Map([...own, ...(snapshot ? leavesOf(JSON.parse(snapshot)) : [])]);
+      return new Map([...own, ...(snapshot ? configLeaves(JSON.parse(snapshot)) : [])]);
     });
     const current = new Map(
       running.map(({ id, summary }) => [

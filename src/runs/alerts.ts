@@ -91,6 +91,7 @@ export function prepareWatch(
     'attempt', max(attempt, 1),
     'seq', max(coalesce(${kept("seq")}, 0), ${seq}),
     'step', case when ${moved} then ${step} else ${kept("step")} end,
+    'reached', case when ${moved} then ${step} else coalesce(watch ->> 'reached', watch ->> 'step') end,
     'at', case when ${moved} then ${now} else coalesce(${kept("at")}, ${now}) end,
     'points', coalesce(${kept("points")}, 0) + ${values.length},
     'loss', ${mean === null ? kept("loss") : sql`coalesce((1 - ${share}) * ${kept("loss")} + ${share} * ${mean}, ${mean})`})`;

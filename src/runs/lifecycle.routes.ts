@@ -28,6 +28,7 @@ import { idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
+import { runFields } from "../shared/run-fields.ts";
 import { endEvents, prepareWatch } from "./alerts.ts";
 import {
   closeAttemptBefore,
@@ -151,7 +152,7 @@ const finishBody = z.strictObject({
   attempt: attemptNumber.optional(),
   status: z.enum(["success", "failed", "cancelled"]),
   last_seq: z.int().min(0).max(1_000_000_000).optional(),
-  error_message: z.string().max(20_000).nullish(),
+  error_message: z.string().max(runFields.error_message.longest).nullish(),
   exit_code: z.int().nullish(),
   failure_reason: z.enum(failureReasons).nullish(),
   final_loss: z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"])]).nullish(),

@@ -19,6 +19,7 @@ import { fromWire } from "../platform/http/wire.ts";
 import { indexInserted } from "../platform/search/words.ts";
 import { redactCommand, redactJson, redactText } from "../platform/secrets/redact.ts";
 import type { JsonValue } from "../shared/json.ts";
+import { runFields } from "../shared/run-fields.ts";
 import { importAttempts } from "./attempts.ts";
 import { type ReadConfig, readConfigFile, type SentFile, type Warning } from "./config.ts";
 import { datasetFacts, factsBytes, recordDatasets } from "./dataset-facts.ts";
@@ -76,8 +77,8 @@ type Registration = z.infer<typeof registration>;
 /** `?filename=&task_name=&experiment_group=` beside a file sent as the body. */
 export const fileQuery = z.strictObject({
   filename: z.string().max(500).optional(),
-  task_name: z.string().max(300).optional(),
-  experiment_group: z.string().max(200).optional(),
+  task_name: z.string().max(runFields.task_name.longest).optional(),
+  experiment_group: z.string().max(runFields.experiment_group.longest).optional(),
 });
 
 export type NewTask = { fields: Registration; file: ReadConfig | null; hash: string };
@@ -281,7 +282,7 @@ async function prepareStoring(
   const parent = columns.parent_task_id;
   const made = {
     ...fromWire<Partial<typeof trainingTask.$inferInsert>>(columns),
-    taskName: cutText(String(columns.task_name), 0, 300),
+    taskName: cutText(String(columns.task_name), 0, runFields.task_name.longest),
   };
   const { file } = input;
   const snapshotJson = snapshot === null ? null : JSON.stringify(snapshot);

@@ -369,10 +369,23 @@ export const settleRun = (
     })
     .where(sql`id = ${id} and settle_at = ${settleAt}`);
 
-/** Notes points of an imported run: its figures are drawn anew by the scheduled job. */
-export const noteImportedPoints = (db: Db, where: SQL | undefined) =>
-  db.run(sql`
-    update training_task set attempt = max(attempt, 1), settle_at = ${now} where ${where}`);
+/**
+ * Notes points of an imported run, and the step that its latest attempt has reached with them: its
+ * figures are drawn anew by the scheduled job.
+ */
+export const noteImportedPoints = (
+  db: Db,
+  where: SQL | undefined,
+  { attempt, lastStep }: { attempt: number; lastStep: number },
+) => {
+  const latest = sql`coalesce(watch ->> 'attempt', 0)`;
+  const reached = sql`case when ${latest} > ${attempt} then watch ->> 'reached'
+    when ${latest} = ${attempt} then max(coalesce(watch ->> 'reached', watch ->> 'step', 0), ${lastStep}) else ${lastStep} end`;
+  return db.run(sql`
+    update training_task set attempt = max(attempt, 1), settle_at = ${now},
+      watch = json_set(coalesce(watch, '{}'), '$.attempt', max(${latest}, ${attempt}), '$.reached', ${reached})
+    where ${where}`);
+};
 
 /**
  * Lets `weights_path` name the task's final file: of the latest attempt, the last completed. A

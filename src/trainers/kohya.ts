@@ -1,4 +1,5 @@
 import type { JsonValue } from "../shared/json.ts";
+import { runFields } from "../shared/run-fields.ts";
 import { archOfName } from "./arch.ts";
 import {
   type Dialect,
@@ -84,7 +85,11 @@ export function refineNetwork(draft: Draft, { flat }: Input) {
   else draft.otherwise("network_algo", algo);
 
   const rank = toNumber(flat.network_dim);
-  if (rank !== undefined && rank >= FULL_RANK && (algo === "lokr" || rank > 65_536)) {
+  if (
+    rank !== undefined &&
+    rank >= FULL_RANK &&
+    (algo === "lokr" || rank > runFields.lora_rank.max)
+  ) {
     draft.fullRank(`network_dim = ${rank} means the full matrix`, "network_dim");
   }
   if (isLycoris) {

@@ -1,4 +1,5 @@
 import type { JsonValue } from "../shared/json.ts";
+import { adapterFields, dataFields } from "../shared/run-fields.ts";
 import { aiToolkit } from "./ai-toolkit.ts";
 import { axolotl } from "./axolotl.ts";
 import { assignments, type Command, parseCommand } from "./command.ts";
@@ -77,17 +78,6 @@ const kinds: Record<Exclude<Kind, "run">, string> = {
   unknown: "starts no LoRA training",
 };
 
-const ofAdapter: Column[] = [
-  ...([
-    "lora_rank",
-    "lora_alpha",
-    "dropout",
-    "conv_lora_rank",
-    "conv_alpha",
-    "network_algo",
-  ] as const),
-];
-
 export type Source = { text: string; format?: ConfigFormat; path?: string };
 
 /**
@@ -153,7 +143,7 @@ function identify(
       const kind = list ? (dialect.recogniseList?.(list) ?? null) : dialect.recognise(seen);
       if (kind === null) continue;
       fill(draft, dialect, seen);
-      if (kind === "full-fine-tune" || kind === "unknown") draft.drop(...ofAdapter);
+      if (kind === "full-fine-tune" || kind === "unknown") draft.drop(...adapterFields);
       if (kind !== "run")
         draft.warnings.unshift({
           code: kind === "unknown" ? "no-training" : kind,
@@ -164,11 +154,6 @@ function identify(
   }
   return { trainer: "unknown", kind: "unknown", draft };
 }
-
-/** Columns that a dataset file settles: what the run's own file says of them is not used. */
-const ofDataset: Column[] = [
-  ...(["data_dir", "metadata_path", "batch_size", "resolution", "caption_tag_delim"] as const),
-];
 
 /** Reads the separate dataset file into a run's draft; its parsed form, null when it has none. */
 function readDataset(dataset: Source, run: Draft): JsonValue | null {
@@ -187,7 +172,8 @@ function readDataset(dataset: Source, run: Draft): JsonValue | null {
     return parsed.value;
   }
   run.unwarn(({ code }) => code === "dataset-file");
-  for (const column of ofDataset) run.take(column, draft);
+  // What the run's own file says of them is not used.
+  for (const column of dataFields) run.take(column, draft);
   return parsed.value;
 }
 

@@ -8,7 +8,16 @@ from typing import Any
 
 from ..core.reading import output
 
-_FIELDS = ["index", "name", "memory.total", "driver_version", "utilization.gpu", "memory.used", "power.draw", "temperature.gpu"]
+_FIELDS = [
+    "index",
+    "name",
+    "memory.total",
+    "driver_version",
+    "utilization.gpu",
+    "memory.used",
+    "power.draw",
+    "temperature.gpu",
+]
 
 
 # Between two samples of a run.
@@ -39,7 +48,7 @@ def visible(index: Any) -> bool:
 
 
 def read_gpus() -> list[dict[str, Any]]:
-    """A dict a visible GPU: index, name, memory_mb, driver, util (percent), mem_mb, power_w, temp_c; None where unknown."""
+    """A dict a visible GPU: index, name, memory_mb, driver, util (percent), mem_mb, power_w, temp_c; None: unknown."""
     text = nvidia_smi([f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"])
     gpus = []
     for line in (text or "").splitlines():

@@ -1,11 +1,12 @@
 import { useQuery } from "@tanstack/preact-query";
 import { useMemo } from "preact/hooks";
+import type { RunFieldName } from "../../../../src/shared/run-fields.ts";
 import { refusalOf } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
 import { AddField } from "../../ui/form.tsx";
 import { Empty, Loaded } from "../../ui/loading.tsx";
-import { columnLabel } from "../runs/columns.ts";
+import { columnLabel, results } from "../runs/columns.ts";
 import { FilterBox } from "../runs/filter-box.tsx";
 import type { Dot } from "./dots.ts";
 import { Influence } from "./influence.tsx";
@@ -24,9 +25,8 @@ const parameters = [
   "base_arch",
   "network_algo",
   "dropout",
-];
-const metrics = ["final_loss", "convergence_step", "total_duration_sec", "cost"];
-const fields = [...parameters, ...metrics, "experiment_group"];
+] satisfies RunFieldName[];
+const fields = [...parameters, ...results, "experiment_group"];
 
 /** Parameters that really vary among these runs. */
 const varying = (dots: Dot[], names: string[]) =>
@@ -61,7 +61,7 @@ export function Explore() {
             value={metric}
             onChange={(event) => change({ metric: event.currentTarget.value })}
           >
-            {metrics.map((name) => (
+            {results.map((name) => (
               <option key={name} value={name}>
                 {columnLabel(name)}
               </option>

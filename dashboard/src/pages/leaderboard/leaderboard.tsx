@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
+import type { RunFieldName } from "../../../../src/shared/run-fields.ts";
 import { refusalOf } from "../../api.ts";
 import { measure, setting, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
@@ -8,12 +9,18 @@ import { Ago } from "../../ui/figure.tsx";
 import { Segments } from "../../ui/form.tsx";
 import { Empty, Loaded } from "../../ui/loading.tsx";
 import { Table } from "../../ui/table.tsx";
-import { columnLabel } from "../runs/columns.ts";
+import { columnLabel, results } from "../runs/columns.ts";
 import { FilterBox } from "../runs/filter-box.tsx";
 import { leaderboardQuery } from "./queries.ts";
 
-const groupings = ["experiment_group", "base_arch", "user", "optimizer", "lora_rank", "trainer"];
-const metrics = ["final_loss", "convergence_step", "total_duration_sec", "cost"];
+const groupings = [
+  "experiment_group",
+  "base_arch",
+  "user",
+  "optimizer",
+  "lora_rank",
+  "trainer",
+] satisfies (RunFieldName | "user")[];
 const choose = (known: string[], text: string | null) =>
   known.find((name) => name === text) ?? known[0] ?? "";
 
@@ -22,7 +29,7 @@ export function Leaderboard() {
   const { params, change } = useAddress();
   const filter = params.get("filter") ?? "";
   const group = params.get("by") === "none" ? "" : choose(groupings, params.get("by"));
-  const metric = choose(metrics, params.get("metric"));
+  const metric = choose(results, params.get("metric"));
   const leaderboard = useQuery(leaderboardQuery(filter, group, metric));
   const refused = refusalOf(leaderboard.error, "(".length);
   return (
@@ -33,7 +40,7 @@ export function Leaderboard() {
           label={t("Result")}
           value={metric}
           choose={(next) => change({ metric: next })}
-          options={metrics.map((name) => [name, columnLabel(name)] as const)}
+          options={results.map((name) => [name, columnLabel(name)] as const)}
         />
         <label class="check muted">
           {t("Best of each")}

@@ -1,18 +1,14 @@
-import { numbers, texts, times } from "../../../../src/shared/filter-fields.ts";
 import { FilterError, parseFilter } from "../../../../src/shared/filter-grammar.ts";
+import { filterFields, runFieldList } from "../../../../src/shared/run-fields.ts";
 import type { Message } from "../../message.ts";
 
-const fields = [...texts, ...numbers, ...times, "user", "cancel_requested"].sort();
+const fields = [...filterFields.map(([name]) => name), "user"].sort();
 const beginnings = ["config.", "metrics.", "tags."];
-const statuses = ["pending", "running", "success", "failed", "cancelled"];
 const operators = ["=", "!=", "<", "<=", ">", ">=", "like", "in (", "is null", "is not null"];
 const keywords = new Set(["and", "or", "not", "in", "is", "null", "like"]);
-const values: Record<string, string[]> = {
-  status: statuses,
-  failure_reason: ["error", "oom", "lost", "preempted"],
-  model_type: ["stable-diffusion", "llm"],
-  mixed_precision: ["fp16", "bf16", "no"],
-};
+const values: Record<string, readonly string[]> = Object.fromEntries(
+  runFieldList.flatMap(([name, { values }]) => (values ? [[name, values]] : [])),
+);
 
 /** Completions at the caret, and where the part of the text begins that they replace. */
 export function completions(text: string, caret: number, seen: Record<string, string[]> = {}) {

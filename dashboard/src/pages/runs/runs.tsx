@@ -2,6 +2,7 @@ import { useQueries } from "@tanstack/preact-query";
 import { lazy, Suspense } from "preact/compat";
 import { useCallback, useMemo } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
+import { splitAtCommas } from "../../../../src/shared/setting-path.ts";
 import { refusalOf } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import { useChanges } from "../../live.ts";
@@ -93,7 +94,7 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
     again,
   } = useRows(asked, changes.data);
   const at = useMemo(
-    () => new Map(loadedFields.split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map((name, n) => [name, n])),
+    () => new Map(splitAtCommas(loadedFields).map((name, n) => [name, n])),
     [loadedFields],
   );
   const items = useMemo(
