@@ -26,7 +26,7 @@ _NEVER_IMPORTED = {"parent_task_id", "progress", "defaulted_fields"}
 
 
 def _field(name: str, line: dict[str, Any]) -> tuple[str, Any]:
-    kind: str = _KINDS_BY_NAME.get(name) or {"integer": "whole"}.get(line["type"], line["type"])
+    kind = _KINDS_BY_NAME.get(name) or ("whole" if line["type"] == "integer" else str(line["type"]))
     if kind == "text":
         return kind, line["longest"]
     bounds = line.get("min"), line.get("max")
