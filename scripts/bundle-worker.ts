@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { rolldown } from "rolldown";
 import { root } from "./local/processes.ts";
+import { clientVersion } from "./wheel.ts";
 
 /** The module's text. Throws what the bundler says where a source has a mistake. */
 export async function bundleWorker(): Promise<string> {
@@ -9,6 +10,7 @@ export async function bundleWorker(): Promise<string> {
     input: join(root, "src/index.ts"),
     platform: "browser",
     external: /^(node|cloudflare):/,
+    transform: { define: { LEDGER_VERSION: JSON.stringify(clientVersion()) } },
     resolve: { conditionNames: ["workerd", "worker", "browser", "import"] },
   });
   try {

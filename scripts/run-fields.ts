@@ -12,10 +12,12 @@ const literal = (value: unknown): string => {
   return typeof value === "boolean" ? (value ? "True" : "False") : JSON.stringify(value);
 };
 
-/** The module's text: the catalogue's lines, without what the pages and the API's description say. */
+/** The module's text: of the catalogue's lines what a client has a use for. */
 function pythonFields(): string {
-  const lines = runFieldList.map(([name, { label: _, about: __, ...facts }]) => {
-    const parts = Object.entries(facts).map(([key, value]) => `"${key}": ${literal(value)}`);
+  const lines = runFieldList.map(([name, { type, values, min, max, longest, by }]) => {
+    const facts = { type, values, min, max, longest, by };
+    const known = Object.entries(facts).filter(([, value]) => value !== undefined);
+    const parts = known.map(([key, value]) => `"${key}": ${literal(value)}`);
     return `    "${name}": {${parts.join(", ")}},\n`;
   });
   return [

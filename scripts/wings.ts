@@ -11,7 +11,7 @@ import { isMain } from "./local/say.ts";
 /** Wings from the ground up. A wing imports what is below it, and itself; never a neighbour. */
 export const floors: readonly (readonly string[])[] = [
   ["shared"],
-  ["env"],
+  ["env", "version"],
   ["platform"],
   ["trainers", "metrics", "files", "alerts"],
   ["runs"],

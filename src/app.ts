@@ -52,6 +52,7 @@ import { lifecycle } from "./runs/lifecycle.routes.ts";
 import { repeats } from "./runs/repeat.routes.ts";
 import { tasks } from "./runs/runs.routes.ts";
 import { pointAtFinal } from "./runs/states.ts";
+import { version } from "./version.ts";
 
 /**
  * The service. Everything below /api takes a key; what stands outside needs none: health, signed
@@ -70,6 +71,7 @@ export const app = new Hono<App>()
     await next();
     countUsage(c.var.db, cost, times, c.var.later);
     c.header("X-Content-Type-Options", "nosniff");
+    c.header("Ledger-Version", version);
     if (new URL(c.req.url).protocol === "https:") c.header("Strict-Transport-Security", HSTS);
     if (config.COST_REPORTING) c.header("Server-Timing", serverTiming(cost));
   })

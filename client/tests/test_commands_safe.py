@@ -232,6 +232,12 @@ class SpoolTest(SafeCase):
         self.a_spool(RUN, {"task_id": 1, "url": "https://other.example", "acked": 2, "done": [3, 4]})
         self.says_no("belongs to the ledger at https://other.example")
 
+    def test_a_run_that_no_ledger_has_registered_belongs_to_none(self):
+        self.a_spool(RUN, {"acked": 0})
+        self.a_record(None, url="https://other.example", spool="5f0c")
+        self.says_no("an unregistered run")
+        self.assertNotIn("other.example", " ".join(self.ask()[1]))
+
 
 class RecordTest(SafeCase):
     def test_a_run_that_goes_on(self):

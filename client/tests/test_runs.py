@@ -241,6 +241,30 @@ class ResumeTest(ClientCase):
 
 
 class FaultTest(ClientCase):
+    def test_an_end_that_is_sent_later_says_when_it_was_and_how_long_the_run_took(self):
+        server = self.serve()
+        for older in (False, True):
+            with self.subTest(older=older):
+                server.before_durations = older
+                away = {"LEDGER_URL": "http://127.0.0.1:9"}
+                self.run_client("run", "--flush-timeout", 0.1, "--", *self.trainer(steps=2), env=away)
+                (journal,) = self.spool.glob("*/journal.jsonl")
+                lines = [json.loads(line) for line in journal.read_text().splitlines()]
+                (end,) = (line["body"] for line in lines if line["kind"] == "finish")
+                self.assertAlmostEqual(end["ended"], time.time(), delta=60)
+                end["ended"] -= 86_400
+                journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+                code, _, err = self.run_client("sync")
+                self.assertEqual(code, 0, err)
+                finish = server.tasks[len(server.tasks)]["finish"]
+                self.assertEqual(finish["status"], "success")
+                if older:
+                    self.assertNotIn("duration_sec", finish)
+                else:
+                    self.assertEqual(finish["duration_sec"], end["duration_sec"])
+                    self.assertAlmostEqual(finish["ended_sec_ago"], 86_400, delta=60)
+                    self.assertTrue(0 < finish["duration_sec"] < 60)
+
     def test_the_ledger_is_away_and_sync_brings_everything_once(self):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -146,7 +146,8 @@ class Check:
                 f"{name}: {record['lost']} heartbeats were lost to a full disk; delete {path} when you know"
             )
         task = record.get("task_id") or (spool.task_id if spool else None)
-        if record.get("url") and self.settings.url and record["url"] != self.settings.url:
+        # What no ledger has registered yet belongs to none: `sync` sends it to any.
+        if task is not None and record.get("url") and self.settings.url and record["url"] != self.settings.url:
             self.missing.append(f"{name}: belongs to the ledger at {record['url']}; set LEDGER_URL to that one")
             return
         if task is None:

@@ -11,6 +11,7 @@ import hashlib
 import http.client
 import json
 import random
+import re
 import socket
 import ssl
 import urllib.parse
@@ -21,6 +22,8 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, BinaryIO, Callable
 
+from .. import __version__
+from . import terminal
 from .errors import DeniedError, FileChangedError, RefusedError, RetryLaterError, SupersededError
 from .reading import loads
 from .redact import redact_body
@@ -29,7 +32,7 @@ from .types import as_list, as_object
 
 BLOCK = 256 * 1024
 ANSWER_LIMIT = 16 * 1024 * 1024
-USER_AGENT = "lora-ledger-client"
+USER_AGENT = f"lora-ledger-client/{__version__}"
 
 
 class Answer:
@@ -79,7 +82,8 @@ def backoff(tries: int, cap: float = 30.0) -> float:
     return min(cap, 0.5 * 2 ** min(tries, 10)) * random.uniform(0.5, 1.0)
 
 
-def _proxy(parts: urllib.parse.SplitResult) -> urllib.parse.SplitResult | None:
+def proxy_of(parts: urllib.parse.SplitResult) -> urllib.parse.SplitResult | None:
+    """The proxy that the environment names for an address, or None."""
     host = parts.hostname or ""
     if host in ("localhost", "::1") or host.startswith("127.") or urllib.request.proxy_bypass(host):
         return None
@@ -102,7 +106,7 @@ def connect(url: str, timeout: float) -> tuple[http.client.HTTPConnection, str]:
     target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
     secure = parts.scheme == "https"
     port = given or (443 if secure else 80)
-    proxy = _proxy(parts)
+    proxy = proxy_of(parts)
     context = ssl.create_default_context() if secure else None
     if proxy is None:
         if secure:
@@ -144,6 +148,22 @@ def stream(url: str, headers: dict[str, str], timeout: float) -> Generator[http.
         yield connection.getresponse()
     finally:
         connection.close()
+
+
+def _warn_of_age(url: str, theirs: str | None) -> None:
+    """Says once that the ledger has a newer client to give. An older one keeps working."""
+    mine, newest = _numbers(__version__), _numbers(theirs)
+    if mine and newest and newest > mine:
+        terminal.warn_once(
+            "version",
+            f"this client is {__version__}, the ledger is {theirs}: everything works on; the new client is at "
+            f"{url}/client.py, or `pip install -U --index-url {url}/simple lora-ledger`",
+        )
+
+
+def _numbers(version: str | None) -> tuple[int, ...] | None:
+    """A version such as 1.2.3 as numbers that can be compared, or None where it is none."""
+    return tuple(map(int, version.split("."))) if version and re.fullmatch(r"\d{1,6}(\.\d{1,6}){2}", version) else None
 
 
 class Ledger:
@@ -189,6 +209,7 @@ class Ledger:
             raise RetryLaterError(_why(error)) from error
         finally:
             connection.close()
+        _warn_of_age(self.url, answer.headers.get("ledger-version"))
         return self._judge(answer)
 
     def _judge(self, answer: Answer) -> dict[str, Any]:

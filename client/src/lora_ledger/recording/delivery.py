@@ -19,6 +19,8 @@ from .points import age
 # A point by hand goes into an attempt that others report on only after they were quiet for so many seconds.
 HAND_QUIET = 300.0
 FAR = 400_000_000
+# Seconds that the ledger takes; a record waits on a disk for years by a wrong clock alone.
+LONGEST_AGO = 400 * 86_400.0
 # So often the ledger may fail at an item (500) before that is set aside; a ledger that fails at everything is waited
 # for
 # instead, a day at most.
@@ -196,13 +198,22 @@ class Delivery:
             raise
 
     def send_finish(self, body: dict[str, Any]) -> None:
-        send = {k: v for k, v in body.items() if k != "urgent" and v is not None}
+        send = {k: v for k, v in body.items() if k not in ("urgent", "ended") and v is not None}
         send.update(
             attempt=self.spool.state["attempt"] if "task_id" in self.spool.state else 1,
             last_seq=self.spool.last_seq,
         )
+        if "ended" in body:
+            send["ended_sec_ago"] = min(LONGEST_AGO, max(0.0, time.time() - body["ended"]))
         try:
-            answer = self.ledger.ask("POST", f"{self._task}/finish", send)
+            try:
+                answer = self.ledger.ask("POST", f"{self._task}/finish", send)
+            except RefusedError as error:
+                # A ledger of before version 0.2 knows neither.
+                if error.status != 422 or not _named(error) & {"ended_sec_ago", "duration_sec"}:
+                    raise
+                send = {k: v for k, v in send.items() if k not in ("ended_sec_ago", "duration_sec")}
+                answer = self.ledger.ask("POST", f"{self._task}/finish", send)
         except RefusedError as error:
             if error.status != 409 or self.spool.state.get("revived"):
                 raise

@@ -38,6 +38,7 @@ from ..core.settings import Settings
 from ..core.spool import Spool
 from ..core.transport import Ledger
 from . import outgoing
+from .delivery import LONGEST_AGO
 from .events import Events
 from .points import Points
 from .sender import Sender
@@ -79,6 +80,7 @@ class Recorder(Events):
         self._described = threading.Event()
         self._stop = threading.Event()
         self._cancelled = False
+        self._begun = time.monotonic()
         self._beats = threading.Thread(target=self._beat_on, name="ledger-heartbeat", daemon=True)
 
     def _keep(self, kind: str, body: dict[str, Any]) -> None:
@@ -170,7 +172,9 @@ class Recorder(Events):
         except Exception as error:
             terminal.trouble(error)
         self.sender.show_progress = True
-        self._keep("finish", {"status": status, **details})
+        # What is sent long after its end says how long it took, and when that was.
+        took = min(LONGEST_AGO, time.monotonic() - self._begun)
+        self._keep("finish", {"status": status, **details, "duration_sec": took, "ended": time.time()})
         self.sender.wake()
 
     def flush(self, stop_waiting: Callable[[], bool] = lambda: False) -> bool:
@@ -228,7 +232,7 @@ class Recorder(Events):
         self.task_id = task_id
         self.attempt = attempt
         more = f", attempt {attempt}" if attempt > 1 else ""
-        terminal.notice(f"recording as task {task_id}{more} at {self.settings.url}")
+        terminal.notice(f"recording as task {task_id}{more}: {self.settings.url}/runs/{task_id}")
 
     def cancel_requested(self) -> None:
         if not self._cancelled:
