@@ -66,7 +66,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "node",
-          include: ["{src,test,scripts}/**/*.node.test.ts"],
+          include: ["{src,test,scripts,dashboard}/**/*.node.test.ts"],
           exclude: [simulation],
           testTimeout: 180_000,
           // Each file brings servers of its own and mostly waits for them. The others come behind: their

@@ -10,8 +10,6 @@ export async function bundleWorker(): Promise<string> {
     platform: "browser",
     external: /^(node|cloudflare):/,
     resolve: { conditionNames: ["workerd", "worker", "browser", "import"] },
-    // Making a schema does nothing else, so that one nobody names can go.
-    treeshake: { manualPureFunctions: ["z"] },
   });
   try {
     const { output } = await bundle.generate({ format: "esm", minify: true });

@@ -10,6 +10,7 @@ import { pageFaults, readPages } from "./docs.ts";
 import { describeExit, root, startProcess, Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 import { describeApi } from "./openapi.ts";
+import { checkPythonFields } from "./run-fields.ts";
 import { readSources, wingFaults } from "./wings.ts";
 
 const names = z.record(z.string(), z.string()).optional();
@@ -131,6 +132,7 @@ const checks: Record<string, () => Promise<unknown>> = {
     await program(bin, ["check", "--quiet", "client"]);
   },
   "client's types": () => tool("pyright", ["--project", "client"]),
+  "client's columns": checkPythonFields,
   pages: async () => {
     const faults = pageFaults(readPages());
     if (faults.length) throw new Trouble(faults.join("\n"));

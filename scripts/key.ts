@@ -15,9 +15,9 @@ import {
   roleScopes,
   usualScopes,
 } from "../src/platform/auth/scopes.ts";
-import { LINK_MINUTES } from "../src/platform/auth/sign-in-links.ts";
+import { LINK_MINUTES, signInUrl } from "../src/platform/auth/sign-in-links.ts";
 import { roles, user } from "../src/platform/db/schema.ts";
-import { signInCode, signInUrl } from "./local/admin.ts";
+import { signInCode } from "./local/admin.ts";
 import { type DatabaseAddress, openDatabase } from "./local/database.ts";
 import { localSecret, running, withLocalDatabase } from "./local/home.ts";
 import { Trouble } from "./local/processes.ts";

@@ -6,8 +6,8 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { relative } from "node:path";
 import { parseArgs } from "node:util";
-import { LINK_MINUTES } from "../src/platform/auth/sign-in-links.ts";
-import { signInCode, signInUrl } from "./local/admin.ts";
+import { LINK_MINUTES, signInUrl } from "../src/platform/auth/sign-in-links.ts";
+import { signInCode } from "./local/admin.ts";
 import { buildApart } from "./local/build-apart.ts";
 import { DEMO_RUNS, seedDemo } from "./local/demo.ts";
 import { seedBoard } from "./local/demo-board.ts";

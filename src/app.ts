@@ -49,6 +49,7 @@ import { views } from "./reports/views.routes.ts";
 import { bulk } from "./runs/bulk.routes.ts";
 import { datasets } from "./runs/datasets.routes.ts";
 import { lifecycle } from "./runs/lifecycle.routes.ts";
+import { repeats } from "./runs/repeat.routes.ts";
 import { tasks } from "./runs/runs.routes.ts";
 import { pointAtFinal } from "./runs/states.ts";
 
@@ -93,6 +94,7 @@ export const app = new Hono<App>()
   .route("/api/stats", stats)
   .route("/api/leaderboard", leaderboard)
   .route("/api/tasks", tasks)
+  .route("/api/tasks", repeats)
   .route("/api/tasks", bulk)
   .route("/api/tasks", lifecycle)
   .route("/api/tasks", archive)

@@ -109,17 +109,17 @@ describe.skipIf(!chromiumPath())("the models' pages", () => {
         const waits = page.getByRole("region", { name: "Waits for a decision" });
         await waits.getByText("anna").first().waitFor();
         await waits.getByRole("link", { name: `${name} · 1` }).click();
-        await version(page, 1).getByText("Where it comes from").click();
+        await version(page, 1).getByText("Provenance and decision").click();
         await version(page, 1).getByText("10_aki").waitFor();
         await version(page, 1).getByText("None yet.").waitFor();
-        await version(page, 1).getByText("anna: they cannot decide on it.").waitFor();
+        await version(page, 1).getByText("anna: cannot decide on this version.").waitFor();
         await version(page, 1).getByText("loosened task_success").waitFor();
         await version(page, 1).getByRole("link", { name: "1 samples of its run" }).waitFor();
 
         await step(page, 1, "Approve", `clean ${evil}`);
         await version(page, 1).getByText("Approved").first().waitFor();
         await version(page, 1).getByText(`clean ${evil}`).waitFor();
-        await version(page, 1).getByText("What it was based on").click();
+        await version(page, 1).getByText("Evidence").click();
         await version(page, 1).getByText('"reviewer": "bert"').waitFor();
 
         // Rejecting takes a reason.
@@ -170,7 +170,7 @@ describe.skipIf(!chromiumPath())("the models' pages", () => {
       expect(await version(page, 2).getByRole("button").count()).toBe(0);
 
       await aliases.getByRole("button", { name: "Move production", exact: true }).click();
-      await dialog(page).getByText("production goes from version 1 to 3").waitFor();
+      await dialog(page).getByText("production moves from version 1 to 3").waitFor();
       await dialog(page).getByRole("textbox", { name: /Why/ }).fill("finer lines");
       await dialog(page).getByRole("button", { name: "Move" }).click();
       await version(page, 3).getByText("Released").first().waitFor();
@@ -224,7 +224,7 @@ describe.skipIf(!chromiumPath())("the models' pages", () => {
     await as("carla", async (page) => {
       await step(page, 3, "Retire", "licence");
       await version(page, 3).getByText("Retired").first().waitFor();
-      await page.getByText("No alias yet:").waitFor();
+      await page.getByText("No alias yet.").waitFor();
       expect((await history(page))[0]?.slice(0, 3)).toEqual(["production", "3 → removed", "carla"]);
     });
     expect((await stack.api(`/api/models/${name}`)).aliases).toEqual({});
@@ -249,7 +249,7 @@ describe.skipIf(!chromiumPath())("the models' pages", () => {
       await pages.signedIn(
         async (page) => {
           await page.goto(`${pages.url}/models/${name}`);
-          await version(page, 1).getByText("Where it comes from").click();
+          await version(page, 1).getByText("Provenance and decision").click();
           await version(page, 1).getByText("9 images").waitFor();
           expect(await axe(page)).toEqual([]);
           await page.getByRole("button", { name: "Move production", exact: true }).click();

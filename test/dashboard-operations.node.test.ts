@@ -46,7 +46,7 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
       async (page) => {
         await page.getByRole("link", { name: "Board", exact: true }).click();
         await page.getByRole("link", { name: "Queue", exact: true }).click();
-        const waiting = page.getByRole("region", { name: "What waits" }).getByRole("row");
+        const waiting = page.getByRole("region", { name: "Waiting runs" }).getByRole("row");
         const names = async () =>
           (await waiting.getByRole("link").allTextContents()).filter((text) => text !== "");
         await expect.poll(names).toEqual(["first", "second", "third"]);
@@ -88,10 +88,10 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
         const dialog = page.getByRole("dialog");
         await dialog.getByRole("textbox", { name: /^Name/ }).fill("vast 17");
         await dialog
-          .getByRole("textbox", { name: /^What it runs/ })
+          .getByRole("textbox", { name: /^Command;/ })
           .fill(`python3 ${trainer} --config_file {config}`);
         await dialog.getByRole("textbox", { name: /^Labels/ }).fill("tiny");
-        await dialog.getByRole("spinbutton", { name: /^What it costs/ }).fill("3600");
+        await dialog.getByRole("spinbutton", { name: /^Price an hour/ }).fill("3600");
         await dialog.getByRole("button", { name: "Make the line" }).click();
         const line = (await page.getByTestId("new-key").textContent()) ?? "";
         await dialog.getByRole("button", { name: "Done" }).click();
@@ -112,7 +112,7 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
         await card.getByText("at work").waitFor({ timeout: 60_000 });
         await card.getByRole("link", { name: "third" }).waitFor();
         await card.getByText("idle").waitFor({ timeout: 60_000 });
-        await card.getByRole("button", { name: "Its runs (2)" }).click();
+        await card.getByRole("button", { name: "Runs (2)" }).click();
         const runs = page.getByRole("region", { name: "Runs of vast 17" });
         await runs.getByRole("link", { name: "second" }).waitFor();
         await expect.poll(() => runs.getByText("Success").count()).toBe(2);
@@ -132,7 +132,7 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
         await card.getByRole("button", { name: "Revoke vast 17" }).click();
         await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
         await page.getByText("No boxes are enrolled").waitFor();
-        await page.getByRole("checkbox", { name: "also revoked ones" }).check();
+        await page.getByRole("checkbox", { name: "Show revoked boxes" }).check();
         await card.getByText("revoked", { exact: true }).waitFor();
         expect(await asBox()).toBe(401);
         // An agent without a key ends by itself; one that has not asked yet is ended with all it started.
@@ -152,14 +152,14 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
       const tile = (name: string) =>
         page.getByRole("listitem").filter({ hasText: name }).locator("b").textContent();
       await page.goto(`${pages.url}/board/money`);
-      await page.getByText("no cost is known; they count as nothing").waitFor();
+      await page.getByText("is unknown; they count as zero").waitFor();
       const sums = await stack.api(
         "/api/stats/tasks?group_by=experiment_group&select=sum(cost)&order_by=-sum(cost)",
       );
       const cost = sums.items[0].values["sum(cost)"];
       expect(sums.items[0].group.experiment_group).toBe("night");
       expect(cost).toBeGreaterThan(1);
-      expect(await tile("In all")).toBe(shown(cost));
+      expect(await tile("Total")).toBe(shown(cost));
       const row = page.getByRole("row").filter({ has: page.getByRole("link", { name: "night" }) });
       expect(await row.getByRole("cell").allTextContents()).toContain(shown(cost));
       await page.getByRole("button", { name: "By week" }).click();
@@ -167,7 +167,7 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
       const filter = page.getByRole("combobox", { name: "Filter" });
       await filter.fill("experiment_group = 'free'");
       await page.keyboard.press("Enter");
-      await page.getByText("No cost is known of these runs.").waitFor();
+      await page.getByText("The cost of these runs is unknown.").waitFor();
       await filter.fill("experiment_group = ");
       await page.keyboard.press("Enter");
       await page
@@ -186,9 +186,9 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
       await page.getByRole("button", { name: "New rule" }).click();
       const dialog = page.getByRole("dialog");
       await dialog.getByRole("textbox", { name: "Name" }).fill("tidy");
-      await dialog.getByRole("spinbutton", { name: /^Files of the best/ }).fill("");
+      await dialog.getByRole("spinbutton", { name: /^Number of best runs/ }).fill("");
       await dialog.getByRole("button", { name: "Make the rule" }).click();
-      await page.getByRole("button", { name: "What would go? tidy" }).click();
+      await page.getByRole("button", { name: "Preview tidy" }).click();
       const [rule] = (await stack.api("/api/storage/rules")).items;
       const { files } = await stack.api(`/api/storage/rules/${rule.id}/preview`);
       expect(files).toBeGreaterThan(0);
@@ -235,7 +235,7 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
         await page.getByRole("button", { name: "Not delivered" }).click();
         await page.getByText("was answered 500").waitFor();
         await page.getByRole("button", { name: "Send again: too big to team" }).click();
-        await page.getByText("All that was sent has arrived").waitFor();
+        await page.getByText("All messages were delivered").waitFor();
         await page.getByRole("button", { name: "All", exact: true }).click();
         const event = page.getByRole("listitem").filter({ hasText: "too big" }).first();
         await event.getByText("delivered").waitFor();
@@ -289,9 +289,9 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
           for (const path of [...places, "/usage"]) {
             await page.goto(`${pages.url}/board${path}`);
             await page.waitForLoadState("networkidle");
-            if (path === "/boxes") await page.getByRole("button", { name: /^Its runs/ }).click();
+            if (path === "/boxes") await page.getByRole("button", { name: /^Runs \(/ }).click();
             if (path !== "/usage") await page.getByText(evil).first().waitFor();
-            else await page.getByRole("region", { name: "Bounds of everyone" }).waitFor();
+            else await page.getByRole("region", { name: "Everyone's limits" }).waitFor();
             const hit = "[String(window.hit), document.querySelectorAll('img[src=x]').length]";
             expect([path, await page.evaluate(hit)]).toEqual([path, ["undefined", 0]]);
             expect([name, path, await axe(page)]).toEqual([name, path, []]);

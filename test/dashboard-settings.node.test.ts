@@ -55,7 +55,9 @@ describe.skipIf(!chromiumPath())("settings", () => {
         .getByText("· a maker")
         .waitFor();
       await page.getByRole("button", { name: "Revoke a maker" }).click();
-      await page.getByText("Keys that it made, which end with it, and their boxes: 1.").waitFor();
+      await page
+        .getByText("Keys that this key made, which expire with it, and their boxes: 1.")
+        .waitFor();
       await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
       await page.getByRole("row", { name: /^its child/ }).waitFor({ state: "detached" });
       const asks = await fetch(`${stack.url}/api/me`, {
@@ -111,7 +113,7 @@ describe.skipIf(!chromiumPath())("settings", () => {
         await page.getByRole("button", { name: "Back" }).click();
 
         await page.getByRole("button", { name: "Test takes" }).click();
-        await page.getByText("The receiver took it").waitFor();
+        await page.getByText("The receiver accepted the message").waitFor();
         expect(takes.got.map(({ json }) => json.type)).toEqual(["test"]);
         expect(takes.got[0]?.headers["webhook-signature"]).toMatch(/^v1,/);
         await page.getByRole("button", { name: "Test refuses" }).click();

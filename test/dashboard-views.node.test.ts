@@ -58,7 +58,7 @@ describe.skipIf(!chromiumPath())("views of the runs", () => {
         expect(page.url()).toContain(saved.split("?")[1]);
         await page.reload();
         await menu(page, "View large ranks changed").click();
-        await choose(page, "As it was saved");
+        await choose(page, "Revert to the saved view");
         await menu(page, /^View large ranks$/).waitFor();
         expect(page.url()).toBe(saved);
 
@@ -105,7 +105,7 @@ describe.skipIf(!chromiumPath())("views of the runs", () => {
         await menu(page, "View large ranks").click();
         await choose(page, "Rename or share…");
         await page.getByRole("textbox", { name: "Name" }).fill("the largest");
-        await page.getByRole("checkbox", { name: /Everyone may open it/ }).check();
+        await page.getByRole("checkbox", { name: /Everyone may open the view/ }).check();
         await page.getByRole("button", { name: "Save", exact: true }).click();
         await menu(page, "View the largest").waitFor();
         // A name one has already is refused where it was typed.
@@ -155,6 +155,14 @@ describe.skipIf(!chromiumPath())("views of the runs", () => {
       async (page) => {
         await page.getByText("3 runs").waitFor();
         await menu(page, "Views").focus();
+        await page.keyboard.press("Enter");
+        await page.getByRole("link", { name: "by key" }).waitFor();
+        await page.keyboard.press("ArrowDown");
+        await page.keyboard.press("Escape");
+        await expect.poll(() => page.locator(".menu:popover-open").count()).toBe(0);
+        await expect
+          .poll(() => page.evaluate<string>("document.activeElement.textContent"))
+          .toBe("Views");
         await page.keyboard.press("Enter");
         await page.getByRole("link", { name: "by key" }).waitFor();
         await page.keyboard.press("ArrowDown");

@@ -76,6 +76,8 @@ function expected({ scope, also, box, reach }: RouteRights, caller: Caller, own:
       return own || caller.role === "admin" ? "done" : "hidden";
     case "key":
       return own || granted.includes("admin") ? "done" : "hidden";
+    case "line":
+      return own ? "done" : "hidden";
     case "self":
       return own ? "done" : "forbidden";
     case "others":

@@ -290,10 +290,11 @@ export type RouteRights = {
   box?: true;
   /**
    * Whose rows it reaches. `none`: it is about no one's. `read`: people reach all. `write`: one's
-   * own, admins all. `key`: one's own, and all with the scope admin. `self`: the key that asks.
+   * own, admins all. `key`: one's own, and all with the scope admin. `line`: the key that asks, and those it
+   * made. `self`: the key that asks, and others are forbidden.
    * `others`: all but one's own.
    */
-  reach: "none" | "read" | "write" | "key" | "self" | "others";
+  reach: "none" | "read" | "write" | "key" | "line" | "self" | "others";
   /** A request that succeeds for whoever may; makes the rows it needs. */
   ask: (rows: Rows) => Asked | Promise<Asked>;
   /** Of the success; 200 unless said. */
@@ -374,6 +375,13 @@ export const routeTable: Record<string, RouteRights> = {
     reach: "self",
     ask: ({ owner }) => ({ method: "POST", path: `/api/keys/${owner.keyId}/renew` }),
     audit: "key.renew",
+  },
+  // Of a key that it made: src/platform/auth/sign-in-links.test.ts.
+  "POST /api/keys/:id/link": {
+    scope: "keys:write",
+    reach: "line",
+    ask: ({ owner }) => post(`/api/keys/${owner.keyId}/link`, {}),
+    audit: "key.sign-in-link",
   },
   // A key may always revoke itself: test/security/keys.test.ts.
   "DELETE /api/keys/:id": {

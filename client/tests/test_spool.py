@@ -226,8 +226,8 @@ class HostTest(TemporaryCase):
     def test_gpu_facts_from_nvidia_smi(self):
         tool = self.folder / "nvidia-smi"
         tool.write_text(
-            "#!/bin/sh\ncase \"$1\" in --query*) echo '0, NVIDIA GeForce RTX 4090, 24564, 550.54, 97, 20100, 391.5'; "
-            "echo '1, NVIDIA GeForce RTX 4090, 24564, 550.54, [N/A], 3, [N/A]';; *) echo '| CUDA Version: 12.4 |';; esac\n"
+            "#!/bin/sh\ncase \"$1\" in --query*) echo '0, NVIDIA GeForce RTX 4090, 24564, 550.54, 97, 20100, 391.5, 71'; "
+            "echo '1, NVIDIA GeForce RTX 4090, 24564, 550.54, [N/A], 3, [N/A], 34';; *) echo '| CUDA Version: 12.4 |';; esac\n"
         )
         tool.chmod(0o755)
         with mock.patch.dict(os.environ, {"PATH": f"{self.folder}:{os.environ['PATH']}"}):
@@ -238,11 +238,13 @@ class HostTest(TemporaryCase):
                     "gpu.0.util": 97.0,
                     "gpu.0.mem_mb": 20100.0,
                     "gpu.0.power_w": 391.5,
+                    "gpu.0.temp_c": 71.0,
                     "gpu.1.mem_mb": 3.0,
+                    "gpu.1.temp_c": 34.0,
                 },
             )
             with mock.patch.dict(os.environ, {"CUDA_VISIBLE_DEVICES": "1"}):
-                self.assertEqual(list(host.gpu.sample()), ["gpu.1.mem_mb"])
+                self.assertEqual(list(host.gpu.sample()), ["gpu.1.mem_mb", "gpu.1.temp_c"])
         self.assertEqual((facts["gpu_info"], facts["cuda_version"]), ("NVIDIA GeForce RTX 4090 24GB x2", "12.4"))
         self.assertEqual(facts["node_info"]["driver"], "550.54")
 

@@ -1,24 +1,24 @@
 import { hc } from "hono/client";
 import type { AppType } from "../../src/app.ts";
 import { t, translate } from "./i18n.ts";
-import type { Said } from "./said.ts";
+import type { Message } from "./message.ts";
 
-/** The typed client of the public API; the session's cookie goes along by itself. */
+/** The typed client of the public API; the browser adds the session's cookie. */
 export const { api, session } = hc<AppType>("/", {
   fetch: (input: RequestInfo | URL, init?: RequestInit) => fetch(input, init).catch(unreachable),
 });
 
-/** What the service answered instead of what was asked for: an RFC 9457 problem. */
-export class Problem extends Error implements Said {
+/** The refusal of a request: an RFC 9457 problem of the service, or status 0 where it is out of reach. */
+export class Problem extends Error implements Message {
   readonly status: number;
   readonly code: string;
   readonly params: Record<string, unknown>;
-  readonly faults: NonNullable<Said["faults"]>;
+  readonly faults: NonNullable<Message["faults"]>;
   readonly position: number | undefined;
   constructor(
     status: number,
     detail: string,
-    more: { code?: string; position?: number } & Pick<Said, "params" | "faults"> = {},
+    more: { code?: string; position?: number } & Pick<Message, "params" | "faults"> = {},
   ) {
     super(detail);
     this.status = status;
@@ -29,26 +29,31 @@ export class Problem extends Error implements Said {
   }
 }
 
-/** What went wrong, for a person. */
-export const said = (error: unknown): string =>
+/** Explains an error to a person, in the language in use. */
+export const explainError = (error: unknown): string =>
   error instanceof Problem
     ? translate(error)
     : error instanceof Error
       ? error.message
       : t("Something went wrong.");
 
-/** What the service finds wrong with a filter it was asked by; null where that is not what is wrong. */
-export function refusalOf(error: unknown): Refusal | null {
+/**
+ * The mistake that the service found in a request's filter; null for any other error. The page sent
+ * the filter behind `ahead` characters of its own.
+ */
+export function refusalOf(error: unknown, ahead = 0): Refusal | null {
   if (!(error instanceof Problem) || error.status !== 422) return null;
   const { position } = error;
   const [fault] = error.faults;
-  // The box marks the place itself, so the mistake alone is said.
-  const said = fault?.code ? { ...fault, code: fault.code, message: fault.message ?? "" } : error;
-  return { said, ...(position !== undefined && { position }) };
+  // The box marks the place itself, so it shows the mistake without "at character n".
+  const message = fault?.code
+    ? { ...fault, code: fault.code, message: fault.message ?? "" }
+    : error;
+  return { message, ...(position !== undefined && { position: position - ahead }) };
 }
 
-/** What is wrong with a filter, and at which character (from 1). */
-export type Refusal = { said: Said; position?: number };
+/** A mistake in a filter, and the character (from 1) that it begins at. */
+export type Refusal = { message: Message; position?: number };
 
 function unreachable(error: unknown): never {
   if (error instanceof DOMException && error.name === "AbortError") throw error;
@@ -64,16 +69,16 @@ type Answer<T> = {
 
 async function toProblem(response: Pick<Response, "status" | "statusText" | "json">) {
   const body: unknown = await response.json().catch(() => null);
-  const said = (name: string): unknown =>
+  const field = (name: string): unknown =>
     typeof body === "object" && body !== null ? Reflect.get(body, name) : undefined;
-  const position = said("position");
-  const params = said("params");
-  const faults = said("errors");
+  const position = field("position");
+  const params = field("params");
+  const faults = field("errors");
   return new Problem(
     response.status,
-    String(said("detail") ?? (response.statusText || `Status ${response.status}`)),
+    String(field("detail") ?? (response.statusText || `Status ${response.status}`)),
     {
-      code: String(said("code") ?? ""),
+      code: String(field("code") ?? ""),
       ...(typeof params === "object" && params !== null && { params: { ...params } }),
       ...(Array.isArray(faults) && { faults }),
       ...(typeof position === "number" && { position }),
@@ -81,39 +86,39 @@ async function toProblem(response: Pick<Response, "status" | "statusText" | "jso
   );
 }
 
-/** Told when the session turns out to have ended; the app shows the sign-in page. */
+/** Called when the session has ended; the app shows the sign-in page. */
 let signedOut = () => {};
-export const onSignedOut = (tell: () => void) => {
-  signedOut = tell;
+export const onSignedOut = (listener: () => void) => {
+  signedOut = listener;
 };
 
-/** Waits for an answer and reads it; anything but success is thrown as a Problem. */
+/** Reads the body of a successful answer; throws a Problem for any other. */
 export async function read<R extends Answer<unknown>>(
   asked: Promise<R>,
 ): Promise<Awaited<ReturnType<R["json"]>>> {
   const response = await asked;
-  // What json() gives is what the route's type says it gives.
+  // The type of the route says what its JSON is.
   if (response.ok) return (await response.json()) as Awaited<ReturnType<R["json"]>>;
   if (response.status === 401) signedOut();
   throw await toProblem(response);
 }
 
-/** As read(), of an answer without a body. */
-export async function done(asked: Promise<Answer<unknown>>): Promise<void> {
+/** Waits for a successful answer without a body; throws a Problem for any other. */
+export async function expectSuccess(asked: Promise<Answer<unknown>>): Promise<void> {
   const response = await asked;
   if (response.ok) return;
   if (response.status === 401) signedOut();
   throw await toProblem(response);
 }
 
-/** The text of a file that the API gives. */
+/** Reads the text of a file of the API. */
 export async function readText(path: string): Promise<string> {
   const response = await fetch(path).catch(unreachable);
   if (!response.ok) throw await toProblem(response);
   return response.text();
 }
 
-/** Asks only for what changed since `etag`: null where nothing has. */
+/** Reads an answer where it differs from the one with `etag`; null where nothing has changed. */
 export async function readChanged<T>(
   ask: (headers: Record<string, string>) => Promise<Answer<T> & { headers: Headers }>,
   etag: string,
@@ -126,17 +131,3 @@ export async function readChanged<T>(
   }
   return { body: await response.json(), etag: response.headers.get("ETag") ?? "" };
 }
-
-type Page<T> = { items: T[]; next_cursor: string | null };
-
-/** A list that is loaded page after page, as parts of an infinite query: its data are the items so far. */
-export const inPages = <T>(
-  ask: (query: { limit: string; cursor?: string }) => Promise<Page<T>>,
-  limit = 50,
-) => ({
-  initialPageParam: "",
-  queryFn: ({ pageParam }: { pageParam: string }) =>
-    ask({ limit: String(limit), ...(pageParam && { cursor: pageParam }) }),
-  getNextPageParam: ({ next_cursor }: Page<T>) => next_cursor,
-  select: ({ pages }: { pages: Page<T>[] }) => pages.flatMap(({ items }) => items),
-});

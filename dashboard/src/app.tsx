@@ -2,11 +2,12 @@ import { useQuery, useQueryClient } from "@tanstack/preact-query";
 import { lazy, Suspense } from "preact/compat";
 import { useEffect, useState } from "preact/hooks";
 import { Redirect, Route, Switch } from "wouter-preact";
-import { api, onSignedOut, Problem, read } from "./api.ts";
+import { onSignedOut, Problem } from "./api.ts";
 import { t, useLanguage } from "./i18n.ts";
 import { Runs } from "./pages/runs/runs.tsx";
+import { meQuery } from "./queries.ts";
 import { Shell } from "./shell.tsx";
-import { Empty, Skeleton, Trouble } from "./ui/parts.tsx";
+import { Empty, Skeleton, Trouble } from "./ui/loading.tsx";
 import { Toasts } from "./ui/toast.tsx";
 import { nobody, WhoContext } from "./who.ts";
 
@@ -32,11 +33,7 @@ const waiting = (
 export function App() {
   useLanguage();
   const client = useQueryClient();
-  const me = useQuery({
-    queryKey: ["me"],
-    queryFn: () => read(api.me.$get()),
-    staleTime: Number.POSITIVE_INFINITY,
-  });
+  const me = useQuery(meQuery);
   const [signedOut, setSignedOut] = useState(false);
   useEffect(
     () =>
@@ -68,7 +65,7 @@ export function App() {
         <Trouble error={me.error} again={() => void me.refetch()} />
       </div>
     );
-  // Who was signed in most likely still is: the page asks for its rows without waiting to be told.
+  // A session most likely lasts: the page asks for its rows before the answer confirms it.
   if (!me.data && !localStorage.getItem(SIGNED_IN)) return null;
   return (
     <WhoContext.Provider value={me.data ?? nobody}>

@@ -16,7 +16,7 @@ export function measure(value: number | string | null | undefined): string {
   if (typeof value === "string") return value;
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e15 || size < 1e-3) return value.toExponential(2).replace("e", "e");
+  if (size >= 1e15 || size < 1e-3) return value.toExponential(2);
   if (size >= 1000) return format({ maximumFractionDigits: 1 }).format(value);
   return format({ minimumSignificantDigits: 4, maximumSignificantDigits: 4 }).format(value);
 }
@@ -98,30 +98,37 @@ export const dateTime = (iso: string) =>
     new Date(iso),
   );
 
-/** How far a run is: its share from 0 to 1 and what is left in seconds, where that can be said. */
+/** A plain value of a document of any shape, as text; "" where it has none under that name. */
+export function textAt(document: unknown, name: string): string {
+  const value: unknown =
+    typeof document === "object" && document !== null ? Reflect.get(document, name) : undefined;
+  return typeof value === "string" || typeof value === "number" ? String(value) : "";
+}
+
+/** Progress of a run: its share from 0 to 1 and the seconds left, as far as they are known. */
 export function progressOf(run: {
   status: string;
   progress: unknown;
   started_at: string | null;
   heartbeat_at?: string | null;
 }): { share: number; step: number | null; total: number | null; left: number | null } | null {
-  const said = (name: string) => {
+  const numberAt = (name: string) => {
     const value: unknown =
       typeof run.progress === "object" && run.progress !== null
         ? Reflect.get(run.progress, name)
         : null;
     return typeof value === "number" ? value : null;
   };
-  const step = said("step");
-  const total = said("total_steps");
-  const epoch = said("epoch");
-  const epochs = said("total_epochs");
+  const step = numberAt("step");
+  const total = numberAt("total_steps");
+  const epoch = numberAt("epoch");
+  const epochs = numberAt("total_epochs");
   const share =
     step !== null && total ? step / total : epoch !== null && epochs ? epoch / epochs : null;
   if (share === null) return step === null ? null : { share: 0, step, total, left: null };
   const at = run.heartbeat_at ? Date.parse(run.heartbeat_at) : Date.now();
   const spent = run.started_at ? (at - Date.parse(run.started_at)) / 1000 : 0;
   const guessed = share > 0.01 ? (spent / share) * (1 - share) : null;
-  const left = run.status === "running" && share < 1 ? (said("eta_sec") ?? guessed) : null;
+  const left = run.status === "running" && share < 1 ? (numberAt("eta_sec") ?? guessed) : null;
   return { share: Math.min(1, share), step, total, left };
 }

@@ -1,5 +1,5 @@
 import { useSyncExternalStore } from "preact/compat";
-import type { Said } from "./said.ts";
+import type { Message } from "./message.ts";
 import type { zh as chinese } from "./zh.ts";
 
 /** Texts are written in English where they are used; zh.ts has each of them, or it does not compile. */
@@ -14,7 +14,7 @@ const listeners = new Set<() => void>();
 
 export const currentLanguage = () => language;
 
-/** Takes a language into use, and remembers it. */
+/** Switches the pages to a language, and remembers it. */
 export async function speak(next: Language, remember = true) {
   const chinese =
     next === "zh" ? await Promise.all([import("./zh.ts"), import("./zh-problems.ts")]) : null;
@@ -23,7 +23,7 @@ export async function speak(next: Language, remember = true) {
   language = next;
   document.documentElement.lang = next === "zh" ? "zh-Hans" : "en";
   if (remember) localStorage.setItem(KEY, next);
-  for (const tell of listeners) tell();
+  for (const listener of listeners) listener();
 }
 
 /** The language chosen before, or the browser's. */
@@ -35,16 +35,19 @@ export function preferredLanguage(): Language {
 
 /** Draws a component again when the language changes. */
 export const useLanguage = () =>
-  useSyncExternalStore((tell) => {
-    listeners.add(tell);
-    return () => listeners.delete(tell);
+  useSyncExternalStore((listener) => {
+    listeners.add(listener);
+    return () => listeners.delete(listener);
   }, currentLanguage);
 
 /** A text in the language in use; `{name}` is replaced by its value. */
 export function t(text: Text, values: Record<string, string | number> = {}): string {
-  const said: string = translations?.[text] ?? text;
-  return said.replaceAll(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  const translated: string = translations?.[text] ?? text;
+  return translated.replaceAll(/\{(\w+)\}/g, (whole, name: string) =>
+    String(values[name] ?? whole),
+  );
 }
 
-/** What the service said, in the language in use; in English where that is not known there. */
-export const translate = (said: Said): string => service?.inChinese(said) ?? said.message;
+/** A message of the service in the language in use; in English where its code has no translation. */
+export const translate = (message: Message): string =>
+  service?.inChinese(message) ?? message.message;

@@ -5,7 +5,7 @@ import { api, Problem, readChanged } from "./api.ts";
 const BUSY_MS = 4_000;
 const QUIET_MS = 10_000;
 
-/** Whether the page is looked at; a hidden tab rests. */
+/** Whether the page is visible; a hidden tab asks nothing. */
 const visible = () => document.visibilityState === "visible";
 
 type Answer = Awaited<ReturnType<Awaited<ReturnType<typeof api.table.changes.$get>>["json"]>>;
@@ -13,7 +13,7 @@ export type Changes = Extract<Answer, { running: unknown }>;
 
 /**
  * Keeps an open page fresh: one conditional request an interval, every few seconds while something
- * runs. What it finds changed makes the queries on the page ask again, nothing else does.
+ * runs. A change makes the live queries on the page ask again; nothing else does.
  */
 export function useChanges(ids: readonly number[] = []) {
   const client = useQueryClient();
@@ -55,10 +55,10 @@ export function useChanges(ids: readonly number[] = []) {
 }
 
 /**
- * Changes when someone changed something or another run is under way, but not with each report of a
- * box: what is keyed by it is asked again no more often than that. Null while it is not known yet.
+ * A mark that differs after a change by a person or a start or end of a run, but not after each report
+ * of a box: queries keyed by it are asked again no more often. Null while it is unknown.
  */
-export function useStanding(): string | null {
+export function useBoardVersion(): string | null {
   const { data, error } = useChanges();
   if (!data) return error ? "" : null;
   return `${data.latest} ${data.running.map(({ id, attempt }) => `${id}.${attempt}`).join()}`;

@@ -13,7 +13,7 @@ const client = new QueryClient({
       staleTime: 30_000,
       gcTime: 5 * 60_000,
       refetchOnWindowFocus: false,
-      // What the service refuses it refuses again; what did not reach it may.
+      // The service refuses a request again; one that did not reach it may succeed.
       retry: (count, error) =>
         count < 2 && !(error instanceof Problem && error.status >= 400 && error.status < 500),
     },

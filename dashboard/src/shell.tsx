@@ -1,12 +1,12 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
-import { done, session } from "./api.ts";
+import { expectSuccess, session } from "./api.ts";
 import { currentLanguage, speak, type Text, t } from "./i18n.ts";
 import { useChanges } from "./live.ts";
 import { applyTheme, chosenTheme, type Theme } from "./theme.ts";
 import { Icon, type IconName } from "./ui/icon.tsx";
-import { Menu } from "./ui/parts.tsx";
+import { Menu } from "./ui/menu.tsx";
 import { attempt } from "./ui/toast.tsx";
 import { useWho } from "./who.ts";
 
@@ -25,7 +25,7 @@ const themes: { theme: Theme; text: Text }[] = [
   { theme: "dark", text: "Dark" },
 ];
 
-/** What stands around every page: the way to the others, and who is signed in. */
+/** The frame of every page: links to the others, and who is signed in. */
 export function Shell({ children }: { children: ComponentChildren }) {
   const [path] = useLocation();
   const me = useWho();
@@ -39,7 +39,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
 
   const signOut = () =>
     attempt(async () => {
-      await done(session.$delete());
+      await expectSuccess(session.$delete());
       location.assign("/");
     });
 

@@ -3,8 +3,8 @@ import { useLocation, useSearch } from "wouter-preact";
 import { queryText } from "../../src/shared/view-query.ts";
 
 /**
- * What a page shows stands in its address, so that a link shares it: reads the address's parameters,
- * and changes some of them (null or "" takes one away) without a new entry in the history.
+ * A page keeps its state in its address, so that a link shares it: reads the address's parameters, and
+ * changes some of them (null or "" takes one away) without a new entry in the history.
  */
 export function useAddress() {
   const search = useSearch();
@@ -30,7 +30,7 @@ export function useAddress() {
   return { path, go, search, params, change, edit };
 }
 
-/** Ids that an address names, each once. */
+/** Ids in a parameter of an address, each once. */
 export const idsOf = (text: string | null) =>
   text
     ? [...new Set(text.split(",").map(Number))].filter((id) => Number.isSafeInteger(id) && id > 0)

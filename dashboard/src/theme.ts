@@ -7,10 +7,10 @@ export function chosenTheme(): Theme {
 }
 
 const listeners = new Set<() => void>();
-/** Told when colours change; charts on canvas have to be drawn again. */
-export function onTheme(tell: () => void) {
-  listeners.add(tell);
-  return () => void listeners.delete(tell);
+/** Calls a listener when colours change: charts on canvas have to be drawn again. */
+export function onTheme(listener: () => void) {
+  listeners.add(listener);
+  return () => void listeners.delete(listener);
 }
 
 export function applyTheme(theme: Theme) {
@@ -21,11 +21,11 @@ export function applyTheme(theme: Theme) {
     document.documentElement.dataset.theme = theme;
     localStorage.setItem(KEY, theme);
   }
-  for (const tell of listeners) tell();
+  for (const listener of listeners) listener();
 }
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const tell of listeners) tell();
+  for (const listener of listeners) listener();
 });
 
 /** A colour of the style sheet as the canvas needs it. */

@@ -1,10 +1,10 @@
 import { useQuery } from "@tanstack/preact-query";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import { api, read } from "./api.ts";
+import { usersQuery } from "./queries.ts";
 import type { Me } from "./types.ts";
 
-/** Stands in while it is not known who is signed in: may do nothing. */
+/** The user while it is unknown who is signed in: may do nothing. */
 export const nobody: Me = {
   user_id: 0,
   name: "",
@@ -22,15 +22,11 @@ export const useWho = (): Me => useContext(WhoContext);
 export const mayWrite = (me: Me, ownerId: number) =>
   me.scopes.includes("tasks:write") && (me.role === "admin" || me.user_id === ownerId);
 
-/** The same of what names its owner: their own, an admin's all. */
+/** Whether a caller may change what names its owner: their own, or all as an admin. */
 export const ownsNamed = (me: Me, owner: string) => me.role === "admin" || me.name === owner;
 
 /** Users' names by id; the first 200 of them, as one list answers. */
 export function useUserNames(): Map<number, string> {
-  const users = useQuery({
-    queryKey: ["users"],
-    queryFn: () => read(api.users.$get({ query: { limit: "200" } })),
-    staleTime: 5 * 60_000,
-  });
+  const users = useQuery({ ...usersQuery, staleTime: 5 * 60_000 });
   return new Map(users.data?.items.map(({ id, name }) => [id, name]));
 }

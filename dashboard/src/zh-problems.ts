@@ -1,8 +1,8 @@
-// What the service says, in Simplified Chinese, by the codes that it sends along.
+// The service's messages in Simplified Chinese, by their codes.
 import { explainMistake } from "../../src/shared/mistakes.ts";
 import { sentenceOf } from "../../src/shared/problems.ts";
 import { fillIn } from "../../src/shared/sentence.ts";
-import type { Said } from "./said.ts";
+import type { Message } from "./message.ts";
 
 /** The service's own words in its sentences, by the parameters that hold them. */
 const words: Record<string, Record<string, string>> = {
@@ -31,7 +31,7 @@ words.to = words.state ?? {};
 const inWords = (name: string, value: unknown) => words[name]?.[String(value)] ?? value;
 
 /** A sentence of the service; null where its code is not known here. */
-export function inChinese({ code, params = {}, faults = [] }: Said): string | null {
+export function inChinese({ code, params = {}, faults = [] }: Message): string | null {
   const mistake = explainMistake(code, params, "zh");
   if (mistake) return mistake;
   const values = Object.entries(params).map(([name, value]) => [name, inWords(name, value)]);

@@ -19,7 +19,7 @@ export const zh = {
   "30 days": "30 天",
   "A day": "一天",
   "A key for the box": "给机器一个密钥",
-  "A key lets a program or a box in. It is shown once, and revoked here.":
+  "A key admits a program or a box. A new key is shown once; this page revokes keys.":
     "程序或机器凭密钥进入。密钥只显示一次，可在此吊销。",
   "A rented box: record runs, read nothing else": "租用的机器：只记录训练，不读其他内容",
   "A week": "一周",
@@ -85,7 +85,7 @@ export const zh = {
   default: "默认",
   Delete: "删除",
   "Delete this run?": "删除这次训练？",
-  "does not end": "永久",
+  "never expires": "永久",
   Done: "完成",
   Download: "下载",
   "Download {name}": "下载 {name}",
@@ -94,7 +94,7 @@ export const zh = {
   "Draw it large": "放大显示",
   Duration: "用时",
   "Edit the notes": "编辑备注",
-  Ends: "到期",
+  Expires: "到期",
   Epoch: "轮次",
   "epoch {n}": "第 {n} 轮",
   Epochs: "轮数",
@@ -119,27 +119,27 @@ export const zh = {
   Group: "分组",
   History: "历史",
   "How long?": "有效期",
+  "Images seen": "已训练图片数",
   "In the file": "文件内容",
   "In the trash": "已移入回收站",
   "In the trainer's file": "训练器配置文件",
-  "It can register runs and upload their files, reads nothing else, and ends by itself after a week.":
+  "The key registers runs and uploads their files, reads nothing else, and expires after a week.":
     "它可以登记训练并上传文件，不能读取其他内容，一周后自动失效。",
-  "It ended with an error.": "训练因错误结束。",
-  "It goes into the trash, from where it can be restored.": "它会移入回收站，之后可以恢复。",
-  "It has no captions with tags.": "没有带标签的描述文件。",
-  "It has not started, and will not.": "它尚未开始，也不会再开始。",
-  "It is shown this once. Copy it now.": "只显示这一次，请立即复制。",
-  "It may have been deleted for good, or the link is not right.":
-    "它可能已被彻底删除，或链接有误。",
-  "It ran out of memory. A smaller batch, gradient checkpointing or a lower resolution may fit.":
+  "The run ended with an error.": "训练因错误结束。",
+  "The run moves to the trash, where it can be restored.": "它会移入回收站，之后可以恢复。",
+  "This dataset has no captions with tags.": "没有带标签的描述文件。",
+  "The run has not started and never will.": "它尚未开始，也不会再开始。",
+  "The key is shown only once. Copy it now.": "只显示这一次，请立即复制。",
+  "The run may have been purged, or the link is wrong.": "它可能已被彻底删除，或链接有误。",
+  "The run ran out of memory. A smaller batch, gradient checkpointing or a lower resolution may fit.":
     "显存不足。可尝试减小批大小、启用梯度检查点或降低分辨率。",
-  "It repeats": "重复自",
-  "Its box stops the trainer at its next report. What was recorded stays.":
+  "Repeats run": "重复自",
+  "The box stops the trainer at its next report. Recorded data stay.":
     "机器会在下次上报时停止训练器，已记录的内容会保留。",
-  "Its box was heard of no more. If it comes back, the run goes on.":
+  "The box stopped reporting. The run continues if the box returns.":
     "机器失去联系。如果它恢复，训练会继续。",
-  "Its box was taken away while it ran.": "机器在训练中被收回。",
-  "Its console said nothing yet.": "控制台尚无输出。",
+  "The box was taken away during the run.": "机器在训练中被收回。",
+  "No console output yet.": "控制台尚无输出。",
   Key: "密钥",
   Keys: "密钥",
   Kind: "类型",
@@ -151,7 +151,7 @@ export const zh = {
   "Keys are not shown to this key": "此密钥无权查看密钥",
   "Seeing keys takes the scope keys:read. Sign in with another key.":
     "查看密钥需要 keys:read 权限。请用另一个密钥登录。",
-  "Keys that it made, which end with it, and their boxes: {n}.":
+  "Keys that this key made, which expire with it, and their boxes: {n}.":
     "由它生成、将随它一同失效的密钥（及其机器）：{n} 个。",
   "As long as the key you are signed in with": "与您登录所用的密钥同时到期",
   "Learning rate": "学习率",
@@ -165,7 +165,7 @@ export const zh = {
   "Loss curves of {n} runs": "{n} 次训练的损失曲线",
   lost: "失联",
   "Machine and software": "机器与软件",
-  "Made. It stands in the lines below, and is shown this once.":
+  "The lines below contain the new key, which is shown only once.":
     "已生成。它写在下面几行里，只显示这一次。",
   "Make a box key": "生成机器密钥",
   "Make the key": "生成密钥",
@@ -188,15 +188,15 @@ export const zh = {
   "No notes.": "没有备注。",
   "No parameter has this in its name or value.": "没有参数的名称或取值包含它。",
   "No points yet": "还没有数据点",
-  "No run fits": "没有符合条件的训练",
+  "No run matches": "没有符合条件的训练",
   "No sample images": "没有样图",
   "No tags.": "没有标签。",
   "No.": "编号",
   "Not grouped": "不分组",
   Notes: "备注",
   "Nothing found": "未找到",
-  "Nothing is known of its data": "没有数据集信息",
-  "Nothing matches this filter. Loosen it, or look at all runs.":
+  "No dataset is known": "没有数据集信息",
+  "No run matches this filter. Loosen it, or show all runs.":
     "没有匹配的结果。请放宽筛选条件，或查看全部训练。",
   "npm start keeps the first one in .local/key, and prints a one-time link to sign in:":
     "npm start 会把第一个密钥保存在 .local/key 中，并显示一次性登录链接：",
@@ -243,12 +243,13 @@ export const zh = {
   "Shift and the arrow keys move the column.": "按 Shift 加方向键移动该列。",
   Alias: "别名",
   Aliases: "别名",
-  "No alias yet: it names the version to use. Releasing one sets production.":
+  "No alias yet. An alias names the version to use; a release sets production.":
     "还没有别名：别名指向要使用的版本。发布一个版本会设置 production。",
   By: "操作者",
   "Earlier ones": "更早的记录",
   "History of the aliases": "别名历史",
-  "It leaves version {n}, for the one it was on before.": "它将离开版本 {n}，回到之前所在的版本。",
+  "The alias leaves version {n} and returns to its previous one.":
+    "它将离开版本 {n}，回到之前所在的版本。",
   License: "许可证",
   "Make the alias": "创建别名",
   "Move {alias}": "移动 {alias}",
@@ -260,39 +261,39 @@ export const zh = {
   "Roll back": "回退",
   "New alias": "新别名",
   "No alias was set or moved yet.": "尚未设置或移动过别名。",
-  "No other version may carry it: it takes an approved one.":
+  "No other version may carry the alias: it needs an approved version.":
     "没有其他版本可用：它只能指向已批准的版本。",
   Submitted: "提交于",
   "To version": "目标版本",
   Version: "版本",
   Versions: "版本",
-  "What it was based on": "依据",
-  "Have a part in it": "参与者",
-  "{names}: they cannot decide on it.": "{names}：不能审批该版本。",
+  Evidence: "依据",
+  Involved: "参与者",
+  "{names}: cannot decide on this version.": "{names}：不能审批该版本。",
   "Checks changed": "检查条件有改动",
   loosened: "已放宽",
   "as the uploader announced it; not computed here": "由上传者声明，此处未经计算核实",
   When: "时间",
   Why: "原因",
-  "Whoever pulls it finds nothing. Making it anew brings it back.":
+  "Pulling the alias fails from then on. Making it again brings it back.":
     "拉取它的人将得不到文件。重新创建即可恢复。",
   Withdraw: "撤回",
   removed: "已移除",
   "rolled back": "已回退",
-  "{alias} goes from version {from} to {to}: whoever pulls it gets that file.":
+  "{alias} moves from version {from} to {to}: whoever pulls it gets that file.":
     "{alias} 将从版本 {from} 移到 {to}：之后拉取它的人得到该文件。",
   "{metric}: last {last}, lowest {low}": "{metric}：最新 {last}，最低 {low}",
   "{n} samples of its run": "该训练的 {n} 张样图",
-  "Somebody else decides on it. The model's checks must hold.":
+  "Someone else decides on the version. The model's checks must pass.":
     "由他人审核。必须满足模型的检查条件。",
-  "It becomes a draft again, and nobody is asked to decide.": "它将恢复为草稿，不再等待审核。",
-  "What it is based on is kept as it is now, and nothing takes its file away from then on.":
+  "The version becomes a draft again and awaits no decision.": "它将恢复为草稿，不再等待审核。",
+  "The evidence is kept as of now, and the file is never deleted from then on.":
     "其依据将按当前状态保存，此后文件不会被删除。",
-  "It carries no alias from then on. The same file may become a new version.":
+  "The version carries no alias from then on. The same file may become a new version.":
     "此后它不再带有别名。同一文件可成为新版本。",
-  "From then on production names this version, and whoever pulls it gets this file.":
+  "The alias production names this version from then on: whoever pulls it gets this file.":
     "此后 production 指向此版本，拉取者得到此文件。",
-  "Its aliases are taken away, production too. Its evidence, run and file stay.":
+  "The version loses its aliases, production too. Its evidence, run and file stay.":
     "其别名（包括 production）将被移除。依据、训练和文件保留。",
   "Test {name}": "测试 {name}",
   Kinds: "类型",
@@ -302,23 +303,23 @@ export const zh = {
   Views: "视图",
   changed: "已更改",
   shared: "已共享",
-  "As it was saved": "恢复为已保存的样子",
+  "Revert to the saved view": "恢复为已保存的样子",
   "Save the changes": "保存更改",
   "The view is saved": "视图已保存",
   "Save as a new view…": "另存为新视图…",
   "Copy the link": "复制链接",
   "The link is copied": "链接已复制",
-  "The link is copied. Share the view first, or it opens for you alone.":
+  "The link is copied. Only you can open it until you share the view.":
     "链接已复制。请先共享该视图，否则只有你能打开。",
   "Rename or share…": "重命名或共享…",
   "Rename or share {name}": "重命名或共享 {name}",
   "Delete the view…": "删除视图…",
   "Delete the view {name}?": "删除视图 {name}？",
-  "Its links open nothing from then on. The runs stay.": "其链接将失效。训练不受影响。",
-  "Save what is shown as a view": "将当前显示保存为视图",
-  "No views yet: save what is shown as one.": "还没有视图：可保存当前显示。",
+  "Links to the view stop working. The runs stay.": "其链接将失效。训练不受影响。",
+  "Save this table as a view": "将当前显示保存为视图",
+  "No views yet. Save this table as one.": "还没有视图：可保存当前显示。",
   "More views": "更多视图",
-  "Everyone may open it, by its link or from their menu": "所有人都可通过链接或菜单打开",
+  "Everyone may open the view, by its link or from their menu": "所有人都可通过链接或菜单打开",
   "Runs of its group": "同组训练",
   Sample: "样图",
   sample: "样图",
@@ -361,28 +362,28 @@ export const zh = {
   "The API": "API 文档",
   "The browser did not keep the session: open this page over https, or at http://localhost.":
     "浏览器没有保存会话：请通过 https 或 http://localhost 打开本页。",
-  "The first key of {name}. It is shown this once: hand it over now.":
+  "The first key of {name} is shown only once: hand it over now.":
     "{name} 的首个密钥，只显示这一次，请立即转交。",
   "The first report of its box draws the first points.": "机器首次上报后会出现第一批数据点。",
   "The last lines of its console": "控制台最后几行",
   "The ledger cannot be reached just now.": "暂时无法连接账本。",
   "The run appears by itself within seconds of its start. No client at hand? One curl with the config file registers a run too.":
     "训练开始几秒后会自动出现。没有客户端？用一条 curl 发送配置文件也能登记训练。",
-  "The run is told to stop": "已通知训练停止",
+  "The run was asked to stop": "已通知训练停止",
   "The client reads image counts and tags from the data folder where the run starts.":
     "客户端在训练开始时读取数据文件夹中的图片数量与标签。",
-  "The trainer's default: its file is silent.": "训练器默认值：配置文件未写明。",
+  "The trainer's default: the file does not set it.": "训练器默认值：配置文件未写明。",
   "The trainer's own file, byte for byte": "训练器的原始配置文件",
   "There is no run {id}": "没有训练 {id}",
   "There is no such page": "页面不存在",
   "This run reported no metrics.": "这次训练没有上报指标。",
-  "This run was registered by its fields alone. They stand under Parameters.":
+  "This run was registered without a file. Its fields are under Parameters.":
     "这次训练仅以字段登记，请查看“参数”。",
   "this session": "当前会话",
   "Three lines on the machine that trains. Nothing about your training changes.":
     "在训练机器上执行三行命令，训练方式不变。",
   Time: "时间",
-  "To paste on the box": "粘贴到机器上",
+  "Lines to paste on the box": "粘贴到机器上",
   "To the content": "跳到内容",
   "To the runs": "查看训练",
   Trainer: "训练器",
@@ -399,21 +400,21 @@ export const zh = {
   "What happened": "经过",
   "What is it for?": "用途",
   "What may it do?": "权限范围",
-  "What may stand here": "可填写的内容",
+  Completions: "可填写的内容",
   "What should be remembered of this run?": "这次训练有什么值得记录？",
-  "What uses it is refused within 30 seconds. This cannot be taken back.":
+  "Programs that use the key are refused within 30 seconds. This cannot be undone.":
     "使用它的程序会在 30 秒内被拒绝，此操作不可撤销。",
   "Where do I get a key?": "从哪里获得密钥？",
   "Which moment": "选择时刻",
   "Whole run": "完整曲线",
   "Width of {name}": "{name} 列宽",
   "Without a group": "未分组",
-  "Without end": "永久",
+  "No expiry": "永久",
   yes: "是",
   "You are signed in with this key: you will be signed out too.":
     "你正以此密钥登录：吊销后你也会退出。",
   "YOUR-NAME": "你的名字",
-  "Your key only reads. Ask an admin for one that may record runs.":
+  "Your key is read-only. Ask an admin for one that may record runs.":
     "你的密钥只能读取。请向管理员索取可记录训练的密钥。",
   "Your new key": "新密钥",
   "What to compare": "对比内容",
@@ -435,7 +436,7 @@ export const zh = {
   "Without added fields": "去掉添加的字段",
   "the newest {n} runs": "最新 {n} 次训练",
   "Too few finished runs": "已完成的训练太少",
-  "Two or more with a final loss show which parameters go along with it.":
+  "Two or more runs with a final loss show which parameters correlate with it.":
     "至少两次有最终损失的训练，才能看出参数与它的关系。",
   "Parallel coordinates": "平行坐标",
   "Each run a line": "每次训练一条线",
@@ -452,11 +453,11 @@ export const zh = {
   Leaderboard: "排行榜",
   "Best of each": "每组最佳",
   "No run has a result yet": "还没有结果",
-  "Runs that ended well stand here, the best first.": "成功完成的训练按优劣排列在此。",
+  "Successful runs appear here, the best first.": "成功完成的训练按优劣排列在此。",
   Place: "名次",
   Influence: "影响",
   "Table of parameters": "参数表",
-  "What goes along with the result": "与结果相关的参数",
+  "Parameters that correlate with the result": "与结果相关的参数",
   Strength: "强度",
   Correlation: "相关系数",
   Medians: "中位数",
@@ -469,7 +470,7 @@ export const zh = {
   Retired: "已退役",
   "Waits for a decision": "等待审核",
   "No models yet": "还没有模型",
-  "A model gives the checkpoint that goes live a name, versions and a review: POST /api/models makes one.":
+  "A model gives a checkpoint in production a name, versions and a review: POST /api/models makes one.":
     "模型为上线的检查点提供名称、版本和审核：用 POST /api/models 创建。",
   "latest version {n}": "最新版本 {n}",
   "No versions yet": "还没有版本",
@@ -480,7 +481,7 @@ export const zh = {
   Retire: "退役",
   "Version {n}": "版本 {n}",
   "From run": "来自训练",
-  "Where it comes from, and who agreed": "来源与审核记录",
+  "Provenance and decision": "来源与审核记录",
   "It was deleted.": "已删除。",
   Decision: "决定",
   "None yet.": "暂无。",
@@ -489,23 +490,23 @@ export const zh = {
   Webhooks: "Webhook",
   "New webhook": "新建 Webhook",
   "No webhooks yet": "还没有 Webhook",
-  "Be told where you are when a run fails, is lost, diverges or is the new best.":
+  "A webhook tells you when a run fails, is lost, diverges or is the new best.":
     "训练失败、失联、发散或创下最佳时，及时收到通知。",
-  "Your key only reads": "你的密钥只能读取",
-  "The receiver took it": "接收方已收到",
+  "Your key is read-only": "你的密钥只能读取",
+  "The receiver accepted the message": "接收方已收到",
   "Not delivered: {why}": "未送达：{why}",
   Test: "测试",
   "Delete {name}": "删除 {name}",
-  "Sent lately": "最近发送",
+  "Recent messages": "最近发送",
   For: "用于",
   Address: "地址",
   "Secret of its signature check (optional)": "签名校验密钥（可选）",
   "Make the webhook": "创建 Webhook",
   Retry: "重试",
-  "It waits for a box again": "已重新排队，等待机器",
+  "The run waits for a box again": "已重新排队，等待机器",
   Board: "看板",
   "Open the run": "打开训练",
-  "What differs": "不同之处",
+  Differences: "不同之处",
   "Table of aliases": "别名表",
   "Table of moves": "移动记录表",
   "Table of keys": "密钥表",
@@ -515,33 +516,33 @@ export const zh = {
   "Chart of dots": "点图",
   "Failed in 24 hours": "24 小时内失败",
   "Succeeded in 24 hours": "24 小时内成功",
-  "What runs": "运行中的训练",
+  "Running now": "运行中的训练",
   "Arranged by": "排列方式",
   "By box": "按机器",
   "By user": "按用户",
-  "Nothing runs": "没有运行中的训练",
+  "No run is running": "没有运行中的训练",
   "Runs appear here as soon as a box reports.": "机器上报后，训练会显示在这里。",
   unknown: "未知",
   Failures: "失败",
   "Nothing failed": "没有失败",
-  "Its console said nothing.": "控制台没有输出。",
-  "What waits": "等待中的训练",
-  "Nothing waits": "没有等待的训练",
+  "No console output.": "控制台没有输出。",
+  "Waiting runs": "等待中的训练",
+  "No run waits": "没有等待的训练",
   "no progress reported": "未上报进度",
   "Requests today": "今日请求",
   "Rows read this month": "本月读取行数",
   "Rows written this month": "本月写入行数",
   Database: "数据库",
   Use: "用量",
-  "Use, beside what the free plans give": "用量与免费额度",
+  "Use, beside the free plans": "用量与免费额度",
   "not counted here": "此处未统计",
   "with others, in one message": "与其他提醒合并为一条消息",
-  "Nearest to its bound": "最接近上限的项目",
-  "Bounds of everyone": "所有人的上限",
-  "From 80 % on the ledger warns; beyond a bound it takes no more until there is room.":
+  "Closest to the limit": "最接近上限的项目",
+  "Everyone's limits": "所有人的上限",
+  "The ledger warns from 80 % on. At a limit it accepts no more until there is room.":
     "用到 80 % 时会提醒；达到上限后，腾出空间之前不再接收。",
-  "My bounds": "我的上限",
-  "without a bound": "不限",
+  "My limits": "我的上限",
+  "no limit": "不限",
   "Open tokens for boxes": "未使用的机器令牌",
   "Unfinished uploads": "未完成的上传",
   "Bytes of files": "文件大小",
@@ -557,7 +558,7 @@ export const zh = {
   "To the queue": "查看队列",
   "Retry {name}": "重试 {name}",
   "Taken out of the queue": "已移出队列",
-  "What waits, in line": "排队情况",
+  "Waiting runs, in order": "排队情况",
   Whose: "归属",
   "Everyone's": "所有人的",
   Mine: "我的",
@@ -566,7 +567,7 @@ export const zh = {
   Priority: "优先级",
   "Asks for": "要求",
   "Why it waits": "等待原因",
-  "What to do": "操作",
+  Actions: "操作",
   "Change {name}": "修改 {name}",
   Change: "修改",
   "Cancel {name}": "取消 {name}",
@@ -583,9 +584,9 @@ export const zh = {
   "no enrolled box offers {labels}": "没有已登记的机器提供 {labels}",
   "no enrolled box has {n} GB of GPU memory": "没有已登记的机器有 {n} GB 显存",
   "no enrolled box runs this user's tasks": "没有已登记的机器运行此用户的任务",
-  "no enrolled box has all of that together": "没有一台已登记的机器同时满足全部要求",
+  "no enrolled box meets all of these": "没有一台已登记的机器同时满足全部要求",
   "Whose turn it is": "轮到谁",
-  "The user with the fewest running first. Agents with an ordinary key are not known here.":
+  "The user with the fewest running runs comes first. Agents with an ordinary key are not listed.":
     "运行中最少的用户优先。使用普通密钥的代理不在此列。",
   "To the boxes": "查看机器",
   Ready: "就绪",
@@ -594,27 +595,27 @@ export const zh = {
   "There are more; the newest are counted.": "还有更多，此处只统计最新的。",
   "{n} of {all} ended": "{all} 次中已结束 {n} 次",
   "best loss {loss}": "最低损失 {loss}",
-  "Higher comes first among one's own runs; between users turns are taken.":
+  "A higher priority comes first among a user's own runs; users take turns.":
     "数值高的在自己的训练中优先；用户之间轮流。",
-  "Labels that a box must offer, with commas between": "机器必须提供的标签，用逗号分隔",
-  "Least GPU memory in GB": "最低显存（GB）",
+  "Required labels, separated by commas": "机器必须提供的标签，用逗号分隔",
+  "Minimum GPU memory in GB": "最低显存（GB）",
   "Show more": "显示更多",
-  "Machines that use an ordinary key stand under Now, while they run something.":
+  "Machines with an ordinary key appear under Now while they run something.":
     "使用普通密钥的机器在运行训练时显示于“当前”。",
-  "also revoked ones": "包含已吊销的",
+  "Show revoked boxes": "包含已吊销的",
   "Enrol a box": "登记机器",
   "No boxes are enrolled": "还没有登记机器",
-  "Enrol one: paste a line on it, and it pulls what you queue, with a key of its own that you can take away.":
+  "Enrol a box: paste a line on it, and it pulls the runs you queue, with a key of its own that you can revoke.":
     "登记一台：在机器上粘贴一行命令，它就会领取你排队的训练，并使用一个可随时收回的专用密钥。",
-  "These boxes ran more than is added up here; their sums are too low.":
+  "These boxes ran more runs than the sums include; the sums are too low.":
     "这些机器的训练过多，未全部计入，合计偏低。",
-  "Its key stops within 30 seconds. What it runs goes back to the queue, for another box. Stop the machine itself where you rented it.":
+  "The box's key stops within 30 seconds. Its runs return to the queue for another box. Stop the machine itself where you rented it.":
     "它的密钥会在 30 秒内失效，运行中的训练回到队列交给其他机器。机器本身请到租用处关闭。",
   "Give {name} to another box?": "把 {name} 交给其他机器？",
-  "It goes back into the queue. Its box is told at its next report and stops; another goes on from the state that was uploaded.":
+  "The run returns to the queue. Its box stops at its next report; another box continues from the uploaded state.":
     "它会回到队列。原机器在下次上报时得知并停止，其他机器从已上传的状态继续。",
   "Put back": "放回队列",
-  "its key has ended": "密钥已到期",
+  "key expired": "密钥已到期",
   silent: "没有动静",
   "at work": "工作中",
   idle: "空闲",
@@ -637,38 +638,38 @@ export const zh = {
   Today: "今天",
   "{n} runs, {time}": "{n} 次训练，{time}",
   "{paid}, of it {runs} for {n} runs": "{paid}，其中 {n} 次训练 {runs}",
-  "Its runs ({n})": "它的训练（{n}）",
+  "Runs ({n})": "训练（{n}）",
   "since {time}": "已运行 {time}",
   "GPU at {n}%": "GPU {n}%",
   "Put back {name}": "放回队列：{name}",
-  "It has run nothing yet.": "它还没有运行过训练。",
+  "This box has run nothing yet.": "它还没有运行过训练。",
   "Runs of {name}": "{name} 的训练",
   "The newest {n} are shown.": "显示最新 {n} 个。",
   "Paste this on the box": "粘贴到机器上",
-  "It is shown this once, and good once, until {time}.":
+  "The line is shown only once and works once, until {time}.":
     "只显示这一次，只能使用一次，{time} 前有效。",
   "In the trainer's folder. The box appears here as soon as it runs.":
     "在训练器的文件夹中执行。运行后机器会显示在这里。",
   "Copy the line": "复制这一行",
   "Name (optional)": "名称（可选）",
-  "what it calls itself": "机器自己的名称",
-  "What it runs; {config} stands for the run's file": "运行的命令；{config} 代表训练的配置文件",
-  "Labels that it offers, with commas between (optional)": "提供的标签，用逗号分隔（可选）",
-  "What it costs an hour (optional)": "每小时费用（可选）",
+  "the machine's own name": "机器自己的名称",
+  "Command; {config} is the run's file": "运行的命令；{config} 代表训练的配置文件",
+  "Labels, separated by commas (optional)": "提供的标签，用逗号分隔（可选）",
+  "Price an hour (optional)": "每小时费用（可选）",
   "How long may it work?": "可工作多久？",
   "3 days": "3 天",
-  "It runs everyone's runs, not mine alone": "运行所有人的训练，而不只是我的",
+  "The box runs everyone's runs, not only mine": "运行所有人的训练，而不只是我的",
   "Make the line": "生成命令",
-  "In all": "总计",
+  Total: "总计",
   "Of failed runs": "失败的训练",
   Week: "周",
   "Registered within": "登记时间",
-  "Nothing matches. Loosen the filter, or look further back.":
+  "No run matches. Loosen the filter, or choose a longer period.":
     "没有匹配的结果。请放宽筛选条件，或查看更早的时间。",
-  "No cost is known of these runs.": "这些训练的费用未知。",
-  "Of {n} of these runs no cost is known; they count as nothing.":
+  "The cost of these runs is unknown.": "这些训练的费用未知。",
+  "The cost of {n} of these runs is unknown; they count as zero.":
     "其中 {n} 次训练费用未知，按零计。",
-  "Runs that go on count when they end. A price is given where a box is enrolled, by --hourly-price 0.44 of ledger.py run and agent, or by LEDGER_HOURLY_PRICE on the box.":
+  "Runs in progress count when they end. Set a price when you enrol a box, with --hourly-price 0.44 of ledger.py run and agent, or with LEDGER_HOURLY_PRICE on the box.":
     "进行中的训练在结束后计入。价格可在登记机器时填写，或用 ledger.py run 与 agent 的 --hourly-price 0.44，或在机器上设置 LEDGER_HOURLY_PRICE。",
   "of other runs": "其他训练",
   "of failed runs": "失败的训练",
@@ -687,23 +688,23 @@ export const zh = {
   "{n} files, each once": "{n} 个文件，相同的只算一次",
   "Files of runs": "训练文件",
   "{n} files": "{n} 个文件",
-  "What takes the space": "空间占用",
+  "Use of space": "空间占用",
   "ledger.py run uploads checkpoints and final weights as the trainer writes them.":
     "ledger.py run 会在训练器写出检查点和最终权重时上传。",
   "The largest 200 are shown.": "显示最大的 200 项。",
   Trash: "回收站",
-  "Trash, and when it goes": "回收站与清除日期",
+  "Trash, by day of purge": "回收站与清除日期",
   "Deleted runs": "已删除的训练",
   "The trash is empty": "回收站是空的",
-  "What is deleted can be restored for {n} days.": "删除后 {n} 天内可以恢复。",
-  "Goes on": "清除日期",
-  "What a model version or another run stands on stays longer.":
+  "Deleted runs and files can be restored for {n} days.": "删除后 {n} 天内可以恢复。",
+  "Purged on": "清除日期",
+  "Files that a model version or another run needs stay longer.":
     "模型版本或其他训练所依赖的会保留更久。",
-  "There is more; what goes first is shown.": "还有更多，此处显示最先清除的。",
-  "Rules of what to keep": "保留规则",
+  "There is more; the first to be purged is shown.": "还有更多，此处显示最先清除的。",
+  "Retention rules": "保留规则",
   "New rule": "新建规则",
   "No rules yet": "还没有规则",
-  "A rule keeps, say, the checkpoints of the best 3 runs of each group; the rest goes into the trash. Final files always stay.":
+  "A rule keeps, for example, the checkpoints of the best 3 runs of each group and moves the rest to the trash. Final files always stay.":
     "规则可以保留例如每组最佳 3 次训练的检查点，其余移入回收站。最终文件始终保留。",
   "of the best {n} runs by {field}": "按 {field} 最佳的 {n} 次训练",
   "the last {n} of each run": "每次训练的最后 {n} 个",
@@ -711,57 +712,56 @@ export const zh = {
   "applied every day": "每天执行",
   "applied by hand": "手动执行",
   last: "上次",
-  "What would go?": "会清除什么？",
+  Preview: "预览",
   Deleted: "已删除",
-  "Nothing would go: all of it is kept.": "没有可清除的：全部保留。",
-  "{n} files of {size} would go into the trash. When they are purged, the bucket is rid of {frees}.":
+  "The rule keeps every file: nothing would be deleted.": "没有可清除的：全部保留。",
+  "{n} files of {size} would move to the trash. Their purge frees {frees} in the bucket.":
     "{n} 个文件（{size}）会移入回收站。清除后存储桶释放 {frees}。",
   "{n} files are in the trash; apply it again for the rest":
     "{n} 个文件已移入回收站；再次执行以处理其余文件",
   "{n} files are in the trash": "{n} 个文件已移入回收站",
-  "Made. Look what it would free before you apply it.": "已创建。执行前请先查看会释放什么。",
-  "Which files it is about": "涉及的文件",
-  "Kept is what any of these says:": "满足以下任一条件即保留：",
-  "Files of the best runs of each group by final loss, so many":
-    "每组按最终损失最佳的训练的文件，训练个数",
-  "The last files of each run, so many": "每次训练最后的文件，个数",
-  "Files younger than so many days": "最近多少天内的文件",
+  "The rule was made. Preview it before you apply it.": "已创建。执行前请先查看会释放什么。",
+  "Kinds of files": "文件类型",
+  "A file stays if any of these keeps it:": "符合以下任一条件的文件会保留：",
+  "Number of best runs of each group, by final loss, whose files stay":
+    "每组保留文件的最佳训练数（按最终损失）",
+  "Number of last files of each run that stay": "每次训练保留的最后文件数",
+  "Days for which a new file stays": "新文件的保留天数",
   "Apply it every day": "每天执行",
   "Make the rule": "创建规则",
-  "What happened, and who was told": "发生的事件与通知情况",
+  "Events and their messages": "发生的事件与通知情况",
   Which: "范围",
   "Not delivered": "未送达",
-  "All that was sent has arrived": "发出的都已送达",
-  "Nothing to tell yet": "还没有事件",
-  "What a receiver did not take stands here, and can be sent again.":
+  "All messages were delivered": "发出的都已送达",
+  "No events yet": "还没有事件",
+  "Messages that a receiver did not accept appear here and can be sent again.":
     "接收方未收到的会显示在这里，可以重新发送。",
-  "Failed, lost and finished runs, new bests and idle boxes stand here. A webhook sends them where you are.":
+  "Failed, lost and finished runs, new bests and idle boxes appear here. A webhook sends them to you.":
     "失败、失联、完成的训练，新的最佳结果和空闲的机器会显示在这里。Webhook 可将其发送给你。",
-  "It is sent again": "已重新发送",
+  "The message was sent again": "已重新发送",
   "{n} tries": "尝试 {n} 次",
   "Send again: {name} to {webhook}": "重新发送：{name} 到 {webhook}",
   "Send again": "重新发送",
   Lost: "失联",
-  "Finished well": "成功完成",
+  Succeeded: "成功完成",
   "Loss diverged": "损失发散",
-  "No step any more": "没有进展",
+  Stalled: "没有进展",
   "New best": "新的最佳",
   "Waits for approval": "等待批准",
   "Paid box idle": "付费机器空闲",
-  "Job leaves something out": "定时任务跳过了部分内容",
-  "Items left out": "跳过的项目数",
+  "Job skipped items": "定时任务跳过了部分内容",
+  "Items skipped": "跳过的项目数",
   "One of them": "其中之一",
   "on its way": "发送中",
   delivered: "已送达",
   "given up": "已放弃",
-  "Rows are drawn from one request in twenty; the scheduled job's are not in them.":
+  "Rows are estimated from one request in twenty, without the scheduled job's.":
     "行数由二十分之一的请求推算，不含定时任务。",
-  "Rows are those of requests; the scheduled job's are not in them.":
-    "行数只含请求，不含定时任务。",
+  "Rows are those of requests, without the scheduled job's.": "行数只含请求，不含定时任务。",
   "{n} stored files by kind": "{n} 个已存文件，按类型",
   "Nothing is stored yet.": "还没有存储任何文件。",
   "about {time} left": "约剩 {time}",
-  "also ended ones": "包含已失效的",
+  "Show expired keys": "包含已失效的",
   "attempt {n}": "第 {n} 次尝试",
   "just now": "刚刚",
   Words: "文字",

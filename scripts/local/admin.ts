@@ -41,6 +41,3 @@ export async function signInCode(address: DatabaseAddress, secret: string): Prom
     db.$client.close();
   }
 }
-
-/** The link for a browser. What is behind the # reaches no server and no log. */
-export const signInUrl = (url: string, code: string) => `${url}/sign-in#code=${code}`;

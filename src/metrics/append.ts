@@ -38,14 +38,14 @@ function withPairs(name: "json_set" | "json_insert", target: SQL, pairs: SQL[]):
 }
 
 /** A stored sum with another added; null, as soon as no double holds it. */
-const summed = (type: SQL, old: SQL, sum: number | null) =>
+const addSum = (type: SQL, old: SQL, sum: number | null) =>
   sql`case when ${type} = 'null' or abs(coalesce(${old}, 0) + ${sum}) > 1.7976931348623157e308 then null else coalesce(${old}, 0) + ${sum} end`;
 
 /**
  * SQL for a stored summary with a heartbeat's summaries merged in. It is spelled out a metric
  * because json_each would count a read row a metric, and rows are what is billed.
  */
-function mergedSummary(old: SQL, summaries: [string, Summary][]): SQL {
+function mergeSummary(old: SQL, summaries: [string, Summary][]): SQL {
   const pairs = summaries.map(([metric, s]) => {
     const at = (field: string) => sql`${old} ->> ${`${path(metric)}.${field}`}`;
     const kept = (field: string) => sql`json_extract(${old}, ${`${path(metric)}.${field}`})`;
@@ -59,7 +59,7 @@ function mergedSummary(old: SQL, summaries: [string, Summary][]): SQL {
     return sql`${path(metric)}, json_object(
       'count', coalesce(${at("count")}, 0) + ${s.count},
       'nonfinite_count', coalesce(${at("nonfinite_count")}, 0) + ${s.nonfinite_count},
-      'sum', ${summed(sql`json_type(${old}, ${`${path(metric)}.sum`})`, at("sum"), s.sum)},
+      'sum', ${addSum(sql`json_type(${old}, ${`${path(metric)}.sum`})`, at("sum"), s.sum)},
       'min', ${extreme("min", sql`<`)},
       'max', ${extreme("max", sql`>`)},
       'last', json(case when coalesce(${at("last[0]")}, -1) <= ${s.last[0]} then ${json(s.last)} else ${kept("last")} end))`;
@@ -68,7 +68,7 @@ function mergedSummary(old: SQL, summaries: [string, Summary][]): SQL {
 }
 
 /** SQL for stored blocks with a heartbeat's blocks put behind each metric's. */
-function mergedBlocks(old: SQL, blocks: [string, Point[]][]): SQL {
+function mergeBlocks(old: SQL, blocks: [string, Point[]][]): SQL {
   const begun = withPairs(
     "json_insert",
     old,
@@ -83,7 +83,7 @@ function mergedBlocks(old: SQL, blocks: [string, Point[]][]): SQL {
   );
 }
 
-/** What merging in the Worker needs of an attempt: none of it changes while `received` does not. */
+/** The parts of an attempt that merging in the Worker needs: they change only with `received`. */
 export type Stored = {
   received: number;
   lastSeq: number;
@@ -107,7 +107,7 @@ export async function readStored(db: Db, taskId: number, attempt: SQL): Promise<
 
 type Summaries = Record<string, Summary>;
 
-/** Whether a heartbeat is merged by its own statement, as far as can be told without reading. */
+/** Whether the statement of a heartbeat merges it, decided without reading the database. */
 export const mergesByStatement = (segment: Segment): boolean =>
   segment.metrics.length <= MERGED_BY_STATEMENT;
 
@@ -168,9 +168,9 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
   const merged =
     stored === undefined
       ? {
-          attemptSummary: mergedSummary(sql`summary`, summaries),
-          chunkSummary: mergedSummary(sql`log_chunk.summary`, summaries),
-          chunkBlocks: mergedBlocks(sql`log_chunk.blocks`, blocks),
+          attemptSummary: mergeSummary(sql`summary`, summaries),
+          chunkSummary: mergeSummary(sql`log_chunk.summary`, summaries),
+          chunkBlocks: mergeBlocks(sql`log_chunk.blocks`, blocks),
           guard: sql`length(summary) < ${Math.max(0, most - summaries.length) * LEAST_SUMMARY_BYTES}`,
         }
       : {
@@ -193,14 +193,14 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
 }
 
 /** Whether a heartbeat of `count` points and `size` bytes still fits the attempt's open chunk. */
-const fits = (append: { count: number; size: number }): SQL =>
+const fitsChunk = (append: { count: number; size: number }): SQL =>
   sql`(open_chunk > 0 and open_count + ${append.count} <= ${CHUNK_POINTS} and open_size + ${append.size} <= ${CHUNK_BYTES})`;
 
-/** What an attempt's columns become by a heartbeat's points. */
+/** The columns of an attempt after a heartbeat's points. */
 export const recordPoints = (append: NonNullable<Append>): Record<string, SQL> => ({
-  open_chunk: sql`case when ${fits(append)} then open_chunk else received + 1 end`,
-  open_count: sql`case when ${fits(append)} then open_count else 0 end + ${append.count}`,
-  open_size: sql`case when ${fits(append)} then open_size else 0 end + ${append.size}`,
+  open_chunk: sql`case when ${fitsChunk(append)} then open_chunk else received + 1 end`,
+  open_count: sql`case when ${fitsChunk(append)} then open_count else 0 end + ${append.count}`,
+  open_size: sql`case when ${fitsChunk(append)} then open_size else 0 end + ${append.size}`,
   points: sql`points + ${append.count}`,
   bytes: sql`bytes + ${append.size}`,
   overlap: sql`max(overlap, coalesce(last_step, -1) >= ${append.firstStep})`,

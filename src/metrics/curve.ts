@@ -10,7 +10,7 @@ import {
 
 /**
  * At most `max` points that show the same curve: first and last, and of each stretch between the
- * lowest and the highest, so that no peak is lost. What is no number is kept where it first stands.
+ * lowest and the highest, so that no peak is lost. A value that is not a number is kept at its first place.
  */
 export function thin(points: Point[], max: number): Point[] {
   const first = points[0];

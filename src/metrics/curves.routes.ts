@@ -38,13 +38,13 @@ const logsQuery = z.strictObject({
   attempt: z
     .union([z.literal("all"), z.coerce.number().int().min(1)])
     .optional()
-    .describe("One attempt by itself, or `all`; default: the run as it stands."),
+    .describe("The number of one attempt, or `all`; default: the curve of the whole run."),
   since: z
     .string()
     .regex(/^\d{1,9}\.\d{1,12}$/, "must be next_since of an answer")
     .optional()
-    .describe("`next_since` of an earlier answer: gives only what is new."),
-  from_step: step.optional().describe("With `to_step`: only this part of the run, in its detail."),
+    .describe("`next_since` of an earlier answer: only newer points are answered."),
+  from_step: step.optional().describe("With `to_step`: only this part of the run, in full detail."),
   to_step: step.optional(),
   format: z.enum(["json", "csv"]).default("json"),
 });
@@ -65,7 +65,7 @@ const curveAnswer = z.object({
     .nullable()
     .optional()
     .describe(
-      "With `since`: drop the points from this step on first; a later attempt holds there.",
+      "With `since`: drop the points from this step on first, because a later attempt replaces them.",
     ),
   metrics: z.array(z.string()).optional().describe("All metrics of the run."),
   attempts: z
@@ -143,9 +143,9 @@ function streamCsv(
 export const logs = new Hono<App>().get(
   "/:id/logs",
   describe({
-    summary: "A metric's curve",
+    summary: "Get the curve of a metric",
     description:
-      "Thinned to max_points so that peaks survive. `since` gives only what is new, `from_step` and `to_step` a part in its detail; `format=csv` streams all of it. Where attempts overlap, the later one holds from its first step on.",
+      "Thins the curve to max_points so that peaks survive. `since` asks for newer points only, `from_step` and `to_step` for a part in full detail; `format=csv` streams every point. Where attempts overlap, the later one replaces the earlier one from its first step on.",
     tag: "Logs",
     answer: {
       schema: curveAnswer,

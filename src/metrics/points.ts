@@ -6,7 +6,7 @@ const wireValue = z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"])]
 });
 export type Value = z.infer<typeof wireValue>;
 
-// A double quote or backslash cannot stand in a JSON path, which summaries are kept by.
+// A JSON path, by which summaries are stored, cannot hold a double quote or a backslash.
 export const metricName = z
   .string()
   .regex(
@@ -20,7 +20,7 @@ const step = z.int().min(0).max(9_999_999_999, "must be below 10,000,000,000");
 export const logEntry = z.strictObject({
   step,
   epoch: z.number().min(0).nullish(),
-  time: z.iso.datetime({ offset: true }).nullish().describe("When the step ended; ISO 8601."),
+  time: z.iso.datetime({ offset: true }).nullish().describe("End of the step; ISO 8601."),
   metrics: z.record(metricName, wireValue),
 });
 export type LogEntry = z.infer<typeof logEntry>;
@@ -32,7 +32,7 @@ export type Point = [step: number, epoch: number | null, ms: number | null, valu
 /** A heartbeat's log points: rows under a header of metric names, ascending steps, each once. */
 export type Segment = { metrics: string[]; rows: Row[] };
 
-/** What a stored segment looks like; `a` counts accepted heartbeats of the attempt, `q` is the seq. */
+/** A stored segment; `a` counts accepted heartbeats of the attempt, `q` is the seq. */
 export type StoredSegment = { a: number; q: number; m: string[]; p: Row[] };
 
 const ms = (time: string | null | undefined) => (time ? Date.parse(time) : null);

@@ -8,7 +8,7 @@ import type { Point, StoredSegment, Summary } from "./points.ts";
 const RAW_POINTS = 5000;
 const RAW_BYTES = 1_000_000;
 
-/** What a metric is looked up by: the first of these names that an attempt has. */
+/** Names of a metric: the first one that an attempt has counts. */
 export type MetricNames = readonly [string, ...string[]];
 export const lossNames: MetricNames = [
   "loss",
@@ -203,7 +203,7 @@ export function pointsOfSegments(segments: StoredSegment[], metric: string): Poi
   return ascending ? list : list.sort((a, b) => a[0] - b[0]);
 }
 
-/** The run as it stands, out of all attempts' raw chunks. */
+/** The points of the whole run, from the raw chunks of all attempts. */
 export function effectivePoints(attempts: AttemptLogs[], raw: RawChunk[], metric: string): Point[] {
   return attempts
     .flatMap(({ attempt }) => {

@@ -39,7 +39,7 @@ export const firstSeq = (seq: number) => ({
 });
 
 /**
- * What an attempt's columns become by the heartbeat `seq`, which isAwaited(): a number after the next
+ * The columns of an attempt after the heartbeat `seq`, which isAwaited(): a number after the next
  * opens a gap, and one within a gap splits, shortens or closes it.
  */
 export const recordSeq = (seq: number): Record<"gaps" | "last_seq", SQL> => ({

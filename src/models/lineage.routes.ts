@@ -19,6 +19,7 @@ import { notFound } from "../platform/http/problem.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { shortColumns } from "../runs/queries.ts";
+import { ownFields } from "../shared/run-fields.ts";
 import { modelParam, nameKey } from "./names.ts";
 import { hasName, requireSight, selectVersions, toVersion, versionAnswer } from "./queries.ts";
 
@@ -136,31 +137,7 @@ export const datasetVersions = new Hono<App>().get(
 );
 
 /** Columns of a run that are its own by nature; all others are compared. */
-const incomparable = new Set([
-  "id",
-  "user_id",
-  "task_name",
-  "version",
-  "attempt",
-  "created_at",
-  "updated_at",
-  "started_at",
-  "finished_at",
-  "heartbeat_at",
-  "deleted_at",
-  "progress",
-  "node_info",
-  "additional_args",
-  "defaulted_fields",
-  "notes",
-  "error_message",
-  "command",
-  "cancel_requested",
-  "import_source",
-  "weights_path",
-  "output_dir",
-  "log_dir",
-]);
+const incomparable = new Set<string>(ownFields);
 
 const MOST_COMPARED = 10;
 

@@ -15,7 +15,7 @@ import {
   weight,
 } from "../platform/db/schema.ts";
 import { toWire } from "../platform/http/wire.ts";
-import { datasetAnswer, datasetsOf } from "../runs/dataset-facts.ts";
+import { datasetAnswer, selectDatasets } from "../runs/dataset-facts.ts";
 import { taskAnswer } from "../runs/fields.ts";
 import { taskColumns } from "../runs/queries.ts";
 import { findLoosened, modelChecks } from "./checks.ts";
@@ -148,7 +148,7 @@ export async function readProvenance(db: Db, which: SQL | undefined) {
         .from(metricSummary)
         .where(eq(metricSummary.taskId, taskId))
         .limit(500),
-      datasets: datasetsOf(db, taskId),
+      datasets: selectDatasets(db, taskId),
       samples: db
         .select({
           weightId: weight.id,
@@ -216,7 +216,7 @@ export async function readProvenance(db: Db, which: SQL | undefined) {
         }
       : null,
     metrics: Object.fromEntries(metrics.map(({ metric, ...figures }) => [metric, figures])),
-    datasets,
+    datasets: datasets.map(toWire),
     samples: samples.map(({ objectKey: _, mediaType: __, size: ___, ...sample }) => toWire(sample)),
     review: review ?? null,
     parties: JSON.parse(seen?.parties ?? "[]"),

@@ -1,24 +1,17 @@
 import { isCollection, isScalar, parseDocument } from "yaml";
 import { notValid } from "../platform/http/validate.ts";
 import type { JsonValue } from "../shared/json.ts";
+import { parsePath, printPath, type Segment } from "../shared/setting-path.ts";
 import { parseAs } from "../trainers/parse.ts";
 
 type Format = "toml" | "yaml" | "json";
 export type Scalar = string | number | boolean;
-type Path = (string | number)[];
+type Path = Segment[];
 /** The place of a key's value in a file, and how to write a value there. */
 export type Place = { path: Path; from: number; to: number };
 
 const refuse = (key: string, message: string) =>
   notValid([{ path: `space.${key}`, message }], "The sweep");
-
-/** `train.lr`, `process[0].lr` or `"odd key".lr` as a path. */
-function pathOf(key: string): Path {
-  const parts = [...key.matchAll(/"([^"]*)"|\[(\d+)\]|([^.[\]"]+)/g)];
-  return parts.map(([, quoted, index, plain]) =>
-    index === undefined ? (quoted ?? plain ?? "") : Number(index),
-  );
-}
 
 const at = (value: JsonValue | undefined, part: string | number): JsonValue | undefined =>
   Array.isArray(value)
@@ -41,7 +34,7 @@ function pathsNamed(value: JsonValue, name: string, path: Path = []): Path[] {
 
 /** The path of a key: from the root, or the only path that ends in a bare name. */
 function resolve(root: JsonValue, key: string): Path {
-  const path = pathOf(key);
+  const path = parsePath(key);
   if (path.length && path.reduce<JsonValue | undefined>(at, root) !== undefined) return path;
   const found = path.length === 1 ? pathsNamed(root, String(path[0])) : [];
   const [only, ...others] = found;
@@ -51,7 +44,7 @@ function resolve(root: JsonValue, key: string): Path {
       key,
       `stands in several places: ${found
         .slice(0, 5)
-        .map((p) => p.join("."))
+        .map(printPath)
         .join(", ")}${found.length > 5 ? `, and ${found.length - 5} more` : ""}`,
     );
   return only;

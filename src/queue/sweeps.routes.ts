@@ -13,7 +13,8 @@ import { writableFields } from "../runs/fields.ts";
 import { queueOptions } from "../runs/queue-options.ts";
 import { readRegistration, registerTasks } from "../runs/register.ts";
 import { decodeConfig } from "../trainers/decode.ts";
-import { ConfigSyntaxError, MAX_YAML, parseConfig } from "../trainers/parse.ts";
+import { ConfigSyntaxError } from "../trainers/formats/fault.ts";
+import { MAX_YAML, parseConfig } from "../trainers/parse.ts";
 import { findPlaces, type Scalar, writeValues } from "./search-edit.ts";
 import { combinations, space } from "./search-space.ts";
 

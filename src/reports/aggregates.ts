@@ -4,6 +4,7 @@ import { fieldOf } from "../platform/filter/request.ts";
 import { notValid } from "../platform/http/validate.ts";
 import { narrowing, withinWeight } from "../runs/queries.ts";
 import { type Chosen, withWords } from "../runs/select.ts";
+import { longTexts } from "../shared/run-fields.ts";
 
 /** Tasks that an aggregate looks at at most where no index serves its filter. */
 export const MOST_AGGREGATED = 200_000;
@@ -26,8 +27,7 @@ const buckets: Record<string, (time: SQL) => SQL> = {
 /** `weight`: what it costs a task to look it up in a document, as a filter's comparisons are counted. */
 export type Grouping = { name: string; sql: SQL; weight: number };
 
-/** Columns whose texts may be longer than a group's key. */
-const longTexts = new Set(["notes", "sample_prompts", "error_message"]);
+const isLongText = (name: string) => longTexts.some((long) => long === name);
 /** Of a longer text its beginning and length are the group's key: keys come with every answer. */
 const MOST_KEY = 200;
 const groupText = (value: SQL) =>
@@ -43,7 +43,7 @@ export function readGroupings(source: string): Grouping[] {
     const [, bucket = "", inner] = name.match(/^(\w+)\((.*)\)$/s) ?? [];
     if (inner === undefined) {
       const { sql: value, json } = fieldOf("group_by", name);
-      const long = json !== undefined || longTexts.has(name);
+      const long = json !== undefined || isLongText(name);
       return { name, sql: long ? groupText(value) : value, weight: json ? 4 : 0 };
     }
     const cut = buckets[bucket];
@@ -64,7 +64,7 @@ export function numbersOf(path: string, name: string): SQL {
   const { sql: value, type } = fieldOf(path, name);
   if (type === "any") return sql`(case when typeof(${value}) <> 'text' then ${value} end)`;
   if (type !== "number")
-    throw notValid([{ path, message: `${name}: is no number, so it has no average or rank` }]);
+    throw notValid([{ path, message: `${name}: is not a number, so it has no average or rank` }]);
   return value;
 }
 
@@ -109,7 +109,7 @@ export function readSelected(source: string): Selected[] {
 }
 
 /**
- * The tasks that are meant, as FROM and WHERE. Where no index serves the filter, or documents are read,
+ * The chosen tasks, as FROM and WHERE. Where no index serves the filter, or documents are read,
  * only the newest `most` are looked at; `candidates` counts them then. `weight` is what a task costs
  * besides the filter.
  */
@@ -176,7 +176,7 @@ export function percentiles(
       sql`, sum(v * max(0.0, 1.0 - abs(nth - (1.0 + (n - 1) * ${share})))) as ${sql.raw(`p${n}`)}`,
   );
   const wanted = JSON.stringify(groups.map(({ key, every }) => [key, every]));
-  // By a hash of the id, so that the share goes along with nothing that was recorded in turns.
+  // By a hash of the id, so that the sample depends on nothing that was recorded in turns.
   return sql`
     select key ${sql.join(at)} from (
       select key, v, row_number() over (partition by key order by v) as nth, count(*) over (partition by key) as n

@@ -33,7 +33,7 @@ import { streamOf } from "../platform/http/stream.ts";
 import { describe, limitBody, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { attemptColumns, importAttempt, importPoints } from "../runs/attempts.ts";
-import { datasetsOf } from "../runs/dataset-facts.ts";
+import { selectDatasets } from "../runs/dataset-facts.ts";
 import { taskColumns } from "../runs/queries.ts";
 import { noteImportedPoints } from "../runs/states.ts";
 
@@ -75,7 +75,7 @@ async function* chunkLines(db: Db, taskId: number, attempt: number) {
 type ZipFile = [name: string, content: AsyncIterable<Uint8Array> | Uint8Array];
 
 /** Puts named files into a zip, piece by piece. They are stored as they are: packing costs CPU. */
-async function* zipped(files: ZipFile[]) {
+async function* zipFiles(files: ZipFile[]) {
   const made: Uint8Array[] = [];
   const zip = new Zip((error, piece) => {
     if (error) throw error;
@@ -98,9 +98,9 @@ export const archive = new Hono<App>()
   .get(
     "/:id/archive",
     describe({
-      summary: "A run as one file",
+      summary: "Download a run as one file",
       description:
-        "A zip that `lora-ledger import` reads into another ledger: `ledger.json` (the task, its attempts, data facts and the list of its files with their hashes), the trainer's own files byte for byte, and every log point in `logs/attempt-N.jsonl`, a line a chunk: `[{q: heartbeat, m: [metric, …], p: [[step, epoch, ms since 1970, value, …], …]}, …]`.",
+        "A zip that `lora-ledger import` reads into another ledger: `ledger.json` (the task, its attempts, data facts and the list of its files with their hashes), the trainer's own files byte for byte, and every log point in `logs/attempt-N.jsonl`, one line per chunk: `[{q: heartbeat, m: [metric, …], p: [[step, epoch, ms since 1970, value, …], …]}, …]`.",
       tag: "Tasks",
       answer: { description: "The zip, streamed.", content: "application/zip" },
       errors: { 404: "No such task." },
@@ -133,7 +133,7 @@ export const archive = new Hono<App>()
           .from(taskAttempt)
           .where(eq(taskAttempt.taskId, taskId))
           .orderBy(asc(taskAttempt.attempt)),
-        facts: datasetsOf(db, taskId),
+        facts: selectDatasets(db, taskId),
         weights: db
           .select(weightColumns)
           .from(weight)
@@ -164,7 +164,7 @@ export const archive = new Hono<App>()
       const about = {
         format: "lora-ledger run",
         version: 1,
-        // The same for every archive of this run, and kept when it goes on to a further ledger.
+        // The same for every archive of this run, also after an import into another ledger.
         identity: task.importSource?.startsWith("archive:")
           ? task.importSource.slice("archive:".length)
           : (await sha256Hex(`${taskId} ${task.createdAt} ${made}`)).slice(0, 40),
@@ -178,7 +178,7 @@ export const archive = new Hono<App>()
           ...toWire(attempt),
           logs: attempt.points ? `logs/attempt-${attempt.attempt}.jsonl` : null,
         })),
-        datasets: facts,
+        datasets: facts.map(toWire),
         weights: weights.map(toWire),
         weights_count: counted?.count ?? 0,
       };
@@ -189,7 +189,7 @@ export const archive = new Hono<App>()
           logs ? [[logs, chunkLines(db, taskId, attempt)]] : [],
         ),
       ];
-      return c.body(streamOf(zipped(files)), 200, {
+      return c.body(streamOf(zipFiles(files)), 200, {
         "Content-Type": "application/zip",
         "Content-Disposition": `attachment; filename="run-${taskId}.zip"`,
       });
@@ -200,7 +200,7 @@ export const archive = new Hono<App>()
     describe({
       summary: "Add log points to an imported run",
       description:
-        "What heartbeats are for a run under way. `seq` counts up from 1 in each attempt; a number at or below the last one changes nothing.",
+        "Stores the points of a past attempt, as heartbeats do for a running one. `seq` counts up from 1 in each attempt; a number at or below the last one changes nothing.",
       tag: "Logs",
       answer: {
         schema: z.object({
@@ -214,10 +214,10 @@ export const archive = new Hono<App>()
         example: { attempt: 1, last_seq: 12 },
       },
       errors: {
-        403: "`over-limit`: the bounds of the run's user leave no room.",
-        404: "No such task that is yours.",
-        409: "It was not imported, or has no such attempt.",
-        413: "Over 1 MB.",
+        403: "`over-limit`: the run's user has reached a bound.",
+        404: "You own no such task.",
+        409: "The task was not imported, or has no such attempt.",
+        413: "The body is over 1 MB.",
       },
     }),
     allow("tasks:write", { box: true }),
@@ -257,7 +257,9 @@ export const archive = new Hono<App>()
             appendPoints(db, append, { taskId, attempt, seq }, accepted),
           ),
           // The figures drawn from points are settled by the scheduled job.
-          noted: ifChanged("points", (added) => noteImportedPoints(db, and(mine, past, added))),
+          noted: ifChanged("points", (added) =>
+            noteImportedPoints(db, and(mine, past, added), { attempt, lastStep: append.lastStep }),
+          ),
         }),
         current: db
           .select({

@@ -9,14 +9,15 @@ import { ago } from "../platform/db/time.ts";
 import { ONE_OF } from "../platform/db/usage.ts";
 import type { App } from "../platform/http/context.ts";
 import { describe } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
 
-/** How many of each the board shows; a ledger with more goes on by the table of runs. */
+/** Runs of each state on the board; the table of runs shows all. */
 const MOST = 100;
 /** How far back it looks for what ended in the last 24 hours. */
 const MOST_ENDED = 300;
 const TAIL_CHARACTERS = 1200;
 
-const shown = z.object({
+const boardRow = z.object({
   id: z.int(),
   task_name: z.string(),
   user: z.string(),
@@ -34,18 +35,18 @@ const shown = z.object({
 
 const columns = {
   id: trainingTask.id,
-  task_name: trainingTask.taskName,
+  taskName: trainingTask.taskName,
   user: user.name,
-  experiment_group: trainingTask.experimentGroup,
-  gpu_info: trainingTask.gpuInfo,
+  experimentGroup: trainingTask.experimentGroup,
+  gpuInfo: trainingTask.gpuInfo,
   hostname: sql<string | null>`(${trainingTask.nodeInfo} ->> '$.hostname')`,
-  started_at: trainingTask.startedAt,
-  finished_at: trainingTask.finishedAt,
-  heartbeat_at: trainingTask.heartbeatAt,
+  startedAt: trainingTask.startedAt,
+  finishedAt: trainingTask.finishedAt,
+  heartbeatAt: trainingTask.heartbeatAt,
   progress: trainingTask.progress,
   status: trainingTask.status,
-  failure_reason: trainingTask.failureReason,
-  error_message: trainingTask.errorMessage,
+  failureReason: trainingTask.failureReason,
+  errorMessage: trainingTask.errorMessage,
 };
 
 /** As the index of states gives them, so that a list stops where it is full. */
@@ -57,15 +58,15 @@ export const board = new Hono<App>()
   .get(
     "/",
     describe({
-      summary: "What runs, waits and failed",
-      description: `Runs under way, what waits, and what ended in the last 24 hours, failures with their last lines. Up to ${MOST} of each. With If-None-Match 304 while nothing has changed.`,
+      summary: "Show what runs, waits and has ended",
+      description: `Lists running and waiting tasks and those that failed in the last 24 hours, with their last console lines, up to ${MOST} of each, and counts those that succeeded or were cancelled. A request with If-None-Match gets 304 while nothing has changed.`,
       tag: "Tasks",
       answer: {
         schema: z.object({
-          running: z.array(shown),
-          waiting: z.array(shown),
-          failed: z.array(shown.extend({ tail: z.string().nullable() })),
-          succeeded: z.int().describe("Runs that ended well in the last 24 hours."),
+          running: z.array(boardRow),
+          waiting: z.array(boardRow),
+          failed: z.array(boardRow.extend({ tail: z.string().nullable() })),
+          succeeded: z.int().describe("Tasks that succeeded in the last 24 hours."),
           cancelled: z.int(),
         }),
         description: "The board.",
@@ -86,7 +87,7 @@ export const board = new Hono<App>()
           .where(having(status))
           .orderBy(...newestFirst)
           .limit(MOST);
-      // The index of states goes by creation, not by end: a bounded stretch of the newest is looked at.
+      // The index of states is ordered by creation, not by end, so a bounded number of the newest runs is read.
       const endedAs = (status: "success" | "cancelled") =>
         db.all<{ count: number }>(sql`
           select count(*) as count from (select finished_at from training_task
@@ -135,9 +136,9 @@ export const board = new Hono<App>()
         cancelled: endedAs("cancelled"),
       });
       return c.json({
-        running,
-        waiting,
-        failed,
+        running: running.map(toWire),
+        waiting: waiting.map(toWire),
+        failed: failed.map(toWire),
         succeeded: succeeded?.count ?? 0,
         cancelled: cancelled?.count ?? 0,
       });
@@ -146,8 +147,8 @@ export const board = new Hono<App>()
   .get(
     "/usage",
     describe({
-      summary: "What the ledger uses",
-      description: `Requests a day as the service counts them (a little low: an isolate writes its count once a minute), the rows that they read and wrote, and what is stored. Where cost reporting is off, rows are counted of one request in ${ONE_OF}, and stand for all. What the scheduled job and alerts cost is not in it.`,
+      summary: "Show the use of the ledger",
+      description: `Counts requests per day (slightly low: an isolate writes its count once a minute), the rows that they read and wrote, and stored files and bytes. With cost reporting off, the rows are an estimate from one request in ${ONE_OF}. The numbers leave out the scheduled job and alerts.`,
       tag: "Service",
       answer: {
         schema: z.object({
@@ -160,16 +161,19 @@ export const board = new Hono<App>()
                 rows_written: z.int(),
               }),
             )
-            .describe("The last 31 days that had any, newest first."),
+            .describe("The last 31 days with requests, newest first."),
           rows_estimated: z
             .boolean()
-            .describe(`true: drawn from one request in ${ONE_OF}, so about right over a day.`),
-          database_bytes: z.int().nullable().describe("null: the database does not tell."),
+            .describe(`true: the rows are an estimate from one request in ${ONE_OF}.`),
+          database_bytes: z
+            .int()
+            .nullable()
+            .describe("null: the database does not report its size."),
           bucket_bytes: z.int(),
           bucket_objects: z.int(),
           by_kind: z.array(z.object({ kind: z.string(), files: z.int(), bytes: z.int() })),
         }),
-        description: "Use.",
+        description: "The use of the ledger.",
       },
     }),
     allow("tasks:read"),
@@ -194,8 +198,8 @@ export const board = new Hono<App>()
             .select({
               day: usageDay.day,
               requests: usageDay.requests,
-              rows_read: usageDay.rowsRead,
-              rows_written: usageDay.rowsWritten,
+              rowsRead: usageDay.rowsRead,
+              rowsWritten: usageDay.rowsWritten,
             })
             .from(usageDay)
             .orderBy(desc(usageDay.day))
@@ -211,7 +215,7 @@ export const board = new Hono<App>()
       ]);
       c.header("Cache-Control", "private, max-age=60");
       return c.json({
-        days,
+        days: days.map(toWire),
         rows_estimated: !config.COST_REPORTING,
         database_bytes: size?.bytes ?? null,
         bucket_bytes: stored?.bytes ?? 0,

@@ -35,9 +35,8 @@ type AttemptRow = {
 };
 
 /** Statements that read the curves of some tasks under the first of `names` each of them has. */
-export const curveStatements = (db: Db, ids: SQL, names: MetricNames) =>
-  [
-    db.all<AttemptRow>(sql`
+export const curveStatements = (db: Db, ids: SQL, names: MetricNames) => ({
+  attempts: db.all<AttemptRow>(sql`
       select task_id as id, attempt, points, first_step as "firstStep", received, overlap,
         (select json_group_object(key, json(value)) from json_each(summary)
           where ${sql.join(
@@ -45,7 +44,7 @@ export const curveStatements = (db: Db, ids: SQL, names: MetricNames) =>
             sql` or `,
           )}) as summaries
       from task_attempt where task_id in (${ids}) order by task_id, attempt`),
-    db.all<ChunkRow>(sql`
+  chunks: db.all<ChunkRow>(sql`
       with numbered as (
         select task_id, attempt, chunk, row_number() over (partition by task_id order by attempt, chunk) as nth,
           count(*) over (partition by task_id) as chunks
@@ -59,7 +58,7 @@ export const curveStatements = (db: Db, ids: SQL, names: MetricNames) =>
       cross join log_chunk c on c.task_id = n.task_id and c.attempt = n.attempt and c.chunk = n.chunk
       where n.nth % ((n.chunks + ${CHUNKS - 1}) / ${CHUNKS}) = 0 or n.nth = n.chunks
       order by 1, 2, 3`),
-  ] as const;
+});
 
 const parse = <T>(text: string | null): T | null => (text === null ? null : JSON.parse(text));
 

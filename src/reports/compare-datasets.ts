@@ -7,28 +7,27 @@ const TAG_BYTES = 400_000;
 const MOST_TAGS = 50;
 
 /** Statements that read which data some tasks were trained on, and what its captions hold. */
-export const datasetStatements = (db: Db, ids: SQL) =>
-  [
-    db
-      .select({
-        taskId: taskDataset.taskId,
-        name: taskDataset.name,
-        id: dataset.id,
-        imageCount: dataset.imageCount,
-        repeats: taskDataset.repeats,
-        hash: dataset.hash,
-      })
-      .from(taskDataset)
-      .innerJoin(dataset, eq(dataset.id, taskDataset.datasetId))
-      .where(sql`${taskDataset.taskId} in (${ids})`)
-      .orderBy(taskDataset.name, dataset.id),
-    db.all<{ id: number; tags: string }>(sql`
+export const datasetStatements = (db: Db, ids: SQL) => ({
+  links: db
+    .select({
+      taskId: taskDataset.taskId,
+      name: taskDataset.name,
+      id: dataset.id,
+      imageCount: dataset.imageCount,
+      repeats: taskDataset.repeats,
+      hash: dataset.hash,
+    })
+    .from(taskDataset)
+    .innerJoin(dataset, eq(dataset.id, taskDataset.datasetId))
+    .where(sql`${taskDataset.taskId} in (${ids})`)
+    .orderBy(taskDataset.name, dataset.id),
+  tags: db.all<{ id: number; tags: string }>(sql`
       select id, tags from (
         select id, tag_distribution as tags, sum(length(tag_distribution)) over (order by id) as upto
         from dataset where tag_distribution is not null
           and id in (select dataset_id from task_dataset where task_id in (${ids})))
       where upto <= ${TAG_BYTES}`),
-  ] as const;
+});
 
 type Link = {
   taskId: number;

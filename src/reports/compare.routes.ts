@@ -16,7 +16,7 @@ import { shortColumns } from "../runs/queries.ts";
 import { decodeConfig } from "../trainers/decode.ts";
 import { alignedCurve, alignments, curveStatements } from "./compare-curves.ts";
 import { compareDatasets, datasetStatements } from "./compare-datasets.ts";
-import { compareParameters, leavesOf, parameterColumns } from "./compare-parameters.ts";
+import { compareParameters, configLeaves, parameterColumns } from "./compare-parameters.ts";
 
 const MOST_TASKS = 20;
 /** Files larger than this are not compared. */
@@ -36,9 +36,15 @@ const compareQuery = z.strictObject({
       (ids) => ids.length >= 2 && ids.length <= MOST_TASKS,
       `must name 2 to ${MOST_TASKS} different tasks`,
     ),
-  metric: metricName.default("loss").describe("Whose curves."),
-  align: z.enum(alignments).default("step").describe("What the curves run along."),
-  max_points: z.coerce.number().int().min(2).max(1000).default(200).describe("Of each curve."),
+  metric: metricName.default("loss").describe("The metric of the curves."),
+  align: z.enum(alignments).default("step").describe("The horizontal axis of the curves."),
+  max_points: z.coerce
+    .number()
+    .int()
+    .min(2)
+    .max(1000)
+    .default(200)
+    .describe("Points of each curve at most."),
 });
 
 const json = z.json();
@@ -65,14 +71,16 @@ const comparison = z
           cost: z.number().nullable(),
         }),
       )
-      .describe("In the order of `ids`, as are all `values`, `counts` and `series`."),
+      .describe(
+        "The tasks in the order of `ids`; all `values`, `counts` and `series` have this order too.",
+      ),
     differ: z
       .array(z.object({ name: z.string(), values: z.array(json) }))
-      .describe("Settings that are not the same in all, by the names that filters use."),
+      .describe("Settings that differ between tasks, by the names that filters use."),
     agree: z.array(z.object({ name: z.string(), value: json })),
     metrics: z
       .array(z.object({ metric: z.string(), values: z.array(figures.nullable()) }))
-      .describe("Of a running task: its attempt so far."),
+      .describe("A running task has the values of its current attempt."),
     curves: z.object({
       align: z.enum(alignments),
       series: z.array(
@@ -100,18 +108,23 @@ const comparison = z
         ),
         tags: z
           .array(z.object({ tag: z.string(), counts: z.array(z.number()) }))
-          .describe("Those that differ, the largest difference first; 50 at most."),
-        tags_differ: z.int().nullable().describe("How many do; null: too many tags to compare."),
+          .describe("Tags whose counts differ, largest difference first, 50 at most."),
+        tags_differ: z
+          .int()
+          .nullable()
+          .describe("Number of tags that differ; null: there are too many tags to compare."),
       }),
     ),
     config_diffs: z
       .array(z.object({ id: z.int(), diff: z.string().nullable(), why: z.string().optional() }))
-      .describe("The first task's file against each other one's, as a unified diff; empty: equal."),
+      .describe(
+        "Unified diffs of the first task's file with each other task's file; empty: the files are equal.",
+      ),
   })
   .meta({ id: "Comparison" });
 
 /** Figures of a metric out of a running attempt's summary. */
-const soFar = ({ count, ...summary }: Summary) => {
+const currentFigures = ({ count, ...summary }: Summary) => {
   const value = (point: Point | null) => (typeof point?.[3] === "number" ? point[3] : null);
   return { last: value(summary.last), min: value(summary.min), max: value(summary.max), count };
 };
@@ -141,7 +154,7 @@ export const compare = new Hono<App>().get(
   describe({
     summary: "Compare tasks",
     description:
-      "Beside each other: settings that differ and those that agree, metrics, curves, data, and the trainers' files. One round trip.",
+      "Compares settings, metrics, curves, datasets and the trainers' files of 2 to 20 tasks.",
     tag: "Tasks",
     answer: { schema: comparison, description: "The comparison." },
     errors: { 404: "One of the tasks does not exist.", 422: "A parameter is not valid." },
@@ -156,8 +169,6 @@ export const compare = new Hono<App>().get(
       sql`, `,
     );
     const names = metric === "loss" ? lossNames : ([metric] as const);
-    const [attemptRows, chunkRows] = curveStatements(db, list, names);
-    const [linkRows, tagRows] = datasetStatements(db, list);
     const { found, summaries, running, attempts, chunks, links, tags } = await chain(db, {
       found: db
         .select({
@@ -176,10 +187,8 @@ export const compare = new Hono<App>().get(
         select t.id, a.summary from training_task t
         join task_attempt a on a.task_id = t.id and a.attempt = t.attempt
         where t.id in (${list}) and t.status = 'running' and length(a.summary) <= ${2 * MOST_BYTES}`),
-      attempts: attemptRows,
-      chunks: chunkRows,
-      links: linkRows,
-      tags: tagRows,
+      ...curveStatements(db, list, names),
+      ...datasetStatements(db, list),
     });
     const rows = ids.map((id) => {
       const row = found.find(({ task }) => task.id === id);
@@ -192,7 +201,7 @@ export const compare = new Hono<App>().get(
         parameterColumns.map((name) => [name, JSON.parse(JSON.stringify(wire[name] ?? null))]),
       );
       for (const [tag, value] of Object.entries(task.tags ?? {})) own.set(`tags.${tag}`, value);
-      return new Map([...own, ...(snapshot ? leavesOf(JSON.parse(snapshot)) : [])]);
+      return new Map([...own, ...(snapshot ? configLeaves(JSON.parse(snapshot)) : [])]);
     });
     const current = new Map(
       running.map(({ id, summary }) => [
@@ -203,7 +212,7 @@ export const compare = new Hono<App>().get(
     const figuresOf = (id: number, name: string) => {
       const own = current.get(id);
       const summary = own?.get(name);
-      if (own) return summary ? soFar(summary) : null;
+      if (own) return summary ? currentFigures(summary) : null;
       const row = summaries.find((s) => s.taskId === id && s.metric === name);
       return row ? { last: row.last, min: row.min, max: row.max, count: row.count } : null;
     };

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
-import { leavesOf } from "./compare-parameters.ts";
+import { configLeaves } from "./compare-parameters.ts";
 
 describe("comparing tasks", () => {
   let ledger: Ledger;
@@ -215,7 +215,7 @@ describe("comparing tasks", () => {
   });
 
   it("names the leaves of any file", () => {
-    expect([...leavesOf({ a: { b: [{ c: 1 }, 2], "d.e": null }, f: [] })]).toEqual([
+    expect([...configLeaves({ a: { b: [{ c: 1 }, 2], "d.e": null }, f: [] })]).toEqual([
       ["config.a.b[0].c", 1],
       ["config.a.b[1]", 2],
       ['config.a."d.e"', null],

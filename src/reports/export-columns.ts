@@ -5,25 +5,15 @@ import { notValid } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
 import { taskColumns } from "../runs/queries.ts";
 import { parseField } from "../shared/filter-grammar.ts";
+import { runFields } from "../shared/run-fields.ts";
 
-/** What a column's values are; `any` is a number or a text. */
+/** The type of a column's values; `any` is a number or a text. */
 export type Kind = "integer" | "number" | "text" | "time" | "boolean" | "any" | "json";
 /** A column of an export, over `training_task` joined with `task_config`. */
 export type ExportColumn = { name: string; kind: Kind; sql: SQL };
 export type Format = "csv" | "jsonl" | "parquet";
 
 const MOST_COLUMNS = 200;
-
-const kindOf = (name: string, { dataType, type }: { dataType: string; type: string }): Kind =>
-  dataType === "boolean" || dataType === "json"
-    ? dataType
-    : dataType === "number"
-      ? type === "integer"
-        ? "integer"
-        : "number"
-      : name.endsWith("_at")
-        ? "time"
-        : "text";
 
 /** A number as JSON: SQLite's own writes 15 digits, a double has up to 17; JSON has no infinity. */
 const exactly = (value: SQL) =>
@@ -38,12 +28,15 @@ export function jsonArgument({ kind, sql: value }: ExportColumn): SQL {
   return value;
 }
 
+/** The rows' own keys are all that there are: a test holds them equal to the catalogue. */
+const namesOf = <T extends object>(row: T) => Object.keys(row) as (keyof T)[];
+
 const all = new Map<string, ExportColumn>(
   [
-    ...Object.entries(toWire(taskColumns)).map(
-      ([name, column]): ExportColumn => ({
+    ...namesOf(toWire(taskColumns)).map(
+      (name): ExportColumn => ({
         name,
-        kind: kindOf(name, { dataType: column.dataType, type: column.getSQLType() }),
+        kind: runFields[name].type,
         sql: sql`training_task.${sql.identifier(name)}`,
       }),
     ),
@@ -63,12 +56,12 @@ const all = new Map<string, ExportColumn>(
   ].map((column) => [column.name, column]),
 );
 
-/** What stands in a spreadsheet if nothing is asked for: documents would fill its cells. */
+/** Default columns of a spreadsheet: documents would fill its cells. */
 const withoutDocuments = [...all.keys()].filter(
   (name) => name !== "config_snapshot" && name !== "metrics",
 );
 
-function named(name: string, format: Format): ExportColumn {
+function findColumn(name: string, format: Format): ExportColumn {
   const known = all.get(name);
   if (known) return known;
   const field = explainFaults("columns", () => parseField(name));
@@ -85,7 +78,7 @@ export function exportColumns(source: string | undefined, format: Format): Expor
   if (names.length > MOST_COLUMNS)
     throw notValid([{ path: "columns", message: `names more than ${MOST_COLUMNS} columns` }]);
   const columns = new Map(
-    names.map((name) => named(name, format)).map((column) => [column.name, column]),
+    names.map((name) => findColumn(name, format)).map((column) => [column.name, column]),
   );
   return [...columns.values()];
 }

@@ -3,10 +3,10 @@ import type { Cell, Writer } from "./export-writer.ts";
 import { parquetWriter } from "./parquet.ts";
 
 const encoder = new TextEncoder();
-const nothing = () => new Uint8Array();
+const noBytes = () => new Uint8Array();
 
 /**
- * A cell of RFC 4180. What a spreadsheet would run as a formula gets an apostrophe before it
+ * A cell of RFC 4180. A text that a spreadsheet would run as a formula gets an apostrophe before it
  * (`lora-ledger import` takes it off again); numbers stay numbers, also negative ones.
  */
 export function csvCell(value: Cell, kind: ExportColumn["kind"]): string {
@@ -33,11 +33,11 @@ const csvWriter = (columns: ExportColumn[], bom: boolean): Writer => ({
         )
         .join(""),
     ),
-  end: nothing,
+  end: noBytes,
 });
 
 const jsonWriter = (columns: ExportColumn[]): Writer => ({
-  begin: nothing,
+  begin: noBytes,
   rows: (rows) =>
     encoder.encode(
       rows
@@ -50,7 +50,7 @@ const jsonWriter = (columns: ExportColumn[]): Writer => ({
         })
         .join(""),
     ),
-  end: nothing,
+  end: noBytes,
 });
 
 /** Of each format: its media type and what writes it. */

@@ -32,7 +32,7 @@ const exportQuery = z.strictObject({
     .max(10_000)
     .optional()
     .describe(
-      "Which columns, separated by commas: a task's own, user, config_snapshot, metrics, and config.…, metrics.…, tags.… as in filters. Default: all; of CSV all but config_snapshot and metrics.",
+      "Columns, separated by commas: fields of a task, user, config_snapshot, metrics, and config.…, metrics.…, tags.… as in filters. Default: all; for CSV all except config_snapshot and metrics.",
     ),
   limit: z.coerce
     .number()
@@ -40,10 +40,10 @@ const exportQuery = z.strictObject({
     .min(1)
     .max(MOST_TASKS)
     .default(200)
-    .describe("How many tasks at most in one answer. 200 take a Worker about 7 ms of CPU time."),
+    .describe("Tasks in one answer at most. 200 tasks take a Worker about 7 ms of CPU time."),
   bom: flag()
     .default(false)
-    .describe("true: CSV begins with a byte order mark, by which Excel knows its encoding."),
+    .describe("true: CSV begins with a byte order mark, so that Excel recognises its encoding."),
   cursor: pageQuery.cursor,
 });
 
@@ -69,7 +69,7 @@ function pagesOf<T extends { values: (string | number | null)[] }>(rows: T[]): T
  * The pieces of an export. A page comes from the database as one JSON text, which costs a Worker a
  * fraction of what the driver's value for each cell does.
  */
-async function* exported(
+async function* writePages(
   db: Db,
   base: SQL | undefined,
   pages: number[][],
@@ -99,7 +99,7 @@ export const taskExport = new Hono<App>().get(
   describe({
     summary: "Export tasks",
     description:
-      "As CSV for spreadsheets, JSON Lines or Parquet, streamed. `X-Next-Cursor` is there when more follow: the same call with it as `cursor` goes on (CSV with its header line again, Parquet as a further file).",
+      "Streams tasks as CSV for spreadsheets, JSON Lines or Parquet. `X-Next-Cursor` is present when more tasks follow: repeat the call with its value as `cursor` (CSV repeats its header line, Parquet is another file).",
     tag: "Tasks",
     answer: {
       description: "The tasks.",
@@ -136,7 +136,7 @@ export const taskExport = new Hono<App>().get(
       c.header("Link", `<${url.pathname}${url.search}>; rel="next"`);
     }
     const ids = pages.map((page) => page.map(({ id }) => id));
-    const pieces = exported(db, chosen.live, ids, columns, writer(columns, bom));
+    const pieces = writePages(db, chosen.live, ids, columns, writer(columns, bom));
     return c.body(streamOf(pieces), 200, {
       "Content-Type": type,
       "Content-Disposition": `attachment; filename="tasks.${format}"`,

@@ -12,11 +12,11 @@ export const groupByQuery = z
   .max(1000)
   .default("")
   .describe(
-    "Up to four of: columns, user, config.…, tags.…, and dates by day(created_at), week(…), month(…), year(…), hour(…).",
+    "Up to four fields: columns, user, config.…, tags.…, and times by day(created_at), week(…), month(…), year(…), hour(…).",
   );
 
 export const complete = z
   .boolean()
   .describe(
-    `false: no index serves the filter, and only the newest ${MOST_AGGREGATED} were looked at, or fewer where much of configurations is asked for.`,
+    `false: no index serves the filter, so only the newest ${MOST_AGGREGATED} tasks were read, or fewer where the query reads many settings of configurations.`,
   );

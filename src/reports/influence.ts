@@ -1,10 +1,10 @@
 import type { JsonValue } from "../shared/json.ts";
 import { mistakeOf } from "../shared/mistakes.ts";
 
-/** What to keep in mind of a figure, by its code and as a sentence. */
+/** A caution about a figure: its code and its sentence. */
 type Caution = ReturnType<typeof mistakeOf>;
 
-/** How one parameter of some runs goes along with what came of them. */
+/** How one parameter of some runs correlates with their results. */
 export type Influence = {
   name: string;
   kind: "number" | "category";
@@ -76,7 +76,7 @@ function byValue<T>(values: T[], results: number[]): Map<T, number[]> {
  * How much of the ranks' variance categories explain (Kruskal and Wallis' H as epsilon squared,
  * corrected for the number of categories), as its square root: beside a correlation.
  */
-function explained(categories: number[][], ranks: number[]): number {
+function explainedShare(categories: number[][], ranks: number[]): number {
   const [n, k] = [ranks.length, categories.length];
   if (n <= k) return 0;
   const middle = (n + 1) / 2;
@@ -122,11 +122,11 @@ function cautionOf({ runs, distinct, strength }: Influence): Caution | null {
   return null;
 }
 
-/** What to keep in mind of all of it. */
+/** The caution about all figures together. */
 export const cautionFor = (runs: number): Caution =>
   runs < FEW ? mistakeOf("shared-changes-few", { runs }) : mistakeOf("shared-changes");
 
-/** What a parameter's values, as many as results and none missing, have to do with the results. */
+/** The correlation of a parameter's values with the results: as many of both, none missing. */
 export function influenceOf(
   name: string,
   values: JsonValue[],
@@ -149,7 +149,7 @@ export function influenceOf(
     correlation,
     strength: numbers
       ? Math.abs(correlation ?? 0)
-      : explained([...byValue(values, ranks).values()], ranks),
+      : explainedShare([...byValue(values, ranks).values()], ranks),
     spread: Math.max(...medians) - Math.min(...medians),
     groups,
     caution: null,

@@ -27,9 +27,9 @@ const cell = z.union([z.string(), z.number(), z.null()]);
 export const leaderboard = new Hono<App>().get(
   "/",
   describe({
-    summary: "The best runs",
+    summary: "List the best runs",
     description:
-      "By a metric: the best run of each group, or without group_by the best runs. Only runs that have a value stand in it; `metrics.…` are those of ended runs. `filter=status = 'success'` leaves out runs that broke off.",
+      "Ranks runs by a metric: the best run of each group, or without group_by the best runs. Runs without a value are left out; `metrics.…` exist for ended runs only. `filter=status = 'success'` leaves out runs that did not succeed.",
     tag: "Statistics",
     answer: {
       schema: z.object({
@@ -37,13 +37,13 @@ export const leaderboard = new Hono<App>().get(
           z.object({
             group: z.record(z.string(), cell),
             value: z.number(),
-            runs: z.int().nullable().describe("Runs of the group that have a value."),
+            runs: z.int().nullable().describe("Number of runs of the group that have a value."),
             task: taskAnswer,
           }),
         ),
         complete,
       }),
-      description: "The best first.",
+      description: "Runs, best first.",
     },
     errors: { 422: "A parameter is not valid." },
   }),
@@ -52,8 +52,15 @@ export const leaderboard = new Hono<App>().get(
     "query",
     z.strictObject({
       ...choice,
-      metric: z.string().max(300).default("final_loss").describe("A number: a column or metrics.…"),
-      direction: z.enum(["min", "max"]).default("min").describe("Which values are the best."),
+      metric: z
+        .string()
+        .max(300)
+        .default("final_loss")
+        .describe("A numeric field: a column or metrics.…"),
+      direction: z
+        .enum(["min", "max"])
+        .default("min")
+        .describe("Whether the lowest or the highest value is the best."),
       group_by: groupByQuery,
       limit: z.coerce.number().int().min(1).max(200).default(20),
     }),

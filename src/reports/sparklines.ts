@@ -21,7 +21,7 @@ export function outline(points: [step: number, value: number][]): [number, numbe
 }
 
 /** Between the lowest and the highest point of each block lies what it amounts to. */
-function middles(extremes: Point[]): Point[] {
+function midpointsOf(extremes: Point[]): Point[] {
   const points: Point[] = [];
   for (let n = 0; n < extremes.length; n += 2) {
     const [one, two = one] = extremes.slice(n, n + 2);
@@ -66,7 +66,7 @@ export async function readSparklines(db: Db, ids: number[], names: MetricNames) 
     const metric = segments && names.find((name) => segments.some((s) => s.m.includes(name)));
     if (segments && metric) return pointsOfSegments(segments, metric);
     const summary = parse<Summary>(row.summary);
-    return middles(
+    return midpointsOf(
       parse<Point[]>(row.blocks) ??
         [summary?.min, summary?.max].filter((p) => p !== null && p !== undefined),
     );

@@ -33,7 +33,7 @@ const cautionFields = {
   caution_params: z.record(z.string(), z.union([z.string(), z.number()])),
 };
 
-const cautionOnWire = (caution: ReturnType<typeof cautionFor> | null) => ({
+const toWireCaution = (caution: ReturnType<typeof cautionFor> | null) => ({
   caution: caution?.message ?? null,
   caution_code: caution?.code ?? null,
   caution_params: caution?.params ?? {},
@@ -48,13 +48,15 @@ const statsQuery = z.strictObject({
     .max(2000)
     .default("count")
     .describe(
-      "count, count(x), avg(x), min(x), max(x), sum(x), p50(x), p90(x) or any p1 to p99, of columns, metrics.…, config.…",
+      "Values to compute: count, count(x), avg(x), min(x), max(x), sum(x) and percentiles p1(x) to p99(x), where x is a column, metrics.… or config.…",
     ),
   order_by: z
     .string()
     .max(1000)
     .optional()
-    .describe("One of group_by or select, `-` before it for descending. Default: by group."),
+    .describe(
+      "One name of group_by or select, with `-` before it for descending order. Default: by group.",
+    ),
 });
 
 /** ORDER BY of groups. Throws ApiError 422. */
@@ -78,16 +80,16 @@ const MOST_PARAMETERS = 60;
 const MOST_SNAPSHOT = 50_000;
 
 /** A value whose text is cut, so that an answer stays small. */
-const brief = (value: SQL) =>
+const shorten = (value: SQL) =>
   sql`iif(typeof(${value}) = 'text', substr(${value}, 1, 200), ${value})`;
 
 export const stats = new Hono<App>()
   .get(
     "/tasks",
     describe({
-      summary: "Aggregates over tasks",
+      summary: "Aggregate over tasks",
       description:
-        "Counts, means, extremes, sums and percentiles of the chosen tasks by group. `scanned` says how many tasks went into it. Percentiles of many values are drawn from a share of them, and `approximate` says so.",
+        "Computes counts, means, extremes, sums and percentiles of the chosen tasks for each group. `scanned` is the number of tasks read. Percentiles of many values come from a sample, and `approximate` says so.",
       tag: "Statistics",
       answer: {
         schema: z.object({
@@ -98,11 +100,11 @@ export const stats = new Hono<App>()
               one_of: z
                 .int()
                 .optional()
-                .describe("Percentiles are drawn from one of so many of its tasks."),
+                .describe("The percentiles come from one of so many tasks of the group."),
             }),
           ),
           next_cursor: z.string().nullable(),
-          groups: z.int().describe("How many there are on all pages."),
+          groups: z.int().describe("Number of groups on all pages."),
           scanned: z.int(),
           complete,
           approximate: z
@@ -204,14 +206,16 @@ export const stats = new Hono<App>()
   .get(
     "/influence",
     describe({
-      summary: "Which settings go along with the result",
-      description: `For each setting that varies among the chosen runs: its rank correlation with the metric (for words: how much of the ranks they explain), the medians by value and the number of runs behind it. Of more than ${MOST_RUNS} runs the newest are taken. It shows what went together, not what caused it.`,
+      summary: "Rank settings by their correlation with a result",
+      description: `Gives, for each setting that varies among the chosen runs, its rank correlation with the metric (for categories: the share of the ranks that they explain), the median for each value, and the number of runs. Of more than ${MOST_RUNS} runs the newest are used. A correlation is no cause.`,
       tag: "Statistics",
       answer: {
         schema: z.object({
           metric: z.string(),
-          runs: z.int().describe("Runs with that metric that it is drawn from."),
-          sampled: z.boolean().describe(`true: there are more; these are the newest ${MOST_RUNS}.`),
+          runs: z.int().describe("Number of runs with that metric that were used."),
+          sampled: z
+            .boolean()
+            .describe(`true: more runs match, and the newest ${MOST_RUNS} were used.`),
           complete,
           ...cautionFields,
           parameters: z.array(
@@ -221,12 +225,15 @@ export const stats = new Hono<App>()
               runs: z.int(),
               distinct: z.int(),
               correlation: z.number().nullable(),
-              strength: z.number().describe("0 to 1; they are ordered by it."),
-              spread: z.number().describe("Between the lowest and the highest median."),
+              strength: z.number().describe("From 0 to 1; parameters are ordered by it."),
+              spread: z.number().describe("Difference between the lowest and the highest median."),
               groups: z.array(
                 z.object({
                   value: z.json(),
-                  upto: z.json().optional().describe("The group's highest value, of a range."),
+                  upto: z
+                    .json()
+                    .optional()
+                    .describe("The highest value of a group that is a range."),
                   runs: z.int(),
                   median: z.number(),
                 }),
@@ -235,7 +242,7 @@ export const stats = new Hono<App>()
             }),
           ),
         }),
-        description: "The settings, the strongest first.",
+        description: "The settings, strongest first.",
       },
       errors: { 422: "A parameter is not valid." },
     }),
@@ -248,7 +255,7 @@ export const stats = new Hono<App>()
           .string()
           .max(300)
           .default("final_loss")
-          .describe("A number: a column or metrics.…"),
+          .describe("A numeric field: a column or metrics.…"),
       }),
     ),
     async (c) => {
@@ -269,11 +276,11 @@ export const stats = new Hono<App>()
       } = await chain(db, {
         runs: db.all<{ id: number; v: number; cells: string }>(sql`
           select s.id, s.v, json_array(${sql.join(
-            columns.map((name) => brief(sql`t.${sql.identifier(name)}`)),
+            columns.map((name) => shorten(sql`t.${sql.identifier(name)}`)),
             sql`, `,
           )}) as cells from (${sample}) s join training_task t on t.id = s.id`),
         leaves: db.all<{ path: string; cells: string }>(sql`
-          select j.fullkey as path, json_group_array(json_array(s.id, ${brief(sql`j.atom`)})) as cells
+          select j.fullkey as path, json_group_array(json_array(s.id, ${shorten(sql`j.atom`)})) as cells
           from (${sample}) s join task_config on task_config.task_id = s.id join json_tree(task_config.snapshot) j
           where j.atom is not null and length(task_config.snapshot) <= ${MOST_SNAPSHOT}
           group by j.fullkey having count(distinct j.atom) > 1
@@ -288,7 +295,7 @@ export const stats = new Hono<App>()
       for (const { id, cells } of taken)
         for (const [n, value] of (JSON.parse(cells) as Cell[]).entries())
           if (value !== null) parameters.get(columns[n] ?? "")?.push([id, value]);
-      // What the file says under another name is told once, under the column's.
+      // A setting that the file has under another name appears once, under the column's name.
       const known = new Set([...parameters.values()].map((cells) => JSON.stringify(cells)));
       for (const { path, cells } of leaves) {
         const own = (JSON.parse(cells) as [number, Cell][]).filter(([id]) => results.has(id));
@@ -307,10 +314,10 @@ export const stats = new Hono<App>()
         runs: taken.length,
         sampled: runs.length > MOST_RUNS,
         complete: (looked?.scanned ?? 0) < most,
-        ...cautionOnWire(cautionFor(taken.length)),
+        ...toWireCaution(cautionFor(taken.length)),
         parameters: found
           .sort((a, b) => b.strength - a.strength || b.runs - a.runs)
-          .map(({ caution, ...influence }) => ({ ...influence, ...cautionOnWire(caution) })),
+          .map(({ caution, ...influence }) => ({ ...influence, ...toWireCaution(caution) })),
       });
     },
   );

@@ -19,10 +19,10 @@ import { readSparklines } from "./sparklines.ts";
 
 const MOST_FIELDS = 40;
 const MOST_CURVES = 60;
-/** Runs under way that `changes` tells of; a ledger with more shows these and goes on by its pages. */
+/** Running tasks in an answer of `changes`; a ledger with more shows the others by pages. */
 const MOST_RUNNING = 200;
 
-/** What every row says, whatever the fields: how the run stands. */
+/** Columns of every row, whatever the fields: the state of the run. */
 const rowColumns = {
   id: taskColumns.id,
   taskName: taskColumns.taskName,
@@ -38,7 +38,7 @@ const rowColumns = {
   progress: taskColumns.progress,
 };
 
-const standing = z.object({
+const runState = z.object({
   id: z.int(),
   task_name: z.string(),
   user_id: z.int(),
@@ -71,21 +71,24 @@ export const table = new Hono<App>()
   .get(
     "/",
     describe({
-      summary: "Runs as rows of a table",
+      summary: "List runs as rows of a table",
       description:
-        "As the list of tasks, with only what a table shows: how each run stands, and the `fields` asked for. With If-None-Match a page that is the same answers 304.",
+        "Lists tasks with their state and the requested `fields` only. A request with If-None-Match gets 304 while the page is the same.",
       tag: "Tasks",
       answer: {
         schema: z.object({
           items: z.array(
-            standing.extend({
+            runState.extend({
               values: z
                 .array(z.union([z.string(), z.number(), z.null()]))
-                .describe("One for each of `fields`."),
+                .describe("One value for each of `fields`."),
             }),
           ),
           next_cursor: z.string().nullable(),
-          scanned: z.int().optional().describe("As the list of tasks has it."),
+          scanned: z
+            .int()
+            .optional()
+            .describe("Number of tasks read, where a filter ended the page before it was full."),
         }),
         description: "A page.",
       },
@@ -103,7 +106,7 @@ export const table = new Hono<App>()
           .max(4000)
           .default("")
           .describe(
-            'Columns, user, config.…, metrics.…, tags.… as the filter has them, with commas between: `lora_rank,final_loss,metrics."loss/average".min`.',
+            'Fields as in filters (columns, user, config.…, metrics.…, tags.…), separated by commas: `lora_rank,final_loss,metrics."loss/average".min`.',
           ),
       }),
     ),
@@ -129,8 +132,8 @@ export const table = new Hono<App>()
   .get(
     "/sparklines",
     describe({
-      summary: "Small curves of many runs",
-      description: `The latest attempt's loss of up to ${MOST_CURVES} runs, each as about 40 points.`,
+      summary: "Get small curves of many runs",
+      description: `Gives the loss of the latest attempt of up to ${MOST_CURVES} runs, about 40 points each.`,
       tag: "Logs",
       answer: {
         schema: z.object({
@@ -142,7 +145,7 @@ export const table = new Hono<App>()
             }),
           ),
         }),
-        description: "The runs that have such a metric.",
+        description: "The runs that have a loss.",
       },
       errors: { 304: "Nothing has changed.", 422: "A parameter is not valid." },
     }),
@@ -155,17 +158,17 @@ export const table = new Hono<App>()
   .get(
     "/changes",
     describe({
-      summary: "Has anything changed?",
+      summary: "Check for changes",
       description:
-        "What a page asks again and again while it is open: 304 to If-None-Match until someone changed something or a box reported. `running` are the runs under way, `tasks` those named by `ids`.",
+        "Answers an open page that polls: a request with If-None-Match gets 304 until a person or a box changes something. `running` holds the running tasks, `tasks` those that `ids` names.",
       tag: "Tasks",
       answer: {
         schema: z.object({
-          latest: z.int().describe("Grows with every change by a person or box."),
-          running: z.array(standing),
-          tasks: z.array(standing.extend({ version: z.int(), updated_at: z.string() })),
+          latest: z.int().describe("A number that grows with every change by a person or a box."),
+          running: z.array(runState),
+          tasks: z.array(runState.extend({ version: z.int(), updated_at: z.string() })),
         }),
-        description: "How things stand.",
+        description: "The current state.",
       },
       errors: { 304: "Nothing has changed.", 422: "A parameter is not valid." },
     }),

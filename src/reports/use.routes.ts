@@ -10,19 +10,19 @@ import { describe, validate } from "../platform/http/validate.ts";
 const use = z.object({
   bound: z.enum(boundNames),
   used: z.int(),
-  most: z.int().nullable().describe("null: it is not bounded."),
+  most: z.int().nullable().describe("null: there is no bound."),
 });
 
 const settings = boundNames.map((name) => `${name}: ${bounds[name].setting}`).join(", ");
 
-/** What the caller's own user has of each bound. */
+/** The use of each bound by the caller's user. */
 export const myUse = new Hono<App>().get(
   "/",
   describe({
-    summary: "How much of each bound I have used",
-    description: `Registering a run and heartbeats warn from ${WARN_FROM * 100} % of a bound on; beyond it the answer is \`over-limit\`, with the bound's name, what is used and what makes room. Settings raise them (${settings}).`,
+    summary: "Show my use of each bound",
+    description: `Registrations and heartbeats warn from ${WARN_FROM * 100} % of a bound on; beyond a bound they answer \`over-limit\`, with the name of the bound, the use and how to make room. Settings change the bounds (${settings}).`,
     tag: "Users",
-    answer: { schema: z.object({ items: z.array(use) }), description: "A line a bound." },
+    answer: { schema: z.object({ items: z.array(use) }), description: "One item per bound." },
   }),
   allow(null),
   async (c) => {
@@ -36,7 +36,7 @@ export const myUse = new Hono<App>().get(
 export const usersUse = new Hono<App>().get(
   "/",
   describe({
-    summary: "How much of each bound users have used",
+    summary: "Show the use of each bound by all users",
     tag: "Users",
     answer: {
       schema: pageAnswer(z.object({ user_id: z.int(), user: z.string(), items: z.array(use) })),

@@ -18,11 +18,12 @@ import { idParam } from "../platform/http/params.ts";
 import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, faultsOf, notValid, validate } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
 import { chooseTasks, taskChoice } from "../runs/select.ts";
 import { viewParameters, viewQuery } from "../shared/view-query.ts";
 
 /** Columns that the page draws itself, and a width behind a column. */
-const drawn = new Set(["status", "progress", "curve"]);
+const ownCells = new Set(["status", "progress", "curve"]);
 const width = /:\d+$/;
 
 const { filter, q, status, user, order_by: order } = taskChoice;
@@ -36,14 +37,16 @@ const parameters = z
   .partial();
 
 const fields = {
-  name: z.string().trim().min(1).max(100).describe("Each of one's views has another."),
+  name: z.string().trim().min(1).max(100).describe("Unique among the views of its owner."),
   query: z
     .string()
     .max(8000)
     .describe(
       `The query of the page's address, such as \`filter=lora_rank+%3D+64&order=-final_loss\`: ${viewParameters.join(", ")}.`,
     ),
-  shared: z.boolean().describe("true: everyone may open it; false: its owner and admins alone."),
+  shared: z
+    .boolean()
+    .describe("true: everyone may open the view; false: only its owner and admins may."),
 };
 
 const answer = z
@@ -51,7 +54,7 @@ const answer = z
     id: z.int(),
     ...fields,
     user_id: z.int(),
-    user: z.string().describe("Whose it is."),
+    user: z.string().describe("The name of its owner."),
     version: z.int(),
     created_at: z.string(),
     updated_at: z.string(),
@@ -63,16 +66,16 @@ const columns = {
   name: savedView.name,
   query: savedView.query,
   shared: savedView.shared,
-  user_id: savedView.userId,
+  userId: savedView.userId,
   user: sql<string>`(select name from user where user.id = saved_view.user_id)`,
   version: savedView.version,
-  created_at: savedView.createdAt,
-  updated_at: savedView.updatedAt,
+  createdAt: savedView.createdAt,
+  updatedAt: savedView.updatedAt,
 };
 
 /** A query as it is stored: what it asks for is looked at now, so that a view that is kept opens. Throws ApiError 422. */
 function checkQuery(auth: Auth, text: string): string {
-  // What is named twice counts once, so that what is looked at is what is stored.
+  // A parameter that is given twice counts once, so that the checked query is the stored one.
   const given = Object.fromEntries(new URLSearchParams(text));
   const parsed = parameters.safeParse(given);
   if (!parsed.success)
@@ -82,7 +85,7 @@ function checkQuery(auth: Auth, text: string): string {
   const { order: order_by, group = "", cols = "", deleted, ...choice } = parsed.data;
   chooseTasks(auth, { ...choice, order_by, deleted: deleted !== undefined });
   for (const name of [...splitFields(group), ...splitFields(cols)].map((n) => n.replace(width, "")))
-    if (!drawn.has(name)) fieldOf("query", name);
+    if (!ownCells.has(name)) fieldOf("query", name);
   return viewQuery(new URLSearchParams(given));
 }
 
@@ -96,12 +99,12 @@ export const views = new Hono<App>()
     "/",
     describe({
       summary: "Save a view",
-      description: "A way to look at the runs under a name; `/runs?view=ID` opens it.",
+      description: "Saves a query of the runs page under a name; `/runs?view=ID` opens it.",
       tag: "Views",
       answer: { schema: answer, description: "The view." },
       errors: {
-        403: "`over-limit`: the user has as many of them as there may be.",
-        409: "One has a view of that name.",
+        403: "`over-limit`: the user has reached the bound for views.",
+        409: "You have another view of that name.",
       },
     }),
     allow("tasks:write"),
@@ -131,7 +134,7 @@ export const views = new Hono<App>()
         ),
         row: db.select(columns).from(savedView).where(named),
       });
-      if (made && row) return c.json(row, 200, { ETag: `"${row.version}"` });
+      if (made && row) return c.json(toWire(row), 200, { ETag: `"${row.version}"` });
       if (row) throw nameTaken(name);
       throw await noRoom(db, config, auth.userId, "views");
     },
@@ -140,7 +143,7 @@ export const views = new Hono<App>()
     "/",
     describe({
       summary: "List views",
-      description: "One's own, and what others share.",
+      description: "Lists your own views and those that others share.",
       tag: "Views",
       answer: {
         schema: pageAnswer(answer),
@@ -165,16 +168,16 @@ export const views = new Hono<App>()
         )
         .orderBy(desc(savedView.id))
         .limit(limit + 1);
-      return c.json(page(rows, limit, (last) => encodeCursor("views", [last.id])));
+      return c.json(page(rows.map(toWire), limit, (last) => encodeCursor("views", [last.id])));
     },
   )
   .get(
     "/:id",
     describe({
-      summary: "One view",
+      summary: "Get a view",
       tag: "Views",
       answer: { schema: answer, description: "The view. `ETag` is its version." },
-      errors: { 404: "No such view of yours, and none that is shared." },
+      errors: { 404: "You own no such view, and nobody shares one." },
     }),
     allow("tasks:read"),
     validate("param", idParam),
@@ -186,20 +189,21 @@ export const views = new Hono<App>()
         .from(savedView)
         .where(and(eq(savedView.id, id), sql`(shared or ${ownView(auth)})`));
       if (!row) throw notFound("view", { id: id });
-      return c.json(row, 200, { ETag: `"${row.version}"` });
+      return c.json(toWire(row), 200, { ETag: `"${row.version}"` });
     },
   )
   .patch(
     "/:id",
     describe({
       summary: "Change a view",
-      description: "Its owner or an admin. What is not named stays.",
+      description:
+        "Only its owner or an admin may. Fields that the body leaves out stay as they are.",
       tag: "Views",
       answer: { schema: answer, description: "The view." },
       errors: {
-        404: "No such view of yours.",
+        404: "You own no such view.",
         409: "Its owner has another view of that name.",
-        412: "Changed by someone else since it was read (If-Match: its ETag).",
+        412: "The view has changed since it was read (If-Match holds its ETag).",
       },
     }),
     allow("tasks:write"),
@@ -233,7 +237,7 @@ export const views = new Hono<App>()
         row: db.select(columns).from(savedView).where(mine),
       });
       if (!row) throw notFound("own-view", { id: id });
-      if (changed) return c.json(row, 200, { ETag: `"${row.version}"` });
+      if (changed) return c.json(toWire(row), 200, { ETag: `"${row.version}"` });
       if (version !== null && version !== row.version) throw changedMeanwhile(row.version);
       throw nameTaken(body.name ?? row.name);
     },
@@ -242,9 +246,9 @@ export const views = new Hono<App>()
     "/:id",
     describe({
       summary: "Delete a view",
-      description: "Its owner or an admin. Its links open nothing from then on.",
+      description: "Only its owner or an admin may. Links to the view stop working.",
       tag: "Views",
-      errors: { 404: "No such view of yours." },
+      errors: { 404: "You own no such view." },
     }),
     allow("tasks:write"),
     validate("param", idParam),

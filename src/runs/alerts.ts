@@ -8,8 +8,8 @@ import { ago, now } from "../platform/db/time.ts";
 import { recordEvent, taskEvent } from "../platform/events.ts";
 
 /**
- * Statements that record how an attempt ended, read off the task as it stands at the end of the
- * batch; a run that was cancelled is told to nobody.
+ * Statements that record how an attempt ended, read from the task at the end of the
+ * batch; a cancelled run raises no alert.
  */
 export function endEvents(
   db: Db,
@@ -91,12 +91,13 @@ export function prepareWatch(
     'attempt', max(attempt, 1),
     'seq', max(coalesce(${kept("seq")}, 0), ${seq}),
     'step', case when ${moved} then ${step} else ${kept("step")} end,
+    'reached', case when ${moved} then ${step} else coalesce(watch ->> 'reached', watch ->> 'step') end,
     'at', case when ${moved} then ${now} else coalesce(${kept("at")}, ${now}) end,
     'points', coalesce(${kept("points")}, 0) + ${values.length},
     'loss', ${mean === null ? kept("loss") : sql`coalesce((1 - ${share}) * ${kept("loss")} + ${share} * ${mean}, ${mean})`})`;
 
   function event(db: Db, mine: SQL | undefined) {
-    // A run not yet under way is told of by its next heartbeat or its end: opening it costs more rows.
+    // The next heartbeat or the end of a run that has not begun reports it: opening it costs more rows.
     const running = sql`${mine} and status = 'running'`;
     if (odd)
       return taskEvent(

@@ -126,10 +126,10 @@ export const loseAttempts = (db: Db, where: SQL) =>
       sql`status = 'running' and (task_id, attempt) in (select id, attempt from training_task where ${where})`,
     );
 
-/** What a heartbeat brings to the row of its attempt. */
+/** Values that a heartbeat writes to the row of its attempt. */
 type Heartbeat = { keyId: number; seq: number; tail: string | null };
 
-/** What an attempt's row becomes at a sign of life: one merely thought lost runs again. */
+/** The row of an attempt after a sign of life: a lost attempt runs again. */
 const revive: Record<string, SQL> = {
   heartbeat_at: sql`excluded.heartbeat_at`,
   status: sql`case when status = 'failed' and failure_reason = 'lost' then 'running' else status end`,
@@ -186,30 +186,45 @@ export const keepAttemptAlive = (db: Db, where: SQL | undefined, { keyId, seq, t
       heartbeat_at = excluded.heartbeat_at, tail = coalesce(excluded.tail, tail)
     returning not ${isAwaited(seq)} as known`);
 
+/**
+ * When an attempt ended and how long it took, in seconds by its box's clock, where the box says so: what it
+ * recorded without a network arrives long after. Null: it ends now.
+ */
+export type Lasted = { endedAgo: number | null; duration: number | null };
+
+/** The times of such an attempt by the database's clock; `started` is the latest that it can have begun. */
+export const timesOf = ({ endedAgo, duration }: Lasted) => ({
+  ended: endedAgo === null ? now : ago(endedAgo, "seconds"),
+  started: ago((endedAgo ?? 0) + (duration ?? 0), "seconds"),
+});
+
 /** How an attempt ended, as its box says. */
 type End = {
   status: (typeof statuses)[number];
   exitCode: number | null;
   failureReason: string | null;
   errorMessage: string | null;
-};
+} & Lasted;
 
 /** Ends the current attempt of a task under the condition that the task ended; one without a row gets one. */
 export const endAttempt = (
   db: Db,
   { taskId, keyId }: { taskId: number; keyId: number },
-  { status, exitCode, failureReason, errorMessage }: End,
+  { status, exitCode, failureReason, errorMessage, ...lasted }: End,
   condition: SQL,
-) =>
-  db.run(sql`
-    insert into task_attempt (task_id, user_id, attempt, key_id, status, heartbeat_at, finished_at, duration_sec, exit_code, failure_reason, error_message, gpu_info, cuda_version, hourly_price, node_info)
-    select id, user_id, attempt, ${keyId}, ${status}, ${now}, ${now}, 0, ${exitCode}, ${failureReason}, ${errorMessage}, gpu_info, cuda_version, hourly_price, node_info
+) => {
+  const { ended, started } = timesOf(lasted);
+  const duration = lasted.duration ?? 0;
+  const days = sql`(julianday(excluded.finished_at) - julianday(min(started_at, excluded.started_at)))`;
+  return db.run(sql`
+    insert into task_attempt (task_id, user_id, attempt, key_id, status, heartbeat_at, started_at, finished_at, duration_sec, cost, exit_code, failure_reason, error_message, gpu_info, cuda_version, hourly_price, node_info)
+    select id, user_id, attempt, ${keyId}, ${status}, ${now}, ${started}, ${ended}, ${duration}, ${lasted.duration} / 3600.0 * hourly_price, ${exitCode}, ${failureReason}, ${errorMessage}, gpu_info, cuda_version, hourly_price, node_info
     from training_task where id = ${taskId} and ${condition}
     on conflict (task_id, attempt) do update set
-      status = excluded.status, finished_at = excluded.finished_at, exit_code = excluded.exit_code,
-      failure_reason = excluded.failure_reason, error_message = excluded.error_message,
-      duration_sec = (julianday('now') - julianday(started_at)) * 86400.0,
-      cost = (julianday('now') - julianday(started_at)) * 24.0 * hourly_price`);
+      status = excluded.status, started_at = min(started_at, excluded.started_at), finished_at = excluded.finished_at,
+      exit_code = excluded.exit_code, failure_reason = excluded.failure_reason, error_message = excluded.error_message,
+      duration_sec = ${days} * 86400.0, cost = ${days} * 24.0 * hourly_price`);
+};
 
 const pastNames = [
   "attempt",

@@ -29,14 +29,15 @@ const which = {
   filter: filterText.optional(),
   q: taskChoice.q,
   ids: z.array(z.int().min(1)).min(1).max(1000).optional().describe("Only these tasks."),
-  dry_run: z.boolean().default(false).describe("true: only says what would be done."),
+  dry_run: z
+    .boolean()
+    .default(false)
+    .describe("true: changes nothing and reports what would change."),
   expect: z
     .int()
     .min(0)
     .optional()
-    .describe(
-      "`changed` of the dry run: when another number would be changed now, nothing is (409).",
-    ),
+    .describe("`changed` of the dry run: if the number differs now, nothing changes (409)."),
   cursor: pageQuery.cursor,
 };
 
@@ -50,7 +51,7 @@ const bulkBody = z.discriminatedUnion("action", [
   z.strictObject({
     ...which,
     action: z.literal("group"),
-    group: writableFields.experiment_group.nullable().describe("null: no group any more."),
+    group: writableFields.experiment_group.nullable().describe("null: removes the group."),
   }),
   z.strictObject({ ...which, action: z.enum(["cancel", "delete", "restore"]) }),
 ]);
@@ -69,17 +70,17 @@ type Reason = keyof typeof reasons;
 const isReason = (text: unknown): text is Reason => typeof text === "string" && text in reasons;
 
 type Action = {
-  /** What the audit calls it. */
+  /** Its name in the audit. */
   name: "task.update" | "task.cancel" | "task.delete" | "task.restore";
   detail: object;
   change: (where: SQL) => ReturnType<typeof editRuns> | ReturnType<typeof cancelRuns>;
-  /** What of it full text finds. */
+  /** Its words in the full-text index. */
   searched?: Searched;
-  /** What a task is left as it is for; the answer names the first that holds. */
+  /** Reasons to leave a task as it is; the answer names the first that holds. */
   leaves: Partial<Record<Reason, SQL>>;
 };
 
-/** What an action does to a task. */
+/** The statements of an action. */
 function actionOf(db: Db, body: Bulk, config: Config): Action {
   switch (body.action) {
     case "tag":
@@ -181,8 +182,8 @@ export const bulk = new Hono<App>().post(
     tag: "Tasks",
     answer: {
       schema: z.object({
-        matched: z.int().describe("Tasks that the filter chose, in this call."),
-        changed: z.int().describe("Of these, how many were (dry run: would be) changed."),
+        matched: z.int().describe("Tasks that the filter chose in this call."),
+        changed: z.int().describe("Number of these that changed (dry run: would change)."),
         skipped: z.array(
           z.object({
             reason: z.enum(Object.keys(reasons) as [Reason, ...Reason[]]), // Object.keys forgets which.
@@ -193,12 +194,12 @@ export const bulk = new Hono<App>().post(
         ),
         next_cursor: z.string().nullable(),
       }),
-      description: "What was done.",
+      description: "The result.",
       example: { matched: 12, changed: 12, skipped: [], next_cursor: null },
     },
     errors: {
-      409: "Another number than `expect` would be changed; nothing was.",
-      422: "Something in it is not valid; nothing was changed.",
+      409: "The number of tasks to change differs from `expect`; nothing has changed.",
+      422: "The body is not valid; nothing has changed.",
     },
   }),
   allow("tasks:write"),

@@ -4,9 +4,9 @@ import { notValid } from "../platform/http/validate.ts";
 import { fillableMarks, type Mark } from "../platform/secrets/marks.ts";
 import { MARK, redactConfig } from "../platform/secrets/redact.ts";
 import { decodeConfig } from "../trainers/decode.ts";
-import { parseConfig } from "../trainers/parse.ts";
-import type { ConfigFormat, Recognition } from "../trainers/recognise.ts";
-import { ConfigSyntaxError, recognise } from "../trainers/recognise.ts";
+import { ConfigSyntaxError } from "../trainers/formats/fault.ts";
+import { type ConfigFormat, parseConfig } from "../trainers/parse.ts";
+import { type Recognition, recognise } from "../trainers/recognise.ts";
 
 export type Warning = { code: string; message: string; path?: string };
 
@@ -24,7 +24,7 @@ export type SentFile = {
 /** Marks of a task's files that a repeat may fill, as they are kept with the files. */
 type FileMark = Mark & { file: "config" | "dataset_file" };
 
-/** What is kept of a trainer's files, and what was read from them. */
+/** The stored parts of a trainer's files, and the settings read from them. */
 export type ReadConfig = {
   /** The file with its secrets replaced; null: the run was started by a command alone. */
   bytes: Uint8Array<ArrayBuffer> | null;
@@ -107,7 +107,7 @@ export function secretsOf(row: StoredFiles): { config: Mark[]; dataset: Mark[] }
   };
 }
 
-/** What is recognised, its texts clean: a file may spell any character as an escape. */
+/** A recognition with clean texts: a file may spell any character as an escape. */
 const cleanRecognition = (input: Parameters<typeof recognise>[0]) =>
   // Cleaning changes characters of texts alone.
   cleanValue(recognise(input)) as Recognition;

@@ -15,12 +15,12 @@ export const datasetFacts = z
       .record(z.string().max(500), z.number().min(0))
       .refine((tags) => Object.keys(tags).length <= 20_000, "at most 20,000 tags")
       .nullish()
-      .describe("Tag → number of captions that hold it."),
+      .describe("Number of captions for each tag."),
     content_hash: z
       .string()
       .max(200)
       .nullish()
-      .describe("Equal for equal content; made by the client."),
+      .describe("A hash that the client computes; equal for equal content."),
   })
   .meta({ id: "DatasetFacts" });
 export type DatasetFacts = z.infer<typeof datasetFacts>;
@@ -29,24 +29,24 @@ export type DatasetFacts = z.infer<typeof datasetFacts>;
 export const datasetAnswer = datasetFacts
   .extend({
     id: z.int(),
-    hash: z.string().describe("Equal facts have the same."),
+    hash: z.string().describe("Equal for equal facts."),
     created_at: z.string(),
   })
   .meta({ id: "Dataset" });
 
-/** The datasets of a task, by their names on the wire. */
-export const datasetsOf = (db: Db, taskId: number | SQL) =>
+/** The datasets of a task. */
+export const selectDatasets = (db: Db, taskId: number | SQL) =>
   db
     .select({
       id: dataset.id,
       hash: dataset.hash,
       name: taskDataset.name,
-      source_path: taskDataset.sourcePath,
-      image_count: dataset.imageCount,
+      sourcePath: taskDataset.sourcePath,
+      imageCount: dataset.imageCount,
       repeats: taskDataset.repeats,
-      tag_distribution: dataset.tagDistribution,
-      content_hash: dataset.contentHash,
-      created_at: dataset.createdAt,
+      tagDistribution: dataset.tagDistribution,
+      contentHash: dataset.contentHash,
+      createdAt: dataset.createdAt,
     })
     .from(taskDataset)
     .innerJoin(dataset, eq(dataset.id, taskDataset.datasetId))
@@ -59,7 +59,7 @@ export const datasetsOf = (db: Db, taskId: number | SQL) =>
  */
 async function hashFacts(facts: DatasetFacts): Promise<string> {
   const tags = Object.entries(facts.tag_distribution ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
-  // Facts without a content hash are told apart by what they are called and where they lie.
+  // The name and the path tell facts without a content hash apart.
   const identity = facts.content_hash ?? [facts.name, facts.source_path ?? null];
   const text = JSON.stringify([identity, facts.image_count ?? null, tags]);
   return sha256Hex(text);

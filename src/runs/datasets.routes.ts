@@ -12,12 +12,13 @@ import type { App } from "../platform/http/context.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
+import { toWire } from "../platform/http/wire.ts";
 import {
   datasetAnswer,
   datasetFacts,
-  datasetsOf,
   factsBytes,
   recordDatasets,
+  selectDatasets,
 } from "./dataset-facts.ts";
 
 const answer = z.object({ datasets: z.array(datasetAnswer) });
@@ -26,7 +27,7 @@ export const datasets = new Hono<App>()
   .get(
     "/:id/datasets",
     describe({
-      summary: "A task's datasets",
+      summary: "List the datasets of a task",
       tag: "Datasets",
       answer: { schema: answer, description: "Facts about the data the task was trained on." },
       errors: { 404: "No such task." },
@@ -44,23 +45,23 @@ export const datasets = new Hono<App>()
           .select({ id: trainingTask.id })
           .from(trainingTask)
           .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
-        rows: datasetsOf(db, taskId),
+        rows: selectDatasets(db, taskId),
       });
       if (!task) throw notFound("task", { id: taskId });
-      return c.json({ datasets: rows });
+      return c.json({ datasets: rows.map(toWire) });
     },
   )
   .put(
     "/:id/datasets",
     describe({
-      summary: "Add data facts found later",
+      summary: "Add facts about datasets",
       description:
-        "Facts of datasets named here are added or brought up to date; the task's others stay.",
+        "Adds or replaces the facts of the named datasets; other datasets of the task stay as they are.",
       tag: "Datasets",
       answer: { schema: answer, description: "All datasets of the task." },
       errors: {
-        403: "`over-limit`: the bounds of the run's user leave no room.",
-        404: "No such task that is yours.",
+        403: "`over-limit`: the run's user has reached a bound.",
+        404: "You own no such task.",
         422: "The facts are not valid.",
       },
     }),
@@ -87,7 +88,7 @@ export const datasets = new Hono<App>()
         sql`(select id from training_task where ${mine} and ${room})`,
         datasets,
       );
-      // What its facts take is taken off before and put back after, so that it is right either way.
+      // The bytes of its facts are subtracted before and added after, so that the sum is right either way.
       const taken = sql`(
         select coalesce(sum(500 + coalesce(octet_length(d.tag_distribution), 0)), 0)
         from task_dataset l join dataset d on d.id = l.dataset_id where l.task_id = training_task.id)`;
@@ -108,7 +109,7 @@ export const datasets = new Hono<App>()
           .update(trainingTask)
           .set({ recordBytes: sql`record_bytes + ${taken}` })
           .where(and(mine, room)),
-        rows: datasetsOf(db, taskId),
+        rows: selectDatasets(db, taskId),
       });
       if (!task) {
         const owner = sql`(select user_id from training_task where ${mine})`;
@@ -116,6 +117,6 @@ export const datasets = new Hono<App>()
         if (full) throw full;
       }
       if (!task) throw notFound("own-task", { id: taskId });
-      return c.json({ datasets: rows });
+      return c.json({ datasets: rows.map(toWire) });
     },
   );

@@ -1,7 +1,18 @@
 import * as z from "zod";
-import { failureReasons, modelTypes, precisions, statuses } from "../platform/db/schema.ts";
 import type { JsonValue } from "../shared/json.ts";
-import { longestTexts } from "../trainers/dialect.ts";
+import {
+  type AnswerOf,
+  failureReasons,
+  keptByServer,
+  type RunField,
+  type RunFieldName,
+  runFieldList,
+  runFields,
+  statuses,
+  type ValueOf,
+  type WritableField,
+  writableNames,
+} from "../shared/run-fields.ts";
 
 const text = (max: number) => z.string().max(max);
 const count = z.int().max(2 ** 53 - 1);
@@ -57,54 +68,46 @@ const document = jsonValue
     `Of more than ${MOST_DOCUMENT} bytes the largest entries are left out, and named as left_out.`,
   );
 
-/** Columns of `training_task` that a client may write, by their names on the wire. */
-export const writableFields = {
-  task_name: text(longestTexts.task_name).trim().min(1),
-  model_type: z.enum(modelTypes),
-  base_arch: text(longestTexts.base_arch),
-  trainer: text(100),
-  network_algo: text(longestTexts.network_algo),
-  experiment_group: text(longestTexts.experiment_group),
-  base_model_path: text(longestTexts.base_model_path),
-  lora_rank: count.min(1).max(65536),
-  lora_alpha: z.number(),
-  dropout: z.number().min(0).max(1),
-  conv_lora_rank: count.min(0).max(65536),
-  conv_alpha: z.number(),
-  batch_size: count.min(1),
-  gradient_accumulation_steps: count.min(1),
-  epochs: z.number().min(0),
-  max_steps: count.min(0),
-  learning_rate: z.number().min(0),
-  optimizer: text(longestTexts.optimizer),
-  scheduler: text(longestTexts.scheduler),
-  mixed_precision: z.enum(precisions),
-  seed: z.int(),
-  resolution: text(longestTexts.resolution),
-  data_dir: text(longestTexts.data_dir),
-  metadata_path: text(longestTexts.metadata_path),
-  output_dir: text(longestTexts.output_dir),
-  log_dir: text(longestTexts.log_dir),
-  sample_prompts: text(longestTexts.sample_prompts),
-  save_every_n_epochs: count.min(0),
-  caption_tag_delim: text(longestTexts.caption_tag_delim),
-  gpu_info: text(500),
+/** What a person may state in a column that is no document, as its line of the catalogue says. */
+function typeOf({ type, values, min, max, longest, about }: RunField): z.ZodType {
+  if (values) return z.enum(values);
+  if (type === "boolean") return z.boolean();
+  if (type !== "integer" && type !== "number")
+    return longest === undefined ? z.string() : text(longest);
+  let number = type === "number" ? z.number() : min === undefined ? z.int() : count;
+  if (min !== undefined) number = number.min(min);
+  if (max !== undefined) number = number.max(max);
+  return about === undefined ? number : number.describe(about);
+}
+
+/** Columns whose types say more than a line of the catalogue. */
+const special = {
+  task_name: text(runFields.task_name.longest).trim().min(1),
   node_info: document,
-  cuda_version: text(100),
-  git_commit: text(200),
-  hourly_price: z.number().min(0).max(1_000_000).describe("Price of the box, per hour."),
   command: z
     .array(text(10_000))
     .max(2000)
     .refine((words) => bytesOf(words) <= 2 * MOST_DOCUMENT, `is over ${2 * MOST_DOCUMENT} bytes`)
-    .describe("The trainer's command line as a list of words."),
+    .describe(runFields.command.about),
   tags: z
     .record(z.string().min(1).max(100), text(1000))
     .refine((tags) => Object.keys(tags).length <= 100, "at most 100 tags")
     .refine((tags) => bytesOf(tags) <= MOST_DOCUMENT, `are over ${MOST_DOCUMENT} bytes`),
-  notes: text(50_000),
-  parent_task_id: count.min(1),
-} satisfies Record<string, z.ZodType>;
+};
+const isSpecial = (name: RunFieldName): name is keyof typeof special => name in special;
+
+type TypeOf<K extends WritableField> = K extends keyof typeof special
+  ? (typeof special)[K]
+  : string extends ValueOf<K>
+    ? z.ZodString
+    : number extends ValueOf<K>
+      ? z.ZodNumber
+      : z.ZodType<ValueOf<K>>;
+
+/** Columns of `training_task` that a client may write, by their names on the wire. */
+export const writableFields = Object.fromEntries(
+  writableNames.map((name) => [name, isSpecial(name) ? special[name] : typeOf(runFields[name])]),
+) as { [K in WritableField]: TypeOf<K> }; // typeOf() makes what TypeOf says of each line.
 
 /** The same, each optional, and null where a file has nothing for it. */
 export const optionalFields = Object.fromEntries(
@@ -114,40 +117,11 @@ export const optionalFields = Object.fromEntries(
   [K in keyof typeof writableFields]: z.ZodOptional<z.ZodNullable<(typeof writableFields)[K]>>;
 };
 
-/** Columns that the server alone keeps: naming one is refused, never ignored. */
-const serverFields = [
-  "id",
-  "user_id",
-  "created_at",
-  "updated_at",
-  "deleted_at",
-  "attempt",
-  "heartbeat_at",
-  "cost",
-  "status",
-] as const;
-
-/** Columns that the server derives; they are no `additional_args` either. */
-const derivedFields = [
-  "key_id",
-  "version",
-  "started_at",
-  "finished_at",
-  "progress",
-  "final_loss",
-  "convergence_step",
-  "total_duration_sec",
-  "exit_code",
-  "failure_reason",
-  "error_message",
-  "weights_path",
-  "config_snapshot",
-  "cancel_requested",
-  "import_source",
-  "defaulted_fields",
-] as const;
-
-export const reservedFields: readonly string[] = [...serverFields, ...derivedFields];
+/**
+ * What a registration may not name, and no `additional_args` either: what the server keeps, the key that
+ * holds the run, and the settings of its file, which have a field of their own.
+ */
+export const reservedFields: readonly string[] = [...keptByServer, "key_id", "config_snapshot"];
 
 const isTime = (text: string) => !Number.isNaN(Date.parse(text));
 
@@ -162,13 +136,13 @@ const pastEnd = {
   finished_at: time.nullish(),
   exit_code: z.int().nullish(),
   failure_reason: z.enum(failureReasons).nullish(),
-  error_message: text(20_000).nullish(),
-  cost: z.number().min(0).nullish(),
+  error_message: text(runFields.error_message.longest).nullish(),
+  cost: z.number().min(runFields.cost.min).nullish(),
 };
 
 /** What an import may state besides: a run of the past. */
 export const importSchema = z.strictObject({
-  source: text(500)
+  source: text(runFields.import_source.longest)
     .min(1)
     .describe(
       "Where it comes from: a file's hash and row, another ledger's run, … A user's import from the same source finds the first one again, for good; a box key finds its own alone.",
@@ -178,9 +152,13 @@ export const importSchema = z.strictObject({
   started_at: time.nullish(),
   ...pastEnd,
   final_loss: z.number().nullish(),
-  total_duration_sec: z.number().min(0).nullish().describe("Default: from start to end."),
-  convergence_step: z.int().min(0).nullish(),
-  weights_path: text(2000).nullish(),
+  total_duration_sec: z
+    .number()
+    .min(runFields.total_duration_sec.min)
+    .nullish()
+    .describe("Default: from start to end."),
+  convergence_step: z.int().min(runFields.convergence_step.min).nullish(),
+  weights_path: text(runFields.weights_path.longest).nullish(),
   progress: z
     .record(z.string(), jsonValue)
     .refine((progress) => bytesOf(progress) <= 4096, "must stay below 4 kB")
@@ -213,12 +191,6 @@ export const importSchema = z.strictObject({
 });
 export type PastAttempts = NonNullable<z.infer<typeof importSchema>["attempts"]>;
 
-const taskShape = {
-  ...Object.fromEntries(
-    Object.entries(writableFields).map(([name, type]) => [name, type.nullable()]),
-  ),
-};
-
 /** A place in a run's file or command where a repeat may put a secret. */
 export const markAnswer = z
   .object({
@@ -231,43 +203,32 @@ export const markAnswer = z
   })
   .meta({ id: "RedactedMark" });
 
+const documents: Partial<Record<RunFieldName, z.ZodType>> = {
+  labels: z.array(z.string()).nullable(),
+  defaulted_fields: z.array(z.string()).nullable(),
+  progress: jsonValue,
+  additional_args: jsonValue,
+};
+
+/** A column in an answer. What the server writes has no range to be held to. */
+function answerOf(name: RunFieldName): z.ZodType {
+  const { type, values, always, about }: RunField = runFields[name];
+  if (Object.hasOwn(writableFields, name)) {
+    const own = writableFields[name as WritableField];
+    return always ? own : own.nullable();
+  }
+  const bare = documents[name] ?? typeOf({ type, values, by: "server" });
+  const answered = always || documents[name] ? bare : bare.nullable();
+  return about === undefined ? answered : answered.describe(about);
+}
+
 /** A task as lists give it. */
 export const taskAnswer = z
   .object({
-    id: z.int(),
-    user_id: z.int(),
-    status: z.enum(statuses),
-    attempt: z.int(),
-    version: z.int(),
-    ...taskShape,
-    created_at: z.string(),
-    updated_at: z.string(),
-    started_at: z.string().nullable(),
-    finished_at: z.string().nullable(),
-    heartbeat_at: z.string().nullable(),
-    deleted_at: z.string().nullable(),
-    cost: z.number().nullable(),
-    final_loss: z.number().nullable(),
-    convergence_step: z.int().nullable(),
-    total_duration_sec: z.number().nullable(),
-    exit_code: z.int().nullable(),
-    failure_reason: z.enum(failureReasons).nullable(),
-    error_message: z.string().nullable(),
-    weights_path: z.string().nullable(),
-    import_source: z.string().nullable(),
-    cancel_requested: z.boolean(),
-    priority: z.int().nullable().describe("With the next four: of a queued task; null of others."),
-    labels: z.array(z.string()).nullable(),
-    min_gpu_memory_gb: z.int().nullable(),
-    max_attempts: z.int().nullable(),
-    not_before: z.string().nullable(),
-    agent: z.string().nullable().describe("The slot of a box that pulled it last."),
-    progress: jsonValue,
-    additional_args: jsonValue,
-    defaulted_fields: z
-      .array(z.string())
-      .nullable()
-      .describe("Columns that hold the trainer's default because its file is silent."),
+    // answerOf() makes what AnswerOf says of each line.
+    ...(Object.fromEntries(runFieldList.map(([name]) => [name, answerOf(name)])) as {
+      [K in RunFieldName]: z.ZodType<AnswerOf<K>>;
+    }),
     left_out: z
       .array(z.string())
       .nullish()

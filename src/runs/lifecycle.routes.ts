@@ -28,6 +28,7 @@ import { idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
 import { toWire } from "../platform/http/wire.ts";
+import { runFields } from "../shared/run-fields.ts";
 import { endEvents, prepareWatch } from "./alerts.ts";
 import {
   closeAttemptBefore,
@@ -122,9 +123,11 @@ function requireAttempt(auth: Auth, attempt: number | undefined) {
 }
 
 const heartbeatBody = z.strictObject({
-  attempt: attemptNumber.optional().describe("Default, except for box keys: the current one."),
+  attempt: attemptNumber
+    .optional()
+    .describe("Default: the current attempt. Box keys must name it."),
   seq: seq.describe(
-    "Counts an attempt's heartbeats from 1 without gaps; repeated, it changes nothing.",
+    "Counts the heartbeats of an attempt from 1 without gaps; a repeated number changes nothing.",
   ),
   progress: z
     .looseObject({
@@ -138,14 +141,27 @@ const heartbeatBody = z.strictObject({
   tail: z.string().max(65_536).nullish().describe("The last lines of the console."),
 });
 
+/** Seconds by a box's clock; a record may wait on a disk for a long time. */
+const elapsed = z
+  .number()
+  .min(0)
+  .max(400 * 86_400)
+  .nullish();
+
 const finishBody = z.strictObject({
   attempt: attemptNumber.optional(),
   status: z.enum(["success", "failed", "cancelled"]),
   last_seq: z.int().min(0).max(1_000_000_000).optional(),
-  error_message: z.string().max(20_000).nullish(),
+  error_message: z.string().max(runFields.error_message.longest).nullish(),
   exit_code: z.int().nullish(),
   failure_reason: z.enum(failureReasons).nullish(),
   final_loss: z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"])]).nullish(),
+  ended_sec_ago: elapsed.describe(
+    "Seconds since the attempt ended, of a run that was recorded while the ledger was away. Without it, it ends now.",
+  ),
+  duration_sec: elapsed.describe(
+    "Seconds that the attempt took. It then began at the latest so long before its end, whenever its first heartbeat came.",
+  ),
 });
 
 /** Times that a heartbeat is merged anew because others of its attempt came in between. */
@@ -160,17 +176,17 @@ export const lifecycle = new Hono<App>()
     describe({
       summary: "Open the next attempt",
       description:
-        "A retry or a resume. What the attempt before still sends is refused from now on. An Idempotency-Key repeated finds the attempt it opened.",
+        "Opens an attempt for a retry or a resume. Reports of the attempt before are refused from then on. A repeated Idempotency-Key finds the attempt that it opened.",
       tag: "Runs",
       answer: {
         schema: z.object({ attempt: z.int(), heartbeat_interval_sec: z.number() }),
-        description: "The attempt's number.",
+        description: "The number of the attempt.",
         example: { attempt: 2, heartbeat_interval_sec: 30 },
       },
       errors: {
-        403: "`over-limit`: the bounds of the run's user leave no room.",
-        404: "No such task that is yours.",
-        409: "The task has ended in success, or has made the most attempts there may be; or, for a box key, a person cancelled it, or the box gave it back.",
+        403: "`over-limit`: the run's user has reached a bound.",
+        404: "You own no such task.",
+        409: "The task has succeeded or has used all its attempts; or, for a box key, a person cancelled the task, or the box gave it back.",
       },
     }),
     allow("tasks:write", { box: true }),
@@ -255,7 +271,7 @@ export const lifecycle = new Hono<App>()
     describe({
       summary: "Report progress, log points and the console's tail",
       description:
-        "One call carries all that a box has to say. The first one opens attempt 1. After the end, what was missing is still taken without reopening anything.",
+        "Carries everything that a box reports in one call. The first heartbeat opens attempt 1. After the end of the task, missing heartbeats are still stored; the task stays ended.",
       tag: "Runs",
       answer: {
         schema: z.object({
@@ -267,10 +283,10 @@ export const lifecycle = new Hono<App>()
             .array(z.object({ code: z.string(), message: z.string(), path: z.string().optional() }))
             .optional()
             .describe(
-              "`too-many-metrics`: what was left out. `near-limit`: the bytes of the run's user come near their bound.",
+              "`too-many-metrics` names the metrics that were left out. `near-limit`: the stored bytes of the run's user are near their bound.",
             ),
         }),
-        description: "How the task stands, and when to report next.",
+        description: "The state of the task, and when to report next.",
         example: {
           status: "running",
           attempt: 1,
@@ -279,10 +295,10 @@ export const lifecycle = new Hono<App>()
         },
       },
       errors: {
-        404: "No such task that is yours.",
-        409: "`superseded`: a later attempt has taken over, or the task was taken from this box.",
-        413: "Over 1 MB; or `over-limit`: its points are beyond what the run's user may store. The run counts as alive, and the points can be sent again once there is room.",
-        422: "Something in it is not valid; nothing was stored.",
+        404: "You own no such task.",
+        409: "`superseded`: a later attempt has begun, or another box has the task.",
+        413: "The body is over 1 MB; or `over-limit`: the points exceed the bound of the run's user. The run still counts as alive, and the box can send the points again once there is room.",
+        422: "The body is not valid; nothing was stored.",
       },
     }),
     allow("tasks:write", { box: true }),
@@ -409,13 +425,13 @@ export const lifecycle = new Hono<App>()
     describe({
       summary: "Cancel a run",
       description:
-        "A pending task is cancelled at once. A running one is told at its next heartbeat, and its box ends it as `cancelled`.",
+        "Cancels a pending task at once. The box of a running task learns of it at the next heartbeat and ends the task as `cancelled`.",
       tag: "Runs",
       answer: {
         schema: taskAnswer,
-        description: "The task; `cancel_requested` while its box has yet to stop.",
+        description: "The task; `cancel_requested` is true until its box has stopped.",
       },
-      errors: { 404: "No such task that is yours.", 409: "It has ended already." },
+      errors: { 404: "You own no such task.", 409: "The task has already ended." },
     }),
     allow("tasks:write"),
     validate("param", idParam),
@@ -444,9 +460,9 @@ export const lifecycle = new Hono<App>()
   .post(
     "/:id/finish",
     describe({
-      summary: "Set how a run ended",
+      summary: "Finish a run",
       description:
-        "A final_loss that is not given is the mean of the last tenth (at most 100 points) of `loss`. A queued run that ends as `failed` with reason `preempted` waits for another box while it has attempts left. `missing` names the ranges of seq that never came; they are still accepted.",
+        "Ends a run. Without final_loss, the service takes the mean of the last tenth (at most 100 points) of `loss`. A queued run that ends as `failed` with reason `preempted` waits for another box while it has attempts left. `missing` names the ranges of seq that never arrived; they are still accepted.",
       tag: "Runs",
       answer: {
         schema: z.object({
@@ -456,8 +472,8 @@ export const lifecycle = new Hono<App>()
         description: "The task as it ended.",
       },
       errors: {
-        404: "No such task that is yours.",
-        409: "`superseded`, or the task has ended otherwise.",
+        404: "You own no such task.",
+        409: "`superseded`, or the task has already ended in another way.",
       },
     }),
     allow("tasks:write", { box: true }),
@@ -477,6 +493,8 @@ export const lifecycle = new Hono<App>()
         exitCode: body.exit_code ?? null,
         failureReason: status === "failed" ? (body.failure_reason ?? "error") : null,
         errorMessage: body.error_message || null,
+        endedAgo: body.ended_sec_ago ?? null,
+        duration: body.duration_sec ?? null,
       };
       // A loss that is no finite number has no place in a REAL column; the points keep it.
       const finalLoss =

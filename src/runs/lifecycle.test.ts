@@ -323,6 +323,87 @@ describe("attempts", () => {
   });
 });
 
+describe("a run that is sent long after its end", () => {
+  const DAY = 86_400;
+  /** Seconds from a time of the ledger to now. */
+  const since = (time: string) => (Date.now() - Date.parse(time)) / 1000;
+  const lasted = async (id: number) => {
+    const { started_at, finished_at, total_duration_sec, cost, attempts } = await task(id);
+    const [attempt] = attempts;
+    expect(attempt.duration_sec).toBe(total_duration_sec);
+    // Two statements of a batch may see the clock a millisecond apart.
+    expect(Math.abs(Date.parse(attempt.finished_at) - Date.parse(finished_at))).toBeLessThan(100);
+    expect((Date.parse(finished_at) - Date.parse(started_at)) / 1000).toBeCloseTo(
+      total_duration_sec,
+      1,
+    );
+    return { ended: since(finished_at), took: total_duration_sec, cost, attempt };
+  };
+
+  it("took what its box says and ended when that was, all of it recorded without a network", async () => {
+    const id = await register({ hourly_price: 3.6 });
+    await beat(id, { seq: 1, logs: entries(1, 3) });
+    await finish(id, { status: "success", duration_sec: 1000, ended_sec_ago: 2 * DAY });
+    const { ended, took, cost } = await lasted(id);
+    expect(Math.abs(ended - 2 * DAY)).toBeLessThan(5);
+    expect(took).toBeCloseTo(1000, 1);
+    expect(cost).toBeCloseTo(1, 3);
+  });
+
+  it("is not billed for the days until its end arrived", async () => {
+    const id = await register({ hourly_price: 1 });
+    await beat(id, { seq: 1, logs: entries(1, 3) });
+    await ledger.db.run(
+      sql`update task_attempt set started_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-3 days') where task_id = ${id}`,
+    );
+    await ledger.db.run(
+      sql`update training_task set started_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-3 days') where id = ${id}`,
+    );
+    await finish(id, { status: "failed", duration_sec: DAY, ended_sec_ago: 2 * DAY });
+    const { ended, took, cost } = await lasted(id);
+    expect(Math.abs(ended - 2 * DAY)).toBeLessThan(5);
+    expect(Math.abs(took - DAY)).toBeLessThan(5);
+    expect(cost).toBeCloseTo(24, 1);
+  });
+
+  it("began at the latest so long before its end, whenever its first heartbeat came", async () => {
+    const id = await register();
+    await beat(id, { seq: 1, logs: entries(1, 3) });
+    await finish(id, { status: "success", duration_sec: 600 });
+    const { ended, took } = await lasted(id);
+    expect(ended).toBeLessThan(5);
+    expect(took).toBeCloseTo(600, 1);
+  });
+
+  it("needs no heartbeat, and never takes less than nothing", async () => {
+    const id = await register({ hourly_price: 3.6 });
+    await ledger.call(`/api/tasks/${id}/attempts`, { key: member.key, json: {} }, 200);
+    await finish(id, { attempt: 1, status: "success", duration_sec: 100, ended_sec_ago: DAY });
+    expect(await lasted(id)).toMatchObject({
+      took: expect.closeTo(100, 1),
+      cost: expect.closeTo(0.1, 3),
+    });
+    const late = await register();
+    await beat(late, { seq: 1 });
+    await finish(late, { status: "success", ended_sec_ago: DAY });
+    const { took, ended } = await lasted(late);
+    expect(took).toBe(0);
+    expect(Math.abs(ended - DAY)).toBeLessThan(5);
+  });
+
+  it.each([
+    { duration_sec: -1 },
+    { ended_sec_ago: -1 },
+    { ended_sec_ago: 401 * DAY },
+    { duration_sec: 401 * DAY },
+    { duration_sec: "NaN" },
+  ])("refuses %j", async (times) => {
+    const id = await register();
+    await beat(id, { seq: 1 });
+    await finish(id, { status: "success", ...times }, 422);
+  });
+});
+
 describe("finish", () => {
   it("sets the end, draws final loss and convergence, and repeated changes nothing", async () => {
     const id = await register();

@@ -20,7 +20,7 @@ export function pastColumns({
   const given = Object.entries(stated).filter(([, value]) => value !== null);
   const { started_at: begin, finished_at: end, error_message: error, final_loss } = stated;
   return {
-    // What is not stated about the past keeps the default of a new row.
+    // A field that the import leaves out keeps the default of a new row.
     ...(begin &&
       end && {
         total_duration_sec: Math.max(0, (Date.parse(end) - Date.parse(begin)) / 1000),

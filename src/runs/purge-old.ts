@@ -6,7 +6,7 @@ import { ago } from "../platform/db/time.ts";
 import { forgetOpeningKeys } from "./attempts.ts";
 import { forgetRegistrationKeys } from "./states.ts";
 
-/** Datasets and tasks a call; the next minute goes on. */
+/** Datasets and tasks in one call; the next minute continues. */
 const DATASETS_AT_ONCE = 200;
 const TASKS_AT_ONCE = 500;
 

@@ -85,7 +85,7 @@ const MOST_WEIGHT = 200_000;
 export const withinWeight = (most: number, weight: number): number =>
   Math.min(most, Math.floor(MOST_WEIGHT / Math.max(1, weight)));
 
-/** The terms that narrow the reading of an index on `column`: its ranges, and what stands before it. */
+/** The terms that narrow the reading of an index on `column`: its ranges, and columns before it in the index. */
 export function narrowing(terms: Term[], column: string): Term[] {
   const ranges = terms.filter((term) => term.column === column);
   if (column !== "created_at") return ranges;
@@ -185,7 +185,7 @@ type Asked = {
   limit: number;
   /** Candidates that are looked at at most. */
   most: number;
-  /** What a table asks besides, a row's `values`. */
+  /** Further values that a table asks for, a row's `values`. */
   fields: SQL[];
 };
 

@@ -28,13 +28,13 @@ const options = {
     .int()
     .min(-1_000_000)
     .max(1_000_000)
-    .describe("Higher comes first among one's own tasks; default 0."),
-  labels: labelsOf(20).describe("Every one of them must be among a box's labels; default none."),
+    .describe("Tasks of one user with a higher priority run first; default 0."),
+  labels: labelsOf(20).describe("Labels that a box must have, all of them; default none."),
   min_gpu_memory_gb: z
     .number()
     .min(0)
     .max(10_000)
-    .describe("Least memory of the box's GPU; default 0. A card may report up to 7 % less."),
+    .describe("Least memory of the box's GPU; default 0. A GPU may report up to 7 % less."),
   max_attempts: z
     .int()
     .min(1)
@@ -43,10 +43,10 @@ const options = {
   not_before: z.iso
     .datetime({ offset: true })
     .nullable()
-    .describe("Boxes pull it only after this time, by the database's clock, to the minute."),
+    .describe("Boxes pull the task only after this time, by the database's clock, to the minute."),
 };
 
-/** What a change of a queued task may say anew; what it does not say stays as it is. */
+/** Options that a change of a queued task may name; the others stay as they are. */
 export const queueChange = z.strictObject({
   priority: options.priority.optional(),
   labels: options.labels.optional(),
@@ -64,12 +64,12 @@ export const queueOptions = queueChange.extend({
     .overwrite((ids) => [...new Set(ids)])
     .default([])
     .describe(
-      "Tasks that must end in success first. They must exist, so that no circle can be made; while one of them has failed or was cancelled, this one waits until that is retried.",
+      "Tasks that must succeed first. They must exist already, so a circle is impossible. If one of them fails or is cancelled, this task waits until it is retried.",
     ),
 });
 export type QueueOptions = z.infer<typeof queueOptions>;
 
-/** What a queue option is where neither the request nor the task says it. */
+/** Defaults of queue options that neither the request nor the task names. */
 const defaults = {
   priority: 0,
   labels: [] as string[],
@@ -90,7 +90,7 @@ function notBefore(time: string | null | undefined) {
   };
 }
 
-/** Marks a task whose dependencies do not all exist; it goes again before anyone sees it. */
+/** Marks a task whose dependencies do not all exist; the same batch deletes it. */
 const UNKNOWN_DEPENDENCY = -1000;
 
 /** How many of these tasks have yet to succeed; far below 0 when one of them does not exist. */

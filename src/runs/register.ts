@@ -19,6 +19,7 @@ import { fromWire } from "../platform/http/wire.ts";
 import { indexInserted } from "../platform/search/words.ts";
 import { redactCommand, redactJson, redactText } from "../platform/secrets/redact.ts";
 import type { JsonValue } from "../shared/json.ts";
+import { runFields } from "../shared/run-fields.ts";
 import { importAttempts } from "./attempts.ts";
 import { type ReadConfig, readConfigFile, type SentFile, type Warning } from "./config.ts";
 import { datasetFacts, factsBytes, recordDatasets } from "./dataset-facts.ts";
@@ -43,11 +44,11 @@ import { freeRegistrationKey } from "./states.ts";
 const fileInput = z
   .strictObject({
     text: z.string().optional(),
-    base64: z.base64().optional().describe("Instead of text, for files that are not UTF-8."),
+    base64: z.base64().optional().describe("The file instead of `text`, where it is not UTF-8."),
     format: z
       .enum(["toml", "yaml", "json", "text"])
       .optional()
-      .describe("Default: found out. `text` is kept without being read."),
+      .describe("Default: detected. `text` is stored without being parsed."),
     path: z.string().max(2000).optional(),
   })
   .refine(
@@ -64,25 +65,25 @@ export const registration = z.looseObject({
     .describe(
       "The separate file that lists the data: sd-scripts' and musubi-tuner's dataset_config, diffusion-pipe's dataset, OneTrainer's concepts.",
     ),
-  config_snapshot: z.json().nullish().describe("Settings that the client has already parsed."),
+  config_snapshot: z.json().nullish().describe("Settings that the client has parsed."),
   datasets: z.array(datasetFacts).max(50).nullish(),
   import: importSchema.nullish(),
   queue: queueOptions
     .nullish()
-    .describe("Makes a pending task that boxes may pull; `{}` takes all defaults."),
+    .describe("Registers a pending task that boxes may pull; `{}` takes all defaults."),
 });
 type Registration = z.infer<typeof registration>;
 
 /** `?filename=&task_name=&experiment_group=` beside a file sent as the body. */
 export const fileQuery = z.strictObject({
   filename: z.string().max(500).optional(),
-  task_name: z.string().max(300).optional(),
-  experiment_group: z.string().max(200).optional(),
+  task_name: z.string().max(runFields.task_name.longest).optional(),
+  experiment_group: z.string().max(runFields.experiment_group.longest).optional(),
 });
 
 export type NewTask = { fields: Registration; file: ReadConfig | null; hash: string };
 
-const sentFile = ({ text, base64, format, path }: z.infer<typeof fileInput>): SentFile => ({
+const toSentFile = ({ text, base64, format, path }: z.infer<typeof fileInput>): SentFile => ({
   bytes: text !== undefined ? new TextEncoder().encode(text) : decodeBase64(base64 ?? ""),
   format,
   path: path && redactText(path, "path").text,
@@ -116,9 +117,9 @@ export async function readRegistration(
   const file =
     config || dataset || command
       ? await readConfigFile(
-          config ? { ...sentFile(config), secrets } : null,
+          config ? { ...toSentFile(config), secrets } : null,
           command,
-          dataset && { ...sentFile(dataset), secrets },
+          dataset && { ...toSentFile(dataset), secrets },
         )
       : null;
   return { fields, file, hash: await sha256Hex(text) };
@@ -158,7 +159,7 @@ const byteLength = (text: string) => new TextEncoder().encode(text).length;
 /** Bytes of parsed settings that filters and comparisons read, 20 at a time; files are a hundredth of it. */
 const MOST_SNAPSHOT = 256_000;
 
-const tooLarge = (path: string, dropped: string[]): Warning => ({
+const warnOfSize = (path: string, dropped: string[]): Warning => ({
   code: "too-large",
   message: `${path} are over ${MOST_DOCUMENT} bytes, so the largest were left out: ${dropped
     .slice(0, 5)
@@ -173,7 +174,7 @@ const redactedApart = [
 ];
 
 /** Where a part of a registration is kept: an import's fields are a run's, unknown ones are arguments. */
-const keptAs = (where: string): string => {
+const placeOfKept = (where: string): string => {
   const path = where.replace(/^import\./, "");
   return path !== where || (path.split(/[.[]/)[0] ?? "") in registration.shape
     ? path
@@ -184,7 +185,7 @@ const keptAs = (where: string): string => {
 function toRow({ fields: sent, file }: NewTask) {
   const warnings: Warning[] = [...(file?.warnings ?? [])];
   const redact = <T>(result: { value: T; redactions: { where: string }[] }): T => {
-    for (const path of result.redactions.slice(0, 100).map(({ where }) => keptAs(where)))
+    for (const path of result.redactions.slice(0, 100).map(({ where }) => placeOfKept(where)))
       warnings.push({
         code: "secret-redacted",
         message: `A secret was replaced by [redacted]: ${path}.`,
@@ -221,7 +222,7 @@ function toRow({ fields: sent, file }: NewTask) {
   columns.task_name ||= "untitled";
   if (Object.keys(additional).length) {
     const { value, dropped } = withinDocument(additional);
-    if (dropped.length) warnings.push(tooLarge("additional_args", dropped));
+    if (dropped.length) warnings.push(warnOfSize("additional_args", dropped));
     columns.additional_args = value;
   }
   const defaulted = (file?.recognition.defaults ?? []).filter((name) => !(name in explicit));
@@ -281,7 +282,7 @@ async function prepareStoring(
   const parent = columns.parent_task_id;
   const made = {
     ...fromWire<Partial<typeof trainingTask.$inferInsert>>(columns),
-    taskName: cutText(String(columns.task_name), 0, 300),
+    taskName: cutText(String(columns.task_name), 0, runFields.task_name.longest),
   };
   const { file } = input;
   const snapshotJson = snapshot === null ? null : JSON.stringify(snapshot);
@@ -414,11 +415,11 @@ export async function registerTask(
     });
     return { task, warnings };
   }
-  if (registrationHash !== input.hash) throw keyReused();
+  if (registrationHash !== input.hash) throw refuseReusedKey();
   return { task, warnings };
 }
 
-const keyReused = () =>
+const refuseReusedKey = () =>
   refuse(
     "idempotency-key-reused",
     {},
@@ -468,6 +469,6 @@ export async function registerTasks(
   }
   if (rows.length < inputs.length && dependsOn.length)
     throw await unknownDependencies(db, dependsOn);
-  if (rows.some(({ hash }, n) => hash !== inputs[n]?.hash)) throw keyReused();
+  if (rows.some(({ hash }, n) => hash !== inputs[n]?.hash)) throw refuseReusedKey();
   return rows.map(({ id }) => id);
 }

@@ -4,14 +4,12 @@ import * as z from "zod";
 import { briefly } from "../platform/audit/audit.ts";
 import { noteChange } from "../platform/audit/note.ts";
 import { readable, writable } from "../platform/auth/access.ts";
-import type { Auth } from "../platform/auth/caller.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { explainRoom, roomFor } from "../platform/bounds.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import { statuses, taskAttempt, taskConfig, trainingTask } from "../platform/db/schema.ts";
 import { placeOf } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
-import { base64 } from "../platform/http/encode.ts";
 import { encodeCursor, page, pageQuery } from "../platform/http/page.ts";
 import { flag, idParam } from "../platform/http/params.ts";
 import { changedMeanwhile, ifMatch } from "../platform/http/preconditions.ts";
@@ -19,12 +17,9 @@ import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, notValid, parseJson, placesOf, validate } from "../platform/http/validate.ts";
 import { fromWire, toWire } from "../platform/http/wire.ts";
 import { isSearched, reindexTasks } from "../platform/search/words.ts";
-import { commandMarks } from "../platform/secrets/marks.ts";
-import { hasRedacted, redactBody } from "../platform/secrets/redact.ts";
+import { redactBody } from "../platform/secrets/redact.ts";
 import { attemptColumns } from "./attempts.ts";
-import { secretsOf } from "./config.ts";
-import { datasetAnswer, datasetsOf } from "./dataset-facts.ts";
-import { markAnswer, optionalFields, taskAnswer, writableFields } from "./fields.ts";
+import { optionalFields, taskAnswer, writableFields } from "./fields.ts";
 import { listColumns, listTasks, taskColumns } from "./queries.ts";
 import {
   fileQuery,
@@ -57,7 +52,7 @@ const attemptAnswer = z
     last_step: z.int().nullable(),
     last_seq: z.int().describe("The highest heartbeat number received."),
     node_info: z.json(),
-    tail: z.string().nullable().describe("The last lines of its console."),
+    tail: z.string().nullable().describe("The last lines of the console."),
   })
   .meta({ id: "Attempt" });
 
@@ -65,7 +60,7 @@ const oneTaskAnswer = taskAnswer.extend({
   config_snapshot: z
     .json()
     .describe(
-      "The trainer's file as it was read, with its command's arguments over it, and its dataset file as dataset_file.",
+      "The settings of the trainer's file, replaced by arguments of the command where both name one, and the dataset file as dataset_file.",
     ),
   attempts: z.array(attemptAnswer).describe("The latest five, newest first."),
 });
@@ -106,17 +101,6 @@ async function register(c: Context<App>) {
 
 const listQuery = z.strictObject({ ...pageQuery, ...taskChoice });
 
-/**
- * Whether a box's key other than the caller's registered the task, and so wrote its command: it has
- * run it without the queue, or holds it so. What a box pulls was written by others.
- */
-const registeredByBox = (auth: Auth) => {
-  const isBox = sql`k.id <> ${auth.keyId} and k.scopes = '["box"]'`;
-  return sql<number>`(
-    exists (select 1 from api_key k where k.id = ${trainingTask.keyId} and ${trainingTask.agent} is null and ${isBox})
-    or exists (select 1 from task_attempt a cross join api_key k on k.id = a.key_id
-      where a.task_id = ${trainingTask.id} and a.agent is null and ${isBox}))`;
-};
 /** Characters of a change that needs no room. */
 const SMALL_CHANGE = 2000;
 
@@ -126,7 +110,7 @@ export const tasks = new Hono<App>()
     describe({
       summary: "Register a run",
       description:
-        "Takes fields by name, the trainer's own file within JSON, or the raw file as the body (TOML, YAML, anything else; JSON files by ?filename=x.json). An Idempotency-Key that the same user repeats, or the same box key, finds the first task again.",
+        "Takes fields by name, the trainer's own file within JSON, or the raw file as the body (TOML, YAML, anything else; a JSON file needs ?filename=x.json). If the same user or the same box key repeats an Idempotency-Key, the answer is the first task again.",
       body: {
         "application/json": { schema: registration, example },
         "application/toml": { schema: null },
@@ -142,14 +126,14 @@ export const tasks = new Hono<App>()
             z.object({ code: z.string(), message: z.string(), path: z.string().optional() }),
           ),
         }),
-        description: "The task, and what to know about how the file was read.",
+        description: "The task, and warnings from reading the file.",
       },
       errors: {
         400: "The body is not valid JSON.",
-        403: "`over-limit`: the user's bounds leave no room. Delete runs, or an admin raises them.",
-        413: "Over 4 MB.",
-        415: "A form: send the file itself.",
-        422: "Something in it is not valid; nothing was stored.",
+        403: "`over-limit`: the user has reached a bound. Delete runs, or ask an admin to raise it.",
+        413: "The body is over 4 MB.",
+        415: "The body is a form: send the file itself.",
+        422: "The body is not valid; nothing was stored.",
       },
     }),
     allow("tasks:write", { box: true }),
@@ -163,7 +147,7 @@ export const tasks = new Hono<App>()
     describe({
       summary: "List tasks",
       description:
-        "Newest first; pages stay stable while tasks are added. A task of very long texts comes without them: `left_out` names them, and the task by itself has them.",
+        "Lists tasks, newest first; pages stay stable while tasks are added. Very long texts of a task are left out: `left_out` names them, and `GET /api/tasks/{id}` has them.",
       tag: "Tasks",
       answer: {
         schema: z.object({
@@ -172,7 +156,7 @@ export const tasks = new Hono<App>()
           scanned: z
             .int()
             .optional()
-            .describe("Tasks looked at, where a filter ended the page before it was full."),
+            .describe("Number of tasks read, where a filter ended the page before it was full."),
         }),
         description: "A page.",
       },
@@ -199,12 +183,12 @@ export const tasks = new Hono<App>()
   .get(
     "/:id",
     describe({
-      summary: "One task",
+      summary: "Get a task",
       tag: "Tasks",
       answer: {
         schema: oneTaskAnswer,
         description:
-          "The task, its settings as read, and its latest attempts. `ETag` is its version.",
+          "The task, its parsed settings and its latest attempts. `ETag` is its version.",
       },
       errors: { 404: "No such task." },
     }),
@@ -213,7 +197,7 @@ export const tasks = new Hono<App>()
     validate(
       "query",
       z.strictObject({
-        deleted: flag().default(false).describe("true: also when it is in the trash."),
+        deleted: flag().default(false).describe("true: also find a task in the trash."),
       }),
     ),
     async (c) => {
@@ -250,14 +234,14 @@ export const tasks = new Hono<App>()
     describe({
       summary: "Change a task",
       description:
-        "Any of the fields a client may write; null empties one. Box keys may change notes only. With If-Match: the row's ETag, a change made meanwhile by someone else answers 412.",
+        "Changes any of the fields that a client may write; null empties a field. Box keys may change notes only. With If-Match (the ETag of the task), the answer is 412 if someone else has changed the task since.",
       tag: "Tasks",
       answer: { schema: taskAnswer, description: "The task." },
       errors: {
-        403: "A box key changes notes only; or `over-limit`: the bounds of the run's user leave no room.",
-        404: "No such task that is yours.",
-        412: "Changed by someone else since it was read.",
-        422: "A field is not known, not valid or kept by the server.",
+        403: "A box key may change notes only; or `over-limit`: the run's user has reached a bound.",
+        404: "You own no such task.",
+        412: "The task has changed since it was read.",
+        422: "A field is unknown, not valid or set by the server alone.",
       },
     }),
     allow("tasks:write", { box: true }),
@@ -324,9 +308,10 @@ export const tasks = new Hono<App>()
     "/:id",
     describe({
       summary: "Put a task into the trash",
-      description: "It can be restored. A running one has to end or be cancelled first.",
+      description:
+        "Moves a task into the trash, from where it can be restored. A running task must end or be cancelled first.",
       tag: "Tasks",
-      errors: { 404: "No such task that is yours.", 409: "It is running." },
+      errors: { 404: "You own no such task.", 409: "The task is running." },
     }),
     allow("tasks:write"),
     validate("param", idParam),
@@ -357,8 +342,8 @@ export const tasks = new Hono<App>()
     describe({
       summary: "Take a task out of the trash",
       tag: "Tasks",
-      answer: { schema: taskAnswer, description: "The task, live again." },
-      errors: { 404: "No such task of yours in the trash." },
+      answer: { schema: taskAnswer, description: "The restored task." },
+      errors: { 404: "You have no such task in the trash." },
     }),
     allow("tasks:write"),
     validate("param", idParam),
@@ -375,154 +360,5 @@ export const tasks = new Hono<App>()
       });
       if (!row) throw notFound("own-trashed-task", { id: taskId });
       return c.json(toWire(row));
-    },
-  )
-  .get(
-    "/:id/config",
-    describe({
-      summary: "The trainer's own file",
-      description: "Byte for byte as it was registered, but for secrets.",
-      tag: "Tasks",
-      answer: { description: "The file.", content: "application/octet-stream" },
-      errors: { 404: "No such task, or it has no file." },
-    }),
-    allow("tasks:read", { box: true }),
-    validate("param", idParam),
-    async (c) => {
-      const taskId = c.req.valid("param").id;
-      const { db, auth } = c.var;
-      const [row] = await db
-        .select({
-          original: taskConfig.original,
-          format: taskConfig.format,
-          path: taskConfig.path,
-          sha256: taskConfig.sha256,
-        })
-        .from(taskConfig)
-        .innerJoin(trainingTask, eq(trainingTask.id, taskConfig.taskId))
-        .where(
-          and(
-            eq(taskConfig.taskId, taskId),
-            isNull(trainingTask.deletedAt),
-            readable(auth),
-            sql`${taskConfig.sha256} <> ''`,
-          ),
-        );
-      if (!row) throw notFound("config", { id: taskId });
-      return c.body(new Uint8Array(row.original), 200, {
-        "Content-Type": "application/octet-stream",
-        "Content-Disposition": `attachment; filename="config.${row.format === "text" ? "txt" : row.format}"`,
-        "Content-Security-Policy": "sandbox",
-        ETag: `"${row.sha256}"`,
-      });
-    },
-  )
-  .get(
-    "/:id/reproduce",
-    describe({
-      summary: "All that a repeat needs",
-      tag: "Tasks",
-      answer: {
-        schema: z.object({
-          task_id: z.int(),
-          own: z.boolean().describe("Whether the run is of the user whose key asks."),
-          from_box: z
-            .boolean()
-            .describe("Whether another box's key has registered it, and so wrote its command."),
-          config: z
-            .object({
-              format: z.string(),
-              path: z.string().nullable(),
-              sha256: z.string(),
-              base64: z.string(),
-              secrets: z.array(markAnswer),
-            })
-            .nullable(),
-          dataset_file: z
-            .object({
-              path: z.string().nullable(),
-              base64: z.string(),
-              secrets: z.array(markAnswer),
-            })
-            .nullable()
-            .describe("The separate file that lists the data."),
-          command: z.array(z.string()).nullable(),
-          command_secrets: z
-            .array(markAnswer)
-            .describe("The same of the command: `at` is the number of a word, from 0."),
-          git_commit: z.string().nullable(),
-          software: z.json(),
-          gpu_info: z.string().nullable(),
-          cuda_version: z.string().nullable(),
-          base_model: z.string().nullable(),
-          datasets: z.array(datasetAnswer),
-          redacted: z
-            .array(z.string())
-            .describe("Where a secret is missing; a repeat needs it from its environment."),
-        }),
-        description: "Configuration, command, commit, software, data facts and base model.",
-      },
-      errors: { 404: "No such task." },
-    }),
-    allow("tasks:read", { box: true }),
-    validate("param", idParam),
-    async (c) => {
-      const taskId = c.req.valid("param").id;
-      const { db, auth } = c.var;
-      const {
-        found: [row],
-        facts,
-      } = await chain(db, {
-        found: db
-          .select({ task: taskColumns, config: taskConfig, fromBox: registeredByBox(auth) })
-          .from(trainingTask)
-          .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
-          .where(and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth))),
-        facts: datasetsOf(db, taskId),
-      });
-      if (!row) throw notFound("task", { id: taskId });
-      const { task, config, fromBox } = row;
-      const file = config?.sha256 ? config.original : null;
-      const data = config?.datasetOriginal ?? null;
-      // The mark is ASCII, whatever the file's encoding.
-      const holdsMark = (bytes: Uint8Array | null) =>
-        bytes !== null && hasRedacted(new TextDecoder("latin1").decode(bytes));
-      const secrets = config && secretsOf(config);
-      return c.json({
-        task_id: task.id,
-        own: task.userId === auth.userId,
-        from_box: Boolean(fromBox),
-        config:
-          config && file !== null
-            ? {
-                format: config.format,
-                path: config.path,
-                sha256: config.sha256,
-                base64: base64(file),
-                secrets: secrets?.config ?? [],
-              }
-            : null,
-        dataset_file:
-          data === null
-            ? null
-            : {
-                path: config?.datasetPath ?? null,
-                base64: base64(data),
-                secrets: secrets?.dataset ?? [],
-              },
-        command: task.command,
-        command_secrets: commandMarks(task.command ?? []),
-        git_commit: task.gitCommit,
-        software: task.nodeInfo,
-        gpu_info: task.gpuInfo,
-        cuda_version: task.cudaVersion,
-        base_model: task.baseModelPath,
-        datasets: facts,
-        redacted: [
-          ...(holdsMark(file) ? ["config"] : []),
-          ...(holdsMark(data) ? ["dataset_file"] : []),
-          ...(hasRedacted(JSON.stringify(task.command ?? [])) ? ["command"] : []),
-        ],
-      });
     },
   );

@@ -23,7 +23,7 @@ export const taskChoice = {
     .max(500)
     .optional()
     .describe(
-      "Words that names, groups, notes, tags or sample prompts hold, all of them; the beginning of a word is enough, and what stands in double quotes is found as it stands. Newest first unless order_by says otherwise.",
+      "Words that names, groups, notes, tags or sample prompts contain, all of them; the beginning of a word is enough, and text in double quotes must match exactly. Newest first without order_by.",
     ),
   status: z.enum(statuses).optional(),
   user: z.string().max(100).optional().describe("A user's name, or `me`."),
@@ -51,7 +51,7 @@ export type Chosen = {
   terms: Term[];
   words: string | null;
   order: Order[];
-  /** What its filter costs a task, as `weightOf` counts it. */
+  /** The cost of its filter for one task, as `weightOf` counts it. */
   weight: number;
 };
 
@@ -87,7 +87,7 @@ export function chooseTasks(auth: Pick<Auth, "userId">, choice: TaskChoice): Cho
     terms,
     words,
     weight,
-    // The index of words goes by id, newest first, and by nothing else.
+    // The index of words is ordered by id, newest first, and by nothing else.
     order: order_by?.trim()
       ? explainFaults("order_by", () => parseOrder(order_by))
       : words !== null

@@ -82,7 +82,7 @@ import type { Db } from "../platform/db/client.ts";
 import { type failureReasons, type statuses, trainingTask } from "../platform/db/schema.ts";
 import { ago, now } from "../platform/db/time.ts";
 import type { JsonValue } from "../shared/json.ts";
-import { isOpened, nextAttempt, totals } from "./attempts.ts";
+import { isOpened, type Lasted, nextAttempt, timesOf, totals } from "./attempts.ts";
 import { changeQueueColumns, type QueueChange } from "./queue-options.ts";
 
 /** The number of the task's current attempt: that of a task not yet begun is its first. */
@@ -213,8 +213,10 @@ export const endRun = (
     status,
     failureReason,
     settled,
+    endedAgo,
+    duration,
     ...end
-  }: {
+  }: Lasted & {
     status: (typeof statuses)[number];
     failureReason: (typeof failureReasons)[number] | null;
     errorMessage: string | null;
@@ -226,6 +228,7 @@ export const endRun = (
   },
 ) => {
   const preempted = failureReason === "preempted";
+  const { ended, started } = timesOf({ endedAgo, duration });
   return db
     .update(trainingTask)
     .set({
@@ -240,7 +243,8 @@ export const endRun = (
       keyId: preempted
         ? sql`iif(cancel_requested or ${goesBack}, null, key_id)`
         : sql`iif(cancel_requested, null, key_id)`,
-      finishedAt: preempted ? sql`iif(${goesBack}, null, ${now})` : now,
+      startedAt: sql`min(started_at, ${started})`,
+      finishedAt: preempted ? sql`iif(${goesBack}, null, ${ended})` : ended,
       heartbeatAt: now,
       updatedAt: now,
       settleAt: settled ? null : now,
@@ -365,10 +369,23 @@ export const settleRun = (
     })
     .where(sql`id = ${id} and settle_at = ${settleAt}`);
 
-/** Notes points of an imported run: its figures are drawn anew by the scheduled job. */
-export const noteImportedPoints = (db: Db, where: SQL | undefined) =>
-  db.run(sql`
-    update training_task set attempt = max(attempt, 1), settle_at = ${now} where ${where}`);
+/**
+ * Notes points of an imported run, and the step that its latest attempt has reached with them: its
+ * figures are drawn anew by the scheduled job.
+ */
+export const noteImportedPoints = (
+  db: Db,
+  where: SQL | undefined,
+  { attempt, lastStep }: { attempt: number; lastStep: number },
+) => {
+  const latest = sql`coalesce(watch ->> 'attempt', 0)`;
+  const reached = sql`case when ${latest} > ${attempt} then watch ->> 'reached'
+    when ${latest} = ${attempt} then max(coalesce(watch ->> 'reached', watch ->> 'step', 0), ${lastStep}) else ${lastStep} end`;
+  return db.run(sql`
+    update training_task set attempt = max(attempt, 1), settle_at = ${now},
+      watch = json_set(coalesce(watch, '{}'), '$.attempt', max(${latest}, ${attempt}), '$.reached', ${reached})
+    where ${where}`);
+};
 
 /**
  * Lets `weights_path` name the task's final file: of the latest attempt, the last completed. A

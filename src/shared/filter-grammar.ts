@@ -9,6 +9,7 @@
  */
 
 import { type MistakeCode, type MistakeParams, mistakeOf, type Phrase } from "./mistakes.ts";
+import { keywords, plainSegment, quotedSegment, type Segment, unquote } from "./setting-path.ts";
 
 /** A filter that is not right; `position` counts characters from 1. */
 export class FilterError extends Error {
@@ -25,7 +26,6 @@ export class FilterError extends Error {
 }
 
 export type Literal = { value: string | number | boolean; position: number };
-export type Segment = string | number;
 export type Field = { path: Segment[]; position: number };
 export type Operator = "=" | "!=" | "<" | "<=" | ">" | ">=" | "like";
 
@@ -50,8 +50,6 @@ const MAX_DEPTH = 30;
 const MAX_COMPARISONS = 200;
 const MAX_LIST = 500;
 
-const keywords = new Set(["and", "or", "not", "in", "is", "null", "like", "true", "false"]);
-const unquoted = (text: string, mark: string) => text.slice(1, -1).replaceAll(mark + mark, mark);
 const signs: Record<string, string> = { "==": "=", "<>": "!=" };
 
 /** The kinds of token in the order in which they are tried, and what each makes of its text. */
@@ -61,11 +59,11 @@ const kinds: [pattern: RegExp, make: (text: string, position: number) => Token |
     /[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\p{L}\d_])/uy,
     (text, position) => ({ type: "number", value: Number(text), position }),
   ],
-  [/[\p{L}_][\p{L}\p{N}_-]*/uy, (text, position) => ({ type: "word", text, position })],
-  [/'(?:[^']|'')*'/y, (text, position) => ({ type: "text", text: unquoted(text, "'"), position })],
+  [new RegExp(plainSegment, "uy"), (text, position) => ({ type: "word", text, position })],
+  [/'(?:[^']|'')*'/y, (text, position) => ({ type: "text", text: unquote(text), position })],
   [
-    /"(?:[^"]|"")*"/y,
-    (text, position) => ({ type: "quoted", text: unquoted(text, '"'), position }),
+    new RegExp(quotedSegment, "y"),
+    (text, position) => ({ type: "quoted", text: unquote(text), position }),
   ],
   [
     /<=|>=|!=|<>|==|[=<>().,[\]]/y,

@@ -1,5 +1,6 @@
 import type { JsonValue } from "../shared/json.ts";
-import { type Dialect, FULL_RANK, isOn, longestTexts, toNumber, toText } from "./dialect.ts";
+import { runFields } from "../shared/run-fields.ts";
+import { type Dialect, FULL_RANK, isOn, toNumber, toText } from "./dialect.ts";
 import { at, isObject, type JsonObject, lookUp } from "./json.ts";
 
 const processOf = (root: JsonObject): JsonObject => {
@@ -47,7 +48,9 @@ const keepsAlpha = new Set(["sd15", "sd2", "sdxl"]);
 function withName(value: JsonValue | undefined, name: string): string | undefined {
   const text = toText(value);
   const isShort =
-    text && text.length <= longestTexts.output_dir && name.length <= longestTexts.task_name;
+    text &&
+    text.length <= runFields.output_dir.longest &&
+    name.length <= runFields.task_name.longest;
   return isShort ? text.replaceAll("[name]", name) : text;
 }
 

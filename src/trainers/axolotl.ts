@@ -53,7 +53,7 @@ export const axolotl: Dialect = {
     const sets = (Array.isArray(top.datasets) ? top.datasets : []).filter(isObject);
     draft.read("data_dir", sets.map((set) => set.path ?? "").filter(Boolean), "datasets");
     if (isOn(top.use_tensorboard)) draft.set("log_dir", `${out ?? "./model-out"}/runs`);
-    // Checkpoints at each epoch's end are its habit unless told otherwise.
+    // The trainer saves a checkpoint at the end of each epoch unless a setting says otherwise.
     if (toNumber(top.saves_per_epoch) === 1 || top.save_strategy === "epoch")
       draft.set("save_every_n_epochs", 1);
     else if (

@@ -6,7 +6,7 @@ import { basename } from "./path.ts";
 export type Command = {
   /** The script, module or program that trains, without folders and `.py`: `sdxl_train_network`. */
   script: string;
-  /** What stands before its arguments' dashes: files, `key=value` pairs, sub-commands. */
+  /** Words before the first option: files, `key=value` pairs, sub-commands. */
   positionals: string[];
   /** Options with `-` as `_`; a flag alone is true, several values are a list. */
   options: JsonObject;
@@ -25,9 +25,10 @@ export function parseCommand(argv: readonly string[]): Command | null {
     const name = basename(word).replace(/\.(?:exe|cmd)$/i, "");
     const next = argv[i + 1] ?? "";
     if (word === "-m" && /^[\w.]+$/.test(next) && !launchers.test(next))
-      return made(lastPart(next), argv.slice(0, i), argv.slice(i + 2));
-    if (/\.py$/i.test(name)) return made(name.slice(0, -3), argv.slice(0, i), argv.slice(i + 1));
-    if (programs.has(name)) return made(name, argv.slice(0, i), argv.slice(i + 1));
+      return toCommand(lastPart(next), argv.slice(0, i), argv.slice(i + 2));
+    if (/\.py$/i.test(name))
+      return toCommand(name.slice(0, -3), argv.slice(0, i), argv.slice(i + 1));
+    if (programs.has(name)) return toCommand(name, argv.slice(0, i), argv.slice(i + 1));
   }
   return null;
 }
@@ -39,7 +40,11 @@ const lastPart = (module: string) =>
 /** A negative number is a value, everything else with a dash an option. */
 const isOption = (word: string) => /^--?[A-Za-z_]/.test(word);
 
-const made = (script: string, before: readonly string[], words: readonly string[]): Command => ({
+const toCommand = (
+  script: string,
+  before: readonly string[],
+  words: readonly string[],
+): Command => ({
   script,
   ...readArguments(words),
   launcher: readArguments(before).options,

@@ -1,4 +1,5 @@
 import type { JsonValue } from "../shared/json.ts";
+import { type RunField, runFields, type TrainerField, type ValueOf } from "../shared/run-fields.ts";
 import type { Command } from "./command.ts";
 import { at, type JsonObject, lookUp } from "./json.ts";
 
@@ -26,38 +27,9 @@ export type Kind = "run" | "dataset" | "preset" | "full-fine-tune" | "unknown";
 export type Warning = { code: string; message: string; path?: string };
 
 /** The columns of a task that a trainer's file or command can fill. */
-export type TaskFields = Partial<{
-  task_name: string;
-  model_type: "stable-diffusion" | "llm";
-  base_model_path: string;
-  lora_rank: number;
-  lora_alpha: number;
-  dropout: number;
-  conv_lora_rank: number;
-  conv_alpha: number;
-  batch_size: number;
-  gradient_accumulation_steps: number;
-  epochs: number;
-  max_steps: number;
-  learning_rate: number;
-  optimizer: string;
-  scheduler: string;
-  mixed_precision: "fp16" | "bf16" | "no";
-  data_dir: string;
-  metadata_path: string;
-  output_dir: string;
-  log_dir: string;
-  sample_prompts: string;
-  save_every_n_epochs: number;
-  caption_tag_delim: string;
-  base_arch: string;
-  network_algo: string;
-  seed: number;
-  resolution: string;
-  experiment_group: string;
-}>;
+export type TaskFields = { [C in TrainerField]?: ValueOf<C> };
 
-export type Column = keyof TaskFields;
+export type Column = TrainerField;
 
 /** What a dialect reads from. */
 export type Input = {
@@ -119,51 +91,26 @@ const isUnset = (value: JsonValue | undefined) =>
   value === "" ||
   (Array.isArray(value) && value.length === 0);
 
-type Range = { min: number; max: number; integer?: true };
-const whole = (min: number, max = Number.MAX_SAFE_INTEGER): Range => ({ min, max, integer: true });
+/** Columns of numbers, and of any text: a few may only be one of some words. */
+type NumberColumn = {
+  [C in Column]: number extends ValueOf<C> ? C : never;
+}[Column];
+type TextColumn = {
+  [C in Column]: string extends ValueOf<C> ? C : never;
+}[Column];
 
-/** The columns' own ranges: what does not fit stays in the config. */
-const ranges = {
-  lora_rank: whole(1, 65_536),
-  conv_lora_rank: whole(0, 65_536),
-  lora_alpha: { min: -Number.MAX_VALUE, max: Number.MAX_VALUE },
-  conv_alpha: { min: -Number.MAX_VALUE, max: Number.MAX_VALUE },
-  dropout: { min: 0, max: 1 },
-  batch_size: whole(1),
-  gradient_accumulation_steps: whole(1),
-  epochs: { min: 0, max: Number.MAX_VALUE },
-  max_steps: whole(0),
-  learning_rate: { min: 0, max: Number.MAX_VALUE },
-  save_every_n_epochs: whole(0),
-  seed: whole(Number.MIN_SAFE_INTEGER),
-} satisfies { [C in Column]?: Range };
+const fieldOf = (column: Column): RunField => runFields[column];
+const isNumberColumn = (column: Column): column is NumberColumn =>
+  fieldOf(column).type === "integer" || fieldOf(column).type === "number";
 
-type NumberColumn = keyof typeof ranges;
-type TextColumn = Exclude<Column, NumberColumn | "mixed_precision" | "model_type">;
+/** The column's own range: what does not fit stays in the config. */
+function rangeOf(column: NumberColumn) {
+  const { type, min, max } = fieldOf(column);
+  const most = type === "integer" ? Number.MAX_SAFE_INTEGER : Number.MAX_VALUE;
+  return { min: min ?? -most, max: max ?? most, isWhole: type === "integer" };
+}
 
-/** The longest texts of the columns that a file can fill, in UTF-16 units. */
-export const longestTexts = {
-  task_name: 300,
-  base_model_path: 2000,
-  optimizer: 200,
-  scheduler: 200,
-  data_dir: 2000,
-  metadata_path: 2000,
-  output_dir: 2000,
-  log_dir: 2000,
-  sample_prompts: 20_000,
-  caption_tag_delim: 50,
-  base_arch: 100,
-  network_algo: 100,
-  resolution: 200,
-  experiment_group: 200,
-} satisfies Record<TextColumn, number>;
-
-const isTextColumn = (column: Column): column is TextColumn => column in longestTexts;
-
-const isNumberColumn = (column: Column): column is NumberColumn => column in ranges;
-
-const precisions: Record<string, "fp16" | "bf16" | "no"> = {
+const precisions: Record<string, ValueOf<"mixed_precision">> = {
   fp16: "fp16",
   float16: "fp16",
   float_16: "fp16",
@@ -190,10 +137,11 @@ export class Draft {
 
   set<C extends Column>(column: C, value: TaskFields[C]) {
     if (value === undefined) return;
-    if (isTextColumn(column) && String(value).length > longestTexts[column]) {
+    const { longest } = fieldOf(column);
+    if (longest !== undefined && String(value).length > longest) {
       this.warn(
         "too-long",
-        `The file's text for ${column} has ${String(value).length} characters, more than the ${longestTexts[column]} of the column; it stays in the config.`,
+        `The file's text for ${column} has ${String(value).length} characters, more than the ${longest} of the column; it stays in the config.`,
       );
       return;
     }
@@ -256,11 +204,11 @@ export class Draft {
   }
 
   private number(column: NumberColumn, value: JsonValue | undefined, path: string) {
-    const { min, max, integer }: Range = ranges[column];
+    const { min, max, isWhole } = rangeOf(column);
     const number = toNumber(value);
     if (number === undefined || !Number.isFinite(number))
       this.warn("not-a-number", `${path} is no number; it stays in the config.`, path);
-    else if (number < min || number > max || (integer && !Number.isInteger(number)))
+    else if (number < min || number > max || (isWhole && !Number.isInteger(number)))
       this.warn(
         "out-of-range",
         `${path} = ${number} does not fit ${column}; it stays in the config.`,

@@ -10,7 +10,7 @@ const script = /^train_(?:text_to_image|dreambooth)_lora(?:_(.+))?$/;
 const fullScript =
   /^train_(?:text_to_image|dreambooth|unconditional|controlnet|instruct_pix2pix)(?:_(?!lora).+)?$/;
 
-/** What stands behind `lora_` in a script's name; without it the script is for Stable Diffusion 1. */
+/** The part after `lora_` in a script's name; without it the script is for Stable Diffusion 1. */
 const archs: Record<string, string> = {
   sd_xl: "sdxl",
   sdxl: "sdxl",

@@ -5,7 +5,7 @@ import { basename } from "./path.ts";
 /** Its model types that are spelled otherwise here. */
 const archs: Record<string, string> = { "lumina-2": "lumina2", "z-image-turbo": "z-image" };
 
-/** Where the base model lies, the model itself before its parts. */
+/** The path of the base model, the model itself before its parts. */
 function modelPath(model: JsonObject): string | undefined {
   const known = ["diffusers_path", "ckpt_path", "checkpoint_path", "transformer_path"];
   const other = Object.keys(model).filter((key) => key.endsWith("_path"));

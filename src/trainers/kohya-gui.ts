@@ -30,7 +30,7 @@ export const kohyaGui: Dialect = {
   source: ({ root }) => root,
   table: {
     ...kohyaTable,
-    // What a file leaves out keeps what the form held before, which nobody can know.
+    // A setting that a file leaves out keeps the value of the form before, which nobody can know.
     lora_rank: none("lora_rank"),
     lora_alpha: none("lora_alpha"),
     optimizer: { keys: ["optimizer"], otherwise: "AdamW" },
@@ -44,7 +44,7 @@ export const kohyaGui: Dialect = {
     const type = toText(root.LoRA_type) ?? "Standard";
     const algo = algorithmOf(type);
     draft.set("network_algo", isOn(root.dora_wd) && algo === "locon" ? "dora" : algo);
-    // Without convolutions the form's conv fields stand there unused.
+    // Without convolutions the conv fields of the form are unused.
     if (type.startsWith("LyCORIS/") || algo === "locon") {
       draft.read("conv_lora_rank", root.conv_dim, "conv_dim");
       draft.read("conv_alpha", root.conv_alpha, "conv_alpha");

@@ -1,4 +1,5 @@
 import type { JsonValue } from "../shared/json.ts";
+import { runFields } from "../shared/run-fields.ts";
 import { archOfName } from "./arch.ts";
 import {
   type Dialect,
@@ -67,7 +68,7 @@ export function refineNetwork(draft: Draft, { flat }: Input) {
   const named = toText(args.algo)?.toLowerCase();
   const variant = /(?:^|\.)(dylora|lora_fa|oft|loha|lokr)/.exec(module)?.[1]?.replace("_", "-");
 
-  // LyCORIS gives convolutions the network's own rank unless told otherwise; LoRA leaves them out.
+  // LyCORIS gives convolutions the rank of the network unless a setting names another; LoRA leaves them out.
   draft.read("conv_lora_rank", args.conv_dim ?? flat.conv_dim, "network_args conv_dim");
   if (draft.has("conv_lora_rank") || isLycoris)
     draft.read("conv_alpha", args.conv_alpha ?? flat.conv_alpha, "network_args conv_alpha");
@@ -84,7 +85,11 @@ export function refineNetwork(draft: Draft, { flat }: Input) {
   else draft.otherwise("network_algo", algo);
 
   const rank = toNumber(flat.network_dim);
-  if (rank !== undefined && rank >= FULL_RANK && (algo === "lokr" || rank > 65_536)) {
+  if (
+    rank !== undefined &&
+    rank >= FULL_RANK &&
+    (algo === "lokr" || rank > runFields.lora_rank.max)
+  ) {
     draft.fullRank(`network_dim = ${rank} means the full matrix`, "network_dim");
   }
   if (isLycoris) {

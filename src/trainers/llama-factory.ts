@@ -114,7 +114,7 @@ export const llamaFactoryV1: Dialect = {
   },
 };
 
-/** `dataset_info.json`: what each dataset's name stands for. */
+/** `dataset_info.json`: the data behind the name of each dataset. */
 export const llamaFactoryDataset: Dialect = {
   trainer: "llama-factory",
   recognise: ({ root }) => {

@@ -9,7 +9,7 @@ import {
   refineTraining,
 } from "./kohya.ts";
 
-/** What script and network module names begin with, and the architecture it means. */
+/** Prefixes of script and network module names, with the architecture of each. */
 const archs: Record<string, string> = {
   hv: "hunyuan-video",
   hv_1_5: "hunyuan-video",

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { ConfigSyntaxError, parseConfig } from "./parse.ts";
+import { ConfigSyntaxError } from "./formats/fault.ts";
+import { parseConfig } from "./parse.ts";
 
 const parse = (text: string, path?: string) => parseConfig(text, undefined, path);
 const faultOf = (text: string, path?: string) => {

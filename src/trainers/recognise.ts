@@ -1,4 +1,5 @@
 import type { JsonValue } from "../shared/json.ts";
+import { adapterFields, dataFields } from "../shared/run-fields.ts";
 import { aiToolkit } from "./ai-toolkit.ts";
 import { axolotl } from "./axolotl.ts";
 import { assignments, type Command, parseCommand } from "./command.ts";
@@ -16,6 +17,7 @@ import {
 } from "./dialect.ts";
 import { diffusers } from "./diffusers.ts";
 import { diffusionPipe, diffusionPipeDataset } from "./diffusion-pipe.ts";
+import { ConfigSyntaxError } from "./formats/fault.ts";
 import { generic } from "./generic.ts";
 import { isObject, type JsonObject, setKey } from "./json.ts";
 import { kohya, kohyaDataset } from "./kohya.ts";
@@ -24,18 +26,10 @@ import { llamaFactory, llamaFactoryDataset, llamaFactoryV1 } from "./llama-facto
 import { loraScripts, loraScriptsPreset } from "./lora-scripts.ts";
 import { musubi, musubiDataset } from "./musubi.ts";
 import { onetrainer, onetrainerConcepts } from "./onetrainer.ts";
-import {
-  type ConfigFormat,
-  ConfigSyntaxError,
-  MAX_PARSED,
-  MAX_YAML,
-  parseConfig,
-} from "./parse.ts";
+import { type ConfigFormat, MAX_PARSED, MAX_YAML, parseConfig } from "./parse.ts";
 import { peft } from "./peft.ts";
 
-export { type ConfigFormat, ConfigSyntaxError };
-
-/** What a trainer's file, or a command line, says about a run. */
+/** The settings of a run from a trainer's file or a command line. */
 export type Recognition = {
   /** The dialect, "unknown" when it is none of the known ones. */
   trainer: Trainer;
@@ -50,11 +44,11 @@ export type Recognition = {
    * file under `dataset_file`; null when there is nothing that could be parsed.
    */
   config: JsonValue | null;
-  /** What a person should know, in plain words. */
+  /** Warnings for a person, in plain words. */
   warnings: Warning[];
 };
 
-/** The first that recognises a file has it, so the more telling marks come first. */
+/** The first dialect that recognises a file wins, so the more specific ones come first. */
 const dialects: Dialect[] = [
   aiToolkit,
   peft,
@@ -83,17 +77,6 @@ const kinds: Record<Exclude<Kind, "run">, string> = {
   "full-fine-tune": "trains the whole model and no LoRA: it has no rank",
   unknown: "starts no LoRA training",
 };
-
-const ofAdapter: Column[] = [
-  ...([
-    "lora_rank",
-    "lora_alpha",
-    "dropout",
-    "conv_lora_rank",
-    "conv_alpha",
-    "network_algo",
-  ] as const),
-];
 
 export type Source = { text: string; format?: ConfigFormat; path?: string };
 
@@ -160,7 +143,7 @@ function identify(
       const kind = list ? (dialect.recogniseList?.(list) ?? null) : dialect.recognise(seen);
       if (kind === null) continue;
       fill(draft, dialect, seen);
-      if (kind === "full-fine-tune" || kind === "unknown") draft.drop(...ofAdapter);
+      if (kind === "full-fine-tune" || kind === "unknown") draft.drop(...adapterFields);
       if (kind !== "run")
         draft.warnings.unshift({
           code: kind === "unknown" ? "no-training" : kind,
@@ -171,11 +154,6 @@ function identify(
   }
   return { trainer: "unknown", kind: "unknown", draft };
 }
-
-/** Columns that a dataset file settles: what the run's own file says of them is not used. */
-const ofDataset: Column[] = [
-  ...(["data_dir", "metadata_path", "batch_size", "resolution", "caption_tag_delim"] as const),
-];
 
 /** Reads the separate dataset file into a run's draft; its parsed form, null when it has none. */
 function readDataset(dataset: Source, run: Draft): JsonValue | null {
@@ -194,7 +172,8 @@ function readDataset(dataset: Source, run: Draft): JsonValue | null {
     return parsed.value;
   }
   run.unwarn(({ code }) => code === "dataset-file");
-  for (const column of ofDataset) run.take(column, draft);
+  // What the run's own file says of them is not used.
+  for (const column of dataFields) run.take(column, draft);
   return parsed.value;
 }
 

@@ -34,8 +34,8 @@ function align(lines: Line[]) {
 }
 
 /**
- * Curves over one axis. Dragging zooms in, a double click zooms out; `zoomed` is told the range, so
- * that detail can be fetched for it. The same figures stand in the legend and, as words, in `summary`.
+ * Curves over one axis. Dragging zooms in, a double click zooms out; `zoomed` gets the range, so that
+ * detail can be fetched for it. The legend and, as words, `summary` have the same figures.
  */
 export function Chart(props: {
   lines: Line[];

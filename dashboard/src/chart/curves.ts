@@ -1,6 +1,6 @@
 import type { CurvePoint } from "../types.ts";
 
-/** A point of a curve: where, and how much; what is no number is a gap. */
+/** A point of a curve; null is a gap, also for a value that is no number. */
 export type XY = [x: number, y: number | null];
 
 /**
@@ -22,16 +22,16 @@ export function smooth(points: XY[], weight: number): XY[] {
 const xAxes = ["step", "epoch", "time"] as const;
 export type XAxis = (typeof xAxes)[number];
 
-/** When a curve begins, which its time axis counts from; in milliseconds. */
-const begins = (points: CurvePoint[]) => {
+/** The start of a curve's time axis, in milliseconds. */
+const startOf = (points: CurvePoint[]) => {
   const first = points.find(([, , time]) => time !== null)?.[2];
   return first ? Date.parse(first) : 0;
 };
 
-const xOf = ([step, epoch, time]: CurvePoint, axis: XAxis, begun: number) => {
+const xOf = ([step, epoch, time]: CurvePoint, axis: XAxis, start: number) => {
   if (axis === "step") return step;
   if (axis === "epoch") return epoch;
-  return time ? (Date.parse(time) - begun) / 1000 : null;
+  return time ? (Date.parse(time) - start) / 1000 : null;
 };
 
 /**
@@ -39,24 +39,24 @@ const xOf = ([step, epoch, time]: CurvePoint, axis: XAxis, begun: number) => {
  * `entire` curve that they are a part of.
  */
 export function onAxis(points: CurvePoint[], axis: XAxis, entire = points): XY[] {
-  const begun = begins(entire);
+  const start = startOf(entire);
   return points.flatMap((point): XY[] => {
-    const x = xOf(point, axis, begun);
+    const x = xOf(point, axis, start);
     return x === null ? [] : [[x, typeof point[3] === "number" ? point[3] : null]];
   });
 }
 
-/** The steps that a stretch of an axis goes over: those of its points, and of one more on each side. */
+/** The range of steps within a stretch of an axis: those of its points, and of one more on each side. */
 export function stepsWithin(
   points: CurvePoint[],
   axis: XAxis,
   [low, high]: [number, number],
 ): [number, number] | null {
   if (axis === "step") return [low, high];
-  const begun = begins(points);
+  const start = startOf(points);
   const steps: number[] = [];
   for (const [n, point] of points.entries()) {
-    const x = xOf(point, axis, begun);
+    const x = xOf(point, axis, start);
     if (x === null || x < low || x > high) continue;
     for (const near of [points[n - 1], point, points[n + 1]]) if (near) steps.push(near[0]);
   }

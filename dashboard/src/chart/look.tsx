@@ -1,10 +1,9 @@
 import { useState } from "preact/hooks";
 import { t } from "../i18n.ts";
-import { Check } from "../ui/form.tsx";
-import { Segments } from "../ui/parts.tsx";
+import { Check, Segments } from "../ui/form.tsx";
 import type { XAxis } from "./curves.ts";
 
-/** What of a curve is looked at, and how. */
+/** The metric, axis, scale and smoothing that curves are shown with. */
 export function useLook() {
   const [metric, setMetric] = useState("loss");
   const [axis, setAxis] = useState<XAxis>("step");
@@ -13,7 +12,7 @@ export function useLook() {
   return { metric, setMetric, axis, setAxis, log, setLog, smoothing, setSmoothing };
 }
 
-/** Changes how curves are looked at. */
+/** Changes the metric, axis, scale and smoothing. */
 export const LookTools = (props: { look: ReturnType<typeof useLook>; metrics: string[] }) => {
   const { metric, setMetric, axis, setAxis, log, setLog, smoothing, setSmoothing } = props.look;
   return (

@@ -1,15 +1,15 @@
 import { useQueries } from "@tanstack/preact-query";
 import { t } from "../i18n.ts";
-import { Skeleton, Trouble } from "../ui/parts.tsx";
+import { Loaded } from "../ui/loading.tsx";
 import { Chart, type Line } from "./chart.tsx";
 import { onAxis, smooth } from "./curves.ts";
 import { LookTools, useLook } from "./look.tsx";
-import { curveQuery } from "./read.ts";
+import { curveQuery } from "./queries.ts";
 
-/** Runs that can be told apart by colour. */
+/** The number of colours, one a run. */
 const MOST_LINES = 8;
 
-/** Curves of several runs over one another, with what one changes about them. */
+/** Curves of several runs over one another, with the tools that change them. */
 export function Overlaid(props: { ids: number[]; names: Map<number, string>; height: number }) {
   const { names } = props;
   const look = useLook();
@@ -31,24 +31,28 @@ export function Overlaid(props: { ids: number[]; names: Map<number, string>; hei
       : [{ ...line, points }];
   });
   const failed = curves.find(({ data, error }) => error && !data);
+  // A chart that lacks a curve would look complete: an error takes its place.
+  const drawn = {
+    data: !failed && curves.some(({ data }) => data) ? lines : undefined,
+    error: failed?.error,
+    refetch: () => failed?.refetch(),
+  };
   return (
     <div class="stack">
       <div class="row wrap">
         <LookTools look={look} metrics={metrics} />
       </div>
-      {failed ? (
-        <Trouble error={failed.error} again={() => void failed.refetch()} />
-      ) : curves.some(({ data }) => data) ? (
-        <Chart
-          lines={lines}
-          axis={axis}
-          log={log}
-          height={props.height}
-          summary={t("Loss curves of {n} runs", { n: shown.length })}
-        />
-      ) : (
-        <Skeleton lines={6} />
-      )}
+      <Loaded query={drawn} lines={6}>
+        {(drawable) => (
+          <Chart
+            lines={drawable}
+            axis={axis}
+            log={log}
+            height={props.height}
+            summary={t("Loss curves of {n} runs", { n: shown.length })}
+          />
+        )}
+      </Loaded>
       {props.ids.length > MOST_LINES && (
         <p class="muted">{t("Curves of the first {n} are drawn.", { n: MOST_LINES })}</p>
       )}

@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { api, Problem, read, session } from "../api.ts";
 import { currentLanguage, speak, t } from "../i18n.ts";
 import { Icon } from "../ui/icon.tsx";
-import { Trouble } from "../ui/parts.tsx";
+import { Trouble } from "../ui/loading.tsx";
 
 /** The code of a one-time link, taken out of the address so that neither history nor a copy keeps it. */
 function takeCode(): string | null {

@@ -9,14 +9,14 @@ type Delivery = Event["deliveries"][number];
 export const eventKinds: Record<Event["kind"], { text: Text; badge: string }> = {
   failed: { text: "Failed", badge: "failed" },
   lost: { text: "Lost", badge: "failed" },
-  finished: { text: "Finished well", badge: "success" },
+  finished: { text: "Succeeded", badge: "success" },
   loss_diverged: { text: "Loss diverged", badge: "failed" },
-  stalled: { text: "No step any more", badge: "cancelled" },
+  stalled: { text: "Stalled", badge: "cancelled" },
   new_best: { text: "New best", badge: "success" },
   approval_requested: { text: "Waits for approval", badge: "cancelled" },
   released: { text: "Released", badge: "success" },
   box_idle: { text: "Paid box idle", badge: "cancelled" },
-  job_failed: { text: "Job leaves something out", badge: "failed" },
+  job_failed: { text: "Job skipped items", badge: "failed" },
 };
 
 export const deliveryStates: Record<Delivery["state"], { text: Text; badge: string }> = {
@@ -25,8 +25,8 @@ export const deliveryStates: Record<Delivery["state"], { text: Text; badge: stri
   dead: { text: "given up", badge: "failed" },
 };
 
-/** What is known of an event besides its kind; what is not named here is told by its own name. */
-const names: Record<string, Text> = {
+/** Labels of an event's details; a detail without one shows its own name. */
+const detailLabels: Record<string, Text> = {
   failure_reason: "Reason",
   reason: "Reason",
   error_message: "Error",
@@ -47,11 +47,11 @@ const names: Record<string, Text> = {
   version: "Version",
   submitted_by: "Submitted by",
   released_by: "Released by",
-  failed: "Items left out",
+  failed: "Items skipped",
   example: "One of them",
 };
 
-function shown(name: string, value: unknown): string {
+function detailText(name: string, value: unknown): string {
   if (name === "total_duration_sec" && typeof value === "number") return duration(value);
   if ((name === "cost" || name === "hourly_price") && typeof value === "number")
     return money(value);
@@ -60,12 +60,12 @@ function shown(name: string, value: unknown): string {
   return setting(value);
 }
 
-/** An event's particulars on a line. */
+/** The details of an event on one line. */
 export const particulars = (detail: Record<string, unknown>) =>
   Object.entries(detail)
     .filter(([, value]) => value !== null && value !== "")
     .map(([name, value]) => {
-      const text = names[name];
-      return `${text ? t(text) : name.replaceAll("_", " ")}: ${shown(name, value)}`;
+      const text = detailLabels[name];
+      return `${text ? t(text) : name.replaceAll("_", " ")}: ${detailText(name, value)}`;
     })
     .join(" · ");

@@ -8,7 +8,7 @@ const texts: Record<string, Text> = {
   config: "Config",
 };
 
-/** What kind of file it is, in a word. */
+/** The kind of a file, in the language in use. */
 export const kindText = (kind: string) => {
   const text = texts[kind];
   return text ? t(text) : kind;

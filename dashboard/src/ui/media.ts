@@ -5,9 +5,9 @@ const narrow = matchMedia("(max-width: 760px)");
 /** Whether the page is a phone's width. */
 export const useNarrow = () =>
   useSyncExternalStore(
-    (tell) => {
-      narrow.addEventListener("change", tell);
-      return () => narrow.removeEventListener("change", tell);
+    (listener) => {
+      narrow.addEventListener("change", listener);
+      return () => narrow.removeEventListener("change", listener);
     },
     () => narrow.matches,
   );

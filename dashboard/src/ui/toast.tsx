@@ -1,5 +1,5 @@
 import { useSyncExternalStore } from "preact/compat";
-import { said } from "../api.ts";
+import { explainError } from "../api.ts";
 import { Icon } from "./icon.tsx";
 
 type Toast = { id: number; text: string; bad: boolean };
@@ -8,33 +8,33 @@ let count = 0;
 const listeners = new Set<() => void>();
 const change = (next: Toast[]) => {
   toasts = next;
-  for (const tell of listeners) tell();
+  for (const listener of listeners) listener();
 };
 
-/** Says for a few seconds that something was done, or why not. */
+/** Shows a message for a few seconds; a bad one longer. */
 export function toast(text: string, bad = false) {
   const id = ++count;
   change([...toasts.slice(-3), { id, text, bad }]);
   setTimeout(() => change(toasts.filter((one) => one.id !== id)), bad ? 9000 : 3500);
 }
 
-/** Runs what a button does, and says why where it fails; gives whether it succeeded. */
+/** Runs the action of a button and shows its error or success; resolves to whether it succeeded. */
 export async function attempt(work: () => Promise<unknown>, success?: string): Promise<boolean> {
   try {
     await work();
     if (success) toast(success);
     return true;
   } catch (error) {
-    toast(said(error), true);
+    toast(explainError(error), true);
     return false;
   }
 }
 
 export function Toasts() {
   const shown = useSyncExternalStore(
-    (tell) => {
-      listeners.add(tell);
-      return () => listeners.delete(tell);
+    (listener) => {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
     },
     () => toasts,
   );

@@ -5,6 +5,7 @@ import { noteChange } from "../audit/note.ts";
 import { chain } from "../db/batch.ts";
 import { apiKey, roles, user } from "../db/schema.ts";
 import { fromNow, now } from "../db/time.ts";
+import { baseUrl } from "../http/base-url.ts";
 import type { App } from "../http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
@@ -24,6 +25,7 @@ import {
 import { soonerOf, works } from "./makers.ts";
 import { allow, requireScopes } from "./middleware.ts";
 import { type KeyScope, keyScopes, roleScopes, usualScopes } from "./scopes.ts";
+import { LINK_MINUTES, MOST_LINK_MINUTES, makeSignInCodeFor, signInUrl } from "./sign-in-links.ts";
 
 const name = z
   .string()
@@ -379,6 +381,44 @@ export const keys = new Hono<App>()
       const key = await signKey(config, { jti, userId, scopes, expiresAt: new Date(expiresAt) });
       const warnings = done.shortened ? [endsWithMaker(expiresAt)] : [];
       return c.json({ ...keyWire(row), key, warnings });
+    },
+  )
+  .post(
+    "/:id/link",
+    describe({
+      summary: "Make a link that signs a browser in with a key",
+      description:
+        "For the calling key itself, or a key that it made: an invitation. The link works once and shows no key; it ends the key's earlier links that nobody has used. A box key signs nobody in.",
+      tag: "Keys",
+      answer: {
+        schema: z.object({
+          url: z.string().describe("The link. Only this answer shows it."),
+          expires_at: z.string(),
+        }),
+        description: "The link.",
+      },
+      errors: { 404: "No such key that works, or the calling key did not make it." },
+    }),
+    allow("keys:write"),
+    validate("param", idParam),
+    validate(
+      "json",
+      z.strictObject({
+        minutes: z
+          .number()
+          .positive()
+          .max(MOST_LINK_MINUTES)
+          .default(LINK_MINUTES)
+          .describe("The life of the link."),
+      }),
+    ),
+    async (c) => {
+      const { auth, db, config } = c.var;
+      const { id } = c.req.valid("param");
+      const made = await makeSignInCodeFor(db, auth, id, c.req.valid("json").minutes);
+      if (!made) throw notFound("live-key", { id });
+      const url = signInUrl(baseUrl(config, c.req.url), made.code);
+      return c.json({ url, expires_at: made.expiresAt });
     },
   )
   .delete(

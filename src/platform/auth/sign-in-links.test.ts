@@ -2,6 +2,7 @@
 import { eq } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { freshLedger, type Ledger } from "../../../test/harness.ts";
+import { unique } from "../../../test/unique.ts";
 import { commandLine } from "../audit/audit.ts";
 import { apiKey, auditEntry, session, signInLink, user } from "../db/schema.ts";
 import { makeSignInCode } from "./sign-in-links.ts";
@@ -98,5 +99,68 @@ describe("a sign-in link", () => {
     expect(await statusOf(redeem({ code }, { "Sec-Fetch-Site": "cross-site" }))).toBe(403);
     expect(await statusOf(redeem({ code }, { Origin: "https://elsewhere.example" }))).toBe(403);
     expect(await statusOf(redeem({ code }))).toBe(200);
+  });
+});
+
+describe("a link for a key that was made", () => {
+  const invite = async () => {
+    const admin = await ledger.key({ role: "admin" });
+    const { id: user_id } = await ledger.call(
+      "/api/users",
+      { key: admin.key, json: { name: unique("anna"), role: "member" } },
+      200,
+    );
+    const made = await ledger.call(
+      "/api/keys",
+      { key: admin.key, json: { name: "pages", user_id } },
+      200,
+    );
+    return { admin, user_id, made };
+  };
+  const link = (key: string, id: number, json: unknown = { minutes: 600 }, status = 200) =>
+    ledger.call(`/api/keys/${id}/link`, { key, json }, status);
+  const codeOf = (url: string) => url.split("#code=")[1];
+
+  it("signs its user in, once, and ends the links before it", async () => {
+    const { admin, user_id, made } = await invite();
+    const first = await link(admin.key, made.id);
+    const { url, expires_at } = await link(admin.key, made.id);
+    expect(url).toMatch(/^http:\/\/ledger\.test\/sign-in#code=[\w-]{43}$/);
+    const minutes = (Date.parse(expires_at) - Date.now()) / 60_000;
+    expect(Math.abs(minutes - 600)).toBeLessThan(2);
+    expect(await statusOf(redeem({ code: codeOf(first.url) }))).toBe(401);
+    const opened = await redeem({ code: codeOf(url) });
+    expect([opened.status, await opened.json()]).toMatchObject([200, { user_id }]);
+    expect(await statusOf(redeem({ code: codeOf(url) }))).toBe(401);
+  });
+
+  it("is made by the key that made it or by itself, and by no other", async () => {
+    const { admin, made } = await invite();
+    const other = await ledger.key({ role: "admin" });
+    await link(other.key, made.id, {}, 404);
+    await link(made.key, admin.keyId, {}, 404);
+    const own = await link(made.key, made.id);
+    expect(await statusOf(redeem({ code: codeOf(own.url) }))).toBe(200);
+    // A refused call ends nobody's link.
+    const kept = await link(admin.key, made.id);
+    await link(other.key, made.id, {}, 404);
+    expect(await statusOf(redeem({ code: codeOf(kept.url) }))).toBe(200);
+    await link(admin.key, 999_999_999, {}, 404);
+  });
+
+  it("is made for no key that is revoked or a box's, and lives a week at most", async () => {
+    const { admin, made } = await invite();
+    const box = await ledger.call(
+      "/api/keys",
+      { key: admin.key, json: { name: "box", scopes: ["box"] } },
+      200,
+    );
+    await link(admin.key, box.id, {}, 404);
+    for (const minutes of [0, -1, 10_081, "5", null])
+      await link(admin.key, made.id, { minutes }, 422);
+    const { url } = await link(admin.key, made.id);
+    await ledger.call(`/api/keys/${made.id}`, { key: admin.key, method: "DELETE" }, 200);
+    expect(await statusOf(redeem({ code: codeOf(url) }))).toBe(401);
+    await link(admin.key, made.id, {}, 404);
   });
 });

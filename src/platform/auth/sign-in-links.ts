@@ -1,23 +1,33 @@
 import { sql } from "drizzle-orm";
 import { base64url } from "jose";
 import { type Actor, audit } from "../audit/audit.ts";
+import { noteChange } from "../audit/note.ts";
 import { chain, ifChanged } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { session, signInLink } from "../db/schema.ts";
 import { fromNow, now } from "../db/time.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { unauthorized } from "./keys.ts";
+import { works } from "./makers.ts";
 import { effectiveScopes, type Role } from "./scopes.ts";
 
 /** Minutes that a link is good for: it is clicked where it was just made. */
 export const LINK_MINUTES = 10;
+
+/** Minutes that a link for somebody else is good for at most: a week, until it is read. */
+export const MOST_LINK_MINUTES = 7 * 24 * 60;
+
+/** The link for a browser. What is behind the # reaches no server and no log. */
+export const signInUrl = (url: string, code: string) => `${url}/sign-in#code=${code}`;
+
+const newCode = () => base64url.encode(crypto.getRandomValues(new Uint8Array(32)));
 
 /**
  * Makes a code that signs a browser in with a key, once and within minutes, without showing the key. Box keys
  * sign nobody in.
  */
 export async function makeSignInCode(db: Db, actor: Actor, keyId: number): Promise<string> {
-  const code = base64url.encode(crypto.getRandomValues(new Uint8Array(32)));
+  const code = newCode();
   await chain(db, {
     expired: db.delete(signInLink).where(sql`expires_at < ${now}`),
     inserted: db.insert(signInLink).values({
@@ -29,6 +39,37 @@ export async function makeSignInCode(db: Db, actor: Actor, keyId: number): Promi
     noted: audit(db, actor, "key.sign-in-link", sql`select ${keyId} as id`),
   });
   return code;
+}
+
+/**
+ * Makes a code for a key that is the actor's own key or was made by it, so that the code gives no right that the
+ * actor lacks. It ends the key's earlier codes that nobody has used. Null where no such key works or it is a box's.
+ */
+export async function makeSignInCodeFor(
+  db: Db,
+  actor: Actor & { keyId: number },
+  keyId: number,
+  minutes: number,
+): Promise<{ code: string; expiresAt: string } | null> {
+  const code = newCode();
+  const fit = sql`from api_key m join user u on u.id = m.user_id
+    where m.id = ${keyId} and ${works} and (m.id = ${actor.keyId} or m.parent_id = ${actor.keyId})
+      and m.scopes not like '%"box"%'`;
+  const {
+    made: [made],
+  } = await chain(db, {
+    ended: db
+      .delete(signInLink)
+      .where(
+        sql`expires_at < ${now} or (key_id = ${keyId} and used_at is null and exists (select 1 ${fit}))`,
+      ),
+    made: db.all<{ expiresAt: string }>(sql`
+      insert into sign_in_link (code_hash, key_id, expires_at)
+      select ${await sha256Hex(code)}, m.id, ${fromNow(minutes, "minutes")} ${fit}
+      returning expires_at as expiresAt`),
+    noted: noteChange(db, actor, "made", "key.sign-in-link", keyId),
+  });
+  return made ? { code, expiresAt: made.expiresAt } : null;
 }
 
 /**

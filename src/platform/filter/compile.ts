@@ -1,5 +1,4 @@
 import { type SQL, sql } from "drizzle-orm";
-import { numbers, texts, times } from "../../shared/filter-fields.ts";
 import {
   type Expression,
   type Field,
@@ -8,9 +7,10 @@ import {
   type Operator,
   parseField,
   parseFilter,
-  type Segment,
 } from "../../shared/filter-grammar.ts";
 import type { Phrase } from "../../shared/mistakes.ts";
+import { filterFields, pathFields, runFields } from "../../shared/run-fields.ts";
+import { type Segment, splitAtCommas } from "../../shared/setting-path.ts";
 
 /** A value of an order, as a cursor keeps it. */
 export type Value = string | number | null;
@@ -22,28 +22,19 @@ export type Column = { sql: SQL; type: Type; json?: SQL };
 /** The meaning of a name in a list. Throws FilterError if it has none. */
 export type Fields = (field: Field) => Column;
 
-const types = new Map<string, Type>([
-  ...numbers.map((name): [string, Type] => [name, "number"]),
-  ...texts.map((name): [string, Type] => [name, "text"]),
-  ...times.map((name): [string, Type] => [name, "time"]),
-  ["cancel_requested", "boolean"],
+const types = new Map<string, Type>(filterFields);
+
+/** Fields that are never null. */
+const always = new Set([
+  "user",
+  ...Object.entries(runFields).flatMap(([name, field]) => ("always" in field ? [name] : [])),
 ]);
 
-/** Columns that are never null. */
-const always = new Set(
-  "id user_id user attempt version task_name status created_at updated_at cancel_requested".split(
-    " ",
-  ),
-);
-
 /** Columns of JSON, reached into by path. */
-const documents = new Map([
+const documents = new Map<string, SQL>([
   // No join: a query that asks nothing of the file would read its row all the same.
   ["config", sql`(select snapshot from task_config where task_config.task_id = training_task.id)`],
-  ["tags", sql`training_task.tags`],
-  ["progress", sql`training_task.progress`],
-  ["node_info", sql`training_task.node_info`],
-  ["additional_args", sql`training_task.additional_args`],
+  ...pathFields.map((name): [string, SQL] => [name, sql.raw(`training_task.${name}`)]),
 ]);
 const statistics = new Set(["min", "max", "last", "count", "sum", "nonfinite_count"]);
 
@@ -366,21 +357,6 @@ export type Order = {
   name?: string;
   metric?: string;
 };
-
-/** A text's parts between commas; a comma within quotes belongs to a name. */
-function splitAtCommas(source: string): string[] {
-  const parts: string[] = [];
-  let begin = 0;
-  let isQuoted = false;
-  for (let i = 0; i < source.length; i++) {
-    if (source[i] === '"') isQuoted = !isQuoted;
-    else if (source[i] === "," && !isQuoted) {
-      parts.push(source.slice(begin, i));
-      begin = i + 1;
-    }
-  }
-  return [...parts, source.slice(begin)];
-}
 
 /** The fields of a list with commas between. */
 export const splitFields = (source: string): string[] =>

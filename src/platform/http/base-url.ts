@@ -1,5 +1,5 @@
 import type { Config } from "../../env.ts";
 
-/** Where clients reach the service: as configured, else the address of the request itself. */
+/** The address at which clients reach the service: the configured one, else that of the request. */
 export const baseUrl = (config: Config, requestUrl: string) =>
   (config.PUBLIC_URL ?? new URL(requestUrl).origin).replace(/\/+$/, "");

@@ -7,7 +7,7 @@ import type * as z from "zod";
  */
 export const documented = Symbol.for("lora-ledger.documented");
 
-/** What a person should know of a route. */
+/** The description of a route for people. */
 export type Described = {
   summary: string;
   description?: string;
@@ -40,7 +40,7 @@ export type Described = {
   open?: boolean;
 };
 
-/** What a middleware carries under `documented`. */
+/** The value that a middleware carries under `documented`. */
 export type Documented =
   | { description: Described }
   | { target: keyof ValidationTargets; schema: z.ZodType };

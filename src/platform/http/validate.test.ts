@@ -1,8 +1,19 @@
 import { Hono } from "hono";
 import { describe, expect, test } from "vitest";
 import * as z from "zod";
+import { documented } from "./described.ts";
 import { problem } from "./problem.ts";
-import { cleanAddress, faultPath, limitBody, notValid, parseJson, validate } from "./validate.ts";
+import {
+  cleanAddress,
+  describe as described,
+  faultPath,
+  faultsOf,
+  limitBody,
+  notValid,
+  parseJson,
+  placesOf,
+  validate,
+} from "./validate.ts";
 
 const body = z.strictObject({
   name: z.string().max(100),
@@ -138,5 +149,52 @@ describe("a fault", () => {
   test("without a place is its sentence alone", () => {
     const error = notValid([{ path: "", message: "is empty" }], "The body");
     expect(error.message).toBe("The body was refused and nothing was stored: is empty.");
+  });
+});
+
+describe("a list of faults", () => {
+  const issuesOf = (value: unknown) => {
+    const { error } = body.safeParse(value);
+    return error ? faultsOf(error).map(({ path, message }) => `${path}: ${message}`) : [];
+  };
+
+  test("names each key that nobody knows by itself", () => {
+    expect(issuesOf({ name: "a", x: 1, y: 2, tags: [{ key: "k", z: 3 }] })).toEqual([
+      "tags[0].z: is not a known field",
+      "x: is not a known field",
+      "y: is not a known field",
+    ]);
+  });
+  test("is empty where nothing is wrong", () => expect(issuesOf({ name: "a" })).toEqual([]));
+});
+
+describe("a header that says where secrets were", () => {
+  const places = (...wheres: string[]) => placesOf(wheres.map((where) => ({ where })));
+  test.each([
+    [["env.HF_TOKEN", "notes"], "env.HF_TOKEN, notes"],
+    [["a,b"], "a?b"],
+    [["a\r\nSet-Cookie: x"], "a??Set-Cookie: x"],
+    [["密钥"], "??"],
+    [["x".repeat(500)], "x".repeat(100)],
+    [[], ""],
+  ])("is one line of ASCII: %j", (wheres, line) => expect(places(...wheres)).toBe(line));
+  test("names 20 of many", () => {
+    expect(places(...Array.from({ length: 50 }, (_, n) => `${n}`)).split(", ")).toHaveLength(20);
+  });
+});
+
+describe("what OpenAPI says of a route", () => {
+  const description = { summary: "A thing", tag: "Things" };
+  test("lies beside its middleware, which lets every request by", async () => {
+    const middleware = described(description);
+    expect(Reflect.get(middleware, documented)).toEqual({ description });
+    const answer = await new Hono().get("/", middleware, (c) => c.text("by")).request("/");
+    expect(await answer.text()).toBe("by");
+  });
+  test("has the schema that a part of the request is held to", () => {
+    expect(Reflect.get(validate("query", body), documented)).toEqual({
+      target: "query",
+      schema: body,
+    });
   });
 });

@@ -18,7 +18,8 @@ FIELDS = (
     "experiment_group", "trainer", "base_arch", "base_model_path", "network_algo", "lora_rank", "lora_alpha",
     "conv_lora_rank", "conv_alpha", "dropout", "learning_rate", "optimizer", "scheduler", "batch_size",
     "gradient_accumulation_steps", "epochs", "max_steps", "mixed_precision", "resolution", "seed", "data_dir",
-    "output_dir", "gpu_info", "cuda_version", "git_commit", "parent_task_id", "import_source", "cost", "notes",
+    "output_dir", "gpu_info", "cuda_version", "git_commit", "parent_task_id", "import_source", "images_seen",
+    "cost", "notes",
 )  # fmt: skip
 
 

@@ -8,7 +8,16 @@ from typing import Any
 
 from ..core.reading import output
 
-_FIELDS = ["index", "name", "memory.total", "driver_version", "utilization.gpu", "memory.used", "power.draw"]
+_FIELDS = [
+    "index",
+    "name",
+    "memory.total",
+    "driver_version",
+    "utilization.gpu",
+    "memory.used",
+    "power.draw",
+    "temperature.gpu",
+]
 
 
 # Between two samples of a run.
@@ -39,7 +48,7 @@ def visible(index: Any) -> bool:
 
 
 def read_gpus() -> list[dict[str, Any]]:
-    """A dict a visible GPU: index, name, memory_mb, driver, util (percent), mem_mb, power_w; None where unknown."""
+    """A dict a visible GPU: index, name, memory_mb, driver, util (percent), mem_mb, power_w, temp_c; None: unknown."""
     text = nvidia_smi([f"--query-gpu={','.join(_FIELDS)}", "--format=csv,noheader,nounits"])
     gpus = []
     for line in (text or "").splitlines():
@@ -55,16 +64,17 @@ def read_gpus() -> list[dict[str, Any]]:
                 "util": _number(cells[4]),
                 "mem_mb": _number(cells[5]),
                 "power_w": _number(cells[6]),
+                "temp_c": _number(cells[7]),
             }
         )
     return gpus
 
 
 def sample() -> dict[str, Any]:
-    """The load now as metrics: gpu.0.util (percent), gpu.0.mem_mb (MiB), gpu.0.power_w (watts)."""
+    """The load now as metrics: gpu.0.util (percent), gpu.0.mem_mb (MiB), gpu.0.power_w (watts), gpu.0.temp_c (°C)."""
     return {
         f"gpu.{gpu['index']}.{name}": gpu[name]
         for gpu in read_gpus()
-        for name in ("util", "mem_mb", "power_w")
+        for name in ("util", "mem_mb", "power_w", "temp_c")
         if gpu[name] is not None
     }

@@ -15,30 +15,31 @@ from re import Match
 from typing import Any
 
 from ..core.reading import loads
+from ..core.run_fields import RUN_FIELDS
 
+_KINDS_BY_NAME = {
+    "model_type": "model", "mixed_precision": "precision", "status": "status", "failure_reason": "reason",
+    "tags": "tags", "command": "command", "total_duration_sec": "duration",
+}  # fmt: skip
+# Columns that no table has.
+_NEVER_IMPORTED = {"parent_task_id", "progress", "defaulted_fields"}
+
+
+def _field(name: str, line: dict[str, Any]) -> tuple[str, Any]:
+    kind: str = _KINDS_BY_NAME.get(name) or {"integer": "whole"}.get(line["type"], line["type"])
+    if kind == "text":
+        return kind, line["longest"]
+    bounds = line.get("min"), line.get("max")
+    return kind, None if bounds == (None, None) else bounds
+
+
+_LINES = {name: line for name, line in RUN_FIELDS.items() if name not in _NEVER_IMPORTED}
 # field: (kind, how many characters at most or (lowest, highest)). What belongs to the end of a run stands in ENDED.
-FIELDS = {
-    "task_name": ("text", 300), "model_type": ("model", None), "base_arch": ("text", 100), "trainer": ("text", 100),
-    "network_algo": ("text", 100), "experiment_group": ("text", 200), "base_model_path": ("text", 2000),
-    "lora_rank": ("whole", (1, 65536)), "lora_alpha": ("number", None), "dropout": ("number", (0, 1)),
-    "conv_lora_rank": ("whole", (0, 65536)), "conv_alpha": ("number", None), "batch_size": ("whole", (1, None)),
-    "gradient_accumulation_steps": ("whole", (1, None)), "epochs": ("number", (0, None)), "max_steps": ("whole", (0, None)),
-    "learning_rate": ("number", (0, None)), "optimizer": ("text", 200), "scheduler": ("text", 200),
-    "mixed_precision": ("precision", None), "seed": ("whole", None), "resolution": ("text", 200), "data_dir": ("text", 2000),
-    "metadata_path": ("text", 2000), "output_dir": ("text", 2000), "log_dir": ("text", 2000),
-    "sample_prompts": ("text", 20_000), "save_every_n_epochs": ("whole", (0, None)), "caption_tag_delim": ("text", 50),
-    "gpu_info": ("text", 500), "cuda_version": ("text", 100), "git_commit": ("text", 200), "hourly_price": ("number", (0, None)),
-    "notes": ("text", 50_000), "tags": ("tags", None), "command": ("command", None), "node_info": ("json", None),
-    "status": ("status", None), "created_at": ("time", None), "started_at": ("time", None), "finished_at": ("time", None),
-    "final_loss": ("number", None), "total_duration_sec": ("duration", (0, None)), "cost": ("number", (0, None)),
-    "exit_code": ("whole", None), "failure_reason": ("reason", None), "error_message": ("text", 20_000),
-    "convergence_step": ("whole", (0, None)), "weights_path": ("text", 2000),
-    "config_snapshot": ("json", None), "additional_args": ("json", None),
-}  # fmt: skip
-ENDED = {
-    "status", "created_at", "started_at", "finished_at", "final_loss", "total_duration_sec", "cost", "exit_code",
-    "failure_reason", "error_message", "convergence_step", "weights_path",
-}  # fmt: skip
+FIELDS: dict[str, tuple[str, Any]] = {
+    name: _field(name, line) for name, line in _LINES.items() if line["by"] in ("trainer", "client", "import")
+}
+FIELDS.update(config_snapshot=("json", None), additional_args=("json", None))
+ENDED = {name for name, line in _LINES.items() if line["by"] == "import"}
 
 # Other spellings of a field, best first where one word may mean several. The field's own name always counts.
 _SPELLINGS = {
@@ -345,8 +346,9 @@ def status(text: str, _context: Any = None) -> str:
 
 def _reason(text: str, _context: Any = None) -> str:
     word = _word(text)
-    if word not in ("error", "oom", "lost", "preempted"):
-        raise ValueError(f"{str(text)[:80]!r} is no failure reason (error, oom, lost, preempted)")
+    reasons = RUN_FIELDS["failure_reason"]["values"]
+    if word not in reasons:
+        raise ValueError(f"{str(text)[:80]!r} is no failure reason ({', '.join(reasons)})")
     return word
 
 

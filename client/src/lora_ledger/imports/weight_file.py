@@ -17,6 +17,7 @@ from typing import Any
 
 from ..core.errors import TooMuchError
 from ..core.reading import read_file
+from ..core.run_fields import RUN_FIELDS
 from ..core.types import StrPath, section
 from ..recording.points import iso
 from ..trainers.files import ADAPTER
@@ -313,11 +314,8 @@ def _name_of(path: Path) -> str:
     ).name or path.stem
 
 
-_LENGTHS = {"task_name": 300, "notes": 50_000, "base_arch": 100, "network_algo": 100}
-
-
 def _cut(name: str, value: Any) -> Any:
-    return value[: _LENGTHS.get(name, 200)] if isinstance(value, str) else value
+    return value[: RUN_FIELDS[name].get("longest")] if isinstance(value, str) else value
 
 
 LONGEST_OPTIMIZER = 20_000
@@ -351,7 +349,8 @@ def _rates(text: Any) -> Any:
 
 
 def _bounded(value: Any) -> Any:
-    return value if value is not None and 1 <= value <= 65_536 else None
+    line = RUN_FIELDS["lora_rank"]
+    return value if value is not None and line["min"] <= value <= line["max"] else None
 
 
 def _positive(value: Any) -> int | None:

@@ -1,51 +1,37 @@
-import { keepPreviousData, useInfiniteQuery, useQueryClient } from "@tanstack/preact-query";
+import { useInfiniteQuery } from "@tanstack/preact-query";
 import type { InferResponseType } from "hono/client";
 import { Link } from "wouter-preact";
-import { api, inPages, read } from "../../api.ts";
+import { api, read } from "../../api.ts";
 import { whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
+import { useRefresh } from "../../queries.ts";
 import { useAddress } from "../../state.ts";
 import { deliveryStates, eventKinds, particulars } from "../../ui/events.ts";
-import { ShowMore } from "../../ui/form.tsx";
-import { Ago, Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Segments } from "../../ui/form.tsx";
+import { Empty, Loaded, ShowMore } from "../../ui/loading.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { useUserNames } from "../../who.ts";
+import { eventsQuery, keys } from "./queries.ts";
 
 type Event = InferResponseType<typeof api.events.$get, 200>["items"][number];
 
-/** While a message is on its way: how often it is looked whether it has arrived. */
-const ON_ITS_WAY_MS = 4_000;
-
-/** What happened that was worth telling, to whom it was told, and whether that worked. */
+/** Events that raise alerts, their messages, and whether these were delivered. */
 export function Alerts() {
   const { params, change } = useAddress();
   const undelivered = params.get("show") === "undelivered";
-  const client = useQueryClient();
+  const refresh = useRefresh();
   const names = useUserNames();
-  const events = useInfiniteQuery({
-    queryKey: ["events", undelivered],
-    meta: { live: true },
-    placeholderData: keepPreviousData,
-    ...inPages((page) =>
-      read(api.events.$get({ query: { ...page, ...(undelivered && { undelivered: "true" }) } })),
-    ),
-    refetchInterval: ({ state }) =>
-      state.data?.pages.some((page) =>
-        page.items.some((event) => event.deliveries.some((one) => one.state === "waiting")),
-      )
-        ? ON_ITS_WAY_MS
-        : false,
-  });
+  const events = useInfiniteQuery(eventsQuery(undelivered));
   const redeliver = (id: number) =>
     attempt(async () => {
       await read(api.deliveries[":id"].redeliver.$post({ param: { id: String(id) } }));
-      await client.invalidateQueries({ queryKey: ["events"] });
-    }, t("It is sent again"));
-  const items = events.data;
+      await refresh(keys.events);
+    }, t("The message was sent again"));
   return (
     <section class="panel" aria-label={t("Alerts")}>
       <header class="wrap">
-        <h2 class="grow">{t("What happened, and who was told")}</h2>
+        <h2 class="grow">{t("Events and their messages")}</h2>
         <Segments
           label={t("Which")}
           value={undelivered ? "undelivered" : "all"}
@@ -59,92 +45,92 @@ export function Alerts() {
           {t("Webhooks")}
         </Link>
       </header>
-      {events.error && !items ? (
-        <Trouble error={events.error} again={() => void events.refetch()} />
-      ) : !items ? (
-        <div class="body">
-          <Skeleton lines={8} />
-        </div>
-      ) : items.length === 0 ? (
-        <Empty
-          icon={undelivered ? "check" : "bell"}
-          title={undelivered ? t("All that was sent has arrived") : t("Nothing to tell yet")}
-        >
-          <p>
-            {undelivered
-              ? t("What a receiver did not take stands here, and can be sent again.")
-              : t(
-                  "Failed, lost and finished runs, new bests and idle boxes stand here. A webhook sends them where you are.",
-                )}
-          </p>
-        </Empty>
-      ) : (
-        <ul class="events">
-          {items.map((event) => (
-            <li key={event.id}>
-              <span class="row wrap">
-                <span class={`badge ${eventKinds[event.kind].badge}`}>
-                  {t(eventKinds[event.kind].text)}
-                </span>
-                <Subject event={event} />
-                {event.experiment_group && <span class="label">{event.experiment_group}</span>}
-                <span class="muted">
-                  {event.user_id === null ? "" : (names.get(event.user_id) ?? "")}
-                </span>
-                <span class="grow" />
-                <span class="faint">
-                  <Ago at={event.created_at} />
-                </span>
-              </span>
-              {event.detail && <span class="muted clip detail">{particulars(event.detail)}</span>}
-              {event.deliveries.length > 0 && (
-                <ul class="deliveries">
-                  {event.deliveries.map((one) => (
-                    <li key={one.id} class="row wrap">
-                      <span class={`badge ${deliveryStates[one.state].badge}`}>
-                        {t(deliveryStates[one.state].text)}
-                      </span>
-                      <span>{one.webhook}</span>
-                      {one.bundle_id !== null && (
-                        <span class="faint">{t("with others, in one message")}</span>
-                      )}
-                      {one.error && one.state !== "delivered" && (
-                        <span class="bad-text">{one.error}</span>
-                      )}
-                      <span class="faint">
-                        {one.state === "delivered" ? (
-                          <Ago at={one.delivered_at} />
-                        ) : (
-                          t("{n} tries", { n: whole(one.attempts) })
-                        )}
-                      </span>
-                      {one.state === "dead" && (
-                        <button
-                          type="button"
-                          class="button small"
-                          aria-label={t("Send again: {name} to {webhook}", {
-                            name: event.name,
-                            webhook: one.webhook,
-                          })}
-                          onClick={() => redeliver(one.id)}
-                        >
-                          {t("Send again")}
-                        </button>
-                      )}
-                    </li>
-                  ))}
-                </ul>
-              )}
-            </li>
-          ))}
-        </ul>
-      )}
+      <Loaded query={events} lines={8}>
+        {(items) =>
+          items.length === 0 ? (
+            <Empty
+              icon={undelivered ? "check" : "bell"}
+              title={undelivered ? t("All messages were delivered") : t("No events yet")}
+            >
+              <p>
+                {undelivered
+                  ? t("Messages that a receiver did not accept appear here and can be sent again.")
+                  : t(
+                      "Failed, lost and finished runs, new bests and idle boxes appear here. A webhook sends them to you.",
+                    )}
+              </p>
+            </Empty>
+          ) : (
+            <ul class="events">
+              {items.map((event) => (
+                <li key={event.id}>
+                  <span class="row wrap">
+                    <span class={`badge ${eventKinds[event.kind].badge}`}>
+                      {t(eventKinds[event.kind].text)}
+                    </span>
+                    <Subject event={event} />
+                    {event.experiment_group && <span class="label">{event.experiment_group}</span>}
+                    <span class="muted">
+                      {event.user_id === null ? "" : (names.get(event.user_id) ?? "")}
+                    </span>
+                    <span class="grow" />
+                    <span class="faint">
+                      <Ago at={event.created_at} />
+                    </span>
+                  </span>
+                  {event.detail && (
+                    <span class="muted clip detail">{particulars(event.detail)}</span>
+                  )}
+                  {event.deliveries.length > 0 && (
+                    <ul class="deliveries">
+                      {event.deliveries.map((one) => (
+                        <li key={one.id} class="row wrap">
+                          <span class={`badge ${deliveryStates[one.state].badge}`}>
+                            {t(deliveryStates[one.state].text)}
+                          </span>
+                          <span>{one.webhook}</span>
+                          {one.bundle_id !== null && (
+                            <span class="faint">{t("with others, in one message")}</span>
+                          )}
+                          {one.error && one.state !== "delivered" && (
+                            <span class="bad-text">{one.error}</span>
+                          )}
+                          <span class="faint">
+                            {one.state === "delivered" ? (
+                              <Ago at={one.delivered_at} />
+                            ) : (
+                              t("{n} tries", { n: whole(one.attempts) })
+                            )}
+                          </span>
+                          {one.state === "dead" && (
+                            <button
+                              type="button"
+                              class="button small"
+                              aria-label={t("Send again: {name} to {webhook}", {
+                                name: event.name,
+                                webhook: one.webhook,
+                              })}
+                              onClick={() => redeliver(one.id)}
+                            >
+                              {t("Send again")}
+                            </button>
+                          )}
+                        </li>
+                      ))}
+                    </ul>
+                  )}
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Loaded>
       <ShowMore query={events} />
     </section>
   );
 }
 
-/** The run, model, box or scheduled job that it is about. */
+/** The run, model, box or scheduled job of an event. */
 function Subject({ event }: { event: Event }) {
   if (event.subject === "job") return <span class="clip">{event.name}</span>;
   const href = {

@@ -3,9 +3,9 @@ import { lazy, Suspense } from "preact/compat";
 import { useEffect, useRef } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { type Text, t } from "../../i18n.ts";
-import { Empty, Skeleton } from "../../ui/parts.tsx";
+import { Empty, Skeleton } from "../../ui/loading.tsx";
 
-/** The parts of the board, each with an address of its own and fetched when it is looked at. */
+/** The parts of the board, each with an address and a chunk of its own. */
 const parts = [
   ["now", "Now", lazy(() => import("./now.tsx").then((page) => page.Now))],
   ["queue", "Queue", lazy(() => import("./queue.tsx").then((page) => page.Queue))],
@@ -16,7 +16,7 @@ const parts = [
   ["usage", "Use", lazy(() => import("./usage.tsx").then((page) => page.Usage))],
 ] as const satisfies readonly (readonly [string, Text, ComponentType])[];
 
-/** What is going on, at a glance. */
+/** The board: running, waiting and failed runs, boxes, costs, storage and alerts. */
 export function Board({ part = "now" }: { part?: string }) {
   const tabs = useRef<HTMLElement>(null);
   // On a phone not all of them fit beside each other.

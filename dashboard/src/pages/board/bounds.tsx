@@ -1,14 +1,15 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/preact-query";
-import { api, inPages, read } from "../../api.ts";
 import { bytes, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { Loaded, ShowMore, Table } from "../../ui/form.tsx";
-import { Meter } from "../../ui/parts.tsx";
+import { Meter } from "../../ui/figure.tsx";
+import { Loaded, ShowMore } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { useWho } from "../../who.ts";
+import { everyonesUseQuery, myUseQuery } from "./queries.ts";
 
 type Use = { bound: string; used: number; most: number | null };
 
-/** A bound's name; one that this page does not know yet is shown as the service calls it. */
+/** The label of a limit; one that this page does not know yet keeps the service's name. */
 const boundText = (bound: string) =>
   ({
     tasks: t("Runs, with the trash"),
@@ -19,7 +20,7 @@ const boundText = (bound: string) =>
     keys: t("Keys"),
     webhooks: t("Webhooks"),
     views: t("Views"),
-    rules: t("Rules of what to keep"),
+    rules: t("Retention rules"),
     models: t("Models"),
     enrolments: t("Open tokens for boxes"),
   })[bound] ?? bound;
@@ -36,7 +37,7 @@ function Bar({ use }: { use: Use }) {
         <span class="grow">{boundText(bound)}</span>
         <span>
           <b>{amount(bound, used)}</b>{" "}
-          <span class="faint">/ {most === null ? t("without a bound") : amount(bound, most)}</span>
+          <span class="faint">/ {most === null ? t("no limit") : amount(bound, most)}</span>
         </span>
       </span>
       <Meter
@@ -48,18 +49,14 @@ function Bar({ use }: { use: Use }) {
   );
 }
 
-/** How much of each bound one has used; admins see who comes near theirs. */
+/** Use of each limit by the user; admins see who comes near theirs. */
 export function Bounds() {
   const me = useWho();
-  const mine = useQuery({
-    queryKey: ["use", me.user_id],
-    staleTime: 60_000,
-    queryFn: () => read(api.me.use.$get()),
-  });
+  const mine = useQuery(myUseQuery(me.user_id));
   return (
-    <section class="panel" aria-label={t("My bounds")}>
+    <section class="panel" aria-label={t("My limits")}>
       <header>
-        <h2 class="grow">{t("My bounds")}</h2>
+        <h2 class="grow">{t("My limits")}</h2>
       </header>
       <Loaded query={mine}>
         {({ items }) => (
@@ -71,7 +68,7 @@ export function Bounds() {
         )}
       </Loaded>
       <p class="body faint">
-        {t("From 80 % on the ledger warns; beyond a bound it takes no more until there is room.")}
+        {t("The ledger warns from 80 % on. At a limit it accepts no more until there is room.")}
       </p>
       {me.scopes.includes("admin") && <Everyone />}
     </section>
@@ -79,34 +76,33 @@ export function Bounds() {
 }
 
 function Everyone() {
-  const users = useInfiniteQuery({
-    queryKey: ["use", "everyone"],
-    staleTime: 60_000,
-    ...inPages((query) => read(api.users.use.$get({ query }))),
-  });
-  const rows = (users.data ?? []).map(({ user_id, user, items }) => ({
-    user_id,
-    user,
-    items: items.toSorted((a, b) => shareOf(b) - shareOf(a)).slice(0, 3),
-  }));
+  const users = useInfiniteQuery(everyonesUseQuery);
+  const nearest = (items: Use[]) =>
+    items
+      .toSorted((a, b) => shareOf(b) - shareOf(a))
+      .slice(0, 3)
+      .filter((use) => use.used > 0);
   return (
     <>
-      <Table label={t("Bounds of everyone")} heads={[t("User"), t("Nearest to its bound")]}>
-        {rows.map(({ user_id, user, items }) => (
-          <tr key={user_id}>
-            <td>{user}</td>
-            <td>
-              {items
-                .filter((use) => use.used > 0)
-                .map(
-                  (use) =>
-                    `${boundText(use.bound)}: ${amount(use.bound, use.used)} (${whole(shareOf(use) * 100)} %)`,
-                )
-                .join(", ")}
-            </td>
-          </tr>
-        ))}
-      </Table>
+      <Loaded query={users}>
+        {(rows) => (
+          <Table label={t("Everyone's limits")} heads={[t("User"), t("Closest to the limit")]}>
+            {rows.map(({ user_id, user, items }) => (
+              <tr key={user_id}>
+                <td>{user}</td>
+                <td>
+                  {nearest(items)
+                    .map(
+                      (use) =>
+                        `${boundText(use.bound)}: ${amount(use.bound, use.used)} (${whole(shareOf(use) * 100)} %)`,
+                    )
+                    .join(", ")}
+                </td>
+              </tr>
+            ))}
+          </Table>
+        )}
+      </Loaded>
       <ShowMore query={users} />
     </>
   );

@@ -1,92 +1,90 @@
-import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import type { InferResponseType } from "hono/client";
 import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
-import { api, done, read } from "../../api.ts";
+import { api, expectSuccess, read } from "../../api.ts";
 import { duration, money, progressOf, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { useChanges, useStanding } from "../../live.ts";
+import { useBoardVersion, useChanges } from "../../live.ts";
+import { useRefresh } from "../../queries.ts";
 import { useAddress } from "../../state.ts";
-import { Ask, Check, NewButton, RowButton } from "../../ui/form.tsx";
+import { NewButton, RowButton } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Ago, Meter } from "../../ui/figure.tsx";
+import { Check } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Ago, Empty, Meter, Scroll, Skeleton, StatusBadge, Trouble } from "../../ui/parts.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { StatusBadge } from "../../ui/status.tsx";
+import { Scroll } from "../../ui/table.tsx";
 import { toast } from "../../ui/toast.tsx";
 import { mayWrite, useUserNames, useWho } from "../../who.ts";
 import { Enrol } from "./enrol.tsx";
-import { silent } from "./silent.ts";
+import { boxesQuery, boxRunsQuery, keys } from "./queries.ts";
+import { isSilent } from "./silent.ts";
 
 type Box = InferResponseType<typeof api.boxes.$get, 200>["items"][number];
 type BoxTask = Box["tasks"][number];
 
-/** Boxes say nothing while they wait: how often what they said last is looked up. */
-const LOOK_AGAIN_MS = 60_000;
-
-/** Every enrolled machine: what it does, offers and costs. */
+/** Every enrolled machine with its work, offers and costs. */
 export function Boxes() {
   const me = useWho();
   const { params, change } = useAddress();
   const revoked = params.get("revoked") === "true";
-  const standing = useStanding();
-  const client = useQueryClient();
+  const boardVersion = useBoardVersion();
+  const ask = useRefresh();
   const names = useUserNames();
   const [enrolling, setEnrolling] = useState(false);
   const [revoking, setRevoking] = useState<Box | null>(null);
   const [moving, setMoving] = useState<BoxTask | null>(null);
-  const { data, error, refetch } = useQuery({
-    queryKey: ["boxes", revoked, standing],
-    enabled: standing !== null,
-    placeholderData: keepPreviousData,
-    refetchInterval: LOOK_AGAIN_MS,
-    queryFn: () => read(api.boxes.$get({ query: { limit: "100", revoked: String(revoked) } })),
-  });
-  const refresh = () => client.invalidateQueries({ queryKey: ["boxes"] });
+  const boxes = useQuery(boxesQuery(revoked, boardVersion));
+  const refresh = () => ask(keys.boxes);
   const may = me.scopes.includes("tasks:write") && me.scopes.includes("weights:write");
   return (
     <>
       <div class="row wrap">
         <Check
-          label={t("also revoked ones")}
+          label={t("Show revoked boxes")}
           checked={revoked}
           change={(checked) => change({ revoked: checked ? "true" : null })}
         />
         <span class="muted grow">
-          {t("Machines that use an ordinary key stand under Now, while they run something.")}
+          {t("Machines with an ordinary key appear under Now while they run something.")}
         </span>
         {may && <NewButton label={t("Enrol a box")} make={() => setEnrolling(true)} />}
       </div>
-      {error && !data ? (
-        <Trouble error={error} again={() => void refetch()} />
-      ) : !data ? (
-        <Skeleton lines={8} />
-      ) : data.items.length === 0 ? (
-        <Empty icon="box" title={t("No boxes are enrolled")}>
-          <p>
-            {t(
-              "Enrol one: paste a line on it, and it pulls what you queue, with a key of its own that you can take away.",
-            )}
-          </p>
-        </Empty>
-      ) : (
-        <ul class="box-grid">
-          {data.items.map((box) => (
-            <li key={box.id} class="panel box-card">
-              <BoxCard
-                box={box}
-                owner={names.get(box.user_id) ?? String(box.user_id)}
-                move={setMoving}
-                revoke={
-                  may && (me.role === "admin" || me.user_id === box.user_id)
-                    ? () => setRevoking(box)
-                    : null
-                }
-              />
-            </li>
-          ))}
-        </ul>
-      )}
-      {data && !data.complete && (
+      <Loaded query={boxes} lines={8}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty icon="box" title={t("No boxes are enrolled")}>
+              <p>
+                {t(
+                  "Enrol a box: paste a line on it, and it pulls the runs you queue, with a key of its own that you can revoke.",
+                )}
+              </p>
+            </Empty>
+          ) : (
+            <ul class="box-grid">
+              {items.map((box) => (
+                <li key={box.id} class="panel box-card">
+                  <BoxCard
+                    box={box}
+                    owner={names.get(box.user_id) ?? String(box.user_id)}
+                    move={setMoving}
+                    revoke={
+                      may && (me.role === "admin" || me.user_id === box.user_id)
+                        ? () => setRevoking(box)
+                        : null
+                    }
+                  />
+                </li>
+              ))}
+            </ul>
+          )
+        }
+      </Loaded>
+      {boxes.data && !boxes.data.complete && (
         <p class="muted">
-          {t("These boxes ran more than is added up here; their sums are too low.")}
+          {t("These boxes ran more runs than the sums include; the sums are too low.")}
         </p>
       )}
       {enrolling && <Enrol close={() => setEnrolling(false)} />}
@@ -96,7 +94,7 @@ export function Boxes() {
           submit={t("Revoke")}
           close={() => setRevoking(null)}
           send={async () => {
-            await done(api.boxes[":id"].$delete({ param: { id: String(revoking.id) } }));
+            await expectSuccess(api.boxes[":id"].$delete({ param: { id: String(revoking.id) } }));
             setRevoking(null);
             toast(t("Revoked"));
             await refresh();
@@ -104,7 +102,7 @@ export function Boxes() {
         >
           <p class="muted">
             {t(
-              "Its key stops within 30 seconds. What it runs goes back to the queue, for another box. Stop the machine itself where you rented it.",
+              "The box's key stops within 30 seconds. Its runs return to the queue for another box. Stop the machine itself where you rented it.",
             )}
           </p>
         </Ask>
@@ -118,13 +116,13 @@ export function Boxes() {
             const param = { id: String(moving.task_id) };
             await read(api.tasks[":id"].requeue.$post({ param, json: {} }));
             setMoving(null);
-            toast(t("It waits for a box again"));
+            toast(t("The run waits for a box again"));
             await refresh();
           }}
         >
           <p class="muted">
             {t(
-              "It goes back into the queue. Its box is told at its next report and stops; another goes on from the state that was uploaded.",
+              "The run returns to the queue. Its box stops at its next report; another box continues from the uploaded state.",
             )}
           </p>
         </Ask>
@@ -136,8 +134,8 @@ export function Boxes() {
 function stateOf(box: Box) {
   if (box.revoked_at) return { badge: "failed", text: t("revoked") };
   if (box.key_expires_at && Date.parse(box.key_expires_at) < Date.now())
-    return { badge: "failed", text: t("its key has ended") };
-  if (silent(box.last_seen_at)) return { badge: "failed", text: t("silent") };
+    return { badge: "failed", text: t("key expired") };
+  if (isSilent(box.last_seen_at)) return { badge: "failed", text: t("silent") };
   return box.tasks.length > 0
     ? { badge: "running", text: t("at work") }
     : { badge: "success", text: t("idle") };
@@ -231,7 +229,7 @@ function BoxCard(props: {
           aria-expanded={open}
           onClick={() => setOpen(!open)}
         >
-          {t("Its runs ({n})", { n: whole(box.runs) })}
+          {t("Runs ({n})", { n: whole(box.runs) })}
         </button>
         {box.runs_cost !== null && (
           <span class="muted">{t("cost {cost}", { cost: money(box.runs_cost) })}</span>
@@ -289,42 +287,41 @@ function TaskCard({ task, move }: { task: BoxTask; move: (task: BoxTask) => void
   );
 }
 
-/** What a box has run, the latest first. */
+/** Runs of a box, the latest first. */
 function RunsOf({ id, name }: { id: number; name: string }) {
-  const standing = useStanding();
-  const { data, error, refetch } = useQuery({
-    queryKey: ["box-runs", id, standing],
-    placeholderData: keepPreviousData,
-    queryFn: () =>
-      read(api.boxes[":id"].runs.$get({ param: { id: String(id) }, query: { limit: "100" } })),
-  });
-  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
-  if (!data) return <Skeleton />;
-  if (data.items.length === 0) return <p class="faint">{t("It has run nothing yet.")}</p>;
+  const boardVersion = useBoardVersion();
   return (
-    <Scroll label={t("Runs of {name}", { name })} class="box-runs">
-      <table class="plain">
-        <tbody>
-          {data.items.map((run) => (
-            <tr key={`${run.task_id} ${run.attempt}`}>
-              <td>
-                <Link href={`/runs/${run.task_id}`}>{run.task_name}</Link>
-                {run.attempt > 1 && (
-                  <span class="faint"> {t("attempt {n}", { n: run.attempt })}</span>
-                )}
-              </td>
-              <td>
-                <StatusBadge status={run.status} reason={run.failure_reason} />
-              </td>
-              <td class="number">{duration(run.duration_sec)}</td>
-              <td class="number">{run.cost === null ? "" : money(run.cost)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      {data.next_cursor && (
-        <p class="faint">{t("The newest {n} are shown.", { n: data.items.length })}</p>
-      )}
-    </Scroll>
+    <Loaded query={useQuery(boxRunsQuery(id, boardVersion))}>
+      {({ items, next_cursor }) =>
+        items.length === 0 ? (
+          <p class="faint">{t("This box has run nothing yet.")}</p>
+        ) : (
+          <Scroll label={t("Runs of {name}", { name })} class="box-runs">
+            <table class="plain">
+              <tbody>
+                {items.map((run) => (
+                  <tr key={`${run.task_id} ${run.attempt}`}>
+                    <td>
+                      <Link href={`/runs/${run.task_id}`}>{run.task_name}</Link>
+                      {run.attempt > 1 && (
+                        <span class="faint"> {t("attempt {n}", { n: run.attempt })}</span>
+                      )}
+                    </td>
+                    <td>
+                      <StatusBadge status={run.status} reason={run.failure_reason} />
+                    </td>
+                    <td class="number">{duration(run.duration_sec)}</td>
+                    <td class="number">{run.cost === null ? "" : money(run.cost)}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+            {next_cursor && (
+              <p class="faint">{t("The newest {n} are shown.", { n: items.length })}</p>
+            )}
+          </Scroll>
+        )
+      }
+    </Loaded>
   );
 }

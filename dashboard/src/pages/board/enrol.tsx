@@ -1,13 +1,15 @@
-import { useQueryClient } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { api, read } from "../../api.ts";
 import { dateTime } from "../../format.ts";
 import { t, translate } from "../../i18n.ts";
-import { Ask, Check, Choice, TextField } from "../../ui/form.tsx";
-import { Copy } from "../../ui/parts.tsx";
+import { useRefresh } from "../../queries.ts";
+import { Copy } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Check, Choice, TextField } from "../../ui/form.tsx";
 import { useWho } from "../../who.ts";
 import { ShownKey } from "../settings/shown-key.tsx";
-import { words } from "./text.ts";
+import { keys } from "./queries.ts";
+import { splitLabels } from "./text.ts";
 
 const quoted = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
 
@@ -23,7 +25,7 @@ const TRAINER = "accelerate launch train_network.py --config_file {config}";
 /** Makes a one-time token, and shows it once in the line to paste on the box. */
 export function Enrol({ close }: { close: () => void }) {
   const me = useWho();
-  const client = useQueryClient();
+  const refresh = useRefresh();
   const [name, setName] = useState("");
   const [labels, setLabels] = useState("");
   const [price, setPrice] = useState("");
@@ -31,7 +33,7 @@ export function Enrol({ close }: { close: () => void }) {
   const [command, setCommand] = useState(TRAINER);
   const [shared, setShared] = useState(false);
   const [made, setMade] = useState<Made | null>(null);
-  const offered = words(labels);
+  const offered = splitLabels(labels);
   const line = made
     ? `curl -fsS ${location.origin}/client.py -o ledger.py && LEDGER_URL=${location.origin} LEDGER_ENROL=${made.token} python3 ledger.py agent --exec ${quoted(command)}${offered.length ? ` --labels ${quoted(offered.join(","))}` : ""}`
     : "";
@@ -39,7 +41,7 @@ export function Enrol({ close }: { close: () => void }) {
     return (
       <ShownKey
         title={t("Paste this on the box")}
-        warning={t("It is shown this once, and good once, until {time}.", {
+        warning={t("The line is shown only once and works once, until {time}.", {
           time: dateTime(made.expires_at),
         })}
         value={line}
@@ -73,30 +75,30 @@ export function Enrol({ close }: { close: () => void }) {
           ...(shared && { shared }),
         };
         setMade(await read(api.boxes.enrol.$post({ json })));
-        await client.invalidateQueries({ queryKey: ["boxes"] });
+        await refresh(keys.boxes);
       }}
     >
       <TextField
         label={t("Name (optional)")}
         maxLength={100}
-        placeholder={t("what it calls itself")}
+        placeholder={t("the machine's own name")}
         value={name}
         change={setName}
       />
       <TextField
-        label={t("What it runs; {config} stands for the run's file", { config: "{config}" })}
+        label={t("Command; {config} is the run's file", { config: "{config}" })}
         required
         value={command}
         change={setCommand}
       />
       <TextField
-        label={t("Labels that it offers, with commas between (optional)")}
+        label={t("Labels, separated by commas (optional)")}
         placeholder="sdxl, 24gb"
         value={labels}
         change={setLabels}
       />
       <TextField
-        label={t("What it costs an hour (optional)")}
+        label={t("Price an hour (optional)")}
         type="number"
         min={0}
         step="any"
@@ -117,7 +119,7 @@ export function Enrol({ close }: { close: () => void }) {
       />
       {me.role === "admin" && (
         <Check
-          label={t("It runs everyone's runs, not mine alone")}
+          label={t("The box runs everyone's runs, not only mine")}
           checked={shared}
           change={setShared}
         />

@@ -1,13 +1,15 @@
-import { keepPreviousData, useQuery } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import type { InferResponseType } from "hono/client";
 import { Link } from "wouter-preact";
-import { api, read } from "../../api.ts";
+import type { api } from "../../api.ts";
 import { measure, money, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
-import { Trouble } from "../../ui/parts.tsx";
+import { Loaded } from "../../ui/loading.tsx";
+import { groupsQuery } from "./queries.ts";
 import { runsWhere } from "./text.ts";
 
-type Group = InferResponseType<typeof api.queue.groups.$get, 200>["items"][number];
+type Answer = InferResponseType<typeof api.queue.groups.$get, 200>;
+type Group = Answer["items"][number];
 
 const shares = ["success", "failed", "cancelled", "running", "waiting"] as const;
 const shareTexts: Record<(typeof shares)[number], Text> = {
@@ -18,26 +20,25 @@ const shareTexts: Record<(typeof shares)[number], Text> = {
   waiting: "Waiting",
 };
 
-/** How far sweeps and other groups of queued runs are. */
-export function Groups({ standing }: { standing: string | null }) {
-  const { data, error, refetch } = useQuery({
-    queryKey: ["groups", standing],
-    enabled: standing !== null,
-    placeholderData: keepPreviousData,
-    queryFn: () => read(api.queue.groups.$get()),
-  });
-  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
-  if (!data || data.items.length === 0) return null;
+/** Progress of sweeps and other groups of queued runs. */
+export function Groups({ boardVersion }: { boardVersion: string | null }) {
+  return (
+    <Loaded query={useQuery(groupsQuery(boardVersion))} lines={0}>
+      {(groups) => <GroupsPanel groups={groups} />}
+    </Loaded>
+  );
+}
+
+function GroupsPanel({ groups: { items, complete } }: { groups: Answer }) {
+  if (items.length === 0) return null;
   return (
     <section class="panel" aria-label={t("Sweeps and groups")}>
       <header class="wrap">
         <h2 class="grow">{t("Sweeps and groups")}</h2>
-        {!data.complete && (
-          <span class="muted">{t("There are more; the newest are counted.")}</span>
-        )}
+        {!complete && <span class="muted">{t("There are more; the newest are counted.")}</span>}
       </header>
       <ul class="groups">
-        {data.items.map((group) => (
+        {items.map((group) => (
           <GroupRow key={group.experiment_group} group={group} />
         ))}
       </ul>

@@ -3,14 +3,14 @@ import { Link } from "wouter-preact";
 import type { api } from "../../api.ts";
 import { whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { Table } from "../../ui/form.tsx";
-import { Ago, Trouble } from "../../ui/parts.tsx";
-import { silent } from "./silent.ts";
+import { Ago } from "../../ui/figure.tsx";
+import { Table } from "../../ui/table.tsx";
+import { isSilent } from "./silent.ts";
 
 export type Lanes = InferResponseType<typeof api.queue.lanes.$get, 200>;
 type Lane = Lanes["items"][number];
 
-/** Labels and memory that a task asks of a box. */
+/** Labels and memory that a run requires of a box. */
 export function Asks({ labels, memory }: { labels: string[]; memory: number }) {
   if (labels.length === 0 && memory === 0) return <span class="faint">{t("any box")}</span>;
   return (
@@ -25,10 +25,10 @@ export function Asks({ labels, memory }: { labels: string[]; memory: number }) {
   );
 }
 
-/** Which boxes may take what is ready, or what none of them has. */
+/** Boxes that may take the ready runs of a lane, or the requirement that none of them meets. */
 export function Fit({ lane, lanes }: { lane: Lane; lanes: Lanes }) {
   const fitting = lanes.boxes.filter(({ id }) => lane.boxes.includes(id));
-  const live = fitting.filter((box) => !silent(box.last_seen_at));
+  const live = fitting.filter((box) => !isSilent(box.last_seen_at));
   const named = (boxes: typeof fitting) =>
     boxes
       .slice(0, 3)
@@ -54,22 +54,20 @@ export function Fit({ lane, lanes }: { lane: Lane; lanes: Lanes }) {
         ? t("no enrolled box has {n} GB of GPU memory", { n: lane.min_gpu_memory_gb })
         : lane.short_of_memory
           ? t("no enrolled box runs this user's tasks")
-          : t("no enrolled box has all of that together");
+          : t("no enrolled box meets all of these");
   return <span class="bad-text">{lacking}</span>;
 }
 
-/** Tasks that ask the same, by user, in the order of their turn. */
-export function LanesPanel(props: { lanes: Lanes | undefined; error: unknown; again: () => void }) {
-  const { lanes } = props;
-  if (props.error && !lanes) return <Trouble error={props.error} again={props.again} />;
-  if (!lanes || lanes.items.length === 0) return null;
+/** Lanes: waiting runs of one user with the same requirements, in the order of their turn. */
+export function LanesPanel({ lanes }: { lanes: Lanes }) {
+  if (lanes.items.length === 0) return null;
   return (
     <section class="panel">
       <header class="wrap">
         <h2>{t("Whose turn it is")}</h2>
         <span class="muted grow">
           {t(
-            "The user with the fewest running first. Agents with an ordinary key are not known here.",
+            "The user with the fewest running runs comes first. Agents with an ordinary key are not listed.",
           )}
         </span>
         <Link class="button small" href="/board/boxes">

@@ -1,14 +1,17 @@
-import { keepPreviousData, useQuery } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
+import type { InferResponseType } from "hono/client";
 import { Link } from "wouter-preact";
-import { api, read, refusalOf } from "../../api.ts";
+import { type api, refusalOf } from "../../api.ts";
 import { dateOnly, duration, money, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
-import { Table } from "../../ui/form.tsx";
+import { Parts } from "../../ui/figure.tsx";
+import { Segments } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { both, Empty, Loaded } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { FilterBox } from "../runs/filter-box.tsx";
-import { Parts } from "./bars.tsx";
+import { costQuery } from "./queries.ts";
 import { runsWhere } from "./text.ts";
 
 const groupings = {
@@ -29,15 +32,13 @@ const periods = [
   ["all", "All"],
 ] as const satisfies readonly (readonly [string, Text])[];
 
-const SELECT = "count,count(cost),sum(cost),sum(total_duration_sec)";
-const MOST_GROUPS = 200;
-
 type Sum = { runs: number; priced: number; cost: number; failed: number; seconds: number };
 const nothing = (): Sum => ({ runs: 0, priced: 0, cost: 0, failed: 0, seconds: 0 });
 
+type Answer = InferResponseType<typeof api.stats.tasks.$get, 200>;
 type Item = { group: Record<string, unknown>; values: Record<string, unknown> };
 
-/** Adds what the service says of runs of one status. */
+/** Adds the sums of runs of one status. */
 function add(sum: Sum, { group, values }: Item) {
   const of = (name: string) => Number(values[name] ?? 0);
   sum.runs += of("count");
@@ -48,7 +49,7 @@ function add(sum: Sum, { group, values }: Item) {
   return sum;
 }
 
-/** What runs have cost: by whom, for what, on which box and when. */
+/** Costs of runs by group, user, box, GPU or week. */
 export function Money() {
   const { params, change } = useAddress();
   const filter = params.get("filter") ?? "";
@@ -59,54 +60,12 @@ export function Money() {
   const since = new Date(Date.now() - Number(period) * 86_400_000);
   const from = period === "all" ? "" : `created_at >= '${since.toISOString().slice(0, 10)}'`;
   const choice = [from, filter && `(${filter})`].filter((part) => part !== "").join(" and ");
-  // Sums read every run they are about, so they are not asked again at each change.
-  const sums = (group_by: string) => ({
-    queryKey: ["money", choice, group_by],
-    staleTime: 60_000,
-    placeholderData: keepPreviousData,
-    queryFn: () =>
-      read(
-        api.stats.tasks.$get({
-          query: {
-            group_by,
-            select: SELECT,
-            order_by: "-sum(cost)",
-            limit: String(MOST_GROUPS),
-            ...(choice && { filter: choice }),
-          },
-        }),
-      ),
-  });
-  const all = useQuery(sums("status"));
-  const split = useQuery(sums(`${field},status`));
-  const error = all.error ?? split.error;
-  const ahead = choice.length - filter.length - (filter ? 1 : 0);
-  const refused = refusalOf(error);
-  if (refused?.position !== undefined) refused.position -= ahead;
-  const total = all.data?.items.reduce(add, nothing());
-  const groups = new Map<string | null, Sum>();
-  for (const item of split.data?.items ?? []) {
-    const value = item.group[field];
-    const key = value === null || value === undefined ? null : String(value);
-    groups.set(key, add(groups.get(key) ?? nothing(), item));
-  }
-  const rows = [...groups].sort(([a, x], [b, y]) =>
-    by === "week" ? (b ?? "").localeCompare(a ?? "") : y.cost - x.cost || y.runs - x.runs,
+  const sums = both(
+    useQuery(costQuery(choice, "status")),
+    useQuery(costQuery(choice, `${field},status`)),
   );
-  const most = Math.max(...rows.map(([, sum]) => sum.cost), 0);
-  const tiles = total && [
-    [t("In all"), money(total.cost)],
-    [t("Of failed runs"), money(total.failed)],
-    [t("Runs"), whole(total.runs)],
-    [t("Time"), duration(total.seconds)],
-  ];
-  const names: Record<Grouping, string> = {
-    group: t("Group"),
-    user: t("User"),
-    box: t("Box"),
-    gpu: t("GPU"),
-    week: t("Week"),
-  };
+  const ahead = choice.length - filter.length - (filter ? 1 : 0);
+  const refused = refusalOf(sums.error, ahead);
   return (
     <>
       <div class="row wrap">
@@ -132,102 +91,131 @@ export function Money() {
         refused={refused}
         seen={{}}
       />
-      {error && !refused && !(total && split.data) ? (
-        <Trouble error={error} again={() => void Promise.all([all.refetch(), split.refetch()])} />
-      ) : !tiles || !total || !split.data ? (
-        !error && <Skeleton lines={8} />
-      ) : total.runs === 0 ? (
-        <Empty icon="runs" title={t("No run fits")}>
-          <p>{t("Nothing matches. Loosen the filter, or look further back.")}</p>
-        </Empty>
-      ) : (
-        <>
-          <ul class="tiles">
-            {tiles.map(([name, value]) => (
-              <li key={name} class="panel tile">
-                <span class="muted">{name}</span>
-                <b>{value}</b>
-              </li>
-            ))}
-          </ul>
-          {total.priced < total.runs && (
-            <div class="note">
-              <Icon name="info" />
-              <div>
-                <p>
-                  {total.priced === 0
-                    ? t("No cost is known of these runs.")
-                    : t("Of {n} of these runs no cost is known; they count as nothing.", {
-                        n: whole(total.runs - total.priced),
-                      })}
-                </p>
-                <p class="muted">
-                  {t(
-                    "Runs that go on count when they end. A price is given where a box is enrolled, by --hourly-price 0.44 of ledger.py run and agent, or by LEDGER_HOURLY_PRICE on the box.",
-                  )}
-                </p>
-              </div>
-            </div>
-          )}
-          <section class="panel">
-            <header class="wrap">
-              <h2 class="grow">{t("Cost")}</h2>
-              <span class="legend">
-                <span class="row">
-                  <span class="swatch-of success" /> {t("of other runs")}
-                </span>
-                <span class="row">
-                  <span class="swatch-of failed" /> {t("of failed runs")}
-                </span>
-              </span>
-            </header>
-            <Table
-              label={t("Cost")}
-              heads={[
-                names[by],
-                [t("Runs"), "number"],
-                [t("Time"), "number wide-only"],
-                [t("Cost"), "number"],
-                [t("Of failed runs"), "number wide-only"],
-              ]}
-              last={[t("Share"), "bar-cell wide-only"]}
-            >
-              {rows.map(([key, sum]) => (
-                <tr key={key ?? ""}>
-                  <td>
-                    {by === "week" && key ? (
-                      t("from {day}", { day: dateOnly(key) })
-                    ) : (
-                      <Link href={runsWhere(field, key)}>{key ?? t("unknown")}</Link>
-                    )}
-                  </td>
-                  <td class="number">{whole(sum.runs)}</td>
-                  <td class="number wide-only">{duration(sum.seconds)}</td>
-                  <td class="number">
-                    {sum.priced === 0 ? <span class="faint">–</span> : <b>{money(sum.cost)}</b>}
-                  </td>
-                  <td class="number wide-only">{sum.failed > 0 ? money(sum.failed) : ""}</td>
-                  <td class="bar-cell wide-only">
-                    <Parts
-                      of={most}
-                      parts={[
-                        ["success", sum.cost - sum.failed],
-                        ["failed", sum.failed],
-                      ]}
-                    />
-                  </td>
-                </tr>
-              ))}
-            </Table>
-          </section>
-          <p class="faint">
-            {split.data.next_cursor && `${t("The costliest are shown.")} `}
-            {!split.data.complete &&
-              `${t("The newest {n} runs were looked at.", { n: whole(split.data.scanned) })} `}
-            {by === "box" && t("A run counts for the machine of its last attempt.")}
-          </p>
-        </>
+      <Loaded query={sums} lines={8} failed={() => (refused ? null : undefined)}>
+        {([all, split]) => <Costs all={all} split={split} by={by} />}
+      </Loaded>
+    </>
+  );
+}
+
+function Costs({ all, split, by }: { all: Answer; split: Answer; by: Grouping }) {
+  const { field } = groupings[by];
+  const total = all.items.reduce(add, nothing());
+  if (total.runs === 0)
+    return (
+      <Empty icon="runs" title={t("No run matches")}>
+        <p>{t("No run matches. Loosen the filter, or choose a longer period.")}</p>
+      </Empty>
+    );
+  const groups = new Map<string | null, Sum>();
+  for (const item of split.items) {
+    const value = item.group[field];
+    const key = value === null || value === undefined ? null : String(value);
+    groups.set(key, add(groups.get(key) ?? nothing(), item));
+  }
+  const rows = [...groups].sort(([a, x], [b, y]) =>
+    by === "week" ? (b ?? "").localeCompare(a ?? "") : y.cost - x.cost || y.runs - x.runs,
+  );
+  const most = Math.max(...rows.map(([, sum]) => sum.cost), 0);
+  const tiles = [
+    [t("Total"), money(total.cost)],
+    [t("Of failed runs"), money(total.failed)],
+    [t("Runs"), whole(total.runs)],
+    [t("Time"), duration(total.seconds)],
+  ];
+  const names: Record<Grouping, string> = {
+    group: t("Group"),
+    user: t("User"),
+    box: t("Box"),
+    gpu: t("GPU"),
+    week: t("Week"),
+  };
+  return (
+    <>
+      <ul class="tiles">
+        {tiles.map(([name, value]) => (
+          <li key={name} class="panel tile">
+            <span class="muted">{name}</span>
+            <b>{value}</b>
+          </li>
+        ))}
+      </ul>
+      {total.priced < total.runs && (
+        <div class="note">
+          <Icon name="info" />
+          <div>
+            <p>
+              {total.priced === 0
+                ? t("The cost of these runs is unknown.")
+                : t("The cost of {n} of these runs is unknown; they count as zero.", {
+                    n: whole(total.runs - total.priced),
+                  })}
+            </p>
+            <p class="muted">
+              {t(
+                "Runs in progress count when they end. Set a price when you enrol a box, with --hourly-price 0.44 of ledger.py run and agent, or with LEDGER_HOURLY_PRICE on the box.",
+              )}
+            </p>
+          </div>
+        </div>
       )}
+      <section class="panel">
+        <header class="wrap">
+          <h2 class="grow">{t("Cost")}</h2>
+          <span class="legend">
+            <span class="row">
+              <span class="swatch-of success" /> {t("of other runs")}
+            </span>
+            <span class="row">
+              <span class="swatch-of failed" /> {t("of failed runs")}
+            </span>
+          </span>
+        </header>
+        <Table
+          label={t("Cost")}
+          heads={[
+            names[by],
+            [t("Runs"), "number"],
+            [t("Time"), "number wide-only"],
+            [t("Cost"), "number"],
+            [t("Of failed runs"), "number wide-only"],
+          ]}
+          last={[t("Share"), "bar-cell wide-only"]}
+        >
+          {rows.map(([key, sum]) => (
+            <tr key={key ?? ""}>
+              <td>
+                {by === "week" && key ? (
+                  t("from {day}", { day: dateOnly(key) })
+                ) : (
+                  <Link href={runsWhere(field, key)}>{key ?? t("unknown")}</Link>
+                )}
+              </td>
+              <td class="number">{whole(sum.runs)}</td>
+              <td class="number wide-only">{duration(sum.seconds)}</td>
+              <td class="number">
+                {sum.priced === 0 ? <span class="faint">–</span> : <b>{money(sum.cost)}</b>}
+              </td>
+              <td class="number wide-only">{sum.failed > 0 ? money(sum.failed) : ""}</td>
+              <td class="bar-cell wide-only">
+                <Parts
+                  of={most}
+                  parts={[
+                    ["success", sum.cost - sum.failed],
+                    ["failed", sum.failed],
+                  ]}
+                />
+              </td>
+            </tr>
+          ))}
+        </Table>
+      </section>
+      <p class="faint">
+        {split.next_cursor && `${t("The costliest are shown.")} `}
+        {!split.complete &&
+          `${t("The newest {n} runs were looked at.", { n: whole(split.scanned) })} `}
+        {by === "box" && t("A run counts for the machine of its last attempt.")}
+      </p>
     </>
   );
 }

@@ -1,35 +1,40 @@
-import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { api, read } from "../../api.ts";
 import { duration, progressOf } from "../../format.ts";
 import { t } from "../../i18n.ts";
+import { useRefresh } from "../../queries.ts";
 import type { Board as Answer } from "../../types.ts";
+import { Ago, Meter } from "../../ui/figure.tsx";
+import { Segments } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Ago, Empty, Meter, Segments, Skeleton, statusText, Trouble } from "../../ui/parts.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { statusText } from "../../ui/status.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { ownsNamed, useWho } from "../../who.ts";
+import { boardQuery, keys } from "./queries.ts";
 
 type Running = Answer["running"][number];
 
-/** What runs, waits and failed, at a glance. */
+/** Running, waiting and failed runs at a glance. */
 export function Now() {
+  return (
+    <Loaded query={useQuery(boardQuery)} lines={10}>
+      {(data) => <Glance data={data} />}
+    </Loaded>
+  );
+}
+
+function Glance({ data }: { data: Answer }) {
   const me = useWho();
-  const client = useQueryClient();
+  const refresh = useRefresh();
   const [by, setBy] = useState<"hostname" | "user">("hostname");
-  const { data, error, refetch } = useQuery({
-    queryKey: ["board"],
-    meta: { live: true },
-    placeholderData: keepPreviousData,
-    queryFn: () => read(api.board.$get()),
-  });
-  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
-  if (!data) return <Skeleton lines={10} />;
   const retry = (id: number) =>
     attempt(async () => {
       await read(api.tasks[":id"].retry.$post({ param: { id: String(id) } }));
-      await client.invalidateQueries({ queryKey: ["board"] });
-    }, t("It waits for a box again"));
+      await refresh(keys.board);
+    }, t("The run waits for a box again"));
   const figures = [
     [t("Running"), data.running.length, "running", "/runs?status=running"],
     [t("Waiting"), data.waiting.length, "pending", "/runs?status=pending"],
@@ -54,7 +59,7 @@ export function Now() {
       </ul>
       <section class="panel" aria-label={t("Running")}>
         <header class="wrap">
-          <h2 class="grow">{t("What runs")}</h2>
+          <h2 class="grow">{t("Running now")}</h2>
           <Segments
             label={t("Arranged by")}
             value={by}
@@ -66,7 +71,7 @@ export function Now() {
           />
         </header>
         {data.running.length === 0 ? (
-          <Empty icon="play" title={t("Nothing runs")}>
+          <Empty icon="play" title={t("No run is running")}>
             <p>{t("Runs appear here as soon as a box reports.")}</p>
           </Empty>
         ) : (
@@ -119,7 +124,7 @@ export function Now() {
                         <Ago at={run.finished_at} />
                       </span>
                     </summary>
-                    <pre class="code inline tail">{run.tail || t("Its console said nothing.")}</pre>
+                    <pre class="code inline tail">{run.tail || t("No console output.")}</pre>
                     <p class="row">
                       <Link class="button small" href={`/runs/${run.id}`}>
                         {t("Open the run")}
@@ -144,13 +149,13 @@ export function Now() {
         </section>
         <section class="panel" aria-label={t("Waiting")}>
           <header>
-            <h2 class="grow">{t("What waits")}</h2>
+            <h2 class="grow">{t("Waiting runs")}</h2>
             <Link class="button small" href="/board/queue">
               {t("To the queue")}
             </Link>
           </header>
           {data.waiting.length === 0 ? (
-            <Empty icon="runs" title={t("Nothing waits")} />
+            <Empty icon="runs" title={t("No run waits")} />
           ) : (
             <ul class="waiting">
               {data.waiting.map((run) => (

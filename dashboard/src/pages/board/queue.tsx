@@ -1,28 +1,27 @@
-import {
-  keepPreviousData,
-  useInfiniteQuery,
-  useQuery,
-  useQueryClient,
-} from "@tanstack/preact-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/preact-query";
 import type { InferResponseType } from "hono/client";
 import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
-import { api, inPages, read } from "../../api.ts";
+import { api, read } from "../../api.ts";
 import { dateTime, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
-import { useStanding } from "../../live.ts";
+import { useBoardVersion } from "../../live.ts";
+import { useRefresh } from "../../queries.ts";
 import { useAddress } from "../../state.ts";
-import { Ask, RowButton, ShowMore, Table, TextField } from "../../ui/form.tsx";
-import { Ago, Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { RowButton } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Segments, TextField } from "../../ui/form.tsx";
+import { Empty, Loaded, ShowMore } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { attempt, toast } from "../../ui/toast.tsx";
 import { ownsNamed, useWho } from "../../who.ts";
 import { Groups } from "./groups.tsx";
 import { Asks, Fit, type Lanes, LanesPanel } from "./lanes.tsx";
-import { words } from "./text.ts";
+import { keys, lanesQuery, queueQuery } from "./queries.ts";
+import { splitLabels } from "./text.ts";
 
 type Waiting = InferResponseType<typeof api.queue.$get, 200>["items"][number];
-
-const PAGE = 100;
 
 const statusTexts: Record<string, Text> = {
   pending: "Waiting",
@@ -31,38 +30,18 @@ const statusTexts: Record<string, Text> = {
   cancelled: "Cancelled",
 };
 
-/** What waits for a box, where in line and why; how far sweeps are. */
+/** Waiting runs in order with the reason of each, and the progress of sweeps. */
 export function Queue() {
   const me = useWho();
   const { params, change } = useAddress();
   const mine = params.get("of") === "me";
-  const standing = useStanding();
-  const client = useQueryClient();
+  const boardVersion = useBoardVersion();
+  const ask = useRefresh();
   const [changing, setChanging] = useState<Waiting | null>(null);
-  const queue = useInfiniteQuery({
-    queryKey: ["queue", mine, standing],
-    enabled: standing !== null,
-    placeholderData: keepPreviousData,
-    ...inPages(
-      (page) => read(api.queue.$get({ query: { ...page, ...(mine && { user: "me" }) } })),
-      PAGE,
-    ),
-  });
-  const lanes = useQuery({
-    queryKey: ["lanes", standing],
-    enabled: standing !== null,
-    placeholderData: keepPreviousData,
-    queryFn: () => read(api.queue.lanes.$get()),
-  });
-  const items = queue.data;
-  if (queue.error && !items)
-    return <Trouble error={queue.error} again={() => void queue.refetch()} />;
-  if (!items) return <Skeleton lines={10} />;
+  const queue = useInfiniteQuery(queueQuery(mine, boardVersion));
+  const lanes = useQuery(lanesQuery(boardVersion));
   const may = (item: Waiting) => me.scopes.includes("tasks:write") && ownsNamed(me, item.user);
-  const refresh = () =>
-    Promise.all(
-      ["queue", "lanes", "groups"].map((key) => client.invalidateQueries({ queryKey: [key] })),
-    );
+  const refresh = () => ask(keys.queue, keys.lanes, keys.groups);
   const cancel = (id: number) =>
     attempt(async () => {
       await read(api.tasks[":id"].cancel.$post({ param: { id: String(id) } }));
@@ -72,12 +51,12 @@ export function Queue() {
     attempt(async () => {
       await read(api.tasks[":id"].retry.$post({ param: { id: String(id) } }));
       await refresh();
-    }, t("It waits for a box again"));
-  return (
+    }, t("The run waits for a box again"));
+  const line = (items: Waiting[]) => (
     <>
       <section class="panel">
         <header class="wrap">
-          <h2 class="grow">{t("What waits, in line")}</h2>
+          <h2 class="grow">{t("Waiting runs, in order")}</h2>
           <Segments
             label={t("Whose")}
             value={mine ? "me" : "all"}
@@ -89,7 +68,7 @@ export function Queue() {
           />
         </header>
         {items.length === 0 ? (
-          <Empty icon="runs" title={t("Nothing waits")}>
+          <Empty icon="runs" title={t("No run waits")}>
             <p>
               {t(
                 "Queue runs with ledger.py queue my_lora.toml; boxes pull them one after another.",
@@ -98,7 +77,7 @@ export function Queue() {
           </Empty>
         ) : (
           <Table
-            label={t("What waits")}
+            label={t("Waiting runs")}
             kind="queue"
             heads={[
               [t("Place"), "number"],
@@ -109,7 +88,7 @@ export function Queue() {
               t("Why it waits"),
               [t("Since"), "wide-only"],
             ]}
-            last={t("What to do")}
+            last={t("Actions")}
           >
             {items.map((item) => (
               <tr key={item.task_id}>
@@ -154,10 +133,17 @@ export function Queue() {
         )}
         <ShowMore query={queue} />
       </section>
-      <LanesPanel lanes={lanes.data} error={lanes.error} again={() => void lanes.refetch()} />
-      <Groups standing={standing} />
+      <Loaded query={lanes} lines={0}>
+        {(known) => <LanesPanel lanes={known} />}
+      </Loaded>
+      <Groups boardVersion={boardVersion} />
       {changing && <Change item={changing} close={() => setChanging(null)} changed={refresh} />}
     </>
+  );
+  return (
+    <Loaded query={queue} lines={10}>
+      {line}
+    </Loaded>
   );
 }
 
@@ -209,7 +195,7 @@ function Why(props: {
   return lane && lanes ? <Fit lane={lane} lanes={lanes} /> : <span>{t("ready")}</span>;
 }
 
-/** Changes what decides when and where a waiting run is pulled. */
+/** Changes the priority and requirements of a waiting run. */
 function Change(props: { item: Waiting; close: () => void; changed: () => Promise<unknown> }) {
   const { item } = props;
   const [priority, setPriority] = useState(String(item.priority));
@@ -223,7 +209,7 @@ function Change(props: { item: Waiting; close: () => void; changed: () => Promis
       send={async () => {
         const json = {
           priority: Number(priority),
-          labels: words(labels),
+          labels: splitLabels(labels),
           min_gpu_memory_gb: Number(memory),
         };
         const param = { id: String(item.task_id) };
@@ -242,15 +228,15 @@ function Change(props: { item: Waiting; close: () => void; changed: () => Promis
         change={setPriority}
       />
       <p class="muted">
-        {t("Higher comes first among one's own runs; between users turns are taken.")}
+        {t("A higher priority comes first among a user's own runs; users take turns.")}
       </p>
       <TextField
-        label={t("Labels that a box must offer, with commas between")}
+        label={t("Required labels, separated by commas")}
         value={labels}
         change={setLabels}
       />
       <TextField
-        label={t("Least GPU memory in GB")}
+        label={t("Minimum GPU memory in GB")}
         type="number"
         min={0}
         max={10_000}

@@ -1,15 +1,20 @@
-import { keepPreviousData, useQuery } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
+import type { InferResponseType } from "hono/client";
 import { Link } from "wouter-preact";
-import { api, read } from "../../api.ts";
+import type { api } from "../../api.ts";
 import { bytes, dateOnly, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
-import { Table } from "../../ui/form.tsx";
+import { Parts } from "../../ui/figure.tsx";
+import { Segments } from "../../ui/form.tsx";
 import { kindText } from "../../ui/kinds.ts";
-import { Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
-import { Parts } from "./bars.tsx";
-import { KeepRules } from "./keep-rules.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
+import { storageQuery, trashQuery } from "./queries.ts";
+import { RetentionRules } from "./retention-rules.tsx";
 import { runsWhere } from "./text.ts";
+
+type Answer = InferResponseType<typeof api.storage.$get, 200>;
 
 const groupings = [
   ["group", "By group"],
@@ -17,17 +22,20 @@ const groupings = [
   ["kind", "By kind"],
 ] as const satisfies readonly (readonly [string, Text])[];
 
-/** What files take, by whose they are; what lies in the trash, and what could go. */
+/** Space of files by group, user or kind; the trash, and the retention rules. */
 export function Storage() {
   const { params, change } = useAddress();
   const by = groupings.find(([name]) => name === params.get("by"))?.[0] ?? "group";
-  const { data, error, refetch } = useQuery({
-    queryKey: ["storage", by],
-    placeholderData: keepPreviousData,
-    queryFn: () => read(api.storage.$get({ query: { by } })),
-  });
-  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
-  if (!data) return <Skeleton lines={8} />;
+  return (
+    <Loaded query={useQuery(storageQuery(by))} lines={8}>
+      {(data) => <Space data={data} by={by} choose={(next) => change({ by: next })} />}
+    </Loaded>
+  );
+}
+
+type By = (typeof groupings)[number][0];
+
+function Space({ data, by, choose }: { data: Answer; by: By; choose: (by: By) => void }) {
   const { stored, total, items } = data;
   const most = Math.max(...items.map((item) => item.bytes + item.trash_bytes), 0);
   const tiles = [
@@ -52,11 +60,11 @@ export function Storage() {
       </ul>
       <section class="panel">
         <header class="wrap">
-          <h2 class="grow">{t("What takes the space")}</h2>
+          <h2 class="grow">{t("Use of space")}</h2>
           <Segments
             label={t("Arranged by")}
             value={by}
-            choose={(next) => change({ by: next })}
+            choose={choose}
             options={groupings.map(([name, text]) => [name, t(text)] as const)}
           />
         </header>
@@ -68,7 +76,7 @@ export function Storage() {
           </Empty>
         ) : (
           <Table
-            label={t("What takes the space")}
+            label={t("Use of space")}
             heads={[
               by === "group" ? t("Group") : by === "user" ? t("User") : t("Kind"),
               [t("Files"), "number wide-only"],
@@ -112,64 +120,60 @@ export function Storage() {
       </section>
       {items.length === 200 && <p class="faint">{t("The largest 200 are shown.")}</p>}
       <div class="board-columns even">
-        <KeepRules />
+        <RetentionRules />
         <Trash />
       </div>
     </>
   );
 }
 
-/** What is in the trash, by the day on which it goes for good. */
+/** The trash by the day of its purge. */
 function Trash() {
-  const { data, error, refetch } = useQuery({
-    queryKey: ["trash"],
-    staleTime: 5 * 60_000,
-    queryFn: () => read(api.storage.trash.$get()),
-  });
+  const trash = useQuery(trashQuery);
   return (
     <section class="panel" aria-label={t("Trash")}>
       <header class="wrap">
-        <h2 class="grow">{t("Trash, and when it goes")}</h2>
+        <h2 class="grow">{t("Trash, by day of purge")}</h2>
         <Link class="button small" href="/runs?deleted=true">
           {t("Deleted runs")}
         </Link>
       </header>
-      {error && !data ? (
-        <Trouble error={error} again={() => void refetch()} />
-      ) : !data ? (
-        <div class="body">
-          <Skeleton />
-        </div>
-      ) : data.days.length === 0 ? (
-        <Empty icon="trash" title={t("The trash is empty")}>
-          <p>{t("What is deleted can be restored for {n} days.", { n: data.trash_days })}</p>
-        </Empty>
-      ) : (
-        <>
-          <Table
-            label={t("Trash, and when it goes")}
-            heads={[
-              t("Goes on"),
-              [t("Runs"), "number"],
-              [t("Files"), "number"],
-              [t("Size"), "number"],
-            ]}
-          >
-            {data.days.map((day) => (
-              <tr key={day.goes_on}>
-                <td>{dateOnly(day.goes_on)}</td>
-                <td class="number">{day.runs > 0 ? whole(day.runs) : ""}</td>
-                <td class="number">{whole(day.files)}</td>
-                <td class="number">{bytes(day.bytes)}</td>
-              </tr>
-            ))}
-          </Table>
-          <p class="faint body">
-            {t("What a model version or another run stands on stays longer.")}{" "}
-            {!data.complete && t("There is more; what goes first is shown.")}
-          </p>
-        </>
-      )}
+      <Loaded query={trash}>
+        {(data) =>
+          data.days.length === 0 ? (
+            <Empty icon="trash" title={t("The trash is empty")}>
+              <p>
+                {t("Deleted runs and files can be restored for {n} days.", { n: data.trash_days })}
+              </p>
+            </Empty>
+          ) : (
+            <>
+              <Table
+                label={t("Trash, by day of purge")}
+                heads={[
+                  t("Purged on"),
+                  [t("Runs"), "number"],
+                  [t("Files"), "number"],
+                  [t("Size"), "number"],
+                ]}
+              >
+                {data.days.map((day) => (
+                  <tr key={day.goes_on}>
+                    <td>{dateOnly(day.goes_on)}</td>
+                    <td class="number">{day.runs > 0 ? whole(day.runs) : ""}</td>
+                    <td class="number">{whole(day.files)}</td>
+                    <td class="number">{bytes(day.bytes)}</td>
+                  </tr>
+                ))}
+              </Table>
+              <p class="faint body">
+                {t("Files that a model version or another run needs stay longer.")}{" "}
+                {!data.complete && t("There is more; the first to be purged is shown.")}
+              </p>
+            </>
+          )
+        }
+      </Loaded>
     </section>
   );
 }

@@ -5,4 +5,4 @@ export const runsWhere = (field: string, value: string | null) =>
   )}`;
 
 /** Labels as people type them: with commas or spaces between. */
-export const words = (text: string) => text.split(/[\s,]+/).filter((word) => word !== "");
+export const splitLabels = (text: string) => text.split(/[\s,]+/).filter((word) => word !== "");

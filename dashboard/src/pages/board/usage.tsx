@@ -1,12 +1,17 @@
 import { useQuery } from "@tanstack/preact-query";
-import { api, read } from "../../api.ts";
+import type { InferResponseType } from "hono/client";
+import type { api } from "../../api.ts";
 import { bytes, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
+import { Meter } from "../../ui/figure.tsx";
 import { kindText } from "../../ui/kinds.ts";
-import { Meter, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Loaded } from "../../ui/loading.tsx";
 import { Bounds } from "./bounds.tsx";
+import { usageQuery } from "./queries.ts";
 
-/** What the free plans of Cloudflare Workers, Turso and R2 give; their pages have the day's word. */
+type Answer = InferResponseType<typeof api.board.usage.$get, 200>;
+
+/** Limits of the free plans of Cloudflare Workers, Turso and R2; their own pages have the current ones. */
 const free = {
   requestsADay: 100_000,
   rowsReadAMonth: 500_000_000,
@@ -15,7 +20,7 @@ const free = {
   bucketBytes: 10_000_000_000,
 };
 
-/** What the ledger uses beside what the free plans give, and what users may. */
+/** Use of the ledger beside the limits of the free plans, and the users' own limits. */
 export function Usage() {
   return (
     <>
@@ -26,13 +31,10 @@ export function Usage() {
 }
 
 function FreePlans() {
-  const { data, error, refetch } = useQuery({
-    queryKey: ["usage"],
-    staleTime: 5 * 60_000,
-    queryFn: () => read(api.board.usage.$get()),
-  });
-  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
-  if (!data) return <Skeleton />;
+  return <Loaded query={useQuery(usageQuery)}>{(data) => <FreePlansPanel data={data} />}</Loaded>;
+}
+
+function FreePlansPanel({ data }: { data: Answer }) {
   const today = new Date().toISOString().slice(0, 10);
   const month = data.days.filter(({ day }) => day.startsWith(today.slice(0, 7)));
   const sum = (name: "rows_read" | "rows_written") =>
@@ -55,7 +57,7 @@ function FreePlans() {
   return (
     <section class="panel" aria-label={t("Use")}>
       <header>
-        <h2 class="grow">{t("Use, beside what the free plans give")}</h2>
+        <h2 class="grow">{t("Use, beside the free plans")}</h2>
       </header>
       <div class="usage">
         <ul class="stack">
@@ -104,8 +106,8 @@ function FreePlans() {
       </div>
       <p class="body faint">
         {data.rows_estimated
-          ? t("Rows are drawn from one request in twenty; the scheduled job's are not in them.")
-          : t("Rows are those of requests; the scheduled job's are not in them.")}
+          ? t("Rows are estimated from one request in twenty, without the scheduled job's.")
+          : t("Rows are those of requests, without the scheduled job's.")}
       </p>
     </section>
   );

@@ -1,16 +1,18 @@
-import { keepPreviousData, useQueries, useQuery } from "@tanstack/preact-query";
+import { useQueries, useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
-import { api, read } from "../../api.ts";
 import { Overlaid } from "../../chart/overlaid.tsx";
 import { t } from "../../i18n.ts";
 import { useChanges } from "../../live.ts";
+import { taskQuery } from "../../queries.ts";
 import { idsOf, useAddress } from "../../state.ts";
 import type { Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
-import { Empty, Skeleton, StatusBadge, Trouble } from "../../ui/parts.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { StatusBadge } from "../../ui/status.tsx";
 import { ConfigDiff } from "./config-diff.tsx";
 import { Differences } from "./differences.tsx";
 import { Explore } from "./explore.tsx";
+import { comparisonQuery } from "./queries.ts";
 import { SampleGrid } from "./sample-grid.tsx";
 
 const MOST = 8;
@@ -43,28 +45,32 @@ export function Compare() {
 }
 
 function SideBySide({ ids }: { ids: number[] }) {
-  const { change } = useAddress();
   useChanges(ids);
   const found = useQueries({
-    queries: ids.map((id) => ({
-      queryKey: ["task", id],
-      meta: { live: true },
-      queryFn: () =>
-        read(api.tasks[":id"].$get({ param: { id: String(id) }, query: { deleted: "true" } })),
-    })),
+    queries: ids.map((id) => ({ ...taskQuery(id), meta: { live: true } })),
   });
-  const comparison = useQuery({
-    queryKey: ["compare", ids.join(",")],
-    meta: { live: true },
-    enabled: ids.length > 1,
-    placeholderData: keepPreviousData,
-    // The curves are drawn from their own queries, which a page shares.
-    queryFn: () => read(api.tasks.compare.$get({ query: { ids: ids.join(","), max_points: "2" } })),
-  });
-  const tasks = found.flatMap(({ data }): Task[] => (data ? [data] : []));
+  const runs = {
+    data: found.some(({ isPending }) => isPending) ? undefined : found,
+    error: null,
+    refetch: () => {},
+  };
+  return (
+    <Loaded query={runs} lines={10}>
+      {(answers) => (
+        <Compared
+          ids={ids}
+          tasks={answers.flatMap(({ data }): Task[] => (data ? [data] : []))}
+          missing={ids.filter((_, n) => answers[n]?.error)}
+        />
+      )}
+    </Loaded>
+  );
+}
+
+function Compared({ ids, tasks, missing }: { ids: number[]; tasks: Task[]; missing: number[] }) {
+  const { change } = useAddress();
+  const comparison = useQuery(comparisonQuery(ids));
   const names = new Map(tasks.map(({ id, task_name }) => [id, task_name]));
-  const missing = ids.filter((_, n) => found[n]?.error);
-  if (found.some(({ isPending }) => isPending)) return <Skeleton lines={10} />;
   return (
     <>
       <ul class="compared">
@@ -113,10 +119,9 @@ function SideBySide({ ids }: { ids: number[] }) {
           {ids.length < 2 && (
             <p class="note">{t("Choose a second run to compare this one with.")}</p>
           )}
-          {comparison.error && (
-            <Trouble error={comparison.error} again={() => void comparison.refetch()} />
-          )}
-          {comparison.data && <Differences comparison={comparison.data} />}
+          <Loaded query={comparison} lines={0}>
+            {(data) => <Differences comparison={data} />}
+          </Loaded>
           <SampleGrid tasks={tasks} />
           {comparison.data && <ConfigDiff comparison={comparison.data} />}
         </>

@@ -3,7 +3,7 @@ import { t } from "../../i18n.ts";
 import type { Comparison } from "../../types.ts";
 import { Highlight } from "../../ui/highlight.tsx";
 
-/** What was changed between the first run's file and another's, line by line. */
+/** Changed lines between the first run's file and another's. */
 export function ConfigDiff({ comparison }: { comparison: Comparison }) {
   const { tasks, config_diffs: diffs } = comparison;
   const [chosen, setChosen] = useState<number | null>(null);

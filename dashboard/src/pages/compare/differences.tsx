@@ -2,11 +2,12 @@ import { useState } from "preact/hooks";
 import { duration, measure, setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Comparison } from "../../types.ts";
-import { Scroll, statusText } from "../../ui/parts.tsx";
+import { statusText } from "../../ui/status.tsx";
+import { Scroll } from "../../ui/table.tsx";
 
 type Line = { name: string; values: string[]; kind: "result" | "differs" | "agrees" };
 
-/** What became of the runs, what differs between them, and on demand what does not. */
+/** Results of the runs, the parameters that differ, and with `all` those that agree. */
 function linesOf({ tasks, differ, agree, metrics }: Comparison, all: boolean): Line[] {
   const results: [string, string[]][] = [
     [t("Status"), tasks.map((task) => statusText(task.status))],
@@ -59,7 +60,7 @@ export function Differences({ comparison }: { comparison: Comparison }) {
           {t("Show all")}
         </label>
       </header>
-      <Scroll label={t("What differs")}>
+      <Scroll label={t("Differences")}>
         <table class="plain differences">
           <thead>
             <tr>

@@ -1,9 +1,9 @@
-import { keepPreviousData, useQuery } from "@tanstack/preact-query";
-import { api, read } from "../../api.ts";
+import { useQuery } from "@tanstack/preact-query";
 import { measure, setting, whole } from "../../format.ts";
 import { t, translate } from "../../i18n.ts";
-import { Table } from "../../ui/form.tsx";
+import { Table } from "../../ui/table.tsx";
 import { columnLabel } from "../runs/columns.ts";
+import { influenceQuery } from "./queries.ts";
 
 type Cautioned = {
   caution: string | null;
@@ -15,18 +15,14 @@ type Cautioned = {
 const cautionOf = ({ caution, caution_code, caution_params }: Cautioned): string | null =>
   caution && translate({ message: caution, code: caution_code ?? "", params: caution_params });
 
-/** Which parameters go along with the result, and how many runs say so. */
+/** Parameters that correlate with the result, and the number of runs behind each figure. */
 export function Influence({ filter, metric }: { filter: string; metric: string }) {
-  const { data } = useQuery({
-    queryKey: ["influence", filter, metric],
-    placeholderData: keepPreviousData,
-    queryFn: () => read(api.stats.influence.$get({ query: { metric, filter } })),
-  });
+  const { data } = useQuery(influenceQuery(filter, metric));
   if (!data || data.parameters.length === 0) return null;
   return (
     <section class="panel" aria-label={t("Influence")}>
       <header class="wrap">
-        <h2>{t("What goes along with the result")}</h2>
+        <h2>{t("Parameters that correlate with the result")}</h2>
         <span class="muted">{t("{n} runs", { n: whole(data.runs) })}</span>
       </header>
       <Table

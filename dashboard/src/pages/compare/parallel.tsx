@@ -3,7 +3,7 @@ import { useMemo, useRef, useState } from "preact/hooks";
 import { useLocation } from "wouter-preact";
 import { measure, setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { Scroll } from "../../ui/parts.tsx";
+import { Scroll } from "../../ui/table.tsx";
 import { columnLabel } from "../runs/columns.ts";
 import type { Dot } from "./dots.ts";
 import { scaleOf } from "./scale.ts";
@@ -26,7 +26,7 @@ export function ParallelCoordinates({ dots, axes }: { dots: Dot[]; axes: string[
   const width = Math.max(720, axes.length * 130);
   const x = (n: number) => 60 + (n * (width - 130)) / Math.max(1, axes.length - 1);
   const y = (place: number) => TOP + (1 - place) * inner;
-  // One run that diverged must not make all others look the same: strength goes by rank.
+  // One run that diverged must not make all others look the same: its strength is a line's rank.
   const ranked = useMemo(
     () =>
       dots.flatMap(({ values }) => {

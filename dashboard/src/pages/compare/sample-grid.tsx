@@ -2,7 +2,8 @@ import { useQueries } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
-import { byPrompt, Picture, samplesQuery } from "../run/samples.tsx";
+import { samplesQuery } from "../run/queries.ts";
+import { byPrompt, Picture } from "../run/samples.tsx";
 
 /** Samples of one prompt side by side, a column a run, at the same share of each training. */
 export function SampleGrid({ tasks }: { tasks: Task[] }) {

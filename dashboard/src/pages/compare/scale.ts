@@ -1,13 +1,13 @@
 import { setting, short } from "../../format.ts";
 import type { Dot, Value } from "./dots.ts";
 
-/** Where a field's values stand between 0 and 1, and what to write beside it. */
+/** Places of a field's values between 0 and 1, and the marks of its axis. */
 export type Scale = {
   place: (value: Value) => number | null;
   ticks: { at: number; text: string }[];
 };
 
-/** Numbers that are many times one another stand by their logarithm; texts in alphabetical order. */
+/** Makes the scale of a field: logarithmic for numbers that differ many times, alphabetical for texts. */
 export function scaleOf(dots: Dot[], name: string): Scale {
   const values = dots.map((dot) => dot.values[name] ?? null).filter((value) => value !== null);
   const numbers = values.filter((value) => typeof value === "number");

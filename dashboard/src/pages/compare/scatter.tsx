@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { useLocation } from "wouter-preact";
 import { measure, setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { Scroll } from "../../ui/parts.tsx";
+import { Scroll } from "../../ui/table.tsx";
 import { columnLabel } from "../runs/columns.ts";
 import type { Dot } from "./dots.ts";
 import { scaleOf } from "./scale.ts";

@@ -1,16 +1,26 @@
-import { keepPreviousData, useQuery } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
-import { api, read, refusalOf } from "../../api.ts";
+import type { RunFieldName } from "../../../../src/shared/run-fields.ts";
+import { refusalOf } from "../../api.ts";
 import { measure, setting, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
-import { Table } from "../../ui/form.tsx";
-import { Ago, Empty, Segments, Skeleton, Trouble } from "../../ui/parts.tsx";
-import { columnLabel } from "../runs/columns.ts";
+import { Ago } from "../../ui/figure.tsx";
+import { Segments } from "../../ui/form.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
+import { columnLabel, results } from "../runs/columns.ts";
 import { FilterBox } from "../runs/filter-box.tsx";
+import { leaderboardQuery } from "./queries.ts";
 
-const groupings = ["experiment_group", "base_arch", "user", "optimizer", "lora_rank", "trainer"];
-const metrics = ["final_loss", "convergence_step", "total_duration_sec", "cost"];
+const groupings = [
+  "experiment_group",
+  "base_arch",
+  "user",
+  "optimizer",
+  "lora_rank",
+  "trainer",
+] satisfies (RunFieldName | "user")[];
 const choose = (known: string[], text: string | null) =>
   known.find((name) => name === text) ?? known[0] ?? "";
 
@@ -19,25 +29,9 @@ export function Leaderboard() {
   const { params, change } = useAddress();
   const filter = params.get("filter") ?? "";
   const group = params.get("by") === "none" ? "" : choose(groupings, params.get("by"));
-  const metric = choose(metrics, params.get("metric"));
-  const { data, error, refetch } = useQuery({
-    queryKey: ["leaderboard", filter, group, metric],
-    meta: { live: true },
-    placeholderData: keepPreviousData,
-    queryFn: () =>
-      read(
-        api.leaderboard.$get({
-          query: {
-            metric,
-            limit: "100",
-            filter: filter ? `(${filter}) and status = 'success'` : "status = 'success'",
-            ...(group && { group_by: group }),
-          },
-        }),
-      ),
-  });
-  const refused = refusalOf(error);
-  const best = data?.items[0]?.value ?? 0;
+  const metric = choose(results, params.get("metric"));
+  const leaderboard = useQuery(leaderboardQuery(filter, group, metric));
+  const refused = refusalOf(leaderboard.error, "(".length);
   return (
     <div class="page">
       <div class="page-head">
@@ -46,7 +40,7 @@ export function Leaderboard() {
           label={t("Result")}
           value={metric}
           choose={(next) => change({ metric: next })}
-          options={metrics.map((name) => [name, columnLabel(name)] as const)}
+          options={results.map((name) => [name, columnLabel(name)] as const)}
         />
         <label class="check muted">
           {t("Best of each")}
@@ -70,56 +64,56 @@ export function Leaderboard() {
         refused={refused}
         seen={{}}
       />
-      {error && !refused && !data ? (
-        <Trouble error={error} again={() => void refetch()} />
-      ) : !data ? (
-        <Skeleton lines={10} />
-      ) : data.items.length === 0 ? (
-        <Empty icon="trophy" title={t("No run has a result yet")}>
-          <p>{t("Runs that ended well stand here, the best first.")}</p>
-        </Empty>
-      ) : (
-        <section class="panel">
-          <Table
-            label={t("Leaderboard")}
-            heads={[
-              [t("Place"), "number"],
-              ...(group ? [columnLabel(group)] : []),
-              t("Run"),
-              [columnLabel(metric), "number"],
-              [t("Rank"), "number wide-only"],
-              [t("Learning rate"), "number wide-only"],
-              [t("Optimizer"), "wide-only"],
-              ...(group ? [[t("Runs"), "number wide-only"] as const] : []),
-              [t("Created"), "wide-only"],
-            ]}
-          >
-            {data.items.map(({ group: keys, value, runs, task }, n) => (
-              <tr key={task.id}>
-                <td class="number faint">{n + 1}</td>
-                {group && (
-                  <td>
-                    <b>{setting(Object.values(keys)[0]) || t("Without a group")}</b>
-                  </td>
-                )}
-                <td>
-                  <Link href={`/runs/${task.id}`}>{task.task_name}</Link>
-                </td>
-                <td class={`number ${value === best ? "best" : ""}`}>
-                  <b>{measure(value)}</b>
-                </td>
-                <td class="number wide-only">{setting(task.lora_rank)}</td>
-                <td class="number wide-only">{setting(task.learning_rate)}</td>
-                <td class="wide-only">{task.optimizer}</td>
-                {group && <td class="number wide-only">{runs === null ? "" : whole(runs)}</td>}
-                <td class="wide-only">
-                  <Ago at={task.created_at} />
-                </td>
-              </tr>
-            ))}
-          </Table>
-        </section>
-      )}
+      <Loaded query={leaderboard} lines={10} failed={() => (refused ? null : undefined)}>
+        {({ items }) =>
+          items.length === 0 ? (
+            <Empty icon="trophy" title={t("No run has a result yet")}>
+              <p>{t("Successful runs appear here, the best first.")}</p>
+            </Empty>
+          ) : (
+            <section class="panel">
+              <Table
+                label={t("Leaderboard")}
+                heads={[
+                  [t("Place"), "number"],
+                  ...(group ? [columnLabel(group)] : []),
+                  t("Run"),
+                  [columnLabel(metric), "number"],
+                  [t("Rank"), "number wide-only"],
+                  [t("Learning rate"), "number wide-only"],
+                  [t("Optimizer"), "wide-only"],
+                  ...(group ? [[t("Runs"), "number wide-only"] as const] : []),
+                  [t("Created"), "wide-only"],
+                ]}
+              >
+                {items.map(({ group: keys, value, runs, task }, n) => (
+                  <tr key={task.id}>
+                    <td class="number faint">{n + 1}</td>
+                    {group && (
+                      <td>
+                        <b>{setting(Object.values(keys)[0]) || t("Without a group")}</b>
+                      </td>
+                    )}
+                    <td>
+                      <Link href={`/runs/${task.id}`}>{task.task_name}</Link>
+                    </td>
+                    <td class={`number ${value === (items[0]?.value ?? 0) ? "best" : ""}`}>
+                      <b>{measure(value)}</b>
+                    </td>
+                    <td class="number wide-only">{setting(task.lora_rank)}</td>
+                    <td class="number wide-only">{setting(task.learning_rate)}</td>
+                    <td class="wide-only">{task.optimizer}</td>
+                    {group && <td class="number wide-only">{runs === null ? "" : whole(runs)}</td>}
+                    <td class="wide-only">
+                      <Ago at={task.created_at} />
+                    </td>
+                  </tr>
+                ))}
+              </Table>
+            </section>
+          )
+        }
+      </Loaded>
     </div>
   );
 }

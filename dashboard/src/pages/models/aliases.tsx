@@ -1,27 +1,27 @@
-import { useQuery, useQueryClient } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
-import { api, done, read } from "../../api.ts";
+import { api, expectSuccess, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
+import { useRefresh } from "../../queries.ts";
 import type { Alias, Model, ModelVersion } from "../../types.ts";
-import { Ask, Choice, Loaded, LongField, RowButton, Table, TextField } from "../../ui/form.tsx";
+import { RowButton } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Choice, LongField, TextField } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Ago } from "../../ui/parts.tsx";
+import { Loaded } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { toast } from "../../ui/toast.tsx";
 import { useWho } from "../../who.ts";
-import { isProtected, mayMove, refreshModels, stateTexts } from "./states.ts";
-
-export const useAliases = (name: string) =>
-  useQuery({
-    queryKey: ["models", "aliases", name],
-    queryFn: () => read(api.models[":name"].aliases.$get({ param: { name } })),
-  });
+import { aliasesQuery, keys } from "./queries.ts";
+import { isProtected, mayMove, stateTexts } from "./states.ts";
 
 type Asking = { what: "move" | "back" | "remove"; alias: Alias } | { what: "new" };
 
-/** Where each alias of a model is, since when and by whom, with what moves it. */
+/** Aliases of a model with their versions and last moves, and buttons that move them. */
 export function Aliases({ model, versions }: { model: Model; versions: ModelVersion[] }) {
   const me = useWho();
-  const aliases = useAliases(model.name);
+  const aliases = useQuery(aliasesQuery(model.name));
   const [asking, setAsking] = useState<Asking | null>(null);
   return (
     <section class="panel" aria-label={t("Aliases")}>
@@ -38,7 +38,7 @@ export function Aliases({ model, versions }: { model: Model; versions: ModelVers
         {({ aliases: items }) =>
           items.length === 0 ? (
             <p class="body muted">
-              {t("No alias yet: it names the version to use. Releasing one sets production.")}
+              {t("No alias yet. An alias names the version to use; a release sets production.")}
             </p>
           ) : (
             <Table
@@ -90,7 +90,7 @@ export function Aliases({ model, versions }: { model: Model; versions: ModelVers
 
 const labels = { move: "Move", back: "Roll back", remove: "Remove" } as const;
 
-/** Says what a move changes, asks for the reason, and moves. */
+/** Explains a move, asks for its reason, and makes it. */
 function MoveDialog(props: {
   asking: Asking;
   model: Model;
@@ -98,7 +98,7 @@ function MoveDialog(props: {
   close: () => void;
 }) {
   const { asking, model, close } = props;
-  const client = useQueryClient();
+  const refresh = useRefresh();
   const now = "alias" in asking ? asking.alias : null;
   const [name, setName] = useState(now?.alias ?? "");
   const [reason, setReason] = useState("");
@@ -133,11 +133,11 @@ function MoveDialog(props: {
         await read(route.$put({ param, json: { version: chosen.version, reason: why } }, seen));
       else if (asking.what === "back")
         await read(route.rollback.$post({ param, json: { reason: why } }, seen));
-      else if (asking.what === "remove") await done(route.$delete({ param }, seen));
+      else if (asking.what === "remove") await expectSuccess(route.$delete({ param }, seen));
       toast(t("Changed"));
       close();
     } finally {
-      await refreshModels(client);
+      await refresh(keys.models);
     }
   };
   return (
@@ -163,20 +163,24 @@ function MoveDialog(props: {
             choose={setWanted}
           />
         ) : (
-          <p class="note">{t("No other version may carry it: it takes an approved one.")}</p>
+          <p class="note">
+            {t("No other version may carry the alias: it needs an approved version.")}
+          </p>
         ))}
       {now && (
         <p class="muted">
           {asking.what === "move" && chosen
-            ? t("{alias} goes from version {from} to {to}: whoever pulls it gets that file.", {
+            ? t("{alias} moves from version {from} to {to}: whoever pulls it gets that file.", {
                 alias: now.alias,
                 from: now.version,
                 to: chosen.version,
               })
             : asking.what === "back"
-              ? t("It leaves version {n}, for the one it was on before.", { n: now.version })
+              ? t("The alias leaves version {n} and returns to its previous one.", {
+                  n: now.version,
+                })
               : asking.what === "remove"
-                ? t("Whoever pulls it finds nothing. Making it anew brings it back.")
+                ? t("Pulling the alias fails from then on. Making it again brings it back.")
                 : null}
         </p>
       )}

@@ -1,6 +1,6 @@
 import { PRODUCTION } from "./states.ts";
 
-/** Where each alias stands. */
+/** Aliases with the versions that they name. */
 export const AliasBadges = ({ aliases }: { aliases: Record<string, number> }) => (
   <>
     {Object.entries(aliases).map(([alias, version]) => (

@@ -1,11 +1,11 @@
 import { useInfiniteQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
-import { api, inPages, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
-import { Loaded, ShowMore } from "../../ui/form.tsx";
-import { Ago, Empty } from "../../ui/parts.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Empty, Loaded, ShowMore } from "../../ui/loading.tsx";
 import { AliasBadges } from "./badges.tsx";
 import { One } from "./one.tsx";
+import { modelsQuery, reviewsQuery } from "./queries.ts";
 
 const modelPath = (name: string) => `/models/${encodeURIComponent(name)}`;
 
@@ -13,12 +13,9 @@ export function Models({ name }: { name: string | undefined }) {
   return name === undefined ? <All /> : <One name={name} />;
 }
 
-/** All models, and what waits for a decision. */
+/** All models, and the versions that wait for a decision. */
 function All() {
-  const models = useInfiniteQuery({
-    queryKey: ["models", "all"],
-    ...inPages((query) => read(api.models.$get({ query }))),
-  });
+  const models = useInfiniteQuery(modelsQuery);
   return (
     <div class="page">
       <div class="page-head">
@@ -31,7 +28,7 @@ function All() {
             <Empty icon="models" title={t("No models yet")}>
               <p>
                 {t(
-                  "A model gives the checkpoint that goes live a name, versions and a review: POST /api/models makes one.",
+                  "A model gives a checkpoint in production a name, versions and a review: POST /api/models makes one.",
                 )}
               </p>
               <a class="button" href="/docs/">
@@ -66,10 +63,7 @@ function All() {
 }
 
 function Waiting() {
-  const reviews = useInfiniteQuery({
-    queryKey: ["models", "reviews"],
-    ...inPages((query) => read(api.reviews.$get({ query }))),
-  });
+  const reviews = useInfiniteQuery(reviewsQuery);
   if (!reviews.data?.length) return null;
   return (
     <section class="panel" aria-label={t("Waits for a decision")}>

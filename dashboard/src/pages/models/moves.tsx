@@ -1,18 +1,13 @@
 import { useInfiniteQuery } from "@tanstack/preact-query";
-import { api, inPages, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
-import { Loaded, ShowMore, Table } from "../../ui/form.tsx";
-import { Ago } from "../../ui/parts.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Loaded, ShowMore } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
+import { movesQuery } from "./queries.ts";
 
 /** Who moved which alias, when and why, the latest first. */
 export function Moves({ model }: { model: string }) {
-  const moves = useInfiniteQuery({
-    queryKey: ["models", "moves", model],
-    ...inPages(
-      (query) => read(api.models[":name"].aliases.history.$get({ param: { name: model }, query })),
-      20,
-    ),
-  });
+  const moves = useInfiniteQuery(movesQuery(model));
   return (
     <section class="panel" aria-label={t("History of the aliases")}>
       <header>

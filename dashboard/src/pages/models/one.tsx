@@ -1,27 +1,18 @@
-import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/preact-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
-import { api, inPages, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
-import { Loaded, ShowMore } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Empty } from "../../ui/parts.tsx";
+import { Empty, Loaded, ShowMore } from "../../ui/loading.tsx";
 import { Aliases } from "./aliases.tsx";
 import { AliasBadges } from "./badges.tsx";
 import { Moves } from "./moves.tsx";
+import { modelQuery, versionsQuery } from "./queries.ts";
 import { Version } from "./version.tsx";
 
-/** One model: its aliases, its versions with where each comes from, and who moved what. */
+/** One model: its aliases, its versions with their provenance, and the moves of aliases. */
 export function One({ name }: { name: string }) {
-  const param = { name };
-  const model = useQuery({
-    queryKey: ["models", "one", name],
-    queryFn: () => read(api.models[":name"].$get({ param })),
-  });
-  const versions = useInfiniteQuery({
-    queryKey: ["models", "versions", name],
-    placeholderData: keepPreviousData,
-    ...inPages((query) => read(api.models[":name"].versions.$get({ param, query }))),
-  });
+  const model = useQuery(modelQuery(name));
+  const versions = useInfiniteQuery(versionsQuery(name));
   return (
     <div class="page">
       <div class="page-head">

@@ -1,12 +1,11 @@
 import { useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
-import { api, read } from "../../api.ts";
-import { measure, whole } from "../../format.ts";
+import { measure, textAt, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { ModelVersion } from "../../types.ts";
-import { Fact, said } from "../../ui/fact.tsx";
-import { Loaded } from "../../ui/form.tsx";
-import { Ago } from "../../ui/parts.tsx";
+import { Ago, Fact } from "../../ui/figure.tsx";
+import { Loaded } from "../../ui/loading.tsx";
+import { provenanceQuery } from "./queries.ts";
 
 const decisions: Record<"approved" | "rejected", Text> = {
   approved: "Approved",
@@ -17,13 +16,9 @@ const decisions: Record<"approved" | "rejected", Text> = {
 const MOST_SAMPLES = 8;
 const image = /\.(?:png|jpe?g|webp)$/i;
 
-/** Where a version comes from: run, data, figures, samples, cost, and the decision with its evidence. */
+/** The provenance of a version: run, data, figures, samples, cost, and the decision with its evidence. */
 export function Provenance({ version }: { version: ModelVersion }) {
-  const param = { name: version.model, number: String(version.version) };
-  const query = useQuery({
-    queryKey: ["models", "provenance", version.model, version.version],
-    queryFn: () => read(api.models[":name"].versions[":number"].$get({ param })),
-  });
+  const query = useQuery(provenanceQuery(version.model, version.version));
   return (
     <Loaded query={query}>
       {({ task, datasets, metrics, samples, review, cost, parties, checks_changes }) => (
@@ -31,7 +26,7 @@ export function Provenance({ version }: { version: ModelVersion }) {
           <Fact name={t("Run")}>
             {task ? (
               <>
-                <Link href={`/runs/${version.task_id}`}>{said(task, "task_name")}</Link> ·{" "}
+                <Link href={`/runs/${version.task_id}`}>{textAt(task, "task_name")}</Link> ·{" "}
                 {t("Final loss")} {measure(task.final_loss) || "–"} ·{" "}
                 <Link href={`/runs/${version.task_id}?tab=parameters`}>{t("Parameters")}</Link>
               </>
@@ -39,10 +34,10 @@ export function Provenance({ version }: { version: ModelVersion }) {
               t("It was deleted.")
             )}
           </Fact>
-          <Fact name={t("Base model")}>{said(task, "base_model_path")}</Fact>
-          <Fact name={t("Trainer")}>{said(task, "trainer")}</Fact>
-          <Fact name={t("Commit")}>{said(task, "git_commit")}</Fact>
-          <Fact name={t("GPU")}>{said(task, "gpu_info")}</Fact>
+          <Fact name={t("Base model")}>{textAt(task, "base_model_path")}</Fact>
+          <Fact name={t("Trainer")}>{textAt(task, "trainer")}</Fact>
+          <Fact name={t("Commit")}>{textAt(task, "git_commit")}</Fact>
+          <Fact name={t("GPU")}>{textAt(task, "gpu_info")}</Fact>
           <Fact name={t("Figures")}>
             {Object.entries(metrics)
               .filter(([name]) => !name.startsWith("gpu."))
@@ -90,8 +85,8 @@ export function Provenance({ version }: { version: ModelVersion }) {
               </Link>
             )}
           </Fact>
-          <Fact name={t("Have a part in it")}>
-            {t("{names}: they cannot decide on it.", { names: parties.join(", ") })}
+          <Fact name={t("Involved")}>
+            {t("{names}: cannot decide on this version.", { names: parties.join(", ") })}
           </Fact>
           <Fact name={t("Checks changed")}>
             {checks_changes.length === 0
@@ -115,7 +110,7 @@ export function Provenance({ version }: { version: ModelVersion }) {
                 {review.reviewer}, <Ago at={review.at} />
                 {review.reason && <p class="notes">{review.reason}</p>}
                 <details>
-                  <summary>{t("What it was based on")}</summary>
+                  <summary>{t("Evidence")}</summary>
                   <pre class="code inline">{JSON.stringify(review.evidence, null, 2)}</pre>
                 </details>
               </>

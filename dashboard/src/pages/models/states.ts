@@ -1,4 +1,3 @@
-import type { QueryClient } from "@tanstack/preact-query";
 import type { Text } from "../../i18n.ts";
 import type { Me, Model, ModelVersion } from "../../types.ts";
 
@@ -27,7 +26,3 @@ export const mayMove = (me: Me, model: Model, alias: string) =>
   me.scopes.includes("models:write") &&
   (me.scopes.includes("models:release") ||
     (!isProtected(model, alias) && isTheirs(me, model.created_by)));
-
-/** Asks anew for all that pages of models show: a step of one changes lists, aliases and what waits. */
-export const refreshModels = (client: QueryClient) =>
-  client.invalidateQueries({ queryKey: ["models"] });

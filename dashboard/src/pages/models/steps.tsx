@@ -1,12 +1,14 @@
-import { useQueryClient } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { api, read } from "../../api.ts";
 import { type Text, t } from "../../i18n.ts";
+import { useRefresh } from "../../queries.ts";
 import type { Me, Model, ModelVersion } from "../../types.ts";
-import { Ask, LongField } from "../../ui/form.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { LongField } from "../../ui/form.tsx";
 import { toast } from "../../ui/toast.tsx";
-import { useAliases } from "./aliases.tsx";
-import { isTheirs, PRODUCTION, refreshModels, type State, stateTexts } from "./states.ts";
+import { aliasesQuery, keys } from "./queries.ts";
+import { isTheirs, PRODUCTION, type State, stateTexts } from "./states.ts";
 
 export type Step = "submit" | "withdraw" | "approve" | "reject" | "release" | "retire";
 
@@ -19,15 +21,14 @@ export const stepTexts: Record<Step, Text> = {
   retire: "Retire",
 };
 
-/** What each does, for whoever is about to. */
-const explained: Record<Step, Text> = {
-  submit: "Somebody else decides on it. The model's checks must hold.",
-  withdraw: "It becomes a draft again, and nobody is asked to decide.",
-  approve:
-    "What it is based on is kept as it is now, and nothing takes its file away from then on.",
-  reject: "It carries no alias from then on. The same file may become a new version.",
-  release: "From then on production names this version, and whoever pulls it gets this file.",
-  retire: "Its aliases are taken away, production too. Its evidence, run and file stay.",
+/** What each step does, for whoever is about to take it. */
+const explanations: Record<Step, Text> = {
+  submit: "Someone else decides on the version. The model's checks must pass.",
+  withdraw: "The version becomes a draft again and awaits no decision.",
+  approve: "The evidence is kept as of now, and the file is never deleted from then on.",
+  reject: "The version carries no alias from then on. The same file may become a new version.",
+  release: "The alias production names this version from then on: whoever pulls it gets this file.",
+  retire: "The version loses its aliases, production too. Its evidence, run and file stay.",
 };
 
 const after: Record<Step, State> = {
@@ -66,9 +67,11 @@ export function StepDialog(props: {
   close: () => void;
 }) {
   const { step, version, close } = props;
-  const client = useQueryClient();
+  const refresh = useRefresh();
   const [reason, setReason] = useState("");
-  const live = useAliases(version.model).data?.aliases.find(({ alias }) => alias === PRODUCTION);
+  const live = useQuery(aliasesQuery(version.model)).data?.aliases.find(
+    ({ alias }) => alias === PRODUCTION,
+  );
   const param = { name: version.model, number: String(version.version) };
   const why = reason.trim();
   const take = async () => {
@@ -88,7 +91,7 @@ export function StepDialog(props: {
       toast(t(stateTexts[after[step]]));
       close();
     } finally {
-      await refreshModels(client);
+      await refresh(keys.models);
     }
   };
   return (
@@ -99,7 +102,7 @@ export function StepDialog(props: {
       close={close}
       send={take}
     >
-      <p class="muted">{t(explained[step])}</p>
+      <p class="muted">{t(explanations[step])}</p>
       {step !== "submit" && step !== "withdraw" && (
         <LongField
           label={step === "reject" ? t("Why?") : t("Why? (optional)")}

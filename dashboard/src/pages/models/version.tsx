@@ -3,9 +3,8 @@ import { Link } from "wouter-preact";
 import { bytes, setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Model, ModelVersion } from "../../types.ts";
-import { Fact } from "../../ui/fact.tsx";
+import { Ago, Fact } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Ago } from "../../ui/parts.tsx";
 import { useWho } from "../../who.ts";
 import { Provenance } from "./provenance.tsx";
 import { stateTexts } from "./states.ts";
@@ -18,7 +17,7 @@ const looks: Partial<Record<Step, string>> = {
   retire: "danger",
 };
 
-/** A version: its file, where it comes from, and what may be decided on it. */
+/** A version: its file, its provenance, and the steps that the user may take. */
 export function Version({ model, version }: { model: Model; version: ModelVersion }) {
   const me = useWho();
   const [asking, setAsking] = useState<Step | null>(null);
@@ -75,7 +74,7 @@ export function Version({ model, version }: { model: Model; version: ModelVersio
         <Fact name={t("Notes")}>{version.notes && <span class="notes">{version.notes}</span>}</Fact>
       </dl>
       <details class="provenance" onToggle={(event) => setOpen(event.currentTarget.open)}>
-        <summary>{t("Where it comes from, and who agreed")}</summary>
+        <summary>{t("Provenance and decision")}</summary>
         {open && <Provenance version={version} />}
       </details>
       {asking && (

@@ -3,12 +3,12 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { Chart, type Line } from "../../chart/chart.tsx";
 import { onAxis, smooth, stepsWithin, type XAxis } from "../../chart/curves.ts";
 import { LookTools, useLook } from "../../chart/look.tsx";
-import { CURVE_POINTS, curveQuery } from "../../chart/read.ts";
+import { CURVE_POINTS, curveQuery } from "../../chart/queries.ts";
 import { measure, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
-import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
 
 /** Metrics drawn small below the loss, the most telling first. */
 const small = /^(?:lr|learning_rate|grad_norm|.*\/lr|gpu\.\d+\.(?:util|mem_mb)|loss\/.*|eval.*)$/;
@@ -59,8 +59,6 @@ export function Curves({ task }: { task: Task }) {
     : t("No points yet");
   const others = all.filter((name) => name !== shown && small.test(name)).slice(0, 8);
 
-  if (entire.error && !entire.data)
-    return <Trouble error={entire.error} again={() => void entire.refetch()} />;
   if (entire.data && all.length === 0)
     return (
       <section class="panel">
@@ -88,19 +86,19 @@ export function Curves({ task }: { task: Task }) {
           <span class="faint">{data && t("{n} points", { n: whole(data.total) })}</span>
         </header>
         <div class="body">
-          {entire.data ? (
-            <Chart
-              lines={lines}
-              axis={axis}
-              log={log}
-              height={300}
-              summary={summary}
-              range={range}
-              zoomed={setRange}
-            />
-          ) : (
-            <Skeleton lines={8} />
-          )}
+          <Loaded query={entire} lines={8}>
+            {() => (
+              <Chart
+                lines={lines}
+                axis={axis}
+                log={log}
+                height={300}
+                summary={summary}
+                range={range}
+                zoomed={setRange}
+              />
+            )}
+          </Loaded>
         </div>
       </section>
       {others.length > 0 && (

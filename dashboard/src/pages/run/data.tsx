@@ -1,35 +1,35 @@
 import { useQuery } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
-import { api, read } from "../../api.ts";
 import { whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Dataset, Task } from "../../types.ts";
-import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { datasetsQuery } from "./queries.ts";
 
 const SHOWN = 24;
 
-/** What the run was trained on: facts, never the data. */
+/** Facts of the datasets that the run was trained on. */
 export function Data({ task }: { task: Task }) {
-  const { data, error, refetch } = useQuery({
-    queryKey: ["datasets", task.id],
-    queryFn: () => read(api.tasks[":id"].datasets.$get({ param: { id: String(task.id) } })),
-  });
-  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
-  if (!data) return <Skeleton lines={8} />;
-  if (data.datasets.length === 0)
-    return (
-      <Empty icon="image" title={t("Nothing is known of its data")}>
-        <p>
-          {t("The client reads image counts and tags from the data folder where the run starts.")}
-        </p>
-      </Empty>
-    );
   return (
-    <div class="stack">
-      {data.datasets.map((dataset) => (
-        <One key={`${dataset.id} ${dataset.name}`} dataset={dataset} />
-      ))}
-    </div>
+    <Loaded query={useQuery(datasetsQuery(task.id))} lines={8}>
+      {({ datasets }) =>
+        datasets.length === 0 ? (
+          <Empty icon="image" title={t("No dataset is known")}>
+            <p>
+              {t(
+                "The client reads image counts and tags from the data folder where the run starts.",
+              )}
+            </p>
+          </Empty>
+        ) : (
+          <div class="stack">
+            {datasets.map((dataset) => (
+              <One key={`${dataset.id} ${dataset.name}`} dataset={dataset} />
+            ))}
+          </div>
+        )
+      }
+    </Loaded>
   );
 }
 
@@ -73,7 +73,7 @@ function One({ dataset }: { dataset: Dataset }) {
             )}
           </>
         ) : (
-          <p class="muted">{t("It has no captions with tags.")}</p>
+          <p class="muted">{t("This dataset has no captions with tags.")}</p>
         )}
         {dataset.content_hash && (
           <p class="faint clip">

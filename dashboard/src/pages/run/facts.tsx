@@ -1,22 +1,23 @@
-import { useQuery, useQueryClient } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { api, Problem, read } from "../../api.ts";
-import { CURVE_POINTS, curveQuery } from "../../chart/read.ts";
-import { dateTime, duration, measure, setting } from "../../format.ts";
+import { CURVE_POINTS, curveQuery } from "../../chart/queries.ts";
+import { dateTime, duration, measure, setting, textAt } from "../../format.ts";
 import { t } from "../../i18n.ts";
+import { keys, useRefresh } from "../../queries.ts";
 import type { Task } from "../../types.ts";
-import { Fact, said } from "../../ui/fact.tsx";
+import { Fact } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icon.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { mayWrite, useWho } from "../../who.ts";
 
-/** The figures one looks at first. */
+/** The results and main settings of a run. */
 export function Facts({ task }: { task: Task }) {
   const defaulted = new Set(task.defaulted_fields ?? []);
   const given = (name: keyof Task) => {
     const text = setting(task[name]);
     return text && defaulted.has(name) ? (
-      <span title={t("The trainer's default: its file is silent.")}>
+      <span title={t("The trainer's default: the file does not set it.")}>
         {text} <span class="faint">{t("default")}</span>
       </span>
     ) : (
@@ -82,7 +83,7 @@ export function Facts({ task }: { task: Task }) {
       </dl>
       <dl class="facts machine">
         <Fact name={t("GPU")}>{given("gpu_info")}</Fact>
-        <Fact name={t("Box")}>{said(task.node_info, "hostname")}</Fact>
+        <Fact name={t("Box")}>{textAt(task.node_info, "hostname")}</Fact>
         <Fact name="CUDA">{given("cuda_version")}</Fact>
         <Fact name={t("Started")}>{task.started_at && dateTime(task.started_at)}</Fact>
         <Fact name={t("Finished")}>{task.finished_at && dateTime(task.finished_at)}</Fact>
@@ -95,11 +96,11 @@ export function Facts({ task }: { task: Task }) {
 }
 
 /**
- * Sends a change of a task as its reader saw it; where someone else was first, says so and reads anew.
- * Gives whether it was saved: what a person typed stays until then.
+ * Sends a change of the task that its reader saw; where someone else was first, shows that and reads the
+ * task again. Resolves to whether it was saved: a draft stays until then.
  */
 function useEdit(task: Task) {
-  const client = useQueryClient();
+  const refresh = useRefresh();
   return (json: { notes?: string; tags?: Record<string, string>; task_name?: string }) =>
     attempt(async () => {
       try {
@@ -111,12 +112,12 @@ function useEdit(task: Task) {
         );
       } catch (error) {
         if (!(error instanceof Problem && error.status === 412)) throw error;
-        await client.invalidateQueries({ queryKey: ["task", task.id] });
+        await refresh(keys.task(task.id));
         throw new Error(
           t("Someone else changed this run meanwhile. Look at it again, then repeat your change."),
         );
       }
-      await client.invalidateQueries({ queryKey: ["task", task.id] });
+      await refresh(keys.task(task.id));
     });
 }
 

@@ -1,12 +1,14 @@
-import { keepPreviousData, useQuery } from "@tanstack/preact-query";
-import { api, read } from "../../api.ts";
+import { useQuery } from "@tanstack/preact-query";
 import { bytes, setting } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { Task, Weight } from "../../types.ts";
-import { Table } from "../../ui/form.tsx";
+import { Copy } from "../../ui/button.tsx";
+import { Ago } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icon.tsx";
 import { kindText } from "../../ui/kinds.ts";
-import { Ago, Copy, Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
+import { filesQuery } from "./queries.ts";
 
 const checks: Record<NonNullable<Weight["verified"]>, Text> = {
   sha256: "SHA-256 checked",
@@ -14,17 +16,17 @@ const checks: Record<NonNullable<Weight["verified"]>, Text> = {
   size: "size checked",
 };
 
-/** Checkpoints and final weights, and what their own headers say. */
+/** Checkpoints and final weights, with the facts of their headers. */
 export function Files({ task }: { task: Task }) {
-  const { data, error, refetch } = useQuery({
-    queryKey: ["weights", task.id],
-    meta: { live: true },
-    placeholderData: keepPreviousData,
-    queryFn: () => read(api.weights.$get({ query: { task_id: String(task.id), limit: "200" } })),
-  });
-  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
-  if (!data) return <Skeleton lines={6} />;
-  const files = data.items.filter(({ kind }) => kind !== "sample");
+  return (
+    <Loaded query={useQuery(filesQuery(task.id))} lines={6}>
+      {({ items }) => <FilesPanel items={items} />}
+    </Loaded>
+  );
+}
+
+function FilesPanel({ items }: { items: Weight[] }) {
+  const files = items.filter(({ kind }) => kind !== "sample");
   if (files.length === 0)
     return (
       <Empty icon="file" title={t("No files yet")}>

@@ -2,11 +2,11 @@ import { Link } from "wouter-preact";
 import { dateTime, duration, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Attempt, Task } from "../../types.ts";
-import { StatusBadge, statusText } from "../../ui/parts.tsx";
+import { StatusBadge, statusText } from "../../ui/status.tsx";
 
 type Event = { at: string; text: string; status?: Task["status"] };
 
-/** What happened, in order. */
+/** Events of the run, in order. */
 function eventsOf(task: Task): Event[] {
   const events: Event[] = [{ at: task.created_at, text: t("Registered") }];
   for (const one of task.attempts) {
@@ -51,7 +51,7 @@ export function History({ task }: { task: Task }) {
         </ol>
         {task.parent_task_id && (
           <p class="body">
-            {t("It repeats")}{" "}
+            {t("Repeats run")}{" "}
             <Link href={`/runs/${task.parent_task_id}`}>#{task.parent_task_id}</Link>
           </p>
         )}
@@ -93,7 +93,7 @@ const AttemptPanel = ({ attempt }: { attempt: Attempt }) => (
           <pre class="code inline tail">{attempt.tail}</pre>
         </>
       ) : (
-        <p class="faint">{t("Its console said nothing yet.")}</p>
+        <p class="faint">{t("No console output yet.")}</p>
       )}
     </div>
   </section>

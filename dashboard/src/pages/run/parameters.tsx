@@ -1,56 +1,19 @@
 import { useState } from "preact/hooks";
+import { trainingSettings } from "../../../../src/shared/run-fields.ts";
+import { leavesOf } from "../../../../src/shared/setting-path.ts";
 import { setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
-import { Empty } from "../../ui/parts.tsx";
+import { Empty } from "../../ui/loading.tsx";
 
 /** All plain values of a document by their paths, as the filter language names them. */
-function flatten(value: unknown, path = ""): [string, unknown][] {
-  if (typeof value !== "object" || value === null) return [[path, value]];
-  if (Array.isArray(value) && value.every((one) => typeof one !== "object" || one === null))
-    return [[path, value]];
-  const entries: [string, unknown][] = Array.isArray(value)
-    ? value.map((one, n) => [`${path}[${n}]`, one])
-    : Object.entries(value).map(([name, one]) => [path ? `${path}.${name}` : name, one]);
-  return entries.flatMap(([at, one]) => flatten(one, at));
-}
-
-/** Columns that are settings rather than what became of the run. */
-const settings = [
-  "model_type",
-  "base_arch",
-  "base_model_path",
-  "trainer",
-  "network_algo",
-  "lora_rank",
-  "lora_alpha",
-  "conv_lora_rank",
-  "conv_alpha",
-  "dropout",
-  "learning_rate",
-  "optimizer",
-  "scheduler",
-  "batch_size",
-  "gradient_accumulation_steps",
-  "epochs",
-  "max_steps",
-  "mixed_precision",
-  "resolution",
-  "seed",
-  "save_every_n_epochs",
-  "caption_tag_delim",
-  "data_dir",
-  "metadata_path",
-  "output_dir",
-  "log_dir",
-  "sample_prompts",
-] as const satisfies readonly (keyof Task)[];
+const flatten = (document: unknown) => [...leavesOf(document)];
 
 export function Parameters({ task }: { task: Task }) {
   const [wanted, setWanted] = useState("");
   const defaulted = new Set<string>(task.defaulted_fields ?? []);
   const parts: [string, [string, unknown][]][] = [
-    [t("Settings"), settings.map((name): [string, unknown] => [name, task[name]])],
+    [t("Settings"), trainingSettings.map((name): [string, unknown] => [name, task[name]])],
     [t("In the trainer's file"), flatten(task.config_snapshot)],
     [t("Further arguments"), flatten(task.additional_args)],
     [t("Machine and software"), flatten(task.node_info)],

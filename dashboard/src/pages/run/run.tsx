@@ -1,24 +1,20 @@
-import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/preact-query";
+import { keepPreviousData, useQuery } from "@tanstack/preact-query";
 import { useEffect, useState } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
-import { api, done, Problem, read } from "../../api.ts";
+import { api, expectSuccess, Problem, read } from "../../api.ts";
 import { duration, progressOf, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import { useChanges } from "../../live.ts";
+import { keys, taskQuery, useRefresh } from "../../queries.ts";
 import { useAddress } from "../../state.ts";
 import type { Task } from "../../types.ts";
+import { Copy } from "../../ui/button.tsx";
+import { Dialog } from "../../ui/dialog.tsx";
+import { Ago, Meter } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import {
-  Ago,
-  Copy,
-  Dialog,
-  Empty,
-  Menu,
-  Meter,
-  Skeleton,
-  StatusBadge,
-  Trouble,
-} from "../../ui/parts.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { Menu } from "../../ui/menu.tsx";
+import { StatusBadge } from "../../ui/status.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { mayWrite, useUserNames, useWho } from "../../who.ts";
 import { Config } from "./config.tsx";
@@ -45,38 +41,38 @@ export function Run({ id }: { id: number }) {
   const tab = tabs.find(([name]) => name === params.get("tab"))?.[0] ?? "overview";
   useChanges(Number.isSafeInteger(id) && id > 0 ? [id] : []);
   const query = useQuery({
-    queryKey: ["task", id],
+    ...taskQuery(id),
     meta: { live: true },
     placeholderData: keepPreviousData,
-    queryFn: () =>
-      read(api.tasks[":id"].$get({ param: { id: String(id) }, query: { deleted: "true" } })),
   });
   const task = query.data;
   useEffect(() => {
     if (task) document.title = `${task.task_name} · LoRA Ledger`;
   }, [task?.task_name]);
 
-  if (query.error && !task)
-    return query.error instanceof Problem && query.error.status === 404 ? (
+  const missing = (error: unknown) =>
+    error instanceof Problem && error.status === 404 ? (
       <Empty icon="search" title={t("There is no run {id}", { id })}>
-        <p>{t("It may have been deleted for good, or the link is not right.")}</p>
+        <p>{t("The run may have been purged, or the link is wrong.")}</p>
         <Link class="button" href="/runs">
           {t("To the runs")}
         </Link>
       </Empty>
-    ) : (
-      <div class="page">
-        <Trouble error={query.error} again={() => void query.refetch()} />
-      </div>
-    );
-  if (!task)
-    return (
-      <div class="page">
-        <Skeleton lines={8} />
-      </div>
-    );
+    ) : undefined;
   return (
     <div class="page run">
+      <Loaded query={query} lines={8} failed={missing}>
+        {(run) => <Parts task={run} tab={tab} />}
+      </Loaded>
+    </div>
+  );
+}
+
+/** One part of the run below its head. */
+function Parts({ task, tab }: { task: Task; tab: (typeof tabs)[number][0] }) {
+  const { id } = task;
+  return (
+    <>
       <Head task={task} />
       <nav class="tabs" aria-label={t("Parts of this run")}>
         {tabs.map(([name, text]) => (
@@ -108,23 +104,23 @@ export function Run({ id }: { id: number }) {
       {tab === "samples" && <Samples task={task} />}
       {tab === "files" && <Files task={task} />}
       {tab === "history" && <History task={task} />}
-    </div>
+    </>
   );
 }
 
-/** What repeats the run on any box with Python. */
+/** The line that repeats the run on any box with Python. */
 const reproduceCommand = (id: number) =>
   `curl -fsS ${location.origin}/client.py -o ledger.py && LEDGER_URL=${location.origin} LEDGER_KEY=… python3 ledger.py reproduce ${id}`;
 
 function Head({ task }: { task: Task }) {
   const me = useWho();
-  const client = useQueryClient();
+  const refresh = useRefresh();
   const [, go] = useLocation();
   const names = useUserNames();
   const [asking, setAsking] = useState<"cancel" | "delete" | null>(null);
   const param = { id: String(task.id) };
   const may = mayWrite(me, task.user_id);
-  const fresh = () => client.invalidateQueries({ queryKey: ["task", task.id] });
+  const fresh = () => refresh(keys.task(task.id));
   const progress = progressOf(task);
   const alive = task.status === "running" || task.status === "pending";
   const last = task.attempts[0];
@@ -167,7 +163,7 @@ function Head({ task }: { task: Task }) {
               attempt(async () => {
                 await read(api.tasks[":id"].retry.$post({ param }));
                 await fresh();
-              }, t("It waits for a box again"))
+              }, t("The run waits for a box again"))
             }
           >
             <Icon name="again" />
@@ -271,10 +267,10 @@ function Head({ task }: { task: Task }) {
         >
           <p class="muted">
             {asking === "delete"
-              ? t("It goes into the trash, from where it can be restored.")
+              ? t("The run moves to the trash, where it can be restored.")
               : task.status === "running"
-                ? t("Its box stops the trainer at its next report. What was recorded stays.")
-                : t("It has not started, and will not.")}
+                ? t("The box stops the trainer at its next report. Recorded data stay.")
+                : t("The run has not started and never will.")}
           </p>
           <div class="actions">
             <button type="button" class="button" onClick={() => setAsking(null)}>
@@ -291,11 +287,11 @@ function Head({ task }: { task: Task }) {
                       await read(api.tasks[":id"].cancel.$post({ param }));
                       await fresh();
                     } else {
-                      await done(api.tasks[":id"].$delete({ param }));
+                      await expectSuccess(api.tasks[":id"].$delete({ param }));
                       go("/runs");
                     }
                   },
-                  asking === "cancel" ? t("The run is told to stop") : t("In the trash"),
+                  asking === "cancel" ? t("The run was asked to stop") : t("In the trash"),
                 )
               }
             >
@@ -312,13 +308,13 @@ function failureText(reason: string | null) {
   switch (reason) {
     case "oom":
       return t(
-        "It ran out of memory. A smaller batch, gradient checkpointing or a lower resolution may fit.",
+        "The run ran out of memory. A smaller batch, gradient checkpointing or a lower resolution may fit.",
       );
     case "lost":
-      return t("Its box was heard of no more. If it comes back, the run goes on.");
+      return t("The box stopped reporting. The run continues if the box returns.");
     case "preempted":
-      return t("Its box was taken away while it ran.");
+      return t("The box was taken away during the run.");
     default:
-      return t("It ended with an error.");
+      return t("The run ended with an error.");
   }
 }

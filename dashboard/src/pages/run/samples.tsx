@@ -1,26 +1,11 @@
-import { keepPreviousData, useQuery } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
-import { api, read } from "../../api.ts";
 import { setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task, Weight } from "../../types.ts";
-import { Empty, Skeleton, Trouble } from "../../ui/parts.tsx";
-
-export const samplesQuery = (taskId: number) => ({
-  queryKey: ["samples", taskId],
-  meta: { live: true },
-  placeholderData: keepPreviousData,
-  queryFn: async () => {
-    const query = {
-      task_id: String(taskId),
-      kind: "sample" as const,
-      state: "complete" as const,
-      limit: "200",
-    };
-    return (await read(api.weights.$get({ query }))).items;
-  },
-});
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { samplesQuery } from "./queries.ts";
 
 /** When a sample was made, as one number to order by. */
 const moment = ({ step, epoch, id }: Weight) => step ?? (epoch !== null ? epoch * 1e9 : id);
@@ -31,7 +16,7 @@ const momentText = ({ step, epoch }: Weight) =>
   ]
     .filter(Boolean)
     .join(" · ") || t("sample");
-/** What samples of one prompt have in common: the prompt, or the number at the end of the file's name. */
+/** The prompt of a sample, or the number in its file's name that stands for the prompt. */
 const promptOf = ({ prompt, filename }: Weight) =>
   prompt ??
   `#${filename.match(/_(\d{2})_\d{14}/)?.[1] ?? filename.match(/(\d+)\.\w+$/)?.[1] ?? ""}`;
@@ -60,11 +45,16 @@ export const Picture = ({ sample, text }: { sample: Weight; text: string }) =>
 
 /** A grid of sample images that one control moves through the epochs. */
 export function Samples({ task, brief = false }: { task: Task; brief?: boolean }) {
-  const { data, error, refetch } = useQuery(samplesQuery(task.id));
+  return (
+    <Loaded query={useQuery(samplesQuery(task.id))} lines={brief ? 0 : 6}>
+      {(samples) => <SamplesPanel task={task} data={samples} brief={brief} />}
+    </Loaded>
+  );
+}
+
+function SamplesPanel({ task, data, brief }: { task: Task; data: Weight[]; brief: boolean }) {
   const [at, setAt] = useState<number | null>(null);
   const [every, setEvery] = useState(false);
-  if (error && !data) return <Trouble error={error} again={() => void refetch()} />;
-  if (!data) return brief ? null : <Skeleton lines={6} />;
   if (data.length === 0)
     return brief ? null : (
       <Empty icon="image" title={t("No sample images")}>

@@ -1,10 +1,11 @@
 import { duration, measure, progressOf, setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Row, Sparkline } from "../../types.ts";
-import { Ago, Meter, Spark, statusText } from "../../ui/parts.tsx";
+import { Ago, Meter, Spark } from "../../ui/figure.tsx";
+import { statusText } from "../../ui/status.tsx";
 import type { Column } from "./columns.ts";
 
-/** How far a run is, and what is left of it. */
+/** The progress of a run, and the time left. */
 export function Progress({ row }: { row: Row }) {
   const progress = progressOf(row);
   if (!progress || (row.status !== "running" && progress.share >= 1)) return null;

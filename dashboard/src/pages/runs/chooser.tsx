@@ -1,10 +1,10 @@
 import { t } from "../../i18n.ts";
 import { AddField } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Menu } from "../../ui/parts.tsx";
+import { Menu } from "../../ui/menu.tsx";
 import { byLabel, type Column, columnLabel, knownColumns, readColumns } from "./columns.ts";
 
-/** Which columns there are, and in which order; any field of the filter language can be one. */
+/** Chooses and orders the columns; any field of the filter language can be one. */
 export function ColumnChooser(props: { columns: Column[]; change: (columns: Column[]) => void }) {
   const { columns, change } = props;
   const others = byLabel(

@@ -1,3 +1,10 @@
+import {
+  type RunField,
+  type RunFieldName,
+  runFieldList,
+  runFields,
+} from "../../../../src/shared/run-fields.ts";
+import { splitAtCommas } from "../../../../src/shared/setting-path.ts";
 import { currentLanguage, type Text, t } from "../../i18n.ts";
 
 /** How a column's values are written. */
@@ -15,46 +22,70 @@ export type Column = { name: string; label: string; kind: Kind; width: number };
 
 type Known = { label: Text; kind: Kind; width: number };
 
+/** Widths in pixels, where a column wants another than most. */
+const widths: { [K in RunFieldName]?: number } = {
+  id: 64,
+  status: 132,
+  progress: 168,
+  final_loss: 92,
+  lora_rank: 64,
+  lora_alpha: 68,
+  learning_rate: 108,
+  optimizer: 112,
+  scheduler: 112,
+  batch_size: 68,
+  epochs: 72,
+  max_steps: 80,
+  trainer: 110,
+  network_algo: 92,
+  base_model_path: 220,
+  mixed_precision: 88,
+  resolution: 96,
+  seed: 80,
+  experiment_group: 128,
+  created_at: 104,
+  started_at: 104,
+  finished_at: 104,
+  total_duration_sec: 92,
+  convergence_step: 104,
+  cost: 80,
+  gpu_info: 170,
+  error_message: 260,
+  notes: 220,
+};
+
+function kindOf(name: string, { type, unit, setting }: RunField): Kind {
+  if (name === "status" || name === "progress") return name;
+  if (type === "time") return "ago";
+  if (unit === "s") return "duration";
+  if (unit === "money") return "money";
+  if (type === "number" && !setting) return "measure";
+  return type === "integer" || type === "number" ? "setting" : "text";
+}
+
 /** Columns with a name people know; any other field of the filter language can be one too. */
 const known: Record<string, Known> = {
-  id: { label: "No.", kind: "setting", width: 64 },
-  status: { label: "Status", kind: "status", width: 132 },
-  progress: { label: "Progress", kind: "progress", width: 168 },
   curve: { label: "Loss curve", kind: "curve", width: 128 },
-  final_loss: { label: "Final loss", kind: "measure", width: 92 },
-  lora_rank: { label: "Rank", kind: "setting", width: 64 },
-  lora_alpha: { label: "Alpha", kind: "setting", width: 68 },
-  learning_rate: { label: "Learning rate", kind: "setting", width: 108 },
-  optimizer: { label: "Optimizer", kind: "text", width: 112 },
-  scheduler: { label: "Scheduler", kind: "text", width: 112 },
-  batch_size: { label: "Batch", kind: "setting", width: 68 },
-  epochs: { label: "Epochs", kind: "setting", width: 72 },
-  max_steps: { label: "Steps", kind: "setting", width: 80 },
-  base_arch: { label: "Architecture", kind: "text", width: 100 },
-  trainer: { label: "Trainer", kind: "text", width: 110 },
-  network_algo: { label: "Algorithm", kind: "text", width: 92 },
-  base_model_path: { label: "Base model", kind: "text", width: 220 },
-  mixed_precision: { label: "Precision", kind: "text", width: 88 },
-  resolution: { label: "Resolution", kind: "text", width: 96 },
-  seed: { label: "Seed", kind: "setting", width: 80 },
-  experiment_group: { label: "Group", kind: "text", width: 128 },
   user: { label: "User", kind: "text", width: 100 },
-  created_at: { label: "Created", kind: "ago", width: 104 },
-  started_at: { label: "Started", kind: "ago", width: 104 },
-  finished_at: { label: "Finished", kind: "ago", width: 104 },
-  total_duration_sec: { label: "Duration", kind: "duration", width: 92 },
-  convergence_step: { label: "Converged at", kind: "setting", width: 104 },
-  cost: { label: "Cost", kind: "money", width: 80 },
-  gpu_info: { label: "GPU", kind: "text", width: 170 },
-  failure_reason: { label: "Reason", kind: "text", width: 100 },
-  error_message: { label: "Error", kind: "text", width: 260 },
-  notes: { label: "Notes", kind: "text", width: 220 },
 };
+for (const [name] of runFieldList) {
+  const field = runFields[name];
+  if ("label" in field)
+    known[name] = { label: field.label, kind: kindOf(name, field), width: widths[name] ?? 100 };
+}
+
+/** Figures that runs are compared by. */
+export const results = [
+  "final_loss",
+  "convergence_step",
+  "total_duration_sec",
+  "cost",
+] satisfies RunFieldName[];
 
 export const knownColumns = Object.keys(known);
 export const defaultColumns =
   "status,progress,curve,final_loss,lora_rank,learning_rate,optimizer,experiment_group,user,created_at";
-/** What is drawn from the row itself, and asked of the server by no field. */
+/** Columns that are drawn from the row itself, without a field of the server. */
 const drawn = new Set(["status", "progress", "curve"]);
 
 export const columnLabel = (name: string) => {
@@ -64,8 +95,7 @@ export const columnLabel = (name: string) => {
 
 /** The columns that an address names: `final_loss,lora_rank:80,config.network_dim`. */
 export function readColumns(text: string): Column[] {
-  return text
-    .split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/)
+  return splitAtCommas(text)
     .filter((part) => part !== "")
     .map((part) => {
       const [, name = part, wide] = part.match(/^(.*?)(?::(\d+))?$/) ?? [];

@@ -1,20 +1,16 @@
-import { numbers, texts, times } from "../../../../src/shared/filter-fields.ts";
 import { FilterError, parseFilter } from "../../../../src/shared/filter-grammar.ts";
-import type { Said } from "../../said.ts";
+import { filterFields, runFieldList } from "../../../../src/shared/run-fields.ts";
+import type { Message } from "../../message.ts";
 
-const fields = [...texts, ...numbers, ...times, "user", "cancel_requested"].sort();
+const fields = [...filterFields.map(([name]) => name), "user"].sort();
 const beginnings = ["config.", "metrics.", "tags."];
-const statuses = ["pending", "running", "success", "failed", "cancelled"];
 const operators = ["=", "!=", "<", "<=", ">", ">=", "like", "in (", "is null", "is not null"];
 const keywords = new Set(["and", "or", "not", "in", "is", "null", "like"]);
-const values: Record<string, string[]> = {
-  status: statuses,
-  failure_reason: ["error", "oom", "lost", "preempted"],
-  model_type: ["stable-diffusion", "llm"],
-  mixed_precision: ["fp16", "bf16", "no"],
-};
+const values: Record<string, readonly string[]> = Object.fromEntries(
+  runFieldList.flatMap(([name, { values }]) => (values ? [[name, values]] : [])),
+);
 
-/** What may stand at the caret, and which part of the text before it that would replace. */
+/** Completions at the caret, and where the part of the text begins that they replace. */
 export function completions(text: string, caret: number, seen: Record<string, string[]> = {}) {
   const before = text.slice(0, caret);
   const fragment = before.match(/'?[\p{L}_][\p{L}\p{N}_.-]*$|'$|[<>=!]+$/u)?.[0] ?? "";
@@ -29,7 +25,7 @@ export function completions(text: string, caret: number, seen: Record<string, st
     const items = known.map((value) => `'${value.replaceAll("'", "''")}'`);
     return { from, items: matching(items, fragment) };
   }
-  const word = head.match(/([\p{L}_"][\p{L}\p{N}_.\]"-]*)$/u)?.[1] ?? "";
+  const word = head.match(/([\p{L}_"][\p{L}\p{N}_.[\]"-]*)$/u)?.[1] ?? "";
   if (word && !keywords.has(word.toLowerCase()))
     return { from, items: matching(operators, fragment) };
   if (/(?:\d|'|\)|null)$/i.test(head)) return { from, items: matching(["and", "or"], fragment) };
@@ -46,19 +42,19 @@ function matching(items: string[], fragment: string): string[] {
   return [...begins, ...holds].filter((item) => item !== fragment).slice(0, 8);
 }
 
-/** What is wrong with a filter, and at which character (from 1); null where nothing is. */
-export function mistake(text: string): { said: Said; position: number } | null {
+/** Finds the mistake in a filter, and the character (from 1) that it begins at; null where there is none. */
+export function findMistake(text: string): { message: Message; position: number } | null {
   if (text.trim() === "") return null;
   try {
     parseFilter(text);
     return null;
   } catch (error) {
-    if (error instanceof FilterError) return { said: error, position: error.position };
+    if (error instanceof FilterError) return { message: error, position: error.position };
     throw error;
   }
 }
 
-/** The filter's words by what they are, for colouring; together they are the text. */
+/** Splits a filter into words by kind, for colouring; joined they are the text. */
 export function words(
   text: string,
 ): { text: string; kind: "text" | "number" | "word" | "plain" }[] {

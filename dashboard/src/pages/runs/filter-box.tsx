@@ -3,11 +3,11 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Refusal } from "../../api.ts";
 import { t, translate } from "../../i18n.ts";
 import { Icon } from "../../ui/icon.tsx";
-import { completions, mistake, words } from "./complete.ts";
+import { completions, findMistake, words } from "./complete.ts";
 
 /**
- * The filter, with its words coloured, what may stand at the caret offered, and a mistake marked where
- * it is. `refused` is what the server found wrong with it.
+ * The filter, with its words coloured, completions at the caret, and its mistake marked in place.
+ * `refused` is the mistake that the server found.
  */
 export function FilterBox(props: {
   value: string;
@@ -53,8 +53,8 @@ export function FilterBox(props: {
 
   const { from, items } = completions(text, caret, props.seen);
   const shown = open && items.length > 0;
-  const own = mistake(text.trimEnd());
-  // While it is being written a filter is unfinished; what is wrong is said once it was sent, or left.
+  const own = findMistake(text.trimEnd());
+  // A filter that is being written is unfinished; its mistake shows once it was sent, or left.
   const fault = text.trim() === value ? (own ?? props.refused) : open ? null : own;
 
   function take(item: string) {
@@ -130,7 +130,7 @@ export function FilterBox(props: {
             onFocus={() => setOpen(true)}
             onBlur={() => {
               setOpen(false);
-              if (text.trim() !== value && mistake(text) === null) apply(text.trim());
+              if (text.trim() !== value && findMistake(text) === null) apply(text.trim());
             }}
             onKeyDown={keys}
             onKeyUp={moved}
@@ -158,14 +158,14 @@ export function FilterBox(props: {
       {fault && (
         <p class="filter-message" id="filter-fault" role="alert">
           {at !== undefined && <b>{t("Character {n}", { n: at })}: </b>}
-          {translate(fault.said)}
+          {translate(fault.message)}
         </p>
       )}
       <div
-        class="menu left filter-list"
+        class="menu filter-list"
         id="filter-list"
         role="listbox"
-        aria-label={t("What may stand here")}
+        aria-label={t("Completions")}
         hidden={!shown}
       >
         {items.map((item, n) => (

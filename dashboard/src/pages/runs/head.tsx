@@ -5,12 +5,12 @@ import { Icon } from "../../ui/icon.tsx";
 import { alignedRight } from "./cells.tsx";
 import { type Column, sortable } from "./columns.ts";
 
-/** How far a press moves before it is no click any more. */
+/** Movement from which a press is a drag, not a click. */
 const DRAG_PX = 6;
 
 type Order = { order: string; setOrder: (order: string) => void };
 
-/** Follows a pressed pointer until it is let go, wherever it goes. */
+/** Follows a pressed pointer over the whole page until its release. */
 function follow(
   { clientX }: PointerEvent,
   { move, end }: { move: (byPx: number, x: number) => void; end: () => void },
@@ -42,10 +42,10 @@ export function Heads(
 ) {
   const { columns, move, order } = props;
   const [dragged, setDragged] = useState<{ from: number; to: number } | null>(null);
-  const [said, setSaid] = useState("");
+  const [announcement, setAnnouncement] = useState("");
   const cells = useRef<(HTMLDivElement | null)[]>([]);
   const focused = useRef<HTMLElement | null>(null);
-  // Whoever moves a column by key goes on holding it, though its element was put elsewhere.
+  // A column that is moved by key keeps the focus, though its element was put elsewhere.
   useLayoutEffect(() => {
     focused.current?.focus();
     focused.current = null;
@@ -82,7 +82,7 @@ export function Heads(
     const column = columns[from];
     if (!column || to < 0 || to >= columns.length) return;
     focused.current = event.target instanceof HTMLElement ? event.target : null;
-    setSaid(
+    setAnnouncement(
       t("{name}: column {n} of {all}", { name: column.label, n: to + 1, all: columns.length }),
     );
     move(from, to);
@@ -95,7 +95,7 @@ export function Heads(
           {t("Shift and the arrow keys move the column.")}
         </span>
         <span class="visually-hidden" aria-live="polite">
-          {said}
+          {announcement}
         </span>
       </div>
       {columns.map((column, n) => {
@@ -140,7 +140,7 @@ const middle = (element: HTMLElement) => {
 
 const stop = (event: Event) => event.stopPropagation();
 
-/** Orders by a column, the other way round, and no more. */
+/** Orders by a column: ascending, descending, then not at all. */
 function Sort(props: Order & { name: string; label: string }) {
   const { name, label, order, setOrder } = props;
   const next = order === name ? `-${name}` : order === `-${name}` ? "" : name;

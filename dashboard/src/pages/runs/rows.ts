@@ -1,163 +1,117 @@
+import { useInfiniteQuery } from "@tanstack/preact-query";
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { api, read } from "../../api.ts";
 import type { Changes } from "../../live.ts";
 import type { Row } from "../../types.ts";
+import { type Asked, keyOf, readRows, rowsQuery, type Table } from "./queries.ts";
 
-/** The first page is what a screen shows, so that it is there at once; then come the largest there are. */
-const FIRST = 60;
-const PAGE = 200;
+/** The newest runs that a change reads, and the most that it reads by their ids. */
+const NEWEST = 50;
+const MOST_STALE = 200;
 
-/** What the table asks the server for. */
-export type Asked = {
-  filter: string;
-  q: string;
-  status: string;
-  user: string;
-  order: string;
-  deleted: boolean;
-  fields: string;
+/** Rows that changed after their page was read, and new ones, for the table with this key. */
+type News = { key: string; added: Row[]; changed: Map<number, Row> };
+
+const nothing: Table = { key: "", fields: "", rows: [] };
+const noNews: News = { key: "", added: [], changed: new Map() };
+
+/** The rows of a table with what is new about them. */
+export function withNews({ key, rows }: Table, news: News): Row[] {
+  if (news.key !== key || (news.added.length === 0 && news.changed.size === 0)) return rows;
+  return [...news.added, ...rows].map((row) => news.changed.get(row.id) ?? row);
+}
+
+/** Rows that run no more, though the table still shows them running. */
+export const staleRows = (rows: Row[], running: Changes["running"]): Row[] => {
+  const ids = new Set(running.map(({ id }) => id));
+  return rows.filter(({ id, status }) => status === "running" && !ids.has(id));
 };
 
-type State = {
-  key: string;
-  /** The fields that the rows' values are of. */
-  fields: string;
-  rows: Row[];
-  cursor: string | null;
-  /** Tasks that a filter without an index looked at, on its way to the rows so far. */
-  scanned: number;
-  loading: boolean;
-  error: unknown;
-};
-
-const begin = (key: string): State => ({
-  key,
-  fields: "",
-  rows: [],
-  cursor: null,
-  scanned: 0,
-  loading: true,
-  error: null,
-});
-
-function toQuery(asked: Asked, more: { cursor?: string | null; limit: number; filter?: string }) {
-  const { filter, q, status, user, order, deleted, fields } = asked;
-  const query: Record<string, string> = { limit: String(more.limit) };
-  const put = (name: string, value: string | null | undefined) => {
-    if (value) query[name] = value;
-  };
-  put("filter", more.filter ?? filter);
-  put("q", q);
-  put("status", status);
-  put("user", user);
-  put("order_by", order);
-  put("fields", fields);
-  put("cursor", more.cursor);
-  if (deleted) query.deleted = "true";
-  return query;
+/**
+ * Finds the news about the rows of a table: `newest` are the newest runs of its filter, `reread` are
+ * some of its rows as they are now, and `running` are the runs in progress.
+ */
+export function newsOf(
+  rows: Row[],
+  running: Changes["running"],
+  { newest, reread }: { newest: Row[]; reread: Row[] },
+): Omit<News, "key"> {
+  const known = new Set(rows.map(({ id }) => id));
+  const latest = rows[0]?.id ?? 0;
+  const read = new Map([...newest, ...reread].map((row) => [row.id, row]));
+  const now = new Map(running.map((run) => [run.id, run]));
+  const changed = new Map<number, Row>();
+  for (const row of rows) {
+    const run = now.get(row.id);
+    const next = read.get(row.id) ?? (run && { ...row, ...run });
+    if (next) changed.set(row.id, next);
+  }
+  return { added: newest.filter(({ id }) => !known.has(id) && id > latest), changed };
 }
 
 /**
  * The rows of the table, loaded page after page as they are looked at. Fresh rows come in at the
- * front and changed ones in their place; what is already there is never loaded again.
+ * front and changed ones in their place; a page that was loaded is never loaded again.
  */
 export function useRows(asked: Asked, changes: Changes | null | undefined) {
-  const key = JSON.stringify(asked);
-  const [state, setState] = useState<State>(() => begin(key));
-  const current = useRef(state);
-  current.current = state;
-  const update = useCallback((change: (before: State) => State) => {
-    current.current = change(current.current);
-    setState(current.current);
-  }, []);
-
-  const load = useCallback(
-    async (cursor: string | null) => {
-      update((before) => ({ ...before, loading: true, error: null }));
-      try {
-        const page = await read(
-          api.table.$get({ query: toQuery(asked, { cursor, limit: cursor ? PAGE : FIRST }) }),
-        );
-        if (current.current.key !== key) return;
-        update((before) => ({
-          ...before,
-          fields: asked.fields,
-          rows: cursor ? before.rows.concat(page.items) : page.items,
-          cursor: page.next_cursor,
-          scanned: before.scanned + (page.scanned ?? 0),
-          loading: false,
-        }));
-      } catch (error) {
-        if (current.current.key === key) update((before) => ({ ...before, loading: false, error }));
-      }
-    },
-    [key, update],
-  );
-
-  useEffect(() => {
-    // Rows of the question before stay on the page until the answer to the new one is there.
-    update(({ rows, fields }) => ({ ...begin(key), rows, fields }));
-    void load(null);
-  }, [key, load, update]);
-
-  const more = useCallback(() => {
-    const { cursor, loading, error } = current.current;
-    if (cursor && !loading && !error) void load(cursor);
-  }, [load]);
+  const key = keyOf(asked);
+  const query = useInfiniteQuery(rowsQuery(asked));
+  // Rows of the question before stay on the page, also where the new one is refused.
+  const last = useRef(nothing);
+  if (query.data) last.current = query.data;
+  const table = last.current;
+  const [news, setNews] = useState(noNews);
+  const rows = useMemo(() => withNews(table, news), [table, news]);
+  const current = useRef({ key: table.key, rows });
+  current.current = { key: table.key, rows };
 
   const refresh = useRef(Promise.resolve());
   useEffect(() => {
     if (!changes) return;
     refresh.current = refresh.current.then(async () => {
-      if (current.current.key !== key || current.current.loading) return;
+      const before = current.current;
+      if (before.key !== key) return;
       try {
-        const running = new Map(changes.running.map((run) => [run.id, run]));
-        const stale = current.current.rows.filter(
-          ({ id, status }) => status === "running" && !running.has(id),
-        );
-        const newestFirst = asked.order === "";
-        const asks = [
-          ...(newestFirst ? [toQuery(asked, { limit: 50 })] : []),
-          ...(stale.length
-            ? [
-                toQuery(
-                  { ...asked, status: "" },
-                  {
-                    limit: 200,
-                    filter: `id in (${stale
-                      .slice(0, 200)
-                      .map(({ id }) => id)
-                      .join(", ")})`,
-                  },
-                ),
-              ]
-            : []),
-        ];
-        const [first, ...others] = await Promise.all(
-          asks.map((query) => read(api.table.$get({ query }))),
-        );
-        if (current.current.key !== key) return;
-        const fresh = new Map(
-          [first, ...others].flatMap((page) => page?.items ?? []).map((row) => [row.id, row]),
-        );
-        update((before) => {
-          const seen = new Set(before.rows.map(({ id }) => id));
-          const oldest = before.rows[0]?.id ?? 0;
-          const added = newestFirst
-            ? (first?.items ?? []).filter(({ id }) => !seen.has(id) && id > oldest)
-            : [];
-          const rows = before.rows.map((row) => {
-            const run = running.get(row.id);
-            return fresh.get(row.id) ?? (run ? { ...row, ...run } : row);
-          });
-          return { ...before, rows: [...added, ...rows] };
+        const stale = staleRows(before.rows, changes.running).slice(0, MOST_STALE);
+        const filter = `id in (${stale.map(({ id }) => id).join(", ")})`;
+        const [newest, reread] = await Promise.all([
+          asked.order === "" ? readRows(asked, { limit: String(NEWEST) }) : null,
+          stale.length > 0
+            ? readRows({ ...asked, status: "", filter }, { limit: String(MOST_STALE) })
+            : null,
+        ]);
+        const { rows: shown, key: now } = current.current;
+        if (now !== key) return;
+        const found = newsOf(shown, changes.running, {
+          newest: newest?.items ?? [],
+          reread: reread?.items ?? [],
+        });
+        setNews((known) => {
+          const { added, changed } = known.key === key ? known : noNews;
+          return {
+            key,
+            added: [...found.added, ...added],
+            changed: new Map([...changed, ...found.changed]),
+          };
         });
       } catch (error) {
         // A page that is open all night meets an outage now and then; the next change tries again.
         console.warn("the rows were not refreshed", error);
       }
     });
-  }, [changes, key, update]);
+  }, [changes, key]);
 
-  return useMemo(() => ({ ...state, more, again: () => void load(null) }), [state, more, load]);
+  const { hasNextPage, isFetching, error, fetchNextPage, refetch } = query;
+  const more = useCallback(() => {
+    if (hasNextPage && !isFetching && !error) void fetchNextPage();
+  }, [hasNextPage, isFetching, error, fetchNextPage]);
+  return {
+    rows,
+    /** The fields that the rows' values are of. */
+    fields: table.fields,
+    hasMore: hasNextPage,
+    loading: query.isPending || isFetching,
+    error,
+    more,
+    again: () => void (query.data ? fetchNextPage() : refetch()),
+  };
 }

@@ -2,13 +2,17 @@ import { useQueries } from "@tanstack/preact-query";
 import { lazy, Suspense } from "preact/compat";
 import { useCallback, useMemo } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
-import { api, read, refusalOf } from "../../api.ts";
+import { splitAtCommas } from "../../../../src/shared/setting-path.ts";
+import { refusalOf } from "../../api.ts";
 import { t } from "../../i18n.ts";
 import { useChanges } from "../../live.ts";
+import { taskQuery } from "../../queries.ts";
 import { idsOf } from "../../state.ts";
 import type { Row, Status } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
-import { Empty, Menu, Skeleton, statusText, Trouble } from "../../ui/parts.tsx";
+import { Empty, Loaded, Skeleton, Trouble } from "../../ui/loading.tsx";
+import { Menu } from "../../ui/menu.tsx";
+import { statusText } from "../../ui/status.tsx";
 import { FirstRun } from "../settings/first-run.tsx";
 import { ColumnChooser } from "./chooser.tsx";
 import { columnLabel, defaultColumns, fieldsOf, readColumns, writeColumns } from "./columns.ts";
@@ -45,18 +49,17 @@ function grouped(rows: Row[], groupOf: (row: Row) => unknown): (Row | Group)[] {
 export function Runs() {
   const shown = useView();
   if (shown.ready) return <Shown {...shown} />;
+  const { error } = shown;
   return (
     <div class="runs-note stack">
       <h1 class="visually-hidden">{t("Runs")}</h1>
-      {shown.error ? (
-        <>
-          <Trouble error={shown.error} again={() => void shown.again()} />
-          <Link class="button" href="/runs">
-            {t("Show all runs")}
-          </Link>
-        </>
-      ) : (
-        <Skeleton lines={12} />
+      <Loaded query={{ data: undefined, error, refetch: shown.again }} lines={12}>
+        {() => null}
+      </Loaded>
+      {error && (
+        <Link class="button" href="/runs">
+          {t("Show all runs")}
+        </Link>
       )}
     </div>
   );
@@ -84,14 +87,14 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
   const {
     rows,
     fields: loadedFields,
-    cursor,
+    hasMore,
     loading,
     error,
     more,
     again,
   } = useRows(asked, changes.data);
   const at = useMemo(
-    () => new Map(loadedFields.split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map((name, n) => [name, n])),
+    () => new Map(splitAtCommas(loadedFields).map((name, n) => [name, n])),
     [loadedFields],
   );
   const items = useMemo(
@@ -120,10 +123,7 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
   const names = new Map(rows.map(({ id, task_name }) => [id, task_name]));
   const unknown = [...selected].filter((id) => !names.has(id)).slice(0, 20);
   for (const { data } of useQueries({
-    queries: unknown.map((id) => ({
-      queryKey: ["task", id],
-      queryFn: () => read(api.tasks[":id"].$get({ param: { id: String(id) }, query: {} })),
-    })),
+    queries: unknown.map((id) => taskQuery(id)),
   }))
     if (data) names.set(data.id, data.task_name);
 
@@ -191,7 +191,7 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
             ))}
           </div>
           <span class="faint count-text" aria-live="polite">
-            {rows.length > 0 && countText(rows.length, cursor !== null)}
+            {rows.length > 0 && countText(rows.length, hasMore)}
           </span>
           <span class="grow" />
           <form
@@ -243,10 +243,10 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
         <div class="runs-note">
           <Skeleton lines={12} />
         </div>
-      ) : rows.length === 0 && !cursor && !error ? (
+      ) : rows.length === 0 && !hasMore && !error ? (
         narrowed ? (
-          <Empty icon="search" title={t("No run fits")}>
-            <p>{t("Nothing matches this filter. Loosen it, or look at all runs.")}</p>
+          <Empty icon="search" title={t("No run matches")}>
+            <p>{t("No run matches this filter. Loosen it, or show all runs.")}</p>
             <button
               type="button"
               class="button"
@@ -273,7 +273,7 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
             select={select}
             open={open}
             more={more}
-            hasMore={cursor !== null}
+            hasMore={hasMore}
             loading={loading}
           />
           {selected.size > 0 && (

@@ -2,16 +2,17 @@ import { keepPreviousData, useQuery } from "@tanstack/preact-query";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Link } from "wouter-preact";
-import { api, read } from "../../api.ts";
 import { measure, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Row, Sparkline } from "../../types.ts";
+import { Ago, Spark } from "../../ui/figure.tsx";
 import { useNarrow } from "../../ui/media.ts";
-import { Ago, Spark, statusText } from "../../ui/parts.tsx";
+import { statusText } from "../../ui/status.tsx";
 import { useVirtualRows } from "../../ui/virtual.ts";
 import { alignedRight, Cell, Progress } from "./cells.tsx";
 import type { Column } from "./columns.ts";
 import { Heads } from "./head.tsx";
+import { readSparklines } from "./queries.ts";
 
 const NAME_WIDTH = 280;
 const SPARKS = 60;
@@ -40,7 +41,7 @@ function useSparklines(rows: Row[], wanted: boolean): Map<number, Sparkline> {
     queryFn: async () => {
       const runs = ready.split(",").map((part) => part.split("@"));
       const ids = runs.map(([id]) => id).join(",");
-      const { items } = await read(api.table.sparklines.$get({ query: { ids } }));
+      const items = await readSparklines(ids);
       for (const [id, at] of runs)
         known.current.set(Number(id), {
           at: at ?? "",
@@ -266,7 +267,7 @@ export function RunTable(props: {
   );
 }
 
-/** How many rows there are, as far as that is known. */
+/** The number of rows, as far as it is known. */
 export const countText = (rows: number, more: boolean) =>
   more
     ? t("{n}+ runs", { n: whole(rows) })

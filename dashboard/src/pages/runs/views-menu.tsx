@@ -2,30 +2,35 @@ import { useInfiniteQuery, useQueryClient } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { viewQuery } from "../../../../src/shared/view-query.ts";
-import { api, done, inPages, read } from "../../api.ts";
+import { api, expectSuccess, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
+import { useRefresh } from "../../queries.ts";
 import type { View } from "../../types.ts";
-import { Ask, Check, Loaded, TextField } from "../../ui/form.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Check, TextField } from "../../ui/form.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Menu } from "../../ui/parts.tsx";
+import { Loaded } from "../../ui/loading.tsx";
+import { Menu } from "../../ui/menu.tsx";
 import { attempt, toast } from "../../ui/toast.tsx";
 import { mayWrite, useWho } from "../../who.ts";
+import { keys, viewsQuery } from "./queries.ts";
 import { type useView, withoutView } from "./view.ts";
 
 const pathOf = (view: View) => `/runs?view=${view.id}`;
 
-/** Views by name: opens one, keeps what is shown as one, changes and shares it. */
+/** The saved views: opens one, saves the table as one, changes and shares it. */
 export function ViewsMenu(props: Omit<ReturnType<typeof useView>, "params" | "change">) {
   const { view, query, changed, edit } = props;
   const me = useWho();
   const client = useQueryClient();
+  const refresh = useRefresh();
   const [asking, setAsking] = useState<"save" | "edit" | "delete" | null>(null);
   const mine = view !== undefined && mayWrite(me, view.user_id);
   const close = () => setAsking(null);
-  /** Takes over what the server has now, and goes where it opens. */
+  /** Takes over the view as the server saved it, and opens it. */
   const keep = async (saved: View) => {
-    client.setQueryData(["view", String(saved.id)], saved);
-    await client.invalidateQueries({ queryKey: ["views"] });
+    client.setQueryData(keys.oneView(String(saved.id)), saved);
+    await refresh(keys.views);
     edit((address) => {
       const short = viewQuery(address) === saved.query ? withoutView(address) : address;
       short.set("view", String(saved.id));
@@ -39,7 +44,7 @@ export function ViewsMenu(props: Omit<ReturnType<typeof useView>, "params" | "ch
     try {
       await keep(await read(api.views[":id"].$patch({ param, json }, { headers })));
     } catch (error) {
-      await client.invalidateQueries({ queryKey: ["view"] });
+      await refresh(keys.view);
       throw error;
     }
   };
@@ -67,7 +72,7 @@ export function ViewsMenu(props: Omit<ReturnType<typeof useView>, "params" | "ch
         {view && changed && (
           <Link class="item" href={pathOf(view)} replace>
             <Icon name="again" />
-            {t("As it was saved")}
+            {t("Revert to the saved view")}
           </Link>
         )}
         {mine && changed && (
@@ -95,7 +100,7 @@ export function ViewsMenu(props: Omit<ReturnType<typeof useView>, "params" | "ch
                 () => navigator.clipboard.writeText(location.origin + pathOf(view)),
                 view.shared
                   ? t("The link is copied")
-                  : t("The link is copied. Share the view first, or it opens for you alone."),
+                  : t("The link is copied. Only you can open it until you share the view."),
               )
             }
           >
@@ -118,7 +123,7 @@ export function ViewsMenu(props: Omit<ReturnType<typeof useView>, "params" | "ch
       </Menu>
       {asking === "save" && (
         <Naming
-          title={t("Save what is shown as a view")}
+          title={t("Save this table as a view")}
           name=""
           shared={false}
           close={close}
@@ -143,8 +148,8 @@ export function ViewsMenu(props: Omit<ReturnType<typeof useView>, "params" | "ch
           submit={t("Delete")}
           close={close}
           send={async () => {
-            await done(api.views[":id"].$delete({ param: { id: String(view.id) } }));
-            await client.invalidateQueries({ queryKey: ["views"] });
+            await expectSuccess(api.views[":id"].$delete({ param: { id: String(view.id) } }));
+            await refresh(keys.views);
             edit((address) => {
               const left = withoutView(address);
               for (const [name, value] of new URLSearchParams(query)) left.set(name, value);
@@ -154,20 +159,17 @@ export function ViewsMenu(props: Omit<ReturnType<typeof useView>, "params" | "ch
             close();
           }}
         >
-          <p class="muted">{t("Its links open nothing from then on. The runs stay.")}</p>
+          <p class="muted">{t("Links to the view stop working. The runs stay.")}</p>
         </Ask>
       )}
     </>
   );
 }
 
-/** The views there are: one's own, then what others share. */
+/** The user's own views, then those that others share. */
 function List({ open }: { open: View | undefined }) {
   const me = useWho();
-  const query = useInfiniteQuery({
-    queryKey: ["views"],
-    ...inPages((page) => read(api.views.$get({ query: page })), 100),
-  });
+  const query = useInfiniteQuery(viewsQuery);
   return (
     <Loaded query={query} lines={3}>
       {(items) => {
@@ -175,7 +177,7 @@ function List({ open }: { open: View | undefined }) {
         const own = views.filter(({ user_id }) => user_id === me.user_id);
         const others = views.filter(({ user_id }) => user_id !== me.user_id);
         if (views.length === 0)
-          return <p class="faint menu-note">{t("No views yet: save what is shown as one.")}</p>;
+          return <p class="faint menu-note">{t("No views yet. Save this table as one.")}</p>;
         return (
           <>
             {[...own, ...others].map((view) => (
@@ -235,7 +237,7 @@ function Naming(props: {
     >
       <TextField label={t("Name")} value={name} change={setName} required maxLength={100} />
       <Check
-        label={t("Everyone may open it, by its link or from their menu")}
+        label={t("Everyone may open the view, by its link or from their menu")}
         checked={shared}
         change={setShared}
       />

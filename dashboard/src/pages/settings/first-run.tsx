@@ -2,8 +2,8 @@ import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { api, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
+import { Copy } from "../../ui/button.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Copy } from "../../ui/parts.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { useWho } from "../../who.ts";
 
@@ -36,13 +36,13 @@ export function FirstRun() {
           <h2>{t("A key for the box")}</h2>
           <p class="muted">
             {t(
-              "It can register runs and upload their files, reads nothing else, and ends by itself after a week.",
+              "The key registers runs and uploads their files, reads nothing else, and expires after a week.",
             )}
           </p>
           {key ? (
             <p class="row">
               <Icon name="check" />
-              {t("Made. It stands in the lines below, and is shown this once.")}
+              {t("The lines below contain the new key, which is shown only once.")}
             </p>
           ) : may ? (
             <button type="button" class="button primary" onClick={make}>
@@ -50,7 +50,7 @@ export function FirstRun() {
               {t("Make a box key")}
             </button>
           ) : (
-            <p>{t("Your key only reads. Ask an admin for one that may record runs.")}</p>
+            <p>{t("Your key is read-only. Ask an admin for one that may record runs.")}</p>
           )}
         </li>
         <li class="panel body">

@@ -1,43 +1,36 @@
-import { useQuery, useQueryClient } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { api, read } from "../../api.ts";
 import { whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
+import { useRefresh } from "../../queries.ts";
 import type { Key } from "../../types.ts";
-import {
-  Ask,
-  Check,
-  Choice,
-  Loaded,
-  NewButton,
-  RowButton,
-  Table,
-  TextField,
-} from "../../ui/form.tsx";
-import { Ago, Copy, Empty } from "../../ui/parts.tsx";
+import { Copy, NewButton, RowButton } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Check, Choice, TextField } from "../../ui/form.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { toast } from "../../ui/toast.tsx";
 import { useUserNames, useWho } from "../../who.ts";
 import { runLines } from "./first-run.tsx";
+import { keysQuery, keys as queryKeys } from "./queries.ts";
 import { ShownKey } from "./shown-key.tsx";
 
-/** As many scopes as there are but for a box's: its key may do all that an admin may. */
+/** The number of scopes without a box's: a key with all of them may do all that an admin may. */
 const EVERYTHING = 12;
 
-const over = (key: Key) =>
+const hasEnded = (key: Key) =>
   key.revoked_at !== null || (key.expires_at !== null && Date.parse(key.expires_at) < Date.now());
 
 export function Keys() {
   const me = useWho();
-  const client = useQueryClient();
+  const refresh = useRefresh();
   const names = useUserNames();
   const [making, setMaking] = useState(false);
   const [revoking, setRevoking] = useState<Key | null>(null);
   const [ended, setEnded] = useState(false);
-  const keys = useQuery({
-    queryKey: ["keys"],
-    queryFn: () => read(api.keys.$get({ query: { limit: "200" } })),
-    enabled: me.scopes.includes("keys:read"),
-  });
+  const keys = useQuery({ ...keysQuery, enabled: me.scopes.includes("keys:read") });
   const admin = me.role === "admin";
   const writes = me.scopes.includes("keys:write");
   if (!me.scopes.includes("keys:read"))
@@ -51,18 +44,22 @@ export function Keys() {
       <header class="wrap">
         <h2>{t("Keys")}</h2>
         <span class="muted">
-          <Check label={t("also ended ones")} checked={ended} change={setEnded} />
+          <Check label={t("Show expired keys")} checked={ended} change={setEnded} />
         </span>
         <span class="grow" />
         {writes && <NewButton label={t("New key")} make={() => setMaking(true)} />}
       </header>
       <Loaded query={keys}>
         {({ items }) => {
-          const shown = items.filter((key) => ended || !over(key));
+          const shown = items.filter((key) => ended || !hasEnded(key));
           if (shown.length === 0)
             return (
               <Empty icon="key" title={t("No keys in use")}>
-                <p>{t("A key lets a program or a box in. It is shown once, and revoked here.")}</p>
+                <p>
+                  {t(
+                    "A key admits a program or a box. A new key is shown once; this page revokes keys.",
+                  )}
+                </p>
               </Empty>
             );
           return (
@@ -71,7 +68,7 @@ export function Keys() {
               heads={[
                 t("Name"),
                 ...(admin ? [t("User")] : []),
-                ...[t("May"), t("Made by"), t("Created"), t("Last used"), t("Ends")],
+                ...[t("May"), t("Made by"), t("Created"), t("Last used"), t("Expires")],
               ]}
               last={t("Revoke")}
             >
@@ -110,11 +107,11 @@ export function Keys() {
                     ) : key.expires_at ? (
                       <Ago at={key.expires_at} />
                     ) : (
-                      <span class="faint">{t("does not end")}</span>
+                      <span class="faint">{t("never expires")}</span>
                     )}
                   </td>
                   <td class="right">
-                    {!over(key) && (writes || key.id === me.key_id) && (
+                    {!hasEnded(key) && (writes || key.id === me.key_id) && (
                       <RowButton
                         text={t("Revoke")}
                         name={t("Revoke {name}", { name: key.name })}
@@ -139,17 +136,19 @@ export function Keys() {
             await read(api.keys[":id"].$delete({ param: { id: String(revoking.id) } }));
             toast(t("Revoked"));
             setRevoking(null);
-            await client.invalidateQueries({ queryKey: ["keys"] });
+            await refresh(queryKeys.keys);
           }}
         >
           <p class="muted">
             {revoking.id === me.key_id
               ? t("You are signed in with this key: you will be signed out too.")
-              : t("What uses it is refused within 30 seconds. This cannot be taken back.")}
+              : t(
+                  "Programs that use the key are refused within 30 seconds. This cannot be undone.",
+                )}
           </p>
           {revoking.children > 0 && (
             <p class="note">
-              {t("Keys that it made, which end with it, and their boxes: {n}.", {
+              {t("Keys that this key made, which expire with it, and their boxes: {n}.", {
                 n: whole(revoking.children),
               })}
             </p>
@@ -165,7 +164,7 @@ type Kind = "box" | "own" | "read";
 /** Makes a key and shows it, once, with the lines that use it. */
 function NewKey({ close }: { close: () => void }) {
   const me = useWho();
-  const client = useQueryClient();
+  const refresh = useRefresh();
   const [name, setName] = useState("");
   const [kind, setKind] = useState<Kind>("box");
   // No key outlives the one that makes it.
@@ -182,7 +181,7 @@ function NewKey({ close }: { close: () => void }) {
     return (
       <ShownKey
         title={t("Your new key")}
-        warning={t("It is shown this once. Copy it now.")}
+        warning={t("The key is shown only once. Copy it now.")}
         value={key}
         close={close}
         copy={
@@ -194,7 +193,7 @@ function NewKey({ close }: { close: () => void }) {
       >
         {kind === "box" && (
           <>
-            <h2>{t("To paste on the box")}</h2>
+            <h2>{t("Lines to paste on the box")}</h2>
             <pre class="code inline">{runLines(key)}</pre>
           </>
         )}
@@ -209,7 +208,7 @@ function NewKey({ close }: { close: () => void }) {
         const json = { name: name.trim(), scopes: scopesOf[kind], days: Number(days) || null };
         const made = await read(api.keys.$post({ json }));
         setKey(made.key);
-        await client.invalidateQueries({ queryKey: ["keys"] });
+        await refresh(queryKeys.keys);
       }}
     >
       <TextField
@@ -243,7 +242,7 @@ function NewKey({ close }: { close: () => void }) {
               ["365", t("A year")],
             ] as const
           ).filter(([days]) => lasts(days)),
-          ["", me.expires_at ? t("As long as the key you are signed in with") : t("Without end")],
+          ["", me.expires_at ? t("As long as the key you are signed in with") : t("No expiry")],
         ]}
       />
     </Ask>

@@ -1,7 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { t } from "../../i18n.ts";
+import { Dialog } from "../../ui/dialog.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { Dialog } from "../../ui/parts.tsx";
 
 /** A key that is shown this once, with what uses it. */
 export const ShownKey = (props: {

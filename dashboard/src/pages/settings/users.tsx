@@ -1,12 +1,18 @@
-import { useQuery, useQueryClient } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { api, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
+import { keys as sharedKeys, useRefresh, usersQuery } from "../../queries.ts";
 import type { User } from "../../types.ts";
-import { Ask, Choice, Loaded, NewButton, Table, TextField } from "../../ui/form.tsx";
-import { Ago } from "../../ui/parts.tsx";
+import { NewButton } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Choice, TextField } from "../../ui/form.tsx";
+import { Loaded } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { useWho } from "../../who.ts";
+import { keys } from "./queries.ts";
 import { roleTexts } from "./roles.ts";
 import { ShownKey } from "./shown-key.tsx";
 
@@ -15,18 +21,15 @@ const roleOf = (text: string) => roles.find((role) => role === text) ?? "viewer"
 
 export function Users() {
   const me = useWho();
-  const client = useQueryClient();
+  const refresh = useRefresh();
   const [making, setMaking] = useState(false);
   const admin = me.scopes.includes("admin");
-  const users = useQuery({
-    queryKey: ["users"],
-    queryFn: () => read(api.users.$get({ query: { limit: "200" } })),
-  });
+  const users = useQuery(usersQuery);
   const change = (user: User, json: { role?: User["role"]; active?: boolean }) =>
     attempt(async () => {
       const headers = { "If-Match": `"${user.version}"` };
       await read(api.users[":id"].$patch({ param: { id: String(user.id) }, json }, { headers }));
-    }, t("Changed")).then(() => client.invalidateQueries({ queryKey: ["users"] }));
+    }, t("Changed")).then(() => refresh(sharedKeys.users));
   return (
     <section class="panel">
       <header>
@@ -94,7 +97,7 @@ export function Users() {
 }
 
 function NewUser({ close }: { close: () => void }) {
-  const client = useQueryClient();
+  const refresh = useRefresh();
   const [name, setName] = useState("");
   const [role, setRole] = useState<User["role"]>("member");
   const [key, setKey] = useState<string | null>(null);
@@ -102,7 +105,7 @@ function NewUser({ close }: { close: () => void }) {
     return (
       <ShownKey
         title={t("New user")}
-        warning={t("The first key of {name}. It is shown this once: hand it over now.", { name })}
+        warning={t("The first key of {name} is shown only once: hand it over now.", { name })}
         value={key}
         close={close}
       />
@@ -116,8 +119,7 @@ function NewUser({ close }: { close: () => void }) {
         const user = await read(api.users.$post({ json: { name: name.trim(), role } }));
         const json = { name: t("first key"), user_id: user.id };
         setKey((await read(api.keys.$post({ json }))).key);
-        await client.invalidateQueries({ queryKey: ["users"] });
-        await client.invalidateQueries({ queryKey: ["keys"] });
+        await refresh(sharedKeys.users, keys.keys);
       }}
     >
       <TextField label={t("Name")} value={name} change={setName} required maxLength={100} />

@@ -1,47 +1,47 @@
-import { useQuery, useQueryClient } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
-import { api, done, read } from "../../api.ts";
+import { api, expectSuccess, read } from "../../api.ts";
 import { t } from "../../i18n.ts";
+import { useRefresh } from "../../queries.ts";
+import { NewButton, RowButton } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
 import { deliveryStates, eventKinds } from "../../ui/events.ts";
-import { Ask, Choice, Loaded, NewButton, RowButton, Table, TextField } from "../../ui/form.tsx";
-import { Ago, Empty } from "../../ui/parts.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Choice, TextField } from "../../ui/form.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
+import { Table } from "../../ui/table.tsx";
 import { attempt, toast } from "../../ui/toast.tsx";
 import { useWho } from "../../who.ts";
+import { deliveriesQuery, keys, webhooksQuery } from "./queries.ts";
 
 const targets = ["generic", "slack", "discord", "feishu", "dingtalk", "wecom"] as const;
 type Target = (typeof targets)[number];
 
-/** Where alerts go, with a test, and what was sent lately. */
+/** Webhooks with a test of each, and the latest messages. */
 export function Webhooks() {
   const me = useWho();
-  const client = useQueryClient();
+  const refresh = useRefresh();
   const [making, setMaking] = useState(false);
   const may = me.scopes.includes("tasks:write");
-  const hooks = useQuery({
-    queryKey: ["webhooks"],
-    enabled: may,
-    queryFn: () => read(api.webhooks.$get({ query: { limit: "100" } })),
-  });
-  const sent = useQuery({
-    queryKey: ["deliveries"],
-    enabled: may,
-    queryFn: () => read(api.deliveries.$get({ query: { limit: "30" } })),
-  });
-  if (!may) return <Empty icon="bell" title={t("Your key only reads")} />;
+  const hooks = useQuery({ ...webhooksQuery, enabled: may });
+  const sent = useQuery({ ...deliveriesQuery, enabled: may });
+  if (!may) return <Empty icon="bell" title={t("Your key is read-only")} />;
   const test = (id: number) =>
     attempt(async () => {
       const { delivered, error } = await read(
         api.webhooks[":id"].test.$post({ param: { id: String(id) } }),
       );
       toast(
-        delivered ? t("The receiver took it") : t("Not delivered: {why}", { why: error ?? "" }),
+        delivered
+          ? t("The receiver accepted the message")
+          : t("Not delivered: {why}", { why: error ?? "" }),
         !delivered,
       );
     });
   const remove = (id: number) =>
     attempt(async () => {
-      await done(api.webhooks[":id"].$delete({ param: { id: String(id) } }));
-      await client.invalidateQueries({ queryKey: ["webhooks"] });
+      await expectSuccess(api.webhooks[":id"].$delete({ param: { id: String(id) } }));
+      await refresh(keys.webhooks);
     });
   return (
     <>
@@ -55,9 +55,7 @@ export function Webhooks() {
             items.length === 0 ? (
               <Empty icon="bell" title={t("No webhooks yet")}>
                 <p>
-                  {t(
-                    "Be told where you are when a run fails, is lost, diverges or is the new best.",
-                  )}
+                  {t("A webhook tells you when a run fails, is lost, diverges or is the new best.")}
                 </p>
               </Empty>
             ) : (
@@ -102,10 +100,10 @@ export function Webhooks() {
       {(sent.data?.items.length ?? 0) > 0 && (
         <section class="panel">
           <header>
-            <h2>{t("Sent lately")}</h2>
+            <h2>{t("Recent messages")}</h2>
           </header>
           <Table
-            label={t("Sent lately")}
+            label={t("Recent messages")}
             heads={[t("Kind"), t("Name"), t("Webhook"), t("State"), t("Why"), t("When")]}
           >
             {sent.data?.items.map((one) => (
@@ -133,7 +131,7 @@ export function Webhooks() {
 }
 
 function NewWebhook({ close }: { close: () => void }) {
-  const client = useQueryClient();
+  const refresh = useRefresh();
   const [name, setName] = useState("");
   const [url, setUrl] = useState("");
   const [secret, setSecret] = useState("");
@@ -151,7 +149,7 @@ function NewWebhook({ close }: { close: () => void }) {
           secret: secret.trim() || null,
         };
         await read(api.webhooks.$post({ json }));
-        await client.invalidateQueries({ queryKey: ["webhooks"] });
+        await refresh(keys.webhooks);
         close();
       }}
     >

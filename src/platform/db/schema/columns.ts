@@ -15,3 +15,9 @@ export const oneOf = (column: SQLWrapper, values: readonly string[]) =>
     values.map((value) => sql`${column} = ${sql.raw(`'${value}'`)}`),
     sql` or `,
   );
+
+/** A CHECK that a column is within a range of the catalogue. */
+export const within = (column: SQLWrapper, { min, max }: { min: number; max?: number }) =>
+  max === undefined
+    ? sql`${column} >= ${sql.raw(`${min}`)}`
+    : sql`${column} between ${sql.raw(`${min}`)} and ${sql.raw(`${max}`)}`;

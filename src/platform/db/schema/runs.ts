@@ -11,14 +11,35 @@ import {
   uniqueIndex,
 } from "drizzle-orm/sqlite-core";
 import type { JsonValue } from "../../../shared/json.ts";
+import {
+  failureReasons,
+  modelTypes,
+  precisions,
+  runFields,
+  statuses,
+} from "../../../shared/run-fields.ts";
 import { now } from "../time.ts";
-import { bool, createdAt, json, oneOf } from "./columns.ts";
+import { bool, createdAt, json, oneOf, within } from "./columns.ts";
 import { user } from "./people.ts";
 
-export const modelTypes = ["stable-diffusion", "llm"] as const;
-export const precisions = ["fp16", "bf16", "no"] as const;
-export const statuses = ["pending", "running", "success", "failed", "cancelled"] as const;
-export const failureReasons = ["error", "oom", "lost", "preempted"] as const;
+export { failureReasons, statuses };
+
+/** The step that the latest attempt with any has reached; an import may state it as its progress. */
+const reachedStep = "coalesce(watch ->> 'reached', watch ->> 'step', progress ->> 'step')";
+/**
+ * Images that each process of a run has trained on so far: the step reached, times the batch of a device,
+ * times the batches that a step gathers. A resumed attempt goes on counting where it begins, so that no
+ * step counts twice. OneTrainer counts each batch as a step; ai-toolkit does so or not, which the column
+ * does not tell. Null while something is not known, and of language models, whose examples are no images.
+ */
+const imagesSeen = sql.raw(`case
+  when model_type = 'stable-diffusion' and ${reachedStep} between 0 and ${Number.MAX_SAFE_INTEGER}
+  then ${reachedStep} * 1.0 * batch_size * case
+    when trainer = 'onetrainer' then 1
+    when trainer = 'ai-toolkit' and gradient_accumulation_steps > 1 then null
+    else gradient_accumulation_steps
+  end
+end`);
 
 /**
  * One training run: the founding document's table, and what it grew by. No table refers to it by a
@@ -89,6 +110,7 @@ export const trainingTask = sqliteTable(
     /** The box stated the final loss itself; nothing drawn from log points replaces it. */
     finalLossReported: bool().notNull().default(false),
     convergenceStep: integer(),
+    imagesSeen: real().generatedAlwaysAs(imagesSeen, { mode: "virtual" }),
     totalDurationSec: real(),
     exitCode: integer(),
     failureReason: text({ enum: failureReasons }),
@@ -115,7 +137,7 @@ export const trainingTask = sqliteTable(
     /** Set while work on the logs is left for the scheduled job. */
     settleAt: text(),
     progress: json<JsonValue>(),
-    /** What alerts go by while it runs: {attempt, seq, step, at, loss, points}; see alerts/runs.ts. */
+    /** What alerts go by while it runs: {attempt, seq, step, reached, at, loss, points}; see alerts/runs.ts. */
     watch: text(),
     tags: json<Record<string, string>>(),
     notes: text(),
@@ -178,17 +200,20 @@ export const trainingTask = sqliteTable(
     check("task_model_type", oneOf(t.modelType, modelTypes)),
     check("task_mixed_precision", oneOf(t.mixedPrecision, precisions)),
     check("task_failure_reason", oneOf(t.failureReason, failureReasons)),
-    check("task_lora_rank", sql`${t.loraRank} between 1 and 65536`),
-    check("task_conv_lora_rank", sql`${t.convLoraRank} between 0 and 65536`),
-    check("task_dropout", sql`${t.dropout} between 0 and 1`),
-    check("task_batch_size", sql`${t.batchSize} >= 1`),
-    check("task_accumulation", sql`${t.gradientAccumulationSteps} >= 1`),
-    check("task_epochs", sql`${t.epochs} >= 0`),
-    check("task_max_steps", sql`${t.maxSteps} >= 0`),
-    check("task_learning_rate", sql`${t.learningRate} >= 0`),
-    check("task_save_every", sql`${t.saveEveryNEpochs} >= 0`),
-    check("task_hourly_price", sql`${t.hourlyPrice} >= 0`),
-    check("task_attempt", sql`${t.attempt} >= 0`),
+    check("task_lora_rank", within(t.loraRank, runFields.lora_rank)),
+    check("task_conv_lora_rank", within(t.convLoraRank, runFields.conv_lora_rank)),
+    check("task_dropout", within(t.dropout, runFields.dropout)),
+    check("task_batch_size", within(t.batchSize, runFields.batch_size)),
+    check(
+      "task_accumulation",
+      within(t.gradientAccumulationSteps, runFields.gradient_accumulation_steps),
+    ),
+    check("task_epochs", within(t.epochs, runFields.epochs)),
+    check("task_max_steps", within(t.maxSteps, runFields.max_steps)),
+    check("task_learning_rate", within(t.learningRate, runFields.learning_rate)),
+    check("task_save_every", within(t.saveEveryNEpochs, runFields.save_every_n_epochs)),
+    check("task_hourly_price", within(t.hourlyPrice, { min: runFields.hourly_price.min })),
+    check("task_attempt", within(t.attempt, runFields.attempt)),
   ],
 );
 

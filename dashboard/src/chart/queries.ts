@@ -9,7 +9,7 @@ export const CURVE_POINTS = 1200;
 const isCurve = (answer: unknown): answer is Omit<Curve, "metrics"> & Partial<Curve> =>
   typeof answer === "object" && answer !== null && "points" in answer;
 
-/** A metric's curve, the whole or between two steps, as a query that stays fresh while the run goes on. */
+/** A metric's curve, whole or between two steps; the whole one stays fresh during the run. */
 export const curveQuery = (
   id: number,
   metric: string,
@@ -33,7 +33,7 @@ export const curveQuery = (
         },
       }),
     );
-    if (!isCurve(answer)) throw new Error("something else than a curve was answered");
+    if (!isCurve(answer)) throw new Error("the answer is not a curve");
     return { ...answer, metrics: answer.metrics ?? [] };
   },
 });

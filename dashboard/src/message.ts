@@ -1,5 +1,5 @@
-/** A sentence of the service as it comes: in English, with its code and parameters, and a body's faults. */
-export type Said = {
+/** A sentence of the service: its English, its code and parameters, and the faults of a refused body. */
+export type Message = {
   message: string;
   code: string;
   params?: Record<string, unknown>;

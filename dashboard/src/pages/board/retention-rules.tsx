@@ -1,20 +1,25 @@
-import { useQuery, useQueryClient } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import type { InferResponseType } from "hono/client";
 import { useState } from "preact/hooks";
-import { api, done, read } from "../../api.ts";
+import { api, expectSuccess, read } from "../../api.ts";
 import { bytes, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { Ask, Check, Loaded, NewButton, RowButton, TextField } from "../../ui/form.tsx";
+import { useRefresh } from "../../queries.ts";
+import { NewButton, RowButton } from "../../ui/button.tsx";
+import { Ask } from "../../ui/dialog.tsx";
+import { Ago } from "../../ui/figure.tsx";
+import { Check, TextField } from "../../ui/form.tsx";
 import { kindText } from "../../ui/kinds.ts";
-import { Ago, Empty } from "../../ui/parts.tsx";
+import { Empty, Loaded } from "../../ui/loading.tsx";
 import { attempt, toast } from "../../ui/toast.tsx";
 import { ownsNamed, useWho } from "../../who.ts";
+import { keys, rulesQuery } from "./queries.ts";
 
 type Rule = InferResponseType<typeof api.storage.rules.$get, 200>["items"][number];
 type Preview = InferResponseType<(typeof api.storage.rules)[":id"]["preview"]["$get"], 200>;
 
-/** What a rule keeps, in words. */
-function keeps({ rule }: Rule): string {
+/** The clauses of a rule, in words. */
+function clausesText({ rule }: Rule): string {
   const clauses = [
     rule.best &&
       t("of the best {n} runs by {field}", {
@@ -27,31 +32,25 @@ function keeps({ rule }: Rule): string {
   return clauses.join(" · ");
 }
 
-/** Rules of which files stay, what each would free, and applying them. */
-export function KeepRules() {
+/** Retention rules of files: previews what each would free, and applies them. */
+export function RetentionRules() {
   const me = useWho();
-  const client = useQueryClient();
+  const ask = useRefresh();
   const [making, setMaking] = useState(false);
   const [seen, setSeen] = useState<{ rule: Rule; preview: Preview } | null>(null);
-  const rules = useQuery({
-    queryKey: ["rules"],
-    queryFn: () => read(api.storage.rules.$get({ query: { limit: "100" } })),
-  });
+  const rules = useQuery(rulesQuery);
   const may = me.scopes.includes("weights:write");
   const mine = (rule: Rule) => may && ownsNamed(me, rule.created_by);
-  const refresh = () =>
-    Promise.all(
-      ["rules", "storage", "trash"].map((key) => client.invalidateQueries({ queryKey: [key] })),
-    );
+  const refresh = () => ask(keys.rules, keys.storage, keys.trash);
   const look = (rule: Rule) =>
     attempt(async () => {
       const param = { id: String(rule.id) };
       setSeen({ rule, preview: await read(api.storage.rules[":id"].preview.$get({ param })) });
     });
   return (
-    <section class="panel" aria-label={t("Rules of what to keep")}>
+    <section class="panel" aria-label={t("Retention rules")}>
       <header class="wrap">
-        <h2 class="grow">{t("Rules of what to keep")}</h2>
+        <h2 class="grow">{t("Retention rules")}</h2>
         {may && <NewButton label={t("New rule")} make={() => setMaking(true)} />}
       </header>
       <Loaded query={rules}>
@@ -60,7 +59,7 @@ export function KeepRules() {
             <Empty icon="file" title={t("No rules yet")}>
               <p>
                 {t(
-                  "A rule keeps, say, the checkpoints of the best 3 runs of each group; the rest goes into the trash. Final files always stay.",
+                  "A rule keeps, for example, the checkpoints of the best 3 runs of each group and moves the rest to the trash. Final files always stay.",
                 )}
               </p>
             </Empty>
@@ -71,7 +70,8 @@ export function KeepRules() {
                   <span class="grow">
                     <b>{rule.name}</b>
                     <span class="muted rule-text">
-                      {(rule.rule.kinds ?? ["checkpoint"]).map(kindText).join(", ")}: {keeps(rule)}
+                      {(rule.rule.kinds ?? ["checkpoint"]).map(kindText).join(", ")}:{" "}
+                      {clausesText(rule)}
                       {rule.rule.filter && ` · ${rule.rule.filter}`}
                     </span>
                     <span class="faint">
@@ -88,8 +88,8 @@ export function KeepRules() {
                   {mine(rule) && (
                     <span class="row">
                       <RowButton
-                        text={t("What would go?")}
-                        name={`${t("What would go?")} ${rule.name}`}
+                        text={t("Preview")}
+                        name={`${t("Preview")} ${rule.name}`}
                         act={() => look(rule)}
                       />
                       <RowButton
@@ -99,7 +99,7 @@ export function KeepRules() {
                         act={() =>
                           attempt(async () => {
                             const param = { id: String(rule.id) };
-                            await done(api.storage.rules[":id"].$delete({ param }));
+                            await expectSuccess(api.storage.rules[":id"].$delete({ param }));
                             await refresh();
                           }, t("Deleted"))
                         }
@@ -112,14 +112,14 @@ export function KeepRules() {
           )
         }
       </Loaded>
-      {seen && <Going {...seen} close={() => setSeen(null)} changed={refresh} />}
+      {seen && <PreviewDialog {...seen} close={() => setSeen(null)} changed={refresh} />}
       {making && <NewRule close={() => setMaking(false)} made={refresh} />}
     </section>
   );
 }
 
-/** What a rule would take now; taking it is one press away. */
-function Going(props: {
+/** The files that a rule would delete now, and the button that deletes them. */
+function PreviewDialog(props: {
   rule: Rule;
   preview: Preview;
   close: () => void;
@@ -147,9 +147,9 @@ function Going(props: {
     >
       <p>
         {preview.files === 0
-          ? t("Nothing would go: all of it is kept.")
+          ? t("The rule keeps every file: nothing would be deleted.")
           : t(
-              "{n} files of {size} would go into the trash. When they are purged, the bucket is rid of {frees}.",
+              "{n} files of {size} would move to the trash. Their purge frees {frees} in the bucket.",
               {
                 n: whole(preview.files),
                 size: bytes(preview.bytes),
@@ -195,12 +195,12 @@ function NewRule(props: { close: () => void; made: () => Promise<unknown> }) {
         await read(api.storage.rules.$post({ json: { name: name.trim(), rule, active } }));
         await props.made();
         props.close();
-        toast(t("Made. Look what it would free before you apply it."));
+        toast(t("The rule was made. Preview it before you apply it."));
       }}
     >
       <TextField label={t("Name")} required maxLength={200} value={name} change={setName} />
       <fieldset class="row wrap plain">
-        <legend>{t("Which files it is about")}</legend>
+        <legend>{t("Kinds of files")}</legend>
         {kinds.map((kind) => (
           <Check
             key={kind}
@@ -212,17 +212,17 @@ function NewRule(props: { close: () => void; made: () => Promise<unknown> }) {
           />
         ))}
       </fieldset>
-      <p class="muted">{t("Kept is what any of these says:")}</p>
+      <p class="muted">{t("A file stays if any of these keeps it:")}</p>
       <TextField
-        label={t("Files of the best runs of each group by final loss, so many")}
+        label={t("Number of best runs of each group, by final loss, whose files stay")}
         {...{ type: "number", min: 1, value: best, change: setBest }}
       />
       <TextField
-        label={t("The last files of each run, so many")}
+        label={t("Number of last files of each run that stay")}
         {...{ type: "number", min: 1, value: last, change: setLast }}
       />
       <TextField
-        label={t("Files younger than so many days")}
+        label={t("Days for which a new file stays")}
         {...{ type: "number", min: 0, value: days, change: setDays }}
       />
       <Check label={t("Apply it every day")} checked={active} change={setActive} />

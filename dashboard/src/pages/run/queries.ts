@@ -1,0 +1,41 @@
+import { keepPreviousData, queryOptions } from "@tanstack/preact-query";
+import { api, read, readText } from "../../api.ts";
+
+/** The trainer's own file. */
+export const configQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["config", id],
+    staleTime: Number.POSITIVE_INFINITY,
+    queryFn: () => readText(`/api/tasks/${id}/config`),
+  });
+
+export const datasetsQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["datasets", id],
+    queryFn: () => read(api.tasks[":id"].datasets.$get({ param: { id: String(id) } })),
+  });
+
+/** The newest 200 files of a run. */
+export const filesQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["weights", id],
+    meta: { live: true },
+    placeholderData: keepPreviousData,
+    queryFn: () => read(api.weights.$get({ query: { task_id: String(id), limit: "200" } })),
+  });
+
+export const samplesQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["samples", id],
+    meta: { live: true },
+    placeholderData: keepPreviousData,
+    queryFn: async () => {
+      const query = {
+        task_id: String(id),
+        kind: "sample" as const,
+        state: "complete" as const,
+        limit: "200",
+      };
+      return (await read(api.weights.$get({ query }))).items;
+    },
+  });
