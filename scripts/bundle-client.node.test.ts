@@ -33,7 +33,7 @@ assert callable(ledger.track)`,
   expect(best).toBeLessThan(0.5);
 });
 
-test("a module without docstrings does the same, line by line", () => {
+test("a module without docstrings and comments does the same, line by line", () => {
   const code = [
     '"""What it is.',
     "",
@@ -70,7 +70,7 @@ test("a module without docstrings does the same, line by line", () => {
     "\tdef two(self, text=''):",
     '\t\t""',
     '\t\tword = """kept,',
-    '    as it is # here"""  # and "this',
+    '    as it is # here"""',
     "\t\treturn (",
     '\t\t\t"a \\" b"',
     "\t\t\tf'{text}'",

@@ -69,7 +69,7 @@ class OldSpoolTest(ClientCase):
         code, _, err = self.run_client("sync")
         self.assertEqual(code, 0, err)
         task = self.server.tasks[1]
-        self.assertEqual((task["task_name"], task["status"]), ("aki ü", "success"))
+        self.assertEqual((task["fields"]["task_name"], task["status"]), ("aki ü", "success"))
         self.assertEqual(sorted(self.server.points(1, "loss", 1)), [10, 20])
         self.assertIn("1 item refused", err)
         self.assertEqual([name for name in err.split() if name.endswith(".safetensors:")], ["aki.safetensors:"])

@@ -384,7 +384,8 @@ class _Scan:
         """`token%3D…`, `%22hf_token%22%3A%22…`."""
         start = self._name(*match.span(1))
         key = secret_key(self._text(start, match.end(1)))
-        value = _ENCODED_VALUE.match(self.data, match.end())
+        # Only behind a key, since a value may be as long as the text.
+        value = _ENCODED_VALUE.match(self.data, match.end()) if key else None
         if not key or not value:
             return None
         if not key.prose or _looks_mixed(self._text(*value.span(1))[:64]):

@@ -26,7 +26,7 @@ _NEVER_IMPORTED = {"parent_task_id", "progress", "defaulted_fields"}
 
 
 def _field(name: str, line: dict[str, Any]) -> tuple[str, Any]:
-    kind = _KINDS_BY_NAME.get(name) or ("whole" if line["type"] == "integer" else str(line["type"]))
+    kind = _KINDS_BY_NAME.get(name) or {"integer": "whole"}.get(str(line["type"]), str(line["type"]))
     if kind == "text":
         return kind, line["longest"]
     bounds = line.get("min"), line.get("max")
@@ -43,29 +43,24 @@ ENDED = {name for name, line in _LINES.items() if line["by"] == "import"}
 
 # Other spellings of a field, best first where one word may mean several. The field's own name always counts.
 _SPELLINGS = {
-    "task_name": "name|run|run name|task|title|lora|lora name|output name|experiment name|ss output name|mlflow run "
-        "name"
+    "task_name": "name|run|run name|task|title|lora|lora name|output name|experiment name|ss output name|mlflow run name"
     "|名称|名字|任务|任务名|任务名称|实验名|实验名称|模型名|模型名称|训练名称|lora名称|lora名|文件名|标题",
     "model_type": "type|kind of model|模型类型|类型",
     "base_arch": "arch|architecture|base|base version|base type|架构|模型架构|基础架构|底模类型|版本",
     "trainer": "tool|script|training script|framework|训练器|训练工具|训练脚本|工具|框架",
     "network_algo": "algo|algorithm|network type|lora type|network module|lycoris algo|算法|网络类型|lora类型|网络模块",
     "experiment_group": "group|project|experiment|run group|series|character|组|组别|分组|项目|实验|实验组|系列|角色",
-    "base_model_path": "base model|model|checkpoint|ckpt|pretrained model|pretrained model name or path|model name or "
-        "path"
+    "base_model_path": "base model|model|checkpoint|ckpt|pretrained model|pretrained model name or path|model name or path"
     "|base model name|sd model|foundation model|底模|基础模型|基模|大模型|主模型|预训练模型|模型|模型路径|底模路径",
-    "lora_rank": "rank|dim|r|network dim|network rank|lora r|lora dim|net "
-        "dim|秩|维度|网络维度|网络秩|lora秩|lora维度|dim值|rank值",
+    "lora_rank": "rank|dim|r|network dim|network rank|lora r|lora dim|net dim|秩|维度|网络维度|网络秩|lora秩|lora维度|dim值|rank值",
     "lora_alpha": "alpha|network alpha|net alpha|α|阿尔法|网络alpha|alpha值|缩放",
     "dropout": "lora dropout|network dropout|丢弃率|随机失活|dropout率",
     "conv_lora_rank": "conv rank|conv dim|卷积维度|卷积秩",
     "conv_alpha": "卷积alpha",
     "batch_size": "batch|bs|train batch size|batchsize|per device train batch size|批大小|批量|批次大小|批量大小|批次|批处理大小",
-    "gradient_accumulation_steps": "grad accum|gradient accumulation|grad acc|ga|accumulation|accum|grad accumulation "
-        "steps"
+    "gradient_accumulation_steps": "grad accum|gradient accumulation|grad acc|ga|accumulation|accum|grad accumulation steps"
     "|梯度累积|梯度累加|梯度累积步数|累积步数",
-    "epochs": "epoch|num epochs|max train epochs|num train epochs|train epochs|n "
-        "epochs|轮数|轮次|轮|训练轮数|训练轮次|周期|迭代轮数|总轮数",
+    "epochs": "epoch|num epochs|max train epochs|num train epochs|train epochs|n epochs|轮数|轮次|轮|训练轮数|训练轮次|周期|迭代轮数|总轮数",
     "max_steps": "steps|step|total steps|max train steps|num steps|train steps|步数|总步数|训练步数|最大步数|步",
     "learning_rate": "lr|unet lr|base lr|learn rate|ss learning rate|学习率|学习速率|unet学习率",
     "optimizer": "optim|optimizer type|opt|优化器|优化器类型",
@@ -85,14 +80,11 @@ _SPELLINGS = {
     "notes": "note|comment|comments|remark|remarks|description|备注|说明|注释|描述|评论|心得|评价",
     "tags": "tag|labels|label|标签",
     "status": "state|result|outcome|状态|结果|是否成功",
-    "started_at": "date|start|started|start "
-        "time|begin|begun|day|when|time|created|日期|时间|开始|开始时间|训练日期|训练时间|创建时间|启动时间",
+    "started_at": "date|start|started|start time|begin|begun|day|when|time|created|日期|时间|开始|开始时间|训练日期|训练时间|创建时间|启动时间",
     "finished_at": "end|ended|finished|end time|finish time|completed|结束|结束时间|完成时间",
-    "final_loss": "loss|train loss|last loss|avg loss|average loss|avr loss|loss average|loss current|training "
-        "loss|end loss"
+    "final_loss": "loss|train loss|last loss|avg loss|average loss|avr loss|loss average|loss current|training loss|end loss"
     "|损失|最终损失|最终loss|损失值|loss值|平均损失|平均loss|训练损失",
-    "total_duration_sec": "duration|runtime|run time|train time|training time|took|elapsed|time "
-        "taken|hours|minutes|seconds|time"
+    "total_duration_sec": "duration|runtime|run time|train time|training time|took|elapsed|time taken|hours|minutes|seconds|time"
     "|时长|耗时|用时|训练时长|训练耗时|训练时间|运行时间|总时长",
     "cost": "price|total cost|spent|费用|花费|成本|总价|总费用|价格",
     "error_message": "error|failure|错误|错误信息|失败原因",
