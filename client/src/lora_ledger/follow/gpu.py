@@ -8,7 +8,16 @@ from typing import Any
 
 from ..core.reading import output
 
-_FIELDS = ["index", "name", "memory.total", "driver_version", "utilization.gpu", "memory.used", "power.draw", "temperature.gpu"]
+_FIELDS = [
+    "index",
+    "name",
+    "memory.total",
+    "driver_version",
+    "utilization.gpu",
+    "memory.used",
+    "power.draw",
+    "temperature.gpu",
+]
 
 
 # Between two samples of a run.
