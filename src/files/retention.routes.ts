@@ -57,7 +57,7 @@ const ruleBody = z
     (rule) => rule.best !== undefined || rule.last !== undefined || rule.days !== undefined,
     "says what is kept by best, last, days or several of them",
   )
-  .meta({ id: "KeepRule" });
+  .meta({ id: "RetentionRule" });
 
 const ruleAnswer = z.object({
   id: z.int(),

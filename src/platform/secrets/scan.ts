@@ -15,11 +15,11 @@ import { type CharClass, rules } from "./rules.ts";
 /** Code units: the bytes of a text in any ASCII-compatible encoding, or UTF-16 units. */
 export type Units = Uint8Array | Uint16Array;
 
-/** What was found, kept flat: a hostile text may hold a million secrets. */
+/** The secrets found, kept flat: a hostile text may contain a million of them. */
 export type Found = {
   /** Three numbers a secret, in order: from, to, and 1 where its mark needs quotes of its own. */
   places: number[];
-  /** What the first ones stood under, or the kind of token they look like, and their lines from 1. */
+  /** The key of each of the first ones, or the kind of token that it looks like, and its line from 1. */
   names: { key: string; line: number }[];
 };
 
@@ -47,7 +47,7 @@ const isDigit = classOf(digits);
 const isWeakValue = classOf(`${alnumChars}_+~-`);
 const isHex = classOf(`${digits}abcdefABCDEF`);
 const isEscapeLetter = classOf("nrt");
-/** What comes between a secret's name and its value in sentences and tables. */
+/** The words and signs between a secret's name and its value in sentences and tables. */
 const spokenLink =
   /^(?:(?:is|was|are|set to|to be|=>|->|of|\||\u2502|\xe2\x94\x82)(?: now)?:? +){1,2}/;
 const isLinkInAscii = classOf("iwast=-o|");
@@ -78,7 +78,7 @@ const ofClass = Object.fromEntries(
   Object.entries(rules.classes).map(([name, ranges]) => [name, classOfRanges(ranges)]),
 ) as Record<CharClass, (unit: number) => boolean>; // Object.fromEntries forgets the keys.
 
-/** What begins with each letter: longer prefixes come before shorter ones of the same kind. */
+/** The shapes by their first letter: longer prefixes come before shorter ones of the same kind. */
 function byFirst<T>(items: T[], textOf: (item: T) => string): Map<number, T[]> {
   const found = new Map<number, T[]>();
   for (const item of items) {
@@ -98,13 +98,13 @@ const pairValues = new Set(rules.pairValues);
 const sentence = new Set(rules.sentence);
 /** A setting's name and its value that are further apart belong to two settings. */
 const PAIR_REACH = 400;
-/** No command line has more between a program and its option. */
+/** The most characters of a command line between a program and its option. */
 const PROGRAM_REACH = 400;
-/** No secret that a sentence tells is shorter. */
+/** The shortest secret in a sentence. */
 const SHORTEST = 6;
-/** No sentence has more between a secret's name and the secret. */
+/** The most characters of a sentence between a secret's name and the secret. */
 const TOLD_REACH = 80;
-/** Last letters of the Chinese names, and what comes between such a name and its secret. */
+/** Last letters of the Chinese names, and the signs between such a name and its secret. */
 const chineseEnds = new Set(rules.chinese.map((name) => name.charCodeAt(name.length - 1)));
 const chineseLink = /^ ?(?:是|为|：|:|=) ?/;
 const longestPairWord = Math.max(...rules.pairNames.concat(rules.pairValues).map((w) => w.length));
@@ -120,11 +120,11 @@ kinds[COMMA] = LISTED;
 kinds[code("e")] = JWT;
 
 /**
- * Finds secrets in one pass over the units. Every look ahead or back is either bounded, stops at
- * what a later look starts from, or is remembered, so that the time stays linear for any text.
+ * Finds secrets in one pass over the units. Every look ahead or back is bounded, or stops where a later
+ * look starts, or is remembered, so the time stays linear for any text.
  *
- * `anywhere` is for logs and messages, where a key may stand in the middle of a line; in a
- * config a key stands where keys stand, so that comments in prose stay as they are.
+ * `anywhere` is for logs and messages, where a key may be in the middle of a line; in a config a key
+ * is only where keys may be, so that comments in prose stay as they are.
  */
 export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   const n = units.length;
@@ -143,7 +143,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     while (isBlank(at(i))) i++;
     return i;
   };
-  // The line looked at last is remembered: many keys of one line ask for the same end and beginning.
+  // Remembers the last line: many keys of one line ask for the same end and beginning.
   let endAsked = 0;
   let endKnown = -1;
   const lineEnd = (i: number) => {
@@ -178,7 +178,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     for (; counted < from; counted++) if (units[counted] === LF) line++;
     names.push({ key: name || textOf(keyFrom, keyTo), line });
   };
-  /** The key being looked at: what is found in its value is reported under it. */
+  /** The present key: secrets in its value are reported under it. */
   let key: SecretKey = { name: "", prose: false };
   let keyFrom = 0;
   let keyTo = 0;
@@ -361,14 +361,14 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   };
 
   let pair: { key: SecretKey; at: number } | null = null;
-  /** The sign behind the last key such as `value` that no name was known for. */
+  /** The sign after the last key such as `value` that no name was known for. */
   let valueAt = -1;
   const parted = (from: number, to: number) => {
     for (let i = from; i < to; i++) if (at(i) === OPEN_BRACE || at(i) === CLOSE_BRACE) return true;
     return false;
   };
   /**
-   * The key that a value is meant for, where its setting is named beside it: `{"name": "HF_TOKEN",
+   * The key of a value whose setting is named beside it: `{"name": "HF_TOKEN",
    * "value": …}`, in either order.
    */
   const pairedKey = (i: number, start: number, end: number): SecretKey | null => {
@@ -417,13 +417,13 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     return joined && !joined.weak && !joined.prose ? { ...joined, weak: true } : found;
   };
 
-  /** Where the sentence said the name of a secret last. */
+  /** The last place of a secret's name in the sentence. */
   let toldFrom = 0;
   let toldTo = 0;
-  /** Whether this is what a sentence tells under the key's name. */
-  const isTold = (text: string, name: SecretKey): boolean =>
+  /** Whether the text is a secret that a sentence gives under the key's name. */
+  const isGiven = (text: string, name: SecretKey): boolean =>
     isPassword(name) ? looksChosen(text) : isRandom(text) || isLongKey(text, name);
-  /** A value later in the sentence, behind the sign that ends at `i`; -1 where it is none. */
+  /** A value later in the sentence, after the sign that ends at `i`; -1 if there is none. */
   const toldValue = (i: number): number => {
     const [start, end] = [toldFrom, toldTo];
     if (start === end || i - end > TOLD_REACH || !isBlank(at(i))) return -1;
@@ -434,17 +434,17 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     let to = wordEnd(from, 512);
     while (to > from && isStop(at(to - 1))) to--;
     const found = to - from < SHORTEST ? undefined : spokenKey(start, end);
-    if (!found || !isTold(textOf(from, to), found)) return -1;
+    if (!found || !isGiven(textOf(from, to), found)) return -1;
     key = { name: found.name, prose: false };
     [keyFrom, keyTo] = [start, end];
     addIfSecret(from, to);
     return to;
   };
 
-  /** Where to go on behind a sign at `i` that no secret's name precedes. */
+  /** Where to continue after a sign at `i` that no secret's name precedes. */
   const later = (i: number) => (at(i) === COLON ? Math.max(toldValue(i + 1), i + 1) : i + 1);
 
-  /** Whether the word behind `password:` goes on as a sentence does. */
+  /** Whether the word after `password:` continues as a sentence does. */
   const isSentence = (from: number, to: number): boolean => {
     if (keyTo - keyFrom > 12 || !/^[a-z]+$/i.test(textOf(from, Math.min(to, from + 40))))
       return false;
@@ -461,12 +461,12 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     while (to - from <= 512 && isWeakValue(at(to))) to++;
     while (to - from <= 512 && at(to) === EQUALS) to++;
     const ends = to >= n || endsWord(at(to)) || at(to) === BACKSLASH || at(to) === HASH;
-    if (!ends || !isTold(textOf(from, to), key)) return i + 1;
+    if (!ends || !isGiven(textOf(from, to), key)) return i + 1;
     add(from, to, "");
     return to;
   };
 
-  /** What stands behind a `=` or `:` at `i`, when a secret key stands before it. Returns where to go on. */
+  /** The value after a `=` or `:` at `i` that follows a secret key. Returns where to continue. */
   const keyed = (i: number): number => {
     if (i === 0 || !endsKey(at(i - 1))) return later(i);
     let end = i;
@@ -556,13 +556,13 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
       // A header or setting that is a string as a whole, as in `-H "X-Api-Key: …"`.
       let to = from;
       while (!lineEnds(at(to)) && at(to) !== opened) to++;
-      // What goes on behind the word is a sentence: `"password: 123, on a note"`.
+      // A sentence continues after the word: `"password: 123, on a note"`.
       if (wordEnd(from) === to) addIfSecret(from, to);
       return Math.max(to, i + 1);
     }
     if (asWord || comment) {
       const to = wordEnd(from);
-      // Prose in a comment goes on behind the word; a commented-out setting does not.
+      // Prose in a comment continues after the word; a commented-out setting does not.
       if (
         comment &&
         !asWord &&
@@ -621,7 +621,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
   };
 
   let nextKeyEnd = -1;
-  /** `-----BEGIN … PRIVATE KEY-----` up to its end, or as far as it goes where that is cut off. */
+  /** `-----BEGIN … PRIVATE KEY-----` up to its end, or to the end of the text if it is cut off. */
   const privateKey = (i: number): number => {
     let head = i + 11;
     while (head < i + 48 && (isUpperAlnum(at(head)) || at(head) === SPACE)) head++;
@@ -766,7 +766,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     return -1;
   };
 
-  /** A secret behind its name in a sentence or a command: `logged in with key …`, `password is …`. */
+  /** A secret after its name in a sentence or a command: `logged in with key …`, `password is …`. */
   const spoken = (i: number): number => {
     let start = i;
     while (start > 0 && i - start <= longestKey && isName(at(start - 1))) start--;
@@ -794,7 +794,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
       !link &&
       isPassword(found) &&
       / login \S{1,80} $/.test(textOf(Math.max(0, start - 100), start));
-    const likely = link ? isTold(text, found) : isLongKey(text, found);
+    const likely = link ? isGiven(text, found) : isLongKey(text, found);
     if (!login && !likely && !isRandom(text)) return i + 1;
     key = { name: found.name, prose: false };
     [keyFrom, keyTo] = [start, i];
@@ -844,7 +844,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     return Math.max(to, i + 3);
   };
 
-  /** A value behind its quoted name in a call: `setenv("HF_TOKEN", "…")`, at the comma. */
+  /** A value after its quoted name in a call: `setenv("HF_TOKEN", "…")`, at the comma. */
   const listed = (i: number): number => {
     if (!isQuote(at(i - 1))) return i + 1;
     let start = i - 1;
@@ -857,7 +857,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     return weakValue(i);
   };
 
-  /** A password or key behind its Chinese name: `密码：…`, `密码是 …`. */
+  /** A password or key after its Chinese name: `密码：…`, `密码是 …`. */
   const chinese = (i: number): number => {
     const name = textOf(i - 1, i + 1);
     const link = rules.chinese.includes(name) ? chineseLink.exec(textOf(i + 1, i + 4)) : null;
