@@ -10,21 +10,25 @@ const simulation = "test/simulation.node.test.ts";
 /** The files that take longest begin first, so that none of them runs on alone; they take turns in waiting and computing. */
 const long = [
   "test/dashboard.node.test.ts",
-  "test/security/schemathesis.node.test.ts",
   "test/agent.node.test.ts",
-  "test/recording.node.test.ts",
+  "test/security/schemathesis.node.test.ts",
   "test/dashboard-operations.node.test.ts",
+  "test/recording.node.test.ts",
   "test/commands.node.test.ts",
-  "test/start.node.test.ts",
   "test/security/time.node.test.ts",
+  "test/start.node.test.ts",
   "test/backup.node.test.ts",
   "test/alerts.node.test.ts",
-  "src/platform/secrets/redact.node.test.ts",
-  "test/security/backup-files.node.test.ts",
+  "test/dashboard-views.node.test.ts",
+  "test/security/local.node.test.ts",
+  "test/dashboard-models.node.test.ts",
   "src/platform/filter/filter.test.ts",
   "test/rights.test.ts",
-  "test/security/text.test.ts",
   "src/metrics/logs.test.ts",
+  "test/security/text.test.ts",
+  "test/budgets.test.ts",
+  "src/files/keeping.test.ts",
+  "test/security/sizes.test.ts",
 ];
 
 class LongestFirst extends BaseSequencer {
@@ -69,9 +73,10 @@ export default defineConfig({
           include: ["{src,test,scripts,dashboard}/**/*.node.test.ts"],
           exclude: [simulation],
           testTimeout: 180_000,
-          // Each file brings servers of its own and mostly waits for them. The others come behind: their
-          // budgets count calls, and a database that is kept waiting is asked again.
-          maxWorkers: 2,
+          // Each file brings servers of its own and mostly waits for them, so that three keep two cores at
+          // work. The others come behind: their budgets count calls, and a database that is kept waiting
+          // is asked again.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
@@ -79,10 +84,11 @@ export default defineConfig({
         extends: true,
         test: {
           name: "alone",
-          // Fifty boxes want the machine to themselves: beside a browser, calls run out of their time.
+          // Beside a browser, calls of fifty boxes run out of their time; the client's tests, which begin
+          // with it (scripts/test.ts), take the core that it leaves.
           include: [simulation],
           maxWorkers: 1,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 0 },
         },
       },
     ],

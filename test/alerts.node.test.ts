@@ -403,7 +403,8 @@ describe("without a queue", () => {
   let stack: Stack;
   let act: ReturnType<typeof actions>;
   beforeAll(async () => {
-    stack = await startStack({ ...settings, ALERT_TRIES: "3" }, { queues: {} });
+    const vars = { ...settings, ALERT_RETRY_SEC: "0.1", ALERT_TRIES: "3" };
+    stack = await startStack(vars, { queues: {} });
     act = actions(stack);
   }, 120_000);
   afterAll(() => stack.stop());

@@ -13,6 +13,8 @@ import { type Fonts, fontsFile, hasFonts } from "./fonts.ts";
 const require = createRequire(import.meta.url);
 
 const known = [
+  // The one that shows nothing comes first: the others draw their windows, too, at half the work again.
+  "/usr/bin/chromium-headless-shell",
   "/usr/bin/chromium",
   "/usr/bin/chromium-browser",
   "/usr/bin/google-chrome",

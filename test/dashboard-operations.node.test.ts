@@ -7,7 +7,18 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runScheduled } from "../scripts/local/worker.ts";
-import { axe, chromiumPath, desktop, looks, noBrowser, openPages, type Pages } from "./browser.ts";
+import {
+  axe,
+  chromiumPath,
+  desktop,
+  type Look,
+  leadTo,
+  looks,
+  noBrowser,
+  openPages,
+  type Pages,
+  settled,
+} from "./browser.ts";
 import { eventually, runProcess, type Stack, startStack, trainer, trainerFolder } from "./stack.ts";
 
 if (!chromiumPath()) console.warn(noBrowser);
@@ -36,6 +47,7 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
         trainerFolder(stack.home, {
           output_name: ["first", "second", "third"][n] ?? "",
           max_train_epochs,
+          sleep: 0.05,
         }).config,
     );
     const queued = await stack.client(["queue", ...files, "--labels", "tiny", "--group", "night"], {
@@ -283,12 +295,14 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
     await stack.api(`/api/tasks/${failed}/weights`, file);
     await runScheduled(stack.url);
     const places = ["", "/queue", "/boxes", "/money?by=box", "/storage", "/alerts"];
-    const lookAround = ([name, options]: [string, typeof desktop]) =>
+    const lookAround = ([name, options]: [string, Look]) =>
       pages.signedIn(
         async (page) => {
           for (const path of [...places, "/usage"]) {
-            await page.goto(`${pages.url}/board${path}`);
-            await page.waitForLoadState("networkidle");
+            // To load every page in one look is enough.
+            if (options === looks["light desktop"]) await page.goto(`${pages.url}/board${path}`);
+            else await leadTo(page, `/board${path}`);
+            await settled(page);
             if (path === "/boxes") await page.getByRole("button", { name: /^Runs \(/ }).click();
             if (path !== "/usage") await page.getByText(evil).first().waitFor();
             else await page.getByRole("region", { name: "Everyone's limits" }).waitFor();
@@ -310,9 +324,10 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
     await pages.signedIn(
       async (page) => {
         await page.evaluate('localStorage.setItem("ledger.language", "zh")');
+        await page.reload();
         for (const path of [...places, "/usage"]) {
-          await page.goto(`${pages.url}/board${path}`);
-          await page.waitForLoadState("networkidle");
+          await leadTo(page, `/board${path}`);
+          await settled(page);
           expect(await page.getByRole("alert").count(), path).toBe(0);
         }
         await page.goto(`${pages.url}/board/queue`);

@@ -19,7 +19,8 @@ declare module "vitest" {
  * server still wants one named after the Host header.
  */
 export default async function setup(project: TestProject) {
-  await build();
+  // scripts/test.ts has built by then.
+  if (!process.env.LEDGER_BUILT) await build();
   const dataDir = await mkdtemp(join(tmpdir(), "lora-ledger-test-"));
   const sqld = await startSqld({ dataDir, namespaces: true });
   const adminUrl = sqld.adminUrl ?? "";

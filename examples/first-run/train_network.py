@@ -108,7 +108,7 @@ def build_parser():
         parser.add_argument(f"--{name}", action="store_true", default=None)
     parser.add_argument("--network_args", nargs="*", default=None)
     parser.add_argument(
-        "--sleep", type=float, default=0.05, help="seconds each step takes besides the arithmetic"
+        "--sleep", type=float, default=None, help="seconds each step takes besides the arithmetic (0.05)"
     )
     parser.add_argument("--fail_at_step", type=int, help="raise an exception at this step")
     parser.add_argument("--oom_at_step", type=int, help="fail as torch does without memory at this step")
@@ -129,6 +129,7 @@ DEFAULTS = {
     "caption_extension": ".caption",
     "log_prefix": "",
     "gradient_accumulation_steps": 1,
+    "sleep": 0.05,
 }
 
 

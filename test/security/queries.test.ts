@@ -28,17 +28,17 @@ beforeAll(async () => {
 const ask = (path: string, query: Record<string, string>) =>
   ledger.request(`${path}?${new URLSearchParams(query)}`, { key });
 
-/** How long an answer takes, at best of three: other work on the machine only adds to it. */
-async function quickest(path: string, query: Record<string, string>): Promise<number> {
-  const times: number[] = [];
-  for (let i = 0; i < 3; i++) {
+/** That an answer takes less than so many ms, at best of three: other work on the machine only adds to it. */
+async function expectQuick(path: string, query: Record<string, string>, most: number) {
+  let took = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < 3 && took >= most; i++) {
     const begun = performance.now();
     const response = await ask(path, query);
     const text = await response.text();
     expect([response.status, response.status === 200 ? "" : text]).toEqual([200, ""]);
-    times.push(performance.now() - begun);
+    took = Math.min(took, performance.now() - begun);
   }
-  return Math.min(...times);
+  expect(took).toBeLessThan(most);
 }
 
 const config = (count: number) => Array.from({ length: count }, (_, n) => `config.key_${n}`);
@@ -88,7 +88,7 @@ describe("a pattern", () => {
   ])("costs the text's length, not the pattern's too (%#)", async (filter) => {
     // The database spent 1.8 s on the first of these where it compared each place with the pattern.
     const likes = filter.split(" or ").length;
-    expect(await quickest("/api/tasks", { filter })).toBeLessThan(500 + 150 * likes);
+    await expectQuick("/api/tasks", { filter }, 500 + 150 * likes);
   });
 });
 
@@ -99,14 +99,10 @@ describe("what is asked of configurations", () => {
     const either = config(50)
       .map((name) => `${name} in ('1', '2', '3', 4, 5, 6)`)
       .join(" or ");
-    expect(await quickest("/api/table", { fields: many, limit: "200" })).toBeLessThan(1000);
-    expect(await quickest("/api/tasks/export", { columns: config(200).join(",") })).toBeLessThan(
-      2500,
-    );
-    expect(await quickest("/api/tasks", { filter: `config.key_1 in (${values})` })).toBeLessThan(
-      500,
-    );
-    expect(await quickest("/api/tasks", { filter: either })).toBeLessThan(2000);
+    await expectQuick("/api/table", { fields: many, limit: "200" }, 1000);
+    await expectQuick("/api/tasks/export", { columns: config(200).join(",") }, 2500);
+    await expectQuick("/api/tasks", { filter: `config.key_1 in (${values})` }, 500);
+    await expectQuick("/api/tasks", { filter: either }, 2000);
   });
 
   it("looks at fewer tasks a call the more it asks, and goes on from there", async () => {

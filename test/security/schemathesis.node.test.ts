@@ -14,9 +14,9 @@ const schemathesis = pythonTool("schemathesis");
  * says, and `examples` made up beyond it. Whoever gets further into a route asks it more.
  */
 const callers: [who: string, asks: { phases: string; share: number; examples: number }][] = [
-  ["an admin", { phases: "examples,coverage,fuzzing", share: 3, examples: 4 }],
-  ["a member", { phases: "examples,coverage,fuzzing", share: 6, examples: 3 }],
-  ["a box", { phases: "examples,fuzzing", share: 1, examples: 4 }],
+  ["an admin", { phases: "examples,coverage,fuzzing", share: 4, examples: 4 }],
+  ["a member", { phases: "examples,coverage,fuzzing", share: 8, examples: 3 }],
+  ["a box", { phases: "examples,fuzzing", share: 1, examples: 3 }],
   ["nobody", { phases: "examples,fuzzing", share: 1, examples: 3 }],
 ];
 
