@@ -79,6 +79,19 @@ describe.skipIf(!chromiumPath())("settings", () => {
         name: "nora",
         role: "viewer",
       });
+      const link = (await page.getByTestId("new-link").textContent()) ?? "";
+      expect(await axe(page)).toEqual([]);
+      await page.getByRole("button", { name: "Done" }).click();
+      expect(await page.content()).not.toContain(key);
+      const [visit, guest] = await pages.open();
+      await guest.goto(link);
+      await guest.getByRole("link", { name: "Settings" }).click();
+      await guest.getByRole("heading", { name: "Keys" }).waitFor();
+      await visit.close();
+      // Once more, for somebody whose session is over.
+      await page.getByRole("button", { name: "Invite nora" }).click();
+      const another = (await page.getByTestId("new-link").textContent()) ?? "";
+      expect(another).not.toBe(link);
       await page.getByRole("button", { name: "Done" }).click();
       // What is refused is said where it was asked.
       await page.getByRole("button", { name: "New user" }).click();
@@ -89,6 +102,21 @@ describe.skipIf(!chromiumPath())("settings", () => {
       await page.getByRole("combobox", { name: "Role of nora" }).selectOption("member");
       await page.getByText("Changed").waitFor();
       expect(await stack.api("/api/me", undefined, key)).toMatchObject({ role: "member" });
+    });
+  });
+
+  it("show the lines of each trainer, wait for the first run and lead to it", async () => {
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/settings/first-run`);
+      await page.getByRole("button", { name: "Make a box key" }).click();
+      await page.getByRole("combobox", { name: "Trainer" }).selectOption("ai-toolkit");
+      const lines = (await page.getByText("python3 ledger.py run --").textContent()) ?? "";
+      expect(lines).toContain("-- python run.py config/my_lora.yaml");
+      const key = /LEDGER_KEY=(\S+)/.exec(lines)?.[1] ?? "";
+      await page.getByText("This page waits for the run").waitFor();
+      await stack.api("/api/tasks", { task_name: "the first" }, key);
+      await page.getByRole("link", { name: "the first" }).click();
+      await page.getByRole("heading", { name: "the first" }).waitFor();
     });
   });
 

@@ -112,7 +112,6 @@ export const zh = {
   Final: "最终",
   "Final loss": "最终损失",
   Finished: "结束时间",
-  "first key": "首个密钥",
   "First run": "首次训练",
   "Further arguments": "其他参数",
   GPU: "GPU",
@@ -362,8 +361,18 @@ export const zh = {
   "The API": "API 文档",
   "The browser did not keep the session: open this page over https, or at http://localhost.":
     "浏览器没有保存会话：请通过 https 或 http://localhost 打开本页。",
-  "The first key of {name} is shown only once: hand it over now.":
-    "{name} 的首个密钥，只显示这一次，请立即转交。",
+  invitation: "邀请",
+  Invite: "邀请",
+  "Invite {name}": "邀请 {name}",
+  "The link signs {name} in once, within a week. Send it to nobody else.":
+    "{name} 用这个链接可以登录一次，一周内有效。不要发给别人。",
+  "The key behind it, for programs": "链接对应的密钥，给程序用",
+  "Here it is:": "收到了：",
+  "This page waits for the run and links to it.": "本页会一直等到这次运行出现，并给出链接。",
+  "the command that you use today": "你现在用的训练命令",
+  "Another, or a script of your own": "其他，或自己的脚本",
+  "The lines work on this machine alone: a rented box reaches no localhost. For boxes elsewhere, deploy the ledger.":
+    "这几行只在本机有效：租来的机器访问不到 localhost。要给别处的机器用，请先部署账本。",
   "The first report of its box draws the first points.": "机器首次上报后会出现第一批数据点。",
   "The last lines of its console": "控制台最后几行",
   "The ledger cannot be reached just now.": "暂时无法连接账本。",

@@ -18,3 +18,9 @@ export const deliveriesQuery = queryOptions({
   queryKey: ["deliveries"],
   queryFn: () => read(api.deliveries.$get({ query: { limit: "30" } })),
 });
+
+/** The run that was registered last. */
+export const newestRunQuery = queryOptions({
+  queryKey: ["newest-run"],
+  queryFn: () => read(api.tasks.$get({ query: { limit: "1" } })),
+});
