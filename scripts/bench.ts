@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 import { sql } from "drizzle-orm";
 import { commandLine } from "../src/platform/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/platform/auth/keys.ts";
-import { roleScopes } from "../src/platform/auth/scopes.ts";
+import { roleScopes } from "../src/shared/scopes.ts";
 import { rowsOf } from "../test/route-table.ts";
 import { seedLongRun, seedTasks } from "../test/seed.ts";
 import { localBucket } from "./backup/local-bucket.ts";

@@ -73,11 +73,7 @@ const modules = readdirSync(join(source, "lora_ledger"), { recursive: true, enco
     const parts = path.replace(/\.py$/, "").split("/");
     const isPackage = parts.at(-1) === "__init__";
     const whole = readFileSync(join(source, name), "utf8").replaceAll("\r\n", "\n");
-    // The loader below gives all modules this feature.
-    const bare = whole
-      .replace("\nfrom __future__ import annotations\n", "\n\n")
-      .replaceAll("  # fmt: skip", "");
-    const code = shortened(bare, documented.includes(path));
+    const code = shortened(whole, documented.includes(path));
     if (code.includes("'''") || code.trimEnd().endsWith("\\"))
       throw new Error(`${path} cannot be embedded: it contains ''' or ends in a backslash`);
     return { name: (isPackage ? parts.slice(0, -1) : parts).join("."), path, isPackage, code };
@@ -110,7 +106,6 @@ import sys
 if sys.version_info < (3, 9):
     sys.exit("ledger.py needs Python 3.9 or newer; this is " + sys.version.split()[0])
 
-import __future__
 import importlib.abc
 import importlib.machinery
 import linecache
@@ -142,7 +137,7 @@ class _Embedded(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         name = module.__name__
         source, origin = self.get_source(name), self._origin(name)
         linecache.cache[origin] = (len(source), None, source.splitlines(True), origin)
-        exec(compile(source, origin, "exec", __future__.annotations.compiler_flag, dont_inherit=True), module.__dict__)
+        exec(compile(source, origin, "exec", dont_inherit=True), module.__dict__)
 
 
 if not any(type(finder).__name__ == "_Embedded" for finder in sys.meta_path):

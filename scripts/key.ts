@@ -8,15 +8,16 @@ import { parseArgs } from "node:util";
 import { eq } from "drizzle-orm";
 import { commandLine } from "../src/platform/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/platform/auth/keys.ts";
+import { LINK_MINUTES, signInUrl } from "../src/platform/auth/sign-in-links.ts";
+import { user } from "../src/platform/db/schema.ts";
 import {
   type KeyScope,
   keyScopes,
   type Role,
   roleScopes,
+  roles,
   usualScopes,
-} from "../src/platform/auth/scopes.ts";
-import { LINK_MINUTES, signInUrl } from "../src/platform/auth/sign-in-links.ts";
-import { roles, user } from "../src/platform/db/schema.ts";
+} from "../src/shared/scopes.ts";
 import { signInCode } from "./local/admin.ts";
 import { type DatabaseAddress, openDatabase } from "./local/database.ts";
 import { localSecret, running, withLocalDatabase } from "./local/home.ts";

@@ -60,7 +60,7 @@ const variables = z.object({
   ALERT_TRIES: number(100, 1, 1000),
   /** Messages that a webhook gets within an hour; what is beyond follows in one message. 0: all come alone. */
   ALERTS_PER_HOUR: number(30, 0, 100_000),
-  // Bounds by user, each 0 for none; src/platform/bounds.ts says what counts, docs/limits.md names them all.
+  // Bounds by user, each 0 for none; src/platform/auth/bounds.ts says what counts, docs/limits.md names them all.
   /** Runs, those in the trash included. */
   MAX_TASKS_PER_USER: most(200_000),
   /** Bytes in the database: log points, settings files, notes, facts about data. */

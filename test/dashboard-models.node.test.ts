@@ -2,7 +2,7 @@
 // real stack.
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { usualScopes } from "../src/platform/auth/scopes.ts";
+import { usualScopes } from "../src/shared/scopes.ts";
 import { axe, chromiumPath, looks, openPages, type Pages } from "./browser.ts";
 import { type Stack, startStack } from "./stack.ts";
 import { lora, png, upload } from "./uploads.ts";

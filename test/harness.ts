@@ -9,8 +9,8 @@ import { app } from "../src/app.ts";
 import { readConfig } from "../src/env.ts";
 import { commandLine } from "../src/platform/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/platform/auth/keys.ts";
-import { type Role, usualScopes } from "../src/platform/auth/scopes.ts";
 import { openDb } from "../src/platform/db/client.ts";
+import { type Role, usualScopes } from "../src/shared/scopes.ts";
 import { checkAnswer, type Routed } from "./answers.ts";
 import { unique } from "./unique.ts";
 

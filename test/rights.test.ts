@@ -3,8 +3,8 @@ import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { app } from "../src/app.ts";
 import { forgetKeys } from "../src/platform/auth/keys.ts";
-import { type KeyScope, keyScopes, type Role, roleScopes } from "../src/platform/auth/scopes.ts";
-import { roles, trainingTask, user } from "../src/platform/db/schema.ts";
+import { trainingTask, user } from "../src/platform/db/schema.ts";
+import { type KeyScope, keyScopes, type Role, roleScopes, roles } from "../src/shared/scopes.ts";
 import { freshLedger, type Ledger } from "./harness.ts";
 import {
   type Asked,

@@ -1,7 +1,6 @@
 // Every route that takes a key: who may call it on whose rows, and which audit entry it leaves.
 // test/rights.test.ts asks each of them with every kind of key, and fails on a route without a line.
 import { sql } from "drizzle-orm";
-import type { Scope } from "../src/platform/auth/scopes.ts";
 import type { Db } from "../src/platform/db/client.ts";
 import {
   apiKey,
@@ -24,6 +23,7 @@ import {
 } from "../src/platform/db/schema.ts";
 import { now } from "../src/platform/db/time.ts";
 import { sha256Hex } from "../src/platform/http/hash.ts";
+import type { Scope } from "../src/shared/scopes.ts";
 import type { Sent } from "./harness.ts";
 import { unique } from "./unique.ts";
 

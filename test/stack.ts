@@ -14,7 +14,7 @@ import { migrate } from "../scripts/migrate.ts";
 import { app } from "../src/app.ts";
 import { commandLine } from "../src/platform/audit/audit.ts";
 import { ensureUser, makeKey } from "../src/platform/auth/keys.ts";
-import { type Role, usualScopes } from "../src/platform/auth/scopes.ts";
+import { type Role, usualScopes } from "../src/shared/scopes.ts";
 import { checkAnswer } from "./answers.ts";
 
 export const SECRET = "a secret for the whole stack under test";

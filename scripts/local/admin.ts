@@ -1,10 +1,10 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { commandLine } from "../../src/platform/audit/audit.ts";
 import { authenticate, ensureUser, makeKey } from "../../src/platform/auth/keys.ts";
-import { roleScopes } from "../../src/platform/auth/scopes.ts";
 import { makeSignInCode } from "../../src/platform/auth/sign-in-links.ts";
 import type { Db } from "../../src/platform/db/client.ts";
 import { ApiError } from "../../src/platform/http/problem.ts";
+import { roleScopes } from "../../src/shared/scopes.ts";
 import { type DatabaseAddress, openDatabase } from "./database.ts";
 import { at } from "./home.ts";
 

@@ -14,12 +14,12 @@ import {
   webhook,
 } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
+import { toWire } from "../platform/db/wire.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { flag, idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
-import { toWire } from "../platform/http/wire.ts";
 import { sendLater } from "./outbox.ts";
 
 /** Deliveries that an event brings along; with many webhooks there are more. */

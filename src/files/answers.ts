@@ -9,7 +9,7 @@ import {
   weightKinds,
   weightStates,
 } from "../platform/db/schema.ts";
-import { toWire } from "../platform/http/wire.ts";
+import { toWire } from "../platform/db/wire.ts";
 import { URLS_AT_ONCE } from "./parts.ts";
 import { compareWithTask } from "./safetensors.ts";
 import { uploadedBy } from "./uploaders.ts";

@@ -4,18 +4,18 @@ import * as z from "zod";
 import { audit } from "../platform/audit/audit.ts";
 import { noteChange } from "../platform/audit/note.ts";
 import { owns } from "../platform/auth/access.ts";
+import { noRoom, roomToMake } from "../platform/auth/bounds.ts";
 import { allow } from "../platform/auth/middleware.ts";
-import { noRoom, roomToMake } from "../platform/bounds.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import { insertIf } from "../platform/db/insert.ts";
 import { retentionRule, user } from "../platform/db/schema.ts";
+import { toWire } from "../platform/db/wire.ts";
 import { filterText } from "../platform/filter/request.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
-import { toWire } from "../platform/http/wire.ts";
 import { AT_ONCE, applyRule, compileRule, releasedBy, runsOf, sumUpReleased } from "./retention.ts";
 
 /** Files that a dry run names. */

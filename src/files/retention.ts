@@ -1,7 +1,6 @@
 import { and, eq, type SQL, sql } from "drizzle-orm";
 import { type Actor, audit, scheduledJob } from "../platform/audit/audit.ts";
 import { owns } from "../platform/auth/access.ts";
-import type { Auth } from "../platform/auth/caller.ts";
 import { chain, withChanges } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { type RetentionRule, retentionRule, user } from "../platform/db/schema.ts";
@@ -9,6 +8,7 @@ import { ago, now } from "../platform/db/time.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
 import { columnOf, filterToSql } from "../platform/filter/compile.ts";
 import { explainFaults } from "../platform/filter/request.ts";
+import type { Auth } from "../platform/http/caller.ts";
 import { parseField } from "../shared/filter-grammar.ts";
 
 /** Files that one application puts into the trash; the next continues. */

@@ -7,7 +7,7 @@ import { contentDisposition, parseRange } from "../platform/http/download.ts";
 import { refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { isUploadLost } from "./bucket/r2.ts";
-import { type SignedMethod, verifyUrl } from "./sign.ts";
+import { type SignedMethod, verifyUrl } from "./bucket/sign.ts";
 import { forgetUpload } from "./uploads.ts";
 
 const objectKey = z.object({ key: z.string().max(300) });

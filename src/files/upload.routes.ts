@@ -4,8 +4,8 @@ import * as z from "zod";
 import { audit } from "../platform/audit/audit.ts";
 import { noteChange } from "../platform/audit/note.ts";
 import { readable, reportable, reportedOnce } from "../platform/auth/access.ts";
+import { explainRoom, roomFor } from "../platform/auth/bounds.ts";
 import { allow } from "../platform/auth/middleware.ts";
-import { explainRoom, roomFor } from "../platform/bounds.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import {
   storedObject,

@@ -1,6 +1,6 @@
 import { type SQL, sql } from "drizzle-orm";
-import type { Auth } from "../platform/auth/caller.ts";
 import { trainingTask, weight } from "../platform/db/schema.ts";
+import type { Auth } from "../platform/http/caller.ts";
 
 /** The user whose key announced a file; null where that was not noted. */
 export const uploadedBy = sql<

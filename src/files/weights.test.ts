@@ -5,8 +5,8 @@ import { freshLedger, type Ledger } from "../../test/harness.ts";
 import { storedObject, trainingTask, weight } from "../platform/db/schema.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 import { emptyTrash } from "../runs/purge.ts";
+import { signUrl } from "./bucket/sign.ts";
 import { collectUploads } from "./collect.ts";
-import { signUrl } from "./sign.ts";
 
 const bytesOf = (text: string) => new Uint8Array(new TextEncoder().encode(text));
 const textOf = async (response: Response) => new TextDecoder().decode(await response.arrayBuffer());

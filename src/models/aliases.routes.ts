@@ -5,11 +5,11 @@ import { allow } from "../platform/auth/middleware.ts";
 import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { model, modelAlias, modelAliasMove } from "../platform/db/schema.ts";
+import { toWire } from "../platform/db/wire.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
-import { toWire } from "../platform/http/wire.ts";
 import { move, selectAliases } from "./aliases.ts";
 import { aliasParam, modelParam } from "./names.ts";
 import {

@@ -12,12 +12,12 @@ import {
   modelVersion,
   trainingTask,
 } from "../platform/db/schema.ts";
+import { toWire } from "../platform/db/wire.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
-import { toWire } from "../platform/http/wire.ts";
 import { shortColumns } from "../runs/queries.ts";
 import { ownFields } from "../shared/run-fields.ts";
 import { modelParam, nameKey } from "./names.ts";

@@ -6,10 +6,10 @@ import { DOWNLOAD_URL_SEC } from "../files/bucket/store.ts";
 import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { model } from "../platform/db/schema.ts";
+import { toWire } from "../platform/db/wire.ts";
 import type { App } from "../platform/http/context.ts";
 import { flag } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
-import { toWire } from "../platform/http/wire.ts";
 import {
   hasName,
   hasNumber,

@@ -14,7 +14,7 @@ import {
   trainingTask,
   weight,
 } from "../platform/db/schema.ts";
-import { toWire } from "../platform/http/wire.ts";
+import { toWire } from "../platform/db/wire.ts";
 import { datasetAnswer, selectDatasets } from "../runs/dataset-facts.ts";
 import { taskAnswer } from "../runs/fields.ts";
 import { taskColumns } from "../runs/queries.ts";

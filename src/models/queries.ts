@@ -3,9 +3,7 @@ import type { Context } from "hono";
 import * as z from "zod";
 import { storeOf } from "../files/bucket/open.ts";
 import { owns } from "../platform/auth/access.ts";
-import type { Auth } from "../platform/auth/caller.ts";
 import { requireScopes } from "../platform/auth/middleware.ts";
-import type { Scope } from "../platform/auth/scopes.ts";
 import type { Db } from "../platform/db/client.ts";
 import {
   model,
@@ -14,9 +12,11 @@ import {
   verifications,
   versionStates,
 } from "../platform/db/schema.ts";
+import { toWire } from "../platform/db/wire.ts";
+import type { Auth } from "../platform/http/caller.ts";
 import type { App } from "../platform/http/context.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
-import { toWire } from "../platform/http/wire.ts";
+import type { Scope } from "../shared/scopes.ts";
 import { nameKey } from "./names.ts";
 
 export const shaAnswer = z

@@ -1,10 +1,10 @@
 import { and, eq, type SQL, sql } from "drizzle-orm";
 import { audit } from "../platform/audit/audit.ts";
-import type { Auth } from "../platform/auth/caller.ts";
 import { chain, ifChanged, ifUnchanged } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { taskConfig, trainingTask } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
+import type { Auth } from "../platform/http/caller.ts";
 import { openClaimedAttempt } from "../runs/attempts.ts";
 import { taskColumns } from "../runs/queries.ts";
 import { claimRun, renewLease } from "../runs/states.ts";

@@ -1,10 +1,10 @@
 import { eq, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
+import { explainRoom, roomToMake } from "../platform/auth/bounds.ts";
 import { signKey } from "../platform/auth/keys.ts";
 import { limitFailures } from "../platform/auth/limits.ts";
 import { soonerOf, works } from "../platform/auth/makers.ts";
-import { explainRoom, roomToMake } from "../platform/bounds.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import { apiKey, box, boxEnrolment, user } from "../platform/db/schema.ts";
 import { fromNow, now } from "../platform/db/time.ts";

@@ -13,8 +13,8 @@ import {
 import { logEntry, toSegment } from "../metrics/points.ts";
 import { type ChunkText, nextChunks, type Place } from "../metrics/read.ts";
 import { readable, writable } from "../platform/auth/access.ts";
+import { explainRoom, roomFor } from "../platform/auth/bounds.ts";
 import { allow } from "../platform/auth/middleware.ts";
-import { explainRoom, roomFor } from "../platform/bounds.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import {
@@ -25,13 +25,13 @@ import {
   user,
   weight,
 } from "../platform/db/schema.ts";
+import { toWire } from "../platform/db/wire.ts";
 import type { App } from "../platform/http/context.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { streamOf } from "../platform/http/stream.ts";
 import { describe, limitBody, validate } from "../platform/http/validate.ts";
-import { toWire } from "../platform/http/wire.ts";
 import { attemptColumns, importAttempt, importPoints } from "../runs/attempts.ts";
 import { selectDatasets } from "../runs/dataset-facts.ts";
 import { taskColumns } from "../runs/queries.ts";

@@ -7,9 +7,9 @@ import { chain } from "../platform/db/batch.ts";
 import { storageTotal, taskAttempt, trainingTask, usageDay, user } from "../platform/db/schema.ts";
 import { ago } from "../platform/db/time.ts";
 import { ONE_OF } from "../platform/db/usage.ts";
+import { toWire } from "../platform/db/wire.ts";
 import type { App } from "../platform/http/context.ts";
 import { describe } from "../platform/http/validate.ts";
-import { toWire } from "../platform/http/wire.ts";
 
 /** Runs of each state on the board; the table of runs shows all. */
 const MOST = 100;

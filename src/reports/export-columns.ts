@@ -1,8 +1,8 @@
 import { type SQL, sql } from "drizzle-orm";
+import { toWire } from "../platform/db/wire.ts";
 import { joinedColumnOf, splitFields } from "../platform/filter/compile.ts";
 import { explainFaults } from "../platform/filter/request.ts";
 import { notValid } from "../platform/http/validate.ts";
-import { toWire } from "../platform/http/wire.ts";
 import { taskColumns } from "../runs/queries.ts";
 import { parseField } from "../shared/filter-grammar.ts";
 import { runFields } from "../shared/run-fields.ts";

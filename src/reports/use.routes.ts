@@ -1,8 +1,8 @@
 import { sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
+import { boundNames, bounds, readUse, WARN_FROM } from "../platform/auth/bounds.ts";
 import { allow } from "../platform/auth/middleware.ts";
-import { boundNames, bounds, readUse, WARN_FROM } from "../platform/bounds.ts";
 import type { App } from "../platform/http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../platform/http/page.ts";
 import { describe, validate } from "../platform/http/validate.ts";

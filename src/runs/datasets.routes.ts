@@ -3,16 +3,16 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { noteChange } from "../platform/audit/note.ts";
 import { readable, reportable } from "../platform/auth/access.ts";
+import { explainRoom, roomFor } from "../platform/auth/bounds.ts";
 import { allow } from "../platform/auth/middleware.ts";
-import { explainRoom, roomFor } from "../platform/bounds.ts";
 import { chain } from "../platform/db/batch.ts";
 import { trainingTask } from "../platform/db/schema.ts";
 import { now } from "../platform/db/time.ts";
+import { toWire } from "../platform/db/wire.ts";
 import type { App } from "../platform/http/context.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
-import { toWire } from "../platform/http/wire.ts";
 import {
   datasetAnswer,
   datasetFacts,

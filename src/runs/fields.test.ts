@@ -2,7 +2,7 @@ import { sql } from "drizzle-orm";
 import { SQLiteColumn } from "drizzle-orm/sqlite-core";
 import { expect, it } from "vitest";
 import { freshLedger } from "../../test/harness.ts";
-import { toWire } from "../platform/http/wire.ts";
+import { toWire } from "../platform/db/wire.ts";
 import { type RunField, type RunFieldName, runFieldList, runFields } from "../shared/run-fields.ts";
 import { importSchema } from "./fields.ts";
 import { listColumns, taskColumns } from "./queries.ts";

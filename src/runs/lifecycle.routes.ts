@@ -17,17 +17,17 @@ import { countGaps, isKnown, MOST_GAPS, missingRanges } from "../metrics/seq.ts"
 import { readForSettling, settle } from "../metrics/settle.ts";
 import { noteChange } from "../platform/audit/note.ts";
 import { reportable, reportedOnce, writable } from "../platform/auth/access.ts";
-import type { Auth } from "../platform/auth/caller.ts";
+import { explainRoom, nearLimit, overLimit, roomFor } from "../platform/auth/bounds.ts";
 import { allow } from "../platform/auth/middleware.ts";
-import { explainRoom, nearLimit, overLimit, roomFor } from "../platform/bounds.ts";
 import { chain, ifChanged, ifUnchanged } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { failureReasons, statuses, taskAttempt, trainingTask } from "../platform/db/schema.ts";
+import { toWire } from "../platform/db/wire.ts";
+import type { Auth } from "../platform/http/caller.ts";
 import type { App } from "../platform/http/context.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
-import { toWire } from "../platform/http/wire.ts";
 import { runFields } from "../shared/run-fields.ts";
 import { endEvents, prepareWatch } from "./alerts.ts";
 import {

@@ -1,6 +1,7 @@
 import { and, eq, getTableColumns, type SQL, sql } from "drizzle-orm";
 import type { Db } from "../platform/db/client.ts";
 import { taskConfig, trainingTask } from "../platform/db/schema.ts";
+import { wireName } from "../platform/db/wire.ts";
 import {
   afterPlace,
   type Order,
@@ -9,7 +10,6 @@ import {
   type Value,
 } from "../platform/filter/compile.ts";
 import type { Place } from "../platform/filter/request.ts";
-import { wireName } from "../platform/http/wire.ts";
 import { type Chosen, withWords } from "./select.ts";
 
 const {

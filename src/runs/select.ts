@@ -1,6 +1,5 @@
 import { isNotNull, isNull, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
-import type { Auth } from "../platform/auth/caller.ts";
 import { statuses, trainingTask } from "../platform/db/schema.ts";
 import {
   filterTerms,
@@ -10,6 +9,7 @@ import {
   weightOf,
 } from "../platform/filter/compile.ts";
 import { explainFaults, filterText, orderText } from "../platform/filter/request.ts";
+import type { Auth } from "../platform/http/caller.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
 import { flag } from "../platform/http/params.ts";
 import { toMatchQuery } from "../platform/search/words.ts";

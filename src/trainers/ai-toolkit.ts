@@ -1,7 +1,7 @@
 import type { JsonValue } from "../shared/json.ts";
 import { runFields } from "../shared/run-fields.ts";
 import { type Dialect, FULL_RANK, isOn, toNumber, toText } from "./dialect.ts";
-import { at, isObject, type JsonObject, lookUp } from "./json.ts";
+import { at, isObject, type JsonObject, lookUp } from "./formats/objects.ts";
 
 const processOf = (root: JsonObject): JsonObject => {
   const process = at(root, "config.process.0");

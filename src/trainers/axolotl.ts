@@ -1,5 +1,5 @@
 import { type Dialect, isOn, toNumber, toText } from "./dialect.ts";
-import { isObject } from "./json.ts";
+import { isObject } from "./formats/objects.ts";
 import { basename } from "./path.ts";
 
 /** axolotl's YAML. A key with nothing behind it is unset. */

@@ -1,5 +1,5 @@
 import type { JsonValue } from "../shared/json.ts";
-import { type JsonObject, setKey } from "./json.ts";
+import { type JsonObject, setKey } from "./formats/objects.ts";
 import { basename } from "./path.ts";
 
 /** A trainer's command line, taken apart. */

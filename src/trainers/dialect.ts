@@ -1,7 +1,7 @@
 import type { JsonValue } from "../shared/json.ts";
 import { type RunField, runFields, type TrainerField, type ValueOf } from "../shared/run-fields.ts";
 import type { Command } from "./command.ts";
-import { at, type JsonObject, lookUp } from "./json.ts";
+import { at, type JsonObject, lookUp } from "./formats/objects.ts";
 
 export type Trainer =
   | "kohya"

@@ -1,6 +1,6 @@
 import { archOfName } from "./arch.ts";
 import { type Dialect, isOn, toText } from "./dialect.ts";
-import { lookUp } from "./json.ts";
+import { lookUp } from "./formats/objects.ts";
 import { basename } from "./path.ts";
 
 /** `train_text_to_image_lora_sdxl`, `train_dreambooth_lora_flux`, and their like. */

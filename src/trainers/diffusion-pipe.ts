@@ -1,5 +1,5 @@
 import { type Dialect, toText } from "./dialect.ts";
-import { at, isObject, type JsonObject, lookUp } from "./json.ts";
+import { at, isObject, type JsonObject, lookUp } from "./formats/objects.ts";
 import { basename } from "./path.ts";
 
 /** Its model types that are spelled otherwise here. */

@@ -1,6 +1,6 @@
 import { archOfName } from "./arch.ts";
 import { type Dialect, FULL_RANK, isOn, toNumber, toText } from "./dialect.ts";
-import { lookUp } from "./json.ts";
+import { lookUp } from "./formats/objects.ts";
 import { kohyaTable } from "./kohya.ts";
 
 /** The GUI's own names for what it trains; what LyCORIS offers is named behind a slash. */

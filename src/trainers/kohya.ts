@@ -12,7 +12,7 @@ import {
   toNumber,
   toText,
 } from "./dialect.ts";
-import { at, firstValue, isObject, type JsonObject, lookUp, setKey } from "./json.ts";
+import { at, firstValue, isObject, type JsonObject, lookUp, setKey } from "./formats/objects.ts";
 
 /**
  * Arguments of sd-scripts (`library/train_util.py`, `train_network.py`) and their defaults. Python's

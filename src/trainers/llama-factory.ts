@@ -1,5 +1,5 @@
 import { type Dialect, type Draft, isOn, toNumber, toText } from "./dialect.ts";
-import { at, firstValue, isObject, type JsonObject } from "./json.ts";
+import { at, firstValue, isObject, type JsonObject } from "./formats/objects.ts";
 import { basename } from "./path.ts";
 
 function precisionOf(draft: Draft, top: JsonObject) {

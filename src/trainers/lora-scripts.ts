@@ -1,5 +1,5 @@
 import { type Dialect, toText } from "./dialect.ts";
-import { at, isObject } from "./json.ts";
+import { at, isObject } from "./formats/objects.ts";
 import { kohya, kohyaTable } from "./kohya.ts";
 
 /** lora-scripts (秋叶): the same arguments, marked by its GUI or by where it saves them. */

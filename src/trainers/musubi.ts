@@ -1,6 +1,6 @@
 import { archOfName } from "./arch.ts";
 import { type Dialect, type Input, toText } from "./dialect.ts";
-import { at, isObject, lookUp } from "./json.ts";
+import { at, isObject, lookUp } from "./formats/objects.ts";
 import {
   kohyaTable,
   networkScripts,

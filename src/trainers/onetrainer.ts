@@ -1,6 +1,6 @@
 import type { JsonValue } from "../shared/json.ts";
 import { type Dialect, type Draft, isOn, type Kind, toText } from "./dialect.ts";
-import { at, isObject, lookUp } from "./json.ts";
+import { at, isObject, lookUp } from "./formats/objects.ts";
 import { stem } from "./path.ts";
 
 /** OneTrainer's ModelType enumeration, by what its names begin with; the longer ones first. */

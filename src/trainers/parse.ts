@@ -1,9 +1,9 @@
 import type { JsonValue } from "../shared/json.ts";
 import { ConfigSyntaxError } from "./formats/fault.ts";
 import { parseJson } from "./formats/json.ts";
+import { isObject, lookUp } from "./formats/objects.ts";
 import { parseToml } from "./formats/toml.ts";
 import { parseYaml } from "./formats/yaml.ts";
-import { isObject, lookUp } from "./json.ts";
 
 export type ConfigFormat = "toml" | "yaml" | "json" | "text";
 

@@ -18,8 +18,8 @@ import {
 import { diffusers } from "./diffusers.ts";
 import { diffusionPipe, diffusionPipeDataset } from "./diffusion-pipe.ts";
 import { ConfigSyntaxError } from "./formats/fault.ts";
+import { isObject, type JsonObject, setKey } from "./formats/objects.ts";
 import { generic } from "./generic.ts";
-import { isObject, type JsonObject, setKey } from "./json.ts";
 import { kohya, kohyaDataset } from "./kohya.ts";
 import { kohyaGui } from "./kohya-gui.ts";
 import { llamaFactory, llamaFactoryDataset, llamaFactoryV1 } from "./llama-factory.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { createClient } from "@libsql/client";
 import { expect, it } from "vitest";
 import { root } from "../../scripts/local/processes.ts";
-import { usualScopes } from "../../src/platform/auth/scopes.ts";
+import { usualScopes } from "../../src/shared/scopes.ts";
 
 const folder = join(root, "migrations");
 const statements = (file: string) =>

@@ -3,7 +3,7 @@ import type { Bindings, Config } from "../../env.ts";
 import type { Db } from "../../platform/db/client.ts";
 import { uploadPart } from "../../platform/db/schema.ts";
 import { hex } from "../../platform/http/encode.ts";
-import { signUrl } from "../sign.ts";
+import { signUrl } from "./sign.ts";
 import { type Head, OBJECT_PREFIX, type Store } from "./store.ts";
 
 const seconds = (expires: Date) => Math.floor(expires.getTime() / 1000);

@@ -3,13 +3,13 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { allow } from "../auth/middleware.ts";
 import { auditEntry, auditExport, auditSubjects, user } from "../db/schema.ts";
+import { toWire } from "../db/wire.ts";
 import type { App } from "../http/context.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
 import { idParam } from "../http/params.ts";
 import { notFound } from "../http/problem.ts";
 import { describe, validate } from "../http/validate.ts";
-import { toWire } from "../http/wire.ts";
 
 /** Entries that filters without an index look at in one call. */
 const MOST_SCANNED = 50_000;

@@ -4,8 +4,8 @@ import { chain } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { auditEntry, auditExport } from "../db/schema.ts";
 import { ago } from "../db/time.ts";
+import { toWire } from "../db/wire.ts";
 import { hex } from "../http/encode.ts";
-import { toWire } from "../http/wire.ts";
 
 /** Entries a file, and bytes of their details: a statement's answer has to stay small. */
 const ENTRIES = 2000;

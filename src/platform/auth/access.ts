@@ -1,6 +1,6 @@
 import { eq, type SQL, type SQLWrapper, sql } from "drizzle-orm";
 import { trainingTask } from "../db/schema.ts";
-import type { Auth } from "./caller.ts";
+import type { Auth } from "../http/caller.ts";
 
 /** A condition that holds for everybody but admins, who are free of it. */
 export const unlessAdmin = ({ role }: Pick<Auth, "role">, condition: SQL): SQL =>

@@ -1,10 +1,12 @@
 import { and, desc, eq, lt, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
+import { type KeyScope, keyScopes, roleScopes, roles, usualScopes } from "../../shared/scopes.ts";
 import { noteChange } from "../audit/note.ts";
 import { chain } from "../db/batch.ts";
-import { apiKey, roles, user } from "../db/schema.ts";
+import { apiKey, user } from "../db/schema.ts";
 import { fromNow, now } from "../db/time.ts";
+import { toWire } from "../db/wire.ts";
 import { baseUrl } from "../http/base-url.ts";
 import type { App } from "../http/context.ts";
 import { decodeCursor, encodeCursor, page, pageAnswer, pageQuery } from "../http/page.ts";
@@ -12,7 +14,6 @@ import { idParam } from "../http/params.ts";
 import { changedMeanwhile, ifMatch } from "../http/preconditions.ts";
 import { notFound, refuse } from "../http/problem.ts";
 import { describe, notValid, validate } from "../http/validate.ts";
-import { toWire } from "../http/wire.ts";
 import {
   forgetKeys,
   makeKey,
@@ -24,7 +25,6 @@ import {
 } from "./keys.ts";
 import { soonerOf, works } from "./makers.ts";
 import { allow, requireScopes } from "./middleware.ts";
-import { type KeyScope, keyScopes, roleScopes, usualScopes } from "./scopes.ts";
 import { LINK_MINUTES, MOST_LINK_MINUTES, makeSignInCodeFor, signInUrl } from "./sign-in-links.ts";
 
 const name = z

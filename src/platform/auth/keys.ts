@@ -3,17 +3,17 @@ import { errors, jwtVerify, SignJWT } from "jose";
 import * as z from "zod";
 import type { Config } from "../../env.ts";
 import type { ProblemCode, ProblemParams } from "../../shared/problems.ts";
+import { effectiveScopes, type Role } from "../../shared/scopes.ts";
 import { type Actor, audit } from "../audit/audit.ts";
 import { noteChange } from "../audit/note.ts";
-import { explainRoom, roomToMake } from "../bounds.ts";
 import { chain } from "../db/batch.ts";
 import type { Db } from "../db/client.ts";
 import { apiKey, session, user } from "../db/schema.ts";
 import { ago, now } from "../db/time.ts";
+import type { Auth, Caller } from "../http/caller.ts";
 import { refuse } from "../http/problem.ts";
-import type { Auth, Caller } from "./caller.ts";
+import { explainRoom, roomToMake } from "./bounds.ts";
 import { descendants, generation, MOST_GENERATIONS, mayMake, soonerOf, works } from "./makers.ts";
-import { effectiveScopes, type Role } from "./scopes.ts";
 
 const issuer = "lora-ledger";
 /** The purpose of a token: a key for programs, a session for the pages. Neither is accepted as the other. */

@@ -1,6 +1,6 @@
 import { type SQL, sql } from "drizzle-orm";
 import { now } from "../db/time.ts";
-import type { Auth } from "./caller.ts";
+import type { Auth } from "../http/caller.ts";
 
 /** How many keys may follow one another, each made by the one before; the first included. */
 export const MOST_GENERATIONS = 10;

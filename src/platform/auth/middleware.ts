@@ -1,11 +1,11 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
+import type { Scope } from "../../shared/scopes.ts";
+import type { Auth } from "../http/caller.ts";
 import type { App } from "../http/context.ts";
 import { refuse } from "../http/problem.ts";
-import type { Auth } from "./caller.ts";
 import { authenticate } from "./keys.ts";
 import { limitCaller, limitFailures } from "./limits.ts";
-import type { Scope } from "./scopes.ts";
 import { prolong, refuseCrossSite, sessionCookie } from "./session.ts";
 
 const WEEK_MS = 7 * 86_400_000;

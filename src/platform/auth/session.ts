@@ -1,8 +1,8 @@
 import type { Context } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
+import type { Auth } from "../http/caller.ts";
 import type { App } from "../http/context.ts";
 import { refuse } from "../http/problem.ts";
-import type { Auth } from "./caller.ts";
 import { signKey } from "./keys.ts";
 
 const NAME = "session";

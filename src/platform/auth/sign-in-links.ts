@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import { base64url } from "jose";
+import { effectiveScopes, type Role } from "../../shared/scopes.ts";
 import { type Actor, audit } from "../audit/audit.ts";
 import { noteChange } from "../audit/note.ts";
 import { chain, ifChanged } from "../db/batch.ts";
@@ -9,7 +10,6 @@ import { fromNow, now } from "../db/time.ts";
 import { sha256Hex } from "../http/hash.ts";
 import { unauthorized } from "./keys.ts";
 import { works } from "./makers.ts";
-import { effectiveScopes, type Role } from "./scopes.ts";
 
 /** Minutes that a link is good for: it is clicked where it was just made. */
 export const LINK_MINUTES = 10;

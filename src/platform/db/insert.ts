@@ -1,5 +1,5 @@
 import { getTableColumns, is, SQL, sql, type Table } from "drizzle-orm";
-import { toWire } from "../http/wire.ts";
+import { toWire } from "./wire.ts";
 
 /**
  * An insert of one row that happens only where `room` holds, and where no unique index has it already:

@@ -1,7 +1,7 @@
 import type { Bindings, Config } from "../../env.ts";
-import type { Auth } from "../auth/caller.ts";
 import type { Db } from "../db/client.ts";
 import type { Cost } from "../db/cost.ts";
+import type { Auth } from "./caller.ts";
 
 /** What every handler finds in its context. `auth` is there on all routes below /api. */
 export type App = {

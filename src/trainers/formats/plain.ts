@@ -1,7 +1,7 @@
 import { TomlDate } from "smol-toml";
 import type { JsonValue } from "../../shared/json.ts";
-import { type JsonObject, setKey } from "../json.ts";
 import { ConfigSyntaxError, MAX_DEPTH, tooDeep } from "./fault.ts";
+import { type JsonObject, setKey } from "./objects.ts";
 
 /** A value of any parser as plain JSON: dates as ISO strings, what JSON cannot hold as strings. */
 export function toPlainJson(value: unknown, format: string, depth = 0): JsonValue {

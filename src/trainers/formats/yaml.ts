@@ -15,8 +15,8 @@ import {
   visit,
 } from "yaml";
 import type { JsonValue } from "../../shared/json.ts";
-import { isObject, type JsonObject, setKey } from "../json.ts";
 import { ConfigSyntaxError, errorAt, MAX_DEPTH, tooDeep } from "./fault.ts";
+import { isObject, type JsonObject, setKey } from "./objects.ts";
 import { toPlainJson } from "./plain.ts";
 
 /** Whether the lexical structure of YAML nests too deeply, found without recursion. */

@@ -8,9 +8,8 @@ import {
   text,
   uniqueIndex,
 } from "drizzle-orm/sqlite-core";
+import { roles } from "../../../shared/scopes.ts";
 import { bool, createdAt, json, oneOf } from "./columns.ts";
-
-export const roles = ["admin", "member", "viewer"] as const;
 
 export const user = sqliteTable(
   "user",

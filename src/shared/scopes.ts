@@ -1,5 +1,5 @@
-import type { roles } from "../db/schema.ts";
-
+/** What a person may be. */
+export const roles = ["admin", "member", "viewer"] as const;
 export type Role = (typeof roles)[number];
 
 /** The scopes that a key may have; `box`, for rented machines, cannot be combined with others. */

@@ -1,8 +1,8 @@
 import { type SQL, sql } from "drizzle-orm";
-import type { Config } from "../env.ts";
-import type { Db } from "./db/client.ts";
-import { now } from "./db/time.ts";
-import { type ApiError, refuse } from "./http/problem.ts";
+import type { Config } from "../../env.ts";
+import type { Db } from "../db/client.ts";
+import { now } from "../db/time.ts";
+import { type ApiError, refuse } from "../http/problem.ts";
 
 type Setting = Extract<keyof Config, `MAX_${string}_PER_USER`>;
 type Bound = {

@@ -1,4 +1,4 @@
-import type { KeyScope, Role } from "./scopes.ts";
+import type { KeyScope, Role } from "../../shared/scopes.ts";
 
 /** Who calls, what the key allows, and where the platform says that the request came from. */
 export type Auth = Caller & { address: string | null };

@@ -1,6 +1,6 @@
 import { base64url } from "jose";
-import type { Secrets } from "../platform/auth/keys.ts";
-import { refuse } from "../platform/http/problem.ts";
+import type { Secrets } from "../../platform/auth/keys.ts";
+import { refuse } from "../../platform/http/problem.ts";
 
 /**
  * Signed URLs of the Worker itself, for ledgers without S3 credentials:

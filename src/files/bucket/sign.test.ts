@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { hexToBase64, presign } from "./bucket/s3.ts";
+import { hexToBase64, presign } from "./s3.ts";
 import { signUrl, verifyUrl } from "./sign.ts";
 
 const secrets = { JWT_SECRET: "a secret for signing that is long enough" };
