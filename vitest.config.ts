@@ -9,18 +9,19 @@ const simulation = "test/simulation.node.test.ts";
 
 /** The files that take longest begin first, so that none of them runs on alone; they take turns in waiting and computing. */
 const long = [
+  "test/security/schemathesis.node.test.ts",
+  "test/docs.node.test.ts",
   "test/dashboard.node.test.ts",
   "test/agent.node.test.ts",
-  "test/security/schemathesis.node.test.ts",
+  "test/commands.node.test.ts",
   "test/dashboard-operations.node.test.ts",
   "test/recording.node.test.ts",
-  "test/commands.node.test.ts",
-  "test/security/time.node.test.ts",
   "test/start.node.test.ts",
+  "test/security/time.node.test.ts",
   "test/backup.node.test.ts",
   "test/alerts.node.test.ts",
-  "test/dashboard-views.node.test.ts",
   "test/security/local.node.test.ts",
+  "test/dashboard-views.node.test.ts",
   "test/dashboard-models.node.test.ts",
   "src/platform/filter/filter.test.ts",
   "test/rights.test.ts",
