@@ -232,6 +232,18 @@ class SpoolTest(SafeCase):
         self.a_spool(RUN, {"task_id": 1, "url": "https://other.example", "acked": 2, "done": [3, 4]})
         self.says_no("belongs to the ledger at https://other.example")
 
+    def test_the_end_of_a_run_says_calmly_that_another_ledger_has_runs_here(self):
+        task = self.a_task()
+        self.a_record(task, folders=[])
+        self.a_spool(RUN, {"task_id": 9, "url": "https://other.example", "acked": 2, "done": [3, 4]})
+        found = client_settings.resolve(self.server.url, KEY, str(self.spool), 5, True)
+        # The whole answer stays no; that of this ledger's runs alone names the other ledger.
+        self.assertFalse(safe.Check(found).run())
+        own = safe.Check(found, own_only=True)
+        own.run()
+        self.assertEqual(own.others, {"https://other.example"})
+        self.assertNotIn("other.example", " ".join(own.missing))
+
     def test_a_run_that_no_ledger_has_registered_belongs_to_none(self):
         self.a_spool(RUN, {"acked": 0})
         self.a_record(None, url="https://other.example", spool="5f0c")

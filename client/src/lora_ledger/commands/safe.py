@@ -44,6 +44,7 @@ class Check:
         tasks: Iterable[int] = (),
         settled: float | None = None,
         most_bytes: int | None = None,
+        own_only: bool = False,
     ) -> None:
         self.settings = settings
         # More than this to read is left to a person's own call; None: whatever there is.
@@ -53,6 +54,10 @@ class Check:
         self.named = [Path(f).expanduser().absolute() for f in folders]
         self.tasks: dict[int, tuple[int, int] | None] = dict.fromkeys(tasks)
         self.missing: list[str] = []
+        # Addresses of other ledgers that have runs here. A wrong yes is the worst answer, so that theirs count as
+        # missing unless the answer is said to be of this ledger's runs alone.
+        self.others: set[str] = set()
+        self.own_only = own_only
         self.states = 0
         self.files = 0
         self.runs = 0
@@ -99,6 +104,11 @@ class Check:
             self._compare(path, state)
         return not self.missing
 
+    def _note_other(self, url: str, name: str) -> None:
+        self.others.add(url)
+        if not self.own_only:
+            self.missing.append(f"{name}: belongs to the ledger at {url}; set LEDGER_URL to that one")
+
     def counted(self) -> str:
         """What was found safe, in words."""
         parts = ((self.runs, "run"), (self.files, "file"))
@@ -109,9 +119,7 @@ class Check:
             return
         url = spool.state.get("url")
         if url and self.settings.url and url != self.settings.url:
-            self.missing.append(
-                f"{spool_report.name_of(spool)}: belongs to the ledger at {url}; set LEDGER_URL to that one"
-            )
+            self._note_other(url, spool_report.name_of(spool))
             return
         self.tasks.setdefault(spool.task_id, None)
         for item in spool.files:
@@ -148,7 +156,7 @@ class Check:
         task = record.get("task_id") or (spool.task_id if spool else None)
         # What no ledger has registered yet belongs to none: `sync` sends it to any.
         if task is not None and record.get("url") and self.settings.url and record["url"] != self.settings.url:
-            self.missing.append(f"{name}: belongs to the ledger at {record['url']}; set LEDGER_URL to that one")
+            self._note_other(record["url"], name)
             return
         if task is None:
             if not (spool and spool.problems):
@@ -341,7 +349,7 @@ def tell_at_end(settings: Settings, runner: RunCommand) -> None:
         return
     try:
         # The trainer has just ended, so its files need no time to settle.
-        check = Check(settings, settled=0.0, most_bytes=MOST_AT_END)
+        check = Check(settings, settled=0.0, most_bytes=MOST_AT_END, own_only=True)
         good = check.run()
     except Exception as error:
         terminal.trouble(error)
@@ -351,8 +359,13 @@ def tell_at_end(settings: Settings, runner: RunCommand) -> None:
             "all of this run was sent; `lora-ledger safe` compares the files of all runs on this box and says whether "
             "it may be destroyed"
         )
-    elif good:
+    elif good and not check.others:
         terminal.notice(f"safe to destroy this box: {check.counted()} are stored and checked")
+    elif good:
+        terminal.notice(
+            f"{check.counted()} are stored and checked at {settings.url}; the runs on this box of "
+            f"{' and '.join(sorted(check.others))} are not part of this answer (`lora-ledger safe`)"
+        )
     else:
         terminal.notice(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
 
