@@ -1,4 +1,5 @@
 import math
+import random
 import struct
 import time
 from pathlib import Path
@@ -236,6 +237,23 @@ class TensorBoardTest(TemporaryCase):
 
 
 class PointsTest(TemporaryCase):
+    def test_a_snapshot_is_what_the_end_would_give(self):
+        draw = random.Random(7)
+        for _ in range(200):
+            points = Points({"loss/current": 0, "loss": 1}, hold=100)
+            for step in range(1, draw.randrange(2, 12)):
+                for series in draw.sample(["loss/current", "loss", "lr", "gpu.0.util"], draw.randrange(1, 5)):
+                    for _ in range(draw.randrange(1, 3)):
+                        points.add(series, step, draw.random(), float(step), 1)
+                if draw.random() < 0.5:
+                    points.loss(step, draw.random(), float(step), 1, draw.choice([Points.LINE, Points.BAR]))
+                if draw.random() < 0.3:
+                    points.put(step, {"grad": draw.random()}, float(step), 1)
+            first, second = points.snapshot(), points.snapshot()
+            self.assertEqual(first, second)
+            self.assertEqual(first, points.drain(1000, final=True))
+            self.assertEqual(points.snapshot(), [])
+
     def test_means_and_the_plain_loss(self):
         points = Points("loss/current", hold=100)
         for value in (0.1, 0.3):

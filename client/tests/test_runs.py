@@ -241,6 +241,24 @@ class ResumeTest(ClientCase):
 
 
 class FaultTest(ClientCase):
+    def test_points_that_no_heartbeat_held_survive_a_killed_client(self):
+        # A minute between heartbeats: the client has all but the first in memory when it is killed.
+        server = self.serve(interval=60)
+        process = self.client("run", "--", *self.trainer(steps=4000, sleep=0.02), start_new_session=True)
+
+        def kept():
+            return [len(json.loads(path.read_text())["logs"]) for path in self.spool.glob("*/points.json")]
+
+        self.wait_for(lambda: sum(kept()) > 20, what="points on disk")
+        os.killpg(process.pid, signal.SIGKILL)
+        self.end(process)
+        (count,) = kept()
+        before = len(server.points(1, "loss"))
+        code, _, err = self.run_client("sync")
+        self.assertEqual(code, 0, err)
+        self.assertGreaterEqual(len(server.points(1, "loss")), before + count - 1)
+        self.assertEqual(list(self.spool.glob("*/points.json")), [])
+
     def test_an_end_that_is_sent_later_says_when_it_was_and_how_long_the_run_took(self):
         server = self.serve()
         for older in (False, True):

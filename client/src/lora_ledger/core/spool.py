@@ -1,8 +1,9 @@
 """The spool: everything a run has to say, on disk before it is sent.
 
 One folder a run: `journal.jsonl` (append-only, one item a line, in order), `state.json` (what the ledger has
-acknowledged; replaced atomically), `refused.jsonl` (what it refused for good, and why), `lock`. Losing the last
-state is harmless, since every item can be sent twice without doing anything twice. See core/journal.py for the lines.
+acknowledged; replaced atomically), `refused.jsonl` (what it refused for good, and why), `points.json` (points that no
+heartbeat holds yet), `lock`. Losing the last state is harmless, since every item can be sent twice without doing
+anything twice. See core/journal.py for the lines.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from .journal import (
     read_state,
 )
 from .locks import lock_file
+from .reading import loads
 from .text import clean
+from .types import as_list, as_object
 
 MEMORY_LIMIT = 16 * 1024 * 1024
 
@@ -81,10 +84,46 @@ class Spool:
                 self._load()
             self._journal = open(folder / "journal.jsonl", "a+b")
             _end_torn_line(self._journal)
+            if not fresh:
+                self._take_points()
         except OSError as error:
             if not fresh:
                 raise
             self._to_memory(error)
+
+    def keep_points(self, entries: list[dict[str, Any]]) -> None:
+        """Has points survive whatever kills this process before a heartbeat holds them. A failure is silent: the
+        heartbeat tells of a full disk."""
+        with self._guard:
+            temporary = self.folder / "points.json.new"
+            try:
+                temporary.write_text(json.dumps({"logs": clean(entries)}))
+                os.replace(temporary, self.folder / "points.json")
+            except OSError:
+                pass
+
+    def drop_points(self) -> None:
+        """Forgets what `keep_points` has kept: a heartbeat holds it now. Kept twice, a point is the same point."""
+        try:
+            (self.folder / "points.json").unlink(missing_ok=True)
+        except OSError:
+            pass
+
+    def _take_points(self) -> None:
+        """Journals the points that a killed run has left."""
+        path = self.folder / "points.json"
+        try:
+            with open(path, encoding="utf-8") as file:
+                kept = as_object(loads(file.read(MEMORY_LIMIT))) or {}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, RecursionError):
+            kept = {}
+        logs = as_list(kept.get("logs"))
+        # Without its registration nobody would know whose they are.
+        if logs and self._next > 1:
+            self.append("heartbeat", Heartbeat(logs=logs).body())
+        self.drop_points()
 
     @classmethod
     def create(cls, root: Path) -> Spool:
@@ -377,7 +416,7 @@ class Spool:
             elif empty and not self.refused:
                 shutil.rmtree(self.folder, ignore_errors=True)
             elif empty:
-                for name in ("journal.jsonl", "console.log.gz"):
+                for name in ("journal.jsonl", "points.json", "console.log.gz"):
                     try:
                         os.unlink(self.folder / name)
                     except OSError:

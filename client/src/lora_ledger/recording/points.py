@@ -81,6 +81,8 @@ class Points:
         self.held_any = False
         self._clock = clock
         self._guard = threading.Lock()
+        # Counts what has come, so that nobody looks twice at the same.
+        self.changes = 0
         self._rows = {}
         self._open = {}
         self._held = {}
@@ -112,6 +114,7 @@ class Points:
         metrics = {name: value for name, value in named if name is not None}
         if not metrics or not 0 <= step <= MOST_STEP:
             return
+        self.changes += 1
         row = self._rows.get(step)
         if row is None:
             if len(self._rows) >= self.LIMIT:
@@ -132,6 +135,7 @@ class Points:
         with self._guard:
             if self._named(series) is None:
                 return
+            self.changes += 1
             if step > self._newest:
                 self._before, self._newest = self._newest, step
                 for name in [n for n, current in self._open.items() if current[0] < self._before]:
@@ -170,6 +174,7 @@ class Points:
             return
         with self._guard:
             self.held_any = True
+            self.changes += 1
             if not self._is_covered(step, rank) and len(self._held) < self.LIMIT:
                 self._held[step, rank] = (value, when, epoch, self._clock())
 
@@ -202,12 +207,27 @@ class Points:
                 if entries and values > self.VALUES:
                     break
                 epoch, when, metrics, _ = self._rows.pop(step)
-                entry = {
-                    "step": step,
-                    "time": iso(when),
-                    "metrics": {k: number(v) for k, v in metrics.items()},
-                }
-                if epoch is not None:
-                    entry["epoch"] = epoch
-                entries.append(entry)
+                entries.append(_entry(step, epoch, when, metrics))
             return entries
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """What `drain` would give if the run ended now: at most VALUES values. It takes none."""
+        with self._guard:
+            twin = Points(None, self.hold, self._clock)
+            twin.loss_tags = self.loss_tags
+            twin._rows = {
+                step: [epoch, when, {**metrics}, at] for step, (epoch, when, metrics, at) in self._rows.items()
+            }
+            twin._open = {series: [*current] for series, current in self._open.items()}
+            twin._held = {**self._held}
+            twin._covered = [*self._covered]
+            twin._newest, twin._before = self._newest, self._before
+            twin._names = {**self._names}
+        return twin.drain(self.LIMIT, final=True)
+
+
+def _entry(step: int, epoch: float | None, when: float, metrics: dict[str, Any]) -> dict[str, Any]:
+    entry = {"step": step, "time": iso(when), "metrics": {k: number(v) for k, v in metrics.items()}}
+    if epoch is not None:
+        entry["epoch"] = epoch
+    return entry

@@ -45,6 +45,8 @@ from .sender import Sender
 
 # So many rows are written to the spool before the next heartbeat is due, to keep memory small.
 MANY_POINTS = 4000
+# So long points may be in memory alone.
+KEEP_SECONDS = 5.0
 # Everything else of a run goes behind its registration, which every look at this machine has to end for.
 DESCRIBE_SECONDS = 180.0
 
@@ -122,14 +124,19 @@ class Recorder(Events):
 
     def _beat_on(self) -> None:
         self._described.wait()
-        last = float("-inf")
+        last = kept = float("-inf")
+        seen = 0
         while not self._stop.wait(min(0.5, self.sender.interval / 3)):
             # Asked anew each time: the answer to any heartbeat may change the interval.
-            if time.monotonic() - last < self.sender.interval and self.points.waiting() < MANY_POINTS:
-                continue
-            last = time.monotonic()
+            now = time.monotonic()
             try:
-                self._beat()
+                if now - last >= self.sender.interval or self.points.waiting() >= MANY_POINTS:
+                    last = kept = now
+                    self._beat()
+                    seen = -1
+                elif now - kept >= KEEP_SECONDS and self.points.changes != seen:
+                    kept, seen = now, self.points.changes
+                    self.spool.keep_points(withhold.from_value(self.points.snapshot()))
             except Exception as error:
                 terminal.trouble(error)
 
@@ -138,6 +145,7 @@ class Recorder(Events):
             entries = self.points.drain(1000, final)
             progress = {k: v for k, v in self.progress.items() if v is not None}
             self._keep("heartbeat", Heartbeat(progress, entries, self.tail()).body())
+            self.spool.drop_points()
             self.sender.wake()
             if not entries or not self.points.waiting():
                 return
