@@ -58,13 +58,19 @@ it("a method that a path does not take is 405, with those that it takes", async 
 
 it("guesses at public links are limited by address, as those at keys are", async () => {
   const limited = await freshLedger({ RATE_LIMITS: "true" });
-  const statuses = new Map<number, number>();
-  for (let n = 0; n < 70; n++) {
-    const { status } = await limited.request(`/share/guess-${n}`, {
-      headers: { "CF-Connecting-IP": "198.51.100.77" },
-    });
-    statuses.set(status, (statuses.get(status) ?? 0) + 1);
+  const minute = () => Math.floor(Date.now() / 60_000);
+  async function guess(address: string): Promise<Map<number, number>> {
+    const begun = minute();
+    const statuses = new Map<number, number>();
+    for (let n = 0; n < 70; n++) {
+      const headers = { "CF-Connecting-IP": address };
+      const { status } = await limited.request(`/share/guess-${n}`, { headers });
+      statuses.set(status, (statuses.get(status) ?? 0) + 1);
+    }
+    // Guesses are counted anew with each minute: two of them allow twice as many.
+    return minute() === begun ? statuses : guess(`${address}7`);
   }
+  const statuses = await guess("198.51.100.7");
   expect(statuses.get(404)).toBeLessThanOrEqual(60);
   expect(statuses.get(429)).toBeGreaterThanOrEqual(10);
 });
