@@ -3,14 +3,18 @@
 import json
 import math
 import sqlite3
+from dataclasses import replace
+from types import SimpleNamespace
 
 from lora_ledger.core import yaml_reader
+from lora_ledger.core.journal import Upload
 from lora_ledger.follow.follower import Follower, ranks
 from lora_ledger.follow.jsonl import TrainerLog
 from lora_ledger.follow.lines import read_deepspeed, read_dict
 from lora_ledger.follow.sqlite_log import LossDatabase
 from lora_ledger.follow.state_json import read_history
 from lora_ledger.recording.points import Points
+from lora_ledger.recording.supervision import Supervision
 from lora_ledger.trainers import recognise
 from tests.helpers import TemporaryCase
 
@@ -279,6 +283,20 @@ class FollowerTest(TemporaryCase):
         self.assertEqual(self.drained(), {1: 0.0512, 2: 0.05, 3: 0.04})
         self.assertEqual((follower.seen.step, follower.seen.total), (1, 2))
         self.assertIn("at step 1 of 2", follower.trainer.fault(follower.seen))
+
+
+class WeightsTest(TemporaryCase):
+    def test_a_checkpoint_that_is_also_the_final_file_keeps_its_step(self):
+        sent = []
+        run = SimpleNamespace(
+            follower=SimpleNamespace(offset=300),
+            options=SimpleNamespace(not_own=False),
+            recorder=SimpleNamespace(add_file=sent.append),
+        )
+        checkpoint = Upload("/a", "a.safetensors", "checkpoint", step=50)
+        Supervision._add_weight(run, checkpoint)
+        Supervision._add_weight(run, replace(checkpoint, kind="final"))
+        self.assertEqual([(item.kind, item.step) for item in sent], [("checkpoint", 350), ("final", 350)])
 
 
 class YamlTest(TemporaryCase):

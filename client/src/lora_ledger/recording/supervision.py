@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -278,11 +279,12 @@ class Supervision:
             self._known.set()
 
     def _add_weight(self, item: Upload) -> None:
+        # A copy: the newest checkpoint comes here again, as the final file.
         if item.step is not None:
-            item.step += self.follower.offset
+            item = replace(item, step=item.step + self.follower.offset)
         if self.options.not_own and str(item.prompt) not in self._text:
             # Read from a file of this box that another user's configuration names.
-            item.prompt = None
+            item = replace(item, prompt=None)
         self.recorder.add_file(item)
 
     def _sample_gpu(self) -> None:
