@@ -535,7 +535,12 @@ export const lifecycle = new Hono<App>()
       if (!ended && task.status !== status && !givenBack)
         throw refuse(
           "already-finished",
-          { case: "finish", task: taskId, status: task.status, wanted: status },
+          {
+            case: task.status === "success" ? "success" : "finish",
+            task: taskId,
+            status: task.status,
+            wanted: status,
+          },
           { extra: { current_status: task.status, current_attempt: task.attempt } },
         );
       if (ended) tellLater(c);

@@ -45,6 +45,10 @@ export const problems = {
       "Task {task} has ended as {status} already, so it cannot end as {wanted}. To try again, open a new attempt.",
       "训练 {task} 已经结束（{status}），不能再以{wanted}结束。要重试，请开始新的尝试。",
     ],
+    success: [
+      "Task {task} has ended in success already, so it cannot end as {wanted}. To train on, register a run with parent_task_id {task}.",
+      "训练 {task} 已成功结束，不能再以{wanted}结束。要接着训练，请登记一个 parent_task_id 为 {task} 的新训练。",
+    ],
   }),
   "already-uploaded-again": one(
     409,
