@@ -215,13 +215,16 @@ export const endAttempt = (
 ) => {
   const { ended, started } = timesOf(lasted);
   const duration = lasted.duration ?? 0;
-  const days = sql`(julianday(excluded.finished_at) - julianday(min(started_at, excluded.started_at)))`;
+  // When a box pulled a run, the ledger's own clock saw; its word moves only what nobody saw begin.
+  const began = sql`iif(agent is null, min(started_at, excluded.started_at), started_at)`;
+  const over = sql`max(excluded.finished_at, ${began})`;
+  const days = sql`(julianday(${over}) - julianday(${began}))`;
   return db.run(sql`
     insert into task_attempt (task_id, user_id, attempt, key_id, status, heartbeat_at, started_at, finished_at, duration_sec, cost, exit_code, failure_reason, error_message, gpu_info, cuda_version, hourly_price, node_info)
     select id, user_id, attempt, ${keyId}, ${status}, ${now}, ${started}, ${ended}, ${duration}, ${lasted.duration} / 3600.0 * hourly_price, ${exitCode}, ${failureReason}, ${errorMessage}, gpu_info, cuda_version, hourly_price, node_info
     from training_task where id = ${taskId} and ${condition}
     on conflict (task_id, attempt) do update set
-      status = excluded.status, started_at = min(started_at, excluded.started_at), finished_at = excluded.finished_at,
+      status = excluded.status, started_at = ${began}, finished_at = ${over},
       exit_code = excluded.exit_code, failure_reason = excluded.failure_reason, error_message = excluded.error_message,
       duration_sec = ${days} * 86400.0, cost = ${days} * 24.0 * hourly_price`);
 };

@@ -391,6 +391,29 @@ describe("a run that is sent long after its end", () => {
     expect(Math.abs(ended - DAY)).toBeLessThan(5);
   });
 
+  it("began when a box pulled it, whatever that box says", async () => {
+    const id = await register({ queue: {}, hourly_price: 1 });
+    const claim = {
+      agent: "box/gpu0",
+      labels: [],
+      gpu: { name: "RTX", memory_gb: 24 },
+      hourly_price: 1,
+    };
+    const { task: pulled } = await ledger.call("/api/queue/claim", {
+      key: member.key,
+      json: claim,
+    });
+    expect(pulled.id).toBe(id);
+    await finish(id, {
+      attempt: 1,
+      status: "success",
+      duration_sec: 300 * DAY,
+      ended_sec_ago: DAY,
+    });
+    const { ended, took, cost } = await lasted(id);
+    expect([ended < 60, took < 60, (cost ?? 0) < 0.1]).toEqual([true, true, true]);
+  });
+
   it.each([
     { duration_sec: -1 },
     { ended_sec_ago: -1 },

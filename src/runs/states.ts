@@ -228,7 +228,9 @@ export const endRun = (
   },
 ) => {
   const preempted = failureReason === "preempted";
-  const { ended, started } = timesOf({ endedAgo, duration });
+  const times = timesOf({ endedAgo, duration });
+  const began = sql`iif(agent is null, min(started_at, ${times.started}), started_at)`;
+  const ended = sql`max(${times.ended}, coalesce(${began}, ''))`;
   return db
     .update(trainingTask)
     .set({
@@ -243,7 +245,7 @@ export const endRun = (
       keyId: preempted
         ? sql`iif(cancel_requested or ${goesBack}, null, key_id)`
         : sql`iif(cancel_requested, null, key_id)`,
-      startedAt: sql`min(started_at, ${started})`,
+      startedAt: began,
       finishedAt: preempted ? sql`iif(${goesBack}, null, ${ended})` : ended,
       heartbeatAt: now,
       updatedAt: now,

@@ -17,7 +17,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         commands,
         "cancel",
         "end a run",
-        "A waiting run is cancelled at once; a running one is told at its next heartbeat and stops its trainer.",
+        "Cancels a waiting run at once. A running one learns of it by its next heartbeat and stops its trainer.",
         "  lora-ledger cancel 42",
     )
     parser.add_argument("task", type=int, metavar="ID")
@@ -25,7 +25,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
-    """Cancels a pending run at once; a running one is told at its next heartbeat. Raises CommandError."""
+    """Cancels a pending run at once, a running one by its next heartbeat. Raises CommandError."""
     task = Api(settings).ask("POST", f"/api/tasks/{options.task}/cancel")
     if task.get("cancel_requested"):
         put(f"task {options.task} will be told at its next heartbeat, and ends as cancelled")

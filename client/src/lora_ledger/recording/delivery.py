@@ -209,7 +209,7 @@ class Delivery:
             try:
                 answer = self.ledger.ask("POST", f"{self._task}/finish", send)
             except RefusedError as error:
-                # A ledger of before version 0.2 knows neither.
+                # An older ledger knows neither.
                 if error.status != 422 or not _named(error) & {"ended_sec_ago", "duration_sec"}:
                     raise
                 send = {k: v for k, v in send.items() if k not in ("ended_sec_ago", "duration_sec")}
