@@ -130,7 +130,8 @@ describe("the settings that filters see", () => {
       command: ["python", "my.py", "--lr", "1e-4", "--name", "x"],
     });
     expect(read).toMatchObject({ trainer: "unknown", config: { lr: 1e-4, name: "x" }, fields: {} });
-    expect(read.warnings).toEqual([]);
+    expect(read.fields).toEqual({ learning_rate: 1e-4 });
+    expect(read.warnings).toMatchObject([{ code: "read-by-name" }]);
     expect(recognise({ text: "", command: ["./train"] }).config).toBeNull();
   });
 });

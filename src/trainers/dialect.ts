@@ -3,20 +3,8 @@ import { type RunField, runFields, type TrainerField, type ValueOf } from "../sh
 import type { Command } from "./command.ts";
 import { at, type JsonObject, lookUp } from "./formats/objects.ts";
 
-export type Trainer =
-  | "kohya"
-  | "lora-scripts"
-  | "kohya-gui"
-  | "musubi-tuner"
-  | "ai-toolkit"
-  | "onetrainer"
-  | "diffusion-pipe"
-  | "axolotl"
-  | "llama-factory"
-  | "peft"
-  | "diffusers"
-  | "generic"
-  | "unknown";
+/** A dialect's name: a built-in one's, a person's own, or `unknown`. */
+export type Trainer = string;
 
 /** From here on a LoKr's rank means "the full matrix", which is no rank. */
 export const FULL_RANK = 10_000;

@@ -3,6 +3,8 @@ import { adapterFields, dataFields } from "../shared/run-fields.ts";
 import { aiToolkit } from "./ai-toolkit.ts";
 import { axolotl } from "./axolotl.ts";
 import { assignments, type Command, parseCommand } from "./command.ts";
+import { type Declaration, readByName, toDialect } from "./declaration.ts";
+import { declarations, programsOf } from "./declarations/index.ts";
 import {
   type Column,
   type Dialect,
@@ -50,6 +52,7 @@ export type Recognition = {
 
 /** The first dialect that recognises a file wins, so the more specific ones come first. */
 const dialects: Dialect[] = [
+  ...declarations.map(toDialect),
   aiToolkit,
   peft,
   onetrainer,
@@ -87,14 +90,18 @@ export type Source = { text: string; format?: ConfigFormat; path?: string };
  * @param input.path the client's file name: its extension and folders are hints, nothing is opened
  * @param input.command the argv that starts the training; its arguments override the file
  * @param input.dataset the separate file that lists the data; what it says goes before the rest
+ * @param input.own dialects of people, which are asked before the built-in ones
  * @throws ConfigSyntaxError when the file is plainly TOML, YAML or JSON and broken
  */
-export function recognise(input: Source & { command?: string[]; dataset?: Source }): Recognition {
+export function recognise(
+  input: Source & { command?: string[]; dataset?: Source; own?: Declaration[] },
+): Recognition {
   const { format, value } = parseConfig(input.text, input.format, input.path);
-  const command = input.command ? parseCommand(input.command) : null;
+  const { own = [] } = input;
+  const command = input.command ? parseCommand(input.command, programsOf(own)) : null;
   const isEmpty = input.text.trim() === "";
   const path = input.path ?? "";
-  const found = identify(isEmpty ? {} : value, command, path, format);
+  const found = identify(isEmpty ? {} : value, command, path, format, own.map(toDialect));
   const data = input.dataset ? readDataset(input.dataset, found.draft) : null;
 
   const given = command && argumentsOf(command);
@@ -128,6 +135,7 @@ function identify(
   command: Command | null,
   path: string,
   format: ConfigFormat,
+  own: Dialect[] = [],
 ): { trainer: Trainer; kind: Kind; draft: Draft } {
   const draft = new Draft();
   const list = Array.isArray(value) ? value : null;
@@ -139,7 +147,7 @@ function identify(
       top: withArguments(root, args),
       flat: withArguments(flatten(root), args),
     };
-    for (const dialect of dialects) {
+    for (const dialect of [...own, ...dialects]) {
       const kind = list ? (dialect.recogniseList?.(list) ?? null) : dialect.recognise(seen);
       if (kind === null) continue;
       fill(draft, dialect, seen);
@@ -152,6 +160,12 @@ function identify(
       return { trainer: dialect.trainer, kind, draft };
     }
   }
+  const named = command ? readByName(draft, argumentsOf(command)) : [];
+  if (named.length > 0)
+    draft.warn(
+      "read-by-name",
+      `No known trainer has this command; ${named.join(", ")} ${named.length > 1 ? "are" : "is"} read from the command by ${named.length > 1 ? "their names" : "its name"}.`,
+    );
   return { trainer: "unknown", kind: "unknown", draft };
 }
 
@@ -192,10 +206,12 @@ function flatten(root: JsonObject): JsonObject {
 const withArguments = (file: JsonObject, args: JsonObject | null): JsonObject =>
   args ? { ...file, ...args } : file;
 
-const argumentsOf = (command: Command): JsonObject => ({
-  ...assignments(command.positionals),
-  ...command.options,
-});
+/** `--config FILE key=value …`: what follows the file is set over it. */
+const argumentsOf = ({ positionals, options }: Command): JsonObject => {
+  const [file, ...after] = Array.isArray(options.config) ? options.config : [];
+  const words = [...positionals, ...after.filter((word) => typeof word === "string")];
+  return { ...assignments(words), ...options, ...(file !== undefined && { config: file }) };
+};
 
 /** Arguments as a file would hold them, so that filters find numbers by value. */
 const valuesOf = (args: JsonObject): JsonObject => {
