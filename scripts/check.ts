@@ -6,6 +6,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync } fro
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { z } from "zod";
+import { checkPythonDeclarations } from "./declarations.ts";
 import { pageFaults, readPages } from "./docs.ts";
 import { describeExit, root, startProcess, Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
@@ -133,6 +134,7 @@ const checks: Record<string, () => Promise<unknown>> = {
   },
   "client's types": () => tool("pyright", ["--project", "client"]),
   "client's columns": checkPythonFields,
+  "client's dialects": checkPythonDeclarations,
   pages: async () => {
     const faults = pageFaults(readPages());
     if (faults.length) throw new Trouble(faults.join("\n"));

@@ -48,6 +48,7 @@ import { myUse, usersUse } from "./reports/use.routes.ts";
 import { views } from "./reports/views.routes.ts";
 import { bulk } from "./runs/bulk.routes.ts";
 import { datasets } from "./runs/datasets.routes.ts";
+import { dialects } from "./runs/dialects.routes.ts";
 import { lifecycle } from "./runs/lifecycle.routes.ts";
 import { repeats } from "./runs/repeat.routes.ts";
 import { tasks } from "./runs/runs.routes.ts";
@@ -125,6 +126,7 @@ export const app = new Hono<App>()
   .route("/api/deliveries", deliveries)
   .route("/api/table", table)
   .route("/api/views", views)
+  .route("/api/dialects", dialects)
   .route("/api/tasks", requeue)
   .route("/api/queue", queue)
   .route("/api/queue", lanes)

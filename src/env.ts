@@ -76,6 +76,7 @@ const variables = z.object({
   /** Each event is held against all webhooks there are. */
   MAX_WEBHOOKS_PER_USER: most(20),
   MAX_VIEWS_PER_USER: most(100),
+  MAX_DIALECTS_PER_USER: most(20),
   MAX_RULES_PER_USER: most(100),
   MAX_MODELS_PER_USER: most(1_000),
   /** Tokens for boxes that are still good. */

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from lora_ledger.core import yaml_reader
 from lora_ledger.core.journal import Upload
 from lora_ledger.follow.follower import Follower, ranks
-from lora_ledger.follow.jsonl import TrainerLog
+from lora_ledger.follow.jsonl import JsonLines
 from lora_ledger.follow.lines import read_deepspeed, read_dict
 from lora_ledger.follow.sqlite_log import LossDatabase
 from lora_ledger.follow.state_json import read_history
@@ -62,7 +62,7 @@ class TrainerLogTest(TemporaryCase):
     def test_only_what_is_appended(self):
         path = self.folder / "trainer_log.jsonl"
         path.write_text(ROW % (10, 99))
-        log = TrainerLog(path, clock=lambda: 5.0)
+        log = JsonLines(path, clock=lambda: 5.0)
         self.assertEqual(list(log.read()), [])
         line = ROW % (20, 1.5)
         with open(path, "a") as file:
@@ -76,7 +76,7 @@ class TrainerLogTest(TemporaryCase):
     def test_emptied_removed_and_spoiled(self):
         path = self.folder / "trainer_log.jsonl"
         path.write_text(ROW % (10, 99) * 3)
-        log = TrainerLog(path)
+        log = JsonLines(path)
         path.write_text(ROW % (1, 0.5))
         self.assertEqual([(s, n) for _, s, n, _, _ in log.read()], [(1, "loss"), (1, "lr")])
         path.unlink()

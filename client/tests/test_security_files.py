@@ -20,7 +20,7 @@ from lora_ledger.core.errors import CommandError, IncompleteFileError, NoAdapter
 from lora_ledger.core.safetensors import read_header
 from lora_ledger.core.toml_reader import read_subset, read_toml
 from lora_ledger.core.yaml_reader import read_yaml
-from lora_ledger.follow.jsonl import TrainerLog
+from lora_ledger.follow.jsonl import JsonLines
 from lora_ledger.follow.sqlite_log import LossDatabase
 from lora_ledger.follow.tensorboard import EventFile, EventFolder
 from lora_ledger.imports import adapter, archive, mlflow, wandb
@@ -717,7 +717,7 @@ class DataTest(HostileCase):
 class OtherTest(HostileCase):
     def test_a_log_with_a_line_without_end(self):
         path = self.folder / "trainer_log.jsonl"
-        log = TrainerLog(path)
+        log = JsonLines(path)
         good = '{"current_steps": %d, "loss": 0.5}\n'
         path.write_text(
             good % 1

@@ -21,7 +21,7 @@ from lora_ledger.core.transport import Answer
 from lora_ledger.core.yaml_reader import read_yaml, scalar
 from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.follower import Follower
-from lora_ledger.follow.jsonl import TrainerLog
+from lora_ledger.follow.jsonl import JsonLines
 from lora_ledger.follow.lines import read_deepspeed, read_dict
 from lora_ledger.follow.state_json import read_history
 from lora_ledger.follow.tensorboard import EventFile
@@ -281,7 +281,7 @@ class TimeTest(TemporaryCase):
 
         def jsonl(text):
             path.unlink(missing_ok=True)
-            log = TrainerLog(path)
+            log = JsonLines(path)
             path.write_bytes(text.encode())
             list(log.read(True))
 

@@ -120,6 +120,7 @@ export async function claimTask(db: Db, auth: Auth, claimer: Claimer) {
           datasetPath: taskConfig.datasetPath,
           datasetOriginal: taskConfig.datasetOriginal,
           secrets: taskConfig.secrets,
+          dialect: taskConfig.dialect,
         },
         waiting: sql<string | null>`case when slot.held is null then (
           select json_object('ready', sum(l.ready), 'memory', sum(iif(${memoryFits(claimer.memoryGb)}, 0, l.ready)),

@@ -72,6 +72,7 @@ const claimAnswer = z.object({
     .object({ path: z.string().nullable(), base64: z.string(), secrets: z.array(markAnswer) })
     .nullable()
     .describe("The trainer's separate dataset file."),
+  dialect: z.string().nullable().describe("The dialect of somebody's own that it was read by."),
   lease_sec: z
     .number()
     .nullable()
@@ -216,6 +217,7 @@ export const queue = new Hono<App>()
                   secrets: secrets?.dataset ?? [],
                 }
               : null,
+            dialect: found?.config?.dialect ?? null,
             lease_sec: found ? config.LOST_AFTER_SEC : null,
             heartbeat_interval_sec: config.HEARTBEAT_INTERVAL_SEC,
             retry_after_sec: found ? null : RETRY_AFTER_SEC,

@@ -78,6 +78,7 @@ type Base = {
   dataset?: { base64: string; path?: string };
   /** The keys whose values the ledger took out of its files. */
   secrets?: string[];
+  dialect?: string;
 };
 
 /** The file of a task that the caller may read, as the base of a sweep. */
@@ -92,6 +93,7 @@ async function baseOf(c: Context<App>, id: number): Promise<Base> {
       datasetPath: taskConfig.datasetPath,
       datasetOriginal: taskConfig.datasetOriginal,
       secrets: taskConfig.secrets,
+      dialect: taskConfig.dialect,
     })
     .from(trainingTask)
     .innerJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
@@ -108,6 +110,7 @@ async function baseOf(c: Context<App>, id: number): Promise<Base> {
       ? { base64: base64(new Uint8Array(row.datasetOriginal)), path: row.datasetPath ?? undefined }
       : undefined,
     secrets: row.secrets?.flatMap(({ name, typed }) => (typed ? [] : [name])),
+    dialect: row.dialect ?? undefined,
   };
 }
 
@@ -191,6 +194,7 @@ export const sweeps = new Hono<App>().post(
           ...(body.tags && { tags: body.tags }),
           ...(body.base_task_id && { parent_task_id: body.base_task_id }),
           ...(base.dataset && { dataset_file: base.dataset }),
+          ...(base.dialect && { dialect: base.dialect }),
           config: { text, format, ...(base.path && { path: base.path }) },
           queue: body.queue ?? {},
         };

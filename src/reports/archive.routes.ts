@@ -174,6 +174,7 @@ export const archive = new Hono<App>()
         config: own && { ...named(own), format: config?.format, sha256: config?.sha256 },
         dataset_file: named(data),
         config_snapshot: config?.snapshot ?? null,
+        dialect: config?.dialect ?? null,
         attempts: attempts.map((attempt) => ({
           ...toWire(attempt),
           logs: attempt.points ? `logs/attempt-${attempt.attempt}.jsonl` : null,

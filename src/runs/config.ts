@@ -3,6 +3,7 @@ import { cleanValue } from "../platform/http/text.ts";
 import { notValid } from "../platform/http/validate.ts";
 import { fillableMarks, type Mark } from "../platform/secrets/marks.ts";
 import { MARK, redactConfig } from "../platform/secrets/redact.ts";
+import type { Declaration } from "../trainers/declaration.ts";
 import { decodeConfig } from "../trainers/decode.ts";
 import { ConfigSyntaxError } from "../trainers/formats/fault.ts";
 import { type ConfigFormat, parseConfig } from "../trainers/parse.ts";
@@ -115,12 +116,13 @@ const cleanRecognition = (input: Parameters<typeof recognise>[0]) =>
 /**
  * Reads a trainer's files: secrets are replaced in their bytes, the rest stays as it is; what they
  * say is recognised from what is left. Throws ApiError 422 with line and column when the trainer's
- * own file is broken. `command` has its secrets replaced already.
+ * own file is broken. `command` has its secrets replaced already; `own` are dialects of people.
  */
 export async function readConfigFile(
   file: SentFile | null,
   command: string[] | undefined,
   dataset: SentFile | null = null,
+  own: Declaration[] = [],
 ): Promise<ReadConfig> {
   const main = file && readText(file, "config");
   const data = dataset && readText(dataset, "dataset_file");
@@ -129,7 +131,7 @@ export async function readConfigFile(
     recognition = cleanRecognition({
       text: main?.text ?? "",
       ...(file && { format: file.format, path: file.path }),
-      command,
+      ...{ command, own },
       ...(data && { dataset: { text: data.text, format: dataset.format, path: dataset.path } }),
     });
   } catch (error) {

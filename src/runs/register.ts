@@ -20,9 +20,17 @@ import { indexInserted } from "../platform/search/words.ts";
 import { redactCommand, redactJson, redactText } from "../platform/secrets/redact.ts";
 import type { JsonValue } from "../shared/json.ts";
 import { runFields } from "../shared/run-fields.ts";
+import type { Declaration } from "../trainers/declaration.ts";
+import {
+  type DialectFault,
+  isFaulty,
+  MOST_DIALECT,
+  readDialect,
+} from "../trainers/dialect-file.ts";
 import { importAttempts } from "./attempts.ts";
 import { type ReadConfig, readConfigFile, type SentFile, type Warning } from "./config.ts";
 import { datasetFacts, factsBytes, recordDatasets } from "./dataset-facts.ts";
+import { readByStored } from "./dialects.ts";
 import {
   bytesOf,
   importSchema,
@@ -65,6 +73,11 @@ export const registration = z.looseObject({
     .describe(
       "The separate file that lists the data: sd-scripts' and musubi-tuner's dataset_config, diffusion-pipe's dataset, OneTrainer's concepts.",
     ),
+  dialect: z
+    .string()
+    .max(MOST_DIALECT)
+    .nullish()
+    .describe("A dialect of your own (TOML) to read the file or the command by; docs/dialects.md."),
   config_snapshot: z.json().nullish().describe("Settings that the client has parsed."),
   datasets: z.array(datasetFacts).max(50).nullish(),
   import: importSchema.nullish(),
@@ -81,7 +94,28 @@ export const fileQuery = z.strictObject({
   experiment_group: z.string().max(runFields.experiment_group.longest).optional(),
 });
 
-export type NewTask = { fields: Registration; file: ReadConfig | null; hash: string };
+export type NewTask = {
+  fields: Registration;
+  file: ReadConfig | null;
+  hash: string;
+  /** Reads the files once more by stored dialects; null where the trainer is known, or nothing was read. */
+  readBy: ((own: Declaration[]) => Promise<ReadConfig>) | null;
+};
+
+/** The dialect that came with a registration. Throws ApiError 422 with its lines. */
+function ownDialect(text: string | null | undefined): Declaration[] {
+  if (!text) return [];
+  const read = readDialect(text);
+  if (isFaulty(read)) throw notValid(dialectFaults("dialect", read), "The dialect");
+  return [read];
+}
+
+/** Faults of a dialect's text as answers tell them. */
+export const dialectFaults = (field: string, faults: DialectFault[]) =>
+  faults.slice(0, 50).map(({ line, path, message }) => ({
+    path: `${field} (line ${line})`,
+    message: path ? `${path}: ${message}` : message,
+  }));
 
 const toSentFile = ({ text, base64, format, path }: z.infer<typeof fileInput>): SentFile => ({
   bytes: text !== undefined ? new TextEncoder().encode(text) : decodeBase64(base64 ?? ""),
@@ -114,16 +148,19 @@ export async function readRegistration(
     throw notValid([{ path: "queue", message: "is not for a run of the past (import)" }]);
   const { config, dataset_file: dataset } = fields;
   const command = fields.command ? redactCommand(fields.command).command : undefined;
-  const file =
-    config || dataset || command
-      ? await readConfigFile(
-          config ? { ...toSentFile(config), secrets } : null,
-          command,
-          dataset && { ...toSentFile(dataset), secrets },
-        )
-      : null;
-  return { fields, file, hash: await sha256Hex(text) };
+  const given = ownDialect(fields.dialect);
+  const read = (own: Declaration[]) =>
+    readConfigFile(
+      config ? { ...toSentFile(config), secrets } : null,
+      command,
+      dataset && { ...toSentFile(dataset), secrets },
+      own,
+    );
+  const file = config || dataset || command ? await read(given) : null;
+  return { fields, file, hash: await sha256Hex(text), readBy: mayBeStored(file) ? read : null };
 }
+
+const mayBeStored = (file: ReadConfig | null) => file?.recognition.trainer === "unknown";
 
 /** Reads form 3: the file itself is the body, whatever its content type says. */
 export async function readFileRegistration(
@@ -141,8 +178,11 @@ export async function readFileRegistration(
     : contentType.includes("yaml")
       ? ("yaml" as const)
       : undefined;
-  const file = await readConfigFile({ bytes, format, path: query.filename }, undefined);
+  const read = (own: Declaration[]) =>
+    readConfigFile({ bytes, format, path: query.filename }, undefined, null, own);
+  const file = await read([]);
   return {
+    readBy: mayBeStored(file) ? read : null,
     fields: {
       ...(query.task_name && { task_name: query.task_name }),
       ...(query.experiment_group && { experiment_group: query.experiment_group }),
@@ -202,6 +242,7 @@ function toRow({ fields: sent, file }: NewTask) {
     datasets,
     import: imported,
     queue,
+    dialect,
     ...rest
   } = fields;
   const explicit: Record<string, unknown> = {};
@@ -247,6 +288,7 @@ function toRow({ fields: sent, file }: NewTask) {
     queue: queue ?? null,
     snapshot,
     path: config?.path ?? null,
+    dialect: dialect ?? null,
     source: imported?.source,
     attempts: imported?.attempts ?? [],
   };
@@ -268,7 +310,8 @@ async function prepareStoring(
     prefix = "",
   }: { config: Config; filename?: string; room?: SQL; prefix?: string },
 ) {
-  const { columns, warnings, datasets, queue, snapshot, path, source, attempts } = toRow(input);
+  const { columns, warnings, datasets, queue, snapshot, path, dialect, source, attempts } =
+    toRow(input);
   if (queue && auth.box) throw refuse("not-allowed", { case: "box-queue" });
   // A box key has names of its own: it neither finds nor blocks what other keys of its user register.
   const by = auth.box ? `box:${auth.keyId}` : `${auth.userId}`;
@@ -290,6 +333,7 @@ async function prepareStoring(
     (snapshotJson ? byteLength(snapshotJson) : 0) +
     (file?.bytes?.length ?? 0) +
     (file?.dataset?.bytes.length ?? 0) +
+    (dialect ? byteLength(dialect) : 0) +
     datasets.reduce((sum, facts) => sum + factsBytes(facts), 0);
   const inserted = db.run(
     insertIf(
@@ -326,14 +370,14 @@ async function prepareStoring(
     ),
     dependencies: dependencyStatements(db, registrationKey, dependsOn),
     config:
-      (file?.bytes || file?.dataset || snapshot !== null) &&
+      (file?.bytes || file?.dataset || snapshot !== null || dialect !== null) &&
       db.run(sql`
         insert into task_config
-          (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original, secrets)
+          (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original, secrets, dialect)
         select id, ${file?.recognition.format ?? "json"}, ${path ?? filename ?? null},
           ${file?.sha256 ?? ""}, ${snapshotJson},
           ${file?.bytes ?? new Uint8Array()}, ${file?.dataset?.path ?? null},
-          ${file?.dataset?.bytes ?? null}, ${file?.secrets ? JSON.stringify(file.secrets) : null}
+          ${file?.dataset?.bytes ?? null}, ${file?.secrets ? JSON.stringify(file.secrets) : null}, ${dialect}
         from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash}
         on conflict do nothing`),
     facts,
@@ -378,7 +422,8 @@ export async function registerTask(
   idempotencyKey: string | undefined,
   filename?: string,
 ) {
-  const stored = await prepareStoring(db, auth, input, idempotencyKey, { config, filename });
+  const read = await readByStored(db, auth, input);
+  const stored = await prepareStoring(db, auth, read, idempotencyKey, { config, filename });
   const { warnings, parent, dependsOn, freed, parts } = stored;
   const {
     inserted,

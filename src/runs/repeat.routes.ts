@@ -104,6 +104,10 @@ export const repeats = new Hono<App>()
             })
             .nullable()
             .describe("The separate file that lists the data."),
+          dialect: z
+            .string()
+            .nullable()
+            .describe("The dialect of somebody's own that the file was read by."),
           command: z.array(z.string()).nullable(),
           command_secrets: z
             .array(markAnswer)
@@ -168,6 +172,7 @@ export const repeats = new Hono<App>()
                 base64: base64(data),
                 secrets: secrets?.dataset ?? [],
               },
+        dialect: config?.dialect ?? null,
         command: task.command,
         command_secrets: commandMarks(task.command ?? []),
         git_commit: task.gitCommit,

@@ -384,6 +384,7 @@ export const problems = {
       "模型 {model} 没有编号为 {id} 的有效链接。",
     ],
     model: ["There is no model {id}.", "没有名为 {id} 的模型。"],
+    "own-dialect": ["There is no dialect {id} of yours.", "您没有编号为 {id} 的方言文件。"],
     "own-model": ["There is no model {id} of yours.", "您没有名为 {id} 的模型。"],
     "own-rule": ["There is no rule {id} of yours.", "您没有编号为 {id} 的规则。"],
     "own-task": ["There is no task {id} of yours.", "您没有编号为 {id} 的训练。"],

@@ -77,6 +77,8 @@ export type FileRules = {
   /** Settings that name the folder of the weights, the first that is there; and the trainer's default. */
   output?: string[];
   default_output?: string;
+  /** `checkpoint-N/` with an adapter and training state, the final pair above, also one folder further down. */
+  layout?: "transformers";
   /** Paths below it: `{step}`, `{epoch}` are numbers, `{name}` the run's name, `{}` anything within a name. */
   final?: string[];
   checkpoints?: string[];

@@ -13,6 +13,7 @@ from .commands import (
     cancel,
     config_for,
     credentials,
+    dialects,
     diff,
     doctor,
     enrol,
@@ -71,6 +72,7 @@ COMMANDS = {
     "export": export,
     "import": import_runs,
     "config": config_for,
+    "dialect": dialects,
 }
 
 

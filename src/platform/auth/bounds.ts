@@ -73,6 +73,12 @@ export const bounds = {
     remedy: "Delete one",
     used: own(sql`saved_view v where v.user_id = user.id`),
   },
+  dialects: {
+    setting: "MAX_DIALECTS_PER_USER",
+    what: "dialects",
+    remedy: "Delete one",
+    used: own(sql`dialect d where d.user_id = user.id`),
+  },
   rules: {
     setting: "MAX_RULES_PER_USER",
     what: "retention rules",

@@ -199,6 +199,11 @@ class Slot:
         values = {**earlier, **files, "task": number, "attempt": attempt, "gpu": self.gpu, "work": work}
         words = ["--claimed", f"{number}:{attempt}:{alive.seq}", "--config", str(files["config"])]
         words += ["--from-step", str(step)] if step else []
+        # Which settings name files to upload is said by a dialect, so another user's is not followed.
+        if claim.own and claim.dialect:
+            dialect = work / "dialect.toml"
+            dialect.write_text(claim.dialect, "utf-8")
+            words += ["--dialect", str(dialect)]
         words += [f"--filled={name}" for name in filling.values]
         words += [] if claim.own else ["--not-own", *(f"--allow-secret={name}" for name in sorted(agent.allowed))]
         self._run(number, words, agent.template.fill(values), work)

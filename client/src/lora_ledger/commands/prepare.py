@@ -51,6 +51,7 @@ class Claim:
     config: Any
     dataset_file: Any
     interval: float
+    dialect: str | None = None
 
     @classmethod
     def read(cls, answer: dict[str, Any], interval: float) -> Claim:
@@ -69,6 +70,7 @@ class Claim:
             answer.get("config"),
             answer.get("dataset_file"),
             number_in(answer.get("heartbeat_interval_sec"), interval, 0.2, interval),
+            answer["dialect"] if isinstance(answer.get("dialect"), str) else None,
         )
 
 

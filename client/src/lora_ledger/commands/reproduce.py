@@ -86,6 +86,12 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
                 f"{printable(file.path)}"
             )
     text = main.data.decode("utf-8", "replace") if main else None
+    own_dialect = found.get("dialect") if isinstance(found.get("dialect"), str) else None
+    dialect = folder / "dialect.toml" if own_dialect else None
+    if dialect and own_dialect:
+        _make(folder)
+        dialect.write_text(own_dialect, "utf-8")
+        put(f"wrote {printable(dialect)}, the dialect that it was read by")
     differences = list(compare(api, found, task, again, text))
     put("what differs here:" if differences else "nothing that was recorded differs here")
     for line in differences:
@@ -124,7 +130,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
             before, after = file.written, file.fill(filling)
             again = [word.replace(str(before), str(after)) for word in again]
     again = fill_command(again, marks, filling)
-    return _run(settings, options, again, main.written if main else None, task, filling)
+    return _run(settings, options, again, main.written if main else None, task, filling, dialect)
 
 
 def _ask(whose: str) -> None:
@@ -150,8 +156,11 @@ def _run(
     written: Path | None,
     task: dict[str, Any],
     filling: Filling,
+    dialect: Path | None,
 ) -> int:
-    runs = record_run.parse(["--config", str(written)] if written else [])
+    # Which settings name files to upload is said by a dialect, so another user's is not followed.
+    words = ["--dialect", str(dialect)] if dialect and filling.own else []
+    runs = record_run.parse([*words, "--config", str(written)] if written else words)
     runs.name, runs.group, runs.tags = task.get("task_name"), task.get("experiment_group"), task.get("tags") or {}
     runs.hourly_price, runs.quiet = options.hourly_price, options.quiet
     runs.not_own, runs.allow_secret, runs.filled = not filling.own, sorted(filling.allowed), sorted(filling.values)

@@ -14,10 +14,11 @@ from ..core.redact import redact_command
 from ..core.settings import Settings
 from ..core.types import StrPath
 from ..recording.run import RunCommand
-from ..trainers import recognise
+from ..trainers import Table, recognise
 from ..trainers.launch import find_config
 from . import safe
 from .box_records import Record
+from .dialects import dialect_of
 from .options import ENVIRONMENT, FORM, add_ledger_options, tag
 
 RUN_EXAMPLES = (
@@ -42,7 +43,9 @@ how it ends:
 )
 
 
-def output_folders(command: list[str], config: StrPath | None, output_dir: str | None) -> list[Path]:
+def output_folders(
+    command: list[str], config: StrPath | None, output_dir: str | None, dialect: Table | None = None
+) -> list[Path]:
     """The folders that a command will write to, as its trainer's module finds them; none when nobody can tell."""
     try:
         path = config or find_config(command)
@@ -50,7 +53,7 @@ def output_folders(command: list[str], config: StrPath | None, output_dir: str |
         if path:
             with open_file(path) as file:
                 text = file.read(4 * 1024 * 1024).decode("utf-8", "replace")
-        return recognise(command, text, os.getcwd(), output_dir).folders()
+        return recognise(command, text, os.getcwd(), output_dir, dialect).folders()
     except Exception as error:
         # Without it every file found later counts as this run's, which errs on the safe side.
         terminal.trouble(error)
@@ -61,8 +64,10 @@ def record(
     settings: Settings, options: argparse.Namespace, command: list[str], extra: dict[str, Any] | None = None
 ) -> int:
     """Runs a trainer and records it; returns the trainer's exit code. Says at the end whether the box may go."""
-    runner = RunCommand(settings, options, command, extra)
-    folders = output_folders(command, options.config, options.output_dir)
+    own = dialect_of(settings, options.dialect)
+    options.table = own[0] if own else None
+    runner = RunCommand(settings, options, command, {**(extra or {}), **({"dialect": own[1]} if own else {})})
+    folders = output_folders(command, options.config, options.output_dir, options.table)
     record = Record(settings.spool, redact_command(command), folders)
     record.begin(runner)
     try:
@@ -94,6 +99,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "--config",
         metavar="FILE",
         help="the trainer's configuration (default: the command's --config_file or --config)",
+    )
+    parser.add_argument(
+        "--dialect",
+        metavar="FILE|NAME",
+        help="how the trainer is read: a file of your own, or the name of one on the ledger (see `dialect`)",
     )
     parser.add_argument("--name", metavar="NAME", help="the task's name (default: from the configuration)")
     parser.add_argument("--group", metavar="GROUP", help="the experiment group")

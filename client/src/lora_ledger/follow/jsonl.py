@@ -1,4 +1,5 @@
-"""Follows LLaMA-Factory's trainer_log.jsonl, one JSON object a line (src/llamafactory/train/callbacks.py).
+"""Follows a file of JSON objects, one a line, such as LLaMA-Factory's trainer_log.jsonl
+(src/llamafactory/train/callbacks.py).
 
 {"current_steps": 10, "total_steps": 375, "loss": 1.2345, "lr": 4.8e-05, "epoch": 0.08, "percentage": 2.67, …}
 """
@@ -17,17 +18,25 @@ LONGEST_LINE = 65_536
 CHUNK = 1 << 20
 
 
-class TrainerLog:
+class JsonLines:
     """Reads what is appended after it was made: what is there then is an older run's.
 
-    The file grows over several runs unless `overwrite_output_dir` empties it. `total` is the newest total_steps.
+    The file grows over several runs unless the trainer empties it. `step` and `steps` are the names of the step and
+    of the total in it, `loss` those of the loss, best first. `total` is the newest total.
     """
 
-    loss_tags = ("loss",)
-
-    def __init__(self, path: StrPath, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: StrPath,
+        step: str = "current_steps",
+        steps: str | None = "total_steps",
+        loss: Sequence[str] = ("loss",),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.path = path
+        self.loss_tags = tuple(loss)
         self.total = None
+        self._step, self._steps = step, steps
         self._clock = clock
         self._inode, self._offset = self._stat()
         self._rest = b""
@@ -77,14 +86,14 @@ class TrainerLog:
             return
         if not isinstance(row, dict):
             return
-        step, epoch, total = (row.get(name) for name in ("current_steps", "epoch", "total_steps"))
+        step, epoch, total = row.get(self._step), row.get("epoch"), row.get(self._steps) if self._steps else None
         if isinstance(total, int) and total > 0:
             self.total = total
         if not isinstance(step, int) or isinstance(step, bool):
             return
         epoch = epoch if isinstance(epoch, (int, float)) else None
         for name, value in row.items():
-            if name in ("current_steps", "total_steps", "epoch", "percentage"):
+            if name in (self._step, self._steps, "epoch", "percentage"):
                 continue
             if isinstance(value, (int, float)) and not isinstance(value, bool):
                 yield self._clock(), step, name, value, epoch

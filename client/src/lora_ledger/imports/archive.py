@@ -153,6 +153,8 @@ class Archive:
             kept = self._file(self.about.get(part))
             if kept:
                 past.whole[name] = kept
+        if isinstance(self.about.get("dialect"), str):
+            past.whole["dialect"] = self.about["dialect"]
         if "config" not in past.whole and self.about.get("config_snapshot") is not None:
             past.settings = self.about["config_snapshot"]
         past.past = {name: task[name] for name in ("defaulted_fields", "progress") if task.get(name) is not None}

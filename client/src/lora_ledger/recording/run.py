@@ -57,7 +57,7 @@ class RunCommand:
         environment = self._environment()
         config_path = self.options.config or find_config(self.command)
         config, text = read_config(config_path)
-        trainer = recognise(self.command, text, os.getcwd(), self.options.output_dir)
+        trainer = recognise(self.command, text, os.getcwd(), self.options.output_dir, self.options.table)
         launch = Launch(self.options, self.command, trainer, self.extra)
         launch.config_path, launch.config, launch.text = config_path, config, text or ""
         self._trainer = trainer

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 from ..core import terminal
 from ..core.types import StrPath
+from . import declared
 from .ai_toolkit import AiToolkit
+from .declared import Declared, Table
 from .diffusers import Diffusers
 from .diffusion_pipe import DiffusionPipe
 from .generic import Generic
@@ -19,15 +21,26 @@ from .launch import Launch
 from .onetrainer import OneTrainer
 from .transformers import Axolotl, LlamaFactory
 
+__all__ = ["Generic", "Table", "recognise"]
+
 ALL = [AiToolkit, OneTrainer, DiffusionPipe, Axolotl, LlamaFactory, Diffusers, Kohya]
 
 
-def recognise(command: Sequence[str], config_text: str | None, cwd: StrPath, output_dir: str | None = None) -> Generic:
-    """The trainer behind a command and its configuration file's text (None without a file)."""
+def recognise(
+    command: Sequence[str],
+    config_text: str | None,
+    cwd: StrPath,
+    output_dir: str | None = None,
+    dialect: Table | None = None,
+) -> Generic:
+    """The trainer behind a command and its configuration file's text (None without a file); a person's own `dialect`
+    goes before all others."""
     launch = Launch(command, config_text, cwd, output_dir)
-    for trainer in ALL:
+    if dialect is not None:
+        return Declared(launch, dialect)
+    for recognises in (declared.recognise, *(trainer.recognise for trainer in ALL)):
         try:
-            found = trainer.recognise(launch)
+            found = recognises(launch)
         except Exception as error:
             # Settings of types that nobody expects: such a run is followed by what is plainly visible.
             terminal.trouble(error)

@@ -94,16 +94,20 @@ def adapter_files(
     return found
 
 
-def adapter_folders(folder: Path) -> list[tuple[Path, Saved]]:
-    """transformers' and diffusers' layout: `checkpoint-N/` with an adapter and training state, the final pair above."""
-    found = adapter_files(folder, folder, "final")
+def adapter_folders(folder: Path, root: Path | None = None) -> list[tuple[Path, Saved]]:
+    """transformers' and diffusers' layout: `checkpoint-N/` with an adapter and training state, the final pair above.
+
+    Files are named by their path below `root`, which is the folder itself unless another is given.
+    """
+    root = root or folder
+    found = adapter_files(folder, root, "final")
     for path in entries(folder):
         match = re.fullmatch(r"checkpoint-(\d+)", path.name)
         if not match or not path.is_dir():
             continue
         step = int(match[1])
-        adapter = adapter_files(path, folder, "checkpoint", step=step, group=path.name)
+        adapter = adapter_files(path, root, "checkpoint", step=step, group=relative(path, root))
         taken = {item for item, _ in adapter}
         found += adapter
-        found += [item for item in state_folder(path, folder, step=step) if item[0] not in taken]
+        found += [item for item in state_folder(path, root, step=step) if item[0] not in taken]
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,22 @@ from ..core.reading import loads, too_deep
 from ..core.toml_reader import read_toml
 from ..core.types import StrPath
 from ..core.yaml_reader import read_yaml, scalar
+from .declarations import DECLARATIONS
 
 CONFIG_ENDINGS = (".yaml", ".yml", ".toml", ".json")
 CONFIG_OPTIONS = ("--config_file", "--config", "--config-path", "--config_path")
 LAUNCHERS = {"llamafactory-cli", "lmf", "axolotl", "lora-scripts"}
+
+
+def program_of(named: str) -> str | None:
+    """The program's name in a text that `Launch.is_program` takes; None where that is a path or a script."""
+    first = named.split(" ")[0]
+    return None if "/" in first or first.endswith(".py") else first
+
+
+LAUNCHERS |= {
+    name for table in DECLARATIONS for name in map(program_of, table["recognise"].get("commands", ())) if name
+}
 
 
 def read_document(text: str | None) -> dict[str, Any]:
@@ -112,7 +125,21 @@ class Launch:
         self.options = options_of(own)
         self.assignments = assignments_of(own[1:])
         self.program = own[0].replace("\\", "/") if own else ""
+        self.words = [word for word in own[1:3] if not word.startswith("-")]
+        # The file with the command's arguments over it.
+        self.settings = {**self.document, **self.assignments, **self.options}
 
     def names(self, *parts: Any) -> bool:
         """Whether the program's name or module contains one of the parts."""
         return any(part in self.program for part in parts)
+
+    def is_program(self, named: str) -> bool:
+        """Whether the launch is the named one: `swift sft` is a program and its first words, `pkg.train` a module or
+        program of that whole name, `dir/train.py` the end of a script's path."""
+        first, *words = named.split(" ")
+        if self.words[: len(words)] != words:
+            return False
+        path, program = (re.sub(r"(?i)\.(?:py|exe|cmd)$", "", text) for text in (first, self.program))
+        if "/" in path:
+            return f"/{program}".endswith(f"/{path}")
+        return path in (program, program.rpartition("/")[2])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.reading import loads, read_file
-from ..follow.jsonl import TrainerLog
+from ..follow.jsonl import JsonLines
 from ..follow.reader import Reader
 from ..follow.state_json import LIMIT as STATE_LIMIT
 from . import files
@@ -88,7 +88,7 @@ class LlamaFactory(Transformers):
 
     def readers(self) -> list[Reader]:
         folder = self.output_folder()
-        return [TrainerLog(folder / "trainer_log.jsonl")] if folder else []
+        return [JsonLines(folder / "trainer_log.jsonl")] if folder else []
 
     def datasets(self) -> list[Source]:
         """Each name of `dataset` is looked up in dataset_info.json; only files on this machine can be counted."""

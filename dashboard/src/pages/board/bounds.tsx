@@ -20,6 +20,7 @@ const boundText = (bound: string) =>
     keys: t("Keys"),
     webhooks: t("Webhooks"),
     views: t("Views"),
+    dialects: t("Dialects"),
     rules: t("Retention rules"),
     models: t("Models"),
     enrolments: t("Open tokens for boxes"),

@@ -14,6 +14,7 @@ export const auditSubjects = [
   "webhook",
   "rule",
   "view",
+  "dialect",
 ] as const;
 
 /**

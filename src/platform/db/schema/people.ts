@@ -81,6 +81,28 @@ export const signInLink = sqliteTable("sign_in_link", {
   usedAt: text(),
 });
 
+/** A table (TOML) of how a trainer's files and lines are read, which somebody has stored. */
+export const dialect = sqliteTable(
+  "dialect",
+  {
+    id: integer().primaryKey(),
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    /** The `name` in its text. */
+    name: text().notNull(),
+    text: text().notNull(),
+    /** Whether all users' files are read by it, or its owner's alone. */
+    shared: bool().notNull().default(false),
+    createdAt: createdAt(),
+    updatedAt: createdAt(),
+  },
+  (t) => [
+    uniqueIndex("dialect_name").on(t.userId, t.name),
+    index("dialect_shared").on(t.id).where(sql`shared`),
+  ],
+);
+
 /** A way to look at the runs that somebody gave a name: the query of the page's address. */
 export const savedView = sqliteTable(
   "saved_view",
