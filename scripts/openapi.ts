@@ -20,6 +20,8 @@ const tags: Record<string, string> = {
   Runs: "What a box says while it trains: attempts, heartbeats, the end.",
   Statistics: "Aggregates, the best runs, and which settings go along with the result.",
   Views: "Ways to look at the runs, by name: one's own, and those shared with everyone.",
+  Dialects:
+    "How the files of a trainer that this ledger does not know are read: by a table that somebody wrote.",
   Boxes: "Machines that pull tasks: enrolling them, what they are doing.",
   Queue: "Tasks that wait for a box, and boxes that pull them.",
   Logs: "Loss curves and other metrics.",

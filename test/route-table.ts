@@ -8,6 +8,7 @@ import {
   box,
   dataset,
   delivery,
+  dialect,
   event,
   model,
   modelShare,
@@ -167,6 +168,14 @@ export function rowsOf(ledger: Where, owner: Owner) {
         .values({ name: "r", rule, userId: owner.userId })
         .returning();
       return `/api/storage/rules/${first(made).id}`;
+    },
+    /** A dialect of its owner's alone, or one that everyone's files are read by. */
+    async dialect(shared = false) {
+      const made = await db
+        .insert(dialect)
+        .values({ userId: owner.userId, name: unique("dialect-"), text: "name", shared })
+        .returning({ id: dialect.id });
+      return first(made).id;
     },
     /** A view of its owner's alone, or one that everyone may open. */
     async view(shared = false) {
@@ -999,6 +1008,29 @@ export const routeTable: Record<string, RouteRights> = {
     status: 204,
     ask: async (rows) => ({ method: "DELETE", path: `/api/views/${await rows.view()}` }),
     audit: "view.delete",
+  },
+  "PUT /api/dialects": {
+    scope: "tasks:write",
+    reach: "none",
+    ask: async () => ({
+      method: "PUT",
+      path: "/api/dialects",
+      json: { text: 'name = "mine"\ncolumns = {}\n[recognise]\nkeys = ["my.key"]\n' },
+    }),
+    audit: "dialect.store",
+  },
+  "GET /api/dialects": {
+    scope: "tasks:read",
+    reach: "read",
+    box: true,
+    ask: async (rows) => ({ path: "/api/dialects", shows: await rows.dialect(true) }),
+  },
+  "DELETE /api/dialects/:id": {
+    scope: "tasks:write",
+    reach: "write",
+    status: 204,
+    ask: async (rows) => ({ method: "DELETE", path: `/api/dialects/${await rows.dialect()}` }),
+    audit: "dialect.delete",
   },
   "GET /api/reviews": {
     scope: "models:read",

@@ -316,6 +316,7 @@ export const zh = {
   "Delete the view {name}?": "删除视图 {name}？",
   "Links to the view stop working. The runs stay.": "其链接将失效。训练不受影响。",
   "Save this table as a view": "将当前显示保存为视图",
+  Dialects: "方言",
   "No views yet. Save this table as one.": "还没有视图：可保存当前显示。",
   "More views": "更多视图",
   "Everyone may open the view, by its link or from their menu": "所有人都可通过链接或菜单打开",

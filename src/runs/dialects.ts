@@ -3,7 +3,7 @@ import type { Db } from "../platform/db/client.ts";
 import type { Auth } from "../platform/http/caller.ts";
 import type { Declaration } from "../trainers/declaration.ts";
 import { isFaulty, readDialect } from "../trainers/dialect-file.ts";
-import type { NewTask } from "./register.ts";
+import type { ReadConfig } from "./config.ts";
 
 /** Most stored dialects that a registration asks. */
 const MOST_ASKED = 40;
@@ -20,12 +20,19 @@ async function storedDialects(db: Db, auth: Auth): Promise<string[]> {
   return rows.map(({ text }) => text);
 }
 
+/** What a registration has read, and how it is read once more by dialects. */
+type Readable = {
+  file: ReadConfig | null;
+  fields: { dialect?: string | null };
+  readBy: ((own: Declaration[]) => Promise<ReadConfig>) | null;
+};
+
 /**
  * The registration with its files read by a stored dialect, where no trainer that this ledger knows wrote them
  * and one of the dialects takes them; else the registration as it is. The dialect's text stays with the run. Costs
  * one round trip, of files of unknown trainers alone.
  */
-export async function readByStored(db: Db, auth: Auth, input: NewTask): Promise<NewTask> {
+export async function readByStored<T extends Readable>(db: Db, auth: Auth, input: T): Promise<T> {
   if (!input.readBy) return input;
   const known = new Map<Declaration, string>();
   for (const text of await storedDialects(db, auth)) {

@@ -18,6 +18,7 @@ from ..core.transport import backoff
 from ..core.types import StrPath
 from ..recording.config_file import read_config
 from ..trainers import recognise
+from .dialects import dialect_of
 from .options import add_command, add_ledger_options, count, tag
 
 HEADS = ("PLACE", "ID", "NAME", "USER", "STATE", "PRIORITY", "LABELS", "ATTEMPTS", "SINCE")
@@ -36,6 +37,9 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "  lora-ledger queue night/*.toml --labels sdxl --group night\n"
         "  lora-ledger queue big.toml --labels sdxl --min-gpu-memory 40 --priority 5 --after 42\n"
         "  lora-ledger queue",
+    )
+    parser.add_argument(
+        "--dialect", metavar="FILE|NAME", help="how the files are read: a file of your own, or one on the ledger"
     )
     parser.add_argument("files", nargs="*", metavar="FILE", help="configurations; one run each")
     parser.add_argument("--labels", metavar="A,B", help="what a box must offer to get them")
@@ -71,10 +75,11 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         "depends_on": options.after,
     }
     wanted = {name: value for name, value in wanted.items() if value is not None}
+    dialect = dialect_of(settings, options.dialect)
     failed = 0
     for path in options.files:
         try:
-            task = _add(api, path, options, wanted)
+            task = _add(api, path, options, wanted, dialect)
             put(f"{path}: task {task['id']} ({printable(task['task_name'])})")
         except CommandError as error:
             terminal.warn(f"{path}: not queued: {error}")
@@ -82,12 +87,19 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _add(api: Api, path: StrPath, options: argparse.Namespace, wanted: dict[str, Any]) -> Any:
+def _add(
+    api: Api,
+    path: StrPath,
+    options: argparse.Namespace,
+    wanted: dict[str, Any],
+    dialect: tuple[dict[str, Any], str] | None,
+) -> Any:
     config, text = read_config(path)
     if config is None:
         raise CommandError("there is no configuration to read")
     fields = {"config": config, "queue": wanted}
-    separate = recognise(["trainer", "--config_file", str(path)], text, os.getcwd(), None).dataset_file()
+    table = dialect[0] if dialect else None
+    separate = recognise(["trainer", "--config_file", str(path)], text, os.getcwd(), None, table).dataset_file()
     dataset = read_config(str(separate))[0] if separate else None
     more = {
         "dataset_file": dataset,
@@ -95,6 +107,7 @@ def _add(api: Api, path: StrPath, options: argparse.Namespace, wanted: dict[str,
         "tags": dict(options.tag) or None,
         "task_name": options.name,
         "notes": options.notes,
+        "dialect": dialect[1] if dialect else None,
     }
     fields.update({name: value for name, value in more.items() if value is not None})
     key = {"Idempotency-Key": str(uuid.uuid4())}
