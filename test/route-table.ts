@@ -1022,7 +1022,6 @@ export const routeTable: Record<string, RouteRights> = {
   "GET /api/dialects": {
     scope: "tasks:read",
     reach: "read",
-    box: true,
     ask: async (rows) => ({ path: "/api/dialects", shows: await rows.dialect(true) }),
   },
   "DELETE /api/dialects/:id": {

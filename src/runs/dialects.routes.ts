@@ -108,7 +108,7 @@ export const dialects = new Hono<App>()
       tag: "Dialects",
       answer: { schema: pageAnswer(answer), description: "Newest first." },
     }),
-    allow("tasks:read", { box: true }),
+    allow("tasks:read"),
     validate("query", z.strictObject(pageQuery)),
     async (c) => {
       const { limit, cursor } = c.req.valid("query");
