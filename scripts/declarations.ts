@@ -27,7 +27,7 @@ function pythonDeclarations(): string {
     return `    {\n${parts.join("")}    },\n`;
   });
   return [
-    '"""The dialects that are tables, the same as for the service, whose src/trainers/declaration.ts says what the words mean.\n',
+    '"""The dialects that are tables, the same as for the service, whose src/trainers/declarations/form.ts says what the words mean.\n',
     'Made by `node scripts/run.mjs declarations`; change nothing here.\n"""\n',
     "from __future__ import annotations\n\nfrom typing import Any\n",
     `DECLARATIONS: list[dict[str, Any]] = [\n${tables.join("")}]\n`,

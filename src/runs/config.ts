@@ -3,7 +3,7 @@ import { cleanValue } from "../platform/http/text.ts";
 import { notValid } from "../platform/http/validate.ts";
 import { fillableMarks, type Mark } from "../platform/secrets/marks.ts";
 import { MARK, redactConfig } from "../platform/secrets/redact.ts";
-import type { Declaration } from "../trainers/declaration.ts";
+import type { Declaration } from "../trainers/declarations/form.ts";
 import { decodeConfig } from "../trainers/decode.ts";
 import { ConfigSyntaxError } from "../trainers/formats/fault.ts";
 import { type ConfigFormat, parseConfig } from "../trainers/parse.ts";

@@ -1,7 +1,7 @@
 import { sql } from "drizzle-orm";
 import type { Db } from "../platform/db/client.ts";
 import type { Auth } from "../platform/http/caller.ts";
-import type { Declaration } from "../trainers/declaration.ts";
+import type { Declaration } from "../trainers/declarations/form.ts";
 import { isFaulty, readDialect } from "../trainers/dialect-file.ts";
 import type { ReadConfig } from "./config.ts";
 

@@ -20,7 +20,7 @@ import { indexInserted } from "../platform/search/words.ts";
 import { redactCommand, redactJson, redactText } from "../platform/secrets/redact.ts";
 import type { JsonValue } from "../shared/json.ts";
 import { runFields } from "../shared/run-fields.ts";
-import type { Declaration } from "../trainers/declaration.ts";
+import type { Declaration } from "../trainers/declarations/form.ts";
 import {
   type DialectFault,
   isFaulty,

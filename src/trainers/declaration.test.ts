@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import type { Declaration } from "./declaration.ts";
 import { holds, valueAt } from "./declaration.ts";
+import type { Declaration } from "./declarations/form.ts";
 import { isFaulty, lineOf, readDialect } from "./dialect-file.ts";
 import { recognise } from "./recognise.ts";
 

@@ -1,6 +1,6 @@
 import * as z from "zod";
 import { type RunField, runFields } from "../shared/run-fields.ts";
-import type { Declaration } from "./declaration.ts";
+import type { Declaration } from "./declarations/form.ts";
 import type { Column } from "./dialect.ts";
 import { ConfigSyntaxError } from "./formats/fault.ts";
 import { parseToml } from "./formats/toml.ts";

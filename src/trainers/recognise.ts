@@ -3,8 +3,9 @@ import { adapterFields, dataFields } from "../shared/run-fields.ts";
 import { aiToolkit } from "./ai-toolkit.ts";
 import { axolotl } from "./axolotl.ts";
 import { assignments, type Command, parseCommand } from "./command.ts";
-import { type Declaration, readByName, toDialect } from "./declaration.ts";
-import { declarations, programsOf } from "./declarations/index.ts";
+import { programsOf, readByName, toDialect } from "./declaration.ts";
+import type { Declaration } from "./declarations/form.ts";
+import { declarations } from "./declarations/index.ts";
 import {
   type Column,
   type Dialect,

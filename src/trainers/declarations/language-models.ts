@@ -1,4 +1,4 @@
-import type { ColumnRule, Declaration } from "../declaration.ts";
+import type { ColumnRule, Declaration } from "./form.ts";
 
 const llm: ColumnRule = { default: "llm" };
 

@@ -1,4 +1,4 @@
-"""The dialects that are tables, the same as for the service, whose src/trainers/declaration.ts says what the words mean.
+"""The dialects that are tables, the same as for the service, whose src/trainers/declarations/form.ts says what the words mean.
 
 Made by `node scripts/run.mjs declarations`; change nothing here.
 """

@@ -1,6 +1,6 @@
 """Trainers that are tables: the built-in ones of declarations.py, and those that a person gives with `--dialect`.
 
-The service's src/trainers/declaration.ts says what each word of a table means; docs/dialects.md is for people.
+The service's src/trainers/declarations/form.ts says what each word of a table means; docs/dialects.md is for people.
 """
 
 from __future__ import annotations
