@@ -5,64 +5,13 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { root } from "./local/processes.ts";
+import { shortenPython } from "./shorten-python.ts";
 
 const source = join(root, "client", "src");
 const target = join(root, "client", "dist", "ledger.py");
 
-/** Modules whose docstrings people read by help(). */
+/** Modules whose docstrings and signatures people read by help(). */
 const documented = ["lora_ledger/__init__.py", "lora_ledger/recording/track.py"];
-
-/** The first token of a Python text from `at` on that is a string, with its prefix; or undefined. */
-const stringAt = /[rbfuRBFU]{0,2}("""|'''|"|')/y;
-
-/** Where the Python string ends that begins at `at`; `quote` is what closes it. */
-function stringEnd(code: string, at: number, quote: string): number {
-  while (!code.startsWith(quote, at)) {
-    if (at >= code.length) throw new Error("a string has no end");
-    at += code[at] === "\\" ? 2 : 1;
-  }
-  return at + quote.length;
-}
-
-/**
- * A module with tabs for indentation and without docstrings and comments, together a quarter of it. Every line keeps
- * its number, so that tracebacks name the lines of the repository.
- */
-export function shortened(code: string, keepDocstrings = false): string {
-  let out = "";
-  let depth = 0;
-  let isLineStart = true;
-  for (let at = 0; at < code.length; ) {
-    if (isLineStart) {
-      const spaces = /^ */.exec(code.slice(at, at + 200))?.[0].length ?? 0;
-      out += "\t".repeat(spaces >> 2) + " ".repeat(spaces & 3);
-      at += spaces;
-    }
-    const char = code[at] ?? "";
-    stringAt.lastIndex = at;
-    // A letter before it belongs to a name, as in `bar"…"`, which no Python text holds.
-    const opening = /\w/.test(code[at - 1] ?? "") ? null : stringAt.exec(code);
-    if (opening) {
-      const end = stringEnd(code, at + opening[0].length, opening[1] ?? "");
-      const text = code.slice(at, end);
-      const isDocstring = isLineStart && depth === 0 && code[end] === "\n";
-      const lines = text.split("\n").length - 1;
-      out += isDocstring && !keepDocstrings ? `""${"\n".repeat(lines)}` : text;
-      at = end;
-      isLineStart = false;
-    } else if (char === "#") {
-      at = code.indexOf("\n", at);
-      out = out.replace(/[ \t]+$/, "");
-    } else {
-      if ("([{".includes(char)) depth++;
-      if (")]}".includes(char)) depth--;
-      out += char;
-      isLineStart = char === "\n";
-      at++;
-    }
-  }
-  return out;
-}
 
 const modules = readdirSync(join(source, "lora_ledger"), { recursive: true, encoding: "utf8" })
   .filter((name) => name.endsWith(".py"))
@@ -70,25 +19,20 @@ const modules = readdirSync(join(source, "lora_ledger"), { recursive: true, enco
   .sort()
   .map((name) => {
     const path = name.split(sep).join("/");
-    const parts = path.replace(/\.py$/, "").split("/");
-    const isPackage = parts.at(-1) === "__init__";
     const whole = readFileSync(join(source, name), "utf8").replaceAll("\r\n", "\n");
-    const code = shortened(whole, documented.includes(path));
+    const code = shortenPython(whole, documented.includes(path));
     if (code.includes("'''") || code.trimEnd().endsWith("\\"))
       throw new Error(`${path} cannot be embedded: it contains ''' or ends in a backslash`);
-    return { name: (isPackage ? parts.slice(0, -1) : parts).join("."), path, isPackage, code };
+    return { path, code };
   });
 
 const version = /__version__ = "([^"]+)"/.exec(
-  modules.find((m) => m.name === "lora_ledger")?.code ?? "",
+  modules.find((m) => m.path === "lora_ledger/__init__.py")?.code ?? "",
 )?.[1];
 if (!version) throw new Error("client/src/lora_ledger/__init__.py names no __version__");
 
 const embedded = modules
-  .map(
-    (m) =>
-      `_MODULES["${m.name}"] = ("${m.path}", ${m.isPackage ? "True" : "False"}, r'''\n${m.code}''')\n`,
-  )
+  .map(({ path, code }) => `_add("${path.replace("lora_ledger/", "")}", r'''\n${code}''')\n`)
   .join("\n");
 
 const file = `#!/usr/bin/env python3
@@ -98,7 +42,7 @@ const file = `#!/usr/bin/env python3
     python3 ledger.py --help
 
 As a library, beside your script:  import ledger;  ledger.track(config="my_lora.toml")
-The modules below are those of client/src/lora_ledger, with tabs and without comments.
+The modules below are those of client/src/lora_ledger, with tabs, and without comments and annotations.
 """
 
 import sys
@@ -111,6 +55,15 @@ import importlib.machinery
 import linecache
 
 _MODULES = {}
+
+
+def _add(file, text):
+    """Takes in the text of a module: its name → its path, whether it is a package, the text."""
+    path = "lora_ledger/" + file
+    *package, name = path[:-3].split("/")
+    is_package = name == "__init__"
+    _MODULES[".".join(package if is_package else [*package, name])] = (path, is_package, text)
+
 
 ${embedded}
 
