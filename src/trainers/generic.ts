@@ -54,14 +54,16 @@ export const generic: Dialect = {
     const type = draft.fields.model_type;
     const named = draft.fields.base_arch;
     if (named !== undefined) {
-      draft.set("base_arch", archOf(named) ?? named);
+      draft.set("base_arch", archOf(named) ?? named, "base_arch");
       return;
     }
-    draft.set(
-      "base_arch",
-      type === "llm"
-        ? "llm"
-        : (archOf(toText(flat.model_type)) ?? archOfName(draft.fields.base_model_path)),
-    );
+    const told = type === "llm" ? "llm" : archOf(toText(flat.model_type));
+    if (told) draft.set("base_arch", told, "model_type");
+    else
+      draft.set(
+        "base_arch",
+        archOfName(draft.fields.base_model_path),
+        draft.sources.base_model_path ?? "base_model_path",
+      );
   },
 };

@@ -1,5 +1,14 @@
 import { archOf, archOfName } from "../shared/architectures.ts";
-import { archOrWord, type Dialect, type Input, toText } from "./dialect.ts";
+import {
+  archOrWord,
+  type Dialect,
+  type Draft,
+  type Input,
+  type Origin,
+  readLaunchedPrecision,
+  scriptOf,
+  toText,
+} from "./dialect.ts";
 import { at, isObject, lookUp } from "./formats/objects.ts";
 import {
   kohyaTable,
@@ -14,16 +23,18 @@ const networkScript = (script: string): string | undefined =>
   lookUp(networkScripts, script) ? undefined : /^(\w+)_train_network$/.exec(script)?.[1];
 
 /** By the script, which may be a private one, then by the network module; its only Kandinsky is the fifth. */
-function archOfRun({ flat, command }: Input): string | undefined {
+function readArch(draft: Draft, { flat, command }: Input) {
   const script = networkScript(command?.script ?? "");
   const module = /(?:^|\.)(?:lora|loha|lokr)_(\w+)$/.exec(toText(flat.network_module) ?? "")?.[1];
-  if (script !== undefined) return archOrWord(script);
-  if (module !== undefined) {
-    const known = module === "kandinsky" ? "kandinsky5" : archOf(module);
-    if (known) return known;
-  }
-  if (/^(?:t2v|i2v|t2i|flf2v|vace)-/.test(toText(flat.task) ?? "")) return "wan";
-  return archOf(toText(flat.model_version)) ?? archOfName(toText(flat.dit), "diffusion");
+  const told: [string | undefined, string | Origin][] = [
+    [script && archOrWord(script), scriptOf(command)],
+    [module === "kandinsky" ? "kandinsky5" : archOf(module), "network_module"],
+    [/^(?:t2v|i2v|t2i|flf2v|vace)-/.test(toText(flat.task) ?? "") ? "wan" : undefined, "task"],
+    [archOf(toText(flat.model_version)), "model_version"],
+    [archOfName(toText(flat.dit), "diffusion"), "dit"],
+  ];
+  const [arch, by] = told.find(([value]) => value !== undefined) ?? [undefined, ""];
+  draft.set("base_arch", arch, by);
 }
 
 /** musubi-tuner: sd-scripts' arguments, a DiT for the base model, the data in a file of its own. */
@@ -46,11 +57,14 @@ export const musubi: Dialect = {
     data_dir: { keys: ["dataset_config"] },
     metadata_path: { keys: [] },
     caption_tag_delim: { keys: [] },
+    mixed_precision: { keys: ["mixed_precision"] },
   },
   refine: (draft, input) => {
     refineNetwork(draft, input);
     refineTraining(draft, input);
-    draft.set("base_arch", archOfRun(input));
+    readArch(draft, input);
+    // Without a word of its own it trains as accelerate was told or set up, which no file here says.
+    readLaunchedPrecision(draft, input.command);
   },
 };
 
@@ -75,6 +89,6 @@ export const musubiDataset: Dialect = {
       lists.filter((path) => typeof path === "string"),
       "image_jsonl_file",
     );
-    draft.set("model_type", "stable-diffusion");
+    draft.otherwise("model_type", "stable-diffusion");
   },
 };
