@@ -1,5 +1,6 @@
 import { cutText, parseClean } from "../platform/http/text.ts";
 import { redactJson } from "../platform/secrets/redact.ts";
+import { archOf } from "../shared/architectures.ts";
 import type { JsonValue } from "../shared/json.ts";
 
 /** Reads `length` bytes from `offset` on; both lie within the file. */
@@ -284,27 +285,11 @@ export function decodeScalar(bytes: Uint8Array, dtype: string): number | null {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-/** ss_base_model_version (sd-scripts, musubi) and modelspec.architecture, by their beginnings. */
-const archs: [RegExp, string][] = [
-  [/^sdxl|^stable-diffusion-xl/i, "sdxl"],
-  [/^sd_?v?1|^stable-diffusion-v1/i, "sd15"],
-  [/^sd_?v?2|^stable-diffusion-v2/i, "sd2"],
-  [/^sd_?3|^stable-diffusion-v?3/i, "sd3"],
-  [/^chroma/i, "chroma"],
-  [/^flux[-_. ]?2/i, "flux2"],
-  [/^flux/i, "flux"],
-  [/^lumina/i, "lumina2"],
-  [/^hunyuan-?image/i, "hunyuan-image"],
-  [/^hunyuan-?video/i, "hunyuan-video"],
-  [/^qwen-?image/i, "qwen-image"],
-  [/^wan/i, "wan"],
-  [/^anima/i, "anima"],
-  [/^z-?image/i, "z-image"],
-];
-
 function baseArchOf(metadata: Record<string, string> | null): string | null {
-  for (const said of [metadata?.ss_base_model_version, metadata?.["modelspec.architecture"]])
-    for (const [pattern, arch] of archs) if (said && pattern.test(said)) return arch;
+  for (const said of [metadata?.ss_base_model_version, metadata?.["modelspec.architecture"]]) {
+    const arch = archOf(said);
+    if (arch !== undefined) return arch;
+  }
   return null;
 }
 
@@ -361,7 +346,11 @@ export function compareWithTask(
       family(task.networkAlgo) ? task.networkAlgo : null,
       family(file.algorithm) !== family(task.networkAlgo),
     ],
-    ["base_arch", file.baseArch, task.baseArch, file.baseArch !== task.baseArch],
+    [
+      ...(["base_arch", file.baseArch, task.baseArch] as const),
+      // A person may have registered another spelling of the same architecture.
+      file.baseArch !== (archOf(task.baseArch ?? "") ?? task.baseArch),
+    ],
   ];
   return differing.flatMap(([field, inFile, inTask, differs]) =>
     inFile !== null && inTask !== null && differs ? [{ field, file: inFile, task: inTask }] : [],

@@ -48,7 +48,7 @@ describe("ai-toolkit", () => {
       trainer: "ai-toolkit",
       kind: "run",
       format: "yaml",
-      warnings: [],
+      warnings: [{ code: "several-data-dirs" }, { code: "several-resolutions" }],
     });
     expect(read.fields).toEqual({
       task_name: "mika_v1",
@@ -131,6 +131,74 @@ describe("ai-toolkit", () => {
         command: ["python", "run.py", "job.yaml", "--name", "other"],
       }).fields,
     ).toMatchObject({ task_name: "other", output_dir: "output/other" });
+  });
+
+  it("takes the switch for whole matrices for a LoKr's alone, where it is on by default", () => {
+    const network = (text: string) => recognise({ text: job(text, "", "arch: qwen_image") });
+    // What its UI writes into every job.
+    const lora = network(
+      "type: lora, linear: 32, linear_alpha: 32, conv: 16, lokr_full_rank: true",
+    );
+    expect(lora.fields).toMatchObject({ lora_rank: 32, lora_alpha: 32, conv_lora_rank: 16 });
+    expect(lora.warnings).toEqual([]);
+    for (const full of ["type: lokr, linear: 16, linear_alpha: 16", "type: LoKr, rank: 16"]) {
+      const { fields, warnings, defaults } = network(full);
+      expect(fields).toMatchObject({ network_algo: "lokr" });
+      expect(fields).not.toHaveProperty("lora_rank");
+      expect(fields).not.toHaveProperty("lora_alpha");
+      expect([...defaults, ...warnings.map(({ code }) => code)]).toContain("full-rank");
+    }
+    expect(
+      network("type: lokr, linear: 32, linear_alpha: 32, lokr_full_rank: false, lokr_factor: 8")
+        .fields,
+    ).toMatchObject({ lora_rank: 32, lora_alpha: 32 });
+  });
+
+  it("names architectures as all trainers' files do", () => {
+    const arch = (model: string) =>
+      recognise({ text: job("linear: 4", "", model) }).fields.base_arch;
+    expect(arch("arch: flux2_klein_4b")).toBe("flux2");
+    expect(arch("is_pixart_sigma: true")).toBe("pixart");
+    expect(arch("is_v3: true")).toBe("sd3");
+    expect(arch("arch: ltx2.3")).toBe("ltx-2");
+    expect(arch("arch: ace_step_15_xl")).toBe("ace-step");
+    expect(arch("arch: brand_new_model")).toBe("brand-new-model");
+  });
+
+  it("lists the resolutions of all sets, 512 where one is silent", () => {
+    const sets = (text: string) =>
+      recognise({ text: job("linear: 4", "", "arch: flux", `      datasets: [${text}]`) });
+    const two = sets(
+      "{folder_path: /a, resolution: 512}, {folder_path: /b, resolution: [768, 1024]}",
+    );
+    expect(two.fields).toMatchObject({ resolution: "512,768,1024", data_dir: "/a, /b" });
+    expect(two.warnings.map(({ code }) => code)).toEqual([
+      "several-data-dirs",
+      "several-resolutions",
+    ]);
+    const silent = sets("{folder_path: /a}, {folder_path: /a, resolution: 1024}");
+    expect(silent.fields).toMatchObject({ resolution: "512,1024", data_dir: "/a" });
+    const same = sets("{folder_path: /a, resolution: 768}, {folder_path: /a, resolution: 768}");
+    expect(same.fields.resolution).toBe("768");
+    expect(same.warnings).toEqual([]);
+  });
+
+  it("multiplies both ways of accumulating", () => {
+    const steps = (train: string) =>
+      recognise({ text: job("linear: 4", train, "arch: flux") }).fields.gradient_accumulation_steps;
+    expect(steps("gradient_accumulation: 1, gradient_accumulation_steps: 4")).toBe(4);
+    expect(steps("gradient_accumulation: 2, gradient_accumulation_steps: 4")).toBe(8);
+    expect(steps("gradient_accumulation_steps: 3")).toBe(3);
+    expect(steps("gradient_accumulation: 2, gradient_accumulation_steps: -1")).toBeUndefined();
+  });
+
+  it("puts --name and -n in the place of [name]", () => {
+    const text = job("linear: 4", "", "arch: flux").replace('"mika_v1"', '"[name]_v1"');
+    for (const option of ["--name", "-n"]) {
+      const read = recognise({ text, command: ["python", "run.py", "job.yaml", option, "cat"] });
+      expect(read.fields).toMatchObject({ task_name: "cat_v1", output_dir: "output/cat_v1" });
+      expect(read.sources.task_name).toEqual({ from: "argument", name: option.replace(/^-+/, "") });
+    }
   });
 
   it("tells a full fine-tune apart", () => {

@@ -1,6 +1,6 @@
 import type { JsonValue } from "../shared/json.ts";
 import { runFields } from "../shared/run-fields.ts";
-import { type Dialect, FULL_RANK, isOn, toNumber, toText } from "./dialect.ts";
+import { archOrWord, type Dialect, isOn, type Origin, toNumber, toText } from "./dialect.ts";
 import { at, isObject, type JsonObject, lookUp } from "./formats/objects.ts";
 
 const processOf = (root: JsonObject): JsonObject => {
@@ -8,37 +8,29 @@ const processOf = (root: JsonObject): JsonObject => {
   return isObject(process) ? process : {};
 };
 
-/** Its architecture names that are spelled otherwise here; a tag behind a colon is dropped. */
-const archs: Record<string, string> = {
-  sd1: "sd15",
-  ssd: "sdxl",
-  vega: "sdxl",
-  flex1: "flux",
-  flex2: "flux",
-  flux_kontext: "flux",
-  zimage: "z-image",
-  lumina: "lumina2",
-};
+/** Flags of older files, in place of `arch`; the words behind `is_` that are no architecture's name. */
+const flags = [
+  "xl",
+  "flux",
+  "v3",
+  "v2",
+  "lumina2",
+  "auraflow",
+  "pixart",
+  "pixart_sigma",
+  "ssd",
+  "vega",
+];
+const flagWords: Record<string, string> = { v3: "sd3", v2: "sd2" };
 
-function archOf(model: JsonObject): string {
-  const named = toText(model.arch)?.toLowerCase().replace(/:.*/, "");
-  if (named) {
-    const known = lookUp(archs, named) ?? named;
-    if (known.startsWith("wan")) return "wan";
-    if (known.startsWith("qwen_image")) return "qwen-image";
-    return known.replaceAll("_", "-");
-  }
-  const flag = ["xl", "flux", "v3", "v2", "lumina2", "auraflow", "pixart", "ssd", "vega"].find(
-    (name) => isOn(model[`is_${name}`]),
-  );
-  const flags: Record<string, string> = {
-    xl: "sdxl",
-    v3: "sd3",
-    v2: "sd2",
-    ssd: "sdxl",
-    vega: "sdxl",
-  };
-  return flag === undefined ? "sd15" : (flags[flag] ?? flag);
+/** The architecture and the key that states it. */
+function archOfModel(model: JsonObject): [arch: string, key: string] {
+  const named = toText(model.arch);
+  if (named) return [archOrWord(named), "model.arch"];
+  const flag = flags.find((name) => isOn(model[`is_${name}`]));
+  return flag === undefined
+    ? ["sd15", "model.arch"]
+    : [archOrWord(lookUp(flagWords, flag) ?? flag), `model.is_${flag}`];
 }
 
 /** Models with a U-Net keep `linear_alpha`; for every other one alpha is the rank, whatever it says. */
@@ -92,22 +84,40 @@ export const aiToolkit: Dialect = {
   },
   refine: (draft, { root, command }) => {
     const process = processOf(root);
-    const name = toText(command?.options.name) ?? toText(at(root, "config.name")) ?? "";
-    draft.set("task_name", name || undefined);
-    const folder = withName(process.training_folder, name);
+    // `--name` fills the tag, and is the name only where that has no other text.
+    const option = ["name", "n"].find((key) => toText(command?.options[key]) !== undefined);
+    const stated = toText(at(root, "config.name"));
+    const tag = toText(option && command?.options[option]) ?? stated ?? "";
+    const name =
+      (stated?.includes("[name]") ? withName(stated, tag) : (option && tag) || stated) ?? "";
+    const by: Origin = option
+      ? { from: "argument", name: option }
+      : { from: "file", key: "config.name" };
+    draft.set("task_name", name || undefined, by);
+    const folder = withName(process.training_folder, tag);
     if (folder !== undefined)
-      draft.set("output_dir", name ? `${folder.replace(/\/$/, "")}/${name}` : folder);
-    draft.set("log_dir", withName(process.log_dir, name));
+      draft.set(
+        "output_dir",
+        name ? `${folder.replace(/\/$/, "")}/${name}` : folder,
+        "training_folder",
+      );
+    draft.set("log_dir", withName(process.log_dir, tag), "log_dir");
 
-    const arch = archOf(isObject(process.model) ? process.model : {});
-    draft.set("base_arch", arch);
+    const [arch, archKey] = archOfModel(isObject(process.model) ? process.model : {});
+    draft.set("base_arch", arch, archKey);
+    const algo = draft.fields.network_algo;
+    if (algo) draft.set("network_algo", algo.toLowerCase(), "network.type");
     // It writes 9999999999 for the rank of the full matrix into the copy of the file beside the weights.
-    const rank = toNumber(at(process, "network.rank") ?? at(process, "network.linear")) ?? 0;
-    if (
-      isOn(at(process, "network.lokr_full_rank")) ||
-      (rank >= FULL_RANK && draft.fields.network_algo === "lokr")
-    ) {
-      draft.fullRank("lokr_full_rank trains the full matrix", "network.rank", "network.linear");
+    const rankKey = at(process, "network.rank") === undefined ? "network.linear" : "network.rank";
+    const switchName = "network.lokr_full_rank";
+    const isFull = draft.readLokr({
+      ...{ rank: toNumber(at(process, rankKey)), rankKey, switchName },
+      // On by default, and written by its UI into files of all types.
+      isFull: isOn(at(process, switchName) ?? true),
+    });
+    if (isFull) {
+      // The trainer puts the same huge number in the place of these.
+      draft.drop("lora_alpha", "conv_lora_rank", "conv_alpha");
       draft.noDefault("lora_alpha");
     } else if (!keepsAlpha.has(arch)) {
       const rank = draft.fields.lora_rank ?? 4;
@@ -119,20 +129,34 @@ export const aiToolkit: Dialect = {
           "network.linear_alpha",
         );
       if (alpha === undefined) draft.otherwise("lora_alpha", rank);
-      else draft.set("lora_alpha", rank);
+      else draft.set("lora_alpha", rank, draft.sources.lora_rank ?? rankKey);
     }
     if (draft.has("conv_lora_rank")) draft.otherwise("conv_alpha", draft.fields.conv_lora_rank);
 
-    const steps =
-      at(process, "train.gradient_accumulation") ??
-      at(process, "train.gradient_accumulation_steps");
-    if (toNumber(steps) === -1) {
+    // Batches of a step, and an older setting that steps the optimizer every so often: both multiply.
+    const counts = ["train.gradient_accumulation", "train.gradient_accumulation_steps"].flatMap(
+      (key) => {
+        const value = at(process, key);
+        return value === undefined || value === null
+          ? []
+          : [{ key, value, count: toNumber(value) }];
+      },
+    );
+    const [first, second] = counts;
+    if (counts.some(({ count }) => count === -1)) {
       draft.noDefault("gradient_accumulation_steps");
       draft.warn(
         "accumulates-an-epoch",
         "gradient_accumulation = -1 accumulates over a whole epoch; the column is left empty.",
       );
-    } else draft.read("gradient_accumulation_steps", steps, "train.gradient_accumulation");
+    } else if (first && second) {
+      const larger = (second.count ?? 1) > (first.count ?? 1) ? second : first;
+      draft.read(
+        "gradient_accumulation_steps",
+        (first.count ?? 1) * (second.count ?? 1),
+        larger.key,
+      );
+    } else if (first) draft.read("gradient_accumulation_steps", first.value, first.key);
 
     const dtype = at(process, "train.dtype");
     if (dtype !== undefined && dtype !== null)
@@ -140,17 +164,23 @@ export const aiToolkit: Dialect = {
 
     const sets = (Array.isArray(process.datasets) ? process.datasets : []).filter(isObject);
     const paths = sets.map((set) => toText(set.folder_path) ?? toText(set.dataset_path));
-    draft.read(
-      "data_dir",
-      paths.filter((path) => path !== undefined),
-      "datasets",
-    );
+    draft.readSeveral("data_dir", paths, "datasets", ", ");
     draft.set(
       "metadata_path",
       paths.find((path) => path?.endsWith(".json")),
+      "datasets",
     );
-    const resolution = sets.map((set) => set.resolution).find((value) => value !== undefined);
-    draft.read("resolution", resolution, "datasets.resolution");
+    // A set's list is a pass at each of its resolutions; a set without one takes 512.
+    const resolutions = sets.flatMap((set): (JsonValue | undefined)[] =>
+      Array.isArray(set.resolution) ? set.resolution : [set.resolution],
+    );
+    if (resolutions.some((one) => one !== undefined))
+      draft.readSeveral(
+        "resolution",
+        resolutions.map((one) => one ?? 512),
+        "datasets.resolution",
+        ",",
+      );
     if (sets.length > 0) draft.otherwise("resolution", "512");
 
     const samples = at(process, "sample.samples");

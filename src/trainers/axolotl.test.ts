@@ -30,7 +30,8 @@ saves_per_epoch: 1
 use_tensorboard: true
 `,
     });
-    expect(read).toMatchObject({ trainer: "axolotl", kind: "run", format: "yaml", warnings: [] });
+    expect(read).toMatchObject({ trainer: "axolotl", kind: "run", format: "yaml" });
+    expect(read.warnings.map(({ code }) => code)).toEqual(["several-data-dirs"]);
     expect(read.fields).toEqual({
       task_name: "chat-1",
       model_type: "llm",
@@ -64,6 +65,7 @@ use_tensorboard: true
     expect(read.fields).toEqual({
       model_type: "llm",
       base_model_path: "m",
+      seed: 42,
       lora_rank: 8,
       lora_alpha: 16,
       dropout: 0,
@@ -79,6 +81,38 @@ use_tensorboard: true
       network_algo: "qlora",
     });
     expect(read.warnings.map(({ code }) => code)).toEqual(["mixed-precision"]);
+  });
+
+  it("works out how often it accumulates from the whole batch", () => {
+    const read = (more: string) =>
+      recognise({ text: `base_model: m\nadapter: lora\nmicro_batch_size: 2\n${more}` });
+    expect(read("batch_size: 16\n").fields).toMatchObject({
+      batch_size: 2,
+      gradient_accumulation_steps: 8,
+    });
+    expect(read("batch_size: 16\n").sources.gradient_accumulation_steps).toEqual({
+      from: "file",
+      key: "batch_size",
+    });
+    expect(read("batch_size: 16\ngradient_accumulation_steps: 4\n").fields).toMatchObject({
+      gradient_accumulation_steps: 4,
+    });
+    expect(read("").defaults).toContain("gradient_accumulation_steps");
+  });
+
+  it("leaves files and commands of other LoRA scripts alone", () => {
+    const file =
+      "base_model: org/m\ndataset_path: d.jsonl\nlora_r: 8\nlora_alpha: 16\nmicro_batch_size: 1\n";
+    expect(recognise({ text: file }).trainer).not.toBe("axolotl");
+    const command = "python finetune.py --base_model m --micro_batch_size 4 --lora_r 8".split(" ");
+    expect(recognise({ text: "", command }).trainer).not.toBe("axolotl");
+    // With its own list of data sets it is axolotl's, which trains no LoRA without `adapter`.
+    expect(recognise({ text: `${file}datasets: [{path: org/set, type: alpaca}]\n` })).toMatchObject(
+      {
+        trainer: "axolotl",
+        kind: "full-fine-tune",
+      },
+    );
   });
 
   it("lets arguments override the file and tells full fine-tunes apart", () => {

@@ -1,4 +1,4 @@
-import { type Dialect, isOn, toNumber, toText } from "./dialect.ts";
+import { type Dialect, isOn, readLaunchedPrecision, toNumber, toText } from "./dialect.ts";
 import { isObject } from "./formats/objects.ts";
 import { basename } from "./path.ts";
 
@@ -7,7 +7,14 @@ export const axolotl: Dialect = {
   trainer: "axolotl",
   recognise: ({ top, command }) => {
     const named = command?.script === "axolotl" && top.base_model !== undefined;
-    const marks = toText(top.adapter) !== undefined || top.micro_batch_size !== undefined;
+    // Other scripts of LoRAs have the two names as well; the list of data sets and the length are its own.
+    const marks =
+      toText(top.adapter) !== undefined ||
+      (top.micro_batch_size !== undefined &&
+        (toNumber(top.lora_r) === undefined ||
+          Array.isArray(top.datasets) ||
+          top.pretraining_dataset !== undefined ||
+          top.sequence_len !== undefined));
     if (!named && !(top.base_model !== undefined && marks)) return null;
     return toText(top.adapter) === undefined ? "full-fine-tune" : "run";
   },
@@ -20,7 +27,7 @@ export const axolotl: Dialect = {
     lora_alpha: { keys: ["lora_alpha"] },
     dropout: { keys: ["lora_dropout"], otherwise: 0 },
     batch_size: { keys: ["micro_batch_size"], otherwise: 1 },
-    gradient_accumulation_steps: { keys: ["gradient_accumulation_steps"], otherwise: 1 },
+    gradient_accumulation_steps: { keys: ["gradient_accumulation_steps"] },
     epochs: { keys: ["num_epochs"], otherwise: 1 },
     max_steps: { keys: [] },
     learning_rate: { keys: ["learning_rate"] },
@@ -33,17 +40,26 @@ export const axolotl: Dialect = {
     save_every_n_epochs: { keys: [] },
     base_arch: { keys: [], otherwise: "llm" },
     network_algo: { keys: ["adapter"] },
-    seed: { keys: ["seed"] },
+    // transformers' own default, which nothing here replaces.
+    seed: { keys: ["seed"], otherwise: 42 },
   },
-  refine: (draft, { top }) => {
+  refine: (draft, { top, command }) => {
     const out = draft.fields.output_dir;
-    if (!draft.has("task_name")) draft.set("task_name", out && basename(out));
-    if (isOn(top.peft_use_dora)) draft.set("network_algo", "dora");
+    if (!draft.has("task_name")) draft.set("task_name", out && basename(out), "output_dir");
+    if (isOn(top.peft_use_dora)) draft.set("network_algo", "dora", "peft_use_dora");
+    // The whole of a step, from which the trainer works out how often it accumulates.
+    const whole = toNumber(top.batch_size);
+    const steps = whole && Math.floor(whole / (draft.fields.batch_size ?? 1));
+    if (!draft.has("gradient_accumulation_steps") && steps)
+      draft.read("gradient_accumulation_steps", steps, "batch_size");
+    draft.otherwise("gradient_accumulation_steps", 1);
     // -1 means as many steps as the epochs have.
     if (toNumber(top.max_steps) !== -1) draft.read("max_steps", top.max_steps, "max_steps");
-    if (isOn(top.bf16) || top.bf16 === "full") draft.set("mixed_precision", "bf16");
-    else if (isOn(top.fp16)) draft.set("mixed_precision", "fp16");
-    else if (top.bf16 === false && !isOn(top.fp16)) draft.set("mixed_precision", "no");
+    if (isOn(top.bf16) || top.bf16 === "full") draft.set("mixed_precision", "bf16", "bf16");
+    else if (isOn(top.fp16)) draft.set("mixed_precision", "fp16", "fp16");
+    else if (top.bf16 === false && command?.launcher.mixed_precision !== undefined)
+      readLaunchedPrecision(draft, command);
+    else if (top.bf16 === false) draft.set("mixed_precision", "no", "bf16");
     else
       draft.warn(
         "mixed-precision",
@@ -51,11 +67,17 @@ export const axolotl: Dialect = {
         "bf16",
       );
     const sets = (Array.isArray(top.datasets) ? top.datasets : []).filter(isObject);
-    draft.read("data_dir", sets.map((set) => set.path ?? "").filter(Boolean), "datasets");
-    if (isOn(top.use_tensorboard)) draft.set("log_dir", `${out ?? "./model-out"}/runs`);
+    draft.readSeveral(
+      "data_dir",
+      sets.map((set) => set.path),
+      "datasets",
+      ", ",
+    );
+    if (isOn(top.use_tensorboard))
+      draft.set("log_dir", `${out ?? "./model-out"}/runs`, out ? "output_dir" : "use_tensorboard");
     // The trainer saves a checkpoint at the end of each epoch unless a setting says otherwise.
-    if (toNumber(top.saves_per_epoch) === 1 || top.save_strategy === "epoch")
-      draft.set("save_every_n_epochs", 1);
+    if (toNumber(top.saves_per_epoch) === 1) draft.set("save_every_n_epochs", 1, "saves_per_epoch");
+    else if (top.save_strategy === "epoch") draft.set("save_every_n_epochs", 1, "save_strategy");
     else if (
       top.saves_per_epoch === undefined &&
       top.save_steps === undefined &&

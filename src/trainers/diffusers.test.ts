@@ -72,6 +72,25 @@ describe("diffusers", () => {
     ).toEqual(["sd3", "lumina2", "qwen-image", "z-image", "flux2", "hidream"]);
   });
 
+  it("knows each script's own defaults", () => {
+    const read = (script: string, more = "") =>
+      run(`python train_dreambooth_lora_${script}.py ${more}`).fields;
+    // Without --lora_alpha alpha is the rank.
+    for (const script of ["sd3", "lumina2", "hidream", "sdxl"])
+      expect(read(script, "--rank 32").lora_alpha).toBe(32);
+    for (const script of [
+      "flux",
+      "flux2",
+      "flux_kontext",
+      "sana",
+      "qwen_image",
+      "z_image",
+      "ideogram4",
+    ])
+      expect(read(script, "--rank 32").lora_alpha).toBe(4);
+    expect(read("krea2")).toMatchObject({ lora_rank: 32, lora_alpha: 32, learning_rate: 3e-4 });
+  });
+
   it("says that its other scripts train whole models", () => {
     for (const name of ["train_dreambooth", "train_text_to_image_sdxl", "train_dreambooth_flux"]) {
       const read = run(

@@ -1,6 +1,11 @@
-import { archOfName } from "./arch.ts";
-import { type Dialect, isOn, toText } from "./dialect.ts";
-import { lookUp } from "./formats/objects.ts";
+import {
+  archOrWord,
+  type Dialect,
+  isOn,
+  readLaunchedPrecision,
+  scriptOf,
+  toText,
+} from "./dialect.ts";
 import { basename } from "./path.ts";
 
 /** `train_text_to_image_lora_sdxl`, `train_dreambooth_lora_flux`, and their like. */
@@ -9,17 +14,6 @@ const script = /^train_(?:text_to_image|dreambooth)_lora(?:_(.+))?$/;
 /** The same scripts for whole models. */
 const fullScript =
   /^train_(?:text_to_image|dreambooth|unconditional|controlnet|instruct_pix2pix)(?:_(?!lora).+)?$/;
-
-/** The part after `lora_` in a script's name; without it the script is for Stable Diffusion 1. */
-const archs: Record<string, string> = {
-  sd_xl: "sdxl",
-  sdxl: "sdxl",
-  sdxl_advanced: "sdxl",
-  sd3: "sd3",
-  lumina2: "lumina2",
-  qwen_image: "qwen-image",
-  z_image: "z-image",
-};
 
 /** The example scripts of huggingface/diffusers, which take arguments alone. */
 export const diffusers: Dialect = {
@@ -56,37 +50,30 @@ export const diffusers: Dialect = {
   refine: (draft, { flat, command }) => {
     const name = command?.script ?? "";
     const variant = script.exec(name)?.[1] ?? "";
-    draft.set(
-      "base_arch",
-      variant
-        ? (lookUp(archs, variant) ?? archOfName(variant) ?? variant.replaceAll("_", "-"))
-        : "sd15",
-    );
+    // The part behind `lora_`; a script without it is for Stable Diffusion 1.
+    draft.set("base_arch", variant ? archOrWord(variant) : "sd15", scriptOf(command));
     // The scripts for whole models have other defaults.
     if (fullScript.test(name)) draft.noDefault("batch_size", "learning_rate", "epochs");
     const isDreambooth = name.includes("dreambooth");
     draft.otherwise("batch_size", isDreambooth ? 4 : 16);
-    draft.otherwise("learning_rate", isDreambooth && variant === "" ? 5e-4 : 1e-4);
+    const isKrea = variant.startsWith("krea2");
+    if (isKrea) draft.otherwise("lora_rank", 32);
+    draft.otherwise("learning_rate", isKrea ? 3e-4 : isDreambooth && variant === "" ? 5e-4 : 1e-4);
     draft.otherwise("resolution", /^sd_?xl/.test(variant) ? "1024" : "512");
     // Steps win over epochs where both are there.
     if (draft.has("max_steps")) draft.drop("epochs");
     else draft.otherwise("epochs", isDreambooth ? 1 : 100);
-    // Scripts that know --lora_alpha give it 4; the others take the rank.
-    const knowsAlpha =
-      isDreambooth && /^(?:flux|sd3|sana|lumina2|hidream|qwen|z_image)/.test(variant);
-    draft.otherwise("lora_alpha", knowsAlpha ? 4 : (draft.fields.lora_rank ?? 4));
-    if (!draft.has("mixed_precision"))
-      draft.read(
-        "mixed_precision",
-        command?.launcher.mixed_precision,
-        "accelerate's mixed_precision",
-      );
-    if (isOn(flat.use_8bit_adam)) draft.set("optimizer", "AdamW8bit");
-    if (isOn(flat.use_dora)) draft.set("network_algo", "dora");
+    // Scripts that know --lora_alpha give it a default of their own; the others take the rank.
+    const knowsAlpha = isDreambooth && /^(?:flux|sana|qwen|z_image|ideogram4)/.test(variant);
+    draft.otherwise("lora_alpha", isKrea ? 32 : knowsAlpha ? 4 : (draft.fields.lora_rank ?? 4));
+    readLaunchedPrecision(draft, command);
+    if (isOn(flat.use_8bit_adam)) draft.set("optimizer", "AdamW8bit", "use_8bit_adam");
+    if (isOn(flat.use_dora)) draft.set("network_algo", "dora", "use_dora");
     const out = draft.fields.output_dir;
-    draft.set("task_name", out && basename(out));
+    draft.set("task_name", out && basename(out), "output_dir");
     const logs = toText(flat.logging_dir) ?? "logs";
-    if (toText(flat.logging_dir)) draft.set("log_dir", out ? `${out}/${logs}` : logs);
+    if (toText(flat.logging_dir))
+      draft.set("log_dir", out ? `${out}/${logs}` : logs, "logging_dir");
     else draft.otherwise("log_dir", out ? `${out}/${logs}` : logs);
   },
 };

@@ -69,6 +69,32 @@ describe("diffusion-pipe", () => {
     expect(silent.defaults).toEqual(expect.arrayContaining(["batch_size", "dropout"]));
   });
 
+  it("finds the model under its newer key, and the architecture by its one name", () => {
+    const model = (text: string) =>
+      recognise({
+        text: `output_dir = "/r"\ndataset = "/d"\n[model]\n${text}\ndtype = "bfloat16"\n[adapter]\ntype = "lora"\nrank = 8\n`,
+      });
+    const krea = model('type = "krea2"\ndiffusion_model = "/m/krea2.safetensors"\nvae = "/v"');
+    expect(krea.fields).toMatchObject({
+      base_arch: "krea2",
+      base_model_path: "/m/krea2.safetensors",
+    });
+    expect(krea.sources.base_model_path).toEqual({ from: "file", key: "model.diffusion_model" });
+    const arch = (type: string) => model(`type = "${type}"`).fields.base_arch;
+    expect(arch("hunyuan_video_15")).toBe("hunyuan-video-1.5");
+    expect(arch("lumina_2")).toBe("lumina2");
+    expect(arch("ltx2")).toBe("ltx-2");
+    expect(arch("cosmos_predict2")).toBe("cosmos-predict2");
+  });
+
+  it("lists each directory's own resolutions", () => {
+    const read = recognise({
+      text: "resolutions = [512]\n[[directory]]\npath = '/a'\n[[directory]]\npath = '/b'\nresolutions = [1024]\n",
+    });
+    expect(read.fields.resolution).toBe("512,1024");
+    expect(read.warnings.map(({ code }) => code)).toContain("several-resolutions");
+  });
+
   it("tells full fine-tunes and dataset files apart", () => {
     expect(recognise({ text: main("") })).toMatchObject({
       trainer: "diffusion-pipe",

@@ -1,19 +1,18 @@
-import { type Dialect, toText } from "./dialect.ts";
-import { at, isObject, type JsonObject, lookUp } from "./formats/objects.ts";
+import { archOrWord, type Dialect, type Draft, toText } from "./dialect.ts";
+import { at, isObject, type JsonObject } from "./formats/objects.ts";
 import { basename } from "./path.ts";
 
-/** Its model types that are spelled otherwise here. */
-const archs: Record<string, string> = { "lumina-2": "lumina2", "z-image-turbo": "z-image" };
-
-/** The path of the base model, the model itself before its parts. */
-function modelPath(model: JsonObject): string | undefined {
-  const known = ["diffusers_path", "ckpt_path", "checkpoint_path", "transformer_path"];
+/** The path of the base model and its key, the model itself before its parts. */
+function readModelPath(draft: Draft, model: JsonObject) {
+  const known = [
+    ...["diffusers_path", "ckpt_path", "checkpoint_path", "diffusion_model", "transformer_path"],
+    "transformer",
+  ];
   const other = Object.keys(model).filter((key) => key.endsWith("_path"));
   for (const key of [...known, ...other]) {
     const path = toText(model[key]);
-    if (path !== undefined) return path;
+    if (path !== undefined) return draft.set("base_model_path", path, `model.${key}`);
   }
-  return undefined;
 }
 
 /** tdrussell/diffusion-pipe: a main TOML that names a dataset TOML. */
@@ -48,25 +47,16 @@ export const diffusionPipe: Dialect = {
   },
   refine: (draft, { root }) => {
     const { output_dir: out, lora_rank: rank } = draft.fields;
-    draft.set("task_name", out && basename(out));
+    draft.set("task_name", out && basename(out), "output_dir");
     const model = isObject(root.model) ? root.model : {};
-    draft.set("base_model_path", modelPath(model));
-    const arch = toText(model.type)?.toLowerCase().replaceAll("_", "-") ?? "";
-    draft.set("base_arch", lookUp(archs, arch) ?? arch);
+    readModelPath(draft, model);
+    draft.set("base_arch", archOrWord(toText(model.type) ?? ""), "model.type");
     // Its alpha is always the rank; the file must not name one.
     draft.otherwise("lora_alpha", rank);
 
     const batch = root.micro_batch_size_per_gpu;
     const sizes = Array.isArray(batch) ? batch.map((pair) => at(pair, "1")) : [batch];
-    if (new Set(sizes).size === 1) draft.read("batch_size", sizes[0], "micro_batch_size_per_gpu");
-    else {
-      draft.noDefault("batch_size");
-      draft.warn(
-        "several-batch-sizes",
-        "micro_batch_size_per_gpu differs by resolution; batch_size is left empty.",
-        "micro_batch_size_per_gpu",
-      );
-    }
+    draft.readSeveral("batch_size", sizes, "micro_batch_size_per_gpu");
     if (model.dtype !== undefined) draft.precision(model.dtype, "model.dtype", { float32: "no" });
     draft.warn("dataset-file", "dataset names the file that lists the data's folders.", "dataset");
   },
@@ -80,8 +70,21 @@ export const diffusionPipeDataset: Dialect = {
   table: {},
   refine: (draft, { root }) => {
     const dirs = (Array.isArray(root.directory) ? root.directory : []).filter(isObject);
-    draft.read("data_dir", dirs.map((dir) => dir.path ?? "").filter(Boolean), "directory");
-    draft.read("resolution", root.resolutions, "resolutions");
-    draft.set("model_type", "stable-diffusion");
+    draft.readSeveral(
+      "data_dir",
+      dirs.map((dir) => dir.path),
+      "directory",
+      ", ",
+    );
+    // Numbers are areas by their sides, and pairs widths and heights; a directory may have its own.
+    const lists = dirs.map((dir) => dir.resolutions ?? root.resolutions);
+    const resolutions = (lists.length > 0 ? lists : [root.resolutions]).flatMap((one) => one ?? []);
+    draft.readSeveral(
+      "resolution",
+      resolutions,
+      "resolutions",
+      resolutions.some(Array.isArray) ? "; " : ",",
+    );
+    draft.otherwise("model_type", "stable-diffusion");
   },
 };

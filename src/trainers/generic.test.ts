@@ -89,6 +89,16 @@ save_steps: 100
     });
   });
 
+  it("reads no rank of a LoKr whose number stands for the whole matrix, in any dialect", () => {
+    const read = recognise({
+      text: "base_model: m\nnetwork_algo: lokr\nlora_rank: 20000\nbase_arch: SDXL 1.0\n",
+    });
+    expect(read.fields).toEqual({ base_model_path: "m", network_algo: "lokr", base_arch: "sdxl" });
+    expect(read.warnings.map(({ code }) => code)).toEqual(["full-rank"]);
+    const mine = "base_model: m\nlora_rank: 4\nbase_arch: My_Own\n";
+    expect(recognise({ text: mine }).fields.base_arch).toBe("My_Own");
+  });
+
   it("takes it as TOML and JSON too", () => {
     expect(recognise({ text: 'base_model = "m"\nlora_rank = 4\n' }).trainer).toBe("generic");
     expect(recognise({ text: '{"base_model": "m", "lora_rank": 4}' }).trainer).toBe("generic");

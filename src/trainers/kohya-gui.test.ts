@@ -79,6 +79,74 @@ describe("kohya_ss GUI", () => {
     expect(read({ LoRA_type: "Standard" }).fields).not.toHaveProperty("conv_lora_rank");
   });
 
+  it("knows the newer types, and the model by its switch, its type or the plain script", () => {
+    const type = (LoRA_type: string, more = {}) => {
+      const { network_algo, base_arch } = read({ LoRA_type, sdxl: undefined, ...more }).fields;
+      return [network_algo, base_arch];
+    };
+    expect(type("Anima", { anima_checkbox: true })).toEqual(["lora", "anima"]);
+    expect(type("Lumina", { lumina_checkbox: true })).toEqual(["lora", "lumina2"]);
+    expect(type("HunyuanImage-2.1", { hunyuan_image_checkbox: true })).toEqual([
+      "lora",
+      "hunyuan-image",
+    ]);
+    expect(type("HunyuanImage-2.1")).toEqual(["lora", "hunyuan-image"]);
+    expect(type("Kohya LoHa", { sdxl: true })).toEqual(["loha", "sdxl"]);
+    expect(type("Kohya LoKr", { sd3_checkbox: true })).toEqual(["lokr", "sd3"]);
+    expect(type("Flux1 OFT", { flux1_checkbox: true })).toEqual(["oft", "flux"]);
+    expect(type("Flux1", { flux1_checkbox: true, model_type: "chroma" })).toEqual([
+      "lora",
+      "chroma",
+    ]);
+    expect(type("LyCORIS/LoKr", { sdxl: false, pretrained_model_name_or_path: "" })).toEqual([
+      "lokr",
+      "sd15",
+    ]);
+    expect(type("Kohya DyLoRA")).toEqual(["dylora", undefined]);
+  });
+
+  it("finds out how long it trains, 0 or an empty text being unset in the whole form", () => {
+    const length = (changes: Record<string, unknown>) => {
+      const { fields, defaults } = read({ epoch: 10, ...changes });
+      const { epochs, max_steps } = fields;
+      return { epochs, max_steps, isDefault: defaults.includes("max_steps") };
+    };
+    const isDefault = false;
+    for (const unset of [0, "0", "", null])
+      expect(length({ max_train_epochs: unset, max_train_steps: 1600 })).toEqual({
+        ...{ epochs: undefined, max_steps: 1600, isDefault },
+      });
+    expect(length({ max_train_epochs: 0, max_train_steps: 0 })).toEqual({
+      ...{ epochs: 10, max_steps: undefined, isDefault },
+    });
+    expect(length({ max_train_epochs: 3, max_train_steps: 900 })).toEqual({
+      ...{ epochs: 3, max_steps: undefined, isDefault },
+    });
+    // The GUI counts no steps then, and sd-scripts' own number holds.
+    expect(length({ dataset_config: "/d.toml", max_train_epochs: 0, max_train_steps: 0 })).toEqual({
+      ...{ epochs: undefined, max_steps: 1600, isDefault: true },
+    });
+  });
+
+  it("reads the other tabs' files as what they train", () => {
+    const { LoRA_type, network_dim, network_alpha, ...rest } = form;
+    const dreambooth = recognise({ text: JSON.stringify(rest), path: "dreambooth.json" });
+    expect(dreambooth).toMatchObject({
+      trainer: "kohya-gui",
+      kind: "full-fine-tune",
+      fields: { optimizer: "Prodigy", epochs: 8, batch_size: 2, scheduler: "cosine" },
+    });
+    const word = { ...rest, token_string: "mika", init_word: "girl", num_vectors_per_token: 8 };
+    const embedding = recognise({ text: JSON.stringify(word) });
+    expect(embedding).toMatchObject({ kind: "embedding", fields: { epochs: 8 } });
+    expect(embedding.warnings[0]?.message).toContain("an embedding");
+    expect(embedding.fields).not.toHaveProperty("lora_rank");
+    // The TOML that it hands to sd-scripts has the trainer's own names.
+    const toml =
+      'pretrained_model_name_or_path = "m"\nepoch = 10\noptimizer_type = "AdamW"\nnetwork_dim = 4\nmax_train_steps = 9\n';
+    expect(recognise({ text: toml }).trainer).toBe("kohya");
+  });
+
   it("takes sentinels for what they mean", () => {
     const full = read({ LoRA_type: "LyCORIS/LoKr", network_dim: 100000, conv_dim: 100000 });
     expect(full.fields).not.toHaveProperty("lora_rank");

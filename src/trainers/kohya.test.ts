@@ -162,6 +162,45 @@ describe("kohya", () => {
     expect(full.fields.lora_rank).toBeUndefined();
     expect(full.fields.conv_lora_rank).toBeUndefined();
     expect(codes(full.warnings)).toEqual(["full-rank"]);
+    const whole = lycoris('"algo=lokr", "factor=8", "full_matrix=True"');
+    expect(whole.fields).not.toHaveProperty("lora_rank");
+    expect(whole.fields).toMatchObject({ network_algo: "lokr", lora_alpha: 8 });
+    expect(codes(whole.warnings)).toEqual(["full-rank"]);
+    expect(lycoris('"algo=lokr", "full_matrix=False"').fields.lora_rank).toBe(16);
+    expect(lycoris('"algo=loha", "full_matrix=True"').fields.lora_rank).toBe(16);
+  });
+
+  it("takes the U-Net's rate where the common one is 0", () => {
+    const read = recognise({
+      text: 'pretrained_model_name_or_path = "m"\nnetwork_dim = 4\nlearning_rate = 0\nunet_lr = 1e-4\n',
+    });
+    expect(read.fields.learning_rate).toBe(1e-4);
+    expect(read.sources.learning_rate).toEqual({ from: "file", key: "unet_lr" });
+  });
+
+  it("says where each value was read from", () => {
+    const read = recognise({
+      text: 'pretrained_model_name_or_path = "m"\nnetwork_dim = 4\nlearning_rate = 1e-4\nnetwork_module = "lycoris.kohya"\nnetwork_args = ["algo=loha", "conv_dim=2"]\n',
+      path: "a.toml",
+      command: ["accelerate", "launch", "sdxl_train_network.py", "--network_dim", "8", "--seed=1"],
+      dataset: {
+        text: '[[datasets]]\nbatch_size = 3\nresolution = 768\n[[datasets.subsets]]\nimage_dir = "a"\n',
+        path: "set.toml",
+      },
+    });
+    expect(read.sources).toMatchObject({
+      base_model_path: { from: "file", key: "pretrained_model_name_or_path" },
+      learning_rate: { from: "file", key: "learning_rate" },
+      lora_rank: { from: "argument", name: "network_dim" },
+      seed: { from: "argument", name: "seed" },
+      network_algo: { from: "file", key: "network_args algo" },
+      conv_lora_rank: { from: "file", key: "network_args conv_dim" },
+      base_arch: { from: "argument", name: "sdxl_train_network" },
+      batch_size: { from: "file", key: "dataset_file.batch_size" },
+      data_dir: { from: "file", key: "dataset_file.datasets" },
+      lora_alpha: { from: "default" },
+    });
+    expect(Object.keys(read.sources).sort()).toEqual(Object.keys(read.fields).sort());
   });
 
   it("finds the base architecture by script, network module and files", () => {
@@ -233,6 +272,21 @@ describe("kohya", () => {
       resolution: "512",
     });
     expect(dataset.warnings[0]?.message).toContain("dataset file");
+    expect(codes(dataset.warnings)).toEqual(["dataset", "several-data-dirs"]);
+
+    const sets = (...texts: string[]) =>
+      recognise({
+        text: `[general]\nbatch_size = 2\n${texts.map((one) => `[[datasets]]\n${one}\n[[datasets.subsets]]\nimage_dir = "a"\n`).join("")}`,
+      });
+    const two = sets("resolution = [768, 512]", "resolution = 1024\nbatch_size = 4");
+    expect(two.fields).toMatchObject({ data_dir: "a", resolution: "768,512; 1024" });
+    expect(two.fields).not.toHaveProperty("batch_size");
+    expect(two.warnings.find(({ code }) => code === "several-batch-sizes")?.message).toContain(
+      "2; 4",
+    );
+    expect(codes(two.warnings)).toEqual(["dataset", "several-batch-sizes", "several-resolutions"]);
+    const agreed = sets("resolution = 512", "resolution = 512\nbatch_size = 2");
+    expect(agreed.fields).toMatchObject({ batch_size: 2, resolution: "512" });
 
     const metadata = recognise({
       text: '{"a/1.png": {"caption": "a girl", "train_resolution": [512, 512]}}',

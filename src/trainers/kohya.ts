@@ -1,13 +1,15 @@
+import { archOf, archOfName } from "../shared/architectures.ts";
 import type { JsonValue } from "../shared/json.ts";
-import { runFields } from "../shared/run-fields.ts";
-import { archOfName } from "./arch.ts";
 import {
+  archOrWord,
   type Dialect,
   type Draft,
   FULL_RANK,
   type Input,
   isOn,
   type Kind,
+  type Origin,
+  scriptOf,
   type Table,
   toNumber,
   toText,
@@ -81,17 +83,16 @@ export function refineNetwork(draft: Draft, { flat }: Input) {
   let algo = variant ?? named ?? (conv && !isLycoris ? "locon" : "lora");
   if (/oft/.test(algo)) algo = algo === "boft" ? "boft" : "oft";
   if (isOn(args.dora_wd) && /^(?:lora|locon)$/.test(algo)) algo = "dora";
-  if (module !== "" || named !== undefined) draft.set("network_algo", algo);
+  const by = variant === undefined && named !== undefined ? "network_args algo" : "network_module";
+  if (module !== "" || named !== undefined) draft.set("network_algo", algo, by);
   else draft.otherwise("network_algo", algo);
 
   const rank = toNumber(flat.network_dim);
-  if (
-    rank !== undefined &&
-    rank >= FULL_RANK &&
-    (algo === "lokr" || rank > runFields.lora_rank.max)
-  ) {
-    draft.fullRank(`network_dim = ${rank} means the full matrix`, "network_dim");
-  }
+  draft.readLokr({
+    ...{ rank, rankKey: "network_dim" },
+    isFull: isOn(args.full_matrix),
+    switchName: "full_matrix",
+  });
   if (isLycoris) {
     const dim = rank ?? 4;
     if (dim > 0 && dim < FULL_RANK) draft.otherwise("conv_lora_rank", dim);
@@ -102,7 +103,7 @@ export function refineNetwork(draft: Draft, { flat }: Input) {
   // sd-scripts takes an alpha of 0 for "as large as the rank".
   const actual = draft.fields.lora_rank ?? 4;
   if (draft.fields.lora_alpha === 0 && rank !== undefined && rank < FULL_RANK) {
-    draft.set("lora_alpha", actual);
+    draft.set("lora_alpha", actual, "network_dim");
     draft.warn(
       "alpha-is-rank",
       "network_alpha = 0 means an alpha as large as the rank.",
@@ -123,8 +124,12 @@ export function refineTraining(draft: Draft, { flat }: Input) {
     draft.drop("max_steps");
   } else draft.otherwise("max_steps", 1600);
 
-  if (isOn(flat.use_8bit_adam)) draft.set("optimizer", "AdamW8bit");
-  else if (isOn(flat.use_lion_optimizer)) draft.set("optimizer", "Lion");
+  if (isOn(flat.use_8bit_adam)) draft.set("optimizer", "AdamW8bit", "use_8bit_adam");
+  else if (isOn(flat.use_lion_optimizer)) draft.set("optimizer", "Lion", "use_lion_optimizer");
+
+  // Both parts of the model have rates of their own then, and the common one is not used.
+  if (toNumber(flat.learning_rate) === 0 && (toNumber(flat.unet_lr) ?? 0) > 0)
+    draft.read("learning_rate", flat.unet_lr, "unet_lr");
 
   if (toText(flat.dataset_config)) {
     draft.drop("metadata_path");
@@ -157,24 +162,33 @@ const fullScripts = new Set([
   "anima_train",
 ]);
 
-function archOf({ flat, command }: Input, baseModel: string | undefined): string | undefined {
+/** The architecture, and what tells it. */
+function readArch(draft: Draft, { flat, command }: Input) {
   const script = lookUp(networkScripts, command?.script ?? "");
   const trainType = toText(flat.model_train_type)?.replace(/-.*/, "");
-  const types: Record<string, string> = { sd: "sd15", lumina: "lumina2", hunyuan: "hunyuan-image" };
+  const types: Record<string, string> = { sd: "sd15", hunyuan: "hunyuan-image" };
   const module = /(?:^|\.)(?:lora|oft)_(flux|sd3|lumina|anima|hunyuan_image)/.exec(
     toText(flat.network_module) ?? "",
   )?.[1];
-  const modules: Record<string, string> = { lumina: "lumina2", hunyuan_image: "hunyuan-image" };
   const byFiles = flat.ae ? "flux" : flat.t5xxl ? (flat.clip_g ? "sd3" : "flux") : undefined;
-  const arch =
-    script ??
-    (trainType && (lookUp(types, trainType) ?? trainType)) ??
-    (module && (lookUp(modules, module) ?? module)) ??
-    byFiles;
-  if (arch === "flux" || (arch === undefined && flat.model_type === "chroma"))
-    return flat.model_type === "chroma" ? "chroma" : "flux";
-  if (isOn(flat.v2) && (arch === "sd15" || arch === undefined)) return "sd2";
-  return arch ?? archOfName(baseModel);
+  const told: [string | undefined, string | Origin][] = [
+    [script, scriptOf(command)],
+    [trainType && (lookUp(types, trainType) ?? archOrWord(trainType)), "model_train_type"],
+    [archOf(module), "network_module"],
+    [byFiles, flat.ae ? "ae" : "t5xxl"],
+  ];
+  const [arch, by] = told.find(([value]) => value !== undefined) ?? [undefined, ""];
+  if (flat.model_type === "chroma" && (arch === "flux" || arch === undefined))
+    draft.set("base_arch", "chroma", "model_type");
+  else if (isOn(flat.v2) && (arch === "sd15" || arch === undefined))
+    draft.set("base_arch", "sd2", "v2");
+  else if (arch !== undefined) draft.set("base_arch", arch, by);
+  else
+    draft.set(
+      "base_arch",
+      archOfName(draft.fields.base_model_path, "diffusion"),
+      "pretrained_model_name_or_path",
+    );
 }
 
 const hasNetwork = (flat: JsonObject) =>
@@ -204,14 +218,14 @@ export const kohya: Dialect = {
   refine: (draft, input) => {
     refineNetwork(draft, input);
     refineTraining(draft, input);
-    draft.set("base_arch", archOf(input, draft.fields.base_model_path));
+    readArch(draft, input);
   },
 };
 
 const firstOf = (values: (JsonValue | undefined)[]) =>
   values.find((value) => value !== undefined && value !== "");
 
-/** Reads what a dataset file says of the whole: folders, and the first batch size and resolution. */
+/** Reads what a dataset file says of the whole: folders, and the batch sizes and resolutions of the sets. */
 export function readDatasets(
   draft: Draft,
   root: JsonObject,
@@ -220,12 +234,18 @@ export function readDatasets(
   const sets = Array.isArray(root.datasets) ? root.datasets.filter(isObject) : [];
   const general = isObject(root.general) ? root.general : {};
   const dirs = sets.flatMap(folders).flatMap((dir) => toText(dir) ?? []);
-  draft.read("data_dir", dirs, "datasets");
-  for (const [column, key] of [
-    ["batch_size", "batch_size"],
-    ["resolution", "resolution"],
-  ] as const)
-    draft.read(column, firstOf([...sets.map((set) => set[key]), general[key]]), key);
+  draft.readSeveral("data_dir", dirs, "datasets", ", ");
+  // A set without its own takes the general one, and a batch is 1 where neither is there.
+  const stated = (key: string) =>
+    (sets.length > 0 ? sets : [{}]).map((set: JsonObject) => set[key] ?? general[key]);
+  const batches = stated("batch_size");
+  if (batches.some((size) => size !== undefined))
+    draft.readSeveral(
+      "batch_size",
+      batches.map((size) => size ?? 1),
+      "batch_size",
+    );
+  draft.readSeveral("resolution", stated("resolution"), "resolution");
 }
 
 const subsetsOf = (set: JsonObject) =>
@@ -257,6 +277,6 @@ export const kohyaDataset: Dialect = {
       at(layer, "caption_separator"),
     );
     draft.read("caption_tag_delim", firstOf(separators), "caption_separator");
-    draft.set("model_type", "stable-diffusion");
+    draft.otherwise("model_type", "stable-diffusion");
   },
 };

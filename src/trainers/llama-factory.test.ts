@@ -29,7 +29,8 @@ save_strategy: epoch
 describe("LLaMA-Factory", () => {
   it("reads every column", () => {
     const read = recognise({ text: yaml });
-    expect(read).toMatchObject({ trainer: "llama-factory", kind: "run", warnings: [] });
+    expect(read).toMatchObject({ trainer: "llama-factory", kind: "run" });
+    expect(read.warnings.map(({ code }) => code)).toEqual(["several-data-dirs"]);
     expect(read.fields).toEqual({
       task_name: "chat-1",
       model_type: "llm",
@@ -161,5 +162,74 @@ seed: 3
       network_algo: "lora",
       seed: 3,
     });
+  });
+
+  it("gives its defaults where the file is silent", () => {
+    const text = "model: org/m\npeft_config: {name: lora}\ntrain_dataset: d.yaml\n";
+    const read = recognise({ text });
+    expect(read.fields).toMatchObject({ mixed_precision: "bf16", seed: 42, epochs: 3 });
+    expect(read.defaults).toEqual(expect.arrayContaining(["mixed_precision", "seed", "epochs"]));
+    expect(recognise({ text: `${text}bf16: false\n` }).fields.mixed_precision).toBe("no");
+    // Steps end the run before the default's epochs do.
+    expect(recognise({ text: `${text}max_steps: 9\n` }).fields).not.toHaveProperty("epochs");
+  });
+});
+
+describe("LLaMA-Factory's other methods, its form and launchers", () => {
+  const oft =
+    "model_name_or_path: m\nstage: sft\ndo_train: true\nfinetuning_type: oft\noft_block_size: 32\ndataset: a\n";
+
+  it("gives OFT neither rank nor alpha", () => {
+    const { fields } = recognise({ text: oft });
+    expect(fields).toMatchObject({ network_algo: "oft", data_dir: "data/a" });
+    expect(fields).not.toHaveProperty("lora_rank");
+    expect(fields).not.toHaveProperty("lora_alpha");
+  });
+
+  it("takes the launcher's precision where no flag is set", () => {
+    const text = oft.replace("oft\noft_block_size: 32", "lora");
+    const start = (more: string) =>
+      recognise({
+        text,
+        command: `accelerate launch --mixed_precision bf16 src/train.py a.yaml ${more}`
+          .trim()
+          .split(" "),
+      });
+    expect(start("").fields.mixed_precision).toBe("bf16");
+    expect(start("").sources.mixed_precision).toMatchObject({ from: "launcher" });
+    const flag = start("fp16=true");
+    expect(flag.fields.mixed_precision).toBe("fp16");
+    expect(flag.sources.mixed_precision).toEqual({ from: "argument", name: "fp16" });
+    expect(recognise({ text }).sources.mixed_precision).toEqual({ from: "default" });
+  });
+
+  it("reads LLaMA Board's saved form, and nothing that it does not hold", () => {
+    const form = (more = "") =>
+      recognise({
+        text: `top.finetuning_type: lora\ntop.model_name: Qwen3-4B\ntop.quantization_bit: none\ntrain.training_stage: Supervised Fine-Tuning\ntrain.batch_size: 2\ntrain.compute_type: bf16\ntrain.dataset: [a, b]\ntrain.dataset_dir: sets\ntrain.learning_rate: 5e-5\ntrain.lora_rank: 8\ntrain.lora_alpha: 16\ntrain.num_train_epochs: '3.0'\n${more}`,
+      });
+    const read = form();
+    expect(read).toMatchObject({ trainer: "llama-factory", kind: "run" });
+    expect(read.fields).toEqual({
+      model_type: "llm",
+      base_model_path: "Qwen3-4B",
+      lora_rank: 8,
+      lora_alpha: 16,
+      batch_size: 2,
+      epochs: 3,
+      learning_rate: 5e-5,
+      mixed_precision: "bf16",
+      data_dir: "sets/a, sets/b",
+      metadata_path: "sets/dataset_info.json",
+      base_arch: "llm",
+      network_algo: "lora",
+    });
+    expect(read.sources.lora_rank).toEqual({ from: "file", key: "train.lora_rank" });
+    expect(form("train.use_dora: true\n").fields.network_algo).toBe("dora");
+    const full = recognise({
+      text: "top.finetuning_type: full\ntrain.training_stage: Pre-Training\ntrain.lora_rank: 8\n",
+    });
+    expect(full).toMatchObject({ trainer: "llama-factory", kind: "full-fine-tune" });
+    expect(full.fields).not.toHaveProperty("lora_rank");
   });
 });

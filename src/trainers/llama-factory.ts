@@ -1,10 +1,33 @@
-import { type Dialect, type Draft, isOn, toNumber, toText } from "./dialect.ts";
+import type { JsonValue } from "../shared/json.ts";
+import type { Command } from "./command.ts";
+import {
+  type Dialect,
+  type Draft,
+  isOn,
+  readLaunchedPrecision,
+  toNumber,
+  toText,
+} from "./dialect.ts";
 import { at, firstValue, isObject, type JsonObject } from "./formats/objects.ts";
 import { basename } from "./path.ts";
 
-function precisionOf(draft: Draft, top: JsonObject) {
-  if (isOn(top.bf16) || isOn(top.pure_bf16)) draft.set("mixed_precision", "bf16");
-  else if (isOn(top.fp16)) draft.set("mixed_precision", "fp16");
+/** transformers' own flags, else what the launcher says, which it takes where neither is set. */
+function readPrecision(draft: Draft, top: JsonObject, command: Command | null) {
+  if (isOn(top.bf16)) draft.set("mixed_precision", "bf16", "bf16");
+  else if (isOn(top.pure_bf16)) draft.set("mixed_precision", "bf16", "pure_bf16");
+  else if (isOn(top.fp16)) draft.set("mixed_precision", "fp16", "fp16");
+  else readLaunchedPrecision(draft, command);
+}
+
+/** Its data sets are names in a file of their own. */
+function readData(draft: Draft, dataset: JsonValue | undefined, folder: string, key: string) {
+  const names = (toText(dataset, ",") ?? "").split(",").map((name) => name.trim());
+  draft.readSeveral(
+    "data_dir",
+    names.filter(Boolean).map((name) => `${folder}/${name}`),
+    key,
+    ", ",
+  );
 }
 
 /** LLaMA-Factory's YAML, JSON or arguments; `key=value` arguments override the file. */
@@ -44,29 +67,30 @@ export const llamaFactory: Dialect = {
     network_algo: { keys: [] },
     seed: { keys: ["seed"], otherwise: 42 },
   },
-  refine: (draft, { top }) => {
+  refine: (draft, { top, command }) => {
     const out = draft.fields.output_dir;
-    if (!draft.has("task_name")) draft.set("task_name", out && basename(out));
+    if (!draft.has("task_name")) draft.set("task_name", out && basename(out), "output_dir");
+    if (top.finetuning_type === "oft") draft.noDefault("lora_alpha");
     draft.otherwise("lora_alpha", 2 * (draft.fields.lora_rank ?? 8));
     // -1 means as many steps as the epochs have.
     if (toNumber(top.max_steps) !== -1) draft.read("max_steps", top.max_steps, "max_steps");
-    precisionOf(draft, top);
+    readPrecision(draft, top, command);
 
     const type = toText(top.finetuning_type);
     const quantised = (toNumber(top.quantization_bit) ?? 0) > 0 && (type ?? "lora") === "lora";
     const algo = isOn(top.use_dora) ? "dora" : quantised ? "qlora" : undefined;
-    if (algo ?? type) draft.set("network_algo", algo ?? type);
+    if (algo) draft.set("network_algo", algo, algo === "dora" ? "use_dora" : "quantization_bit");
+    else if (type) draft.set("network_algo", type, "finetuning_type");
     else draft.otherwise("network_algo", "lora");
 
     const dir = toText(top.dataset_dir) ?? "data";
-    const names = (toText(top.dataset, ",") ?? "").split(",").map((name) => name.trim());
-    const paths = names.filter(Boolean).map((name) => `${dir}/${name}`);
-    draft.read("data_dir", paths, "dataset");
-    if (paths.length > 0) {
-      if (toText(top.dataset_dir)) draft.set("metadata_path", `${dir}/dataset_info.json`);
-      else draft.otherwise("metadata_path", `${dir}/dataset_info.json`);
+    readData(draft, top.dataset, dir, "dataset");
+    if (draft.has("data_dir")) {
+      const info = `${dir}/dataset_info.json`;
+      if (toText(top.dataset_dir)) draft.set("metadata_path", info, "dataset_dir");
+      else draft.otherwise("metadata_path", info);
     }
-    if (top.save_strategy === "epoch") draft.set("save_every_n_epochs", 1);
+    if (top.save_strategy === "epoch") draft.set("save_every_n_epochs", 1, "save_strategy");
   },
 };
 
@@ -93,24 +117,80 @@ export const llamaFactoryV1: Dialect = {
     dropout: { keys: ["peft_config.lora_dropout"], otherwise: 0.05 },
     batch_size: { keys: ["micro_batch_size"], otherwise: 1 },
     gradient_accumulation_steps: { keys: ["gradient_accumulation_steps"] },
-    epochs: { keys: ["num_train_epochs"] },
+    epochs: { keys: ["num_train_epochs"], otherwise: 3 },
     max_steps: { keys: ["max_steps"] },
     learning_rate: { keys: ["learning_rate"], otherwise: 1e-4 },
     optimizer: { keys: ["optim_config.name"] },
     scheduler: { keys: ["lr_scheduler_config.name"] },
-    mixed_precision: { keys: [] },
+    mixed_precision: { keys: [], otherwise: "bf16" },
     data_dir: { keys: ["train_dataset"] },
     output_dir: { keys: ["output_dir"] },
     log_dir: { keys: ["logging_dir"] },
     base_arch: { keys: [], otherwise: "llm" },
     network_algo: { keys: ["peft_config.name"] },
-    seed: { keys: ["seed"] },
+    seed: { keys: ["seed"], otherwise: 42 },
   },
   refine: (draft, { top }) => {
     const out = draft.fields.output_dir;
-    if (!draft.has("task_name")) draft.set("task_name", out && basename(out));
-    if (isOn(at(top, "peft_config.use_dora"))) draft.set("network_algo", "dora");
-    precisionOf(draft, top);
+    if (!draft.has("task_name")) draft.set("task_name", out && basename(out), "output_dir");
+    if (isOn(at(top, "peft_config.use_dora")))
+      draft.set("network_algo", "dora", "peft_config.use_dora");
+    // Its steps end a run before its epochs do.
+    if (draft.has("max_steps")) draft.noDefault("epochs");
+    if (top.bf16 === false) draft.set("mixed_precision", "no", "bf16");
+    else if (top.bf16 !== undefined) readPrecision(draft, top, null);
+  },
+};
+
+/** What its form calls the precisions. */
+const computeTypes = { pure_bf16: "bf16", fp32: "no" } as const;
+
+/**
+ * LLaMA Board's saved form: keys such as `train.lora_rank`. What a file of it leaves out keeps the value
+ * of the form before, so there are no defaults; it has neither the model's path nor the output's.
+ */
+export const llamaBoard: Dialect = {
+  trainer: "llama-factory",
+  recognise: ({ root }) => {
+    const type = toText(root["top.finetuning_type"]);
+    if (type === undefined || root["train.training_stage"] === undefined) return null;
+    return /^(?:full|freeze)$/.test(type) ? "full-fine-tune" : "run";
+  },
+  source: ({ root }) => root,
+  table: {
+    model_type: { keys: [], otherwise: "llm" },
+    base_model_path: { keys: ["top.model_path", "top.model_name"] },
+    lora_rank: { keys: ["train.lora_rank"] },
+    lora_alpha: { keys: ["train.lora_alpha"] },
+    dropout: { keys: ["train.lora_dropout"] },
+    batch_size: { keys: ["train.batch_size"] },
+    gradient_accumulation_steps: { keys: ["train.gradient_accumulation_steps"] },
+    epochs: { keys: ["train.num_train_epochs"] },
+    learning_rate: { keys: ["train.learning_rate"] },
+    optimizer: { keys: ["train.optim"] },
+    scheduler: { keys: ["train.lr_scheduler_type"] },
+    mixed_precision: { keys: [] },
+    data_dir: { keys: [] },
+    metadata_path: { keys: [] },
+    output_dir: { keys: ["train.output_dir"] },
+    base_arch: { keys: [], otherwise: "llm" },
+    network_algo: { keys: ["top.finetuning_type"] },
+  },
+  refine: (draft, { root }) => {
+    if (isOn(root["train.use_dora"])) draft.set("network_algo", "dora", "train.use_dora");
+    else if (
+      (toNumber(root["top.quantization_bit"]) ?? 0) > 0 &&
+      draft.fields.network_algo === "lora"
+    )
+      draft.set("network_algo", "qlora", "top.quantization_bit");
+    // The form keeps a LoRA's numbers when another method is chosen.
+    if (draft.fields.network_algo === "oft") draft.drop("lora_rank", "lora_alpha", "dropout");
+    if (root["train.compute_type"] !== undefined)
+      draft.precision(root["train.compute_type"], "train.compute_type", computeTypes);
+    const folder = toText(root["train.dataset_dir"]) ?? "data";
+    readData(draft, root["train.dataset"], folder, "train.dataset");
+    if (draft.has("data_dir"))
+      draft.set("metadata_path", `${folder}/dataset_info.json`, "train.dataset_dir");
   },
 };
 
@@ -123,5 +203,5 @@ export const llamaFactoryDataset: Dialect = {
     return isObject(first) && marks.some((key) => at(first, key) !== undefined) ? "dataset" : null;
   },
   table: {},
-  refine: (draft) => draft.set("model_type", "llm"),
+  refine: (draft) => draft.otherwise("model_type", "llm"),
 };

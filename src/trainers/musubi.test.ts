@@ -79,10 +79,42 @@ describe("musubi-tuner", () => {
     expect(arch("flux_kontext_train_network")).toBe("flux");
     expect(arch("zimage_train_network")).toBe("z-image");
     expect(arch("some_new_train_network")).toBe("some-new");
+    expect(arch("hv_1_5_train_network")).toBe("hunyuan-video-1.5");
+    expect(arch("fpack_train_network")).toBe("framepack");
+    expect(arch("qwen_image_21_train_network")).toBe("qwen-image");
+    expect(arch("kandinsky5_train_network")).toBe("kandinsky5");
     const module = (name: string) =>
       recognise({ text: `dit = "m"\nnetwork_module = "networks.${name}"\n` }).fields.base_arch;
     expect(module("lora_qwen_image")).toBe("qwen-image");
     expect(module("lora_flux_2")).toBe("flux2");
+  });
+
+  it("takes the precision from accelerate where it has no word of its own", () => {
+    const file = 'dit = "m"\nnetwork_module = "networks.lora_wan"\nnetwork_dim = 32\n';
+    const alone = recognise({ text: file });
+    expect(alone.fields).not.toHaveProperty("mixed_precision");
+    expect(alone.sources).not.toHaveProperty("mixed_precision");
+    const start = (more: string) =>
+      recognise({
+        text: file,
+        command: `accelerate launch --mixed_precision bf16 wan_train_network.py ${more}`.split(" "),
+      });
+    expect(start("--seed 1").fields.mixed_precision).toBe("bf16");
+    expect(start("--seed 1").sources.mixed_precision).toEqual({
+      from: "launcher",
+      name: "--mixed_precision",
+    });
+    const own = start("--mixed_precision fp16");
+    expect(own.fields.mixed_precision).toBe("fp16");
+    expect(own.sources.mixed_precision).toEqual({ from: "argument", name: "mixed_precision" });
+  });
+
+  it("reads no rank of a LoKr of whole matrices through LyCORIS", () => {
+    const command =
+      "accelerate launch wan_train_network.py --dit w --network_module lycoris.kohya --network_dim 64 --network_alpha 32 --network_args algo=lokr factor=8 full_matrix=True";
+    const read = recognise({ text: "", command: command.split(" ") });
+    expect(read.fields).toMatchObject({ network_algo: "lokr", base_arch: "wan" });
+    expect(read.fields).not.toHaveProperty("lora_rank");
   });
 
   it("tells full trainings and dataset files apart", () => {
@@ -101,5 +133,12 @@ describe("musubi-tuner", () => {
       batch_size: 2,
       resolution: "960,544",
     });
+    // The first set has the general batch, the second its own.
+    const two = recognise({
+      text: '[general]\nbatch_size = 2\n[[datasets]]\nimage_directory = "/a"\n[[datasets]]\nimage_directory = "/b"\nbatch_size = 4\n',
+    });
+    expect(two.fields).not.toHaveProperty("batch_size");
+    expect(two.fields.data_dir).toBe("/a, /b");
+    expect(two.warnings.map(({ code }) => code)).toContain("several-batch-sizes");
   });
 });

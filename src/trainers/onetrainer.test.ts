@@ -35,12 +35,12 @@ describe("OneTrainer", () => {
       save_every_unit: "EPOCH",
       resolution: "1024",
     });
-    expect({ trainer, kind, format, warnings }).toEqual({
+    expect({ trainer, kind, format }).toEqual({
       trainer: "onetrainer",
       kind: "run",
       format: "json",
-      warnings: [],
     });
+    expect(warnings.map(({ code }) => code)).toEqual(["several-data-dirs"]);
     expect(fields).toEqual({
       task_name: "mika",
       model_type: "stable-diffusion",
@@ -109,17 +109,34 @@ describe("OneTrainer", () => {
     );
   });
 
+  it("reads a LoKr's own rank, and none where its matrices are whole", () => {
+    const lokr = { peft_type: "LOKR", lora_alpha: 32, lora_rank: 8 };
+    expect(read({ ...lokr, lokr_dim: 64 }).fields).toMatchObject({ lora_rank: 64, lora_alpha: 32 });
+    expect(read({ ...lokr, lora_rank: 8 }).fields.lora_rank).toBe(16);
+    const full = read({ ...lokr, lokr_dim: 64, lokr_full_matrix: true });
+    expect(full.fields).not.toHaveProperty("lora_rank");
+    expect(full.warnings.map(({ code }) => code)).toContain("full-rank");
+    // The switch stays in files of other methods, which ignore it.
+    expect(read({ lora_rank: 8, lokr_full_matrix: true }).fields.lora_rank).toBe(8);
+  });
+
+  it("reads the optimizer of the oldest files, where it is a text", () => {
+    const old = read({ optimizer: "PRODIGY" });
+    expect(old.fields.optimizer).toBe("PRODIGY");
+    expect(old.sources.optimizer).toEqual({ from: "file", key: "optimizer" });
+  });
+
   it("tells full fine-tunes, embeddings and concept files apart", () => {
     expect(read({ training_method: "FINE_TUNE" })).toMatchObject({ kind: "full-fine-tune" });
     expect(read({ training_method: "EMBEDDING" })).toMatchObject({
       trainer: "onetrainer",
-      kind: "unknown",
+      kind: "embedding",
     });
     expect(recognise({ text: '[{"path": "/data", "image": {}, "text": {}}]' })).toMatchObject({
       trainer: "onetrainer",
       kind: "dataset",
       fields: { data_dir: "/data", model_type: "stable-diffusion" },
-      defaults: [],
+      defaults: ["model_type"],
     });
     expect(read({ training_method: "EMBEDDING" }).fields).not.toHaveProperty("lora_rank");
   });

@@ -1,40 +1,36 @@
 import type { JsonValue } from "../shared/json.ts";
-import { type Dialect, type Draft, isOn, type Kind, toText } from "./dialect.ts";
+import {
+  archOrWord,
+  type Dialect,
+  type Draft,
+  isOn,
+  type Kind,
+  toNumber,
+  toText,
+} from "./dialect.ts";
 import { at, isObject, lookUp } from "./formats/objects.ts";
 import { stem } from "./path.ts";
 
-/** OneTrainer's ModelType enumeration, by what its names begin with; the longer ones first. */
-const archs: [prefix: string, arch: string][] = [
-  ["STABLE_DIFFUSION_XL", "sdxl"],
-  ["STABLE_DIFFUSION_15", "sd15"],
-  ["STABLE_DIFFUSION_2", "sd2"],
-  ["STABLE_DIFFUSION_3", "sd3"],
-  ["FLUX_2", "flux2"],
-  ["FLUX", "flux"],
-  ["CHROMA", "chroma"],
-  ["QWEN", "qwen-image"],
-  ["Z_IMAGE", "z-image"],
-  ["HUNYUAN_VIDEO", "hunyuan-video"],
-  ["HI_DREAM", "hidream"],
-  ["WUERSTCHEN", "wuerstchen"],
-  ["STABLE_CASCADE", "stable-cascade"],
-  ["PIXART", "pixart"],
-];
-
-const archOf = (type: string) =>
-  archs.find(([prefix]) => type.startsWith(prefix))?.[1] ?? type.toLowerCase().replaceAll("_", "-");
+/** Its ModelType enumeration, whose QWEN is the image model. */
+const archOfType = (type: string) => (type === "QWEN" ? "qwen-image" : archOrWord(type));
 
 /** Training methods that train no adapter of the model. */
 const methods: Record<string, Kind> = {
   LORA: "run",
   FINE_TUNE: "full-fine-tune",
   FINE_TUNE_VAE: "full-fine-tune",
+  EMBEDDING: "embedding",
 };
 
 /** The folders of its concepts, and how their captions are split. */
 function readConcepts(draft: Draft, list: JsonValue[]) {
   const concepts = list.filter(isObject);
-  draft.read("data_dir", concepts.map((concept) => concept.path ?? "").filter(Boolean), "concepts");
+  draft.readSeveral(
+    "data_dir",
+    concepts.map((concept) => concept.path),
+    "concepts",
+    ", ",
+  );
   draft.read(
     "caption_tag_delim",
     at(concepts[0], "text.tag_delimiter"),
@@ -51,7 +47,7 @@ export const onetrainerConcepts: Dialect = {
   table: {},
   refine: (draft, { list }) => {
     readConcepts(draft, list ?? []);
-    draft.set("model_type", "stable-diffusion");
+    draft.otherwise("model_type", "stable-diffusion");
   },
 };
 
@@ -67,13 +63,14 @@ export const onetrainer: Dialect = {
     task_name: { keys: ["save_filename_prefix"] },
     model_type: { keys: [], otherwise: "stable-diffusion" },
     base_model_path: { keys: ["base_model_name"] },
-    lora_rank: { keys: ["lora_rank"], otherwise: 16 },
+    lora_rank: { keys: [], otherwise: 16 },
     lora_alpha: { keys: ["lora_alpha"], otherwise: 1 },
     dropout: { keys: ["dropout_probability"], otherwise: 0 },
     batch_size: { keys: ["batch_size"], otherwise: 1 },
     gradient_accumulation_steps: { keys: ["gradient_accumulation_steps"], otherwise: 1 },
     epochs: { keys: ["epochs"], otherwise: 100 },
     learning_rate: { keys: ["learning_rate"], otherwise: 3e-6 },
+    // A text is the oldest files' form.
     optimizer: { keys: ["optimizer.optimizer"], otherwise: "ADAMW" },
     scheduler: { keys: ["learning_rate_scheduler"], otherwise: "CONSTANT" },
     mixed_precision: { keys: [], otherwise: "fp16" },
@@ -90,19 +87,32 @@ export const onetrainer: Dialect = {
   },
   refine: (draft, { root }) => {
     const destination = toText(root.output_model_destination);
-    if (!draft.has("task_name") && destination) draft.set("task_name", stem(destination));
+    if (!draft.has("task_name") && destination)
+      draft.set("task_name", stem(destination), "output_model_destination");
     draft.otherwise("task_name", "model");
-    draft.set("base_arch", archOf(toText(root.model_type) ?? "STABLE_DIFFUSION_15"));
+    const model = toText(root.model_type);
+    if (model) draft.set("base_arch", archOfType(model), "model_type");
+    else draft.otherwise("base_arch", "sd15");
+    if (typeof root.optimizer === "string") draft.read("optimizer", root.optimizer, "optimizer");
 
     const type = toText(root.peft_type)?.toLowerCase().replace(/_\d+$/, "");
-    if (isOn(root.lora_decompose) && (type ?? "lora") === "lora") draft.set("network_algo", "dora");
-    else if (type) draft.set("network_algo", type);
+    if (isOn(root.lora_decompose) && (type ?? "lora") === "lora")
+      draft.set("network_algo", "dora", "lora_decompose");
+    else if (type) draft.set("network_algo", type, "peft_type");
     else draft.otherwise("network_algo", "lora");
+    // Its LoKr has a number of its own; the alpha is the same setting for all.
+    const rankKey = type === "lokr" ? "lokr_dim" : "lora_rank";
+    draft.read("lora_rank", root[rankKey], rankKey);
+    draft.readLokr({
+      ...{ rank: toNumber(root[rankKey]), rankKey },
+      isFull: isOn(root.lokr_full_matrix),
+      switchName: "lokr_full_matrix",
+    });
 
     if (root.train_dtype !== undefined && root.train_dtype !== null)
       draft.precision(root.train_dtype, "train_dtype", { float_32: "no" });
     const workspace = draft.fields.output_dir;
-    if (workspace) draft.set("log_dir", `${workspace}/tensorboard`);
+    if (workspace) draft.set("log_dir", `${workspace}/tensorboard`, "workspace_dir");
     else draft.otherwise("log_dir", "workspace/run/tensorboard");
 
     const concepts = Array.isArray(root.concepts) ? root.concepts : [];

@@ -39,6 +39,55 @@ describe("PEFT", () => {
     expect(type({ target_modules: null })).toBeUndefined();
   });
 
+  it("knows which methods have a rank, under which key, and its default", () => {
+    const method = (peft_type: string, more: Record<string, unknown> = {}) => {
+      const text = JSON.stringify({ peft_type, target_modules: ["q_proj"], ...more });
+      const { lora_rank, lora_alpha, network_algo } = recognise({ text }).fields;
+      expect(network_algo).toBe(peft_type.toLowerCase());
+      return [lora_rank, lora_alpha];
+    };
+    for (const type of [
+      ...[
+        "FOURIERFT",
+        "C3A",
+        "LN_TUNING",
+        "ROAD",
+        "OSF",
+        "FROD",
+        "WAVEFT",
+        "BEFT",
+        "IA3",
+        "OFT",
+        "BOFT",
+      ],
+      ...["ADAPTION_PROMPT", "SUPERTUNING"],
+    ])
+      expect(method(type, { r: 8 })).toEqual([undefined, undefined]);
+    expect(method("GRALORA")).toEqual([32, 64]);
+    expect(method("VERA")).toEqual([256, undefined]);
+    expect(method("MISS")).toEqual([64, undefined]);
+    expect(method("VBLORA")).toEqual([4, undefined]);
+    expect(method("RANDLORA", { randlora_alpha: 320 })).toEqual([32, 320]);
+    expect(method("ADALORA", { r: 8, init_r: 64, target_r: 32, lora_alpha: 64 })).toEqual([64, 64]);
+    expect(method("LOHA", { r: 4, alpha: 2 })).toEqual([4, 2]);
+    expect(method("LOKR", { r: 10_000 })).toEqual([undefined, 8]);
+    // A method of a later PEFT: only what its file says.
+    expect(method("BRAND_NEW", { r: 12 })).toEqual([12, undefined]);
+    expect(method("BRAND_NEW")).toEqual([undefined, undefined]);
+  });
+
+  it("knows the methods that train prompts, which have neither rank nor modules", () => {
+    for (const peft_type of ["PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "CPT"]) {
+      const text = JSON.stringify({ peft_type, task_type: "CAUSAL_LM", num_virtual_tokens: 20 });
+      const read = recognise({ text });
+      expect(read).toMatchObject({
+        trainer: "peft",
+        fields: { network_algo: peft_type.toLowerCase() },
+      });
+      expect(read.fields).not.toHaveProperty("lora_rank");
+    }
+  });
+
   it("knows algorithms, and PEFT's defaults", () => {
     expect(read({ use_dora: true }).fields.network_algo).toBe("dora");
     expect(read({ peft_type: "LOHA", alpha: 4, lora_alpha: null }).fields).toMatchObject({

@@ -13,6 +13,7 @@ import {
   fill,
   type Input,
   type Kind,
+  type Origin,
   type TaskFields,
   type Trainer,
   toNumber,
@@ -25,7 +26,7 @@ import { isObject, type JsonObject, setKey } from "./formats/objects.ts";
 import { generic } from "./generic.ts";
 import { kohya, kohyaDataset } from "./kohya.ts";
 import { kohyaGui } from "./kohya-gui.ts";
-import { llamaFactory, llamaFactoryDataset, llamaFactoryV1 } from "./llama-factory.ts";
+import { llamaBoard, llamaFactory, llamaFactoryDataset, llamaFactoryV1 } from "./llama-factory.ts";
 import { loraScripts, loraScriptsPreset } from "./lora-scripts.ts";
 import { musubi, musubiDataset } from "./musubi.ts";
 import { onetrainer, onetrainerConcepts } from "./onetrainer.ts";
@@ -42,6 +43,8 @@ export type Recognition = {
   fields: TaskFields;
   /** Which of `fields` are the trainer's own defaults, because the file is silent. */
   defaults: Column[];
+  /** Where each of `fields` was read from. */
+  sources: { [C in Column]?: Origin };
   /**
    * The whole file as plain JSON with the command's arguments over it, and the separate dataset
    * file under `dataset_file`; null when there is nothing that could be parsed.
@@ -67,6 +70,7 @@ const dialects: Dialect[] = [
   axolotl,
   llamaFactory,
   llamaFactoryV1,
+  llamaBoard,
   llamaFactoryDataset,
   musubi,
   loraScripts,
@@ -79,6 +83,7 @@ const kinds: Record<Exclude<Kind, "run">, string> = {
   dataset: "is a dataset file, which describes data, and starts no run by itself",
   preset: "is a preset, which fills some of a form's fields, and starts no run by itself",
   "full-fine-tune": "trains the whole model and no LoRA: it has no rank",
+  embedding: "trains an embedding (textual inversion) and no LoRA: it has no rank",
   unknown: "starts no LoRA training",
 };
 
@@ -118,9 +123,9 @@ export function recognise(
           ? `The file is larger than ${MAX_YAML} characters and no TOML or JSON; it was not parsed and is kept as it is.`
           : "Not recognised, kept as it is: this ledger knows no trainer that writes such a file, so no setting was read from it.",
     );
-  const { fields, defaults, warnings } = draft;
+  const { fields, defaults, sources, warnings } = draft;
   return {
-    ...{ trainer, kind, format, fields, defaults, warnings },
+    ...{ trainer, kind, format, fields, defaults, sources, warnings },
     config:
       data === null
         ? config
@@ -145,6 +150,7 @@ function identify(
     const args = command && argumentsOf(command);
     const seen: Input = {
       ...{ root, list, command, path, format },
+      args: args ?? {},
       top: withArguments(root, args),
       flat: withArguments(flatten(root), args),
     };
@@ -152,7 +158,8 @@ function identify(
       const kind = list ? (dialect.recogniseList?.(list) ?? null) : dialect.recognise(seen);
       if (kind === null) continue;
       fill(draft, dialect, seen);
-      if (kind === "full-fine-tune" || kind === "unknown") draft.drop(...adapterFields);
+      if (kind === "full-fine-tune" || kind === "embedding" || kind === "unknown")
+        draft.drop(...adapterFields);
       if (kind !== "run")
         draft.warnings.unshift({
           code: kind === "unknown" ? "no-training" : kind,

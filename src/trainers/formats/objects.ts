@@ -27,8 +27,10 @@ export function setKey(object: JsonObject, key: string, value: JsonValue) {
   else object[key] = value;
 }
 
-/** The value at `a.b.0.c`; undefined where the path leads nowhere. */
+/** The value at `a.b.0.c`, or of a key of that whole name; undefined where the path leads nowhere. */
 export function at(value: JsonValue | undefined, path: string): JsonValue | undefined {
+  const whole = isObject(value) ? lookUp(value, path) : undefined;
+  if (whole !== undefined) return whole;
   let node = value;
   for (const part of path.split(".")) {
     if (Array.isArray(node)) node = node[Number(part)];

@@ -15,6 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ..core.architectures import arch_of
 from ..core.errors import NoAdapterError, TooMuchError
 from ..core.reading import loads as loads_json
 from ..core.reading import open_file
@@ -28,22 +29,6 @@ _DOWN = re.compile(r"[._]?lora[._](?:down|A)(?:\.[\w-]+)?\.weight$")
 _UP = re.compile(r"[._]?lora[._](?:up|B)(?:\.[\w-]+)?\.weight$")
 _OWN = re.compile(r"\.(?:lora[._](?:down|up|A|B)\b.*|hada_\w+|lokr_\w+|alpha)$")
 _SCALARS = {"F16": ("<e", 2), "F32": ("<f", 4), "F64": ("<d", 8), "BF16": (None, 2)}
-_ARCHS = (
-    (re.compile(r"^sdxl|^stable-diffusion-xl", re.I), "sdxl"),
-    (re.compile(r"^sd_?v?1|^stable-diffusion-v1", re.I), "sd15"),
-    (re.compile(r"^sd_?v?2|^stable-diffusion-v2", re.I), "sd2"),
-    (re.compile(r"^sd_?3|^stable-diffusion-3|^stable-diffusion-v3", re.I), "sd3"),
-    (re.compile(r"^chroma", re.I), "chroma"),
-    (re.compile(r"^flux[-_. ]?2", re.I), "flux2"),
-    (re.compile(r"^flux", re.I), "flux"),
-    (re.compile(r"^lumina", re.I), "lumina2"),
-    (re.compile(r"^hunyuan-?image", re.I), "hunyuan-image"),
-    (re.compile(r"^hunyuan-?video", re.I), "hunyuan-video"),
-    (re.compile(r"^qwen-?image", re.I), "qwen-image"),
-    (re.compile(r"^wan", re.I), "wan"),
-    (re.compile(r"^anima", re.I), "anima"),
-    (re.compile(r"^z-?image", re.I), "z-image"),
-)
 
 
 class Adapter:
@@ -66,7 +51,7 @@ class Adapter:
         self.alpha = self._alpha(self._linear) if self.rank is not None else None
         self.conv_alpha = self._alpha(self._conv, exact=True) if self.conv_rank is not None else None
         said = (self.metadata.get("ss_base_model_version"), self.metadata.get("modelspec.architecture"))
-        self.arch = next((arch for text in said if text for pattern, arch in _ARCHS if pattern.match(text)), None)
+        self.arch = next((arch for arch in map(arch_of, said) if arch), None)
 
     def _read_shapes(self) -> None:
         linear, conv, ups, found = [], [], [], set()
