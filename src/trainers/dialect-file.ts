@@ -18,7 +18,7 @@ const keyed = <T extends z.ZodType>(value: T) =>
 
 const condition = z
   .strictObject({
-    key: text,
+    key: z.union([text, z.array(text).min(1).max(20)]),
     is: z.array(scalar).max(50).optional(),
     not: z.array(scalar).max(50).optional(),
     has: text.optional(),
@@ -35,21 +35,31 @@ const fields: [string, RunField][] = Object.entries(runFields);
 const columnNames = fields.filter(([, { by }]) => by === "trainer").map(([name]) => name);
 const column = z.enum(columnNames as [Column, ...Column[]]);
 
-const rule = z.strictObject({
+const constants = z
+  .array(z.strictObject({ where: conditions, value: scalar }))
+  .max(50)
+  .optional();
+
+const plainRule = z.strictObject({
+  cases: constants,
   keys: texts.optional(),
   words: keyed(scalar).optional(),
+  known: z.literal(true).optional(),
+  joined: texts.optional(),
   flags: keyed(scalar).optional(),
   unset: z.array(scalar).max(50).optional(),
   launcher: text.optional(),
   default: scalar.optional(),
   default_of: column.optional(),
-  defaults: z
-    .array(z.strictObject({ where: conditions, value: scalar }))
-    .max(50)
-    .optional(),
+  defaults: constants,
   unless: conditions.optional(),
   after: z.enum(["/", "."]).optional(),
+  below: column.optional(),
   arch: z.boolean().optional(),
+});
+/** `or` goes three rules deep, which no trainer has needed. */
+const rule = plainRule.extend({
+  or: plainRule.extend({ or: plainRule.optional() }).optional(),
 });
 
 const anything = /\{\}/g;
@@ -82,6 +92,8 @@ const schema = z.strictObject({
       any: texts.optional(),
       none: texts.optional(),
       where: conditions.optional(),
+      list: z.literal(true).optional(),
+      imports: texts.optional(),
     })
     .refine(
       ({ commands = [], keys = [], any = [], where = [] }) =>
@@ -166,20 +178,23 @@ export function readDialect(source: string): Declaration | DialectFault[] {
   return faults.sort((a, b) => a.line - b.line);
 }
 
-type Constants = Pick<z.infer<typeof rule>, "default" | "defaults" | "words" | "flags">;
+type Rule = z.infer<typeof plainRule> & { or?: Rule };
+type Placed = [where: (string | number)[], value: unknown];
 
 /** The values that a rule says itself, and where. */
-const constantsOf = (given: Constants): [(string | number)[], unknown][] => [
-  ...(given.default === undefined ? [] : [[["default"], given.default] as [string[], unknown]]),
-  ...(given.defaults ?? []).map(({ value }, i): [(string | number)[], unknown] => [
-    ["defaults", i, "value"],
-    value,
-  ]),
-  ...Object.entries(given.words ?? {}).map(([word, value]): [string[], unknown] => [
+const constantsOf = (given: Rule): Placed[] => [
+  ...(given.default === undefined ? [] : [[["default"], given.default] as Placed]),
+  ...(["cases", "defaults"] as const).flatMap((word) =>
+    (given[word] ?? []).map(({ value }, i): Placed => [[word, i, "value"], value]),
+  ),
+  ...(given.or ? constantsOf(given.or) : []).map(
+    ([where, value]): Placed => [["or", ...where], value],
+  ),
+  ...Object.entries(given.words ?? {}).map(([word, value]): Placed => [
     ["words", word],
     value,
   ]),
-  ...Object.entries(given.flags ?? {}).map(([key, value]): [string[], unknown] => [
+  ...Object.entries(given.flags ?? {}).map(([key, value]): Placed => [
     ["flags", key],
     value,
   ]),

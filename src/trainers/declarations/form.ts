@@ -98,6 +98,8 @@ export type Declaration = {
     any?: string[];
     none?: string[];
     where?: Condition[];
+    /** Packages of Python by which a script of any name is known; the client alone sees a script. */
+    imports?: string[];
   };
   /** What a file is that is no LoRA run; the first that holds. */
   kinds?: { kind: "dataset" | "preset" | "full-fine-tune" | "unknown"; where: Condition[] }[];

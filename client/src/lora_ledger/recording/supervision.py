@@ -22,6 +22,7 @@ from ..follow.state_json import read_history
 from ..follow.tensorboard import EventFolder
 from ..trainers import Generic, datasets
 from ..trainers.datasets import Source
+from ..trainers.declared import Declared
 from . import host
 from .config_file import read_config
 from .console import Console
@@ -248,6 +249,8 @@ class Supervision:
         ):
             if value is not None:
                 fields[name] = value
+        if isinstance(self.trainer, Declared) and self.trainer.by_script:
+            fields["trainer"] = self.trainer.name
         if "config" not in fields and "task_name" not in fields:
             fields["task_name"] = self.trainer.task_name()
         if self.options.hourly_price is not None:

@@ -38,7 +38,7 @@ def recognise(
     launch = Launch(command, config_text, cwd, output_dir)
     if dialect is not None:
         return Declared(launch, dialect)
-    for recognises in (declared.recognise, *(trainer.recognise for trainer in ALL)):
+    for recognises in (declared.recognise, *(trainer.recognise for trainer in ALL), declared.recognise_script):
         try:
             found = recognises(launch)
         except Exception as error:

@@ -5,10 +5,12 @@ The service's src/trainers/declarations/form.ts says what each word of a table m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..core.reading import read_start
 from ..core.types import section
 from ..follow.jsonl import JsonLines
 from ..follow.reader import Reader
@@ -22,6 +24,8 @@ from .templates import FileName, Line
 
 Table = Mapping[str, Any]
 MOST_ITEMS = 1000
+SCRIPT_LIMIT = 1_000_000
+_IMPORT = re.compile(r"^[ \t]{0,40}(?:from|import)[ \t]{1,8}(\w{1,60})", re.M)
 
 
 def value_at(source: Any, path: str) -> Any:
@@ -52,12 +56,16 @@ def _spelled(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return ",".join(map(_spelled, value)) if isinstance(value, list) else str(value if value is not None else "").lower()
+    if isinstance(value, list):
+        return ",".join(map(_spelled, value))
+    return str(value if value is not None else "").lower()
 
 
 def holds(source: Any, condition: Table) -> bool:
     """Whether what a condition says of one setting is so."""
-    value = value_at(source, condition["key"])
+    keys = condition["key"]
+    named = [value_at(source, key) for key in ([keys] if isinstance(keys, str) else keys)]
+    value = next((value for value in named if value not in (None, "")), None)
     there, spelled = value not in (None, ""), _spelled(value)
     if condition.get("given", there) != there:
         return False
@@ -74,7 +82,7 @@ def is_of(table: Table, launch: Launch) -> bool:
     if any(launch.is_program(named) for named in marks.get("commands", ())):
         return True
     keys, some, where = marks.get("keys", ()), marks.get("any", ()), marks.get("where", ())
-    if not (keys or some or where):
+    if not (keys or some or where) or marks.get("list"):
         return False
     top = launch.settings
     return (
@@ -93,6 +101,8 @@ class Declared(Generic):
     def __init__(self, launch: Launch, table: Table) -> None:
         super().__init__(launch.command, launch.cwd, launch.output_dir, launch)
         self.name = table["name"]
+        # Known by what its script imports, which the ledger does not see.
+        self.by_script = False
         self._settings = launch.settings
         within = table.get("within")
         if within:
@@ -210,4 +220,19 @@ class Declared(Generic):
 def recognise(launch: Launch) -> Declared | None:
     """The built-in table that the launch is of, or None."""
     return next((Declared(launch, table) for table in DECLARATIONS if is_of(table, launch)), None)
+
+
+def recognise_script(launch: Launch) -> Declared | None:
+    """The built-in table whose packages the launch's own script imports, or None."""
+    tables = [table for table in DECLARATIONS if section(table, "recognise").get("imports")]
+    if not (tables and launch.program.endswith(".py")):
+        return None
+    text = read_start(launch.cwd / launch.program, SCRIPT_LIMIT)
+    imported = {match[1] for match in _IMPORT.finditer(text)}
+    for table in tables:
+        if imported.intersection(table["recognise"]["imports"]):
+            found = Declared(launch, table)
+            found.by_script = True
+            return found
+    return None
 

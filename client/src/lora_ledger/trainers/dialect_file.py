@@ -18,11 +18,15 @@ from .templates import FIELD
 
 MOST = 20_000
 _TEXTS = [str]
-_CONDITIONS = [{"key": str, "is": list, "not": list, "has": str, "given": bool}]
+_CONDITIONS = [{"key": (str, list), "is": list, "not": list, "has": str, "given": bool}]
 # What each word holds: a type, a list of one kind, or a table of words. Columns are the ledger's matter.
 _FORM: dict[str, Any] = {
     "name": str,
-    "recognise": {"commands": _TEXTS, "keys": _TEXTS, "any": _TEXTS, "none": _TEXTS, "where": _CONDITIONS},
+    "recognise": {
+        **dict.fromkeys(("commands", "keys", "any", "none", "imports"), _TEXTS),
+        "where": _CONDITIONS,
+        "list": bool,
+    },
     "kinds": [{"kind": str, "where": _CONDITIONS}],
     "within": str,
     "columns": dict,
@@ -75,7 +79,7 @@ def _faults(value: Any, form: Any, path: Path) -> Iterator[tuple[Path, str]]:
     """(where, what is wrong) of a value."""
     kind = type(form) if isinstance(form, (dict, list)) else form
     if not isinstance(value, kind) or (kind is str and not value):
-        yield path, f"is no {_KINDS[kind]}"
+        yield path, f"is no {_KINDS.get(kind, 'text or list')}"
     elif isinstance(form, list):
         for index, item in enumerate(value):
             yield from _faults(item, form[0], (*path, index))
