@@ -71,10 +71,10 @@ class AdapterTest(TemporaryCase):
             (("lora", 16, 8.0, None, None), linear(16, 8, "BF16")),
             (("lora", 16, 0.5, None, None), linear(16, 0.5, "F32")),
             (("locon", 16, 8.0, 4, 2.0), {**linear(16, 8), **conv}),
-            (("dora", 16, None, None, None), {**linear(16), "lora_unet_a.dora_scale": ("F16", [8])}),
-            (("loha", 4, None, None, None), {"a.hada_w1_a": ("F16", [8, 4]), "a.hada_w1_b": ("F16", [4, 8])}),
+            (("dora", 16, 16.0, None, None), {**linear(16), "lora_unet_a.dora_scale": ("F16", [8])}),
+            (("loha", 4, 4.0, None, None), {"a.hada_w1_a": ("F16", [8, 4]), "a.hada_w1_b": ("F16", [4, 8])}),
             (("lokr", None, None, None, None), {"a.lokr_w1": ("F16", [4, 4]), "a.lokr_w2": ("F16", [8, 8])}),
-            (("lokr", 6, None, None, None), {"a.lokr_w1": ("F16", [4, 4]), "a.lokr_w2_b": ("F16", [6, 8])}),
+            (("lokr", 6, 6.0, None, None), {"a.lokr_w1": ("F16", [4, 4]), "a.lokr_w2_b": ("F16", [6, 8])}),
             (("oft", None, None, None, None), {"a.oft_blocks": ("F16", [4, 4, 4])}),
             (
                 ("lora", 8, None, None, None),
@@ -89,7 +89,9 @@ class AdapterTest(TemporaryCase):
 
     def test_half_precision_gives_way_to_the_stated_alpha(self):
         self.assertEqual(self.read({"ss_network_alpha": "0.3"}, linear(4, 0.3)).alpha, 0.3)
-        self.assertIsNone(self.read({"software": '{"name": "ai-toolkit"}'}, linear(4, 4)).alpha)
+        # It trains with this alpha where it writes one, and with alpha = rank where it writes none.
+        self.assertEqual(self.read({"software": '{"name": "ai-toolkit"}'}, linear(4, 2)).alpha, 2)
+        self.assertEqual(self.read({"software": '{"name": "ai-toolkit"}'}, linear(4)).alpha, 4)
 
     def test_hostile_files(self):
         path = self.folder / "x.safetensors"
@@ -202,7 +204,7 @@ class PastTest(TemporaryCase):
         })  # fmt: skip
         self.assertEqual((found.datasets, found.steps, found.fields["trainer"]), ([], 250, "ai-toolkit"))
         self.assertEqual((found.fields["base_arch"], found.fields["lora_rank"]), ("flux", 16))
-        self.assertNotIn("lora_alpha", found.fields)
+        self.assertEqual(found.fields["lora_alpha"], 8)
 
     def test_onetrainer(self):
         config = {"model_type": "STABLE_DIFFUSION_XL_10_BASE", "learning_rate": 3e-4, "optimizer": {"optimizer": "PRODIGY"},

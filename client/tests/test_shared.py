@@ -45,6 +45,7 @@ class WeightFilesTest(TemporaryCase):
                     "base_arch": found.arch,
                 }
                 self.assertEqual(facts, case["facts"])
+                self.assertEqual(found.notes, case.get("notes", []))
 
 
 class LaunchesTest(TemporaryCase):

@@ -198,7 +198,7 @@ class WeightFileRun:
         self.datasets.append(fact)
 
     def _ai_toolkit(self, m: dict[str, Any]) -> None:
-        # Its ss_tag_frequency is made up and its alpha is the rank, so neither is taken.
+        # Its ss_tag_frequency is made up, so it is not taken.
         self.put("trainer", "ai-toolkit", "software")
         self.put("task_name", m.get("ss_output_name") or m.get("name"), "ss_output_name")
         info = loads(m.get("training_info"))
