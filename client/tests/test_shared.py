@@ -4,6 +4,7 @@ import json
 import math
 import struct
 
+from lora_ledger.core.architectures import ARCHITECTURES, arch_of, arch_of_name, model_type_of
 from lora_ledger.imports.adapter import Adapter
 from lora_ledger.trainers import recognise
 from tests.helpers import ROOT, TemporaryCase
@@ -46,6 +47,21 @@ class WeightFilesTest(TemporaryCase):
                 }
                 self.assertEqual(facts, case["facts"])
                 self.assertEqual(found.notes, case.get("notes", []))
+
+
+class ArchitecturesTest(TemporaryCase):
+    def test_spellings_and_names(self):
+        shared = json.loads((ROOT / "test" / "shared" / "architectures.json").read_text("utf-8"))
+        for text, id in shared["stated"].items():
+            self.assertEqual((text, arch_of(text)), (text, id))
+        for text, id in shared["named"].items():
+            self.assertEqual((text, arch_of_name(text)), (text, id))
+
+    def test_ids(self):
+        for id, media, _, _ in ARCHITECTURES:
+            self.assertEqual((arch_of(id), model_type_of(id)), (id, "llm" if media == "text" else "stable-diffusion"))
+        self.assertIsNone(model_type_of("something-new"))
+        self.assertIsNone(arch_of_name("qwen_girl.safetensors", diffusion=True))
 
 
 class LaunchesTest(TemporaryCase):

@@ -1,5 +1,3 @@
-import { archs } from "./arch-names.ts";
-
 /** One entry of a safetensors header; `begin` and `end` count from the first tensor's byte. */
 export type Tensor = { name: string; dtype: string; shape: number[]; begin: number; end: number };
 
@@ -182,7 +180,8 @@ export function readShapes(tensors: readonly Tensor[]): AdapterShape {
   };
 }
 
-const jsonOf = (text: string | undefined): Record<string, unknown> => {
+/** The object of a metadata string that holds JSON; empty where it is another. */
+export const jsonOf = (text: string | undefined): Record<string, unknown> => {
   try {
     const value: unknown = JSON.parse(text ?? "");
     return typeof value === "object" && value !== null ? { ...value } : {};
@@ -228,10 +227,3 @@ const diffusionKey =
 export const impliesRank = (names: readonly string[]): boolean =>
   names.every((name) => !name.startsWith("base_model.")) &&
   names.every((name) => !/\blora_[AB]\b|\.lora_[ab]$/.test(name) || diffusionKey.test(name));
-
-/** The architecture that the metadata states. */
-export function baseArchOf(metadata: Record<string, string> | null): string | null {
-  for (const said of [metadata?.ss_base_model_version, metadata?.["modelspec.architecture"]])
-    for (const [pattern, arch] of archs) if (said && pattern.test(said)) return arch;
-  return null;
-}

@@ -1,3 +1,4 @@
+import { archOf } from "../shared/architectures.ts";
 import type { JsonValue } from "../shared/json.ts";
 import { about, type FileFacts } from "./safetensors.ts";
 
@@ -47,7 +48,11 @@ export function compareWithTask(
       family(task.networkAlgo) ? task.networkAlgo : null,
       family(file.algorithm) !== family(task.networkAlgo),
     ],
-    ["base_arch", file.baseArch, task.baseArch, file.baseArch !== task.baseArch],
+    [
+      ...(["base_arch", file.baseArch, task.baseArch] as const),
+      // A person may have registered another spelling of the same architecture.
+      file.baseArch !== (archOf(task.baseArch ?? "") ?? task.baseArch),
+    ],
   ];
   return differing.flatMap(([field, inFile, inTask, differs]) =>
     inFile !== null && inTask !== null && differs ? [{ field, file: inFile, task: inTask }] : [],

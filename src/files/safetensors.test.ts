@@ -229,6 +229,9 @@ describe("the file against its task", () => {
       { field: "network_algo", file: "lora", task: "lokr" },
       { field: "base_arch", file: "sdxl", task: "flux" },
     ]);
+    expect(compareWithTask(file, { ...task, baseArch: "SDXL 1.0" })).toEqual(
+      compareWithTask(file, { ...task, baseArch: "sdxl" }),
+    );
   });
 });
 

@@ -4,7 +4,6 @@ import type { JsonValue } from "../shared/json.ts";
 import {
   type AdapterShape,
   adapterMetadataAlpha,
-  baseArchOf,
   frequencies,
   impliesRank,
   LONGEST_NAME,
@@ -12,6 +11,7 @@ import {
   refineAlgorithm,
   type Tensor,
 } from "./adapter.ts";
+import { baseArchOf } from "./base-arch.ts";
 
 /** Reads `length` bytes from `offset` on; both lie within the file. */
 export type ReadRange = (offset: number, length: number) => Promise<Uint8Array>;
@@ -96,7 +96,7 @@ export async function readSafetensors(
     convRank: shapes.convRank,
     algorithm: refineAlgorithm(shapes.algorithm, metadata),
     alpha: await readAlpha(read, { from: 8 + length, to: size }, tensors, shapes, metadata),
-    baseArch: baseArchOf(metadata),
+    baseArch: baseArchOf(tensors, metadata, shapes.algorithm !== null),
     tensorCount: tensors.length,
     dtype:
       frequencies(tensors.filter((t) => t.shape.length > 0).map((t) => t.dtype))[0]?.[0] ?? null,

@@ -1,6 +1,6 @@
 import type { JsonValue } from "../shared/json.ts";
 import { runFields } from "../shared/run-fields.ts";
-import { type Dialect, FULL_RANK, isOn, toNumber, toText } from "./dialect.ts";
+import { archOrWord, type Dialect, FULL_RANK, isOn, toNumber, toText } from "./dialect.ts";
 import { at, isObject, type JsonObject, lookUp } from "./formats/objects.ts";
 
 const processOf = (root: JsonObject): JsonObject => {
@@ -8,37 +8,26 @@ const processOf = (root: JsonObject): JsonObject => {
   return isObject(process) ? process : {};
 };
 
-/** Its architecture names that are spelled otherwise here; a tag behind a colon is dropped. */
-const archs: Record<string, string> = {
-  sd1: "sd15",
-  ssd: "sdxl",
-  vega: "sdxl",
-  flex1: "flux",
-  flex2: "flux",
-  flux_kontext: "flux",
-  zimage: "z-image",
-  lumina: "lumina2",
-};
+/** Flags of older files, in place of `arch`; the words behind `is_` that are no architecture's name. */
+const flags = [
+  "xl",
+  "flux",
+  "v3",
+  "v2",
+  "lumina2",
+  "auraflow",
+  "pixart",
+  "pixart_sigma",
+  "ssd",
+  "vega",
+];
+const flagWords: Record<string, string> = { v3: "sd3", v2: "sd2" };
 
-function archOf(model: JsonObject): string {
-  const named = toText(model.arch)?.toLowerCase().replace(/:.*/, "");
-  if (named) {
-    const known = lookUp(archs, named) ?? named;
-    if (known.startsWith("wan")) return "wan";
-    if (known.startsWith("qwen_image")) return "qwen-image";
-    return known.replaceAll("_", "-");
-  }
-  const flag = ["xl", "flux", "v3", "v2", "lumina2", "auraflow", "pixart", "ssd", "vega"].find(
-    (name) => isOn(model[`is_${name}`]),
-  );
-  const flags: Record<string, string> = {
-    xl: "sdxl",
-    v3: "sd3",
-    v2: "sd2",
-    ssd: "sdxl",
-    vega: "sdxl",
-  };
-  return flag === undefined ? "sd15" : (flags[flag] ?? flag);
+function archOfModel(model: JsonObject): string {
+  const named = toText(model.arch);
+  if (named) return archOrWord(named);
+  const flag = flags.find((name) => isOn(model[`is_${name}`]));
+  return flag === undefined ? "sd15" : archOrWord(lookUp(flagWords, flag) ?? flag);
 }
 
 /** Models with a U-Net keep `linear_alpha`; for every other one alpha is the rank, whatever it says. */
@@ -99,7 +88,7 @@ export const aiToolkit: Dialect = {
       draft.set("output_dir", name ? `${folder.replace(/\/$/, "")}/${name}` : folder);
     draft.set("log_dir", withName(process.log_dir, name));
 
-    const arch = archOf(isObject(process.model) ? process.model : {});
+    const arch = archOfModel(isObject(process.model) ? process.model : {});
     draft.set("base_arch", arch);
     // It writes 9999999999 for the rank of the full matrix into the copy of the file beside the weights.
     const rank = toNumber(at(process, "network.rank") ?? at(process, "network.linear")) ?? 0;

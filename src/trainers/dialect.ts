@@ -1,3 +1,4 @@
+import { archOf, modelTypeOf } from "../shared/architectures.ts";
 import type { JsonValue } from "../shared/json.ts";
 import { type RunField, runFields, type TrainerField, type ValueOf } from "../shared/run-fields.ts";
 import type { Command } from "./command.ts";
@@ -242,8 +243,14 @@ export class Draft {
   }
 }
 
+/** The catalogue's id for a trainer's word for an architecture; an unknown word stays, with hyphens. */
+export const archOrWord = (word: string): string =>
+  archOf(word) ?? word.toLowerCase().replace(/:.*/s, "").replaceAll("_", "-");
+
 const toModelType = (value: JsonValue | undefined): TaskFields["model_type"] => {
   const name = String(value).toLowerCase();
+  const known = modelTypeOf(archOf(name));
+  if (known) return known;
   if (/^(?:llm|causal|llama|qwen\d|mistral|gemma|gpt|language)/.test(name)) return "llm";
   return /diffusion|^sd|flux|image|video|wan/.test(name) ? "stable-diffusion" : undefined;
 };

@@ -1,6 +1,4 @@
-import { archOfName } from "./arch.ts";
-import { type Dialect, isOn, toText } from "./dialect.ts";
-import { lookUp } from "./formats/objects.ts";
+import { archOrWord, type Dialect, isOn, toText } from "./dialect.ts";
 import { basename } from "./path.ts";
 
 /** `train_text_to_image_lora_sdxl`, `train_dreambooth_lora_flux`, and their like. */
@@ -9,17 +7,6 @@ const script = /^train_(?:text_to_image|dreambooth)_lora(?:_(.+))?$/;
 /** The same scripts for whole models. */
 const fullScript =
   /^train_(?:text_to_image|dreambooth|unconditional|controlnet|instruct_pix2pix)(?:_(?!lora).+)?$/;
-
-/** The part after `lora_` in a script's name; without it the script is for Stable Diffusion 1. */
-const archs: Record<string, string> = {
-  sd_xl: "sdxl",
-  sdxl: "sdxl",
-  sdxl_advanced: "sdxl",
-  sd3: "sd3",
-  lumina2: "lumina2",
-  qwen_image: "qwen-image",
-  z_image: "z-image",
-};
 
 /** The example scripts of huggingface/diffusers, which take arguments alone. */
 export const diffusers: Dialect = {
@@ -56,12 +43,8 @@ export const diffusers: Dialect = {
   refine: (draft, { flat, command }) => {
     const name = command?.script ?? "";
     const variant = script.exec(name)?.[1] ?? "";
-    draft.set(
-      "base_arch",
-      variant
-        ? (lookUp(archs, variant) ?? archOfName(variant) ?? variant.replaceAll("_", "-"))
-        : "sd15",
-    );
+    // The part behind `lora_`; a script without it is for Stable Diffusion 1.
+    draft.set("base_arch", variant ? archOrWord(variant) : "sd15");
     // The scripts for whole models have other defaults.
     if (fullScript.test(name)) draft.noDefault("batch_size", "learning_rate", "epochs");
     const isDreambooth = name.includes("dreambooth");

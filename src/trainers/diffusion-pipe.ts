@@ -1,9 +1,6 @@
-import { type Dialect, toText } from "./dialect.ts";
-import { at, isObject, type JsonObject, lookUp } from "./formats/objects.ts";
+import { archOrWord, type Dialect, toText } from "./dialect.ts";
+import { at, isObject, type JsonObject } from "./formats/objects.ts";
 import { basename } from "./path.ts";
-
-/** Its model types that are spelled otherwise here. */
-const archs: Record<string, string> = { "lumina-2": "lumina2", "z-image-turbo": "z-image" };
 
 /** The path of the base model, the model itself before its parts. */
 function modelPath(model: JsonObject): string | undefined {
@@ -51,8 +48,7 @@ export const diffusionPipe: Dialect = {
     draft.set("task_name", out && basename(out));
     const model = isObject(root.model) ? root.model : {};
     draft.set("base_model_path", modelPath(model));
-    const arch = toText(model.type)?.toLowerCase().replaceAll("_", "-") ?? "";
-    draft.set("base_arch", lookUp(archs, arch) ?? arch);
+    draft.set("base_arch", archOrWord(toText(model.type) ?? ""));
     // Its alpha is always the rank; the file must not name one.
     draft.otherwise("lora_alpha", rank);
 

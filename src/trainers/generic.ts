@@ -1,4 +1,4 @@
-import { archOfName } from "./arch.ts";
+import { archOf, archOfName } from "../shared/architectures.ts";
 import type { Dialect } from "./dialect.ts";
 import { toText } from "./dialect.ts";
 
@@ -52,12 +52,16 @@ export const generic: Dialect = {
   },
   refine: (draft, { flat }) => {
     const type = draft.fields.model_type;
-    if (draft.has("base_arch")) return;
+    const named = draft.fields.base_arch;
+    if (named !== undefined) {
+      draft.set("base_arch", archOf(named) ?? named);
+      return;
+    }
     draft.set(
       "base_arch",
       type === "llm"
         ? "llm"
-        : (archOfName(toText(flat.model_type)) ?? archOfName(draft.fields.base_model_path)),
+        : (archOf(toText(flat.model_type)) ?? archOfName(draft.fields.base_model_path)),
     );
   },
 };

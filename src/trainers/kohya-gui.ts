@@ -1,4 +1,4 @@
-import { archOfName } from "./arch.ts";
+import { archOfName } from "../shared/architectures.ts";
 import { type Dialect, FULL_RANK, isOn, toNumber, toText } from "./dialect.ts";
 import { lookUp } from "./formats/objects.ts";
 import { kohyaTable } from "./kohya.ts";
@@ -70,7 +70,7 @@ export const kohyaGui: Dialect = {
           ? "sd3"
           : isOn(root.v2)
             ? "sd2"
-            : archOfName(draft.fields.base_model_path);
+            : archOfName(draft.fields.base_model_path, "diffusion");
     draft.set("base_arch", arch);
   },
 };

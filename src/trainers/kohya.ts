@@ -1,7 +1,8 @@
+import { archOf, archOfName } from "../shared/architectures.ts";
 import type { JsonValue } from "../shared/json.ts";
 import { runFields } from "../shared/run-fields.ts";
-import { archOfName } from "./arch.ts";
 import {
+  archOrWord,
   type Dialect,
   type Draft,
   FULL_RANK,
@@ -157,24 +158,23 @@ const fullScripts = new Set([
   "anima_train",
 ]);
 
-function archOf({ flat, command }: Input, baseModel: string | undefined): string | undefined {
+function archOfRun({ flat, command }: Input, baseModel: string | undefined): string | undefined {
   const script = lookUp(networkScripts, command?.script ?? "");
   const trainType = toText(flat.model_train_type)?.replace(/-.*/, "");
-  const types: Record<string, string> = { sd: "sd15", lumina: "lumina2", hunyuan: "hunyuan-image" };
+  const types: Record<string, string> = { sd: "sd15", hunyuan: "hunyuan-image" };
   const module = /(?:^|\.)(?:lora|oft)_(flux|sd3|lumina|anima|hunyuan_image)/.exec(
     toText(flat.network_module) ?? "",
   )?.[1];
-  const modules: Record<string, string> = { lumina: "lumina2", hunyuan_image: "hunyuan-image" };
   const byFiles = flat.ae ? "flux" : flat.t5xxl ? (flat.clip_g ? "sd3" : "flux") : undefined;
   const arch =
     script ??
-    (trainType && (lookUp(types, trainType) ?? trainType)) ??
-    (module && (lookUp(modules, module) ?? module)) ??
+    (trainType && (lookUp(types, trainType) ?? archOrWord(trainType))) ??
+    archOf(module) ??
     byFiles;
   if (arch === "flux" || (arch === undefined && flat.model_type === "chroma"))
     return flat.model_type === "chroma" ? "chroma" : "flux";
   if (isOn(flat.v2) && (arch === "sd15" || arch === undefined)) return "sd2";
-  return arch ?? archOfName(baseModel);
+  return arch ?? archOfName(baseModel, "diffusion");
 }
 
 const hasNetwork = (flat: JsonObject) =>
@@ -204,7 +204,7 @@ export const kohya: Dialect = {
   refine: (draft, input) => {
     refineNetwork(draft, input);
     refineTraining(draft, input);
-    draft.set("base_arch", archOf(input, draft.fields.base_model_path));
+    draft.set("base_arch", archOfRun(input, draft.fields.base_model_path));
   },
 };
 

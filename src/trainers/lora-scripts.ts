@@ -1,4 +1,4 @@
-import { type Dialect, toText } from "./dialect.ts";
+import { archOrWord, type Dialect, toText } from "./dialect.ts";
 import { at, isObject } from "./formats/objects.ts";
 import { kohya, kohyaTable } from "./kohya.ts";
 
@@ -35,6 +35,9 @@ export const loraScriptsPreset: Dialect = {
     draft.read("task_name", at(root, "metadata.name"), "metadata.name");
     const type = toText(at(root, "metadata.train_type"))?.replace(/-.*/, "");
     const model = toText(at(root, "data.model_type"));
-    draft.set("base_arch", model === "chroma" ? model : type === "sd" ? "sd15" : type);
+    draft.set(
+      "base_arch",
+      model === "chroma" ? model : type === "sd" ? "sd15" : type && archOrWord(type),
+    );
   },
 };

@@ -1,5 +1,5 @@
-import { archOfName } from "./arch.ts";
-import { type Dialect, type Input, toText } from "./dialect.ts";
+import { archOf, archOfName } from "../shared/architectures.ts";
+import { archOrWord, type Dialect, type Input, toText } from "./dialect.ts";
 import { at, isObject, lookUp } from "./formats/objects.ts";
 import {
   kohyaTable,
@@ -9,34 +9,21 @@ import {
   refineTraining,
 } from "./kohya.ts";
 
-/** Prefixes of script and network module names, with the architecture of each. */
-const archs: Record<string, string> = {
-  hv: "hunyuan-video",
-  hv_1_5: "hunyuan-video",
-  wan: "wan",
-  fpack: "framepack",
-  framepack: "framepack",
-  flux: "flux",
-  flux_kontext: "flux",
-  flux_2: "flux2",
-  qwen_image: "qwen-image",
-  qwen_image_21: "qwen-image",
-  zimage: "z-image",
-  kandinsky5: "kandinsky5",
-  kandinsky: "kandinsky5",
-};
-
 /** The architecture's part of `wan_train_network`; sd-scripts has scripts of that form as well. */
 const networkScript = (script: string): string | undefined =>
   lookUp(networkScripts, script) ? undefined : /^(\w+)_train_network$/.exec(script)?.[1];
 
-function archOf({ flat, command }: Input): string | undefined {
+/** By the script, which may be a private one, then by the network module; its only Kandinsky is the fifth. */
+function archOfRun({ flat, command }: Input): string | undefined {
   const script = networkScript(command?.script ?? "");
   const module = /(?:^|\.)(?:lora|loha|lokr)_(\w+)$/.exec(toText(flat.network_module) ?? "")?.[1];
-  const known = lookUp(archs, script ?? module ?? "");
-  if (known ?? script) return known ?? script?.replaceAll("_", "-");
+  if (script !== undefined) return archOrWord(script);
+  if (module !== undefined) {
+    const known = module === "kandinsky" ? "kandinsky5" : archOf(module);
+    if (known) return known;
+  }
   if (/^(?:t2v|i2v|t2i|flf2v|vace)-/.test(toText(flat.task) ?? "")) return "wan";
-  return archOfName(toText(flat.model_version)) ?? archOfName(toText(flat.dit));
+  return archOf(toText(flat.model_version)) ?? archOfName(toText(flat.dit), "diffusion");
 }
 
 /** musubi-tuner: sd-scripts' arguments, a DiT for the base model, the data in a file of its own. */
@@ -63,7 +50,7 @@ export const musubi: Dialect = {
   refine: (draft, input) => {
     refineNetwork(draft, input);
     refineTraining(draft, input);
-    draft.set("base_arch", archOf(input));
+    draft.set("base_arch", archOfRun(input));
   },
 };
 

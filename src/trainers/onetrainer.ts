@@ -1,28 +1,10 @@
 import type { JsonValue } from "../shared/json.ts";
-import { type Dialect, type Draft, isOn, type Kind, toText } from "./dialect.ts";
+import { archOrWord, type Dialect, type Draft, isOn, type Kind, toText } from "./dialect.ts";
 import { at, isObject, lookUp } from "./formats/objects.ts";
 import { stem } from "./path.ts";
 
-/** OneTrainer's ModelType enumeration, by what its names begin with; the longer ones first. */
-const archs: [prefix: string, arch: string][] = [
-  ["STABLE_DIFFUSION_XL", "sdxl"],
-  ["STABLE_DIFFUSION_15", "sd15"],
-  ["STABLE_DIFFUSION_2", "sd2"],
-  ["STABLE_DIFFUSION_3", "sd3"],
-  ["FLUX_2", "flux2"],
-  ["FLUX", "flux"],
-  ["CHROMA", "chroma"],
-  ["QWEN", "qwen-image"],
-  ["Z_IMAGE", "z-image"],
-  ["HUNYUAN_VIDEO", "hunyuan-video"],
-  ["HI_DREAM", "hidream"],
-  ["WUERSTCHEN", "wuerstchen"],
-  ["STABLE_CASCADE", "stable-cascade"],
-  ["PIXART", "pixart"],
-];
-
-const archOf = (type: string) =>
-  archs.find(([prefix]) => type.startsWith(prefix))?.[1] ?? type.toLowerCase().replaceAll("_", "-");
+/** Its ModelType enumeration, whose QWEN is the image model. */
+const archOfType = (type: string) => (type === "QWEN" ? "qwen-image" : archOrWord(type));
 
 /** Training methods that train no adapter of the model. */
 const methods: Record<string, Kind> = {
@@ -92,7 +74,7 @@ export const onetrainer: Dialect = {
     const destination = toText(root.output_model_destination);
     if (!draft.has("task_name") && destination) draft.set("task_name", stem(destination));
     draft.otherwise("task_name", "model");
-    draft.set("base_arch", archOf(toText(root.model_type) ?? "STABLE_DIFFUSION_15"));
+    draft.set("base_arch", archOfType(toText(root.model_type) ?? "STABLE_DIFFUSION_15"));
 
     const type = toText(root.peft_type)?.toLowerCase().replace(/_\d+$/, "");
     if (isOn(root.lora_decompose) && (type ?? "lora") === "lora") draft.set("network_algo", "dora");

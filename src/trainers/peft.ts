@@ -1,10 +1,11 @@
-import { archOfName } from "./arch.ts";
+import { archOfName, modelTypeOf } from "../shared/architectures.ts";
 import { type Dialect, type Input, isOn, toText } from "./dialect.ts";
 
 /** Which kind of model an adapter is for: PEFT says so for language models alone. */
-function modelTypeOf({ root }: Input, base: string | undefined) {
+function modelTypeOfAdapter({ root }: Input, base: string | undefined) {
   if (toText(root.task_type)) return "llm";
-  if (archOfName(base) !== undefined) return "stable-diffusion";
+  const known = modelTypeOf(archOfName(base));
+  if (known) return known;
   const targets = toText(root.target_modules) ?? "";
   if (/\bto_[qkv]\b|to_out|add_[qkv]_proj/.test(targets)) return "stable-diffusion";
   return /\b[qkv]_proj\b|c_attn|query_key_value/.test(targets) ? "llm" : undefined;
@@ -30,7 +31,10 @@ export const peft: Dialect = {
     draft.set("network_algo", isOn(input.root.use_dora) ? "dora" : type);
     if (type === "oft" && input.root.r === 0) draft.noDefault("lora_rank");
     const base = draft.fields.base_model_path;
-    draft.set("model_type", modelTypeOf(input, base));
-    draft.set("base_arch", draft.fields.model_type === "llm" ? "llm" : archOfName(base));
+    draft.set("model_type", modelTypeOfAdapter(input, base));
+    draft.set(
+      "base_arch",
+      draft.fields.model_type === "llm" ? "llm" : archOfName(base, "diffusion"),
+    );
   },
 };

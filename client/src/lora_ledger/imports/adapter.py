@@ -14,6 +14,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from ..core.architectures import arch_of
 from ..core.errors import NoAdapterError, TooMuchError
 from ..core.reading import loads as loads_json
 from ..core.reading import open_file
@@ -22,22 +23,6 @@ from .tensor_names import LONGEST_NAME, Shapes, alpha_in_metadata, implies_rank,
 # Headers of LoRA files are some 100 kB; larger than this is no adapter.
 MAX_HEADER = 32 * 1024 * 1024
 _SCALARS = {"F16": ("<e", 2), "F32": ("<f", 4), "F64": ("<d", 8), "BF16": (None, 2)}
-_ARCHS = (
-    (re.compile(r"^sdxl|^stable-diffusion-xl", re.I), "sdxl"),
-    (re.compile(r"^sd_?v?1|^stable-diffusion-v1", re.I), "sd15"),
-    (re.compile(r"^sd_?v?2|^stable-diffusion-v2", re.I), "sd2"),
-    (re.compile(r"^sd_?3|^stable-diffusion-3|^stable-diffusion-v3", re.I), "sd3"),
-    (re.compile(r"^chroma", re.I), "chroma"),
-    (re.compile(r"^flux[-_. ]?2", re.I), "flux2"),
-    (re.compile(r"^flux", re.I), "flux"),
-    (re.compile(r"^lumina", re.I), "lumina2"),
-    (re.compile(r"^hunyuan-?image", re.I), "hunyuan-image"),
-    (re.compile(r"^hunyuan-?video", re.I), "hunyuan-video"),
-    (re.compile(r"^qwen-?image", re.I), "qwen-image"),
-    (re.compile(r"^wan", re.I), "wan"),
-    (re.compile(r"^anima", re.I), "anima"),
-    (re.compile(r"^z-?image", re.I), "z-image"),
-)
 
 
 class Adapter:
@@ -62,7 +47,7 @@ class Adapter:
         self.alpha = self._alpha(shapes.linear, self.rank, number(self.metadata.get("ss_network_alpha")))
         self.conv_alpha = self._alpha(shapes.conv, self.conv_rank, None, exact=True)
         said = (self.metadata.get("ss_base_model_version"), self.metadata.get("modelspec.architecture"))
-        self.arch = next((arch for text in said if text for pattern, arch in _ARCHS if pattern.match(text)), None)
+        self.arch = next((arch for arch in map(arch_of, said) if arch), None)
 
     def _alpha(self, modules: set[str], rank: int | None, stated: float | None, exact: bool = False) -> float | None:
         """The scalar `<module>.alpha` of one of these modules. A file without any alpha has the metadata's, or the
