@@ -7,7 +7,8 @@ const ownModule =
 
 /** Cross attention of a U-Net: its keys see the text encoder's channels. */
 const crossAttention =
-  /(?:down_blocks|up_blocks|mid_block|input_blocks|output_blocks|middle_block)[._]\w.*[._]attn2[._]to_k[._](?:lora[._])?(?:lora_)?(?:down|A)\b/;
+  /[._]attn2[._]to_k[._](?:lora[._])?(?:lora_)?(?:down|A)(?:\.\w{1,50})?\.weight$/;
+const unetBlock = /(?:down_blocks|up_blocks|mid_block|input_blocks|output_blocks|middle_block)[._]/;
 const languageModel =
   /\.(?:layers|h|blocks)\.\d+\.(?:self_attn|self_attention|attn|attention|mlp|linear_attn)\.(?:[qkvo]_proj|qkv_proj|(?:gate|up|down|gate_up)_proj|c_attn|query_key_value)\./;
 
@@ -19,7 +20,7 @@ function archOfTensors(tensors: readonly Tensor[]): string | null {
   let hasSecondEncoder = false;
   for (const { name, shape } of tensors) {
     if (/^(?:double|single)_blocks\.\d+\.processor\.\w+lora\d?\./.test(name)) return "flux";
-    if (name.length > 0 && crossAttention.test(name)) channels ??= shape[1];
+    if (crossAttention.test(name) && unetBlock.test(name)) channels ??= shape[1];
     hasSecondEncoder ||= /^(?:lora_te2_|text_encoder_2\.)/.test(name);
     if (/^(?:base_model\.model|model)\./.test(name)) {
       isLanguageModel ||= languageModel.test(name);

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import struct
 from pathlib import Path
 from typing import Any
 
-from ..core.architectures import arch_of
 from ..core.errors import NoAdapterError, TooMuchError
 from ..core.reading import loads as loads_json
 from ..core.reading import open_file
+from .base_arch import base_arch_of
 from .tensor_names import LONGEST_NAME, Shapes, alpha_in_metadata, implies_rank, refine_algorithm
 
 # Headers of LoRA files are some 100 kB; larger than this is no adapter.
@@ -46,8 +45,7 @@ class Adapter:
         self.algorithm = refine_algorithm(shapes.algorithm, self.metadata)
         self.alpha = self._alpha(shapes.linear, self.rank, number(self.metadata.get("ss_network_alpha")))
         self.conv_alpha = self._alpha(shapes.conv, self.conv_rank, None, exact=True)
-        said = (self.metadata.get("ss_base_model_version"), self.metadata.get("modelspec.architecture"))
-        self.arch = next((arch for arch in map(arch_of, said) if arch), None)
+        self.arch = base_arch_of(self.tensors, self.metadata, shapes.algorithm is not None)
 
     def _alpha(self, modules: set[str], rank: int | None, stated: float | None, exact: bool = False) -> float | None:
         """The scalar `<module>.alpha` of one of these modules. A file without any alpha has the metadata's, or the

@@ -155,7 +155,8 @@ def _other(tensors: Mapping[str, dict[str, Any]]) -> list[str]:
     return []
 
 
-def _json(text: str | None) -> dict[str, Any]:
+def json_of(text: str | None) -> dict[str, Any]:
+    """The object of a metadata string that holds JSON; empty where it is another."""
     try:
         value = loads(text) if text else None
     except ValueError:
@@ -166,7 +167,7 @@ def _json(text: str | None) -> dict[str, Any]:
 def refine_algorithm(algorithm: str | None, metadata: Mapping[str, str]) -> str | None:
     """sd-scripts' algorithms whose tensors are named and shaped as LoRA's or OFT's."""
     module = metadata.get("ss_network_module", "").rpartition(".")[2]
-    stated = _json(metadata.get("ss_network_args")).get("algo")
+    stated = json_of(metadata.get("ss_network_args")).get("algo")
     stated = stated.lower() if isinstance(stated, str) else ""
     if algorithm in ("lora", "locon"):
         if "dylora" in (stated, module):
@@ -178,7 +179,7 @@ def refine_algorithm(algorithm: str | None, metadata: Mapping[str, str]) -> str 
 
 def alpha_in_metadata(metadata: Mapping[str, str]) -> float | None:
     """Alpha of diffusers' `lora_adapter_metadata`: flat keys, the component before them (`transformer.lora_alpha`)."""
-    stated = _json(metadata.get("lora_adapter_metadata"))
+    stated = json_of(metadata.get("lora_adapter_metadata"))
     keys = sorted(k for k in stated if k == "lora_alpha" or k.endswith(".lora_alpha"))
     alpha = stated[keys[-1]] if keys else None
     finite = isinstance(alpha, (int, float)) and not isinstance(alpha, bool) and math.isfinite(alpha)
