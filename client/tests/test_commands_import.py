@@ -80,7 +80,7 @@ class AdapterTest(TemporaryCase):
                 ("lora", 8, None, None, None),
                 {"m.q.lora_A.weight": ("F32", [8, 4]), "m.q.lora_B.weight": ("F32", [4, 8])},
             ),
-            ((None, None, None, None, None), {"model.weight": ("F16", [2, 2])}),
+            ((None, None, None, None, None), {"latents": ("F16", [2, 2])}),
         ):
             with self.subTest(expected):
                 found = self.read(None, tensors)
@@ -233,6 +233,38 @@ class PastTest(TemporaryCase):
         )
         self.assertEqual((found.fields["trainer"], found.fields["lora_alpha"]), ("diffusers", 4))
 
+    def test_what_has_no_rank_takes_none_from_the_metadata(self):
+        for algo, tensors in (
+            ("boft", {"a.oft_blocks": ("F16", [2, 4, 4, 4])}),
+            ("diag-oft", {"a.oft_blocks": ("F16", [4, 4, 4])}),
+            ("ia3", {"a.weight": ("F16", [8]), "a.on_input": ("F16", [])}),
+            ("full", {"a.diff": ("F16", [4, 4])}),
+            ("lokr", {"a.lokr_w1": ("F16", [4, 4]), "a.lokr_w2": ("F16", [4, 4])}),
+        ):
+            args = json.dumps({"algo": algo, "conv_dim": "4", "conv_alpha": "1"})
+            fields = self.past({**KOHYA, "ss_network_args": args}, tensors).fields
+            self.assertEqual(fields["network_algo"], algo)
+            self.assertFalse({"lora_rank", "lora_alpha", "conv_lora_rank", "conv_alpha"} & set(fields), algo)
+
+    def test_a_model_type_that_nothing_tells_is_left_out(self):
+        llm = {"base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": ("F16", [8, 4])}
+        for metadata, tensors, kind in (
+            ({"format": "pt"}, llm, "llm"),
+            ({"format": "pt"}, {"m.q.lora_A.weight": ("F16", [8, 4])}, None),
+            ({"software": '{"name": "ai-toolkit"}'}, linear(8), "stable-diffusion"),
+            ({"ss_base_model_version": "wan"}, linear(8), "stable-diffusion"),
+        ):
+            self.assertEqual(self.past(metadata, tensors).fields.get("model_type"), kind)
+
+    def test_mlx_keeps_its_scale_beside_the_file(self):
+        config = {"model": "mlx-community/x", "fine_tune_type": "lora", "lora_parameters": {"rank": 8, "scale": 20.0}}
+        (self.folder / "adapter_config.json").write_text(json.dumps(config))
+        past = self.past(None, {"model.layers.0.self_attn.q_proj.lora_a": ("F16", [64, 8])})
+        self.assertEqual(
+            [past.fields[n] for n in ("trainer", "lora_alpha", "base_model_path", "model_type")],
+            ["mlx-lm", 160, "mlx-community/x", "llm"],
+        )
+
     def test_a_file_called_like_every_other_is_named_after_its_folder(self):
         for path, name in (
             ("saves/qwen/adapter_model.safetensors", "qwen"),
@@ -263,6 +295,17 @@ class ImportTest(CommandCase):
         )
         self.assertIn("0 imported, 2 known already", out)
         self.assertEqual(len(self.server.tasks), 3)
+
+    def test_what_is_no_adapter_is_refused_with_the_reason(self):
+        write_weights(self.folder / "base.safetensors", {"ss_base_model_version": "sdxl_base_v1-0"},
+                      {"model.diffusion_model.out.weight": ("F16", [4, 4])})  # fmt: skip
+        write_weights(self.folder / "cat.safetensors", None, {"emb_params": ("F16", [4, 768])})
+        write_weights(self.folder / "two.safetensors", None, {**linear(8), **linear(4, module="lora_unet_b")})
+        out, err = self.run_command("import", self.folder, code=1)
+        self.assertIn("base.safetensors: The file holds a model's own weights and no adapter.", err)
+        self.assertIn("cat.safetensors: The file holds embeddings and no adapter.", err)
+        self.assertIn("have different ranks: 8 (1), 4 (1)", out)
+        self.assertIn("1 imported, 0 known already, 2 failed", out)
 
     def test_box_keys_find_it_by_the_registration_alone(self):
         self.server.box_key = True

@@ -25,8 +25,9 @@ _SCALARS = {"F16": ("<e", 2), "F32": ("<f", 4), "F64": ("<d", 8), "BF16": (None,
 
 
 class Adapter:
-    """`metadata` (strings), `rank`, `conv_rank`, `alpha`, `conv_alpha`, `algorithm`, `arch`; None where nothing
-    tells. `notes` are sentences about what the file holds, `shapes` what its tensors' names and shapes tell."""
+    """`metadata` (strings), `rank`, `conv_rank`, `alpha`, `conv_alpha`, `algorithm`, `arch` (read at `arch_read`); None
+    where nothing tells. `notes` are sentences about what the file holds, `shapes` what its tensors' names and shapes
+    tell. Raises NoAdapterError for what is no adapter: another file, a model's own weights, embeddings."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -45,7 +46,9 @@ class Adapter:
         self.algorithm = refine_algorithm(shapes.algorithm, self.metadata)
         self.alpha = self._alpha(shapes.linear, self.rank, number(self.metadata.get("ss_network_alpha")))
         self.conv_alpha = self._alpha(shapes.conv, self.conv_rank, None, exact=True)
-        self.arch = base_arch_of(self.tensors, self.metadata, shapes.algorithm is not None)
+        self.arch, self.arch_read = base_arch_of(self.tensors, self.metadata, shapes.algorithm is not None)
+        if self.algorithm is None and self.notes:
+            raise NoAdapterError(self.notes[0])
 
     def _alpha(self, modules: set[str], rank: int | None, stated: float | None, exact: bool = False) -> float | None:
         """The scalar `<module>.alpha` of one of these modules. A file without any alpha has the metadata's, or the

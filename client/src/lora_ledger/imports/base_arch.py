@@ -50,18 +50,21 @@ def _of_tensors(tensors: Mapping[str, dict[str, Any]]) -> str | None:
     return known.get(channels) if channels else None
 
 
-def base_arch_of(tensors: Mapping[str, dict[str, Any]], metadata: Mapping[str, str], adapter: bool) -> str | None:
-    """What the metadata states (`ss_base_model_version`, `modelspec.architecture`, OneTrainer's `model_type`, a network
-    module of one architecture), else the tensors of an adapter. None where it is not certain."""
+def base_arch_of(
+    tensors: Mapping[str, dict[str, Any]], metadata: Mapping[str, str], adapter: bool
+) -> tuple[str | None, str]:
+    """(the architecture, where it stands): what the metadata states, a network module of one architecture, else the
+    tensors of an adapter. (None, "") where it is not certain."""
     kind = json_of(metadata.get("ot_config")).get("model_type")
     module = _OWN_MODULE.search(metadata.get("ss_network_module", ""))
-    for said in (
-        metadata.get("ss_base_model_version"),
-        metadata.get("modelspec.architecture"),
-        kind if isinstance(kind, str) else None,
-        module[1] if module else None,
+    for where, said in (
+        ("ss_base_model_version", metadata.get("ss_base_model_version")),
+        ("modelspec.architecture", metadata.get("modelspec.architecture")),
+        ("ot_config model_type", kind if isinstance(kind, str) else None),
+        ("ss_network_module", module[1] if module else None),
     ):
         arch = arch_of(said)
         if arch:
-            return arch
-    return _of_tensors(tensors) if adapter else None
+            return arch, where
+    arch = _of_tensors(tensors) if adapter else None
+    return arch, "the tensors" if arch else ""
