@@ -54,6 +54,13 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
 const isCount = (value: unknown): value is number =>
   Number.isSafeInteger(value) && Number(value) >= 0;
 
+/** Whether a file of this size begins as a safetensors file does: a length that fits, then a JSON object. */
+export function isSafetensors(head: Uint8Array, size: number): boolean {
+  if (head.length < 9) return false;
+  const promised = view(head).getBigUint64(0, true);
+  return promised >= 2n && promised <= BigInt(size - 8) && head[8] === 0x7b;
+}
+
 /**
  * Reads a safetensors header (8 bytes little-endian length, JSON, tensor bytes:
  * github.com/huggingface/safetensors) by ranged reads, at most three. Never throws on what the
