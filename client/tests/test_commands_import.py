@@ -71,16 +71,16 @@ class AdapterTest(TemporaryCase):
             (("lora", 16, 8.0, None, None), linear(16, 8, "BF16")),
             (("lora", 16, 0.5, None, None), linear(16, 0.5, "F32")),
             (("locon", 16, 8.0, 4, 2.0), {**linear(16, 8), **conv}),
-            (("dora", 16, None, None, None), {**linear(16), "lora_unet_a.dora_scale": ("F16", [8])}),
-            (("loha", 4, None, None, None), {"a.hada_w1_a": ("F16", [8, 4]), "a.hada_w1_b": ("F16", [4, 8])}),
+            (("dora", 16, 16.0, None, None), {**linear(16), "lora_unet_a.dora_scale": ("F16", [8])}),
+            (("loha", 4, 4.0, None, None), {"a.hada_w1_a": ("F16", [8, 4]), "a.hada_w1_b": ("F16", [4, 8])}),
             (("lokr", None, None, None, None), {"a.lokr_w1": ("F16", [4, 4]), "a.lokr_w2": ("F16", [8, 8])}),
-            (("lokr", 6, None, None, None), {"a.lokr_w1": ("F16", [4, 4]), "a.lokr_w2_b": ("F16", [6, 8])}),
+            (("lokr", 6, 6.0, None, None), {"a.lokr_w1": ("F16", [4, 4]), "a.lokr_w2_b": ("F16", [6, 8])}),
             (("oft", None, None, None, None), {"a.oft_blocks": ("F16", [4, 4, 4])}),
             (
                 ("lora", 8, None, None, None),
                 {"m.q.lora_A.weight": ("F32", [8, 4]), "m.q.lora_B.weight": ("F32", [4, 8])},
             ),
-            ((None, None, None, None, None), {"model.weight": ("F16", [2, 2])}),
+            ((None, None, None, None, None), {"latents": ("F16", [2, 2])}),
         ):
             with self.subTest(expected):
                 found = self.read(None, tensors)
@@ -89,7 +89,9 @@ class AdapterTest(TemporaryCase):
 
     def test_half_precision_gives_way_to_the_stated_alpha(self):
         self.assertEqual(self.read({"ss_network_alpha": "0.3"}, linear(4, 0.3)).alpha, 0.3)
-        self.assertIsNone(self.read({"software": '{"name": "ai-toolkit"}'}, linear(4, 4)).alpha)
+        # It trains with this alpha where it writes one, and with alpha = rank where it writes none.
+        self.assertEqual(self.read({"software": '{"name": "ai-toolkit"}'}, linear(4, 2)).alpha, 2)
+        self.assertEqual(self.read({"software": '{"name": "ai-toolkit"}'}, linear(4)).alpha, 4)
 
     def test_hostile_files(self):
         path = self.folder / "x.safetensors"
@@ -202,7 +204,7 @@ class PastTest(TemporaryCase):
         })  # fmt: skip
         self.assertEqual((found.datasets, found.steps, found.fields["trainer"]), ([], 250, "ai-toolkit"))
         self.assertEqual((found.fields["base_arch"], found.fields["lora_rank"]), ("flux", 16))
-        self.assertNotIn("lora_alpha", found.fields)
+        self.assertEqual(found.fields["lora_alpha"], 8)
 
     def test_onetrainer(self):
         config = {"model_type": "STABLE_DIFFUSION_XL_10_BASE", "learning_rate": 3e-4, "optimizer": {"optimizer": "PRODIGY"},
@@ -230,6 +232,38 @@ class PastTest(TemporaryCase):
             {"lora_adapter_metadata": json.dumps({"transformer.r": 8, "transformer.lora_alpha": 4})}, linear(8)
         )
         self.assertEqual((found.fields["trainer"], found.fields["lora_alpha"]), ("diffusers", 4))
+
+    def test_what_has_no_rank_takes_none_from_the_metadata(self):
+        for algo, tensors in (
+            ("boft", {"a.oft_blocks": ("F16", [2, 4, 4, 4])}),
+            ("diag-oft", {"a.oft_blocks": ("F16", [4, 4, 4])}),
+            ("ia3", {"a.weight": ("F16", [8]), "a.on_input": ("F16", [])}),
+            ("full", {"a.diff": ("F16", [4, 4])}),
+            ("lokr", {"a.lokr_w1": ("F16", [4, 4]), "a.lokr_w2": ("F16", [4, 4])}),
+        ):
+            args = json.dumps({"algo": algo, "conv_dim": "4", "conv_alpha": "1"})
+            fields = self.past({**KOHYA, "ss_network_args": args}, tensors).fields
+            self.assertEqual(fields["network_algo"], algo)
+            self.assertFalse({"lora_rank", "lora_alpha", "conv_lora_rank", "conv_alpha"} & set(fields), algo)
+
+    def test_a_model_type_that_nothing_tells_is_left_out(self):
+        llm = {"base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight": ("F16", [8, 4])}
+        for metadata, tensors, kind in (
+            ({"format": "pt"}, llm, "llm"),
+            ({"format": "pt"}, {"m.q.lora_A.weight": ("F16", [8, 4])}, None),
+            ({"software": '{"name": "ai-toolkit"}'}, linear(8), "stable-diffusion"),
+            ({"ss_base_model_version": "wan"}, linear(8), "stable-diffusion"),
+        ):
+            self.assertEqual(self.past(metadata, tensors).fields.get("model_type"), kind)
+
+    def test_mlx_keeps_its_scale_beside_the_file(self):
+        config = {"model": "mlx-community/x", "fine_tune_type": "lora", "lora_parameters": {"rank": 8, "scale": 20.0}}
+        (self.folder / "adapter_config.json").write_text(json.dumps(config))
+        past = self.past(None, {"model.layers.0.self_attn.q_proj.lora_a": ("F16", [64, 8])})
+        self.assertEqual(
+            [past.fields[n] for n in ("trainer", "lora_alpha", "base_model_path", "model_type")],
+            ["mlx-lm", 160, "mlx-community/x", "llm"],
+        )
 
     def test_a_file_called_like_every_other_is_named_after_its_folder(self):
         for path, name in (
@@ -261,6 +295,17 @@ class ImportTest(CommandCase):
         )
         self.assertIn("0 imported, 2 known already", out)
         self.assertEqual(len(self.server.tasks), 3)
+
+    def test_what_is_no_adapter_is_refused_with_the_reason(self):
+        write_weights(self.folder / "base.safetensors", {"ss_base_model_version": "sdxl_base_v1-0"},
+                      {"model.diffusion_model.out.weight": ("F16", [4, 4])})  # fmt: skip
+        write_weights(self.folder / "cat.safetensors", None, {"emb_params": ("F16", [4, 768])})
+        write_weights(self.folder / "two.safetensors", None, {**linear(8), **linear(4, module="lora_unet_b")})
+        out, err = self.run_command("import", self.folder, code=1)
+        self.assertIn("base.safetensors: The file holds a model's own weights and no adapter.", err)
+        self.assertIn("cat.safetensors: The file holds embeddings and no adapter.", err)
+        self.assertIn("have different ranks: 8 (1), 4 (1)", out)
+        self.assertIn("1 imported, 0 known already, 2 failed", out)
 
     def test_box_keys_find_it_by_the_registration_alone(self):
         self.server.box_key = True

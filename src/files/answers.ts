@@ -10,8 +10,8 @@ import {
   weightStates,
 } from "../platform/db/schema.ts";
 import { toWire } from "../platform/db/wire.ts";
+import { compareWithTask } from "./mismatch.ts";
 import { URLS_AT_ONCE } from "./parts.ts";
-import { compareWithTask } from "./safetensors.ts";
 import { uploadedBy } from "./uploaders.ts";
 
 const signedUrl = {

@@ -28,9 +28,10 @@ function fileOf(tensors: Record<string, Tensor>, metadata: Record<string, string
 test.each(shared.cases.map((one) => [one.name, one] as const))("%s", async (_, one) => {
   const tensors: Record<string, Tensor> = one.tensors as never;
   const file = fileOf(tensors, one.metadata as never);
-  const { rank, convRank, alpha, algorithm, baseArch } = await readSafetensors(
+  const { rank, convRank, alpha, algorithm, baseArch, warnings } = await readSafetensors(
     async (offset, length) => file.slice(offset, offset + length),
     file.length,
   );
   expect({ rank, conv_rank: convRank, alpha, algorithm, base_arch: baseArch }).toEqual(one.facts);
+  expect(warnings).toEqual("notes" in one ? one.notes : []);
 });

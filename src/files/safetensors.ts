@@ -1,7 +1,17 @@
 import { cutText, parseClean } from "../platform/http/text.ts";
 import { redactJson } from "../platform/secrets/redact.ts";
-import { archOf } from "../shared/architectures.ts";
 import type { JsonValue } from "../shared/json.ts";
+import {
+  type AdapterShape,
+  adapterMetadataAlpha,
+  frequencies,
+  impliesRank,
+  LONGEST_NAME,
+  readShapes,
+  refineAlgorithm,
+  type Tensor,
+} from "./adapter.ts";
+import { baseArchOf } from "./base-arch.ts";
 
 /** Reads `length` bytes from `offset` on; both lie within the file. */
 export type ReadRange = (offset: number, length: number) => Promise<Uint8Array>;
@@ -19,8 +29,6 @@ export type FileFacts = {
   metadata: Record<string, string> | null;
   warnings: string[];
 };
-
-type Tensor = { name: string; dtype: string; shape: number[]; begin: number; end: number };
 
 /** The headers of LoRA files are some 100 kB; one of this size is still parsed in tens of ms. */
 const MAX_HEADER = 8 * 1024 * 1024;
@@ -45,6 +53,13 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 const isCount = (value: unknown): value is number =>
   Number.isSafeInteger(value) && Number(value) >= 0;
+
+/** Whether a file of this size begins as a safetensors file does: a length that fits, then a JSON object. */
+export function isSafetensors(head: Uint8Array, size: number): boolean {
+  if (head.length < 9) return false;
+  const promised = view(head).getBigUint64(0, true);
+  return promised >= 2n && promised <= BigInt(size - 8) && head[8] === 0x7b;
+}
 
 /**
  * Reads a safetensors header (8 bytes little-endian length, JSON, tensor bytes:
@@ -82,17 +97,16 @@ export async function readSafetensors(
   const tensors = readTensors(header, size - 8 - length, warnings);
   const metadata = readMetadata(header.__metadata__, warnings);
   const shapes = readShapes(tensors);
+  warnings.push(...shapes.notes);
   return {
     rank: shapes.rank,
     convRank: shapes.convRank,
-    algorithm: shapes.algorithm,
-    alpha:
-      shapes.rank === null
-        ? null
-        : await readAlpha(read, { from: 8 + length, to: size }, tensors, shapes.linear, metadata),
-    baseArch: baseArchOf(metadata),
+    algorithm: refineAlgorithm(shapes.algorithm, metadata),
+    alpha: await readAlpha(read, { from: 8 + length, to: size }, tensors, shapes, metadata),
+    baseArch: baseArchOf(tensors, metadata, shapes.algorithm !== null),
     tensorCount: tensors.length,
-    dtype: mode(tensors.filter((t) => t.shape.length > 0).map((t) => t.dtype)),
+    dtype:
+      frequencies(tensors.filter((t) => t.shape.length > 0).map((t) => t.dtype))[0]?.[0] ?? null,
     metadata,
     warnings,
   };
@@ -109,6 +123,7 @@ function readTensors(header: Record<string, unknown>, data: number, warnings: st
     const [from, to] = Array.isArray(offsets) ? offsets : [];
     if (
       typeof dtype === "string" &&
+      name.length <= LONGEST_NAME &&
       dtype.length <= 16 &&
       Array.isArray(shape) &&
       shape.length <= 16 &&
@@ -168,88 +183,27 @@ const stringsOf = (value: JsonValue): Record<string, string> =>
       )
     : {};
 
-/** The value that occurs most often; the first of several; null of none. */
-function mode<T>(values: T[]): T | null {
-  const counts = new Map<T, number>();
-  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  let best: T | null = null;
-  for (const [value, count] of counts)
-    if (best === null || count > (counts.get(best) ?? 0)) best = value;
-  return best;
-}
-
-const down = /[._]?lora[._](?:down|A)(?:\.[\w-]+)?\.weight$/;
-const up = /[._]?lora[._](?:up|B)(?:\.[\w-]+)?\.weight$/;
-const lohaB = /\.hada_w1_b$/;
-const lokrB = /\.lokr_w[12]_b$/;
-
-/**
- * Rank and algorithm from tensor names and shapes: sd-scripts and LyCORIS (lora_down, hada, lokr,
- * oft), PEFT and diffusers (lora_A, lora.down). `linear` is a module that has the linear rank.
- */
-function readShapes(tensors: Tensor[]) {
-  const linear: { rank: number; module: string }[] = [];
-  const conv: number[] = [];
-  const ups: { rank: number; module: string }[] = [];
-  const found = new Set<string>();
-  for (const { name, shape } of tensors) {
-    const module = moduleOf(name);
-    const [first, second] = shape;
-    if (down.test(name)) {
-      found.add("lora");
-      if (first === undefined || shape.length < 2) continue;
-      // Dimensions after the first two are a convolution's kernel; 1×1 is a linear layer in disguise.
-      if (shape.slice(2).some((extent) => extent > 1)) conv.push(first);
-      else linear.push({ rank: first, module });
-    } else if (up.test(name)) {
-      found.add("lora");
-      if (second !== undefined) ups.push({ rank: second, module });
-    } else if (lohaB.test(name)) {
-      found.add("loha");
-      if (first !== undefined) linear.push({ rank: first, module });
-    } else if (lokrB.test(name)) {
-      found.add("lokr");
-      if (first !== undefined) linear.push({ rank: first, module });
-    } else if (/\.lokr_w[12](?:_a)?$/.test(name)) found.add("lokr");
-    else if (/\.oft_(?:blocks|diag|R)(?:$|\.)/.test(name)) found.add("oft");
-    else if (/\.(?:dora_scale|lora_magnitude_vector)(?:$|\.)/.test(name)) found.add("dora");
-  }
-  const ranked = linear.length > 0 ? linear : conv.length > 0 ? [] : ups;
-  const rank = mode(ranked.map((entry) => entry.rank));
-  const convRank = mode(conv);
-  const algorithm =
-    ["lokr", "loha", "oft"].find((name) => found.has(name)) ??
-    (found.has("dora") ? "dora" : found.has("lora") ? (conv.length > 0 ? "locon" : "lora") : null);
-  return {
-    rank,
-    convRank,
-    algorithm,
-    linear: ranked.find((entry) => entry.rank === rank)?.module ?? null,
-  };
-}
-
-/** A tensor's module: its name up to the adapter's own part. */
-const moduleOf = (name: string) =>
-  name.replace(/\.(?:lora[._](?:down|up|A|B)\b.*|hada_\w+$|lokr_\w+$|alpha$)/s, "");
-
 /**
  * The alpha: the scalar `<module>.alpha` of a linear layer with the usual rank, else any; the
- * metadata's own figure where it is the same within half precision. ai-toolkit writes the rank
- * there whatever was set, so its alpha counts as unknown.
+ * metadata's own figure where it is the same within half precision. A file without any alpha has the
+ * metadata's, or the rank, where that is what such files mean.
  */
 async function readAlpha(
   read: ReadRange,
   data: { from: number; to: number },
   tensors: Tensor[],
-  linear: string | null,
+  { rank, linear }: AdapterShape,
   metadata: Record<string, string> | null,
 ): Promise<number | null> {
-  if (metadata?.software?.includes("ai-toolkit")) return null;
+  if (rank === null) return null;
   const stated = Number(metadata?.ss_network_alpha?.trim() || "none");
-  const scalars = tensors.filter(
-    (t) => t.name.endsWith(".alpha") && t.end - t.begin <= 8 && data.from + t.end <= data.to,
-  );
-  const scalar = scalars.find((t) => linear !== null && moduleOf(t.name) === linear) ?? scalars[0];
+  const alphas = tensors.filter((t) => t.name.endsWith(".alpha"));
+  if (alphas.length === 0 && !Number.isFinite(stated))
+    return (
+      adapterMetadataAlpha(metadata) ?? (impliesRank(tensors.map((t) => t.name)) ? rank : null)
+    );
+  const scalars = alphas.filter((t) => t.end - t.begin <= 8 && data.from + t.end <= data.to);
+  const scalar = scalars.find((t) => linear.has(t.name.slice(0, -".alpha".length))) ?? scalars[0];
   const size = scalar && scalarSizes[scalar.dtype];
   const value =
     scalar && size && scalar.end - scalar.begin === size
@@ -262,7 +216,8 @@ async function readAlpha(
 const scalarSizes: Record<string, number> = { F16: 2, BF16: 2, F32: 4, F64: 8 };
 
 /** Equal within the precision of bf16 (8 bits). */
-const about = (a: number, b: number) => Math.abs(a - b) <= Math.max(Math.abs(a), Math.abs(b)) / 200;
+export const about = (a: number, b: number) =>
+  Math.abs(a - b) <= Math.max(Math.abs(a), Math.abs(b)) / 200;
 
 /** One number of a safetensors dtype, little-endian; null for a dtype that holds no scalar here. */
 export function decodeScalar(bytes: Uint8Array, dtype: string): number | null {
@@ -285,14 +240,6 @@ export function decodeScalar(bytes: Uint8Array, dtype: string): number | null {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-function baseArchOf(metadata: Record<string, string> | null): string | null {
-  for (const said of [metadata?.ss_base_model_version, metadata?.["modelspec.architecture"]]) {
-    const arch = archOf(said);
-    if (arch !== undefined) return arch;
-  }
-  return null;
-}
-
 const media: [RegExp, string][] = [
   [/^\x89PNG\r\n.\n/s, "image/png"],
   [/^\xff\xd8\xff/, "image/jpeg"],
@@ -305,54 +252,4 @@ const media: [RegExp, string][] = [
 export function sniffMedia(head: Uint8Array): string | null {
   const text = String.fromCharCode(...head.subarray(0, 16));
   return media.find(([pattern]) => pattern.test(text))?.[1] ?? null;
-}
-
-export type Mismatch = { field: string; file: JsonValue; task: JsonValue };
-
-/** The settings of a task that a file can contradict. */
-export type TaskSettings = {
-  loraRank: number | null;
-  convLoraRank: number | null;
-  loraAlpha: number | null;
-  networkAlgo: string | null;
-  baseArch: string | null;
-};
-
-/** Algorithms that a file can distinguish; those of one family are saved alike. */
-const families: Record<string, string> = {
-  lora: "lora",
-  qlora: "lora",
-  rslora: "lora",
-  locon: "lora",
-  dora: "dora",
-  loha: "loha",
-  lokr: "lokr",
-  oft: "oft",
-};
-
-/** Where the file and its task's settings differ; what either does not say cannot differ. */
-export function compareWithTask(
-  file: Omit<FileFacts, "metadata" | "warnings">,
-  task: TaskSettings,
-): Mismatch[] {
-  const family = (name: string | null) => families[name?.toLowerCase() ?? ""];
-  const differing: [string, JsonValue, JsonValue, boolean][] = [
-    ["lora_rank", file.rank, task.loraRank, file.rank !== task.loraRank],
-    ["conv_lora_rank", file.convRank, task.convLoraRank, file.convRank !== task.convLoraRank],
-    ["lora_alpha", file.alpha, task.loraAlpha, !about(file.alpha ?? 0, task.loraAlpha ?? 0)],
-    [
-      "network_algo",
-      family(file.algorithm) ? file.algorithm : null,
-      family(task.networkAlgo) ? task.networkAlgo : null,
-      family(file.algorithm) !== family(task.networkAlgo),
-    ],
-    [
-      ...(["base_arch", file.baseArch, task.baseArch] as const),
-      // A person may have registered another spelling of the same architecture.
-      file.baseArch !== (archOf(task.baseArch ?? "") ?? task.baseArch),
-    ],
-  ];
-  return differing.flatMap(([field, inFile, inTask, differs]) =>
-    inFile !== null && inTask !== null && differs ? [{ field, file: inFile, task: inTask }] : [],
-  );
 }

@@ -35,7 +35,7 @@ import type { PointAtFinal } from "./final.ts";
 import { partSizeFor, sizeLimit, URLS_AT_ONCE } from "./parts.ts";
 import { handedTo, uploadable } from "./uploaders.ts";
 import { joinParts, refuseGivenUp, uploadOf } from "./uploads.ts";
-import { FileDiffers, inspect } from "./verify.ts";
+import { FileDiffers, inspect, readLateFacts } from "./verify.ts";
 
 /** A relative path below the run's output folder, with forward slashes. */
 const filename = z
@@ -203,11 +203,13 @@ export const announcements = (pointAtFinal: PointAtFinal) =>
           .from(trainingTask)
           .where(and(task, or(readable(auth), reportedOnce(auth)))),
       });
-      if (row)
+      if (row) {
+        if (row.state === "complete") c.var.later(readLateFacts(db, storeOf(c), row));
         return c.json({
           weight_id: row.id,
           upload: await uploadOf(c, row, { fresh: row.object.objectKey === objectKey }),
         });
+      }
       if (!seen?.mine && !seen?.once) throw notFound("own-task", { id: taskId });
       if (seen.open) {
         const full = await explainRoom(db, config, seen.userId, { ...more, uploads: 1 });

@@ -2,8 +2,9 @@ import { and, eq } from "drizzle-orm";
 import type { Db } from "../platform/db/client.ts";
 import { storedObject } from "../platform/db/schema.ts";
 import { hex } from "../platform/http/encode.ts";
+import type { WeightRow } from "./answers.ts";
 import type { Head, Store } from "./bucket/store.ts";
-import { readSafetensors, sniffMedia } from "./safetensors.ts";
+import { isSafetensors, type ReadRange, readSafetensors, sniffMedia } from "./safetensors.ts";
 
 /** The bytes that arrived are not those that were announced; `field` says in what. */
 export class FileDiffers extends Error {
@@ -57,8 +58,7 @@ export async function inspect(
     throw new FileDiffers("parts", "the MD5s of the parts are not those of the bytes");
 
   const read = (offset: number, length: number) => store.read(object.objectKey, offset, length);
-  const isSafetensors = filename.toLowerCase().endsWith(".safetensors");
-  const first = size > 0 && !isSafetensors ? await read(0, Math.min(size, 16)) : new Uint8Array();
+  const { facts, mediaType } = await describeBytes(read, filename, size);
   return {
     verified:
       sha256 !== null
@@ -66,9 +66,39 @@ export async function inspect(
         : composed !== null
           ? ("parts" as const)
           : ("size" as const),
-    mediaType: sniffMedia(first),
-    facts: isSafetensors ? await readSafetensors(read, size) : unknown,
+    mediaType,
+    facts,
   };
+}
+
+const isNamedSafetensors = (filename: string) => filename.toLowerCase().endsWith(".safetensors");
+
+/**
+ * What an object's bytes say, whatever the file is called: the same bytes may come under another name later, and then
+ * are not read again. Only a file that its name calls safetensors is warned of for being none.
+ */
+async function describeBytes(read: ReadRange, filename: string, size: number) {
+  if (isNamedSafetensors(filename))
+    return { facts: await readSafetensors(read, size), mediaType: null };
+  const first = size > 0 ? await read(0, Math.min(size, 16)) : new Uint8Array();
+  const mediaType = sniffMedia(first);
+  const facts = isSafetensors(first, size) ? await readSafetensors(read, size) : unknown;
+  return { facts, mediaType };
+}
+
+/**
+ * Reads the facts of a complete file that was stored by a ledger which looked at names alone. Nothing to do for one that
+ * has them, or that is called otherwise.
+ */
+export async function readLateFacts(db: Db, store: Store, row: WeightRow) {
+  const isRead = row.tensorCount !== null || row.warnings?.length;
+  if (row.state !== "complete" || isRead || !isNamedSafetensors(row.filename)) return;
+  const read = (offset: number, length: number) => store.read(row.object.objectKey, offset, length);
+  const facts = await readSafetensors(read, row.size);
+  await db
+    .update(storedObject)
+    .set(facts)
+    .where(and(eq(storedObject.id, row.object.id), eq(storedObject.state, "complete")));
 }
 
 /** Notes that an object's bytes are those of its SHA-256, as hashObject found. */

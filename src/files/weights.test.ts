@@ -533,6 +533,40 @@ describe("one file twice", () => {
     expect((await s.announce(file)).upload).not.toBeNull();
   });
 
+  it("has the same facts under any name, whichever name came first", async () => {
+    const s = await setup();
+    const file = lora();
+    const first = await s.send(file, { filename: "aki.sft" });
+    expect(first).toMatchObject({ rank: 4, alpha: 2, base_arch: "sdxl", mismatches: [] });
+    for (const task of [undefined, await s.newTask(s.key, { lora_rank: 8 })]) {
+      const again = await s.announce(file, { ...(task && { task }), filename: "aki.safetensors" });
+      expect(again.upload).toBeNull();
+      const found = await s.ledger.call(`/api/weights/${again.weight_id}`, { key: s.key });
+      expect(found).toMatchObject({
+        ...{ rank: 4, alpha: 2, algorithm: "lora", base_arch: "sdxl", tensor_count: 2 },
+        mismatches: task ? [{ field: "lora_rank", file: 4, task: 8 }] : [],
+      });
+    }
+    // Its name alone calls a file safetensors, and only then is it told that it is none.
+    const text = bytesOf("no tensors at all");
+    expect(await s.send(text, { filename: "notes.sft" })).not.toHaveProperty("warnings");
+  });
+
+  it("reads the facts of a file that was stored without them when it comes as safetensors", async () => {
+    const s = await setup();
+    const file = lora();
+    const first = await s.send(file, { filename: "aki.bin" });
+    await s.ledger.db
+      .update(storedObject)
+      .set({ rank: null, alpha: null, tensorCount: null, warnings: [] });
+    const again = await s.announce(file, { filename: "aki.safetensors" });
+    expect(again.upload).toBeNull();
+    await expect
+      .poll(() => s.ledger.call(`/api/weights/${again.weight_id}`, { key: s.key }))
+      .toMatchObject({ rank: 4, alpha: 2, tensor_count: 2 });
+    expect((await objectOf(s, again.weight_id)).id).toBe((await objectOf(s, first.id)).id);
+  });
+
   it("never lets a box key have or spoil a file of another task by naming its hash", async () => {
     const s = await setup();
     const file = lora();

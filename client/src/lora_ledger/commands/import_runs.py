@@ -273,6 +273,8 @@ def import_one(api: Api, path: Path, options: argparse.Namespace) -> bool:
     """Registers one file's run and brings what was asked for; True when it is new. Raises NoAdapterError, OSError,
     CommandError."""
     past = WeightFileRun(Adapter(path))
+    for note in past.adapter.notes:
+        put(f"{path}: {note}")
     if options.dry_run:
         put(f"{path}: {past.fields.get('task_name')}{_said(past.fields)}")
         return True

@@ -9,31 +9,25 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import struct
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..core.architectures import arch_of
 from ..core.errors import NoAdapterError, TooMuchError
 from ..core.reading import loads as loads_json
 from ..core.reading import open_file
+from .base_arch import base_arch_of
+from .tensor_names import LONGEST_NAME, Shapes, alpha_in_metadata, implies_rank, refine_algorithm
 
 # Headers of LoRA files are some 100 kB; larger than this is no adapter.
 MAX_HEADER = 32 * 1024 * 1024
-# No trainer calls a tensor by a longer name.
-LONGEST_NAME = 1000
-
-_DOWN = re.compile(r"[._]?lora[._](?:down|A)(?:\.[\w-]+)?\.weight$")
-_UP = re.compile(r"[._]?lora[._](?:up|B)(?:\.[\w-]+)?\.weight$")
-_OWN = re.compile(r"\.(?:lora[._](?:down|up|A|B)\b.*|hada_\w+|lokr_\w+|alpha)$")
 _SCALARS = {"F16": ("<e", 2), "F32": ("<f", 4), "F64": ("<d", 8), "BF16": (None, 2)}
 
 
 class Adapter:
-    """`metadata` (strings), `rank`, `conv_rank`, `alpha`, `conv_alpha`, `algorithm`, `arch`; None where nothing
-    tells."""
+    """`metadata` (strings), `rank`, `conv_rank`, `alpha`, `conv_alpha`, `algorithm`, `arch` (read at `arch_read`); None
+    where nothing tells. `notes` are sentences about what the file holds, `shapes` what its tensors' names and shapes
+    tell. Raises NoAdapterError for what is no adapter: another file, a model's own weights, embeddings."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -47,50 +41,24 @@ class Adapter:
         named = ((n, t) for n, t in header.items() if len(n) <= LONGEST_NAME)
         self.tensors = {n: t for n, t in named if _well_formed(t, self.size - start)}
         self._start = start
-        self._read_shapes()
-        self.alpha = self._alpha(self._linear) if self.rank is not None else None
-        self.conv_alpha = self._alpha(self._conv, exact=True) if self.conv_rank is not None else None
-        said = (self.metadata.get("ss_base_model_version"), self.metadata.get("modelspec.architecture"))
-        self.arch = next((arch for arch in map(arch_of, said) if arch), None)
+        self.shapes = shapes = Shapes(self.tensors)
+        self.rank, self.conv_rank, self.notes = shapes.rank, shapes.conv_rank, shapes.notes
+        self.algorithm = refine_algorithm(shapes.algorithm, self.metadata)
+        self.alpha = self._alpha(shapes.linear, self.rank, number(self.metadata.get("ss_network_alpha")))
+        self.conv_alpha = self._alpha(shapes.conv, self.conv_rank, None, exact=True)
+        self.arch, self.arch_read = base_arch_of(self.tensors, self.metadata, shapes.algorithm is not None)
+        if self.algorithm is None and self.notes:
+            raise NoAdapterError(self.notes[0])
 
-    def _read_shapes(self) -> None:
-        linear, conv, ups, found = [], [], [], set()
-        for name, tensor in self.tensors.items():
-            shape, module = tensor["shape"], _OWN.sub("", name)
-            if _DOWN.search(name):
-                found.add("lora")
-                if len(shape) >= 2:
-                    # A kernel larger than 1×1 is a convolution; 1×1 is a linear layer in disguise.
-                    (conv if any(extent > 1 for extent in shape[2:]) else linear).append((shape[0], module))
-            elif _UP.search(name):
-                found.add("lora")
-                if len(shape) >= 2:
-                    ups.append((shape[1], module))
-            elif name.endswith(".hada_w1_b") or name.endswith((".lokr_w1_b", ".lokr_w2_b")):
-                found.add("loha" if "hada" in name else "lokr")
-                if shape:
-                    linear.append((shape[0], module))
-            elif ".lokr_w" in name:
-                found.add("lokr")
-            elif re.search(r"\.oft_(?:blocks|diag|R)(?:$|\.)", name):
-                found.add("oft")
-            elif re.search(r"\.(?:dora_scale|lora_magnitude_vector)(?:$|\.)", name):
-                found.add("dora")
-        ranked = linear or ([] if conv else ups)
-        self.rank = _mode(rank for rank, _ in ranked)
-        self.conv_rank = _mode(rank for rank, _ in conv)
-        self._linear = {module for rank, module in ranked if rank == self.rank}
-        self._conv = {module for rank, module in conv if rank == self.conv_rank}
-        self.algorithm = next((a for a in ("lokr", "loha", "oft") if a in found), None)
-        if self.algorithm is None and found:
-            self.algorithm = "dora" if "dora" in found else "locon" if conv else "lora"
-
-    def _alpha(self, modules: set[str], exact: bool = False) -> float | None:
-        """The scalar `<module>.alpha`. ai-toolkit writes the rank there whatever was set, so its alpha is unknown."""
-        if "ai-toolkit" in self.metadata.get("software", ""):
+    def _alpha(self, modules: set[str], rank: int | None, stated: float | None, exact: bool = False) -> float | None:
+        """The scalar `<module>.alpha` of one of these modules. A file without any alpha has the metadata's, or the
+        rank, where that is what such files mean."""
+        if rank is None:
             return None
-        stated = number(self.metadata.get("ss_network_alpha")) if not exact else None
         names = [n for n in self.tensors if n.endswith(".alpha")]
+        if not names and stated is None:
+            found = None if exact else alpha_in_metadata(self.metadata)
+            return found if found is not None else float(rank) if implies_rank(self.tensors) else None
         chosen = next((n for n in names if n[: -len(".alpha")] in modules), None if exact else next(iter(names), None))
         value = self._scalar(chosen) if chosen else None
         if value is None:
@@ -164,11 +132,6 @@ def _well_formed(tensor: Any, room: int) -> bool:
         and all(map(_count, offsets))
         and offsets[0] <= offsets[1] <= room
     )
-
-
-def _mode(values: Any) -> Any:
-    common = Counter(values).most_common(1)
-    return common[0][0] if common else None
 
 
 def number(value: Any) -> float | None:

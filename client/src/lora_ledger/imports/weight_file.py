@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ..core.architectures import model_type_of
 from ..core.errors import TooMuchError
 from ..core.reading import read_file
 from ..core.run_fields import RUN_FIELDS
@@ -27,11 +28,8 @@ MAX_TAGS = 20_000
 # The ledger takes so many of one task.
 MAX_DATASETS = 50
 _FULL_RANK = 10_000
-_OT_TYPES = (
-    ("STABLE_DIFFUSION_XL", "sdxl"), ("STABLE_DIFFUSION_15", "sd15"), ("STABLE_DIFFUSION_2", "sd2"),
-    ("STABLE_DIFFUSION_3", "sd3"), ("FLUX", "flux"), ("CHROMA", "chroma"), ("HUNYUAN_VIDEO", "hunyuan-video"),
-    ("QWEN", "qwen-image"), ("WAN", "wan"), ("Z_IMAGE", "z-image"),
-)  # fmt: skip
+# What these train is no language model.
+_IMAGE_TRAINERS = ("kohya", "musubi-tuner", "ai-toolkit", "onetrainer", "diffusers")
 
 
 class WeightFileRun:
@@ -56,7 +54,7 @@ class WeightFileRun:
             ("conv_lora_rank", adapter.conv_rank, "the tensors"),
             ("conv_alpha", adapter.conv_alpha, "the tensors"),
             ("network_algo", adapter.algorithm, "the tensors"),
-            ("base_arch", adapter.arch, "the metadata"),
+            ("base_arch", adapter.arch, adapter.arch_read),
         ):
             self.put(name, value, where)
         if "ot_config" in metadata or "ot_branch" in metadata:
@@ -71,7 +69,10 @@ class WeightFileRun:
             self._peft()
         self._modelspec(metadata)
         self.fields.setdefault("task_name", _name_of(Path(adapter.path).absolute()))
-        self.fields.setdefault("model_type", "llm" if self.fields.get("base_arch") == "llm" else "stable-diffusion")
+        kind = model_type_of(self.fields.get("base_arch"))
+        if kind is None and self.fields.get("trainer") in _IMAGE_TRAINERS:
+            kind = "stable-diffusion"
+        self.put("model_type", kind, "the architecture")
         if self.finished is None:
             self.finished = _mtime(adapter.path)
 
@@ -86,16 +87,18 @@ class WeightFileRun:
         musubi = "ss_num_train_items" in m
         self.put("trainer", "musubi-tuner" if musubi else "kohya", "ss_*")
         self.put("task_name", m.get("ss_output_name"), "ss_output_name")
-        rank = whole(m.get("ss_network_dim"))
-        if rank is not None and 0 < rank < _FULL_RANK:
-            self.put("lora_rank", rank, "ss_network_dim")
-        self.put("lora_alpha", number(m.get("ss_network_alpha")), "ss_network_alpha")
         args = loads(m.get("ss_network_args"))
         args = args if isinstance(args, dict) else {}
         self.put("dropout", _unit(m.get("ss_network_dropout")) or _unit(args.get("dropout")), "ss_network_dropout")
-        self.put("conv_lora_rank", _bounded(whole(args.get("conv_dim"))), "ss_network_args")
-        self.put("conv_alpha", number(args.get("conv_alpha")), "ss_network_args")
-        self.put("network_algo", args.get("algo") if isinstance(args.get("algo"), str) else None, "ss_network_args")
+        if self.adapter.rank is not None:
+            self.put("conv_lora_rank", _bounded(whole(args.get("conv_dim"))), "ss_network_args")
+            self.put("conv_alpha", number(args.get("conv_alpha")), "ss_network_args")
+        if self.adapter.algorithm is None:
+            # What the tensors tell is all there is: OFT, IA³ and whole matrices have no rank, whatever stands here.
+            rank = whole(m.get("ss_network_dim"))
+            self.put("lora_rank", rank if rank and 0 < rank < _FULL_RANK else None, "ss_network_dim")
+            self.put("lora_alpha", number(m.get("ss_network_alpha")), "ss_network_alpha")
+            self.put("network_algo", args.get("algo") if isinstance(args.get("algo"), str) else None, "ss_network_args")
         total, each = whole(m.get("ss_total_batch_size")), whole(m.get("ss_batch_size_per_device"))
         self.put("batch_size", _positive(each or total), "ss_batch_size_per_device")
         if "batch_size" not in self.fields:
@@ -198,7 +201,7 @@ class WeightFileRun:
         self.datasets.append(fact)
 
     def _ai_toolkit(self, m: dict[str, Any]) -> None:
-        # Its ss_tag_frequency is made up and its alpha is the rank, so neither is taken.
+        # Its ss_tag_frequency is made up, so it is not taken.
         self.put("trainer", "ai-toolkit", "software")
         self.put("task_name", m.get("ss_output_name") or m.get("name"), "ss_output_name")
         info = loads(m.get("training_info"))
@@ -213,12 +216,8 @@ class WeightFileRun:
         config = config if isinstance(config, dict) else {}
         self.extra = config
         optimizer = section(config, "optimizer")
-        kind = str(config.get("model_type") or "")
-        self.put("base_arch", next((a for k, a in _OT_TYPES if kind.startswith(k)), None), "ot_config model_type")
         for name, value in (
             ("base_model_path", config.get("base_model_name")),
-            ("lora_rank", _bounded(whole(config.get("lora_rank")))),
-            ("lora_alpha", number(config.get("lora_alpha"))),
             ("dropout", _unit(config.get("dropout_probability"))),
             ("batch_size", _positive(whole(config.get("batch_size")))),
             ("gradient_accumulation_steps", _positive(whole(config.get("gradient_accumulation_steps")))),
@@ -242,14 +241,9 @@ class WeightFileRun:
         parts = loads(m.get("lora_adapter_metadata"))
         parts = parts if isinstance(parts, dict) else {}
         self.extra = parts
-        for name, key, convert in (
-            ("lora_rank", "r", lambda v: _bounded(whole(v))),
-            ("lora_alpha", "lora_alpha", number),
-            ("dropout", "lora_dropout", _unit),
-        ):
-            # Keys are flat with the component before them: transformer.r, unet.lora_alpha.
-            found = (v for k, v in sorted(parts.items(), reverse=True) if k == key or k.endswith("." + key))
-            self.put(name, next((c for c in map(convert, found) if c is not None), None), "lora_adapter_metadata")
+        # Keys are flat with the component before them: transformer.r, unet.lora_dropout.
+        found = (_unit(v) for k, v in sorted(parts.items(), reverse=True) if k.rpartition(".")[2] == "lora_dropout")
+        self.put("dropout", next((value for value in found if value is not None), None), "lora_adapter_metadata")
 
     def _peft(self) -> None:
         """adapter_config.json beside the file, which PEFT, LLaMA-Factory, axolotl and diffusion-pipe write."""
@@ -262,11 +256,16 @@ class WeightFileRun:
             return
         self.extra = config
         where = "adapter_config.json"
-        self.put("trainer", "peft", where)
-        self.put("lora_rank", _bounded(whole(config.get("r"))), where)
-        self.put("lora_alpha", number(config.get("lora_alpha")), where)
-        self.put("dropout", _unit(config.get("lora_dropout")), where)
-        base = config.get("base_model_name_or_path")
+        # mlx-lm's has the same name: its scale is alpha by rank.
+        mlx = section(config, "lora_parameters")
+        scale, rank = number(mlx.get("scale")), self.fields.get("lora_rank")
+        self.put("trainer", "mlx-lm" if mlx else "peft", where)
+        alpha = scale * rank if scale is not None and rank else number(config.get("lora_alpha"))
+        if alpha is not None and rank:
+            # It is the trainer's own figure, where the file alone only implies one.
+            self.fields["lora_alpha"], self.read["lora_alpha"] = alpha, where
+        self.put("dropout", _unit(config.get("lora_dropout", mlx.get("dropout"))), where)
+        base = config.get("base_model_name_or_path") or config.get("model")
         self.put("base_model_path", base if isinstance(base, str) else None, where)
         if config.get("task_type"):
             self.put("base_arch", "llm", where)
