@@ -269,6 +269,25 @@ class FollowerTest(TemporaryCase):
         follower.end()
         self.assertEqual((self.drained(), follower.seen.marker), ({120: 0.0713}, True))
 
+    def test_what_a_trainer_reads_out_of_a_line_itself_comes_first(self):
+        follower = self.follow(None)
+        told = {
+            "a": {"step": 3, "total": 9, "loss": 0.5, "epoch": 0.3, "lr": 1e-4},
+            "{'loss': 7.0, 'epoch': 0.4}": {},
+            "b": {"step": 4.0, "loss": 0.4},
+            "c": {"step": 4.5, "loss": 9.0},
+        }
+        follower.trainer.line_values = told.get
+        for line in ("a", "a", "{'loss': 7.0, 'epoch': 0.4}", "b"):
+            follower.line(line)
+        follower.end()
+        self.assertEqual(
+            [(e["step"], e.get("epoch"), e["metrics"]) for e in self.points.drain(final=True)],
+            [(3, 0.3, {"lr": 1e-4, "loss": 0.5}), (4, None, {"loss": 0.4})],
+        )
+        self.assertEqual((self.progress["step"], self.progress["total_steps"], self.progress["epoch"]), (4, 9, 0.3))
+        self.assertEqual((follower.seen.step, follower.seen.total), (4, 9))
+
     def test_two_bars_of_onetrainer(self):
         follower = self.follow('{"training_method": "LORA", "base_model_name": "b"}')
         for line in (

@@ -45,6 +45,14 @@ class Offset:
         return own + self.value
 
 
+def whole(value: Any) -> int | None:
+    """A step or a number of steps as a whole number; None for what is none."""
+    try:
+        return int(value) if value >= 0 and value == int(value) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def regular(bars: list[int], start: int) -> tuple[int, int] | tuple[None, None]:
     """(the first line's step, the distance between two lines) that fit the bars drawn around the first lines of a run
     that goes on from step `start`; (None, None) where the lines come at no regular distance.
@@ -132,6 +140,13 @@ class Follower:
 
     def line(self, line: str) -> None:
         """Takes a line or a state of a bar."""
+        told = self.trainer.line_values(line)
+        if told is not None:
+            # A line is read once as it stands there without its end, and again with it.
+            if told and line != self._last_line:
+                self._last_line = line
+                self._tell(dict(told))
+            return
         bar = read_bar(line)
         if bar is not None:
             self._bar(bar)
@@ -225,6 +240,28 @@ class Follower:
             self._lost()
         if len(self._waiting) > 1:
             self._settle(keep=1)
+
+    def _tell(self, values: dict[str, Any]) -> None:
+        """Takes the values of a line that tells its own step; those of one that does not take the bar's."""
+        step = whole(values.pop("step", None))
+        total = whole(values.pop("total", None))
+        if step is None:
+            if values:
+                self._dict(values)
+            return
+        step = self._line_offset.step(step)
+        if total or self.progress.get("total_steps"):
+            total = total + (self._line_offset.value or 0) if total else self.progress["total_steps"]
+        self._progress(step, total)
+        epoch = values.pop("epoch", None)
+        if epoch is not None:
+            self.progress["epoch"] = epoch
+        loss = values.pop("loss", None)
+        if loss is not None:
+            self._lost()
+            self.points.loss(step, loss, time.time(), epoch, self.points.LINE)
+        if values:
+            self.points.put(step, values, time.time(), epoch)
 
     def _settle(self, keep: int = 0) -> None:
         """Gives the dicts that wait, but for the last `keep`, their step."""

@@ -114,6 +114,14 @@ class Generic:
         """(epoch, total epochs) when the line announces an epoch, else None."""
         return None
 
+    def line_values(self, line: str) -> dict[str, float] | None:
+        """The values that one line or state of a bar tells, or None where the trainer's own forms are none of it.
+
+        `step` and `total` are the trainer's own count, `loss` the training loss, `epoch` where the run stands; any
+        other name is a series of its own. The follower asks this before its general rules, which a `{}` forbids.
+        """
+        return None
+
     def resume_step(self) -> tuple[int | None, str | None]:
         """(step, source) that the trainer goes on from; (None, None) when that cannot be known."""
         return None, None
