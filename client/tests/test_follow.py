@@ -6,7 +6,6 @@ import sqlite3
 from dataclasses import replace
 from types import SimpleNamespace
 
-from lora_ledger.core import yaml_reader
 from lora_ledger.core.journal import Upload
 from lora_ledger.follow.follower import Follower, ranks
 from lora_ledger.follow.jsonl import JsonLines
@@ -316,76 +315,3 @@ class WeightsTest(TemporaryCase):
         Supervision._add_weight(run, checkpoint)
         Supervision._add_weight(run, replace(checkpoint, kind="final"))
         self.assertEqual([(item.kind, item.step) for item in sent], [("checkpoint", 350), ("final", 350)])
-
-
-class YamlTest(TemporaryCase):
-    def test_the_forms_that_trainers_use(self):
-        document = yaml_reader.read_yaml(
-            """---
-# comment
-job: extension
-config:
-  name: "my lora: v1" # [name]
-  process:
-    - type: 'sd_trainer'
-      training_folder: output   # here
-      datasets:
-      - folder_path: C:\\data\\a
-        resolution: [ 512, 768,
-          1024 ]
-      -   folder_path: /b
-      sample:
-        prompts:
-#         - "left out"\\
-          - "one, with: colon"
-          - 'it''s two'
-          - plain three
-empty:
-none: null
-yes: true
-number: 1e-4
-whole: 1_000
-text: |
-  first
-    second
-folded: >-
-  a
-  b
-inline: {a: 1, b: [x, y]}
-url: http://host:80/x#y
-matrix:
-  - - 1
-    - 2
-  - - 3
-"""
-        )
-        process = document["config"]["process"][0]
-        self.assertEqual(document["config"]["name"], "my lora: v1")
-        self.assertEqual(process["type"], "sd_trainer")
-        self.assertEqual(
-            process["datasets"],
-            [{"folder_path": "C:\\data\\a", "resolution": [512, 768, 1024]}, {"folder_path": "/b"}],
-        )
-        self.assertEqual(process["sample"]["prompts"], ["one, with: colon", "it's two", "plain three"])
-        self.assertEqual(
-            {k: v for k, v in document.items() if k not in ("job", "config")},
-            {
-                "empty": None,
-                "none": None,
-                "yes": True,
-                "number": 1e-4,
-                "whole": 1000,
-                "text": "first\nsecond",
-                "folded": "a b",
-                "inline": {"a": 1, "b": ["x", "y"]},
-                "url": "http://host:80/x#y",
-                "matrix": [[1, 2], [3]],
-            },
-        )
-
-    def test_it_never_raises(self):
-        for text in ("", "x", "- ", ":", "a:\n b\n  c: 1", "a: [1", "- - - -", "\t\x00", "a: &x *y", "{", '"', "a: '"):
-            yaml_reader.read_yaml(text)
-        self.assertIsNone(yaml_reader.read_yaml("- " * 5000 + "x"))
-        deep = "\n".join(" " * n + "a:" for n in range(500))
-        self.assertIsNone(yaml_reader.read_yaml(deep))

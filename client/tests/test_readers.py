@@ -7,6 +7,7 @@ from unittest import mock
 
 from lora_ledger.core import safetensors, terminal, toml_reader
 from lora_ledger.core.errors import IncompleteFileError, NoTomlError
+from lora_ledger.core.reading import read_start
 from lora_ledger.core.redact import redact_command, redact_text
 from lora_ledger.follow.bar import read_bar
 from lora_ledger.follow.follower import Follower, Offset
@@ -442,6 +443,12 @@ class ConfigTest(TemporaryCase):
         field, text = read_config(path)
         self.assertEqual(set(field), {"base64", "path"})
         self.assertEqual(text, 'output_name = "测试"')
+        for name in ("utf-16-le", "utf-16-be"):
+            path.write_bytes(('\ufeffoutput_name = "测试"').encode(name))
+            field, text = read_config(path)
+            self.assertEqual((set(field), text), ({"base64", "path"}, 'output_name = "测试"'))
+        path.write_bytes("aé测试".encode())
+        self.assertEqual([read_start(path, most) for most in range(1, 10)], ["a", "a", "aé", "aé", "aé", "aé测", "aé测", "aé测", "aé测试"])  # fmt: skip
         path.write_bytes(b"\xef\xbb\xbfa = 1\r\n")
         self.assertEqual(read_config(path)[0]["text"], "\ufeffa = 1\r\n")
         with mock.patch.object(terminal, "warn") as warned:

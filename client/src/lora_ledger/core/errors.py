@@ -121,6 +121,10 @@ class NoTomlError(UnreadableError):
     """The text is no TOML that this reader knows."""
 
 
+class NoYamlError(UnreadableError):
+    """The text is no YAML that this reader knows; the message is one plain line that names the text's line."""
+
+
 class IncompleteFileError(UnreadableError):
     """The file is shorter or longer than its header says, or has no readable header (yet)."""
 

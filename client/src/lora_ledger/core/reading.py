@@ -5,6 +5,7 @@ Each bound is far above what any trainer or tracker writes; what lies beyond is 
 
 from __future__ import annotations
 
+import codecs
 import errno
 import json
 import os
@@ -53,12 +54,28 @@ def read_file(path: StrPath, most: int) -> Any:
 
 
 def read_start(path: StrPath, most: int) -> str:
-    """The first `most` bytes of a file as text; empty where it cannot be read."""
+    """The first `most` bytes of a file as text, without a byte order mark; empty where it cannot be read."""
     try:
         with open_file(path) as file:
-            return file.read(min(most, os.fstat(file.fileno()).st_size)).decode("utf-8-sig", "replace")
+            size = os.fstat(file.fileno()).st_size
+            text = decoded(file.read(min(most, size)), cut=size > most)
     except OSError:
         return ""
+    return text[1:] if text.startswith("\ufeff") else text
+
+
+def decoded(data: bytes, cut: bool = False) -> str:
+    """A trainer's file as text: UTF-16 by its mark, UTF-8, else GB18030, which Chinese Windows machines write.
+
+    What is none of these has U+FFFD in its place. `cut`: the bytes end somewhere within the text.
+    """
+    for mark, name in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
+        if data.startswith(mark):
+            return data[2:].decode(name, "replace")
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(data, final=not cut)
+    except UnicodeDecodeError:
+        return data.decode("gb18030", "replace")
 
 
 def lines(file: IO[bytes], most: int) -> Iterator[bytes | None]:

@@ -6,7 +6,7 @@ import base64
 from typing import Any
 
 from ..core import terminal, withhold
-from ..core.reading import open_file
+from ..core.reading import decoded, open_file
 from ..core.types import StrPath
 
 # The ledger takes 4 MB for both files together; larger ones are uploaded like weights.
@@ -36,4 +36,4 @@ def read_config(path: StrPath | None) -> tuple[dict[str, Any] | None, str | None
         text = data.decode("utf-8")
         return {"text": text, "path": str(path)}, text
     except UnicodeDecodeError:
-        return {"base64": base64.b64encode(data).decode(), "path": str(path)}, data.decode("gb18030", "replace")
+        return {"base64": base64.b64encode(data).decode(), "path": str(path)}, decoded(data)

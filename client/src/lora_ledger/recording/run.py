@@ -9,7 +9,7 @@ from typing import Any
 from ..core import terminal, withhold
 from ..core.settings import Settings
 from ..trainers import Generic, recognise
-from ..trainers.launch import find_config
+from ..trainers.launch import fault_of, find_config
 from .config_file import read_config
 from .process import Process, shell_code
 from .recorder import Recorder
@@ -57,6 +57,9 @@ class RunCommand:
         environment = self._environment()
         config_path = self.options.config or find_config(self.command)
         config, text = read_config(config_path)
+        fault = fault_of(text or "", config_path) if config_path else None
+        if fault:
+            terminal.warn(f"no setting is read from {config_path}: {fault}")
         trainer = recognise(self.command, text, os.getcwd(), self.options.output_dir, self.options.table)
         launch = Launch(self.options, self.command, trainer, self.extra)
         launch.config_path, launch.config, launch.text = config_path, config, text or ""

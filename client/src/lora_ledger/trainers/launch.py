@@ -6,13 +6,12 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
-from ..core.errors import NoTomlError
 from ..core.reading import loads, too_deep
 from ..core.toml_reader import read_toml
 from ..core.types import StrPath
-from ..core.yaml_reader import read_yaml, scalar
+from ..core.yaml_reader import parse_yaml, scalar
 from .declarations import DECLARATIONS
 
 CONFIG_ENDINGS = (".yaml", ".yml", ".toml", ".json")
@@ -33,21 +32,43 @@ LAUNCHERS |= {
 
 def read_document(text: str | None) -> dict[str, Any]:
     """The text as JSON, TOML or YAML, whichever it is; {} for what is none of them or no mapping."""
-    if not text:
-        return {}
-    text = text.lstrip("\ufeff")
     document = None
-    if text.lstrip()[:1] == "{":
+    for read in _readers(text or ""):
         try:
-            document = loads(text)
+            document = read(text)
         except ValueError:
-            document = None
-    else:
-        try:
-            document = read_toml(text)
-        except NoTomlError:
-            document = read_yaml(text)
+            continue
+        if isinstance(document, dict):
+            break
     return document if isinstance(document, dict) and not too_deep(document) else {}
+
+
+def _readers(text: str) -> list[Callable[..., Any]]:
+    if not text:
+        return []
+    # JSON with comments or a comma too many is YAML.
+    return [_json, parse_yaml] if text.lstrip("\ufeff \t\r\n").startswith("{") else [_toml, parse_yaml]
+
+
+def _json(text: str) -> Any:
+    return loads(text.lstrip("\ufeff"))
+
+
+def _toml(text: str) -> Any:
+    return read_toml(text.lstrip("\ufeff"))
+
+
+def fault_of(text: str, path: StrPath) -> str | None:
+    """Why no setting can be read from a file of settings that holds the text, in plain words; None where some can, or
+    the file's name promises none."""
+    read = {".yaml": parse_yaml, ".yml": parse_yaml, ".toml": _toml, ".json": _json}.get(Path(path).suffix.lower())
+    if read is None or read_document(text):
+        return None
+    try:
+        document = read(text)
+    except ValueError as error:
+        return str(error)
+    return None if document is None or document == {} else "it holds no settings with names"
 
 
 def program_index(command: Sequence[str]) -> int:
