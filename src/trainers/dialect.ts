@@ -15,6 +15,7 @@ export type Trainer =
   | "llama-factory"
   | "peft"
   | "diffusers"
+  | "python"
   | "generic"
   | "unknown";
 
