@@ -96,9 +96,9 @@ class _Embedded(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 if not any(type(finder).__name__ == "_Embedded" for finder in sys.meta_path):
     sys.meta_path.insert(0, _Embedded())
 
-from lora_ledger import Run, __version__, track  # noqa: E402
+from lora_ledger import Callback, Run, __version__, load_ipython_extension, track  # noqa: E402
 
-__all__ = ["Run", "track", "__version__"]
+__all__ = ["Callback", "Run", "track", "load_ipython_extension", "__version__"]
 
 if __name__ == "__main__":
     from lora_ledger.cli import main

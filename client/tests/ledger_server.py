@@ -31,6 +31,7 @@ TASK_FIELDS = {
     "output_dir",
     "lora_rank",
     "started_by",
+    "trainer",
 }
 IMPORTED = {
     "source",

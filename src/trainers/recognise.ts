@@ -29,6 +29,7 @@ import { kohyaGui } from "./kohya-gui.ts";
 import { llamaBoard, llamaFactory, llamaFactoryDataset, llamaFactoryV1 } from "./llama-factory.ts";
 import { loraScripts, loraScriptsPreset } from "./lora-scripts.ts";
 import { musubi, musubiDataset } from "./musubi.ts";
+import { notebook } from "./notebook.ts";
 import { onetrainer, onetrainerConcepts } from "./onetrainer.ts";
 import { type ConfigFormat, MAX_PARSED, MAX_YAML, parseConfig } from "./parse.ts";
 import { peft } from "./peft.ts";
@@ -56,6 +57,7 @@ export type Recognition = {
 
 /** The first dialect that recognises a file wins, so the more specific ones come first. */
 const dialects: Dialect[] = [
+  notebook,
   ...declarations.map(toDialect),
   aiToolkit,
   peft,

@@ -7,6 +7,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable
+from typing import TextIO
 
 _lock = threading.RLock()
 _warned: set[str] = set()
@@ -60,8 +61,18 @@ def write_stderr(data: bytes) -> bool:
         return True
 
 
+def _cell() -> TextIO | None:
+    """What writes into a notebook's cell, where file descriptor 2 leads elsewhere; None at a terminal."""
+    stream = sys.stderr
+    return stream if type(stream).__module__.partition(".")[0] == "ipykernel" else None
+
+
 def _line(text: str) -> None:
     text = " ".join(printable(scrub(str(text))).split())
+    cell = _cell()
+    if cell:
+        cell.write(f"[ledger] {text}\n")
+        return
     with _lock:
         start = "" if _at_line_start else "\n"
         try:

@@ -28,7 +28,7 @@ MOST_EARLY = 100
 # Where epochs began, for points that come late.
 MOST_EPOCHS = 1000
 # Numbers in transformers' dicts that describe the machine's speed and no step.
-_SUMMARY = ("_runtime", "_per_second", "total_flos")
+SUMMARY = ("_runtime", "_per_second", "total_flos")
 
 
 class Offset:
@@ -301,7 +301,7 @@ class Follower:
         loss = values.pop("loss", None)
         if loss is not None:
             self.points.loss(step, loss, when, epoch, self.points.LINE)
-        more = {name: value for name, value in values.items() if not name.endswith(_SUMMARY)}
+        more = {name: value for name, value in values.items() if not name.endswith(SUMMARY)}
         if more:
             self.points.put(step, more, when, epoch)
         self.progress["step"] = max(self.progress.get("step") or 0, step)

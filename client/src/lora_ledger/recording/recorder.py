@@ -222,9 +222,13 @@ class Recorder(Events):
             terminal.warn(
                 f"{self.spool.dropped} heartbeats were lost, since neither the ledger nor the disk could take them"
             )
+        self.close()
+        return left == 0
+
+    def close(self) -> None:
+        """Ends the threads; what is unsent stays in the spool."""
         self.sender.stop()
         self.spool.close()
-        return left == 0
 
     def _left(self) -> str:
         files = self.spool.size(UPLOADS)

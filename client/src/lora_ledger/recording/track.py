@@ -1,32 +1,49 @@
-"""`track()`: records a training loop written in Python."""
+"""`track()`: records a training loop written in Python, in a script or in a notebook."""
 
 from __future__ import annotations
 
+import builtins
+import json
 import os
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from ..core import settings, terminal
 from ..core.journal import Upload
 from ..core.redact import redact_command, redact_text
 from ..core.types import StrPath
 from ..follow import gpu
-from . import host
+from ..trainers import Generic
+from . import attach, host, namespace
+from .callback import AdapterFolder, Callback, make_callback
 from .config_file import read_config
 from .points import Points
 from .recorder import Recorder
+from .watch import Watch
+
+# So long a run waits for its training to begin before it is registered with the settings that are there by then.
+PATIENCE = 300.0
+# What settings that were found are recorded as.
+FOUND_FILE = "notebook.json"
 
 
 class Run:
     """A run being recorded. Nothing here raises for the ledger's sake or waits for it."""
 
-    def __init__(self, recorder: Recorder | None) -> None:
+    def __init__(self, recorder: Recorder | None, on_begin: Callable[[Any, Any], None] = lambda *_: None) -> None:
         self._recorder = recorder
+        self._on_begin = on_begin
         self._step = 0
         self._cancel = threading.Event()
+        self._told = False
+        self._watches: dict[str, Watch] = {}
+        self._saved: set[tuple[str, int, int]] = set()
+        self._with_files = True
+        self.ended = recorder is None
         if recorder:
             recorder.on_cancel = self._cancel.set
             recorder.on_superseded = self._cancel.set
@@ -39,7 +56,12 @@ class Run:
     @property
     def cancel_requested(self) -> bool:
         """True once the ledger wants this run to stop; the loop decides when."""
-        return self._cancel.is_set()
+        self._told = self._told or self._cancel.is_set()
+        return self._told
+
+    def callback(self) -> Callback:
+        """A callback for a Trainer of transformers that gets none by itself: `Trainer(callbacks=[run.callback()])`."""
+        return make_callback(self)
 
     def log(
         self, metrics: dict[str, Any] | None = None, step: int | None = None, epoch: float | None = None, **more: Any
@@ -50,19 +72,24 @@ class Run:
         Without `step` the next one is taken. What is no number is left out.
         """
         try:
-            self._step = int(step) if step is not None else self._step + 1
             values = {}
             for name, value in {**(metrics or {}), **more}.items():
                 try:
                     values[str(name)] = float(value)
                 except (TypeError, ValueError):
                     terminal.warn_once(f"metric-{name}", f"the metric {name} is no number and is left out")
-            if self._recorder:
-                self._recorder.points.put(self._step, values, epoch=epoch)
-                self.progress(step=self._step, epoch=epoch)
+            self.record(int(step) if step is not None else self._step + 1, values, epoch)
         except Exception as error:
             terminal.trouble(error)
             terminal.warn_once("log", f"a log call could not be recorded: {error}")
+
+    def record(self, step: int, values: dict[str, float], epoch: float | None) -> None:
+        """Records numbers at a step."""
+        self._step = step
+        if self._recorder and not self.ended:
+            self._on_begin(None, None)
+            self._recorder.points.put(step, values, epoch=epoch)
+            self.progress(step=step, epoch=epoch)
 
     def progress(
         self,
@@ -91,62 +118,176 @@ class Run:
         """Has a finished file uploaded: kind is final, checkpoint, state, sample or config."""
         try:
             file = Path(path).absolute()
-            if self._recorder:
-                self._recorder.add_file(Upload(str(file), file.name, kind, epoch=epoch, step=step))
+            self._add(Upload(str(file), file.name, kind, epoch=epoch, step=step))
         except Exception as error:
             terminal.trouble(error)
             terminal.warn_once("save", f"a file could not be recorded: {error}")
+
+    def _add(self, item: Upload) -> None:
+        if not self._recorder or self.ended:
+            return
+        self._on_begin(None, None)
+        try:
+            stat = os.stat(item.path)
+            state = (item.path, stat.st_size, stat.st_mtime_ns)
+        except OSError:
+            state = (item.path, -1, -1)
+        # The same file may be named by the loop and found in the output folder too.
+        if state not in self._saved:
+            self._saved.add(state)
+            self._recorder.add_file(item)
+
+    def watch(self, trainer: Generic) -> None:
+        """Has what appears in a trainer's output folder from now on uploaded when `look_for_files` is called."""
+        folder = trainer.output_folder()
+        if folder and self._with_files and str(folder) not in self._watches:
+            self._watches[str(folder)] = Watch(trainer)
+
+    def look_for_files(self) -> None:
+        """Has the files uploaded that the watched folders have gained; nothing may be writing to them."""
+        for watch in self._watches.values():
+            for item in watch.poll(ended=True):
+                self._add(item)
+
+    def training_begins(self, arguments: Any, model: Any) -> None:
+        """A Trainer begins to train the model with these arguments."""
+        self._on_begin(arguments, model)
+        folder = getattr(arguments, "output_dir", None)
+        if isinstance(folder, (str, os.PathLike)) and os.fspath(folder):
+            self.watch(AdapterFolder([], os.getcwd(), str(os.fspath(folder))))
 
 
 class track:  # noqa: N801 - it is used like a function
     """Records the `with` block as one run: success at its end, failed on an exception, cancelled on Ctrl-C.
 
-    `config` is the path of a configuration file; `fields` are the task's columns (task_name, experiment_group,
-    lora_rank, …). `url`, `key` and `spool` default to LEDGER_URL, LEDGER_KEY and LEDGER_SPOOL.
+    `config` is the path of a configuration file, or the settings themselves: TrainingArguments, a dataclass, a dict
+    that may hold such objects. Without it they are looked for among the caller's variables; `variables=False` leaves
+    plain variables out. `fields` are the task's columns (task_name, experiment_group, lora_rank, …). `url`, `key`
+    and `spool` default to LEDGER_URL, LEDGER_KEY and LEDGER_SPOOL.
+
+    transformers' Trainers that train within the block report their numbers and their checkpoints.
     """
 
     def __init__(
         self,
-        config: StrPath | None = None,
+        config: Any = None,
         *,
         url: str | None = None,
         key: str | None = None,
         spool: StrPath | None = None,
         flush_timeout: float | None = None,
+        variables: bool = True,
         **fields: Any,
     ) -> None:
-        self._config = config
+        is_path = isinstance(config, (str, os.PathLike))
+        self._path = config if is_path else None
         self._fields = fields
         self._settings: dict[str, Any] = {"url": url, "key": key, "spool": spool, "flush_timeout": flush_timeout}
+        self._with_variables = variables
+        caller = sys._getframe(1)
+        # The caller's variables, as they are when they are asked for.
+        self._namespace: Callable[[], Mapping[str, Any]] | None = None
+        if config is None:
+            self._namespace = lambda: {**caller.f_globals, **caller.f_locals}
+        elif not is_path:
+            given = dict(config) if isinstance(config, Mapping) else {"config": config}
+            self._namespace = lambda: given
+        self._given = config is not None
+        self._in_notebook = hasattr(builtins, "get_ipython")
+        self._with_files = True
+        self._output_dir: str | None = None
         self._recorder: Recorder | None = None
+        self._run = Run(None)
+        self._callback: Callback | None = None
         self._over = threading.Event()
+        self._guard = threading.Lock()
+        self._found: dict[str, Any] = {}
+        self._registered = False
+        # Set once the settings are what they are recorded as.
+        self._settled = threading.Event()
+
+    def in_notebook(self, variables: Callable[[], Mapping[str, Any]], output_dir: str | None, with_files: bool) -> None:
+        """Makes this the record of a notebook's cell; call before it is entered.
+
+        `variables()` is the user's namespace, `output_dir` a folder whose weights are uploaded at the end; without
+        `with_files` no folder is looked into.
+        """
+        self._in_notebook = True
+        self._namespace = variables
+        self._output_dir, self._with_files = output_dir, with_files
 
     def __enter__(self) -> Run:
         config = None
         try:
-            config, _ = read_config(self._config)
+            config, _ = read_config(self._path)
             self._recorder = Recorder(settings.resolve(**self._settings), Points(loss_tag=None))
+            self._run = Run(self._recorder, self._settle)
+            self._run._with_files = self._with_files
+            if self._output_dir:
+                self._run.watch(Generic([], os.getcwd(), self._output_dir))
+            if self._namespace is None:
+                self._settled.set()
             self._recorder.begin(lambda: self._describe(config))
             threading.Thread(target=self._sample_gpu, name="ledger-gpu", daemon=True).start()
         except Exception as error:
             terminal.trouble(error)
             terminal.warn(f"this run cannot be recorded: {error}")
             self._recorder = None
-        run = Run(self._recorder)
-        if self._recorder and self._config and not config and os.path.isfile(self._config):
-            run.save(self._config, kind="config")
-        return run
+            self._run = Run(None)
+            return self._run
+        try:
+            self._callback = make_callback(self._run)
+            attach.attach(self._callback)
+        except Exception as error:
+            terminal.trouble(error)
+            terminal.warn(f"Trainers of transformers are not followed by themselves: {error}")
+        if self._path and not config and os.path.isfile(self._path):
+            self._run.save(self._path, kind="config")
+        return self._run
+
+    def _settle(self, arguments: Any = None, model: Any = None) -> None:
+        """Takes the settings as they are at the first sign of training, or at the end; a Trainer's own come in later
+        too."""
+        if self._namespace is None or (self._settled.is_set() and arguments is None):
+            return
+        with self._guard:
+            if self._settled.is_set() and "training_arguments" in self._found:
+                return
+            try:
+                self._found = namespace.collect(self._namespace(), arguments, model, self._with_variables, self._given)
+            except Exception as error:
+                terminal.trouble(error)
+                terminal.warn(f"the settings of this run could not be read: {error}")
+            self._settled.set()
+            late = self._registered
+        if late and self._recorder:
+            # The ledger reads settings when a run is registered, and never again.
+            path = self._recorder.spool.folder / FOUND_FILE
+            path.write_text(json.dumps(self._found, indent=1), "utf-8")
+            self._recorder.add_file(Upload(str(path), FOUND_FILE, "config"))
+            terminal.notice(
+                f"training began after this run was registered; its settings are kept in the file {FOUND_FILE}"
+            )
 
     def _describe(self, config: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
-        fields = {
-            "command": redact_command([sys.executable, *sys.argv]),
-            **host.facts(sys.argv[:1], os.getcwd()),
-            **self._fields,
-        }
-        if config:
-            fields["config"] = config
-        elif "task_name" not in fields:
-            fields["task_name"] = os.path.splitext(os.path.basename(sys.argv[0] or "run"))[0] or "run"
+        fields = host.facts(sys.argv[:1], os.getcwd())
+        if not self._in_notebook:
+            fields["command"] = redact_command([sys.executable, *sys.argv])
+        if not self._settled.wait(PATIENCE):
+            self._settle()
+        with self._guard:
+            self._registered = True
+            found = self._found
+        fields.update(self._fields)
+        if found.get("library"):
+            fields.setdefault("trainer", found["library"])
+        if config or found:
+            text = json.dumps(found, indent=1)
+            fields["config"] = config or {"text": text, "format": "json", "path": FOUND_FILE}
+        if not config and not self._in_notebook:
+            fields.setdefault("task_name", os.path.splitext(os.path.basename(sys.argv[0] or "run"))[0] or "run")
+        elif not config and not found:
+            fields.setdefault("task_name", "notebook")
         return fields, {}
 
     def _sample_gpu(self) -> None:
@@ -160,23 +301,49 @@ class track:  # noqa: N801 - it is used like a function
 
     def __exit__(self, kind: type | None, error: BaseException | None, _traceback: Any) -> bool:
         self._over.set()
-        if not self._recorder:
-            return False
+        if self._callback:
+            attach.detach(self._callback)
+        if self._recorder:
+            # What is interrupted here is left to `sync`; what the block came to is recorded all the same.
+            self._try(self._settle)
+            self._try(self._run.look_for_files)
+            self._run.ended = True
+            self._try(lambda: self._end(self._outcome(kind, error)))
+        self._namespace = None
+        return False
+
+    def _try(self, work: Callable[[], Any]) -> None:
         try:
-            if kind is None:
-                self._recorder.finish("success", exit_code=0)
-            elif issubclass(kind, KeyboardInterrupt):
-                self._recorder.finish("cancelled", error_message="interrupted by Ctrl-C")
-            elif isinstance(error, SystemExit) and error.code in (None, 0):
-                self._recorder.finish("success", exit_code=0)
-            else:
-                message = redact_text(f"{kind.__name__}: {error}")[:2000]
-                oom = kind is MemoryError or "OutOfMemory" in kind.__name__ or "out of memory" in message
-                self._recorder.finish(
-                    "failed", error_message=message, failure_reason="oom" if oom else "error", exit_code=1
-                )
-            self._recorder.flush()
+            work()
         except Exception as fault:
             terminal.trouble(fault)
             terminal.warn(f"the end of this run could not be recorded: {fault}; `lora-ledger sync` sends what is kept")
-        return False
+        except KeyboardInterrupt:
+            terminal.warn("interrupted while the end of this run was recorded; `lora-ledger sync` sends what is kept")
+
+    def _end(self, outcome: dict[str, Any]) -> None:
+        recorder = self._recorder
+        if recorder:
+            try:
+                recorder.finish(**outcome)
+                recorder.flush()
+            except KeyboardInterrupt:
+                recorder.close()
+                raise
+
+    def _outcome(self, kind: type | None, error: BaseException | None) -> dict[str, Any]:
+        """What became of the block, as `Recorder.finish` takes it."""
+        if kind is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+            if self._run._told:
+                return {"status": "cancelled", "error_message": "cancelled in the ledger"}
+            return {"status": "success", "exit_code": 0}
+        if issubclass(kind, KeyboardInterrupt):
+            return {"status": "cancelled", "error_message": "interrupted by Ctrl-C"}
+        message = redact_text(f"{kind.__name__}: {error}")[:2000]
+        oom = kind is MemoryError or "OutOfMemory" in kind.__name__ or "out of memory" in message
+        return {
+            "status": "failed",
+            "error_message": message,
+            "failure_reason": "oom" if oom else "error",
+            "exit_code": 1,
+        }

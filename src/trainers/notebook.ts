@@ -1,0 +1,159 @@
+import { archOfName } from "./arch.ts";
+import {
+  type Column,
+  type Dialect,
+  type Draft,
+  type Input,
+  isOn,
+  toNumber,
+  toText,
+} from "./dialect.ts";
+import { isObject, type JsonObject, setKey } from "./formats/objects.ts";
+import { basename } from "./path.ts";
+
+/** Output folders that say nothing about a run. */
+const plainFolders =
+  /^(?:\.|out(?:puts?)?|results?|model|trainer_output|tmp_trainer|checkpoints?|working|content)$/i;
+
+/** Names of variables that people give to settings, in small letters; the first that is there wins. */
+const variableNames: { [C in Column]?: string[] } = {
+  base_model_path: [
+    "base_model",
+    "base_model_name",
+    "base_model_id",
+    "base_model_path",
+    "pretrained_model_name_or_path",
+    "pretrained_model",
+    "model_name_or_path",
+    "model_name",
+    "model_id",
+    "model_path",
+  ],
+  lora_rank: ["lora_rank", "lora_r", "network_dim", "rank", "r"],
+  lora_alpha: ["lora_alpha", "network_alpha", "alpha"],
+  dropout: ["lora_dropout", "network_dropout"],
+  batch_size: ["per_device_train_batch_size", "train_batch_size", "micro_batch_size", "batch_size"],
+  gradient_accumulation_steps: ["gradient_accumulation_steps", "grad_accumulation_steps"],
+  epochs: ["num_train_epochs", "num_epochs", "max_train_epochs", "epochs"],
+  max_steps: ["max_steps", "max_train_steps", "num_steps", "train_steps"],
+  learning_rate: ["learning_rate", "lr"],
+  optimizer: ["optim", "optimizer", "optimizer_type"],
+  scheduler: ["lr_scheduler_type", "lr_scheduler", "scheduler"],
+  mixed_precision: ["mixed_precision"],
+  seed: ["seed", "random_seed"],
+  resolution: ["resolution", "image_size"],
+  data_dir: [
+    "train_data_dir",
+    "instance_data_dir",
+    "data_dir",
+    "dataset_name",
+    "dataset_path",
+    "dataset_id",
+    "dataset",
+  ],
+  output_dir: ["output_dir", "save_dir", "output_path"],
+};
+
+/** Variables by their names in small letters; those in an object of settings come after the plain ones. */
+function variablesOf(root: JsonObject): JsonObject {
+  const variables = isObject(root.variables) ? root.variables : {};
+  const found: JsonObject = {};
+  for (const isInner of [true, false])
+    for (const [name, value] of Object.entries(variables))
+      if (isInner && isObject(value))
+        for (const [inner, item] of Object.entries(value)) setKey(found, inner.toLowerCase(), item);
+      else if (!isInner && !isObject(value)) setKey(found, name.toLowerCase(), value);
+  return found;
+}
+
+const source = ({ root }: Input) => ({
+  args: root.training_arguments ?? null,
+  peft: root.peft_config ?? null,
+  model: root.model ?? null,
+  variables: variablesOf(root),
+});
+
+/** What the objects have of a column before the variables; of them nothing is a default. */
+const objectKeys: { [C in Column]?: string[] } = {
+  base_model_path: ["peft.base_model_name_or_path", "model.name_or_path"],
+  lora_rank: ["peft.r"],
+  lora_alpha: ["peft.lora_alpha", "peft.alpha"],
+  dropout: ["peft.lora_dropout", "peft.module_dropout"],
+  batch_size: ["args.per_device_train_batch_size"],
+  gradient_accumulation_steps: ["args.gradient_accumulation_steps"],
+  epochs: ["args.num_train_epochs"],
+  learning_rate: ["args.learning_rate"],
+  optimizer: ["args.optim"],
+  scheduler: ["args.lr_scheduler_type"],
+  seed: ["args.seed"],
+  output_dir: ["args.output_dir"],
+  log_dir: ["args.logging_dir"],
+};
+
+const table: Dialect["table"] = {};
+for (const columns of [variableNames, objectKeys])
+  for (const column of Object.keys(columns) as Column[])
+    table[column] = {
+      keys: [
+        ...(objectKeys[column] ?? []),
+        ...(variableNames[column] ?? []).map((name) => `variables.${name}`),
+      ],
+    };
+
+function readSteps(draft: Draft, args: JsonObject | null) {
+  const steps = toNumber(args?.max_steps);
+  if (args === null || steps === undefined) return;
+  // -1 means as many steps as the epochs have; else steps win, and the epochs were never asked for.
+  draft.drop("max_steps");
+  if (steps > 0) {
+    draft.read("max_steps", steps, "training_arguments.max_steps");
+    draft.drop("epochs");
+  }
+}
+
+/** TRL's trainers, PEFT's tasks and transformers' classes say so; transformers' Trainer also trains other models. */
+const isLanguageModel = ({ library, model }: JsonObject, peft: JsonObject | null) =>
+  library === "trl" ||
+  /_LM$/.test(toText(peft?.task_type) ?? "") ||
+  (isObject(model) && /ForCausalLM$/.test(toText(model.class) ?? ""));
+
+/**
+ * What the Python client records from within a program or a notebook (client/…/recording/namespace.py): transformers'
+ * TrainingArguments, a PEFT configuration and plain variables. They say what trained, so nothing has a default here.
+ */
+export const notebook: Dialect = {
+  trainer: "python",
+  recognise: ({ root }) => (root.form === "notebook" ? "run" : null),
+  source,
+  table,
+  refine: (draft, { root }) => {
+    const args = isObject(root.training_arguments) ? root.training_arguments : null;
+    const peft = isObject(root.peft_config) ? root.peft_config : null;
+    readSteps(draft, args);
+    if (args && ("bf16" in args || "fp16" in args))
+      draft.set("mixed_precision", isOn(args.bf16) ? "bf16" : isOn(args.fp16) ? "fp16" : "no");
+
+    const type = toText(peft?.peft_type)?.toLowerCase();
+    const isQuantised = type === "lora" && isOn(variablesOf(root).load_in_4bit);
+    draft.set("network_algo", isOn(peft?.use_dora) ? "dora" : isQuantised ? "qlora" : type);
+    const base = draft.fields.base_model_path;
+    const arch = archOfName(base);
+    if (arch !== undefined) draft.set("base_arch", arch);
+    else if (isLanguageModel(root, peft)) draft.set("base_arch", "llm");
+    const found = draft.fields.base_arch;
+    if (found !== undefined) draft.set("model_type", found === "llm" ? "llm" : "stable-diffusion");
+
+    const out = draft.fields.output_dir && basename(draft.fields.output_dir);
+    const run = toText(args?.run_name);
+    const named = run !== undefined && run !== toText(args?.output_dir) ? run : undefined;
+    const name = named ?? (out && !plainFolders.test(out) ? out : base && basename(base));
+    if (name) draft.set("task_name", name);
+
+    for (const [kind, objects] of Object.entries(isObject(root.several) ? root.several : {}))
+      draft.warn(
+        "several-objects",
+        `Several objects could be the run's ${kind} (${Object.keys(isObject(objects) ? objects : {}).join(", ")}); no column is read from them.`,
+        `several.${kind}`,
+      );
+  },
+};
