@@ -1,5 +1,5 @@
-import type { JsonValue } from "../shared/json.ts";
 import { archOfName } from "../shared/architectures.ts";
+import type { JsonValue } from "../shared/json.ts";
 import { type Command, isProgram, programOf } from "./command.ts";
 import type { ColumnRule, Condition, Declaration, Scalar } from "./declarations/form.ts";
 import { declarations } from "./declarations/index.ts";

@@ -190,14 +190,8 @@ const constantsOf = (given: Rule): Placed[] => [
   ...(given.or ? constantsOf(given.or) : []).map(
     ([where, value]): Placed => [["or", ...where], value],
   ),
-  ...Object.entries(given.words ?? {}).map(([word, value]): Placed => [
-    ["words", word],
-    value,
-  ]),
-  ...Object.entries(given.flags ?? {}).map(([key, value]): Placed => [
-    ["flags", key],
-    value,
-  ]),
+  ...Object.entries(given.words ?? {}).map(([word, value]): Placed => [["words", word], value]),
+  ...Object.entries(given.flags ?? {}).map(([key, value]): Placed => [["flags", key], value]),
 ];
 
 /** Why a value does not fit a column; undefined where it does. */

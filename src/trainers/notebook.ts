@@ -1,4 +1,4 @@
-import { archOfName } from "./arch.ts";
+import { archOfName } from "../shared/architectures.ts";
 import {
   type Column,
   type Dialect,
@@ -67,27 +67,27 @@ function variablesOf(root: JsonObject): JsonObject {
 }
 
 const source = ({ root }: Input) => ({
-  args: root.training_arguments ?? null,
-  peft: root.peft_config ?? null,
+  training_arguments: root.training_arguments ?? null,
+  peft_config: root.peft_config ?? null,
   model: root.model ?? null,
   variables: variablesOf(root),
 });
 
 /** What the objects have of a column before the variables; of them nothing is a default. */
 const objectKeys: { [C in Column]?: string[] } = {
-  base_model_path: ["peft.base_model_name_or_path", "model.name_or_path"],
-  lora_rank: ["peft.r"],
-  lora_alpha: ["peft.lora_alpha", "peft.alpha"],
-  dropout: ["peft.lora_dropout", "peft.module_dropout"],
-  batch_size: ["args.per_device_train_batch_size"],
-  gradient_accumulation_steps: ["args.gradient_accumulation_steps"],
-  epochs: ["args.num_train_epochs"],
-  learning_rate: ["args.learning_rate"],
-  optimizer: ["args.optim"],
-  scheduler: ["args.lr_scheduler_type"],
-  seed: ["args.seed"],
-  output_dir: ["args.output_dir"],
-  log_dir: ["args.logging_dir"],
+  base_model_path: ["peft_config.base_model_name_or_path", "model.name_or_path"],
+  lora_rank: ["peft_config.r"],
+  lora_alpha: ["peft_config.lora_alpha", "peft_config.alpha"],
+  dropout: ["peft_config.lora_dropout", "peft_config.module_dropout"],
+  batch_size: ["training_arguments.per_device_train_batch_size"],
+  gradient_accumulation_steps: ["training_arguments.gradient_accumulation_steps"],
+  epochs: ["training_arguments.num_train_epochs"],
+  learning_rate: ["training_arguments.learning_rate"],
+  optimizer: ["training_arguments.optim"],
+  scheduler: ["training_arguments.lr_scheduler_type"],
+  seed: ["training_arguments.seed"],
+  output_dir: ["training_arguments.output_dir"],
+  log_dir: ["training_arguments.logging_dir"],
 };
 
 const table: Dialect["table"] = {};
@@ -117,6 +117,14 @@ const isLanguageModel = ({ library, model }: JsonObject, peft: JsonObject | null
   /_LM$/.test(toText(peft?.task_type) ?? "") ||
   (isObject(model) && /ForCausalLM$/.test(toText(model.class) ?? ""));
 
+/** Where it stands that a model is one of language. */
+const toldBy = ({ library, peft_config: peft }: JsonObject) =>
+  library === "trl"
+    ? "library"
+    : isObject(peft) && peft.task_type
+      ? "peft_config.task_type"
+      : "model.class";
+
 /**
  * What the Python client records from within a program or a notebook (client/…/recording/namespace.py): transformers'
  * TrainingArguments, a PEFT configuration and plain variables. They say what trained, so nothing has a default here.
@@ -131,23 +139,38 @@ export const notebook: Dialect = {
     const peft = isObject(root.peft_config) ? root.peft_config : null;
     readSteps(draft, args);
     if (args && ("bf16" in args || "fp16" in args))
-      draft.set("mixed_precision", isOn(args.bf16) ? "bf16" : isOn(args.fp16) ? "fp16" : "no");
+      draft.set(
+        "mixed_precision",
+        isOn(args.bf16) ? "bf16" : isOn(args.fp16) ? "fp16" : "no",
+        isOn(args.fp16) ? "training_arguments.fp16" : "training_arguments.bf16",
+      );
 
     const type = toText(peft?.peft_type)?.toLowerCase();
     const isQuantised = type === "lora" && isOn(variablesOf(root).load_in_4bit);
-    draft.set("network_algo", isOn(peft?.use_dora) ? "dora" : isQuantised ? "qlora" : type);
+    draft.set(
+      "network_algo",
+      isOn(peft?.use_dora) ? "dora" : isQuantised ? "qlora" : type,
+      isOn(peft?.use_dora) ? "peft_config.use_dora" : "peft_config.peft_type",
+    );
     const base = draft.fields.base_model_path;
     const arch = archOfName(base);
-    if (arch !== undefined) draft.set("base_arch", arch);
-    else if (isLanguageModel(root, peft)) draft.set("base_arch", "llm");
+    const isLlm = arch === undefined && isLanguageModel(root, peft);
+    const told = isLlm ? toldBy(root) : (draft.sources.base_model_path ?? "model");
+    draft.set("base_arch", isLlm ? "llm" : arch, told);
     const found = draft.fields.base_arch;
-    if (found !== undefined) draft.set("model_type", found === "llm" ? "llm" : "stable-diffusion");
+    if (found !== undefined)
+      draft.set("model_type", found === "llm" ? "llm" : "stable-diffusion", told);
 
     const out = draft.fields.output_dir && basename(draft.fields.output_dir);
     const run = toText(args?.run_name);
     const named = run !== undefined && run !== toText(args?.output_dir) ? run : undefined;
     const name = named ?? (out && !plainFolders.test(out) ? out : base && basename(base));
-    if (name) draft.set("task_name", name);
+    if (name)
+      draft.set(
+        "task_name",
+        name,
+        named ? "training_arguments.run_name" : (draft.sources.output_dir ?? "model"),
+      );
 
     for (const [kind, objects] of Object.entries(isObject(root.several) ? root.several : {}))
       draft.warn(
