@@ -1,5 +1,6 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync, statSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { root } from "./local/processes.ts";
@@ -77,7 +78,8 @@ def meaning(tree):
     return ast.dump(tree), [getattr(node, "lineno", 0) for node in ast.walk(tree)]
 def imported(tree):
     return {one.asname or one.name for node in tree.body if isinstance(node, ast.ImportFrom) for one in node.names}
-for name, (path, _, text) in ledger._MODULES.items():
+for name, (path, _, _) in ledger._MODULES.items():
+    text = "\\n" + ledger._Embedded().get_source(name)
     with open(${JSON.stringify(join(root, "client/src/"))} + path, encoding="utf-8") as file:
         old, new = ast.parse(file.read()), ast.parse(text[1:])
     kept = imported(new)
@@ -107,7 +109,8 @@ test("every module of the one file can be imported, and has what the others take
 sys.path.insert(0, ${JSON.stringify(join(root, "client/dist"))})
 import ledger
 taken = 0
-for name, (path, is_package, text) in ledger._MODULES.items():
+for name, (path, is_package, _) in ledger._MODULES.items():
+    text = "\\n" + ledger._Embedded().get_source(name)
     if name.endswith("__main__"):
         continue
     module = importlib.import_module(name)
@@ -126,4 +129,25 @@ print(taken)`,
     { encoding: "utf8" },
   );
   expect(Number(said)).toBeGreaterThan(200);
+});
+
+test("every module of the one file can be read as text, the packed ones too", () => {
+  const folder = mkdtempSync(join(tmpdir(), "unpacked-"));
+  try {
+    execFileSync(python, [file, "--unpack", folder]);
+    const names = readdirSync(join(folder, "lora_ledger"), { recursive: true, encoding: "utf8" });
+    const inSource = readdirSync(join(root, "client/src/lora_ledger"), {
+      recursive: true,
+      encoding: "utf8",
+    });
+    const modules = (all: string[]) => all.filter((name) => name.endsWith(".py")).sort();
+    expect(modules(names)).toEqual(modules(inSource));
+    const said = execFileSync(python, ["-m", "lora_ledger", "--version"], {
+      env: { ...process.env, PYTHONPATH: folder },
+      encoding: "utf8",
+    });
+    expect(said).toMatch(/\d+\.\d+\.\d+/);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
+import { deflateSync } from "node:zlib";
 import { root } from "./local/processes.ts";
 import { shortenPython } from "./shorten-python.ts";
 
@@ -31,8 +32,23 @@ const version = /__version__ = "([^"]+)"/.exec(
 )?.[1];
 if (!version) throw new Error("client/src/lora_ledger/__init__.py names no __version__");
 
+/**
+ * Tables, and what no recording of a run loads: past runs' readers, other trainers' files. They are packed by zlib, to a
+ * third; `python3 ledger.py --unpack DIR` writes every module as it is in the file.
+ */
+const packed =
+  /^lora_ledger\/(?:imports\/(?!__init__)|commands\/(?:config_|import_runs)|trainers\/declarations\.|core\/(?:architectures|chinese)|.*_zh\.py$|zh\/(?!__init__))/;
+
 const embedded = modules
-  .map(({ path, code }) => `_add("${path.replace("lora_ledger/", "")}", r'''\n${code}''')\n`)
+  .map(({ path, code }) => {
+    const file = path.replace("lora_ledger/", "");
+    if (!packed.test(path)) return `_add("${file}", r'''\n${code}''')\n`;
+    const lines =
+      deflateSync(`\n${code}`, { level: 9 })
+        .toString("base64")
+        .match(/.{1,118}/g) ?? [];
+    return `_add("${file}", b"""\n${lines.join("\n")}""")\n`;
+  })
   .join("\n");
 
 const file = `#!/usr/bin/env python3
@@ -42,7 +58,8 @@ const file = `#!/usr/bin/env python3
     python3 ledger.py --help
 
 As a library, beside your script:  import ledger;  ledger.track(config="my_lora.toml")
-The modules below are those of client/src/lora_ledger, with tabs, and without comments and annotations.
+The modules below are those of client/src/lora_ledger, with tabs, and without comments and annotations. Tables, and
+what no recording loads, are packed:  python3 ledger.py --unpack DIR  writes them all as text.
 """
 
 import sys
@@ -50,15 +67,18 @@ import sys
 if sys.version_info < (3, 9):
     sys.exit("ledger.py needs Python 3.9 or newer; this is " + sys.version.split()[0])
 
+import base64
 import importlib.abc
 import importlib.machinery
 import linecache
+import os
+import zlib
 
 _MODULES = {}
 
 
 def _add(file, text):
-    """Takes in the text of a module: its name → its path, whether it is a package, the text."""
+    """Takes in the text of a module, or of a packed one its bytes: its name → its path, whether it is a package, that."""
     path = "lora_ledger/" + file
     *package, name = path[:-3].split("/")
     is_package = name == "__init__"
@@ -84,13 +104,25 @@ class _Embedded(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         return _MODULES[name][1]
 
     def get_source(self, name):
-        return _MODULES[name][2][1:]
+        text = _MODULES[name][2]
+        if not isinstance(text, str):
+            text = zlib.decompress(base64.b64decode(text)).decode()
+        return text[1:]
 
     def exec_module(self, module):
         name = module.__name__
         source, origin = self.get_source(name), self._origin(name)
         linecache.cache[origin] = (len(source), None, source.splitlines(True), origin)
         exec(compile(source, origin, "exec", dont_inherit=True), module.__dict__)
+
+
+def _unpack(folder):
+    """Writes every module below the folder, as text."""
+    for name, (path, _, _) in _MODULES.items():
+        to = os.path.join(folder, *path.split("/"))
+        os.makedirs(os.path.dirname(to), exist_ok=True)
+        with open(to, "w", encoding="utf-8") as out:
+            out.write(_Embedded().get_source(name))
 
 
 if not any(type(finder).__name__ == "_Embedded" for finder in sys.meta_path):
@@ -100,7 +132,11 @@ from lora_ledger import Callback, Run, __version__, load_ipython_extension, trac
 
 __all__ = ["Callback", "Run", "track", "load_ipython_extension", "__version__"]
 
-if __name__ == "__main__":
+if __name__ == "__main__" and sys.argv[1:2] == ["--unpack"]:
+    if len(sys.argv) != 3:
+        sys.exit("usage: python3 ledger.py --unpack DIR")
+    _unpack(sys.argv[2])
+elif __name__ == "__main__":
     from lora_ledger.cli import main
 
     sys.exit(main())
