@@ -3,10 +3,12 @@
 import json
 import math
 import struct
+import sys
 
 from lora_ledger.core.architectures import ARCHITECTURES, arch_of, arch_of_name, model_type_of
 from lora_ledger.core.errors import NoAdapterError
 from lora_ledger.imports.adapter import Adapter
+from lora_ledger.recording.namespace import collect
 from lora_ledger.trainers import recognise
 from tests.helpers import ROOT, TemporaryCase
 
@@ -77,3 +79,24 @@ class LaunchesTest(TemporaryCase):
             with self.subTest(case["name"]):
                 found = recognise(case["command"], case["text"] or None, self.folder)
                 self.assertEqual(found.name, case["client"])
+
+
+class NotebookTest(TemporaryCase):
+    def test_settings(self):
+        folder = str(ROOT / "client" / "tests" / "data" / "notebook")
+        sys.path.insert(0, folder)
+        self.addCleanup(sys.path.remove, folder)
+        import peft
+        import trl
+
+        sizes = {"r": 16, "lora_alpha": 32, "lora_dropout": 0.05}
+        lora = peft.LoraConfig(**sizes, target_modules={"v_proj", "q_proj"}, task_type="CAUSAL_LM")
+        more = {"learning_rate": 2e-4, "bf16": True, "gradient_accumulation_steps": 4, "seed": 3407}
+        arguments = trl.SFTConfig(output_dir="aki", max_steps=60, **more)
+        loop = {"lr": 1e-4, "batch_size": 2, "num_epochs": 3, "optimizer": "AdamW8bit"}
+        variables = {"RANK": 8, "LORA_ALPHA": 16, "config": loop, "MODEL_ID": "black-forest-labs/FLUX.1-dev"}
+        found = [
+            collect({"dataset_name": "org/data", "load_in_4bit": True}, arguments, peft.get_peft_model(None, lora)),
+            collect({**variables, "resolution": 1024, "seed": 1}),
+        ]
+        self.assertEqual(found, [case["found"] for case in cases("notebook")])

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import shared from "../../test/shared/notebook.json" with { type: "json" };
 import { recognise } from "./recognise.ts";
 
 const read = (found: Record<string, unknown>, command?: string[]) =>
@@ -23,21 +24,12 @@ const sft = {
 };
 
 describe("settings that the client found in a program's objects", () => {
-  it("fill every column that they have, none as a default", () => {
-    const { trainer, kind, fields, defaults, warnings } = read({
-      ...sft,
-      variables: { dataset_name: "org/data", max_seq_length: 2048 },
-    });
+  it.each(shared.cases.map((one) => [one.name, one] as const))("fill columns: %s", (_, one) => {
+    const { trainer, kind, fields, defaults, warnings } = read(one.found);
     expect({ trainer, kind, defaults, warnings }).toEqual({
-      ...{ trainer: "python", kind: "run", defaults: [], warnings: [] },
+      ...{ trainer: one.trainer, kind: "run", defaults: [], warnings: [] },
     });
-    expect(fields).toEqual({
-      ...{ task_name: "aki-sft", model_type: "llm", base_arch: "llm", network_algo: "lora" },
-      ...{ base_model_path: "org/Llama-3B", lora_rank: 16, lora_alpha: 32, dropout: 0.05 },
-      ...{ batch_size: 2, gradient_accumulation_steps: 4, max_steps: 60, learning_rate: 2e-4 },
-      ...{ optimizer: "adamw_8bit", scheduler: "cosine", mixed_precision: "bf16", seed: 3407 },
-      ...{ data_dir: "org/data", output_dir: "./aki-sft" },
-    });
+    expect(fields).toEqual(one.fields);
   });
 
   it("count steps where they were asked for, else epochs", () => {
