@@ -4,6 +4,8 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 // Else each file's workerd asks an outside server where on Earth this machine is.
 process.env.CLOUDFLARE_CF_FETCH_ENABLED ??= "false";
+// Whoever's machine this is: tests read the client's English, but those of its Chinese.
+process.env.LORA_LEDGER_LANG = "en";
 
 const simulation = "test/simulation.node.test.ts";
 

@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { deflateSync } from "node:zlib";
 import { root } from "./local/processes.ts";
+import { packChinese } from "./pack-chinese.ts";
 import { shortenPython } from "./shorten-python.ts";
 
 const source = join(root, "client", "src");
@@ -15,13 +16,15 @@ const target = join(root, "client", "dist", "ledger.py");
 const documented = ["lora_ledger/__init__.py", "lora_ledger/recording/track.py"];
 
 const modules = readdirSync(join(source, "lora_ledger"), { recursive: true, encoding: "utf8" })
-  .filter((name) => name.endsWith(".py"))
+  .filter((name) => name.endsWith(".py") && !/^chinese\W(?!__init__)/.test(name))
   .map((name) => join("lora_ledger", name))
   .sort()
   .map((name) => {
     const path = name.split(sep).join("/");
     const whole = readFileSync(join(source, name), "utf8").replaceAll("\r\n", "\n");
-    const code = shortenPython(whole, documented.includes(path));
+    const code = path.includes("/chinese/")
+      ? packChinese(join(source, "lora_ledger", "chinese"))
+      : shortenPython(whole, documented.includes(path));
     if (code.includes("'''") || code.trimEnd().endsWith("\\"))
       throw new Error(`${path} cannot be embedded: it contains ''' or ends in a backslash`);
     return { path, code };

@@ -11,6 +11,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { brotliDecompressSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { root } from "./local/processes.ts";
 
@@ -117,7 +118,20 @@ test("a wheel that cannot be built leaves all as it was", () => {
   ]).toEqual([head, "", ""]);
 });
 
-test("a release is a heading, a version, a wheel, a commit and a tag", () => {
+test("a commit that is refused leaves all as it was", () => {
+  const head = git(clone, "rev-parse", "HEAD");
+  writeFileSync(file(".git/hooks/pre-commit"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+  const { status, out } = release(next);
+  rmSync(file(".git/hooks/pre-commit"));
+  expect([status, out]).toEqual([1, expect.stringContaining("git commit failed")]);
+  expect([git(clone, "rev-parse", "HEAD"), git(clone, "status", "--porcelain")]).toEqual([
+    head,
+    "",
+  ]);
+  expect([version(), existsSync(file("test/previous-client.py.br"))]).toEqual([last, false]);
+});
+
+test("a release is a heading, a version, a wheel, the client for the next tests, a commit and a tag", () => {
   const { status, out } = release(next);
   expect([status, out]).toEqual([0, expect.stringContaining(`Released ${next}: tag v${next}`)]);
   expect(version()).toBe(next);
@@ -135,7 +149,11 @@ test("a release is a heading, a version, a wheel, a commit and a tag", () => {
   expect(git(clone, "diff", "--name-only", "HEAD~1").split("\n").sort()).toEqual([
     "CHANGELOG.md",
     "client/src/lora_ledger/__init__.py",
+    "test/previous-client.py.br",
   ]);
+  const kept = brotliDecompressSync(readFileSync(file("test/previous-client.py.br"))).toString();
+  expect(kept).toContain(`LoRA Ledger's client ${next} in one file`);
+  expect(kept).toContain(`__version__ = "${next}"`);
   expect(git(clone, "cat-file", "-t", `v${next}`)).toBe("tag");
   expect(git(clone, "status", "--porcelain")).toBe("");
   git(clone, "push", "--quiet", "--follow-tags");

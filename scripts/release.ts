@@ -1,10 +1,12 @@
 /**
  * `npm run release -- 0.2.0`: writes the version, gives the changelog's "Unreleased" its heading, builds the client's wheel
- * into client/dist/, commits and tags. Nothing leaves the machine, and what fails leaves nothing behind.
+ * into client/dist/, keeps the client's one file for the tests of the next release, commits and tags. Nothing leaves the
+ * machine, and what fails leaves nothing behind.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { brotliCompressSync } from "node:zlib";
 import { root, Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 import { buildWheel } from "./wheel.ts";
@@ -12,6 +14,8 @@ import { buildWheel } from "./wheel.ts";
 /** The one place of the version, of the client and of the service. */
 const VERSION_FILE = "client/src/lora_ledger/__init__.py";
 const CHANGELOG = "CHANGELOG.md";
+/** The one-file client of the release before, which test/previous-client.node.test.ts runs. */
+const KEPT = "test/previous-client.py.br";
 const written = /^__version__ = "([^"]+)"$/m;
 
 /** Runs a program in a folder and returns what it printed. Throws Trouble with what it said. */
@@ -56,6 +60,15 @@ function writeWheel(): string {
   return path;
 }
 
+/** Keeps the client that is released as the previous one. Its version has to be written before. */
+async function keepClient(): Promise<void> {
+  // Its bundler writes the file when it is loaded.
+  await import("./bundle-client.ts");
+  mkdirSync(dirname(join(root, KEPT)), { recursive: true });
+  const file = readFileSync(join(root, "client/dist/ledger.py"));
+  writeFileSync(join(root, KEPT), brotliCompressSync(file));
+}
+
 if (isMain(import.meta.url))
   await main(async () => {
     const [version = "", ...rest] = process.argv.slice(2);
@@ -72,6 +85,8 @@ if (isMain(import.meta.url))
     const changelog = readFileSync(join(root, CHANGELOG), "utf8");
     const released = withHeading(changelog, version, new Date().toISOString().slice(0, 10));
 
+    const kept = existsSync(join(root, KEPT)) ? readFileSync(join(root, KEPT)) : undefined;
+
     let wheel: string;
     try {
       writeFileSync(
@@ -80,11 +95,16 @@ if (isMain(import.meta.url))
       );
       writeFileSync(join(root, CHANGELOG), released);
       wheel = writeWheel();
-      git("commit", "--quiet", "--message", `Release ${version}`, "--", VERSION_FILE, CHANGELOG);
+      await keepClient();
+      const files = [VERSION_FILE, CHANGELOG, KEPT];
+      git("add", "--", ...files);
+      git("commit", "--quiet", "--message", `Release ${version}`, "--", ...files);
     } catch (error) {
       git("reset", "--quiet");
       writeFileSync(join(root, VERSION_FILE), source);
       writeFileSync(join(root, CHANGELOG), changelog);
+      if (kept) writeFileSync(join(root, KEPT), kept);
+      else rmSync(join(root, KEPT), { force: true });
       throw error;
     }
     git("tag", "--annotate", tag, "--message", `LoRA Ledger ${version}`);

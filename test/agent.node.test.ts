@@ -196,7 +196,7 @@ describe("an agent", () => {
     polite.child.kill("SIGTERM");
     const { code, out } = await polite.ended;
     expect(code, out).toBe(0);
-    expect(out).toContain("what runs is finished first");
+    expect(out).toContain("finishes the run that it has first");
     expect(await task(id)).toMatchObject({ status: "success" });
     expect(await task(after.id)).toMatchObject({ status: "pending" });
 

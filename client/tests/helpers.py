@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tests.ledger_server import KEY, Server
 
+# Whoever's machine this is: tests read the client's English, but those of its Chinese.
+os.environ["LORA_LEDGER_LANG"] = "en"
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "client" / "src"
 EXAMPLE = ROOT / "examples" / "first-run"

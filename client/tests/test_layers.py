@@ -8,7 +8,7 @@ from tests.helpers import SOURCE
 
 ROOT = SOURCE / "lora_ledger"
 # From the ground up.
-FLOORS = ("core", "follow", "trainers", "recording", "imports", "commands", "cli")
+FLOORS = ("chinese", "core", "follow", "trainers", "recording", "imports", "commands", "cli")
 # What may be at the top: the package's face, and the program.
 TOP = {"__init__", "__main__", "cli"}
 MODULES = {path.relative_to(ROOT).with_suffix("").parts: path for path in ROOT.rglob("*.py")}

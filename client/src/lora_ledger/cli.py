@@ -33,19 +33,21 @@ from .commands import (
     status,
     sync,
 )
-from .commands.options import ENVIRONMENT, FORM
+from .commands.options import ENVIRONMENT
+from .commands.parser import Parser
 from .core import settings, terminal
 from .core.errors import CommandError, UsageError
+from .core.language import t
 
 TOP = (
-    """
+    t("""
 A first run:
   lora-ledger login
   lora-ledger run -- accelerate launch train_network.py --config_file my_lora.toml
   lora-ledger ls
 
 `lora-ledger COMMAND --help` explains each command.
-"""
+""")
     + ENVIRONMENT
 )
 
@@ -78,13 +80,17 @@ COMMANDS = {
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line of every command."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="lora-ledger",
-        formatter_class=FORM,
         epilog=TOP,
-        description="Records LoRA training runs in a LoRA Ledger: settings, data facts, loss, hardware, weights.",
+        description=t("Records LoRA training runs in a LoRA Ledger: settings, data facts, loss, hardware, weights."),
     )
-    parser.add_argument("--version", action="version", version=f"lora-ledger {__version__}")
+    parser.add_argument(
+        "--version",
+        action="version",
+        version=f"lora-ledger {__version__}",
+        help=t("show program's version number and exit"),
+    )
     commands = parser.add_subparsers(dest="command_name", metavar="COMMAND", required=True)
     for command in COMMANDS.values():
         command.add_parser(commands)
@@ -126,7 +132,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if terminal.debugging():
             raise
-        terminal.warn(f"this should not have happened: {type(error).__name__}: {error}; LEDGER_DEBUG=1 shows where")
+        terminal.warn(
+            t(
+                "this should not have happened: {kind}: {error}; LEDGER_DEBUG=1 shows where",
+                kind=type(error).__name__,
+                error=error,
+            )
+        )
         return 1
 
 
@@ -136,7 +148,7 @@ def _take_price(options: argparse.Namespace) -> None:
         try:
             options.hourly_price = float(os.environ["LEDGER_HOURLY_PRICE"])
         except ValueError:
-            terminal.warn("LEDGER_HOURLY_PRICE is no number and is left out")
+            terminal.warn(t("LEDGER_HOURLY_PRICE is no number and is left out"))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any
 from ..core import terminal, withhold
 from ..core.api import Api
 from ..core.errors import CancelledError, CommandError, DeniedError, RefusedError, RetryLaterError, SupersededError
+from ..core.language import join_texts, t
 from ..core.output import length
 from ..core.redact import redact_command
 from ..core.settings import Settings
@@ -66,7 +67,13 @@ def identity(spool: Path) -> str:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps({"id": made}), "utf-8")
     except OSError as error:
-        terminal.warn(f"{path} cannot be written ({error.strerror}): after a restart this agent gets another id")
+        terminal.warn(
+            t(
+                "{path} cannot be written ({error}): after a restart this agent gets another id",
+                path=path,
+                error=error.strerror,
+            )
+        )
     return made
 
 
@@ -74,7 +81,7 @@ def seconds_of(text: str) -> float:
     """Seconds of 90, 90s, 30m or 2h. Raises ValueError."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
     if not match:
-        raise ValueError(f"{text!r} is no time: write 90s, 30m or 2h")
+        raise ValueError(t("{text!r} is no time: write 90s, 30m or 2h", text=text))
     return float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
 
 
@@ -85,10 +92,12 @@ def slots_of(gpus: str | None) -> list[int | None]:
     if gpus == "all":
         found = [card["index"] for card in gpu.read_gpus()]
         if not found:
-            raise CommandError("--gpus all: nvidia-smi shows no GPU here; name them (--gpus 0,1), or leave --gpus out")
+            raise CommandError(
+                t("--gpus all: nvidia-smi shows no GPU here; name them (--gpus 0,1), or leave --gpus out")
+            )
         return found
     if not re.fullmatch(r"\d+(,\d+)*", gpus):
-        raise CommandError(f"--gpus takes `all` or numbers with commas, such as 0,1; not {gpus!r}", 2)
+        raise CommandError(t("--gpus takes `all` or numbers with commas, such as 0,1; not {gpus!r}", gpus=gpus), 2)
     return list(dict.fromkeys(int(part) for part in gpus.split(",")))
 
 
@@ -96,15 +105,17 @@ def why_idle(waiting: Any) -> str:
     """Why the ledger gave no run, from the counts that it answers with, in words."""
     ready, memory, labels = (int(number_in(waiting.get(n), 0, 0, 1e9)) for n in ("ready", "need_memory", "need_labels"))
     if ready:
-        parts = [f"{memory} ask for more GPU memory"] if memory else []
-        parts += [f"{labels} ask for labels that this agent lacks"] if labels else []
-        return f"of {ready} ready runs none fits this box: " + ", ".join(parts or ["others were quicker"])
+        parts = [t("{memory} ask for more GPU memory", memory=memory)] if memory else []
+        parts += [t("{labels} ask for labels that this agent lacks", labels=labels)] if labels else []
+        return t("of {ready} ready runs none fits this box: ", ready=ready) + join_texts(
+            ", ", parts or [t("others were quicker")]
+        )
     if waiting.get("runs") == "own":
-        return (
+        return t(
             "none of your own runs in the queue is ready; everyone's are for boxes that an admin enrols with "
             "`lora-ledger enrol --shared`"
         )
-    return "nothing in the queue is ready"
+    return t("nothing in the queue is ready")
 
 
 class Slot:
@@ -138,7 +149,13 @@ class Slot:
             self.agent.draining.set()
         except Exception as error:
             terminal.trouble(error)
-            terminal.warn(f"the agent stops: {type(error).__name__}: {error}; LEDGER_DEBUG=1 shows where")
+            terminal.warn(
+                t(
+                    "the agent stops: {kind}: {error}; LEDGER_DEBUG=1 shows where",
+                    kind=type(error).__name__,
+                    error=error,
+                )
+            )
             self.agent.failed = 1
             self.agent.draining.set()
 
@@ -153,14 +170,16 @@ class Slot:
             except RetryLaterError as error:
                 # The answer may have been lost on the way: this slot asks again and gets the same task.
                 if tries == 3:
-                    terminal.warn_once("claim", f"the ledger cannot be asked for work ({error}); asking until it can")
+                    terminal.warn_once(
+                        "claim", t("the ledger cannot be asked for work ({error}); asking until it can", error=error)
+                    )
                 self.agent.draining.wait(error.delay if error.delay is not None else backoff(tries))
                 tries += 1
                 continue
             except DeniedError as error:
-                raise CommandError(f"this key may pull no work: {error}") from error
+                raise CommandError(t("this key may pull no work: {error}", error=error)) from error
             except (RefusedError, SupersededError) as error:
-                raise CommandError(f"the ledger gives this box no work: {error}") from error
+                raise CommandError(t("the ledger gives this box no work: {error}", error=error)) from error
             if answer.get("task"):
                 return Claim.read(answer, BEAT_SECONDS)
             self.agent.tell_idle(answer.get("waiting"))
@@ -171,7 +190,8 @@ class Slot:
     def _serve(self, claim: Claim) -> None:
         agent, number, attempt = self.agent, claim.task, claim.attempt
         terminal.notice(
-            f"claimed task {number} ({claim.name}), attempt {attempt}" + ("" if claim.own else ", another user's")
+            t("claimed task {number} ({name}), attempt {attempt}", number=number, name=claim.name, attempt=attempt)
+            + ("" if claim.own else t(", another user's"))
         )
         work = agent.work / f"task-{number}-attempt-{attempt}"
         alive = KeepAlive(agent.ledger, number, attempt, claim.interval)
@@ -187,11 +207,17 @@ class Slot:
             self._end(number, attempt, alive.seq, {"status": "cancelled", "error_message": str(error)})
             return
         except (SupersededError, RefusedError) as error:
-            terminal.notice(f"task {number} is not this box's any more ({error}); left alone")
+            terminal.notice(
+                t("task {number} is not this box's any more ({error}); left alone", number=number, error=error)
+            )
             return
         except (CommandError, OSError) as error:
-            reason = str(error) if isinstance(error, CommandError) else f"{work} cannot be written ({error.strerror})"
-            terminal.warn(f"task {number} cannot begin: {reason}")
+            reason = (
+                str(error)
+                if isinstance(error, CommandError)
+                else t("{work} cannot be written ({error})", work=work, error=error.strerror)
+            )
+            terminal.warn(t("task {number} cannot begin: {reason}", number=number, reason=reason))
             self._end(
                 number, attempt, alive.seq, {"status": "failed", "failure_reason": "error", "error_message": reason}
             )
@@ -217,7 +243,13 @@ class Slot:
                 withhold.from_value({"attempt": attempt, "last_seq": seq, **body}),
             )
         except CommandError as error:
-            terminal.warn(f"task {number}: its end could not be reported ({error}); the ledger will notice by itself")
+            terminal.warn(
+                t(
+                    "task {number}: its end could not be reported ({error}); the ledger will notice by itself",
+                    number=number,
+                    error=error,
+                )
+            )
 
     def _run(self, number: int, options: list[str], command: list[str], work: Path) -> None:
         words = [*own_program(), "run", *options, "--spool", str(self.agent.settings.spool)]
@@ -236,7 +268,7 @@ class Slot:
         try:
             if len(self.agent.slots) > 1:
                 output = open(work / "console.log", "ab")
-                terminal.notice(f"task {number} writes to {output.name}")
+                terminal.notice(t("task {number} writes to {name}", number=number, name=output.name))
             self.child = subprocess.Popen(
                 [*words, "--", *command], env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **own
             )
@@ -247,10 +279,10 @@ class Slot:
             self.child = None
             if output:
                 output.close()
-        terminal.notice(f"task {number} has ended here with exit code {code}")
+        terminal.notice(t("task {number} has ended here with exit code {code}", number=number, code=code))
 
     def stop(self) -> None:
-        """Has the running trainer stopped at once; its run goes back to the queue."""
+        """Stops the running trainer at once and returns its run to the queue."""
         child = self.child
         if child is not None:
             try:
@@ -274,7 +306,7 @@ class Agent:
         try:
             self.max_idle = seconds_of(options.max_idle) if options.max_idle else None
         except ValueError as error:
-            raise CommandError(f"--max-idle: {error}", 2) from error
+            raise CommandError(t("--max-idle: {error}", error=error), 2) from error
         self.labels = [part.strip() for part in (options.labels or "").split(",") if part.strip()]
         self.api = Api(settings)
         self.ledger = self.api.ledger
@@ -327,20 +359,22 @@ class Agent:
         why = why_idle(waiting if isinstance(waiting, dict) else {})
         if why != self._told:
             self._told = why
-            terminal.notice(f"waiting for work; {why}")
+            terminal.notice(t("waiting for work; {why}", why=why))
 
     def run(self) -> int:
         """Works until it is told to end; returns the exit code."""
         self._catch_signals()
         terminal.notice(
-            f"agent {self.id} pulls work from {self.settings.url}"
-            + (f" for labels {', '.join(self.labels)}" if self.labels else "")
-            + (f", {len(self.slots)} GPUs, one run each" if len(self.slots) > 1 else "")
+            t("agent {id} pulls work from {url}", id=self.id, url=self.settings.url)
+            + (t(" for labels {labels}", labels=", ".join(self.labels)) if self.labels else "")
+            + (t(", {count} GPUs, one run each", count=len(self.slots)) if len(self.slots) > 1 else "")
         )
         if self.template.earlier and not self.options.trust_state:
             terminal.notice(
-                "runs go on from states of safetensors and JSON alone; --trust-state allows those that hold pickles, "
-                "too"
+                t(
+                    "runs go on from states of safetensors and JSON alone; --trust-state allows those that hold "
+                    "pickles, too"
+                )
             )
         for slot in self.slots:
             slot.thread.start()
@@ -354,15 +388,19 @@ class Agent:
         if self.on_idle and self._is_idle:
             if not good:
                 terminal.warn(
-                    "the --on-idle command is not run while this box holds what is not stored; `lora-ledger sync` "
-                    "sends it"
+                    t(
+                        "the --on-idle command is not run while this box holds what is not stored; `lora-ledger sync` "
+                        "sends it"
+                    )
                 )
                 return 1
-            terminal.notice(f"idle: running {self.options.on_idle}")
+            terminal.notice(t("idle: running {on_idle}", on_idle=self.options.on_idle))
             try:
                 return subprocess.run(self.on_idle, check=False).returncode
             except OSError as error:
-                raise CommandError(f"the --on-idle command cannot be started: {error.strerror}") from error
+                raise CommandError(
+                    t("the --on-idle command cannot be started: {error}", error=error.strerror)
+                ) from error
         return 0
 
     def _idled(self) -> bool:
@@ -372,7 +410,7 @@ class Agent:
         if any(slot.busy or now - slot.idle_since < self.max_idle for slot in self.slots):
             return False
         self._is_idle = True
-        terminal.notice(f"no work for {length(self.max_idle)}: the agent ends")
+        terminal.notice(t("no work for {max_idle}: the agent ends", max_idle=length(self.max_idle)))
         return True
 
     def _say_safe(self) -> int | int:
@@ -383,10 +421,19 @@ class Agent:
         good = check.run()
         if good:
             terminal.notice(
-                f"safe to destroy this box: {check.runs} runs and {check.files} files are stored and checked"
+                t(
+                    "safe to destroy this box: {runs} runs and {files} files are stored and checked",
+                    runs=check.runs,
+                    files=check.files,
+                )
             )
         else:
-            terminal.warn(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
+            terminal.warn(
+                t(
+                    "NOT safe to destroy this box yet: {missing} (`lora-ledger safe` shows all)",
+                    missing=check.missing[0],
+                )
+            )
         return good
 
     def _catch_signals(self) -> None:
@@ -399,8 +446,10 @@ class Agent:
         running = [slot for slot in self.slots if slot.busy]
         if running and first and not self.options.spot:
             terminal.notice(
-                "no more work is pulled; what runs is finished first (a second signal stops it, and its run goes back "
-                "to the queue)"
+                t(
+                    "the agent pulls no more work and finishes the run that it has first (a second signal stops that "
+                    "run and returns it to the queue)"
+                )
             )
             return
         self.stopping = True
@@ -413,50 +462,59 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "agent",
-        "pull queued runs and run them on this box",
-        "Asks the ledger for queued runs that fit this box, and runs one after another as `run` does. What may run is "
-        "decided "
-        "here: the ledger gives a configuration file, this command line says what is done with it, and no shell "
-        "stands between.\n\n"
-        "placeholders in --exec:\n"
-        + "\n".join(f"  {{{name}}}".ljust(16) + meaning for name, meaning in PLACEHOLDERS.items())
-        + "\nA word whose placeholder has nothing is left out, with the option before it: `--resume {state}` stands "
-        "only\n"
-        "where an earlier attempt left a state.\n\n"
-        "SIGTERM or Ctrl-C: no more work is pulled, and what runs is finished; a second one stops it, and its run "
-        "goes back to\n"
-        "the queue. With --spot the first one does that already, as clouds give 30 seconds or less.\n\n"
-        "another user's run (a shared box) gets none of this box's secrets, neither in its files nor in its "
-        "environment, but\n"
-        "for those that --allow-secret names.",
+        t("pull queued runs and run them on this box"),
+        t(
+            "Asks the ledger for queued runs that fit this box, and runs one after another as `run` does. This box "
+            "decides what may run: the ledger gives a configuration file, this command line names the program that "
+            "reads it, and no shell takes part.\n"
+            "\nplaceholders in --exec:\n"
+        )
+        + join_texts("\n", (f"  {{{name}}}".ljust(16) + meaning for name, meaning in PLACEHOLDERS.items()))
+        + t(
+            "\nA word whose placeholder has no value is left out, with the option before it: the command has `--resume "
+            "{{state}}`\n"
+            "only where an earlier attempt left a state.\n"
+            "\nSIGTERM or Ctrl-C: the agent pulls no more work and finishes the run that it has; a second signal stops "
+            "that run and\n"
+            "returns it to the queue. With --spot the first signal does so, because clouds give 30 seconds or less.\n"
+            "\nA shared box gives another user's run none of its own secrets, neither in files nor in the environment, "
+            "but for those\n"
+            "that --allow-secret names."
+        ),
         "  lora-ledger agent --exec 'accelerate launch train_network.py --config_file {config}' --labels sdxl,24gb\n"
         "  lora-ledger agent --exec 'accelerate launch train_network.py --config_file {config} --save_state --resume "
         "{state}' \\\n"
         "      --trust-state --gpus all --hourly-price 0.44 --max-idle 20m --on-idle 'sudo shutdown -h now'",
     )
-    parser.add_argument("--exec", required=True, metavar="COMMAND", help="what runs a claimed configuration")
-    parser.add_argument("--labels", metavar="A,B", help="what this box offers; a run's labels must all be among them")
+    parser.add_argument("--exec", required=True, metavar="COMMAND", help=t("what runs a claimed configuration"))
     parser.add_argument(
-        "--gpus", metavar="all|0,1", help="one run a GPU, each seeing its own (default: one run with all GPUs)"
+        "--labels", metavar="A,B", help=t("what this box offers; a run's labels must all be among them")
     )
-    parser.add_argument("--once", action="store_true", help="end after one run a GPU")
     parser.add_argument(
-        "--max-idle", metavar="TIME", help="end after so long without work: 90s, 20m, 2h (default: never)"
+        "--gpus", metavar="all|0,1", help=t("one run a GPU, each seeing its own (default: one run with all GPUs)")
     )
-    parser.add_argument("--on-idle", metavar="COMMAND", help="then run this, if all that this box produced is stored")
-    parser.add_argument("--spot", action="store_true", help="SIGTERM stops the run at once and gives it back")
+    parser.add_argument("--once", action="store_true", help=t("end after one run a GPU"))
+    parser.add_argument(
+        "--max-idle", metavar="TIME", help=t("end after so long without work: 90s, 20m, 2h (default: never)")
+    )
+    parser.add_argument(
+        "--on-idle", metavar="COMMAND", help=t("then run this, if all that this box produced is stored")
+    )
+    parser.add_argument(
+        "--spot", action="store_true", help=t("SIGTERM stops the run at once and returns it to the queue")
+    )
     parser.add_argument(
         "--trust-state",
         action="store_true",
-        help="resume from states that hold pickles, too: loading one runs whatever code its uploader put there",
+        help=t("resume from states that hold pickles, too: loading one runs whatever code its uploader put there"),
     )
     add_allow_secret(parser)
     parser.add_argument(
-        "--no-upload-state", action="store_true", help="keep training states here; another box then begins anew"
+        "--no-upload-state", action="store_true", help=t("keep training states here; another box then begins anew")
     )
-    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
-    parser.add_argument("--name", metavar="ID", help="this agent's id, its own among all boxes (default: made once)")
-    parser.add_argument("--work", metavar="DIR", help="where configurations are written (default: beside the spool)")
+    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help=t("what this box costs an hour"))
+    parser.add_argument("--name", metavar="ID", help=t("this agent's id, its own among all boxes (default: made once)"))
+    parser.add_argument("--work", metavar="DIR", help=t("where configurations are written (default: beside the spool)"))
     add_ledger_options(parser)
 
 

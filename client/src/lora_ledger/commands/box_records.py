@@ -17,6 +17,7 @@ from typing import Any
 
 from ..core import terminal
 from ..core.errors import SpoolBusyError
+from ..core.language import t
 from ..core.locks import lock_file
 from ..core.types import StrPath
 from ..recording.run import RunCommand
@@ -70,7 +71,7 @@ def produced(top: Path) -> tuple[list[Path], int]:
         for name in names:
             looked += 1
             if looked > MOST_FILES:
-                raise OSError(7, f"there are more than {MOST_FILES} files")
+                raise OSError(7, t("there are more than {most_files} files", most_files=MOST_FILES))
             path = Path(folder) / name
             ending = path.suffix.lower()
             if ending in WEIGHTS or (ending in IMAGES and is_sample(path, top)):

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from ..core import terminal
+from ..core.language import t
 
 
 def place() -> Path:
@@ -42,7 +43,7 @@ def load() -> tuple[str, str] | tuple[None, None]:
     try:
         with open(path, encoding="utf-8") as file:
             if os.name != "nt" and os.fstat(file.fileno()).st_mode & 0o077:
-                terminal.warn_once("login-mode", f"{path} can be read by other users: chmod 600 {path}")
+                terminal.warn_once("login-mode", t("{path} can be read by other users: chmod 600 {path}", path=path))
             stored = json.load(file)
         url, key = stored["url"], stored["key"]
         return (url, key) if isinstance(url, str) and isinstance(key, str) else (None, None)

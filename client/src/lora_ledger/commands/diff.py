@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..core.api import Api
+from ..core.language import t
 from ..core.output import figure, length, put, table
 from ..core.settings import Settings
 from ..core.terminal import printable
@@ -64,9 +65,12 @@ def _software(task: dict[str, Any]) -> dict[str, Any]:
 def _data(api: Api, task: int) -> dict[Any, str]:
     facts = api.get(f"/api/tasks/{task}/datasets").get("datasets") or []
     return {
-        f[
-            "name"
-        ]: f"{f.get('image_count')} images, repeats {f.get('repeats')}, {(f.get('content_hash') or 'no hash')[:12]}"
+        f["name"]: t(
+            "{image_count} images, repeats {repeats}, {content_hash}",
+            image_count=f.get("image_count"),
+            repeats=f.get("repeats"),
+            content_hash=(f.get("content_hash") or "")[:12] or t("no hash"),
+        )
         for f in facts
     }
 
@@ -117,13 +121,13 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "diff",
-        "what differs between two runs",
-        "Compares results, metrics, fields, the trainer's own settings, data, software and command of two runs.",
+        t("what differs between two runs"),
+        t("Compares results, metrics, fields, the trainer's own settings, data, software and command of two runs."),
         "  lora-ledger diff 42 57",
     )
     parser.add_argument("first", type=int, metavar="A")
     parser.add_argument("second", type=int, metavar="B")
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument("--json", action="store_true", help=t("as one JSON object"))
     add_ledger_options(parser)
 
 
@@ -139,7 +143,13 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         for name, a, b in unlike:
             rows.append((part, name, _cell(name, a), _cell(name, b)))
     if not rows:
-        put(f"tasks {options.first} and {options.second} do not differ in what was recorded")
+        put(
+            t(
+                "tasks {first} and {second} do not differ in what was recorded",
+                first=options.first,
+                second=options.second,
+            )
+        )
         return 0
     for line in table(
         ("", "WHAT", f"TASK {options.first}", f"TASK {options.second}"), [tuple(map(printable, r)) for r in rows], 2

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from .. import __version__
 from ..core.errors import DeniedError, LedgerError, RefusedError, RetryLaterError
+from ..core.language import t
 from ..core.output import moment, put
 from ..core.settings import Settings
 from ..core.terminal import printable, size_text
@@ -53,13 +54,17 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "doctor",
-        "looks at what recording needs, and says what is wrong",
-        "Checks the address, the key, this machine's clock, where unsent records wait, the disk, proxies, the GPU, "
-        "and, behind --, which trainer a command is. It changes nothing and prints no secret. Exit code 1: something "
-        "keeps runs from being recorded.",
+        t("looks at what recording needs, and says what is wrong"),
+        t(
+            "Checks the address, the key, this machine's clock, where unsent records wait, the disk, proxies, the GPU, "
+            "and, behind --, which trainer a command is. It changes nothing and prints no secret. Exit code 1: "
+            "something keeps runs from being recorded."
+        ),
         "  lora-ledger doctor\n  lora-ledger doctor -- accelerate launch train_network.py --config_file my_lora.toml",
     )
-    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help="the command that would train")
+    parser.add_argument(
+        "command", nargs=argparse.REMAINDER, metavar="-- COMMAND…", help=t("the command that would train")
+    )
     add_ledger_options(parser)
 
 
@@ -70,11 +75,15 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     broken = 0
     for finding in examine(settings, command):
         mark = "  ok" if finding.advice is None else "FAIL" if finding.broken else "note"
-        put(f"{mark}  {finding.subject}: {printable(finding.text)}")
+        put(t("{mark}  {subject}: {text}", mark=mark, subject=finding.subject, text=printable(finding.text)))
         if finding.advice:
-            put(f"      → {finding.advice}")
+            put(t("      → {advice}", advice=finding.advice))
         broken += finding.broken
-    put("Nothing keeps runs from being recorded." if not broken else f"{broken} to mend before runs can be recorded.")
+    put(
+        t("Nothing keeps runs from being recorded.")
+        if not broken
+        else t("{broken} to mend before runs can be recorded.", broken=broken)
+    )
     return 1 if broken else 0
 
 
@@ -95,25 +104,38 @@ def examine(settings: Settings, command: list[str]) -> Iterator[Finding]:
 
 def _address(settings: Settings) -> Finding:
     if not settings.url:
-        return Finding("address", "not set", "run `lora-ledger login`, or set LEDGER_URL", True)
+        return Finding(t("address"), t("not set"), t("run `lora-ledger login`, or set LEDGER_URL"), True)
     parts = urllib.parse.urlsplit(settings.url)
     here = (parts.hostname or "") in ("localhost", "127.0.0.1", "::1")
     if parts.username or parts.password:
         return Finding(
-            "address", "holds a user's name", "leave out what stands before the @; the key goes into LEDGER_KEY", True
+            t("address"),
+            t("holds a user's name"),
+            t("leave out the part before the @, and put the key into LEDGER_KEY"),
+            True,
         )
     if parts.scheme == "http" and not here:
         return Finding(
-            "address", f"{settings.url} is not encrypted", "whoever is between can read the key: use https://"
+            t("address"),
+            t("{url} is not encrypted", url=settings.url),
+            t("whoever is between can read the key: use https://"),
         )
-    return Finding("address", settings.url)
+    return Finding(t("address"), settings.url)
 
 
 def _proxy(url: str) -> Finding:
     proxy = proxy_of(urllib.parse.urlsplit(url))
     if proxy is None:
-        return Finding("proxy", "none is used for this address")
-    return Finding("proxy", f"{proxy.scheme}://{proxy.hostname}:{proxy.port or 8080}, named by the environment")
+        return Finding(t("proxy"), t("none is used for this address"))
+    return Finding(
+        t("proxy"),
+        t(
+            "{scheme}://{hostname}:{port}, named by the environment",
+            scheme=proxy.scheme,
+            hostname=proxy.hostname,
+            port=proxy.port or 8080,
+        ),
+    )
 
 
 def _service(url: str) -> Iterator[Finding]:
@@ -124,18 +146,22 @@ def _service(url: str) -> Iterator[Finding]:
             body = response.read(10_000).decode("utf-8", "replace")
             status, headers = response.status, response.headers
     except (OSError, http.client.HTTPException, LedgerError) as error:
-        yield Finding("service", f"does not answer ({_reason(error)})", _advice(error), True)
+        yield Finding(t("service"), t("does not answer ({reason})", reason=_reason(error)), _advice(error), True)
         return
     took = time.time() - begun
     if status == 200 and '"database":true' in body:
-        yield Finding("service", f"answers in {took * 1000:.0f} ms")
+        yield Finding(t("service"), t("answers in {took:.0f} ms", took=took * 1000))
     elif '"database"' in body:
-        yield Finding("service", f"answers, but is not healthy: {body[:200]}", "wait, or tell who runs the ledger")
+        yield Finding(
+            t("service"),
+            t("answers, but is not healthy: {body}", body=body[:200]),
+            t("wait, or tell who runs the ledger"),
+        )
     else:
         yield Finding(
-            "service",
-            f"something else answers there (HTTP {status})",
-            "check the address; a login page of a network?",
+            t("service"),
+            t("something else answers there (HTTP {status})", status=status),
+            t("check the address; a login page of a network?"),
             True,
         )
         return
@@ -145,46 +171,55 @@ def _service(url: str) -> Iterator[Finding]:
     except (TypeError, ValueError):
         there = None
     if there is None:
-        yield Finding("clock", "the service does not tell its time")
+        yield Finding(t("clock"), t("the service does not tell its time"))
         return
     # Of the time that the answer took, half is the way back; the header has whole seconds.
     off = begun + took / 2 - there - 0.5
     if abs(off) > CLOCK_OFF:
-        ahead = "ahead of" if off > 0 else "behind"
+        ahead = t("ahead of") if off > 0 else t("behind")
         yield Finding(
-            "clock",
-            f"this machine's is {abs(off):.0f} s {ahead} the ledger's",
-            "set it: `sudo timedatectl set-ntp true`",
+            t("clock"),
+            t("this machine's is {off:.0f} s {ahead} the ledger's", off=abs(off), ahead=ahead),
+            t("set it: `sudo timedatectl set-ntp true`"),
         )
     else:
-        yield Finding("clock", "right")
+        yield Finding(t("clock"), t("right"))
 
 
 def _key(settings: Settings) -> Finding:
     if not settings.key:
-        return Finding("key", "not set", "run `lora-ledger login`, or set LEDGER_KEY", True)
+        return Finding(t("key"), t("not set"), t("run `lora-ledger login`, or set LEDGER_KEY"), True)
     try:
         me = Ledger(settings.url or "", settings.key, 15.0).ask("GET", "/api/me")
     except DeniedError as error:
         if error.status == 403:
-            return Finding("key", "a box's: it records its own runs")
-        return Finding("key", str(error), "make another on the page Settings → Keys, then `lora-ledger login`", True)
+            return Finding(t("key"), t("a box's: it records its own runs"))
+        return Finding(
+            t("key"), str(error), t("make another on the page Settings → Keys, then `lora-ledger login`"), True
+        )
     except RetryLaterError as error:
-        return Finding("key", f"could not be checked ({error})", "see the service above", True)
+        return Finding(t("key"), t("could not be checked ({error})", error=error), t("see the service above"), True)
     except LedgerError as error:
-        return Finding("key", f"could not be checked ({error})", "check the address", True)
+        return Finding(t("key"), t("could not be checked ({error})", error=error), t("check the address"), True)
     scopes = me.get("scopes")
     who = f"{me.get('name')} ({me.get('role')})"
     if isinstance(scopes, list) and "tasks:write" not in scopes:
-        return Finding("key", f"{who}, without the scope tasks:write", "it can record no run: make one that can", True)
+        return Finding(
+            t("key"),
+            t("{who}, without the scope tasks:write", who=who),
+            t("it can record no run: make one that can"),
+            True,
+        )
     ends = me.get("expires_at")
     if isinstance(ends, str):
         left = _seconds_until(ends)
-        text = f"{who}, good until {moment(ends)}"
+        text = t("{who}, good until {ends}", who=who, ends=moment(ends))
         if left is not None and left < 86_400:
-            return Finding("key", text, "it ends within a day; runs that go on longer wait on this disk from then on")
-        return Finding("key", text)
-    return Finding("key", who)
+            return Finding(
+                t("key"), text, t("it ends within a day; runs that go on longer wait on this disk from then on")
+            )
+        return Finding(t("key"), text)
+    return Finding(t("key"), who)
 
 
 def _login() -> Finding:
@@ -192,13 +227,15 @@ def _login() -> Finding:
     folder = next((parent for parent in path.parents if parent.exists()), path.parent)
     if not path.exists():
         if os.access(folder, os.W_OK):
-            return Finding("login", f"none is stored in {path}")
+            return Finding(t("login"), t("none is stored in {path}", path=path))
         return Finding(
-            "login", f"{folder} cannot be written", "set LEDGER_URL and LEDGER_KEY, or LEDGER_LOGIN to another file"
+            t("login"),
+            t("{folder} cannot be written", folder=folder),
+            t("set LEDGER_URL and LEDGER_KEY, or LEDGER_LOGIN to another file"),
         )
     if os.name != "nt" and path.stat().st_mode & 0o077:
-        return Finding("login", f"other users can read {path}", f"chmod 600 {path}")
-    return Finding("login", f"stored in {path}")
+        return Finding(t("login"), t("other users can read {path}", path=path), f"chmod 600 {path}")
+    return Finding(t("login"), t("stored in {path}", path=path))
 
 
 def _spool(settings: Settings) -> Iterator[Finding]:
@@ -209,55 +246,71 @@ def _spool(settings: Settings) -> Iterator[Finding]:
             pass
     except OSError as error:
         yield Finding(
-            "spool",
-            f"{root} cannot be written ({error.strerror})",
-            "set LEDGER_SPOOL to a folder on a disk that stays",
+            t("spool"),
+            t("{root} cannot be written ({error})", root=root, error=error.strerror),
+            t("set LEDGER_SPOOL to a folder on a disk that stays"),
             True,
         )
         return
     try:
         found = [spool_report.read(folder) for folder in spool_report.folders(root)]
     except OSError as error:
-        yield Finding("spool", f"{error.filename} cannot be read ({error.strerror})", "look into it by hand")
+        yield Finding(
+            t("spool"),
+            t("{filename} cannot be read ({error})", filename=error.filename, error=error.strerror),
+            t("look into it by hand"),
+        )
         return
     waiting = [one for one in found if one.problems and not one.running]
     others = [one for one in waiting if settings.url and one.state.get("url") not in (None, settings.url)]
     own = len(waiting) - len(others)
     running = sum(one.running for one in found)
-    text = f"{root}: {running} recording now, {own} not sent whole"
-    yield Finding("spool", text, "`lora-ledger status` says what, `lora-ledger sync` sends it" if own else None)
+    text = t("{root}: {running} recording now, {own} not sent whole", root=root, running=running, own=own)
+    yield Finding(t("spool"), text, t("`lora-ledger status` says what, `lora-ledger sync` sends it") if own else None)
     for url in sorted({str(one.state.get("url")) for one in others}):
         count = sum(one.state.get("url") == url for one in others)
-        yield Finding("spool", f"{count} of the ledger at {url} wait too; they are not this ledger's")
+        yield Finding(
+            t("spool"), t("{count} of the ledger at {url} wait too; they are not this ledger's", count=count, url=url)
+        )
 
 
 def _room(settings: Settings) -> Iterator[Finding]:
-    for name, folder in (("disk of the spool", settings.spool), ("disk of this folder", Path.cwd())):
+    for name, folder in ((t("disk of the spool"), settings.spool), (t("disk of this folder"), Path.cwd())):
         try:
             free = shutil.disk_usage(folder).free
         except OSError as error:
-            yield Finding(name, f"cannot be looked at ({error.strerror})")
+            yield Finding(name, t("cannot be looked at ({error})", error=error.strerror))
             continue
         short = free < LEAST_ROOM
         yield Finding(
-            name, f"{size_text(free)} free", "make room: records and checkpoints would be lost" if short else None
+            name,
+            t("{free} free", free=size_text(free)),
+            t("make room: records and checkpoints would be lost") if short else None,
         )
 
 
 def _gpu() -> Finding:
     gpus = read_gpus()
     if gpus:
-        return Finding("GPU", f"{gpu_text(gpus)}, driver {gpus[0].get('driver') or 'unknown'}")
+        return Finding(
+            t("GPU"),
+            t("{gpu_text}, driver {driver}", gpu_text=gpu_text(gpus), driver=gpus[0].get("driver") or t("unknown")),
+        )
     if shutil.which("nvidia-smi"):
-        return Finding("GPU", "nvidia-smi finds none", "check the driver; the run is recorded without its figures")
-    return Finding("GPU", "none that nvidia-smi knows; the run is recorded without its figures")
+        return Finding(
+            t("GPU"), t("nvidia-smi finds none"), t("check the driver; the run is recorded without its figures")
+        )
+    return Finding(t("GPU"), t("none that nvidia-smi knows; the run is recorded without its figures"))
 
 
 def _trainer(command: list[str]) -> Iterator[Finding]:
     program = shutil.which(command[0])
     if program is None:
         yield Finding(
-            "command", f"there is no program {command[0]}", "check the name, or activate its environment", True
+            t("command"),
+            t("there is no program {command}", command=command[0]),
+            t("check the name, or activate its environment"),
+            True,
         )
     config = find_config(command)
     text = None
@@ -265,27 +318,32 @@ def _trainer(command: list[str]) -> Iterator[Finding]:
         try:
             with open(config, encoding="utf-8-sig", errors="replace") as file:
                 text = file.read(CONFIG_LIMIT)
-            yield Finding("settings", f"{config}")
+            yield Finding(t("settings"), t("{config}", config=config))
         except OSError as error:
-            yield Finding("settings", f"{config} cannot be read ({error.strerror})", "check the path", True)
+            yield Finding(
+                t("settings"),
+                t("{config} cannot be read ({error})", config=config, error=error.strerror),
+                t("check the path"),
+                True,
+            )
     trainer = recognise(command, text, os.getcwd())
     if trainer.name is None:
         yield Finding(
-            "trainer",
-            "not recognised",
-            "what it prints is recorded; name its settings (run --config FILE) and results (--output-dir DIR)",
+            t("trainer"),
+            t("not recognised"),
+            t("what it prints is recorded; name its settings (run --config FILE) and results (--output-dir DIR)"),
         )
     else:
-        yield Finding("trainer", trainer.name)
+        yield Finding(t("trainer"), trainer.name)
     folder = trainer.output_folder()
     yield Finding(
-        "results",
-        f"looked for in {folder}" if folder else "nothing tells where they will be",
-        None if folder else "name the folder: lora-ledger run --output-dir DIR",
+        t("results"),
+        t("looked for in {folder}", folder=folder) if folder else t("nothing tells where they will be"),
+        None if folder else t("name the folder: lora-ledger run --output-dir DIR"),
     )
     found = versions(command)
     named = ", ".join(f"{name} {found[name]}" for name in ("python", "torch", "accelerate") if found.get(name))
-    yield Finding("software", named or "unknown")
+    yield Finding(t("software"), named or t("unknown"))
 
 
 def _seconds_until(text: str) -> float | None:
@@ -303,15 +361,15 @@ def _reason(error: Exception) -> str:
 def _advice(error: Exception) -> str:
     """What a person can do about an address that does not answer."""
     if isinstance(error, socket.gaierror):
-        return "the name is unknown here: check it, and this machine's DNS"
+        return t("the name is unknown here: check it, and this machine's DNS")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return "its certificate is not trusted here: a wrong clock, or a proxy that looks inside (SSL_CERT_FILE)?"
+        return t("its certificate is not trusted here: a wrong clock, or a proxy that looks inside (SSL_CERT_FILE)?")
     if isinstance(error, ConnectionRefusedError):
-        return (
+        return t(
             "nothing listens there: does the ledger run, and is the port right? A box reaches no `localhost` of yours"
         )
     if isinstance(error, (socket.timeout, TimeoutError)):
-        return "a firewall may keep it away; runs are recorded on this disk until `lora-ledger sync` can send them"
+        return t("a firewall may keep it away; runs are recorded on this disk until `lora-ledger sync` can send them")
     if isinstance(error, RefusedError):
-        return "write it as https://name"
-    return "check the address and the network; runs are recorded on this disk meanwhile"
+        return t("write it as https://name")
+    return t("check the address and the network; runs are recorded on this disk meanwhile")

@@ -1,4 +1,4 @@
-"""Brings files from the ledger: goes on with what is half there, and checks each hash."""
+"""Downloads files from the ledger: continues those that are half there, and checks each hash."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, Callable
 from ..core import terminal
 from ..core.api import Api
 from ..core.errors import CommandError, RefusedError, RetryLaterError
+from ..core.language import t
 from ..core.transport import USER_AGENT, backoff, stream
 from ..core.uploads import sha256_of
 
@@ -26,10 +27,12 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def local_path(folder: Path, name: str) -> Path:
-    """Where a file of the given name goes: always inside the folder. Raises CommandError for a name that leads out."""
+    """The path of a file of the given name, always inside the folder. Raises CommandError for a name that leads out."""
     parts = str(name).replace("\\", "/").split("/")
     if any(part in ("", ".", "..") or ":" in part or _CONTROLS.search(part) for part in parts):
-        raise CommandError(f"the ledger names a file {name!r}, which leads out of the folder; it is not written")
+        raise CommandError(
+            t("the ledger names a file {name!r}, which leads out of the folder; it is not written", name=name)
+        )
     if os.name == "nt":
         parts = [f"_{p}" if p.split(".")[0].lower() in RESERVED else p for p in parts]
     return folder.joinpath(*parts)
@@ -52,12 +55,15 @@ def fetch_link(url: str, file: dict[str, Any], target: Path) -> str:
 def _bring(address: Callable[[], Any], weight: dict[str, Any], target: Path, replace: bool) -> str:
     size, sha256 = weight.get("size"), weight.get("sha256")
     if type(size) is not int or size < 0 or not re.fullmatch(r"[0-9a-f]{64}", str(sha256)):
-        raise CommandError(f"the ledger names no size and SHA-256 of {target.name}; it is not brought")
+        raise CommandError(t("the ledger names no size and SHA-256 of {name}; it is not downloaded", name=target.name))
     if target.is_file() and target.stat().st_size == size and sha256_of(target) == sha256:
-        return "already here, hash checked"
+        return t("already here, hash checked")
     if target.exists() and not replace:
         raise CommandError(
-            f"{target} is there already with other content; move it away, or choose another folder with -o"
+            t(
+                "{target} is there already with other content; move it away, or choose another folder with -o",
+                target=target,
+            )
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     # Named after the hash, so that a half file of another version is never gone on with.
@@ -65,10 +71,15 @@ def _bring(address: Callable[[], Any], weight: dict[str, Any], target: Path, rep
     free = shutil.disk_usage(target.parent).free
     if size > free + (partial.stat().st_size if partial.exists() else 0):
         raise CommandError(
-            f"{target.name} has {terminal.size_text(size)}, and only {terminal.size_text(free)} are free in "
-            f"{target.parent}"
+            t(
+                "{name} has {size}, and only {free} are free in {parent}",
+                name=target.name,
+                size=terminal.size_text(size),
+                free=terminal.size_text(free),
+                parent=target.parent,
+            )
         )
-    bar = terminal.Progress(f"pulling {target.name}", size)
+    bar = terminal.Progress(t("pulling {name}", name=target.name), size)
     reason = None
     furthest, tries = -1, 0
     while tries < TRIES:
@@ -76,7 +87,9 @@ def _bring(address: Callable[[], Any], weight: dict[str, Any], target: Path, rep
             _go_on(str(address()), partial, size, bar)
             break
         except RefusedError as error:
-            raise CommandError(f"the ledger gives no address for {target.name}: {error}") from error
+            raise CommandError(
+                t("the ledger gives no address for {name}: {error}", name=target.name, error=error)
+            ) from error
         except (OSError, http.client.HTTPException, ssl.SSLError, RetryLaterError) as error:
             if isinstance(error, OSError) and error.errno in (28, 13, 30, 122):
                 raise
@@ -86,14 +99,14 @@ def _bring(address: Callable[[], Any], weight: dict[str, Any], target: Path, rep
             furthest = max(furthest, reached)
             time.sleep(backoff(tries, 8.0))
     else:
-        raise CommandError(f"stopped half way ({reason}); the same command goes on from there")
+        raise CommandError(t("stopped half way ({reason}); the same command goes on from there", reason=reason))
     digest = sha256_of(partial)
     if digest != sha256 or partial.stat().st_size != size:
         os.unlink(partial)
-        raise CommandError("what arrived has another hash than the ledger says; it was removed, pull again")
+        raise CommandError(t("what arrived has another hash than the ledger says; it was removed, pull again"))
     os.replace(partial, target)
-    bar.end(f"{target.name}: {terminal.size_text(size)}, hash checked")
-    return "pulled, hash checked"
+    bar.end(t("{name}: {size}, hash checked", name=target.name, size=terminal.size_text(size)))
+    return t("pulled, hash checked")
 
 
 def _go_on(url: str, partial: Path, size: int, bar: terminal.Progress) -> None:
@@ -109,15 +122,15 @@ def _go_on(url: str, partial: Path, size: int, bar: terminal.Progress) -> None:
         headers["Range"] = f"bytes={have}-"
     with stream(url, headers, 60.0) as response:
         if response.status not in (200, 206):
-            raise RetryLaterError(f"storage answered {response.status}")
+            raise RetryLaterError(t("storage answered {status}", status=response.status))
         if response.status == 206 and not (response.getheader("Content-Range") or "").startswith(f"bytes {have}-"):
-            raise RetryLaterError("storage answered with another part than was asked for")
+            raise RetryLaterError(t("storage answered with another part than was asked for"))
         with open(partial, "ab" if response.status == 206 else "wb") as file:
             at = file.tell() if response.status == 206 else 0
             while at < size:
                 block = response.read(min(BLOCK, size - at))
                 if not block:
-                    raise RetryLaterError(f"the connection ended after {at} of {size} bytes")
+                    raise RetryLaterError(t("the connection ended after {at} of {size} bytes", at=at, size=size))
                 file.write(block)
                 at += len(block)
                 bar.show(at)

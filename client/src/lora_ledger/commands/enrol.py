@@ -11,6 +11,7 @@ from typing import Any
 from ..core import terminal
 from ..core.api import Api
 from ..core.errors import CommandError, DeniedError, RefusedError, RetryLaterError
+from ..core.language import t
 from ..core.output import moment, put
 from ..core.settings import Settings
 from ..core.transport import Ledger
@@ -24,21 +25,25 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "enrol",
-        "make the line that lets a rented box pull work",
-        "Prints one line for a box's start script. Its token is good once and for minutes; the box exchanges it for a "
-        "key of "
-        "its own, which reads nothing but the runs that it pulled and can be revoked with one call. The box runs your "
-        "own runs; "
-        "an admin's --shared makes one that runs everyone's.",
+        t("make the line that lets a rented box pull work"),
+        t(
+            "Prints one line for a box's start script. Its token is good once and for minutes; the box exchanges it "
+            "for a key of its own, which reads nothing but the runs that it pulled and can be revoked with one call. "
+            "The box runs your own runs; an admin's --shared makes one that runs everyone's."
+        ),
         "  lora-ledger enrol --labels sdxl,24gb --hourly-price 0.44\n  lora-ledger enrol --shared --labels sdxl",
     )
-    parser.add_argument("--name", metavar="NAME", help="the box's name (default: what it calls itself)")
-    parser.add_argument("--exec", metavar="COMMAND", help="what the line's agent runs (see `lora-ledger agent --help`)")
-    parser.add_argument("--labels", metavar="A,B", help="what the box offers")
-    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help="what the box costs an hour")
-    parser.add_argument("--shared", action="store_true", help="it runs everyone's runs, not your own alone; for admins")
-    parser.add_argument("--days", metavar="N", type=float, help="life of the box's key (default: 3)")
-    parser.add_argument("--minutes", metavar="N", type=float, help="life of the token (default: 15)")
+    parser.add_argument("--name", metavar="NAME", help=t("the box's name (default: what it calls itself)"))
+    parser.add_argument(
+        "--exec", metavar="COMMAND", help=t("what the line's agent runs (see `lora-ledger agent --help`)")
+    )
+    parser.add_argument("--labels", metavar="A,B", help=t("what the box offers"))
+    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help=t("what the box costs an hour"))
+    parser.add_argument(
+        "--shared", action="store_true", help=t("it runs everyone's runs, not your own alone; for admins")
+    )
+    parser.add_argument("--days", metavar="N", type=float, help=t("life of the box's key (default: 3)"))
+    parser.add_argument("--minutes", metavar="N", type=float, help=t("life of the token (default: 15)"))
     add_ledger_options(parser)
 
 
@@ -55,8 +60,12 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     command = options.exec or "accelerate launch train_network.py --config_file {config}"
     labels = f" --labels {shlex.quote(options.labels)}" if options.labels else ""
     terminal.notice(
-        f"good once, until {moment(answer['expires_at'])}; the box's key lasts {answer['days']:g} days, and "
-        f"it runs {'everyone’s' if answer['shared'] else 'your own'} runs"
+        t(
+            "good once, until {expires_at}; the box's key lasts {days:g} days, and it runs {whose} runs",
+            expires_at=moment(answer["expires_at"]),
+            days=answer["days"],
+            whose=t("everyone’s") if answer["shared"] else t("your own"),
+        )
     )
     url = settings.url or ""
     for warning in answer.get("warnings") or []:
@@ -76,27 +85,40 @@ def join(settings: Settings, options: argparse.Namespace) -> None:
         return
     terminal.configure(options.quiet, [token])
     if not settings.url:
-        raise CommandError("LEDGER_URL is not set: it says which ledger the token in LEDGER_ENROL is for")
+        raise CommandError(t("LEDGER_URL is not set: it says which ledger the token in LEDGER_ENROL is for"))
     facts = host.facts([], os.getcwd())
     body = {"token": token, "name": socket.gethostname()[:100] or None}
     body.update(gpu_info=facts.get("gpu_info"), hourly_price=options.hourly_price)
     try:
         answer = Ledger(settings.url, None).ask("POST", "/api/boxes/exchange", body, keep=("token",))
     except DeniedError as error:
-        raise CommandError(f"the token in LEDGER_ENROL was not taken: {error}") from error
+        raise CommandError(t("the token in LEDGER_ENROL was not taken: {error}", error=error)) from error
     except RetryLaterError as error:
         raise CommandError(
-            f"the ledger at {settings.url} did not answer ({error}); start again while the token is good"
+            t(
+                "the ledger at {url} did not answer ({error}); start again while the token is good",
+                url=settings.url,
+                error=error,
+            )
         ) from error
     except RefusedError as error:
-        raise CommandError(f"{settings.url} does not enrol boxes ({error})") from error
+        raise CommandError(t("{url} does not enrol boxes ({error})", url=settings.url, error=error)) from error
     settings.key = answer["key"]
     terminal.configure(options.quiet, [settings.key])
-    terminal.notice(f"enrolled as {answer['name']}; the key lasts until {moment(answer['expires_at'])}")
+    terminal.notice(
+        t(
+            "enrolled as {name}; the key lasts until {expires_at}",
+            name=answer["name"],
+            expires_at=moment(answer["expires_at"]),
+        )
+    )
     try:
         credentials.store(settings.url, settings.key)
     except OSError as error:
         terminal.warn(
-            f"the key cannot be stored in {credentials.place()} ({error.strerror}): an agent that starts again needs "
-            "a new token"
+            t(
+                "the key cannot be stored in {place} ({error}): an agent that starts again needs a new token",
+                place=credentials.place(),
+                error=error.strerror,
+            )
         )

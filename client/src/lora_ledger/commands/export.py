@@ -16,6 +16,7 @@ from typing import Any, Callable
 from ..core import terminal
 from ..core.api import Api, query_of
 from ..core.errors import CommandError, RetryLaterError
+from ..core.language import t
 from ..core.output import put
 from ..core.settings import Settings
 from .downloads import fetch
@@ -30,31 +31,34 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "export",
-        "runs as a file, or one run as an archive",
-        "With a number: the run as one zip (settings byte for byte, curves, data facts, list of files) that "
-        "`lora-ledger import` "
-        "reads into another ledger. Else the runs that FILTER lets through, as CSV, JSON Lines or Parquet; --columns "
-        "takes a "
-        "run's columns, user, config.<path>, metrics.<name>, tags.<key>. Parquet comes in further files where one "
-        "answer does "
-        "not hold all: runs.parquet, runs-2.parquet, …",
+        t("runs as a file, or one run as an archive"),
+        t(
+            "With a number: the run as one zip (settings byte for byte, curves, data facts, list of files) that "
+            "`lora-ledger import` reads into another ledger. Else the runs that FILTER lets through, as CSV, JSON "
+            "Lines or Parquet; --columns takes a run's columns, user, config.<path>, metrics.<name>, tags.<key>. "
+            "Parquet comes in further files where one answer does not hold all: runs.parquet, runs-2.parquet, …"
+        ),
         "  lora-ledger export 42 -o run.zip --weights\n"
         "  lora-ledger export 'lora_rank >= 32' -o runs.csv --columns id,task_name,final_loss,config.network_module\n"
         "  lora-ledger export -o runs.parquet --limit 20000",
     )
-    parser.add_argument("what", nargs="*", metavar="ID|FILTER", help="one run's number, or which runs (default: all)")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="write it there (default: standard output; run-ID.zip for a run)"
+        "what", nargs="*", metavar="ID|FILTER", help=t("one run's number, or which runs (default: all)")
     )
-    parser.add_argument("--format", choices=("csv", "jsonl", "parquet"), help="default: by the file's ending, else csv")
-    parser.add_argument("--columns", metavar="A,B", help="which columns (default: all)")
-    parser.add_argument("--order-by", metavar="COLUMN", help="sort by a column, such as final_loss or '-created_at'")
-    parser.add_argument("--limit", type=count, metavar="N", help="runs an answer (default: 200, at most 20000)")
     parser.add_argument(
-        "--excel", action="store_true", help="begin CSV with the mark by which Excel knows its encoding"
+        "-o", "--output", metavar="FILE", help=t("write it there (default: standard output; run-ID.zip for a run)")
     )
-    parser.add_argument("--deleted", action="store_true", help="the trash instead")
-    parser.add_argument("--weights", action="store_true", help="of one run: the files themselves too")
+    parser.add_argument(
+        "--format", choices=("csv", "jsonl", "parquet"), help=t("default: by the file's ending, else csv")
+    )
+    parser.add_argument("--columns", metavar="A,B", help=t("which columns (default: all)"))
+    parser.add_argument("--order-by", metavar="COLUMN", help=t("sort by a column, such as final_loss or '-created_at'"))
+    parser.add_argument("--limit", type=count, metavar="N", help=t("runs an answer (default: 200, at most 20000)"))
+    parser.add_argument(
+        "--excel", action="store_true", help=t("begin CSV with the mark by which Excel knows its encoding")
+    )
+    parser.add_argument("--deleted", action="store_true", help=t("the trash instead"))
+    parser.add_argument("--weights", action="store_true", help=t("of one run: the files themselves too"))
     add_ledger_options(parser)
 
 
@@ -65,7 +69,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     if len(words) == 1 and words[0].isdigit():
         return _archive(api, int(words[0]), options)
     if options.weights:
-        raise CommandError("--weights goes with one run: lora-ledger export 42 --weights")
+        raise CommandError(t("--weights goes with one run: lora-ledger export 42 --weights"))
     return _table(api, " ".join(words).strip() or None, options)
 
 
@@ -81,7 +85,13 @@ def _get(api: Api, path: str, sink: Callable[[bytes], Any]) -> dict[str, str]:
                     detail = json.loads(body).get("detail")
                 except (ValueError, AttributeError):
                     detail = None
-                raise CommandError(f"{response.status} {detail or http.client.responses.get(response.status, '')}")
+                raise CommandError(
+                    t(
+                        "{status} {detail}",
+                        status=response.status,
+                        detail=detail or http.client.responses.get(response.status, ""),
+                    )
+                )
             while True:
                 block = response.read(BLOCK)
                 if not block:
@@ -89,7 +99,7 @@ def _get(api: Api, path: str, sink: Callable[[bytes], Any]) -> dict[str, str]:
                 sink(block)
     except (OSError, http.client.HTTPException, ssl.SSLError, RetryLaterError) as error:
         raise CommandError(
-            f"the ledger stopped answering before the end ({error or type(error).__name__}); try again"
+            t("the ledger stopped answering before the end ({error}); try again", error=error or type(error).__name__)
         ) from error
 
 
@@ -98,7 +108,7 @@ def _table(api: Api, chosen: str | None, options: argparse.Namespace) -> int:
     output = Path(options.output).expanduser() if options.output else None
     form = options.format or (FORMATS.get(output.suffix.lower()) if output else None) or "csv"
     if form == "parquet" and output is None:
-        raise CommandError("Parquet is no text: name a file with -o runs.parquet")
+        raise CommandError(t("Parquet is no text: name a file with -o runs.parquet"))
     query = {
         **{"format": form, "filter": chosen, "order_by": options.order_by, "columns": options.columns},
         **{"limit": options.limit, "deleted": "true" if options.deleted else None},
@@ -121,9 +131,11 @@ def _table(api: Api, chosen: str | None, options: argparse.Namespace) -> int:
             if target and target not in written:
                 written.append(target)
     except OSError as error:
-        raise CommandError(f"{output} cannot be written ({error.strerror or error})") from error
+        raise CommandError(
+            t("{output} cannot be written ({error})", output=output, error=error.strerror or error)
+        ) from error
     for target in written:
-        terminal.notice(f"{target}: {terminal.size_text(target.stat().st_size)}")
+        terminal.notice(t("{target}: {size}", target=target, size=terminal.size_text(target.stat().st_size)))
     return 0
 
 
@@ -158,18 +170,27 @@ def _archive(api: Api, task: int, options: argparse.Namespace) -> int:
             _get(api, f"/api/tasks/{task}/archive", file.write)
         with zipfile.ZipFile(partial) as made:
             if made.testzip() is not None:
-                raise CommandError("the archive arrived damaged; try again")
+                raise CommandError(t("the archive arrived damaged; try again"))
         if options.weights:
             _add_weights(api, partial)
         os.replace(partial, output)
     except zipfile.BadZipFile as error:
-        raise CommandError("the archive arrived damaged; try again") from error
+        raise CommandError(t("the archive arrived damaged; try again")) from error
     except OSError as error:
-        raise CommandError(f"{output} cannot be written ({error.strerror or error})") from error
+        raise CommandError(
+            t("{output} cannot be written ({error})", output=output, error=error.strerror or error)
+        ) from error
     finally:
         if partial.exists():
             os.unlink(partial)
-    put(f"{output}: task {task}, {terminal.size_text(output.stat().st_size)}")
+    put(
+        t(
+            "{output}: task {task}, {size}",
+            output=output,
+            task=task,
+            size=terminal.size_text(output.stat().st_size),
+        )
+    )
     return 0
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core import withhold
+from ..core.language import t
 from ..core.redact import MARK
 
 _NAME = re.compile(r"[A-Za-z][\w.-]{0,99}")
@@ -81,14 +82,18 @@ class Filling:
             elif not withhold.value_of(variable):
                 _add(self.unset, variable)
             elif self.key and self.key in (withhold.value_of(variable) or ""):
-                self.left.append(f"{variable} holds the key of this box, which no trainer gets")
+                self.left.append(t("{variable} holds the key of this box, which no trainer gets", variable=variable))
             else:
                 self.values[variable] = withhold.value_of(variable)
         if count > filled:
             self.left.append(
-                f"{name} keeps [redacted] in {count - filled} place{'s' if count - filled > 1 else ''}, where it was "
-                "typed "
-                "or is no whole value of a secret key"
+                t(
+                    "{name} keeps [redacted] in {count} place{s}, where it was typed or is no whole value of a secret "
+                    "key",
+                    name=name,
+                    count=count - filled,
+                    s="s" if count - filled > 1 else "",
+                )
             )
 
     def fills(self, mark: Mark) -> bool:
@@ -103,9 +108,13 @@ class Filling:
         """What has to be typed before all is filled, as lines."""
         if self.refused:
             options = " ".join(f"--allow-secret {name}" for name in self.refused)
-            yield f"another user's run asks for {', '.join(self.refused)}, and only `{options}` here allows that"
+            yield t(
+                "another user's run asks for {refused}, and only `{options}` here allows that",
+                refused=", ".join(self.refused),
+                options=options,
+            )
         for name in self.unset:
-            yield f"set {name} (or LEDGER_SECRET_{name}) in the environment"
+            yield t("set {name} (or LEDGER_SECRET_{name}) in the environment", name=name)
 
 
 def _add(names: list[str], name: str) -> None:
@@ -117,9 +126,9 @@ def allowed_names(names: list[str]) -> frozenset[str]:
     """The names of --allow-secret. Raises ValueError for one that no run may have."""
     for name in names or []:
         if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
-            raise ValueError(f"--allow-secret takes a variable's name such as HF_TOKEN, not {name!r}")
+            raise ValueError(t("--allow-secret takes a variable's name such as HF_TOKEN, not {name!r}", name=name))
         if name.upper().startswith("LEDGER_"):
-            raise ValueError(f"--allow-secret {name}: what begins with LEDGER_ is given to no run")
+            raise ValueError(t("--allow-secret {name}: what begins with LEDGER_ is given to no run", name=name))
     return frozenset(names or [])
 
 

@@ -17,7 +17,8 @@ from ..core import terminal
 from ..core.api import Api, patiently
 from ..core.errors import CommandError, NoAdapterError, NoArchiveError, TooMuchError
 from ..core.journal import Upload
-from ..core.output import figure, put
+from ..core.language import t
+from ..core.output import figure, prompt_for, put
 from ..core.reading import folders
 from ..core.settings import Settings
 from ..core.text import metric_name
@@ -77,8 +78,8 @@ class Tally:
         CommandError."""
         if isinstance(error, CommandError) and error.asked and error.status in (None, 401, 403):
             raise error
-        reason = f"cannot be read ({error.strerror or error})" if isinstance(error, OSError) else error
-        terminal.warn(f"{where}: {reason}")
+        reason = t("cannot be read ({error})", error=error.strerror or error) if isinstance(error, OSError) else error
+        terminal.warn(t("{where}: {reason}", where=where, reason=reason))
         self.failed += 1
 
 
@@ -87,35 +88,36 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "import",
-        "record past runs: weight files, archives, spreadsheets, MLflow, W&B",
-        "Finds out what it is given: weight files (their metadata and tensors tell the run), archives by `export ID`, "
-        "a "
-        "spreadsheet as CSV, a ledger's own CSV or JSON Lines, MLflow's mlruns/ folder or `mlflow experiments csv`, "
-        "W&B's "
-        "offline runs, its table as CSV, or JSON of its runs or of a history. Curves come along where the export has "
-        "them. The "
-        "same run again adds nothing. Of a spreadsheet it shows first which column becomes what (names in English or "
-        "Chinese), "
-        "and writes nothing until you agree; rows with mistakes are named with their line and left out.",
+        t("record past runs: weight files, archives, spreadsheets, MLflow, W&B"),
+        t(
+            "Finds out what it is given: weight files (their metadata and tensors tell the run), archives by `export "
+            "ID`, a spreadsheet as CSV, a ledger's own CSV or JSON Lines, MLflow's mlruns/ folder or `mlflow "
+            "experiments csv`, W&B's offline runs, its table as CSV, or JSON of its runs or of a history. Curves come "
+            "along where the export has them. The same run again adds nothing. Of a spreadsheet it shows first which "
+            "column becomes what (names in English or Chinese), and writes nothing until you agree; rows with mistakes "
+            "are named with their line and left out."
+        ),
         "  lora-ledger import *.safetensors --group old\n"
         "  lora-ledger import aki.safetensors --upload --tensorboard logs/20260501\n"
         "  lora-ledger import run.zip --upload\n"
         '  lora-ledger import runs.csv --map "Time=total_duration_sec:min" --ignore Artist\n'
         "  lora-ledger import mlruns wandb --dry-run",
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", help="files, or folders to look through")
-    parser.add_argument("--group", metavar="GROUP", help="the experiment group")
-    parser.add_argument("--dry-run", action="store_true", help="show what would be imported, write nothing")
-    parser.add_argument("--upload", action="store_true", help="also store the weight file, or an archive's files")
+    parser.add_argument("files", nargs="+", metavar="FILE", help=t("files, or folders to look through"))
+    parser.add_argument("--group", metavar="GROUP", help=t("the experiment group"))
+    parser.add_argument("--dry-run", action="store_true", help=t("show what would be imported, write nothing"))
+    parser.add_argument("--upload", action="store_true", help=t("also store the weight file, or an archive's files"))
     parser.add_argument(
-        "--tensorboard", metavar="DIR", help="also bring the curve from these event files (one weight file only)"
+        "--tensorboard", metavar="DIR", help=t("also bring the curve from these event files (one weight file only)")
     )
-    sheet = parser.add_argument_group("spreadsheets")
-    sheet.add_argument("--map", metavar="COLUMN=FIELD", action="append", help="what a column becomes; may be repeated")
-    sheet.add_argument("--ignore", metavar="COLUMN", action="append", help="leave a column out; may be repeated")
-    sheet.add_argument("--dates", choices=("dmy", "mdy"), help="what comes first in 5/1/2026")
-    sheet.add_argument("--strict", action="store_true", help="import nothing when a row has a mistake")
-    sheet.add_argument("--yes", action="store_true", help="do not ask")
+    sheet = parser.add_argument_group(t("spreadsheets"))
+    sheet.add_argument(
+        "--map", metavar="COLUMN=FIELD", action="append", help=t("what a column becomes; may be repeated")
+    )
+    sheet.add_argument("--ignore", metavar="COLUMN", action="append", help=t("leave a column out; may be repeated"))
+    sheet.add_argument("--dates", choices=("dmy", "mdy"), help=t("what comes first in 5/1/2026"))
+    sheet.add_argument("--strict", action="store_true", help=t("import nothing when a row has a mistake"))
+    sheet.add_argument("--yes", action="store_true", help=t("do not ask"))
     add_ledger_options(parser)
 
 
@@ -140,22 +142,29 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         import_past(api, runs, options, tally)
     weights = list(dict.fromkeys(weights))
     if options.tensorboard and len(weights) > 1:
-        raise CommandError("--tensorboard brings the curve of one run: import that file by itself")
+        raise CommandError(t("--tensorboard brings the curve of one run: import that file by itself"))
     for at, path in enumerate(weights, 1):
         if len(weights) > 10 and sys.stderr.isatty():
-            terminal.write_stderr(f"\r[ledger] {at} of {len(weights)} ".encode())
+            terminal.count(at, len(weights))
         try:
             tally.count(import_one(api, path, options))
         except (NoAdapterError, OSError, CommandError) as error:
             tally.fail(path, error)
     if not (tally.added or tally.known or tally.failed):
         raise CommandError(
-            "nothing that can be imported was found there (weight files, archives, CSV, MLflow or W&B runs)"
+            t("nothing that can be imported was found there (weight files, archives, CSV, MLflow or W&B runs)")
         )
     if options.dry_run:
-        put("nothing was written (--dry-run)")
+        put(t("nothing was written (--dry-run)"))
     else:
-        put(f"{tally.added} imported, {tally.known} known already, {tally.failed} failed")
+        put(
+            t(
+                "{added} imported, {known} known already, {failed} failed",
+                added=tally.added,
+                known=tally.known,
+                failed=tally.failed,
+            )
+        )
     return 1 if tally.failed else 0
 
 
@@ -182,7 +191,10 @@ def sources(path: Path, options: argparse.Namespace, tally: Tally) -> Any:
         found = json_runs(path)
         if found is None:
             raise CommandError(
-                f"{path} is neither a ledger's export nor one of W&B (runs with config and summary, or a history)"
+                t(
+                    "{path} is neither a ledger's export nor one of W&B (runs with config and summary, or a history)",
+                    path=path,
+                )
             )
         return found
     if ending in (".csv", ".tsv", ".txt", ".xlsx", ".xls"):
@@ -200,28 +212,29 @@ def spreadsheet(sheet: Table, options: argparse.Namespace, tally: Tally) -> list
         sheet.show()
         runs, mistakes = sheet.runs()
         put(
-            f"{sheet.path}: {len(runs)} runs"
-            + (f", and {len(mistakes)} rows that cannot be imported as they are:" if mistakes else "")
+            t("{path}: {count} runs", path=sheet.path, count=len(runs))
+            + (t(", and {count} rows that cannot be imported as they are:", count=len(mistakes)) if mistakes else "")
         )
         for line, why in mistakes[:50]:
-            put(f"  line {line}: {why}")
+            put(t("  line {line}: {why}", line=line, why=why))
         if len(mistakes) > 50:
-            put(f"  and {len(mistakes) - 50} more")
+            put(t("  and {count} more", count=len(mistakes) - 50))
         if mistakes and options.strict and not options.dry_run:
-            raise CommandError("nothing was imported, since rows have mistakes (--strict)")
+            raise CommandError(t("nothing was imported, since rows have mistakes (--strict)"))
         if options.yes or options.dry_run or not runs:
             break
         if not (sys.stdin and sys.stdin.isatty()):
             raise CommandError(
-                "nothing was imported: look at the table above, correct it with --map and --ignore, then add --yes", 2
+                t("nothing was imported: look at the table above, correct it with --map and --ignore, then add --yes"),
+                2,
             )
-        answer = input(
-            "Import them so? y(es), n(o), or COLUMN=FIELD (COLUMN= leaves it out, COLUMN=+ keeps it): "
+        answer = prompt_for(
+            t("Import them so? y(es), n(o), or COLUMN=FIELD (COLUMN= leaves it out, COLUMN=+ keeps it): ")
         ).strip()
         if answer.casefold() in ("y", "yes", "j", "是"):
             break
         if answer.casefold() in ("", "n", "no", "q", "否"):
-            raise CommandError("nothing was imported")
+            raise CommandError(t("nothing was imported"))
         try:
             sheet.map(answer)
         except CommandError as error:
@@ -239,13 +252,18 @@ def import_past(api: Api, runs: Any, options: argparse.Namespace, tally: Tally) 
         if options.dry_run:
             if loud:
                 put(
-                    f"{run.where}: {run.fields.get('task_name')}, "
-                    f"{run.fields.get('status') or 'success'}{_said(run.fields)}"
+                    t(
+                        "{where}: {task_name}, {status}{said}",
+                        where=run.where,
+                        task_name=run.fields.get("task_name"),
+                        status=run.fields.get("status") or "success",
+                        said=_said(run.fields),
+                    )
                 )
             tally.count(True)
             continue
         if not loud and sys.stderr.isatty():
-            terminal.write_stderr(f"\r[ledger] {at} of {len(runs)} ".encode())
+            terminal.count(at, len(runs))
         try:
             task, fresh = record(api, run)
             if options.upload and run.archive:
@@ -259,7 +277,15 @@ def import_past(api: Api, runs: Any, options: argparse.Namespace, tally: Tally) 
                 run.archive.close()
         tally.count(fresh)
         if loud:
-            put(f"{run.where}: task {task}{'' if fresh else ' (known already)'}{_said(run.fields)}")
+            put(
+                t(
+                    "{where}: task {task}{known}{said}",
+                    where=run.where,
+                    task=task,
+                    known="" if fresh else t(" (known already)"),
+                    said=_said(run.fields),
+                )
+            )
 
 
 def _said(fields: dict[str, Any]) -> str:
@@ -276,7 +302,7 @@ def import_one(api: Api, path: Path, options: argparse.Namespace) -> bool:
     for note in past.adapter.notes:
         put(f"{path}: {note}")
     if options.dry_run:
-        put(f"{path}: {past.fields.get('task_name')}{_said(past.fields)}")
+        put(t("{path}: {task_name}{said}", path=path, task_name=past.fields.get("task_name"), said=_said(past.fields)))
         return True
     if options.group:
         past.fields["experiment_group"] = options.group
@@ -284,8 +310,14 @@ def import_one(api: Api, path: Path, options: argparse.Namespace) -> bool:
     answer = api.ask("POST", "/api/tasks", past.registration(f"safetensors:{identity(path)[:32]}"))
     task, fresh = answer["task_id"], is_fresh(answer)
     put(
-        f"{path}: task {task}{'' if fresh else ' (known already)'} "
-        f"{past.fields.get('network_algo') or ''}{_said(past.fields)}"
+        t(
+            "{path}: task {task}{known} {network_algo}{said}",
+            path=path,
+            task=task,
+            known="" if fresh else t(" (known already)"),
+            network_algo=past.fields.get("network_algo") or "",
+            said=_said(past.fields),
+        )
     )
     if options.upload:
         _upload(api, task, path, past)
@@ -308,7 +340,7 @@ def files_below(folder: Path, wanted: Any) -> list[Path]:
             Path(at) / name for at, _, names in folders(folder, MOST_ENTRIES) for name in names if wanted(name)
         )
     except TooMuchError as error:
-        raise CommandError(f"{folder}: {error}") from error
+        raise CommandError(t("{folder}: {error}", folder=folder, error=error)) from error
 
 
 def read_curve(folder: Path) -> list[dict[str, Any]]:
@@ -329,7 +361,11 @@ def read_curve(folder: Path) -> list[dict[str, Any]]:
             series.add(tag)
             if len(series) > MOST_SERIES:
                 raise CommandError(
-                    f"{folder} holds more than {MOST_SERIES} series, which no trainer writes; name one run's folder"
+                    t(
+                        "{folder} holds more than {most_series} series, which no trainer writes; name one run's folder",
+                        folder=folder,
+                        most_series=MOST_SERIES,
+                    )
                 )
             row = rows.setdefault(step, [when, {}])
             total = row[1].setdefault(tag, [0.0, 0])
@@ -337,9 +373,17 @@ def read_curve(folder: Path) -> list[dict[str, Any]]:
             total[1] += 1
             count += 1
             if count > MOST_VALUES:
-                raise CommandError(f"{folder} holds more than {MOST_VALUES} values; name one run's folder")
+                raise CommandError(
+                    t(
+                        "{folder} holds more than {most_values} values; name one run's folder",
+                        folder=folder,
+                        most_values=MOST_VALUES,
+                    )
+                )
     if not count:
-        raise CommandError(f"{folder} holds no TensorBoard scalars (files named events.out.tfevents.*)")
+        raise CommandError(
+            t("{folder} holds no TensorBoard scalars (files named events.out.tfevents.*)", folder=folder)
+        )
     loss = next((tag for tag in LOSSES if tag in series), None)
     entries = []
     for step in sorted(rows):
@@ -356,12 +400,19 @@ def _upload(api: Api, task: int, path: Path, past: WeightFileRun) -> None:
     digest = sha256_of(path)
     for weight in api.pages("/api/weights", task_id=task, kind="final", state="complete"):
         if weight.get("sha256") == digest:
-            put(f"task {task}: {Path(path).name} is stored already")
+            put(t("task {task}: {name} is stored already", task=task, name=Path(path).name))
             return
     step = past.steps if past.steps is not None and past.steps >= 0 else None
     item = Upload(str(Path(path).absolute()), Path(path).name, "final", step=step)
-    bar = terminal.Progress(f"uploading {item.filename}", past.adapter.size)
+    bar = terminal.Progress(t("uploading {filename}", filename=item.filename), past.adapter.size)
     memo = {}
     upload = FileUpload(api.ledger, task, 1, item, memo, lambda: None, lambda sent, _: bar.show(sent), lambda: False)
     verified = patiently(upload.run)
-    bar.end(f"{item.filename}: {terminal.size_text(past.adapter.size)} stored, checked by {verified}")
+    bar.end(
+        t(
+            "{filename}: {size} stored, checked by {verified}",
+            filename=item.filename,
+            size=terminal.size_text(past.adapter.size),
+            verified=verified,
+        )
+    )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CommandError
+from ..core.language import t
 from .filling import Filling, fill_file, marks_in_file
 
 
@@ -19,12 +20,12 @@ class KeptFile:
     def __init__(self, role: str, answer: dict[str, Any]) -> None:
         self.role = role
         if not isinstance(answer, dict) or not isinstance(answer.get("base64"), str):
-            raise CommandError(f"the ledger's {role} is no file")
+            raise CommandError(t("the ledger's {role} is no file", role=role))
         self.path = str(answer.get("path") or "")
         try:
             self.data = base64.b64decode(answer["base64"], validate=True)
         except ValueError as error:
-            raise CommandError(f"the ledger's {role} cannot be read ({error})") from error
+            raise CommandError(t("the ledger's {role} cannot be read ({error})", role=role, error=error)) from error
         self.text = self.data.decode("utf-8", "replace")
         self.marks = marks_in_file(answer.get("secrets"), self.data)
         # A name that begins with a dash would be an option of the trainer's.
@@ -37,7 +38,7 @@ class KeptFile:
     def written(self) -> Path:
         """Where it was written to."""
         if self._written is None:
-            raise CommandError(f"{self.name} was not written")
+            raise CommandError(t("{name} was not written", name=self.name))
         return self._written
 
     def write(self, folder: Path) -> None:
@@ -48,7 +49,7 @@ class KeptFile:
         try:
             path.write_bytes(self.data)
         except OSError as error:
-            raise CommandError(f"{path} cannot be written ({error.strerror})") from error
+            raise CommandError(t("{path} cannot be written ({error})", path=path, error=error.strerror)) from error
         self._written = path
 
     def fill(self, filling: Filling) -> Path:

@@ -10,7 +10,8 @@ from typing import Any
 
 from ..core import settings, terminal
 from ..core.errors import CommandError, DeniedError, RefusedError, RetryLaterError
-from ..core.output import put
+from ..core.language import shown, t
+from ..core.output import prompt_for, put
 from ..core.settings import Settings
 from ..core.transport import Ledger
 from ..core.types import section
@@ -23,7 +24,7 @@ def _asked(prompt: str, secret: bool = False) -> str:
         line = sys.stdin.readline() if sys.stdin else ""
         return line.strip()
     try:
-        return (getpass.getpass(prompt) if secret else input(prompt)).strip()
+        return (getpass.getpass(shown(prompt, sys.stdout.encoding)) if secret else prompt_for(prompt)).strip()
     except EOFError:
         return ""
 
@@ -33,10 +34,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "login",
-        "store the ledger's address and your key",
-        "Asks for the address and the key (or takes them from flags and environment), checks them, and stores them in "
-        "a "
-        "file that only you can read. Flags go before the environment, which goes before what is stored.",
+        t("store the ledger's address and your key"),
+        t(
+            "Asks for the address and the key (or takes them from flags and environment), checks them, and stores them "
+            "in a file that only you can read. Flags go before the environment, which goes before what is stored."
+        ),
         "  lora-ledger login\n  LEDGER_KEY=… lora-ledger login --url https://ledger.example.workers.dev",
     )
     add_ledger_options(parser)
@@ -44,17 +46,21 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(_settings: Settings, options: argparse.Namespace) -> int:
     """Stores URL and key once the ledger has answered to them. Returns the exit code; raises CommandError."""
-    url = options.url or os.environ.get("LEDGER_URL") or _asked("Address of the ledger (https://…): ")
-    key = options.key or os.environ.get("LEDGER_KEY") or _asked("Key (not shown): ", secret=True)
+    url = options.url or os.environ.get("LEDGER_URL") or _asked(t("Address of the ledger (https://…): "))
+    key = options.key or os.environ.get("LEDGER_KEY") or _asked(t("Key (not shown): "), secret=True)
     if not url or not key:
-        raise CommandError("login needs the address and the key: --url and LEDGER_KEY, or two lines on standard input")
+        raise CommandError(
+            t("login needs the address and the key: --url and LEDGER_KEY, or two lines on standard input")
+        )
     found = settings.resolve(url, key, options.spool, None, options.quiet)
     who = check(found)
     try:
         path = credentials.store(found.url, found.key)
     except OSError as error:
-        raise CommandError(f"the login cannot be stored in {credentials.place()}: {error.strerror}") from error
-    put(f"logged in at {found.url} {who}; stored in {path}")
+        raise CommandError(
+            t("the login cannot be stored in {place}: {error}", place=credentials.place(), error=error.strerror)
+        ) from error
+    put(t("logged in at {url} {who}; stored in {path}", url=found.url, who=who, path=path))
     return 0
 
 
@@ -65,14 +71,20 @@ def check(found: Settings) -> str:
     except DeniedError as error:
         if error.status == 403:
             # Box keys may not ask who they are; that they are not told 401 is all there is to check.
-            return "with a box key"
-        raise CommandError(f"the ledger at {found.url} does not know this key ({error}); nothing was stored") from error
+            return t("with a box key")
+        raise CommandError(
+            t("the ledger at {url} does not know this key ({error}); nothing was stored", url=found.url, error=error)
+        ) from error
     except RetryLaterError as error:
-        raise CommandError(f"the ledger at {found.url} did not answer ({error}); nothing was stored") from error
+        raise CommandError(
+            t("the ledger at {url} did not answer ({error}); nothing was stored", url=found.url, error=error)
+        ) from error
     except RefusedError as error:
-        raise CommandError(f"{found.url} is no LoRA Ledger ({error}); nothing was stored") from error
+        raise CommandError(
+            t("{url} is no LoRA Ledger ({error}); nothing was stored", url=found.url, error=error)
+        ) from error
     user = section(answer, "user") or answer
     name = user.get("name")
     if not name:
-        raise CommandError(f"{found.url} answers, but not as a LoRA Ledger does; nothing was stored")
+        raise CommandError(t("{url} answers, but not as a LoRA Ledger does; nothing was stored", url=found.url))
     return f"as {terminal.scrub(str(name))}" + (f" ({user['role']})" if user.get("role") else "")

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from ..core.api import Api
+from ..core.language import t
 from ..core.output import figure, length, moment, put, table
 from ..core.settings import Settings
 from ..core.types import section
@@ -41,22 +42,23 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "ls",
-        "list runs",
-        "A table of runs, newest first. FILTER is the ledger's language: = != < <= > >= like in is null and or not ( "
-        ") on "
-        "columns, config.<path>, metrics.<name>, tags.<key>, user and dates. Quote it, so that the shell leaves < and "
-        "> alone.",
+        t("list runs"),
+        t(
+            "A table of runs, newest first. FILTER is the ledger's language: = != < <= > >= like in is null and or not "
+            "( ) on columns, config.<path>, metrics.<name>, tags.<key>, user and dates. Quote it, so that the shell "
+            "leaves < and > alone."
+        ),
         "  lora-ledger ls\n"
         "  lora-ledger ls 'lora_rank = 64 and final_loss < 0.3'\n"
         "  lora-ledger ls \"optimizer in ('adamw', 'lion') or tags.kind = 'style'\" --order-by final_loss\n"
         "  lora-ledger ls 'config.network_args[0] like \"%lokr%\"' --json",
     )
-    parser.add_argument("filter", nargs="*", metavar="FILTER", help="which runs (default: all)")
+    parser.add_argument("filter", nargs="*", metavar="FILTER", help=t("which runs (default: all)"))
     parser.add_argument(
-        "--order-by", metavar="COLUMN", help="sort by a column, such as final_loss or 'created_at desc'"
+        "--order-by", metavar="COLUMN", help=t("sort by a column, such as final_loss or 'created_at desc'")
     )
-    parser.add_argument("--limit", type=count, default=50, metavar="N", help="at most so many (default: 50)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, all columns")
+    parser.add_argument("--limit", type=count, default=50, metavar="N", help=t("at most so many (default: 50)"))
+    parser.add_argument("--json", action="store_true", help=t("one JSON object a line, all columns"))
     add_ledger_options(parser)
 
 
@@ -70,7 +72,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         return 0
     rows = [row_of(task) for task in items]
     if not rows:
-        put("no runs match" if words else "no runs yet")
+        put(t("no runs match") if words else t("no runs yet"))
         return 0
     for line in table(HEADS, rows):
         put(line)

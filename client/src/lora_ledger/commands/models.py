@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from ..core.api import Api
 from ..core.errors import CommandError
+from ..core.language import t
 from ..core.output import put
 from ..core.settings import Settings
 from ..core.uploads import sha256_of
@@ -21,7 +22,9 @@ def split(text: str) -> tuple[str, str]:
     """(name, alias or number) of NAME:REF; without REF it is production. Raises CommandError."""
     name, _, ref = text.partition(":")
     if not name or "/" in text or (":" in text and not ref):
-        raise CommandError(f"{text!r} is no model; write NAME:ALIAS or NAME:NUMBER, such as anime-style:production")
+        raise CommandError(
+            t("{text!r} is no model; write NAME:ALIAS or NAME:NUMBER, such as anime-style:production", text=text)
+        )
     return name, ref or "production"
 
 
@@ -53,19 +56,21 @@ def pull_model(settings: Settings, options: argparse.Namespace) -> int:
     """Brings a version's file and its sidecars into a folder, or leaves alone what is there already."""
     api = Api(settings)
     if not options.model:
-        raise CommandError("name the model: lora-ledger pull model NAME:ALIAS")
+        raise CommandError(t("name the model: lora-ledger pull model NAME:ALIAS"))
     if options.kind:
-        raise CommandError("--kind is for the files of a run; a model version is one file")
+        raise CommandError(t("--kind is for the files of a run; a model version is one file"))
     version = Version(api, options.model)
     target = local_path(Path(options.output or ".").expanduser(), version.filename())
     try:
         done = fetch(api, version.about, target, link=version.download, replace=_ours(target))
-        put(f"{target}: {version.name} {version.number}, {done}")
+        put(t("{target}: {name} {number}, {done}", target=target, name=version.name, number=version.number, done=done))
         if not options.no_sidecars:
             for path in sidecars.write(version, target):
-                put(f"{path}: written")
+                put(t("{path}: written", path=path))
     except OSError as error:
-        raise CommandError(f"{target} cannot be written ({error.strerror or error})") from error
+        raise CommandError(
+            t("{target} cannot be written ({error})", target=target, error=error.strerror or error)
+        ) from error
     return 0
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-ENVIRONMENT = """
+from ..core.language import t
+from .parser import refusal
+
+ENVIRONMENT = t("""
 environment:
   LEDGER_URL     address of the ledger, such as https://ledger.example.workers.dev   (flag: --url)
   LEDGER_KEY     your key; never passed on to the trainer                              (flag: --key)
@@ -14,10 +17,9 @@ environment:
   LEDGER_SPOOL   where unsent records wait (default: ~/.cache/lora-ledger/spool)       (flag: --spool)
   LEDGER_LOGIN   where `lora-ledger login` keeps URL and key (default: ~/.config/lora-ledger/login.json)
   LEDGER_FLUSH_TIMEOUT, LEDGER_HOURLY_PRICE              (flags: --flush-timeout, --hourly-price)
+  LORA_LEDGER_LANG   en or zh, the language of messages and help (default: the locale's)
   LEDGER_DEBUG   1 shows the details of what went wrong inside the client
-"""
-
-FORM = argparse.RawDescriptionHelpFormatter
+""")
 
 
 def add_command(
@@ -26,28 +28,27 @@ def add_command(
     """A sub-command with examples and the environment in its help."""
     return commands.add_parser(
         name,
-        formatter_class=FORM,
         help=short,
         description=description,
-        epilog=f"examples:\n{examples}\n{ENVIRONMENT}",
+        epilog=t("examples:\n{examples}\n{environment}", examples=examples, environment=ENVIRONMENT),
     )
 
 
 def add_ledger_options(parser: argparse.ArgumentParser) -> None:
     """The flags that every command has."""
-    group = parser.add_argument_group("the ledger")
-    group.add_argument("--url", metavar="URL", help="address of the ledger")
+    group = parser.add_argument_group(t("the ledger"))
+    group.add_argument("--url", metavar="URL", help=t("address of the ledger"))
     group.add_argument(
-        "--key", metavar="KEY", help="your key (LEDGER_KEY is safer: other users of a machine can see flags)"
+        "--key", metavar="KEY", help=t("your key (LEDGER_KEY is safer: other users of a machine can see flags)")
     )
-    group.add_argument("--spool", metavar="DIR", help="where unsent records wait")
+    group.add_argument("--spool", metavar="DIR", help=t("where unsent records wait"))
     group.add_argument(
         "--flush-timeout",
         metavar="SECONDS",
         type=float,
-        help="at the end, give up sending after so long without progress (default: 120)",
+        help=t("at the end, give up sending after so long without progress (default: 120)"),
     )
-    group.add_argument("--quiet", action="store_true", help="show warnings only")
+    group.add_argument("--quiet", action="store_true", help=t("show warnings only"))
 
 
 def add_allow_secret(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +58,7 @@ def add_allow_secret(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="a variable that another user's run may have, such as HF_TOKEN; may be repeated (default: none)",
+        help=t("a variable that another user's run may have, such as HF_TOKEN; may be repeated (default: none)"),
     )
 
 
@@ -65,7 +66,7 @@ def tag(text: str) -> tuple[str, str]:
     """(name, value) of name=value."""
     name, equals, value = text.partition("=")
     if not (name and equals):
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
+        raise refusal(t("{text!r} is not of the form name=value", text=text))
     return name, value
 
 
@@ -76,5 +77,5 @@ def count(text: str) -> int:
     except ValueError:
         value = 0
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise refusal(t("{text!r} is no whole number above 0", text=text))
     return value

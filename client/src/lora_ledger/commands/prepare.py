@@ -15,6 +15,7 @@ from typing import Any, Callable, TypeVar
 from ..core import terminal
 from ..core.api import Api
 from ..core.errors import CancelledError, CommandError, DeniedError, IncompleteFileError, RetryLaterError
+from ..core.language import join_texts, t
 from ..core.output import put
 from ..core.redact import MARK
 from ..core.safetensors import read_header
@@ -59,7 +60,7 @@ class Claim:
         task = answer.get("task")
         number, attempt = (task or {}).get("id") if isinstance(task, dict) else None, answer.get("attempt")
         if type(number) is not int or type(attempt) is not int or not 0 < number < 1 << 53 or not 0 < attempt < 1 << 53:
-            raise CommandError("the ledger's answer to a claim names no task and attempt; is LEDGER_URL right?")
+            raise CommandError(t("the ledger's answer to a claim names no task and attempt; is LEDGER_URL right?"))
         served_by = answer.get("served_by")
         return cls(
             number,
@@ -117,7 +118,7 @@ class KeepAlive:
             self.seq += 1
             wait = number_in(answer.get("heartbeat_interval_sec"), self._interval, 0.2, self._interval)
             if answer.get("cancel_requested"):
-                self.gone = CancelledError("cancelled in the ledger before it began")
+                self.gone = CancelledError(t("cancelled in the ledger before it began"))
                 return
 
 
@@ -144,7 +145,7 @@ def write_files(claim: Claim, folder: Path, with_dataset: bool, filling: Filling
     """({placeholder: path}) of the configuration and, if wanted, of the separate dataset file. Raises CommandError or
     OSError."""
     if not claim.config:
-        raise CommandError("the task has no configuration file to train with; register it with `config`")
+        raise CommandError(t("the task has no configuration file to train with; register it with `config`"))
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     kept = {"config": KeptFile("config", claim.config)}
@@ -154,10 +155,16 @@ def write_files(claim: Claim, folder: Path, with_dataset: bool, filling: Filling
         file.write(folder)
         filling.look(file.name, file.marks, file.data.count(MARK.encode()))
     if filling.refused or filling.unset:
-        names = " and ".join(printable(file.name) for file in kept.values() if file.marks)
-        raise CommandError(f"{names} lacks secrets that no ledger keeps: {'; '.join(filling.explain())} (of the agent)")
+        names = join_texts(" and ", (printable(file.name) for file in kept.values() if file.marks))
+        raise CommandError(
+            t(
+                "{names} lacks secrets that no ledger keeps: {explain} (of the agent)",
+                names=names,
+                explain=join_texts("; ", filling.explain()),
+            )
+        )
     for line in filling.left:
-        terminal.notice(f"task {claim.task}: {line}")
+        terminal.notice(t("task {task}: {line}", task=claim.task, line=line))
     filling.know()
     files: dict[str, Path | None] = {"config": None, "dataset": None}
     for name, file in kept.items():
@@ -274,9 +281,12 @@ def fetch_earlier(
     weights, others = of_this_owner(list(readable(listed)), claim)
     if others:
         terminal.warn(
-            f"task {claim.task}: what attempt {', '.join(map(str, others))} left is not known to be from a box of "
-            "this box's "
-            "owner, and is not resumed from"
+            t(
+                "task {task}: what attempt {attempts} left is not known to be from a box of this box's owner, and is "
+                "not resumed from",
+                task=claim.task,
+                attempts=join_texts(", ", others),
+            )
         )
     found, steps = {}, []
     for name in names:
@@ -306,24 +316,32 @@ def _fetch_newest(
         left = _called(chosen[0])
         chosen, step = newest(weights, claim.attempt, kinds, is_plain)
         terminal.warn(
-            f"task {claim.task}: {left} holds {pickle['filename']}, and loading such a file can run code; the run "
-            f"{'goes on from an earlier place' if chosen else 'begins anew'}. `--trust-state` on the agent resumes "
-            "from it"
+            t(
+                "task {task}: {left} holds {filename}, and loading such a file can run code; {outcome}. "
+                "`--trust-state` on the agent resumes from it",
+                task=claim.task,
+                left=left,
+                filename=pickle["filename"],
+                outcome=t("the run goes on from an earlier place") if chosen else t("the run begins anew"),
+            )
         )
     if not chosen:
         return None, None
-    terminal.notice(f"task {claim.task} goes on from {_called(chosen[0])}")
+    terminal.notice(t("task {task} goes on from {called}", task=claim.task, called=_called(chosen[0])))
     paths = [local_path(top, weight["filename"]) for weight in chosen]
     for weight, path in zip(chosen, paths):
         alive.check()
-        put(f"{path}: {fetch(api, weight, path)}")
+        put(t("{path}: {outcome}", path=path, outcome=fetch(api, weight, path)))
     odd = [path for path in paths if not trusted and not is_plain_file(path)]
     if odd:
         shutil.rmtree(top, ignore_errors=True)
         terminal.warn(
-            f"task {claim.task}: {odd[0].name} is not what its name says, and loading it could run code; the run "
-            "begins anew. "
-            "`--trust-state` on the agent resumes from it"
+            t(
+                "task {task}: {name} is not what its name says, and loading it could run code; the run begins anew. "
+                "`--trust-state` on the agent resumes from it",
+                task=claim.task,
+                name=odd[0].name,
+            )
         )
         return None, None
     alone = len(paths) == 1 and paths[0].parent == top
@@ -331,4 +349,4 @@ def _fetch_newest(
 
 
 def _called(weight: dict[str, Any]) -> str:
-    return f"{weight.get('group') or weight['filename']} of attempt {weight['attempt']}"
+    return t("{group} of attempt {attempt}", group=weight.get("group") or weight["filename"], attempt=weight["attempt"])

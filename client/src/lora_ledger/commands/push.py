@@ -14,6 +14,7 @@ from typing import Any
 from ..core import terminal
 from ..core.api import Api
 from ..core.errors import CommandError
+from ..core.language import t
 from ..core.output import put
 from ..core.settings import Settings
 from .downloads import fetch, fetch_link, local_path
@@ -26,16 +27,18 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "push",
-        "publish a model on the Hugging Face Hub",
-        "Sends an approved version's file, its model card and its sample images to a repository of the Hub in one "
-        "commit, by "
-        "the Hub's own client (pip install huggingface_hub) and its login. HF_ENDPOINT names another hub.",
+        t("publish a model on the Hugging Face Hub"),
+        t(
+            "Sends an approved version's file, its model card and its sample images to a repository of the Hub in one "
+            "commit, by the Hub's own client (pip install huggingface_hub) and its login. HF_ENDPOINT names another "
+            "hub."
+        ),
         "  lora-ledger push anime-style:production --repo anna/anime-style --private",
     )
-    parser.add_argument("model", metavar="NAME:ALIAS", help="the model, and its alias or version's number")
-    parser.add_argument("--repo", required=True, metavar="USER/NAME", help="the repository; made when new")
-    parser.add_argument("--private", action="store_true", help="make a new repository private")
-    parser.add_argument("--message", metavar="TEXT", help="the commit's message")
+    parser.add_argument("model", metavar="NAME:ALIAS", help=t("the model, and its alias or version's number"))
+    parser.add_argument("--repo", required=True, metavar="USER/NAME", help=t("the repository; made when new"))
+    parser.add_argument("--private", action="store_true", help=t("make a new repository private"))
+    parser.add_argument("--message", metavar="TEXT", help=t("the commit's message"))
     add_ledger_options(parser)
 
 
@@ -46,14 +49,19 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     state = version.about["state"]
     if state not in ("approved", "released"):
         raise CommandError(
-            f"version {version.number} of {version.name} is {state}: only approved versions are published"
+            t(
+                "version {number} of {name} is {state}: only approved versions are published",
+                number=version.number,
+                name=version.name,
+                state=state,
+            )
         )
     if importlib.util.find_spec("huggingface_hub") is None:
         raise CommandError(
-            "publishing needs the hub's own client: pip install huggingface_hub, then `hf auth login` or HF_TOKEN"
+            t("publishing needs the hub's own client: pip install huggingface_hub, then `hf auth login` or HF_TOKEN")
         )
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", options.repo, re.ASCII):
-        raise CommandError(f"{options.repo!r} is no repository; write USER/NAME")
+        raise CommandError(t("{repo!r} is no repository; write USER/NAME", repo=options.repo))
     with tempfile.TemporaryDirectory(prefix="lora-ledger-push-") as home:
         folder = Path(home)
         fetch(api, version.about, local_path(folder, version.filename()), link=version.download)
@@ -62,7 +70,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         for sample in card["samples"]:
             fetch_link(sample["url"], sample, local_path(folder, sample["file"]))
         url = _upload(folder, options, f"{version.name} {version.number} (sha256 {version.about['sha256'][:12]})")
-    put(f"{version.name} {version.number} is published: {url}")
+    put(t("{name} {number} is published: {url}", name=version.name, number=version.number, url=url))
     return 0
 
 
@@ -78,5 +86,5 @@ def _upload(folder: Path, options: argparse.Namespace, message: str) -> str:
         # The hub's client raises a dozen kinds of its own and of its libraries'.
         terminal.trouble(error)
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise CommandError(f"the hub did not take it: {reason}") from error
+        raise CommandError(t("the hub did not take it: {reason}", reason=reason)) from error
     return str(repo)

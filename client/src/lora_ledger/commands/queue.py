@@ -11,6 +11,7 @@ from typing import Any
 from ..core import terminal
 from ..core.api import Api
 from ..core.errors import CommandError
+from ..core.language import join_texts, t
 from ..core.output import moment, put, table
 from ..core.settings import Settings
 from ..core.terminal import printable
@@ -30,34 +31,35 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "queue",
-        "queue runs for boxes to pull, or show what waits",
-        "Registers each configuration as a run that a box may pull (`lora-ledger agent`). Without files it shows what "
-        "waits, "
-        "for what, and where in line.",
+        t("queue runs for boxes to pull, or show what waits"),
+        t(
+            "Registers each configuration as a run that a box may pull (`lora-ledger agent`). Without files it shows "
+            "what waits, for what, and where in line."
+        ),
         "  lora-ledger queue night/*.toml --labels sdxl --group night\n"
         "  lora-ledger queue big.toml --labels sdxl --min-gpu-memory 40 --priority 5 --after 42\n"
         "  lora-ledger queue",
     )
     parser.add_argument(
-        "--dialect", metavar="FILE|NAME", help="how the files are read: a file of your own, or one on the ledger"
+        "--dialect", metavar="FILE|NAME", help=t("how the files are read: a file of your own, or one on the ledger")
     )
-    parser.add_argument("files", nargs="*", metavar="FILE", help="configurations; one run each")
-    parser.add_argument("--labels", metavar="A,B", help="what a box must offer to get them")
-    parser.add_argument("--min-gpu-memory", metavar="GB", type=float, help="the least GPU memory")
-    parser.add_argument("--priority", type=int, metavar="N", help="higher comes first among your own (default: 0)")
+    parser.add_argument("files", nargs="*", metavar="FILE", help=t("configurations; one run each"))
+    parser.add_argument("--labels", metavar="A,B", help=t("what a box must offer to get them"))
+    parser.add_argument("--min-gpu-memory", metavar="GB", type=float, help=t("the least GPU memory"))
+    parser.add_argument("--priority", type=int, metavar="N", help=t("higher comes first among your own (default: 0)"))
     parser.add_argument(
-        "--after", metavar="ID", type=int, action="append", help="only once this run has succeeded; may be repeated"
+        "--after", metavar="ID", type=int, action="append", help=t("only once this run has succeeded; may be repeated")
     )
-    parser.add_argument("--not-before", metavar="TIME", help="ISO 8601, such as 2026-05-01T22:00:00Z")
+    parser.add_argument("--not-before", metavar="TIME", help=t("ISO 8601, such as 2026-05-01T22:00:00Z"))
     parser.add_argument(
-        "--max-attempts", metavar="N", type=count, help="after so many lost boxes a run has failed (default: 3)"
+        "--max-attempts", metavar="N", type=count, help=t("after so many lost boxes a run has failed (default: 3)")
     )
-    parser.add_argument("--name", metavar="NAME", help="the runs' name (default: from each configuration)")
-    parser.add_argument("--group", metavar="GROUP", help="the experiment group")
-    parser.add_argument("--tag", metavar="K=V", type=tag, action="append", default=[], help="a tag; may be repeated")
-    parser.add_argument("--notes", metavar="TEXT", help="notes for people")
-    parser.add_argument("--mine", action="store_true", help="show your own runs alone")
-    parser.add_argument("--limit", type=count, default=50, metavar="N", help="show at most so many (default: 50)")
+    parser.add_argument("--name", metavar="NAME", help=t("the runs' name (default: from each configuration)"))
+    parser.add_argument("--group", metavar="GROUP", help=t("the experiment group"))
+    parser.add_argument("--tag", metavar="K=V", type=tag, action="append", default=[], help=t("a tag; may be repeated"))
+    parser.add_argument("--notes", metavar="TEXT", help=t("notes for people"))
+    parser.add_argument("--mine", action="store_true", help=t("show your own runs alone"))
+    parser.add_argument("--limit", type=count, default=50, metavar="N", help=t("show at most so many (default: 50)"))
     add_ledger_options(parser)
 
 
@@ -80,9 +82,9 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     for path in options.files:
         try:
             task = _add(api, path, options, wanted, dialect)
-            put(f"{path}: task {task['id']} ({printable(task['task_name'])})")
+            put(t("{path}: task {id} ({task_name})", path=path, id=task["id"], task_name=printable(task["task_name"])))
         except CommandError as error:
-            terminal.warn(f"{path}: not queued: {error}")
+            terminal.warn(t("{path}: not queued: {error}", path=path, error=error))
             failed += 1
     return 1 if failed else 0
 
@@ -96,7 +98,7 @@ def _add(
 ) -> Any:
     config, text = read_config(path)
     if config is None:
-        raise CommandError("there is no configuration to read")
+        raise CommandError(t("there is no configuration to read"))
     fields = {"config": config, "queue": wanted}
     table = dialect[0] if dialect else None
     separate = recognise(["trainer", "--config_file", str(path)], text, os.getcwd(), None, table).dataset_file()
@@ -116,28 +118,31 @@ def _add(
             # The ledger takes the files' secrets out itself: only the marks it made are filled on another's box.
             answer = api.ask("POST", "/api/tasks", fields, key, keep=("config", "dataset_file"))
             for warning in answer.get("warnings") or []:
-                terminal.notice(f"{path}: {warning.get('message')}")
+                terminal.notice(t("{path}: {message}", path=path, message=warning.get("message")))
             return answer["task"]
         except CommandError as error:
             # None: no answer came, so that asking again with the same key queues nothing twice.
             if not error.unanswered or tries == TRIES - 1:
                 raise
             time.sleep(backoff(tries))
-    raise CommandError("the ledger did not answer")
+    raise CommandError(t("the ledger did not answer"))
 
 
 def _why(item: dict[str, Any]) -> str:
     waits = item.get("waits_for") or {}
-    parts = [f"not before {moment(waits['not_before'])}"] if waits.get("not_before") else []
-    parts += [f"after {task['task_id']} ({task.get('status') or 'deleted'})" for task in waits.get("tasks") or []]
-    return f"{item['state']}: {', '.join(parts)}" if parts else item["state"]
+    parts = [t("not before {not_before}", not_before=moment(waits["not_before"]))] if waits.get("not_before") else []
+    parts += [
+        t("after {task} ({status})", task=task["task_id"], status=task.get("status") or t("deleted"))
+        for task in waits.get("tasks") or []
+    ]
+    return t("{state}: {why}", state=item["state"], why=join_texts(", ", parts)) if parts else item["state"]
 
 
 def _show(api: Api, options: argparse.Namespace) -> int:
     user = "me" if options.mine else None
     items = list(api.pages("/api/queue", options.limit, user=user))
     if not items:
-        put("nothing waits in the queue")
+        put(t("nothing waits in the queue"))
         return 0
     rows = [
         (

@@ -15,7 +15,8 @@ from typing import Any
 from ..core import terminal
 from ..core.api import Api
 from ..core.errors import CommandError
-from ..core.output import put
+from ..core.language import t
+from ..core.output import prompt_for, put
 from ..core.redact import MARK
 from ..core.settings import Settings
 from ..core.terminal import printable
@@ -34,24 +35,22 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "reproduce",
-        "a run's original configuration, and the run once more",
-        "Writes the original configuration byte for byte into a new folder and says what differs here: GPU, CUDA, "
-        "torch, "
-        "the trainer's commit, the data, the base model. --run runs the recorded command with it, in this folder, as "
-        "a child "
-        "of the run; it asks before a command that another user or a box wrote. Secrets are never kept: where "
-        "[redacted] is the whole value of a "
-        "secret key, the environment has to give the value, under the key's name in capitals (wandb_api_key: "
-        "WANDB_API_KEY) or "
-        "LEDGER_SECRET_WANDB_API_KEY.",
+        t("a run's original configuration, and the run once more"),
+        t(
+            "Writes the original configuration byte for byte into a new folder and says what differs here: GPU, CUDA, "
+            "torch, the trainer's commit, the data, the base model. --run runs the recorded command with it, in this "
+            "folder, as a child of the run; it asks before a command that another user or a box wrote. Secrets are "
+            "never kept: where [redacted] is the whole value of a secret key, the environment has to give the value, "
+            "under the key's name in capitals (wandb_api_key: WANDB_API_KEY) or LEDGER_SECRET_WANDB_API_KEY."
+        ),
         "  lora-ledger reproduce 42 -o again\n  WANDB_API_KEY=… lora-ledger reproduce 42 --run",
     )
     parser.add_argument("task", type=int, metavar="ID")
-    parser.add_argument("-o", "--output", metavar="DIR", help="the new folder (default: task-ID-again)")
-    parser.add_argument("--run", action="store_true", help="run it again")
-    parser.add_argument("--yes", action="store_true", help="do not ask before a command of others runs")
+    parser.add_argument("-o", "--output", metavar="DIR", help=t("the new folder (default: task-ID-again)"))
+    parser.add_argument("--run", action="store_true", help=t("run it again"))
+    parser.add_argument("--yes", action="store_true", help=t("do not ask before a command of others runs"))
     add_allow_secret(parser)
-    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
+    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help=t("what this box costs an hour"))
     add_ledger_options(parser)
 
 
@@ -72,18 +71,21 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         _make(folder)
     for file in kept:
         file.write(folder)
-        put(f"wrote {printable(file.written)} ({len(file.data)} bytes, as they were)")
+        put(t("wrote {written} ({count} bytes, as they were)", written=printable(file.written), count=len(file.data)))
     main = next((file for file in kept if file.role == "config"), None)
     if not main:
-        put(f"task {options.task} has no configuration file; its command line is all there is")
+        put(t("task {task} has no configuration file; its command line is all there is", task=options.task))
     again, unnamed = with_files(command, kept, task.get("trainer"))
     if command:
-        put(f"command: {printable(shlex.join(again))}")
+        put(t("command: {command}", command=printable(shlex.join(again))))
     for file in unnamed:
         if file.role == "dataset_file":
             put(
-                f"  the configuration itself names the dataset file: copy {printable(file.written)} to "
-                f"{printable(file.path)}"
+                t(
+                    "  the configuration itself names the dataset file: copy {written} to {path}",
+                    written=printable(file.written),
+                    path=printable(file.path),
+                )
             )
     text = main.data.decode("utf-8", "replace") if main else None
     own_dialect = found.get("dialect") if isinstance(found.get("dialect"), str) else None
@@ -93,36 +95,45 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         dialect.write_text(own_dialect, "utf-8")
         put(f"wrote {printable(dialect)}, the dialect that it was read by")
     differences = list(compare(api, found, task, again, text))
-    put("what differs here:" if differences else "nothing that was recorded differs here")
+    put(t("what differs here:") if differences else t("nothing that was recorded differs here"))
     for line in differences:
-        put(f"  {printable(line)}")
+        put(t("  {line}", line=printable(line)))
     own = found.get("own") is True
     filling = Filling(own, allowed, settings.key)
     marks = marks_in_command(found.get("command_secrets"), again)
     for file in kept:
         filling.look(file.name, file.marks, file.data.count(MARK.encode()))
-    filling.look("the command", marks, sum(word.count(MARK) for word in again))
+    filling.look(t("the command"), marks, sum(word.count(MARK) for word in again))
     for line in filling.explain():
-        put(f"  a secret was left out: {printable(line)}")
+        put(t("  a secret was left out: {line}", line=printable(line)))
     for line in filling.left:
-        put(f"  {printable(line)}")
+        put(t("  {line}", line=printable(line)))
     if not options.run:
         return 0
     if filling.refused:
-        raise CommandError(f"not run: {next(filling.explain())}")
+        raise CommandError(t("not run: {reason}", reason=next(filling.explain())))
     if filling.unset:
         raise CommandError(
-            f"not run: {', '.join(filling.unset)} must come from the environment, since no ledger keeps secrets"
+            t(
+                "not run: {unset} must come from the environment, since no ledger keeps secrets",
+                unset=", ".join(filling.unset),
+            )
         )
     if not command:
-        raise CommandError("not run: the command was not recorded")
+        raise CommandError(t("not run: the command was not recorded"))
     if main and main in unnamed:
         raise CommandError(
-            f"not run: the command does not name the configuration; put {main.written} into it and use `lora-ledger "
-            "run`"
+            t(
+                "not run: the command does not name the configuration; put {written} into it and use `lora-ledger run`",
+                written=main.written,
+            )
         )
     if not options.yes and (not own or found.get("from_box") is True):
-        _ask(f"task {options.task} is another user's" if not own else f"a box has recorded task {options.task}")
+        _ask(
+            t("task {task} is another user's", task=options.task)
+            if not own
+            else t("a box has recorded task {task}", task=options.task)
+        )
     # The trainer gets copies with the secrets; nothing that is recorded of them holds one.
     filling.know()
     for file in kept:
@@ -136,17 +147,17 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
 def _ask(whose: str) -> None:
     """Asks whether a command that others may have written may run here. Raises CommandError unless the answer is
     yes."""
-    theirs = f"{whose}, so its command and its configuration may be anybody's"
+    theirs = t("{whose}, so its command and its configuration may be anybody's", whose=whose)
     if not (sys.stdin and sys.stdin.isatty()):
-        raise CommandError(f"not run: {theirs}; read them, then add --yes")
+        raise CommandError(t("not run: {theirs}; read them, then add --yes", theirs=theirs))
     sys.stdout.flush()
-    terminal.warn(f"{theirs}; they run with all that you may do here")
+    terminal.warn(t("{theirs}; they run with all that you may do here", theirs=theirs))
     try:
-        answer = input("Run it? y(es), n(o): ")
+        answer = prompt_for(t("Run it? y(es), n(o): "))
     except EOFError:
         answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
-        raise CommandError("not run")
+    if answer.strip().lower() not in ("y", "yes", "是"):
+        raise CommandError(t("not run"))
 
 
 def _run(
@@ -171,9 +182,9 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise CommandError(f"{folder} is not empty; choose a new folder with -o")
+            raise CommandError(t("{folder} is not empty; choose a new folder with -o", folder=folder))
     except OSError as error:
-        raise CommandError(f"{folder} cannot be written ({error.strerror})") from error
+        raise CommandError(t("{folder} cannot be written ({error})", folder=folder, error=error.strerror)) from error
 
 
 # Trainers that take the dataset file from their command line as well, which goes before their configuration.
@@ -218,17 +229,17 @@ def compare(
         ("GPU", found.get("gpu_info"), here.get("gpu_info")),
         ("CUDA", found.get("cuda_version"), here.get("cuda_version")),
         ("Python", software.get("python"), mine.get("python")),
-        ("the trainer's commit", found.get("git_commit"), here.get("git_commit")),
+        (t("the trainer's commit"), found.get("git_commit"), here.get("git_commit")),
     ):
         if then and then != now:
-            yield f"{label}: {then} then, {now or 'not found'} here"
+            yield t("{label}: {then} then, {now} here", label=label, then=then, now=now or t("not found"))
     if software.get("git_dirty"):
-        yield "the trainer's code had changes then that no commit holds"
+        yield t("the trainer's code had changes then that no commit holds")
     packages = section(software, "packages")
     for name, then in sorted(packages.items(), key=lambda pair: (pair[0] != "torch", pair[0])):
         now = (mine.get("packages") or {}).get(name)
         if now != then:
-            yield f"{name}: {then} then, {now or 'not installed'} here"
+            yield t("{name}: {then} then, {now} here", name=name, then=then, now=now or t("not installed"))
     yield from _compare_data(found, command, text)
     yield from _compare_base(api, found, task)
 
@@ -246,10 +257,18 @@ def _compare_data(found: dict[str, Any], command: list[str], text: str | None) -
     for then in recorded_sets:
         now = here.get(then["name"])
         if now is None:
-            yield f"data {then['name']}: not found here ({then.get('source_path') or 'its folder was not recorded'})"
+            yield t(
+                "data {name}: not found here ({source_path})",
+                name=then["name"],
+                source_path=then.get("source_path") or t("its folder was not recorded"),
+            )
         elif now.get("content_hash") != then["content_hash"]:
-            counts = f"{then.get('image_count')} images then, {now.get('image_count')} here"
-            yield f"data {then['name']}: other content here ({counts})"
+            counts = t(
+                "{then} images then, {now} here",
+                then=then.get("image_count"),
+                now=now.get("image_count"),
+            )
+            yield t("data {name}: other content here ({counts})", name=then["name"], counts=counts)
 
 
 def base_hash(api: Api, task: dict[str, Any]) -> str | None:
@@ -278,13 +297,18 @@ def _compare_base(api: Api, found: dict[str, Any], task: dict[str, Any]) -> Iter
     if not local.exists():
         if re.fullmatch(r"[\w.-]+/[\w.-]+", path) and not local.suffix:
             return
-        yield f"base model {path}: not found here"
+        yield t("base model {path}: not found here", path=path)
         return
     then = base_hash(api, task)
     if then and local.is_file():
         started = time.monotonic()
         now = sha256_of(local)
         if now != then:
-            yield f"base model {path}: another file here ({now[:12]}… instead of {then[:12]}…)"
+            yield t(
+                "base model {path}: another file here ({now}… instead of {then}…)",
+                path=path,
+                now=now[:12],
+                then=then[:12],
+            )
         elif time.monotonic() - started > 5:
-            terminal.notice(f"base model {path}: the same, by its hash")
+            terminal.notice(t("base model {path}: the same, by its hash", path=path))

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core import terminal
 from ..core.errors import UsageError
+from ..core.language import t
 from ..core.reading import open_file
 from ..core.redact import redact_command
 from ..core.settings import Settings
@@ -19,10 +20,10 @@ from ..trainers.launch import find_config
 from . import safe
 from .box_records import Record
 from .dialects import dialect_of
-from .options import ENVIRONMENT, FORM, add_ledger_options, tag
+from .options import ENVIRONMENT, add_ledger_options, tag
 
 RUN_EXAMPLES = (
-    """
+    t("""
 examples:
   Put it before the command that you use today:
     lora-ledger run -- accelerate launch train_network.py --config_file my_lora.toml
@@ -38,7 +39,7 @@ how it ends:
   The exit code is the trainer's own (128 + n after signal n). Ctrl-C stops the trainer and records `cancelled`; a second
   Ctrl-C kills it. SIGTERM, which clouds send when they reclaim a box, records `failed`, reason `preempted`.
   When the ledger cannot be reached, training goes on and the record waits on disk: `lora-ledger sync` sends it.
-"""  # noqa: E501
+""")  # noqa: E501
     + ENVIRONMENT
 )
 
@@ -89,41 +90,42 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = commands.add_parser(
         "run",
-        formatter_class=FORM,
         epilog=RUN_EXAMPLES,
-        help="run a trainer and record it",
-        usage="lora-ledger run [options] -- COMMAND…",
-        description="Starts the trainer unchanged, passes its output through, and records the run in the background.",
+        help=t("run a trainer and record it"),
+        usage=t("lora-ledger run [options] -- COMMAND…"),
+        description=t(
+            "Starts the trainer unchanged, passes its output through, and records the run in the background."
+        ),
     )
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="the trainer's configuration (default: the command's --config_file or --config)",
+        help=t("the trainer's configuration (default: the command's --config_file or --config)"),
     )
     parser.add_argument(
         "--dialect",
         metavar="FILE|NAME",
-        help="how the trainer is read: a file of your own, or the name of one on the ledger (see `dialect`)",
+        help=t("how the trainer is read: a file of your own, or the name of one on the ledger (see `dialect`)"),
     )
-    parser.add_argument("--name", metavar="NAME", help="the task's name (default: from the configuration)")
-    parser.add_argument("--group", metavar="GROUP", help="the experiment group")
-    parser.add_argument("--tag", metavar="K=V", type=tag, action="append", default=[], help="a tag; may be repeated")
-    parser.add_argument("--notes", metavar="TEXT", help="notes for people")
+    parser.add_argument("--name", metavar="NAME", help=t("the task's name (default: from the configuration)"))
+    parser.add_argument("--group", metavar="GROUP", help=t("the experiment group"))
+    parser.add_argument("--tag", metavar="K=V", type=tag, action="append", default=[], help=t("a tag; may be repeated"))
+    parser.add_argument("--notes", metavar="TEXT", help=t("notes for people"))
     parser.add_argument(
-        "--output-dir", metavar="DIR", help="where the weights will appear (default: from the configuration)"
+        "--output-dir", metavar="DIR", help=t("where the weights will appear (default: from the configuration)")
     )
     parser.add_argument(
         "--upload-state",
         action="store_true",
-        help="upload the folders that training can be resumed from, too (large)",
+        help=t("upload the folders that training can be resumed from, too (large)"),
     )
-    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help="what this box costs an hour")
-    parser.add_argument("--resume-task", metavar="ID", type=int, help="record as the next attempt of this task")
+    parser.add_argument("--hourly-price", metavar="PRICE", type=float, help=t("what this box costs an hour"))
+    parser.add_argument("--resume-task", metavar="ID", type=int, help=t("record as the next attempt of this task"))
     parser.add_argument(
         "--from-step",
         metavar="N",
         type=int,
-        help="the step that a resumed run goes on from (default: found from --resume)",
+        help=t("the step that a resumed run goes on from (default: found from --resume)"),
     )
     # TASK:ATTEMPT:SEQ of a run that an agent has claimed and has begun to report on.
     parser.add_argument("--claimed", type=claimed, help=argparse.SUPPRESS)
@@ -136,14 +138,14 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="SECONDS",
         type=float,
         default=30.0,
-        help="between SIGINT, SIGTERM and SIGKILL when the run has to stop (default: 30)",
+        help=t("between SIGINT, SIGTERM and SIGKILL when the run has to stop (default: 30)"),
     )
     add_ledger_options(parser)
     parser.add_argument(
         "command",
         nargs=argparse.REMAINDER,
         metavar="-- COMMAND…",
-        help="the trainer's command, as you would type it",
+        help=t("the trainer's command, as you would type it"),
     )
 
 
@@ -157,6 +159,6 @@ def parse(words: list[str]) -> argparse.Namespace:
 def run(settings: Settings, options: argparse.Namespace) -> int:
     """Runs and records the command behind `--`; the exit code is the trainer's own. Raises UsageError."""
     if not options.command:
-        raise UsageError("run needs the trainer's command: lora-ledger run [options] -- COMMAND…")
+        raise UsageError(t("run needs the trainer's command: lora-ledger run [options] -- COMMAND…"))
     options.tags = dict(options.tag)
     return record(settings, options, options.command)

@@ -16,6 +16,7 @@ from typing import Any
 from ..core import terminal
 from ..core.api import Api
 from ..core.errors import CommandError
+from ..core.language import join_texts, t
 from ..core.locks import is_locked
 from ..core.output import length, put
 from ..core.settings import Settings
@@ -71,7 +72,13 @@ class Check:
             found = [spool_report.read(folder) for folder in spool_report.folders(self.settings.spool)]
             kept = box_records.all_of(self.settings.spool)
         except OSError as error:
-            self.missing.append(f"{error.filename} cannot be read ({error.strerror}); look into it by hand")
+            self.missing.append(
+                t(
+                    "{filename} cannot be read ({error}); look into it by hand",
+                    filename=error.filename,
+                    error=error.strerror,
+                )
+            )
             return False
         for spool in found:
             self.missing += [f"{spool_report.name_of(spool)}: {problem}" for problem in spool.problems]
@@ -84,8 +91,11 @@ class Check:
         if not self.tasks:
             if not self.missing:
                 self.missing.append(
-                    f"no run is recorded in {self.settings.spool}: name the spool that was used (--spool), or the "
-                    "runs (--task ID)"
+                    t(
+                        "no run is recorded in {spool}: name the spool that was used (--spool), or the runs (--task "
+                        "ID)",
+                        spool=self.settings.spool,
+                    )
                 )
             return False
         try:
@@ -93,7 +103,7 @@ class Check:
             for task, attempt in sorted(self.tasks.items()):
                 self._ask(api, task, attempt)
         except CommandError as error:
-            self.missing.append(f"the ledger could not be asked: {error}")
+            self.missing.append(t("the ledger could not be asked: {error}", error=error))
             return False
         for folder, before in self._folders.items():
             self._look(folder, before)
@@ -107,12 +117,19 @@ class Check:
     def _note_other(self, url: str, name: str) -> None:
         self.others.add(url)
         if not self.own_only:
-            self.missing.append(f"{name}: belongs to the ledger at {url}; set LEDGER_URL to that one")
+            self.missing.append(
+                t("{name}: belongs to the ledger at {url}; set LEDGER_URL to that one", name=name, url=url)
+            )
 
     def counted(self) -> str:
         """What was found safe, in words."""
-        parts = ((self.runs, "run"), (self.files, "file"))
-        return " and ".join(f"{n} {word}{'s' if n != 1 else ''}" for n, word in parts)
+        return t(
+            "{runs} run{s} and {files} file{s2}",
+            runs=self.runs,
+            s="s" if self.runs != 1 else "",
+            files=self.files,
+            s2="s" if self.files != 1 else "",
+        )
 
     def _hear_spool(self, spool: Found) -> None:
         if spool.task_id is None:
@@ -134,24 +151,37 @@ class Check:
 
     def _hear_record(self, path: Path, record: dict[str, Any] | None, by_name: dict[str, Found]) -> None:
         if record is None:
-            self.missing.append(f"the record {path} is damaged, so one run is not known; look for its files by hand")
+            self.missing.append(
+                t("the record {path} is damaged, so one run is not known; look for its files by hand", path=path)
+            )
             return
-        name = f"task {record['task_id']}" if record.get("task_id") else "a run"
-        name += f" begun {length(time.time() - record['started'])} ago in {record.get('cwd')}"
+        what = t("task {task}", task=record["task_id"]) if record.get("task_id") else t("a run")
+        name = what + t(
+            " begun {time} ago in {cwd}", time=length(time.time() - record["started"]), cwd=record.get("cwd")
+        )
         try:
             running = is_locked(path.with_suffix(".lock"))
         except OSError:
             running = record.get("ended") is None
         spool = by_name.get(str(record.get("spool")))
         if running:
-            self.missing.append(f"{name}: is still going; wait for its end")
+            self.missing.append(t("{name}: is still going; wait for its end", name=name))
         elif record.get("ended") is None and not (spool and spool.problems):
             self.missing.append(
-                f"{name}: its client was killed before its end; look at its files by hand, then delete {path}"
+                t(
+                    "{name}: its client was killed before its end; look at its files by hand, then delete {path}",
+                    name=name,
+                    path=path,
+                )
             )
         if record.get("lost"):
             self.missing.append(
-                f"{name}: {record['lost']} heartbeats were lost to a full disk; delete {path} when you know"
+                t(
+                    "{name}: {lost} heartbeats were lost to a full disk; delete {path} when you know",
+                    name=name,
+                    lost=record["lost"],
+                    path=path,
+                )
             )
         task = record.get("task_id") or (spool.task_id if spool else None)
         # What no ledger has registered yet belongs to none: `sync` sends it to any.
@@ -161,7 +191,11 @@ class Check:
         if task is None:
             if not (spool and spool.problems):
                 self.missing.append(
-                    f"{name}: was never registered, and its spool is gone; look at its files, then delete {path}"
+                    t(
+                        "{name}: was never registered, and its spool is gone; look at its files, then delete {path}",
+                        name=name,
+                        path=path,
+                    )
                 )
         else:
             self.tasks[task] = max(
@@ -171,7 +205,7 @@ class Check:
             self._folders.setdefault(Path(folder), []).append(record.get("before") or {})
         if not record.get("folders") and not self.named:
             self.missing.append(
-                f"{name}: where it wrote its files is not known; name the folder: lora-ledger safe FOLDER"
+                t("{name}: where it wrote its files is not known; name the folder: lora-ledger safe FOLDER", name=name)
             )
 
     def _ask(self, api: Api, task: int, expected: tuple[int, int] | None) -> None:
@@ -181,16 +215,22 @@ class Check:
             weights = list(api.pages("/api/weights", task_id=task))
         except CommandError as error:
             if error.status in (403, 404):
-                self.missing.append(f"task {task}: the ledger does not show it ({error})")
+                self.missing.append(t("task {task}: the ledger does not show it ({error})", task=task, error=error))
                 return
             raise
         if expected and (answer.get("attempt") or 0) > expected[0]:
             # Another box has taken the task over; only what this one's attempt left behind counts.
             pass
         elif answer.get("status") not in ENDED:
-            self.missing.append(f"task {task}: is {answer.get('status')} in the ledger; its end has not arrived")
+            self.missing.append(
+                t(
+                    "task {task}: is {status} in the ledger; its end has not arrived",
+                    task=task,
+                    status=answer.get("status"),
+                )
+            )
         elif answer.get("failure_reason") == "lost":
-            self.missing.append(f"task {task}: the ledger lost it; its end has not arrived")
+            self.missing.append(t("task {task}: the ledger lost it; its end has not arrived", task=task))
         if expected is None:
             # A run that is only named here: at least the numbers that the ledger has seen must be without gaps.
             newest = (answer.get("attempts") or [{}])[0]
@@ -211,10 +251,21 @@ class Check:
                     whole[name] = None
         for name, weight in whole.items():
             if weight is None:
-                self.missing.append(f"task {task}: {name} has not arrived whole; `lora-ledger sync` goes on with it")
+                self.missing.append(
+                    t(
+                        "task {task}: {name} has not arrived whole; `lora-ledger sync` goes on with it",
+                        task=task,
+                        name=name,
+                    )
+                )
             elif weight.get("verified") not in CHECKED:
                 self.missing.append(
-                    f"task {task}: of {name} the ledger checked only the {weight.get('verified')}; pull it and compare"
+                    t(
+                        "task {task}: of {name} the ledger checked only the {verified}; pull it and compare",
+                        task=task,
+                        name=name,
+                        verified=weight.get("verified"),
+                    )
                 )
 
     def _ask_points(self, api: Api, task: int, answer: dict[str, Any], attempt: int, last_seq: int) -> None:
@@ -222,16 +273,28 @@ class Check:
         shown = next((a for a in answer.get("attempts") or [] if a.get("attempt") == attempt), None)
         if shown is None:
             if (answer.get("attempt") or 0) < attempt:
-                self.missing.append(f"task {task}: the ledger does not know attempt {attempt}")
+                self.missing.append(
+                    t("task {task}: the ledger does not know attempt {attempt}", task=task, attempt=attempt)
+                )
             return
         if shown.get("status") not in ENDED:
             self.missing.append(
-                f"task {task}: attempt {attempt} is {shown.get('status')} in the ledger; its end has not arrived"
+                t(
+                    "task {task}: attempt {attempt} is {status} in the ledger; its end has not arrived",
+                    task=task,
+                    attempt=attempt,
+                    status=shown.get("status"),
+                )
             )
             return
         if isinstance(shown.get("last_seq"), int) and shown["last_seq"] < last_seq:
             self.missing.append(
-                f"task {task}: log points are missing in the ledger ({shown['last_seq']} of {last_seq} heartbeats)"
+                t(
+                    "task {task}: log points are missing in the ledger ({there} of {all} heartbeats)",
+                    task=task,
+                    there=shown["last_seq"],
+                    all=last_seq,
+                )
             )
             return
         if (
@@ -243,19 +306,21 @@ class Check:
         body = {"attempt": attempt, "status": answer["status"], "last_seq": last_seq}
         gaps = api.ask("POST", f"/api/tasks/{task}/finish", body).get("missing") or []
         if gaps:
-            spans = ", ".join(f"{g.get('from')} to {g.get('to')}" for g in gaps[:5])
-            self.missing.append(f"task {task}: heartbeats {spans} never reached the ledger")
+            spans = join_texts(", ", (t("{first} to {last}", first=g.get("from"), last=g.get("to")) for g in gaps[:5]))
+            self.missing.append(t("task {task}: heartbeats {spans} never reached the ledger", task=task, spans=spans))
 
     def _look(self, folder: Path, before: list[dict[str, Any] | None]) -> None:
         """Every result file below the folder has to be one that the ledger holds; `before` are older runs' files."""
         if not spool_report.exists(folder):
             if folder in self.named:
-                self.missing.append(f"{folder}: there is no such folder")
+                self.missing.append(t("{folder}: there is no such folder", folder=folder))
             return
         try:
             paths, states = box_records.produced(folder) if folder.is_dir() else ([folder], 0)
         except OSError as error:
-            self.missing.append(f"{folder} cannot be looked through ({error.strerror or error})")
+            self.missing.append(
+                t("{folder} cannot be looked through ({error})", folder=folder, error=error.strerror or error)
+            )
             return
         self.states += states
         # A file is an older one only when every run that wrote here found it there, unchanged until now.
@@ -274,18 +339,24 @@ class Check:
         if age < self.settled:
             time.sleep(self.settled - age)
             if box_records.state_of(path) != state:
-                self.missing.append(f"{path}: is still being written")
+                self.missing.append(t("{path}: is still being written", path=path))
                 return
         try:
             digest = sha256_of(path)
         except OSError as error:
-            self.missing.append(f"{path}: cannot be read ({error.strerror}), so it cannot be compared")
+            self.missing.append(
+                t("{path}: cannot be read ({error}), so it cannot be compared", path=path, error=error.strerror)
+            )
             return
         if box_records.state_of(path) != state:
-            self.missing.append(f"{path}: is still being written")
+            self.missing.append(t("{path}: is still being written", path=path))
         elif (digest, state[0]) not in self._known:
             self.missing.append(
-                f"{path}: the ledger does not hold this file as it is now; `lora-ledger sync`, or copy it away by hand"
+                t(
+                    "{path}: the ledger does not hold this file as it is now; `lora-ledger sync`, or copy it away by "
+                    "hand",
+                    path=path,
+                )
             )
 
 
@@ -294,18 +365,21 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "safe",
-        "may this box be destroyed?",
-        "Answers whether all that this box produced is stored and checked: no run still going, nothing unsent or "
-        "refused, "
-        "every heartbeat there, and every weight and sample in the output folders held by the ledger with the same "
-        "hash. "
-        "Exit code 0 with one line, or 1 with what is missing. When the ledger cannot be asked, the answer is no.",
-        "  lora-ledger safe && shutdown-the-box\n"
-        "  lora-ledger safe ~/output --task 42      (also check this folder and this run)",
+        t("may this box be destroyed?"),
+        t(
+            "Answers whether all that this box produced is stored and checked: no run still going, nothing unsent or "
+            "refused, every heartbeat there, and every weight and sample in the output folders held by the ledger with "
+            "the same hash. Exit code 0 with one line, or 1 with what is missing. When the ledger cannot be asked, the "
+            "answer is no."
+        ),
+        t(
+            "  lora-ledger safe && shutdown-the-box\n"
+            "  lora-ledger safe ~/output --task 42      (also check this folder and this run)"
+        ),
     )
-    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="more folders whose files have to be stored")
+    parser.add_argument("folders", nargs="*", metavar="FOLDER", help=t("more folders whose files have to be stored"))
     parser.add_argument(
-        "--task", type=int, action="append", metavar="ID", help="a run to check besides; may be repeated"
+        "--task", type=int, action="append", metavar="ID", help=t("a run to check besides; may be repeated")
     )
     add_ledger_options(parser)
 
@@ -318,18 +392,27 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     except Exception as error:
         # Whatever went wrong, the answer is no.
         terminal.trouble(error)
-        check.missing.append(f"the check itself failed ({type(error).__name__}: {error})")
+        check.missing.append(t("the check itself failed ({kind}: {error})", kind=type(error).__name__, error=error))
         good = False
     if good and not check.missing:
-        put(f"SAFE: {check.counted()} are stored and checked at {settings.url}")
+        put(t("SAFE: {counted} are stored and checked at {url}", counted=check.counted(), url=settings.url))
         if check.states:
             terminal.notice(
-                f"{check.states} files that only serve to resume training (optimizer states) are not kept by the ledger"
+                t(
+                    "{states} files that only serve to resume training (optimizer states) are not kept by the ledger",
+                    states=check.states,
+                )
             )
         return 0
-    put(f"NOT SAFE: {len(check.missing)} thing{'s' if len(check.missing) != 1 else ''} missing")
+    put(
+        t(
+            "NOT SAFE: {count} thing{s} missing",
+            count=len(check.missing),
+            s="s" if len(check.missing) != 1 else "",
+        )
+    )
     for text in check.missing:
-        put(f"  - {text}")
+        put(t("  - {text}", text=text))
     return 1
 
 
@@ -340,11 +423,15 @@ def tell_at_end(settings: Settings, runner: RunCommand) -> None:
         return
     left = spool_report.exists(recorder.spool.folder)
     if left:
-        what = "the ledger refused" if recorder.spool.aside and not recorder.spool.pending() else "was not sent"
+        what = t("the ledger refused") if recorder.spool.aside and not recorder.spool.pending() else t("was not sent")
         how = "`lora-ledger sync --again`" if recorder.spool.aside else "`lora-ledger sync`"
         terminal.notice(
-            f"NOT safe to destroy this box yet: {recorder.spool.folder} holds what {what}; {how}, then `lora-ledger "
-            "safe`"
+            t(
+                "NOT safe to destroy this box yet: {folder} holds what {what}; {how}, then `lora-ledger safe`",
+                folder=recorder.spool.folder,
+                what=what,
+                how=how,
+            )
         )
         return
     try:
@@ -356,18 +443,27 @@ def tell_at_end(settings: Settings, runner: RunCommand) -> None:
         return
     if check.too_much and not check.missing:
         terminal.notice(
-            "all of this run was sent; `lora-ledger safe` compares the files of all runs on this box and says whether "
-            "it may be destroyed"
+            t(
+                "all of this run was sent; `lora-ledger safe` compares the files of all runs on this box and says "
+                "whether it may be destroyed"
+            )
         )
     elif good and not check.others:
-        terminal.notice(f"safe to destroy this box: {check.counted()} are stored and checked")
+        terminal.notice(t("safe to destroy this box: {counted} are stored and checked", counted=check.counted()))
     elif good:
         terminal.notice(
-            f"{check.counted()} are stored and checked at {settings.url}; the runs on this box of "
-            f"{' and '.join(sorted(check.others))} are not part of this answer (`lora-ledger safe`)"
+            t(
+                "{counted} are stored and checked at {url}; the runs on this box of {others} are not part of this "
+                "answer (`lora-ledger safe`)",
+                counted=check.counted(),
+                url=settings.url,
+                others=join_texts(" and ", sorted(check.others)),
+            )
         )
     else:
-        terminal.notice(f"NOT safe to destroy this box yet: {check.missing[0]} (`lora-ledger safe` shows all)")
+        terminal.notice(
+            t("NOT safe to destroy this box yet: {missing} (`lora-ledger safe` shows all)", missing=check.missing[0])
+        )
 
 
 # (the record's path, the record, the body of the run's registration).

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core import terminal
 from ..core.api import Api
+from ..core.language import join_texts, t
 from ..core.output import figure, length, moment, put
 from ..core.settings import Settings
 from ..core.terminal import printable
@@ -28,12 +29,12 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "show",
-        "all about one run",
-        "Shows a run's state, settings, attempts, data and files.",
+        t("all about one run"),
+        t("Shows a run's state, settings, attempts, data and files."),
         "  lora-ledger show 42\n  lora-ledger show 42 --json",
     )
     parser.add_argument("task", type=int, metavar="ID")
-    parser.add_argument("--json", action="store_true", help="everything as one JSON object")
+    parser.add_argument("--json", action="store_true", help=t("everything as one JSON object"))
     add_ledger_options(parser)
 
 
@@ -46,52 +47,84 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     if options.json:
         put(json.dumps({"task": task, "datasets": datasets, "weights": weights}, ensure_ascii=False, indent=2))
         return 0
-    put(f"task {task.get('id')}: {printable(task.get('task_name'))}")
-    put(f"  {_state(task)}")
+    put(t("task {id}: {task_name}", id=task.get("id"), task_name=printable(task.get("task_name"))))
+    put(t("  {state}", state=_state(task)))
     defaults = set(task.get("defaulted_fields") or [])
     for name in FIELDS:
         if task.get(name) not in (None, "", [], {}):
-            put(f"  {name:<28}{figure(task[name])}{'   (the default)' if name in defaults else ''}")
+            put(
+                t(
+                    "  {name:<28}{value}{default}",
+                    name=name,
+                    value=figure(task[name]),
+                    default=t("   (the default)") if name in defaults else "",
+                )
+            )
     if task.get("tags"):
-        put(f"  {'tags':<28}{printable(', '.join(f'{k}={v}' for k, v in task['tags'].items()))}")
+        put(
+            t(
+                "  {name:<28}{value}",
+                name="tags",
+                value=printable(", ".join(f"{k}={v}" for k, v in task["tags"].items())),
+            )
+        )
     if task.get("command"):
-        put(f"  {'command':<28}{printable(' '.join(map(str, task['command'])))}")
+        put(t("  {name:<28}{value}", name="command", value=printable(" ".join(map(str, task["command"])))))
     if task.get("error_message"):
-        put(f"  {'error':<28}{printable(task['error_message'])}")
+        put(t("  {name:<28}{value}", name="error", value=printable(task["error_message"])))
     for attempt in task.get("attempts") or []:
         put(
-            f"  attempt {attempt.get('attempt')}: {attempt.get('status')}, {moment(attempt.get('started_at'))}, "
-            f"{length(attempt.get('duration_sec'))}, {figure(attempt.get('points'))} points, "
-            f"{printable(attempt.get('gpu_info') or 'no GPU known')}"
+            t(
+                "  attempt {attempt}: {status}, {start}, {time}, {points} points, {gpu}",
+                attempt=attempt.get("attempt"),
+                status=attempt.get("status"),
+                start=moment(attempt.get("started_at")),
+                time=length(attempt.get("duration_sec")),
+                points=figure(attempt.get("points")),
+                gpu=printable(attempt.get("gpu_info") or t("no GPU known")),
+            )
         )
     for fact in datasets:
         put(
-            f"  data {printable(fact.get('name'))}: {figure(fact.get('image_count'))} images, repeats "
-            f"{figure(fact.get('repeats'))}, hash {printable((fact.get('content_hash') or '-')[:12])}"
+            t(
+                "  data {name}: {image_count} images, repeats {repeats}, hash {content_hash}",
+                name=printable(fact.get("name")),
+                image_count=figure(fact.get("image_count")),
+                repeats=figure(fact.get("repeats")),
+                content_hash=printable((fact.get("content_hash") or "-")[:12]),
+            )
         )
     for weight in weights:
         where = ", ".join(f"{k} {figure(weight[k])}" for k in ("epoch", "step", "rank") if weight.get(k) is not None)
         put(
-            f"  file {weight.get('id')}: {printable(weight.get('filename'))} ({weight.get('kind')}, "
-            f"{terminal.size_text(weight.get('size') or 0)}, {weight.get('state')}{', ' + where if where else ''})"
+            t(
+                "  file {id}: {filename} ({kind}, {size}, {state}{where})",
+                id=weight.get("id"),
+                filename=printable(weight.get("filename")),
+                kind=weight.get("kind"),
+                size=terminal.size_text(weight.get("size") or 0),
+                state=weight.get("state"),
+                where=", " + where if where else "",
+            )
         )
     return 0
 
 
 def _state(task: dict[str, Any]) -> str:
-    parts = [str(task.get("status"))]
+    parts: list[object] = [task.get("status")]
     if task.get("failure_reason"):
-        parts[0] += f" ({task['failure_reason']})"
+        parts[0] = f"{parts[0]} ({task['failure_reason']})"
     if task.get("cancel_requested"):
-        parts.append("asked to cancel")
+        parts.append(t("asked to cancel"))
     progress = section(task, "progress")
     if progress.get("step") is not None:
         parts.append(
-            f"step {progress['step']}" + (f" of {progress['total_steps']}" if progress.get("total_steps") else "")
+            t("step {step}", step=progress["step"])
+            + (t(" of {total_steps}", total_steps=progress["total_steps"]) if progress.get("total_steps") else "")
         )
     if task.get("final_loss") is not None:
-        parts.append(f"final loss {figure(task['final_loss'])}")
+        parts.append(t("final loss {loss}", loss=figure(task["final_loss"])))
     if task.get("total_duration_sec") is not None:
-        parts.append(f"took {length(task['total_duration_sec'])}")
-    parts.append(f"begun {moment(task.get('started_at') or task.get('created_at'))}")
-    return ", ".join(parts)
+        parts.append(t("took {time}", time=length(task["total_duration_sec"])))
+    parts.append(t("begun {started_at}", started_at=moment(task.get("started_at") or task.get("created_at"))))
+    return join_texts(", ", parts)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core import terminal
 from ..core.errors import CommandError
+from ..core.language import t
 from ..core.reading import loads, read_file
 from .downloads import fetch_link, local_path
 
@@ -86,7 +87,7 @@ def write(version: Version, target: Path) -> list[Path]:
         path = beside(target, "." + ending)
         old = _read(path)
         if old is not None and MARK not in old:
-            terminal.notice(f"{path} is there and not from a ledger; it is left alone")
+            terminal.notice(t("{path} is there and not from a ledger; it is left alone", path=path))
         elif old is None or old[MARK] != mark:
             stale[path] = (old or {}, make)
     if not stale:
@@ -115,7 +116,7 @@ def _preview(card: dict[str, Any], target: Path, mark: Any) -> tuple[Path | None
         try:
             fetch_link(sample["url"], sample, fresh)
         except CommandError as error:
-            terminal.warn(f"no preview: {error}")
+            terminal.warn(t("no preview: {error}", error=error))
             break
         os.replace(fresh, path)
         return path, [path]

@@ -17,10 +17,11 @@ from ..core.journal import (
     read_refused,
     read_state,
 )
+from ..core.language import t
 from ..core.locks import is_locked
 from ..recording.by_hand import BY_HAND
 
-_SEND = "`lora-ledger sync` sends it"
+_SEND = t("`lora-ledger sync` sends it")
 
 
 class Found:
@@ -62,13 +63,13 @@ def read(folder: Path) -> Found:
         found.running = is_locked(folder / "lock")
     except OSError as error:
         found.problems.append(
-            f"its lock cannot be looked at ({error.strerror}), so nobody can tell whether it still runs"
+            t("its lock cannot be looked at ({error}), so nobody can tell whether it still runs", error=error.strerror)
         )
     state_known = _read_state(found)
     _read_refused(found)
     _read_journal(found, by_hand, state_known)
     if found.running:
-        found.problems.insert(0, "a process still records this run: wait for its end")
+        found.problems.insert(0, t("a process still records this run: wait for its end"))
     return found
 
 
@@ -79,7 +80,9 @@ def _read_state(found: Found) -> bool:
     except FileNotFoundError:
         return False
     except (OSError, ValueError):
-        found.problems.append(f"its state.json is damaged, so what was acknowledged is not known; {_SEND} again")
+        found.problems.append(
+            t("its state.json is damaged, so what was acknowledged is not known; {send} again", send=_SEND)
+        )
         return False
 
 
@@ -93,20 +96,29 @@ def _read_refused(found: Found) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        found.problems.append(f"{path} cannot be read ({error.strerror})")
+        found.problems.append(t("{path} cannot be read ({error})", path=path, error=error.strerror))
         return
     if found.refused > 20:
-        found.problems.append(f"{found.refused - 20} more items were refused, see {path}")
+        found.problems.append(t("{refused} more items were refused, see {path}", refused=found.refused - 20, path=path))
 
 
 def _tell_refused(found: Found, refusal: Refusal | None) -> None:
-    what, reason = (refusal.item.called, refusal.reason) if refusal else ("an item", "its record is damaged")
+    what, reason = (refusal.item.called, refusal.reason) if refusal else (t("an item"), t("its record is damaged"))
     found.problems.append(
-        f"{what} was removed from this disk before it was sent; if its trainer did that, as many keep only their "
-        "newest "
-        f"checkpoints, delete {found.folder}"
+        t(
+            "{what} was removed from this disk before it was sent; if its trainer did that, as many keep only their "
+            "newest checkpoints, delete {folder}",
+            what=what,
+            folder=found.folder,
+        )
         if refusal and not refusal.can_be_sent
-        else f"the ledger refused {what}: {reason}; {AGAIN}; else copy what matters by hand, then delete {found.folder}"
+        else t(
+            "the ledger refused {what}: {reason}; {again}; else copy what matters by hand, then delete {folder}",
+            what=what,
+            reason=reason,
+            again=AGAIN,
+            folder=found.folder,
+        )
     )
 
 
@@ -138,38 +150,44 @@ def _read_journal(found: Found, by_hand: bool, state_known: bool) -> None:
     except FileNotFoundError:
         refused = (found.folder / "refused.jsonl").exists()
         if not (refused and found.problems):
-            found.problems.append("its journal is missing, so what it recorded is not known")
+            found.problems.append(t("its journal is missing, so what it recorded is not known"))
         return
     except OSError as error:
-        found.problems.append(f"its journal cannot be read ({error.strerror})")
+        found.problems.append(t("its journal cannot be read ({error})", error=error.strerror))
         return
     if damaged:
         found.problems.append(
-            f"{damaged} damaged record{'s' if damaged > 1 else ''} in its journal; `lora-ledger sync` sends the rest"
+            t(
+                "{damaged} damaged record{s} in its journal; `lora-ledger sync` sends the rest",
+                damaged=damaged,
+                s="s" if damaged > 1 else "",
+            )
         )
     highest = max([*seen, acked, 0])
     lost = [n for n in range(1, highest + 1) if n not in seen and n > acked]
     if lost and not by_hand:
-        found.problems.append(f"{len(lost)} records were never written to disk (a full disk?)")
+        found.problems.append(t("{count} records were never written to disk (a full disk?)", count=len(lost)))
     if unsent[MESSAGES]:
         n = unsent[MESSAGES]
-        found.problems.append(f"{n} message{'s' if n > 1 else ''} (log points, facts) not sent; {_SEND}")
+        found.problems.append(
+            t("{n} message{s} (log points, facts) not sent; {send}", n=n, s="s" if n > 1 else "", send=_SEND)
+        )
     for name in names[:20]:
-        found.problems.append(f"the file {name} is not uploaded whole; `lora-ledger sync` goes on with it")
+        found.problems.append(t("the file {name} is not uploaded whole; `lora-ledger sync` goes on with it", name=name))
     if len(names) > 20:
-        found.problems.append(f"{len(names) - 20} more files are not uploaded; {_SEND}")
+        found.problems.append(t("{count} more files are not uploaded; {send}", count=len(names) - 20, send=_SEND))
     if unsent[FINISH]:
-        found.problems.append(f"its end was not told to the ledger; {_SEND}")
+        found.problems.append(t("its end was not told to the ledger; {send}", send=_SEND))
     if by_hand:
         return
     if not items:
-        found.problems.append("its journal is empty: the client ended before it had recorded anything")
+        found.problems.append(t("its journal is empty: the client ended before it had recorded anything"))
     elif not finished:
         found.problems.append(
-            "it never recorded its end: the client was killed, and files it had not seen yet may be missing"
+            t("it never recorded its end: the client was killed, and files it had not seen yet may be missing")
         )
     elif not state_known and not found.problems:
-        found.problems.append(f"nothing tells that it was sent; {_SEND} again")
+        found.problems.append(t("nothing tells that it was sent; {send} again", send=_SEND))
 
 
 def name_of(found: Found) -> str:
@@ -178,7 +196,9 @@ def name_of(found: Found) -> str:
     register = (found.open or {}).get("register") or {}
     named = register.get("task_name") if isinstance(register, dict) else None
     return (
-        (f"task {task}" if task else "an unregistered run") + (f" ({named})" if named else "") + f" in {found.folder}"
+        (f"task {task}" if task else t("an unregistered run"))
+        + (f" ({named})" if named else "")
+        + f" in {found.folder}"
     )
 
 

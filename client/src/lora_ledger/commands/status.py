@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.api import Api
 from ..core.errors import CommandError, DeniedError, RefusedError, RetryLaterError
+from ..core.language import t
 from ..core.output import put, table
 from ..core.settings import Settings
 from ..core.terminal import printable
@@ -22,8 +23,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "status",
-        "the login, what runs now, and what waits on this machine",
-        "Shows the ledger and the user, the running tasks, and what has not been sent from this machine.",
+        t("the login, what runs now, and what waits on this machine"),
+        t("Shows the ledger and the user, the running tasks, and what has not been sent from this machine."),
         "  lora-ledger status",
     )
     add_ledger_options(parser)
@@ -31,34 +32,41 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(settings: Settings, _options: argparse.Namespace) -> int:
     """Prints the state of ledger, login and spool. The exit code: 1 when the ledger or the key does not answer."""
-    put(f"ledger: {settings.url or 'not set (LEDGER_URL, or `lora-ledger login`)'}")
+    put(t("ledger: {url}", url=settings.url or t("not set (LEDGER_URL, or `lora-ledger login`)")))
     code = 0 if settings.url and settings.key else 1
     if code:
-        put(f"key: {'given' if settings.key else 'not set (LEDGER_KEY, or `lora-ledger login`)'}")
+        put(t("key: given") if settings.key else t("key: not set (LEDGER_KEY, or `lora-ledger login`)"))
     else:
         try:
             me = Ledger(settings.url or "", settings.key).ask("GET", "/api/me")
             user = section(me, "user") or me
-            put(f"user: {user.get('name')}" + (f" ({user['role']})" if user.get("role") else ""))
+            put(
+                t("user: {name}", name=user.get("name"))
+                + (t(" ({role})", role=user["role"]) if user.get("role") else "")
+            )
             _used(Ledger(settings.url or "", settings.key))
             _running(Api(settings))
         except DeniedError as error:
             if error.status == 403:
-                put("user: a box key")
+                put(t("user: a box key"))
             else:
-                put(f"key: not accepted ({error})")
+                put(t("key: not accepted ({error})", error=error))
                 code = 1
         except (RetryLaterError, RefusedError, CommandError) as error:
-            put(f"no answer: {error}")
+            put(t("no answer: {error}", error=error))
             code = 1
     found = [spool_report.read(folder) for folder in spool_report.folders(settings.spool)]
     waiting = [spool for spool in found if spool.running or spool.problems]
     if not waiting:
-        put(f"spool: nothing waits in {settings.spool}")
+        put(t("spool: nothing waits in {spool}", spool=settings.spool))
     for spool in waiting:
-        told = "being sent by a running process" if spool.running else spool.problems[0]
-        more = f" ({spool.refused} item{'s' if spool.refused > 1 else ''} refused in all)" if spool.refused else ""
-        put(f"spool: {spool.name}: {printable(told)}{more}")
+        told = t("being sent by a running process") if spool.running else spool.problems[0]
+        more = (
+            t(" ({refused} item{s} refused in all)", refused=spool.refused, s="s" if spool.refused > 1 else "")
+            if spool.refused
+            else ""
+        )
+        put(t("spool: {name}: {told}{more}", name=spool.name, told=printable(told), more=more))
     return code
 
 
@@ -71,11 +79,18 @@ def _used(ledger: Ledger) -> None:
     for item in items:
         used, most = item.get("used"), item.get("most")
         if used and most and used >= 0.8 * most:
-            put(f"used: {used:,} of at most {most:,} {str(item.get('bound')).replace('_', ' ')}")
+            put(
+                t(
+                    "used: {used:,} of at most {most:,} {bound}",
+                    used=used,
+                    most=most,
+                    bound=str(item.get("bound")).replace("_", " "),
+                )
+            )
 
 
 def _running(api: Api) -> None:
     rows = [row_of(task) for task in api.pages("/api/tasks", 50, status="running")]
-    put(f"running: {len(rows) if len(rows) < 50 else '50 or more'}")
+    put(t("running: {count}", count=len(rows) if len(rows) < 50 else t("50 or more")))
     for line in table(HEADS, rows) if rows else ():
         put("  " + line)

@@ -5,25 +5,25 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..core.language import t
 from ..core.settings import Settings
 from ..recording import sync
 from . import safe
-from .options import ENVIRONMENT, FORM, add_ledger_options
+from .options import ENVIRONMENT, add_ledger_options
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
     parser = commands.add_parser(
         "sync",
-        formatter_class=FORM,
-        help="send what could not be sent before",
+        help=t("send what could not be sent before"),
         epilog=ENVIRONMENT,
-        description="Sends the records of all runs that are still in the spool. Nothing is ever recorded twice.",
+        description=t("Sends the records of all runs that are still in the spool. Nothing is ever recorded twice."),
     )
     parser.add_argument(
         "--again",
         action="store_true",
-        help="also send once more what the ledger refused, such as after an update of it",
+        help=t("also send once more what the ledger refused, such as after an update of it"),
     )
     add_ledger_options(parser)
 

@@ -7,17 +7,18 @@ import shlex
 from typing import Any
 
 from ..core.errors import CommandError
+from ..core.language import join_texts, t
 
 PLACEHOLDERS = {
-    "config": "the run's configuration, written to a file",
-    "dataset": "the run's separate dataset file, where it has one",
-    "resume": "the training state that an earlier attempt left, or else its newest checkpoint",
-    "state": "the training state alone",
-    "checkpoint": "the newest checkpoint alone",
-    "task": "the task's number",
-    "attempt": "the attempt's number",
-    "gpu": "the GPU's number (with --gpus)",
-    "work": "a folder of this attempt's own",
+    "config": t("the run's configuration, written to a file"),
+    "dataset": t("the run's separate dataset file, where it has one"),
+    "resume": t("the training state that an earlier attempt left, or else its newest checkpoint"),
+    "state": t("the training state alone"),
+    "checkpoint": t("the newest checkpoint alone"),
+    "task": t("the task's number"),
+    "attempt": t("the attempt's number"),
+    "gpu": t("the GPU's number (with --gpus)"),
+    "work": t("a folder of this attempt's own"),
 }
 # What each placeholder takes of an earlier attempt, the first kind that there is.
 KINDS = {"resume": ("state", "checkpoint"), "state": ("state",), "checkpoint": ("checkpoint",)}
@@ -29,13 +30,15 @@ _NAMED = re.compile(r"\{([A-Za-z_]\w*)\}")
 def split(text: str) -> list[str]:
     """The words of a command line as a POSIX shell would split them. Raises CommandError."""
     if len(text) > LONGEST:
-        raise CommandError(f"the command has more than {LONGEST} characters", 2)
+        raise CommandError(t("the command has more than {longest} characters", longest=LONGEST), 2)
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise CommandError(f"the command {text!r} cannot be split into words ({error}); check its quotes", 2) from error
+        raise CommandError(
+            t("the command {text!r} cannot be split into words ({error}); check its quotes", text=text, error=error), 2
+        ) from error
     if not words:
-        raise CommandError("the command is empty", 2)
+        raise CommandError(t("the command is empty"), 2)
     return words
 
 
@@ -49,16 +52,19 @@ class Template:
         unknown = sorted(named - set(PLACEHOLDERS))
         if unknown:
             raise CommandError(
-                f"--exec names {{{unknown[0]}}}, which is no placeholder; there are "
-                + ", ".join(f"{{{name}}}" for name in PLACEHOLDERS),
+                t(
+                    "--exec names {unknown}, which is no placeholder; there are {known}",
+                    unknown=f"{{{unknown[0]}}}",
+                    known=join_texts(", ", (f"{{{name}}}" for name in PLACEHOLDERS)),
+                ),
                 2,
             )
         if _NAMED.search(self.words[0]):
             raise CommandError(
-                "--exec must begin with the program itself, not with a placeholder: this box decides what runs", 2
+                t("--exec must begin with the program itself, not with a placeholder: this box decides what runs"), 2
             )
         if "config" not in named:
-            raise CommandError("--exec must hold {config}, where the run's configuration goes", 2)
+            raise CommandError(t("--exec must hold {{config}}, where the run's configuration goes"), 2)
         self.earlier = sorted(named & set(KINDS))
         self.dataset = "dataset" in named
 

@@ -11,6 +11,7 @@ from typing import Any, Callable, TypeVar
 from urllib.parse import urlencode
 
 from .errors import CommandError, DeniedError, RefusedError, RetryLaterError, SupersededError
+from .language import join_texts, t
 from .settings import Settings
 from .text import clean
 from .transport import USER_AGENT, Ledger, backoff, stream
@@ -24,8 +25,11 @@ class Api:
         missing = [n for n, v in (("LEDGER_URL", settings.url), ("LEDGER_KEY", settings.key)) if not v]
         if missing:
             raise CommandError(
-                f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: "
-                "`lora-ledger login` stores them, or set them in the environment"
+                t(
+                    "{missing} {be} not set: `lora-ledger login` stores them, or set them in the environment",
+                    missing=join_texts(" and ", missing),
+                    be="is" if len(missing) == 1 else "are",
+                )
             )
         self.url = settings.url or ""
         self.ledger = Ledger(self.url, settings.key, timeout)
@@ -37,14 +41,16 @@ class Api:
         try:
             return self.ledger.ask(method, path, body, headers, keep=keep)
         except RetryLaterError as error:
-            raise CommandError(f"the ledger at {self.url} did not answer: {error}", asked=True) from error
+            raise CommandError(
+                t("the ledger at {url} did not answer: {error}", url=self.url, error=error), asked=True
+            ) from error
         except DeniedError as error:
             hint = (
-                "the key is wrong, expired or revoked; `lora-ledger login` stores another"
+                t("the key is wrong, expired or revoked; `lora-ledger login` stores another")
                 if error.status == 401
-                else "this key may not do that (box keys see only their own runs)"
+                else t("this key may not do that (box keys see only their own runs)")
             )
-            raise CommandError(f"{error}: {hint}", asked=True, status=error.status) from error
+            raise CommandError(t("{error}: {hint}", error=error, hint=hint), asked=True, status=error.status) from error
         except (SupersededError, RefusedError) as error:
             raise CommandError(str(error), asked=True, status=error.status) from error
 
@@ -65,9 +71,9 @@ class Api:
             answer = self.get(path, limit=size, cursor=cursor, **query)
             items = as_list(answer.get("items"))
             if items is None:
-                raise CommandError("the ledger's answer is no list; is the address right?")
+                raise CommandError(t("the ledger's answer is no list; is the address right?"))
             if not all(isinstance(item, dict) for item in items):
-                raise CommandError("the ledger's answer is no list of objects; is the address right?")
+                raise CommandError(t("the ledger's answer is no list of objects; is the address right?"))
             yield from items[:limit]
             if limit is not None:
                 limit -= len(items)
@@ -97,7 +103,7 @@ def patiently(call: Callable[[], T], tries: int = 6) -> T:
     try:
         return call()
     except RetryLaterError as error:
-        raise CommandError(f"the ledger did not answer: {error}", asked=True) from error
+        raise CommandError(t("the ledger did not answer: {error}", error=error), asked=True) from error
     except (DeniedError, RefusedError, SupersededError) as error:
         raise CommandError(str(error), asked=True, status=error.status) from error
 

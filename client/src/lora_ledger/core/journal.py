@@ -12,21 +12,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .language import t
 from .types import as_list, as_object
 
 MESSAGES, UPLOADS, FINISH = "messages", "uploads", "finish"
 _LANES = {"weight": UPLOADS, "finish": FINISH}
 # Why a file was refused that its trainer had removed.
-REMOVED = "the file was removed before it was sent"
+REMOVED = t("the file was removed before it was sent")
 # How people have something sent once more.
-AGAIN = "`lora-ledger sync --again` sends it once more"
+AGAIN = t("`lora-ledger sync --again` sends it once more")
 # How people call what the journal holds.
 _WORDS = {
-    "open": "the registration",
-    "datasets": "the data facts",
-    "finish": "the run's end",
-    "heartbeat": "a heartbeat",
-    "point": "a point",
+    "open": t("the registration"),
+    "datasets": t("the data facts"),
+    "finish": t("the run's end"),
+    "heartbeat": t("a heartbeat"),
+    "point": t("a point"),
 }
 
 
@@ -180,7 +181,9 @@ def lane_of(kind: str) -> str:
 
 def called(kind: str, body: dict[str, Any]) -> str:
     """What people call an item of the journal."""
-    return f"the file {body.get('filename')}" if kind == "weight" else _WORDS.get(kind, f"a {kind}")
+    return (
+        t("the file {filename}", filename=body.get("filename")) if kind == "weight" else _WORDS.get(kind, f"a {kind}")
+    )
 
 
 def read_journal(folder: Path) -> Iterator[Line]:
@@ -206,9 +209,9 @@ def read_state(folder: Path) -> dict[str, Any]:
     try:
         state = as_object(json.loads((folder / "state.json").read_bytes()))
     except RecursionError as error:
-        raise ValueError("it nests too deeply") from error
+        raise ValueError(t("it nests too deeply")) from error
     if state is None:
-        raise ValueError("it is no object")
+        raise ValueError(t("it is no object"))
     return state
 
 

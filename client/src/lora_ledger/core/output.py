@@ -6,29 +6,35 @@ import os
 import re
 import shutil
 import sys
-import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any, TextIO
 
 from . import terminal
-from .terminal import printable
+from .language import shown
+from .terminal import printable, width_of
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def put(text: str = "", file: TextIO | None = None) -> None:
-    """Prints a line; characters that the terminal's encoding lacks become `?`. The key is never printed.
+    """Prints a line in the reader's language; characters that the terminal's encoding lacks become `?`. The key is
+    never printed.
 
     Control characters other than tabs and line ends, which could steer a terminal, become blanks.
     """
     stream = file or sys.stdout
-    text = _CONTROLS.sub(" ", terminal.scrub(str(text)))
+    text = _CONTROLS.sub(" ", terminal.scrub(shown(text, stream.encoding)))
     try:
         stream.write(text + "\n")
     except UnicodeEncodeError:
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+
+
+def prompt_for(prompt: str) -> str:
+    """What the person types after a prompt in their language. Raises EOFError where nothing comes."""
+    return input(shown(prompt, sys.stdout.encoding))
 
 
 def figure(value: Any) -> str:
@@ -62,11 +68,6 @@ def moment(text: Any) -> str:
         return "-"
 
 
-def width_of(text: str) -> int:
-    """Columns that the text takes in a terminal; East Asian wide characters take two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
-
-
 def fit(text: str, width: int) -> str:
     """The text cut or filled to exactly `width` columns."""
     if width_of(text) > width:
@@ -81,7 +82,9 @@ def fit(text: str, width: int) -> str:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], flexible: int = 1) -> list[str]:
     """Lines of an aligned table. Column `flexible` is cut where the whole would be wider than the terminal."""
-    cells = [[printable(cell) for cell in row] for row in rows]
+    encoding = getattr(sys.stdout, "encoding", None)
+    heads = [shown(head, encoding) for head in heads]
+    cells = [[shown(printable(cell), encoding) for cell in row] for row in rows]
     widths = [max([width_of(head), *(width_of(row[i]) for row in cells)]) for i, head in enumerate(heads)]
     terminal = shutil.get_terminal_size((120, 24)).columns if _wide_known() else None
     if terminal:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from .errors import TooMuchError
+from .language import t
 from .terminal import size_text
 from .text import repaired
 from .types import StrPath, as_list, as_object
@@ -39,7 +40,7 @@ def open_file(path: StrPath) -> BinaryIO:
         os.close(descriptor)
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        raise OSError(errno.EINVAL, t("it is no regular file"), str(path))
     return os.fdopen(descriptor, "rb")
 
 
@@ -49,7 +50,7 @@ def read_file(path: StrPath, most: int) -> Any:
         # Python sets as many bytes aside as are asked for.
         data = file.read(min(most, os.fstat(file.fileno()).st_size) + 1)
     if len(data) > most:
-        raise TooMuchError(f"it is larger than {size_text(most)}")
+        raise TooMuchError(t("it is larger than {most}", most=size_text(most)))
     return data
 
 
@@ -94,7 +95,7 @@ def lines(file: IO[bytes], most: int) -> Iterator[bytes | None]:
 
 def _whole(digits: str) -> int:
     if len(digits) > _DIGITS:
-        raise TooMuchError(f"a number has more than {_DIGITS} digits")
+        raise TooMuchError(t("a number has more than {digits} digits", digits=_DIGITS))
     return int(digits)
 
 
@@ -112,13 +113,13 @@ def loads(text: str | bytes, most: int = MOST_CONTAINERS) -> Any:
         text = text.decode(json.detect_encoding(text))
     containers = text.count("[") + text.count("{")
     if containers > most:
-        raise TooMuchError(f"it holds more than {most} lists and objects")
+        raise TooMuchError(t("it holds more than {most} lists and objects", most=most))
     try:
         value = json.loads(text, **_NUMBERS)
     except RecursionError:
-        raise TooMuchError(f"it nests deeper than {DEPTH} levels") from None
+        raise TooMuchError(t("it nests deeper than {depth} levels", depth=DEPTH)) from None
     if containers > DEPTH and too_deep(value):
-        raise TooMuchError(f"it nests deeper than {DEPTH} levels")
+        raise TooMuchError(t("it nests deeper than {depth} levels", depth=DEPTH))
     return _repaired(value) if "\\ud" in text or "\\uD" in text else value
 
 
@@ -164,7 +165,9 @@ def folders(top: Path, most: int, depth: int = 64) -> Iterator[tuple[str, list[s
                 for entry in entries:
                     seen += 1
                     if seen > most:
-                        raise TooMuchError(f"there are more than {most} files and folders; name a folder further down")
+                        raise TooMuchError(
+                            t("there are more than {most} files and folders; name a folder further down", most=most)
+                        )
                     (below if _is_folder(entry) else names).append(entry.name)
         except OSError:
             continue

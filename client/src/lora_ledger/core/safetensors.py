@@ -7,6 +7,7 @@ import struct
 from typing import Any
 
 from .errors import IncompleteFileError, TooMuchError
+from .language import t
 from .reading import loads, open_file
 from .terminal import size_text
 from .types import StrPath, as_object, section
@@ -21,28 +22,32 @@ def read_header(path: StrPath) -> dict[str, Any]:
         size = os.fstat(file.fileno()).st_size
         start = file.read(8)
         if len(start) < 8:
-            raise IncompleteFileError("no header yet")
+            raise IncompleteFileError(t("no header yet"))
         length = struct.unpack("<Q", start)[0]
         if not 2 <= length <= min(HEADER_LIMIT, size - 8):
-            longer = "the file" if length > size - 8 else f"{size_text(HEADER_LIMIT)}, which is no adapter's"
-            raise IncompleteFileError(f"the header is longer than {longer}")
+            longer = (
+                t("the file")
+                if length > size - 8
+                else t("{header_limit}, which is no adapter's", header_limit=size_text(HEADER_LIMIT))
+            )
+            raise IncompleteFileError(t("the header is longer than {longer}", longer=longer))
         try:
             header = as_object(loads(file.read(length)))
         except TooMuchError as error:
-            raise IncompleteFileError(f"of the header: {error}") from error
+            raise IncompleteFileError(t("of the header: {error}", error=error)) from error
         except ValueError as error:
-            raise IncompleteFileError("the header is no JSON") from error
+            raise IncompleteFileError(t("the header is no JSON")) from error
     if header is None:
-        raise IncompleteFileError("the header is no JSON object")
+        raise IncompleteFileError(t("the header is no JSON object"))
     end = 0
     for name, tensor in header.items():
         if name != "__metadata__":
             try:
                 end = max(end, int(tensor["data_offsets"][1]))
             except (TypeError, KeyError, IndexError, ValueError, OverflowError) as error:
-                raise IncompleteFileError(f"tensor {name[:200]} has no offsets") from error
+                raise IncompleteFileError(t("tensor {name} has no offsets", name=name[:200])) from error
     if 8 + length + end != size:
-        raise IncompleteFileError(f"{size} bytes where the header says {8 + length + end}")
+        raise IncompleteFileError(t("{size} bytes where the header says {named}", size=size, named=8 + length + end))
     return header
 
 

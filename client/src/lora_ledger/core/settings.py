@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import terminal, withhold
+from .language import t
 from .types import StrPath
 
 FLUSH_TIMEOUT = 120.0
@@ -44,7 +45,11 @@ def resolve(
             flush_timeout = float(os.environ.get("LEDGER_FLUSH_TIMEOUT") or FLUSH_TIMEOUT)
         except ValueError:
             terminal.warn_once(
-                "flush-timeout", f"LEDGER_FLUSH_TIMEOUT is no number of seconds; {FLUSH_TIMEOUT:.0f} is taken"
+                "flush-timeout",
+                t(
+                    "LEDGER_FLUSH_TIMEOUT is no number of seconds; {flush_timeout:.0f} is taken",
+                    flush_timeout=FLUSH_TIMEOUT,
+                ),
             )
             flush_timeout = FLUSH_TIMEOUT
     url = (url or os.environ.get("LEDGER_URL") or "").strip().rstrip("/") or None

@@ -34,6 +34,7 @@ from .journal import (
     read_refused,
     read_state,
 )
+from .language import t
 from .locks import lock_file
 from .reading import loads
 from .text import clean
@@ -150,8 +151,12 @@ class Spool:
     def _to_memory(self, error: OSError) -> None:
         terminal.warn_once(
             "spool-disk",
-            f"the spool in {self.folder} cannot be written ({error.strerror or error}); unsent records "
-            "stay in memory until it can: free some disk space or set LEDGER_SPOOL to another folder",
+            t(
+                "the spool in {folder} cannot be written ({error}); unsent records stay in memory until it can: free "
+                "some disk space or set LEDGER_SPOOL to another folder",
+                folder=self.folder,
+                error=error.strerror or error,
+            ),
         )
 
     def _load(self) -> None:
@@ -295,14 +300,14 @@ class Spool:
                     line = entry.line if entry.place is None else self._read(entry.place, entry.length)
                     item = SpoolItem.read(line)
                     if item is None:
-                        raise ValueError("its line in the journal is damaged")
+                        raise ValueError(t("its line in the journal is damaged"))
                     return item
                 except (OSError, ValueError) as error:
                     self._lanes[lane].popleft()
                     terminal.trouble(error)
                     terminal.warn_once(
                         "spool-read",
-                        f"an item of the spool in {self.folder} cannot be read back and is skipped",
+                        t("an item of the spool in {folder} cannot be read back and is skipped", folder=self.folder),
                     )
             return None
 

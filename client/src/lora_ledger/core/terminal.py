@@ -6,8 +6,11 @@ import os
 import sys
 import threading
 import traceback
+import unicodedata
 from collections.abc import Iterable
 from typing import TextIO
+
+from .language import Sentence, shown, t
 
 _lock = threading.RLock()
 _warned: set[str] = set()
@@ -36,8 +39,15 @@ def scrub(text: str) -> str:
 
 def printable(value: object) -> str:
     """The value on one line, without control characters that could steer a terminal."""
+    if isinstance(value, Sentence):
+        return value.map(printable)
     text = "" if value is None else str(value)
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def width_of(text: str) -> int:
+    """Columns that the text takes in a terminal; East Asian wide characters take two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def note_stderr(last_byte: bytes) -> None:
@@ -67,8 +77,12 @@ def _cell() -> TextIO | None:
     return stream if type(stream).__module__.partition(".")[0] == "ipykernel" else None
 
 
-def _line(text: str) -> None:
-    text = " ".join(printable(scrub(str(text))).split())
+def _encoding() -> str:
+    return getattr(sys.stderr, "encoding", None) or "utf-8"
+
+
+def _line(text: object) -> None:
+    text = " ".join(printable(scrub(shown(text, _encoding()))).split())
     cell = _cell()
     if cell:
         cell.write(f"[ledger] {text}\n")
@@ -79,7 +93,7 @@ def _line(text: str) -> None:
             sys.stderr.flush()
         except (OSError, ValueError, AttributeError):
             pass
-        write_stderr(f"{start}[ledger] {text}\n".encode("utf-8", "replace"))
+        write_stderr(f"{start}[ledger] {text}\n".encode(_encoding(), "replace"))
 
 
 def notice(text: str) -> None:
@@ -110,6 +124,12 @@ def trouble(error: BaseException) -> None:
             write_stderr(text.encode("utf-8", "replace"))
 
 
+def count(at: int, total: int) -> None:
+    """Shows how many of a number of things are done, over and over on one line of the terminal."""
+    text = shown(t("{at} of {total}", at=at, total=total), _encoding())
+    write_stderr(f"\r[ledger] {text} ".encode(_encoding(), "replace"))
+
+
 class Progress:
     """A bar on one terminal line; elsewhere a plain line every tenth of the way."""
 
@@ -118,21 +138,22 @@ class Progress:
         self.total = max(1, total)
         self.terminal = sys.stderr.isatty() if sys.stderr else False
         self.last_tenth = -1
-        self.last_drawn = None
+        self.last_drawn = ""
 
     def show(self, done: int) -> None:
         """`done` and the total are bytes."""
         if _quiet:
             return
         part = min(1.0, done / self.total)
-        text = f"{printable(self.label)} {part * 100:3.0f}% of {size_text(self.total)}"
+        text = t("{label} {percent:3.0f}% of {size}", label=self.label, percent=part * 100, size=size_text(self.total))
         if self.terminal:
             filled = int(part * 24)
-            drawn = f"\r[ledger] {text} [{'#' * filled}{'.' * (24 - filled)}]"
+            line = printable(scrub(shown(text, _encoding())))
+            drawn = f"\r[ledger] {line} [{'#' * filled}{'.' * (24 - filled)}]"
             if drawn != self.last_drawn:
                 self.last_drawn = drawn
                 with _lock:
-                    write_stderr(drawn.encode("utf-8", "replace"))
+                    write_stderr(drawn.encode(_encoding(), "replace"))
                     note_stderr(b" ")
         elif int(part * 10) > self.last_tenth and self.total > 50_000_000:
             self.last_tenth = int(part * 10)
@@ -144,7 +165,7 @@ class Progress:
             return
         if self.terminal and self.last_drawn:
             with _lock:
-                write_stderr(b"\r" + b" " * (len(self.last_drawn) + 1) + b"\r")
+                write_stderr(b"\r" + b" " * width_of(self.last_drawn) + b"\r")
         _line(text)
 
 

@@ -14,6 +14,7 @@ from re import Match
 from typing import Any
 
 from .errors import NoTomlError
+from .language import t
 from .types import as_object
 
 try:
@@ -41,13 +42,13 @@ LONGEST_WORD = 200
 def read_toml(text: str) -> dict[str, Any]:
     """The document as nested dicts. Raises NoTomlError."""
     if len(text) > LIMIT:
-        raise NoTomlError(f"it has more than {LIMIT} characters")
+        raise NoTomlError(t("it has more than {limit} characters", limit=LIMIT))
     if tomllib is None:
         return read_subset(text)
     text = text.replace("\r\n", "\n")
     for line in text.split("\n"):
         if line.count(".") > MOST_PARTS and _long_name(line):
-            raise NoTomlError(f"a name has more than {MOST_PARTS} parts")
+            raise NoTomlError(t("a name has more than {most_parts} parts", most_parts=MOST_PARTS))
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -128,7 +129,7 @@ def _put(table: dict[str, Any], parts: list[str], text: str, at: int, depth: int
     for part in parts[:-1]:
         inner = as_object(table.setdefault(part, {}))
         if inner is None:
-            raise NoTomlError(f"{part} is no table")
+            raise NoTomlError(t("{name} is no table", name=part))
         table = inner
     table[parts[-1]] = value
     return end
@@ -141,12 +142,12 @@ def _open_table(document: dict[str, Any], parts: list[str], is_array: bool) -> A
         if isinstance(target, list):
             target = target[-1]
         if not isinstance(target, dict):
-            raise NoTomlError(f"{part} is no table")
+            raise NoTomlError(t("{name} is no table", name=part))
     if not is_array:
         return target
     rows = target.setdefault(parts[-1], [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows[-1:]):
-        raise NoTomlError(f"{parts[-1]} is both a table and an array")
+        raise NoTomlError(t("{parts} is both a table and an array", parts=parts[-1]))
     rows.append({})
     return rows[-1]
 
@@ -181,13 +182,13 @@ def _line_end(text: str, at: int) -> int:
 def _value(text: str, at: int, depth: int) -> tuple[Any, int]:
     """(value, where it ends). Raises NoTomlError."""
     if depth > DEPTH:
-        raise NoTomlError("nested too deeply")
+        raise NoTomlError(t("nested too deeply"))
     at = _past_spaces(text, at)
     for quote in ('"' * 3, "'" * 3):
         if text.startswith(quote, at):
             end = text.find(quote, at + 3)
             if end < 0:
-                raise NoTomlError("the value never ends")
+                raise NoTomlError(t("the value never ends"))
             inner = text[at + 3 : end]
             inner = inner[1:] if inner.startswith("\n") else inner
             return (_unescape(inner) if quote[0] == '"' else inner), end + 3
@@ -195,7 +196,7 @@ def _value(text: str, at: int, depth: int) -> tuple[Any, int]:
     if first in ('"', "'"):
         match = (_BASIC if first == '"' else _LITERAL).match(text, at)
         if not match:
-            raise NoTomlError("a string without an end")
+            raise NoTomlError(t("a string without an end"))
         return (_unescape(match[1]) if first == '"' else match[1]), match.end()
     if first == "[":
         values = []
@@ -215,7 +216,7 @@ def _value(text: str, at: int, depth: int) -> tuple[Any, int]:
         return table, at + 1
     match = _WORD.match(text, at)
     if not match:
-        raise NoTomlError("a value is missing")
+        raise NoTomlError(t("a value is missing"))
     return _plain(match[0]), match.end()
 
 
@@ -225,7 +226,7 @@ def _next(text: str, at: int, close: str) -> int:
     if text[at : at + 1] == ",":
         return _skip(text, at + 1)
     if text[at : at + 1] != close:
-        raise NoTomlError("the value never ends" if at >= len(text) else "an array or table without commas")
+        raise NoTomlError(t("the value never ends") if at >= len(text) else t("an array or table without commas"))
     return at
 
 
@@ -233,7 +234,7 @@ def _plain(word: str) -> Any:
     if word in ("true", "false"):
         return word == "true"
     if len(word) > LONGEST_WORD:
-        raise NoTomlError(f"{word[:80]!r} is no value")
+        raise NoTomlError(t("{word!r} is no value", word=word[:80]))
     digits = word.replace("_", "")
     try:
         return int(digits, 0) if not re.match(r"^[-+]?0\d", digits) else int(digits)
@@ -245,7 +246,7 @@ def _plain(word: str) -> Any:
         pass
     if re.match(r"^\d{4}-\d\d-\d\d|^\d\d:\d\d", word):
         return word
-    raise NoTomlError(f"{word[:80]!r} is no value")
+    raise NoTomlError(t("{word!r} is no value", word=word[:80]))
 
 
 def _unescape(text: str) -> str:
@@ -254,11 +255,11 @@ def _unescape(text: str) -> str:
         if code[0] in "uU" and len(code) > 1:
             number = int(code[1:], 16)
             if number > 0x10FFFF:
-                raise NoTomlError(f"\\{code} is no character")
+                raise NoTomlError(t("\\{code} is no character", code=code))
             return chr(number)
         if code in _ESCAPES:
             return _ESCAPES[code]
-        raise NoTomlError(f"\\{code} is no escape")
+        raise NoTomlError(t("\\{code} is no escape", code=code))
 
     text = re.sub(r"\\[ \t]*\n\s*", "", text)
     return re.sub(r"\\(u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)", one, text, flags=re.S)

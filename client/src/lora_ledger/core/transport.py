@@ -25,6 +25,7 @@ from typing import Any, BinaryIO, Callable
 from .. import __version__
 from . import terminal
 from .errors import DeniedError, FileChangedError, RefusedError, RetryLaterError, SupersededError
+from .language import t
 from .reading import loads
 from .redact import redact_body
 from .text import clean
@@ -102,7 +103,7 @@ def connect(url: str, timeout: float) -> tuple[http.client.HTTPConnection, str]:
     except ValueError:
         parts, host, given = None, None, None
     if not parts or not host:
-        raise RefusedError(f"{url[:200]!r} is no http(s) address")
+        raise RefusedError(t("{url!r} is no http(s) address", url=url[:200]))
     target = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
     secure = parts.scheme == "https"
     port = given or (443 if secure else 80)
@@ -127,7 +128,7 @@ def connect(url: str, timeout: float) -> tuple[http.client.HTTPConnection, str]:
 def _read(response: http.client.HTTPResponse) -> Answer:
     body = response.read(ANSWER_LIMIT + 1)
     if len(body) > ANSWER_LIMIT:
-        raise RetryLaterError("the answer is larger than anything a ledger sends")
+        raise RetryLaterError(t("the answer is larger than anything a ledger sends"))
     return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, body)
 
 
@@ -156,8 +157,13 @@ def _warn_of_age(url: str, theirs: str | None) -> None:
     if mine and newest and newest > mine:
         terminal.warn_once(
             "version",
-            f"this client is {__version__}, the ledger is {theirs}: everything works on; the new client is at "
-            f"{url}/client.py, or `pip install -U --index-url {url}/simple lora-ledger`",
+            t(
+                "this client is {version}, the ledger is {theirs}: everything works on; the new client is at "
+                "{url}/client.py, or `pip install -U --index-url {url}/simple lora-ledger`",
+                version=__version__,
+                theirs=theirs,
+                url=url,
+            ),
         )
 
 
@@ -193,7 +199,7 @@ class Ledger:
         if self.key:
             if not self.key.isascii() or not self.key.isprintable():
                 # A line end, or quotes that an editor has curled: no header can carry them.
-                raise DeniedError("it holds characters that no key has", 401)
+                raise DeniedError(t("it holds characters that no key has"), 401)
             send["Authorization"] = f"Bearer {self.key}"
         if data is not None:
             send["Content-Type"] = "application/json"
@@ -223,7 +229,10 @@ class Ledger:
             raise DeniedError(answer.reason(), status, full)
         if 300 <= status < 400:
             raise RetryLaterError(
-                f"the address redirects to {answer.headers.get('location')}: name that one in LEDGER_URL"
+                t(
+                    "the address redirects to {location}: name that one in LEDGER_URL",
+                    location=answer.headers.get("location"),
+                )
             )
         if status == 409 and "superseded" in json.dumps(answer.json()):
             raise SupersededError(answer.reason())
@@ -259,7 +268,7 @@ def put_range(
         while left:
             block = file.read(min(BLOCK, left))
             if not block:
-                raise FileChangedError("the file became shorter while it was sent")
+                raise FileChangedError(t("the file became shorter while it was sent"))
             digest.update(block)
             try:
                 connection.send(block)

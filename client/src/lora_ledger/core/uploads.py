@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Callable
 
 from .errors import DeniedError, FileChangedError, RefusedError, RetryLaterError
 from .journal import REMOVED, Upload
+from .language import t
 from .transport import BLOCK, Answer, Ledger, put_range
 from .types import StrPath
 
@@ -34,7 +35,7 @@ def sha256_of(path: StrPath, stopping: Callable[[], bool] = lambda: False) -> st
                 return digest.hexdigest()
             digest.update(block)
             if stopping():
-                raise RetryLaterError("the client is stopping")
+                raise RetryLaterError(t("the client is stopping"))
 
 
 class FileUpload:
@@ -75,13 +76,13 @@ class FileUpload:
                 if verified is not None:
                     return verified
                 self._restart()
-            raise RetryLaterError("the file keeps changing while it is sent", 10.0)
+            raise RetryLaterError(t("the file keeps changing while it is sent"), 10.0)
         except FileNotFoundError as error:
             raise RefusedError(REMOVED) from error
         except IsADirectoryError as error:
-            raise RefusedError("this is a folder, not a file") from error
+            raise RefusedError(t("this is a folder, not a file")) from error
         except PermissionError as error:
-            raise RefusedError(f"the file cannot be read: {error.strerror}") from error
+            raise RefusedError(t("the file cannot be read: {error}", error=error.strerror)) from error
 
     def _restart(self) -> None:
         self.memo.clear()
@@ -94,7 +95,7 @@ class FileUpload:
         self.memo.clear()
         digest = sha256_of(self.item.path, self.stopping)
         if fingerprint(self.item.path) != now:
-            raise RetryLaterError("the file is still being written", 3.0)
+            raise RetryLaterError(t("the file is still being written"), 3.0)
         self.memo.update(fingerprint=now, sha256=digest)
         self.save()
 
@@ -106,7 +107,7 @@ class FileUpload:
         body = {**self.item.fields(), "size": size, "sha256": self.memo["sha256"], "attempt": self.attempt}
         answer = self.ledger.ask("POST", f"/api/tasks/{self.task_id}/weights", body)
         if "weight_id" not in answer:
-            raise RetryLaterError("the answer names no weight_id")
+            raise RetryLaterError(t("the answer names no weight_id"))
         self.memo["weight_id"] = answer["weight_id"]
         self.save()
         return answer
@@ -163,7 +164,7 @@ class FileUpload:
             sent[0] += n
             self.report(sent[0], size)
             if self.stopping():
-                raise RetryLaterError("the client is stopping")
+                raise RetryLaterError(t("the client is stopping"))
 
         answer, _ = put_range(upload["url"], upload.get("headers") or {}, file, 0, size, count)
         # 412: If-None-Match found an object, so an earlier try of ours did arrive.
@@ -189,14 +190,16 @@ class FileUpload:
                 offset = (number - 1) * part_size
                 length = min(part_size, size - offset)
                 if length <= 0:
-                    raise RefusedError(f"the ledger asks for part {number} of a file with {count} parts")
+                    raise RefusedError(
+                        t("the ledger asks for part {number} of a file with {count} parts", number=number, count=count)
+                    )
                 before = sent[0]
 
                 def tell(n: int) -> None:
                     sent[0] += n
                     self.report(sent[0], size)
                     if self.stopping():
-                        raise RetryLaterError("the client is stopping")
+                        raise RetryLaterError(t("the client is stopping"))
 
                 try:
                     answer, md5 = put_range(part["url"], part.get("headers") or {}, file, offset, length, tell)
@@ -214,7 +217,7 @@ class FileUpload:
                 if page and page.get("parts") and all(str(p["number"]) in parts for p in page["parts"]):
                     self.memo["resent"] = self.memo.get("resent", 0) + 1
                     if self.memo["resent"] > 3:
-                        raise RefusedError("the ledger keeps asking for parts that it confirmed")
+                        raise RefusedError(t("the ledger keeps asking for parts that it confirmed"))
             else:
                 page = self._urls(last + 1)
 
@@ -222,13 +225,13 @@ class FileUpload:
         if 200 <= answer.status < 300:
             return
         if answer.status in (408, 425, 429) or answer.status >= 500:
-            raise RetryLaterError(f"storage answered {answer.status}")
+            raise RetryLaterError(t("storage answered {status}", status=answer.status))
         bad = self.memo["bad_puts"] = self.memo.get("bad_puts", 0) + 1
         self.save()
         if bad >= MAX_BAD_PUTS:
-            raise RefusedError(f"storage refuses this file: {answer.reason()}", answer.status)
+            raise RefusedError(t("storage refuses this file: {reason}", reason=answer.reason()), answer.status)
         # Mostly an expired signature: the next try asks for fresh URLs.
-        raise RetryLaterError(f"storage answered {answer.status}", 1.0)
+        raise RetryLaterError(t("storage answered {status}", status=answer.status), 1.0)
 
     def _complete(self) -> str | None:
         parts = [

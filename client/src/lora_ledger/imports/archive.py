@@ -22,6 +22,7 @@ from ..core import terminal
 from ..core.api import Api, patiently
 from ..core.errors import NoArchiveError
 from ..core.journal import Upload
+from ..core.language import t
 from ..core.reading import lines, loads, open_file
 from ..core.text import metric_name
 from ..core.uploads import FileUpload
@@ -60,13 +61,15 @@ def _check_directory(file: IO[bytes], size: int) -> None:
     tail = file.read(65_557)
     at = tail.rfind(b"PK\x05\x06")
     if at < 0 or len(tail) - at < 22:
-        raise NoArchiveError("it is no archive of a run (it is no zip)")
+        raise NoArchiveError(t("it is no archive of a run (it is no zip)"))
     entries, length = struct.unpack_from("<HL", tail, at + 10)
     # The wider form stands right before its locator, and that right before the end.
     if at >= 76 and tail[at - 20 : at - 16] == b"PK\x06\x07" and tail[at - 76 : at - 72] == b"PK\x06\x06":
         entries, length = struct.unpack_from("<QQ", tail, at - 76 + 32)
     if length > MOST_DIRECTORY or (entries > MOST_ENTRIES and entries != 0xFFFF):
-        raise NoArchiveError(f"it holds more than {MOST_ENTRIES} files, which no archive of a run does")
+        raise NoArchiveError(
+            t("it holds more than {most_entries} files, which no archive of a run does", most_entries=MOST_ENTRIES)
+        )
     file.seek(0)
 
 
@@ -74,22 +77,29 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int) -> None:
     """Raises NoArchiveError unless the files lie beside each other, under names of their own, and unpack to what is
     likely."""
     if len(entries) > MOST_ENTRIES:
-        raise NoArchiveError(f"it holds more than {MOST_ENTRIES} files, which no archive of a run does")
+        raise NoArchiveError(
+            t("it holds more than {most_entries} files, which no archive of a run does", most_entries=MOST_ENTRIES)
+        )
     if len({entry.filename for entry in entries}) < len(entries):
-        raise NoArchiveError("it holds two files of one name")
+        raise NoArchiveError(t("it holds two files of one name"))
     end = total = 0
     for entry in sorted(entries, key=lambda e: e.header_offset):
         if entry.header_offset < end:
-            raise NoArchiveError("its files lie within each other")
+            raise NoArchiveError(t("its files lie within each other"))
         end = entry.header_offset + 30 + entry.compress_size
         total += entry.file_size
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & 1:
-            raise NoArchiveError(f"its {entry.filename[:200]!r} is packed or encrypted as no ledger does it")
+            raise NoArchiveError(
+                t("its {filename!r} is packed or encrypted as no ledger does it", filename=entry.filename[:200])
+            )
     if total > FREE_BYTES + MOST_RATIO * size:
         raise NoArchiveError(
-            f"it would unpack to {terminal.size_text(total)}, more than {MOST_RATIO} times its own size; where it is "
-            "a run's all the "
-            "same, unpack it and pack it again without compression"
+            t(
+                "it would unpack to {total}, more than {most_ratio} times its own size; where it is a run's all the "
+                "same, unpack it and pack it again without compression",
+                total=terminal.size_text(total),
+                most_ratio=MOST_RATIO,
+            )
         )
 
 
@@ -105,13 +115,13 @@ class Archive:
             self.zip = zipfile.ZipFile(file)
             _check_entries(self.zip.infolist(), size)
             if "ledger.json" not in self.zip.namelist():
-                raise NoArchiveError("it is no archive of a run (it has no ledger.json)")
+                raise NoArchiveError(t("it is no archive of a run (it has no ledger.json)"))
             self.about = loads(self._read("ledger.json", MOST_ABOUT))
         except (*_DAMAGED, ValueError, OSError) as error:
             file.close()
             if isinstance(error, (NoArchiveError, OSError)):
                 raise
-            raise NoArchiveError(f"it is no archive of a run ({error})") from error
+            raise NoArchiveError(t("it is no archive of a run ({error})", error=error)) from error
         self._file_of_all = file
         self._check_about()
 
@@ -122,24 +132,31 @@ class Archive:
 
     def _check_about(self) -> None:
         if not isinstance(self.about, dict) or self.about.get("format") != FORMAT:
-            raise NoArchiveError("it is no archive of a run")
+            raise NoArchiveError(t("it is no archive of a run"))
         if self.about.get("version") != 1:
             raise NoArchiveError(
-                f"it is of a newer kind (version {str(self.about.get('version'))[:20]}); update this client"
+                t(
+                    "it is of a newer kind (version {version}); update this client",
+                    version=str(self.about.get("version"))[:20],
+                )
             )
 
     def run(self) -> PastRun:
         """The PastRun. Raises NoArchiveError."""
         task = self.about.get("task")
         if not isinstance(task, dict) or not self.about.get("identity"):
-            raise NoArchiveError("its ledger.json names no run")
+            raise NoArchiveError(t("its ledger.json names no run"))
         fields = {name: task.get(name) for name in FIELDS if name not in ("config_snapshot", "additional_args")}
         fields["created_at"] = task.get("created_at")
         if task.get("status") in ("pending", "running"):
             # It went on after the archive was made; what is known is that here nobody follows it.
             fields.update(status="failed", failure_reason="lost", finished_at=self.about.get("exported_at"))
             terminal.warn(
-                f"{self.path}: the run was {task['status']} when the archive was made; it is imported as lost"
+                t(
+                    "{path}: the run was {status} when the archive was made; it is imported as lost",
+                    path=self.path,
+                    status=task["status"],
+                )
             )
         additional = task.get("additional_args")
         past = PastRun(
@@ -192,19 +209,28 @@ class Archive:
             entry = self.zip.getinfo(str(name))
             return self.zip.open(entry), entry.file_size
         except _DAMAGED as error:
-            raise NoArchiveError(f"its {_short(name)} is missing or damaged ({error})") from error
+            raise NoArchiveError(
+                t("its {short} is missing or damaged ({error})", short=_short(name), error=error)
+            ) from error
 
     def _read(self, name: str, most: int) -> bytes:
         file, size = self._open(name)
         if size > most:
             raise NoArchiveError(
-                f"its {_short(name)} has {terminal.size_text(size)}; at most {terminal.size_text(most)} are read"
+                t(
+                    "its {short} has {size}; at most {most} are read",
+                    short=_short(name),
+                    size=terminal.size_text(size),
+                    most=terminal.size_text(most),
+                )
             )
         try:
             with file:
                 return file.read(most)
         except _DAMAGED as error:
-            raise NoArchiveError(f"its {_short(name)} is missing or damaged ({error})") from error
+            raise NoArchiveError(
+                t("its {short} is missing or damaged ({error})", short=_short(name), error=error)
+            ) from error
 
     def _segments(self, name: str) -> Iterator[tuple[Any, int]]:
         """(segment, the length of its line) of a file of points. Raises NoArchiveError."""
@@ -214,17 +240,23 @@ class Archive:
                 for line in lines(file, MOST_LINE):
                     if line is None:
                         raise NoArchiveError(
-                            f"its {_short(name)} has a line of more than {terminal.size_text(MOST_LINE)}"
+                            t(
+                                "its {short} has a line of more than {most_line}",
+                                short=_short(name),
+                                most_line=terminal.size_text(MOST_LINE),
+                            )
                         )
                     segments = loads(line)
                     for segment in segments:
                         if not isinstance(segment["q"], int):
-                            raise ValueError("a number is none")
+                            raise ValueError(t("a number is none"))
                         yield segment, len(line) // len(segments)
         except NoArchiveError:
             raise
         except (*_DAMAGED, ValueError, TypeError) as error:
-            raise NoArchiveError(f"its {_short(name)} is missing or damaged ({error})") from error
+            raise NoArchiveError(
+                t("its {short} is missing or damaged ({error})", short=_short(name), error=error)
+            ) from error
 
     def _in_order(self, name: str) -> Iterator[Any]:
         """Segments by their heartbeat's number. Those that came late are held in memory, as few runs have them."""
@@ -235,7 +267,11 @@ class Archive:
                 held += length
                 if held > MOST_LATE:
                     raise NoArchiveError(
-                        f"its {_short(name)} has more than {terminal.size_text(MOST_LATE)} of points out of order"
+                        t(
+                            "its {short} has more than {most_late} of points out of order",
+                            short=_short(name),
+                            most_late=terminal.size_text(MOST_LATE),
+                        )
                     )
             high = max(high, segment["q"])
 
@@ -258,7 +294,13 @@ class Archive:
                 for step, epoch, ms, *values in segment["p"]:
                     count += len(values)
                     if count > MOST_VALUES:
-                        raise NoArchiveError(f"its {_short(name)} has more than {MOST_VALUES} values")
+                        raise NoArchiveError(
+                            t(
+                                "its {short} has more than {most_values} values",
+                                short=_short(name),
+                                most_values=MOST_VALUES,
+                            )
+                        )
                     if not isinstance(step, int) or not 0 <= step <= MOST_STEP:
                         continue
                     entry = {"step": step, "metrics": {m: _value(v) for m, v in zip(names, values) if v is not None}}
@@ -270,7 +312,7 @@ class Archive:
             except (KeyError, TypeError, ValueError) as error:
                 if isinstance(error, NoArchiveError):
                     raise
-                raise NoArchiveError(f"its {_short(name)} is damaged ({error})") from error
+                raise NoArchiveError(t("its {short} is damaged ({error})", short=_short(name), error=error)) from error
 
     def upload_weights(self, api: Api, task: int, folder: Path) -> int:
         """Stores the files that the archive holds as the run's; those that are there already are not sent. Their
@@ -285,7 +327,7 @@ class Archive:
             item = Upload.of({"path": str(path), **told})
             attempt = max([1, *(a["attempt"] for a in self._list("attempts") if isinstance(a.get("attempt"), int))])
             name = _short(weight.get("filename"))
-            bar = terminal.Progress(f"uploading {name}", size)
+            bar = terminal.Progress(t("uploading {name}", name=name), size)
             upload = FileUpload(
                 api.ledger,
                 task,
@@ -297,7 +339,14 @@ class Archive:
                 lambda: False,
             )
             verified = patiently(upload.run)
-            bar.end(f"{name}: {terminal.size_text(size)} stored, checked by {verified}")
+            bar.end(
+                t(
+                    "{name}: {size} stored, checked by {verified}",
+                    name=name,
+                    size=terminal.size_text(size),
+                    verified=verified,
+                )
+            )
             sent += 1
         return sent
 
@@ -308,15 +357,21 @@ class Archive:
         free = shutil.disk_usage(path.parent).free
         if size > free:
             raise NoArchiveError(
-                f"its {_short(name)} needs {terminal.size_text(size)} on {path.parent}, where "
-                f"{terminal.size_text(free)} are free; "
-                "TMPDIR names another disk"
+                t(
+                    "its {short} needs {size} on {parent}, where {free} are free; TMPDIR names another disk",
+                    short=_short(name),
+                    size=terminal.size_text(size),
+                    parent=path.parent,
+                    free=terminal.size_text(free),
+                )
             )
         try:
             with file, open(path, "wb") as target:
                 shutil.copyfileobj(file, target, BLOCK)
         except _DAMAGED as error:
-            raise NoArchiveError(f"its {_short(name)} is missing or damaged ({error})") from error
+            raise NoArchiveError(
+                t("its {short} is missing or damaged ({error})", short=_short(name), error=error)
+            ) from error
         return size
 
 
@@ -343,7 +398,9 @@ def json_runs(path: Path) -> tuple[list[PastRun], list[tuple[str, str]]] | None:
     for place, task in enumerate(objects, 1):
         where = f"{path} run {place}"
         if task.get("status") in ("pending", "running"):
-            wrong.append((where, f"it is {task['status']}: a run that is not over yet cannot be imported"))
+            wrong.append(
+                (where, t("it is {status}: a run that is not over yet cannot be imported", status=task["status"]))
+            )
             continue
         extra = task.get("additional_args")
         fields = {name: task.get(name) for name in FIELDS if name not in ("config_snapshot", "additional_args")}

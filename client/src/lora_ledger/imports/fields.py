@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from re import Match
 from typing import Any
 
+from ..core.language import t
 from ..core.reading import loads
 from ..core.run_fields import RUN_FIELDS
 
@@ -131,7 +132,7 @@ def _word(text: str) -> str:
     long."""
     text = str(text)
     if len(text) > LONGEST_VALUE:
-        raise ValueError(f"{text[:40]!r}… is longer than such a value is")
+        raise ValueError(t("{text!r}… is longer than such a value is", text=text[:40]))
     return unicodedata.normalize("NFKC", text).strip().casefold()
 
 
@@ -181,10 +182,10 @@ def number(text: str, context: Context | None = None) -> float | int:
     else:
         word = re.sub(r",(?=\d{3}(?:\D|$))", "", word)
     if not _NUMBER.match(word):
-        raise ValueError(f"{str(text)[:80]!r} is no number")
+        raise ValueError(t("{text!r} is no number", text=str(text)[:80]))
     value = float(word)
     if not math.isfinite(value):
-        raise ValueError(f"{str(text)[:80]!r} is too large")
+        raise ValueError(t("{text!r} is too large", text=str(text)[:80]))
     # `32` stays whole, and a large seed exact.
     exact = int(word) if re.fullmatch(r"[-+]?\d+", word) else value
     return exact / 100 if share else exact
@@ -243,7 +244,9 @@ def time(text: str, context: Context | None = None) -> str:
         return _iso(datetime.fromtimestamp(seconds, timezone.utc))
     order, found = _match(word)
     if not found:
-        raise ValueError(f"{word[:80]!r} is no date that can be read (write 2026-05-01, or 2026-05-01 13:45)")
+        raise ValueError(
+            t("{word!r} is no date that can be read (write 2026-05-01, or 2026-05-01 13:45)", word=word[:80])
+        )
     parts = dict(zip(order or (context.order if context else "mdy"), found.groups()[:3]))
     year = int(parts["y"])
     month = _MONTHS.get(parts["b"]) if "b" in parts else int(parts["m"])
@@ -253,7 +256,7 @@ def time(text: str, context: Context | None = None) -> str:
         moment = datetime(year + 2000 if year < 100 else year, month or 0, int(parts["d"]), hours, int(minute or 0))
         return _utc(moment + timedelta(seconds=float((second or "0").replace(",", "."))), zone)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{word[:80]!r} is no date: {error}") from error
+        raise ValueError(t("{word!r} is no date: {error}", word=word[:80], error=error)) from error
 
 
 def _utc(moment: datetime, zone: Any) -> str:
@@ -270,7 +273,7 @@ def _utc(moment: datetime, zone: Any) -> str:
 def _iso(moment: datetime) -> str:
     moment = moment.astimezone(timezone.utc)
     if not 1970 <= moment.year <= 2200:
-        raise ValueError(f"the year {moment.year} is none of this time")
+        raise ValueError(t("the year {year} is none of this time", year=moment.year))
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
@@ -300,7 +303,7 @@ def duration(text: str, context: Context | None = None) -> int | float:
     try:
         value = number(word, context)
     except ValueError:
-        raise ValueError(f"{str(text)[:80]!r} is no duration (write 5400, 90 min or 1:30:00)") from None
+        raise ValueError(t("{text!r} is no duration (write 5400, 90 min or 1:30:00)", text=str(text)[:80])) from None
     return value * _UNITS.get((context.unit if context else None) or "s", 1)
 
 
@@ -330,9 +333,9 @@ def status(text: str, _context: Any = None) -> str:
     """success, failed or cancelled. Raises ValueError; a run that is not over cannot be imported."""
     word = _word(text)
     if word in _UNDER_WAY:
-        raise ValueError(f"{str(text)[:80]!r}: a run that is not over yet cannot be imported")
+        raise ValueError(t("{text!r}: a run that is not over yet cannot be imported", text=str(text)[:80]))
     if word not in _STATES:
-        raise ValueError(f"{str(text)[:80]!r} is no status (success, failed, cancelled)")
+        raise ValueError(t("{text!r} is no status (success, failed, cancelled)", text=str(text)[:80]))
     return _STATES[word]
 
 
@@ -340,7 +343,9 @@ def _reason(text: str, _context: Any = None) -> str:
     word = _word(text)
     reasons = RUN_FIELDS["failure_reason"]["values"]
     if word not in reasons:
-        raise ValueError(f"{str(text)[:80]!r} is no failure reason ({', '.join(reasons)})")
+        raise ValueError(
+            t("{text!r} is no failure reason ({reasons})", text=str(text)[:80], reasons=", ".join(reasons))
+        )
     return word
 
 
@@ -350,7 +355,7 @@ def _model(text: str, _context: Any = None) -> str:
         return "llm"
     if re.search(r"sd|stable|diffusion|flux|xl|image|video|wan|pony|图|视频|扩散", word):
         return "stable-diffusion"
-    raise ValueError(f"{str(text)[:80]!r} is no model type (stable-diffusion, llm)")
+    raise ValueError(t("{text!r} is no model type (stable-diffusion, llm)", text=str(text)[:80]))
 
 
 def _precision(text: str, _context: Any = None) -> str:
@@ -358,7 +363,7 @@ def _precision(text: str, _context: Any = None) -> str:
     known = {"fp16": "fp16", "float16": "fp16", "half": "fp16", "bf16": "bf16", "bfloat16": "bf16", "no": "no", "none": "no",
              "fp32": "no", "float32": "no", "full": "no"}  # fmt: skip
     if word not in known:
-        raise ValueError(f"{str(text)[:80]!r} is no precision (fp16, bf16, no)")
+        raise ValueError(t("{text!r} is no precision (fp16, bf16, no)", text=str(text)[:80]))
     return known[word]
 
 
@@ -375,7 +380,7 @@ def _json(text: str, _context: Any = None) -> Any:
     try:
         return loads(str(text))
     except ValueError:
-        raise ValueError("it is no JSON") from None
+        raise ValueError(t("it is no JSON")) from None
 
 
 def _command(text: str, _context: Any = None) -> list[str]:
@@ -405,15 +410,19 @@ def parse(field: str, text: str, context: Context | None = None) -> Any:
     value: Any = _KINDS[kind](text, context)
     if kind == "whole":
         if value != int(value) or abs(value) >= 2**53:
-            raise ValueError(f"{str(text)[:80]!r} is no whole number")
+            raise ValueError(t("{text!r} is no whole number", text=str(text)[:80]))
         value = int(value)
     if kind == "text":
         return value[:bounds]
     if isinstance(bounds, tuple):
         low, high = bounds
         if (low is not None and value < low) or (high is not None and value > high):
-            between = f"between {low} and {high}" if high is not None else f"{low} or more"
-            raise ValueError(f"{str(text)[:80]!r} is out of range: {field} is {between}")
+            between = (
+                t("between {low} and {high}", low=low, high=high) if high is not None else t("{low} or more", low=low)
+            )
+            raise ValueError(
+                t("{text!r} is out of range: {field} is {between}", text=str(text)[:80], field=field, between=between)
+            )
     return value
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import TooMuchError
+from ..core.language import t
 from ..core.reading import folders, lines, open_file, read_start
 from ..core.terminal import size_text
 from ..core.yaml_reader import read_yaml
@@ -50,12 +51,12 @@ def runs(folder: Path) -> tuple[list[PastRun], list[tuple[str, str]]]:
 def _run(path: Path) -> PastRun:
     meta = read_yaml(read_start(path / "meta.yaml", LONGEST))
     if not isinstance(meta, dict) or not meta.get("run_id", meta.get("run_uuid")):
-        raise ValueError("its meta.yaml names no run")
+        raise ValueError(t("its meta.yaml names no run"))
     if meta.get("lifecycle_stage") == "deleted":
-        raise ValueError("it was deleted in MLflow")
+        raise ValueError(t("it was deleted in MLflow"))
     status = _STATUS.get(meta.get("status"))
     if status is None:
-        raise ValueError("it is not over yet")
+        raise ValueError(t("it is not over yet"))
     run_id = str(meta.get("run_id", meta.get("run_uuid")))
     params, tags = _texts(path / "params"), _texts(path / "tags")
     experiment = read_yaml(read_start(path.parent / "meta.yaml", LONGEST)) or {}
@@ -89,7 +90,9 @@ def _texts(folder: Path) -> dict[str, str]:
         found[name] = read_start(path, LONGEST).rstrip("\n")
         length += len(found[name])
         if length > MOST_TEXT:
-            raise TooMuchError(f"its {folder.name} are larger than {size_text(MOST_TEXT)}")
+            raise TooMuchError(
+                t("its {name} are larger than {most_text}", name=folder.name, most_text=size_text(MOST_TEXT))
+            )
     return found
 
 
@@ -111,7 +114,13 @@ def _metrics(folder: Path) -> dict[int, dict[str, Any]]:
                     continue
                 count += 1
                 if count > MOST_VALUES or len(rows) > MOST_STEPS:
-                    raise TooMuchError(f"its metrics have more than {MOST_VALUES} values or {MOST_STEPS} steps")
+                    raise TooMuchError(
+                        t(
+                            "its metrics have more than {most_values} values or {most_steps} steps",
+                            most_values=MOST_VALUES,
+                            most_steps=MOST_STEPS,
+                        )
+                    )
                 row = rows.setdefault(step, {"time": _time(ms), "metrics": {}})
                 row["metrics"][name] = value
     return rows

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import CommandError, TooMuchError
+from ..core.language import join_texts, t
 from ..core.output import put, table
 from ..core.reading import read_file
 from ..core.terminal import printable
@@ -78,10 +79,18 @@ class Table:
                 count += len(cells)
                 if len(cells) > MOST_COLUMNS:
                     raise CommandError(
-                        f"{path}: line {reader.line_num} has {len(cells)} columns; at most {MOST_COLUMNS} are read"
+                        t(
+                            "{path}: line {line_num} has {count} columns; at most {most_columns} are read",
+                            path=path,
+                            line_num=reader.line_num,
+                            count=len(cells),
+                            most_columns=MOST_COLUMNS,
+                        )
                     )
                 if count > MOST_CELLS:
-                    raise CommandError(f"{path} has more than {MOST_CELLS} cells: split it")
+                    raise CommandError(
+                        t("{path} has more than {most_cells} cells: split it", path=path, most_cells=MOST_CELLS)
+                    )
                 if not any(cell.strip() for cell in cells):
                     continue
                 if header is None:
@@ -90,9 +99,11 @@ class Table:
                     # A cell may hold line ends: a row is named by its first line.
                     self.rows.append((reader.line_num - sum(cell.count("\n") for cell in cells), cells))
         except csv.Error as error:
-            raise CommandError(f"{path}: line {reader.line_num} is no CSV ({error})") from error
+            raise CommandError(
+                t("{path}: line {line_num} is no CSV ({error})", path=path, line_num=reader.line_num, error=error)
+            ) from error
         if not header or not self.rows:
-            raise CommandError(f"{path} holds no rows below a line of column names")
+            raise CommandError(t("{path} holds no rows below a line of column names", path=path))
         self.columns = []
         for at, name in enumerate(header):
             self.columns.append(Column(at, name or f"column {at + 1}", self.rows))
@@ -151,13 +162,17 @@ class Table:
         is)."""
         name, equals, field = text.rpartition("=")
         if not equals:
-            raise CommandError(f"{text!r} is not of the form COLUMN=FIELD")
+            raise CommandError(t("{text!r} is not of the form COLUMN=FIELD", text=text))
         column = self.column(name)
         field, _, unit = field.strip().partition(":")
         if field and field != "+" and field not in FIELDS and not field.startswith("tags."):
             near = sorted(f for f in FIELDS if field in f or f in field)
-            hint = f"; did you mean {' or '.join(near[:3])}?" if near else f"; fields are {', '.join(FIELDS)}"
-            raise CommandError(f"there is no field {field}{hint}")
+            hint = (
+                t("; did you mean {near}?", near=join_texts(" or ", near[:3]))
+                if near
+                else t("; fields are {fields}", fields=", ".join(FIELDS))
+            )
+            raise CommandError(t("there is no field {field}{hint}", field=field, hint=hint))
         for other in self.columns:
             if field and field != "+" and other is not column and other.field == field:
                 other.field = None
@@ -174,7 +189,13 @@ class Table:
         for column in self.columns:
             if column.header.casefold() == wanted.casefold():
                 return column
-        raise CommandError(f"there is no column {wanted!r}; there are: {', '.join(c.header for c in self.columns)}")
+        raise CommandError(
+            t(
+                "there is no column {wanted!r}; there are: {columns}",
+                wanted=wanted,
+                columns=", ".join(c.header for c in self.columns),
+            )
+        )
 
     def show(self) -> None:
         """Prints which column becomes what, with an example of each."""
@@ -183,9 +204,9 @@ class Table:
             sample = column.values[0] if column.values else ""
             becomes, read = column.field, ""
             if column.field == "":
-                becomes = "(left out)"
+                becomes = t("(left out)")
             elif column.field is None:
-                becomes = "(kept under its own name)"
+                becomes = t("(kept under its own name)")
             elif column.values and not column.field.startswith("tags."):
                 try:
                     read = _shown(parse(column.field, sample, column.context))
@@ -197,11 +218,18 @@ class Table:
         for column in self.columns:
             if column.field in ("started_at", "finished_at", "created_at") and not column.sure_of_days:
                 if any(re.match(r"\d{1,2}[/-]\d{1,2}[/-]", v) for v in column.values):
-                    put(f"{column.header}: 5/1/2026 is read as May 1; --dates dmy reads it as 5 January")
+                    put(
+                        t(
+                            "{header}: 5/1/2026 is read as May 1; --dates dmy reads it as 5 January",
+                            header=column.header,
+                        )
+                    )
             if column.field == "total_duration_sec" and not column.context.unit and _all_numbers(column):
                 put(
-                    f'{column.header}: read as seconds; --map "{column.header}=total_duration_sec:min" (or h) changes '
-                    "that"
+                    t(
+                        '{header}: read as seconds; --map "{header}=total_duration_sec:min" (or h) changes that',
+                        header=column.header,
+                    )
                 )
 
     def runs(self) -> tuple[list[PastRun], list[str]]:
@@ -213,7 +241,7 @@ class Table:
             source = mark if seen[mark] == 1 else f"{mark}#{seen[mark]}"
             wrong = []
             if any(cell.strip() for cell in cells[len(self.columns) :]):
-                wrong.append("it has more cells than there are columns")
+                wrong.append(t("it has more cells than there are columns"))
             fields, extra, tags = {}, {}, {}
             for column in self.columns:
                 value = value_of(cells, column.at)
@@ -228,10 +256,10 @@ class Table:
                     else:
                         fields[name] = parse(name, value, column.context)
                 except ValueError as error:
-                    wrong.append(f"{column.header}: {error}")
+                    wrong.append(t("{header}: {error}", header=column.header, error=error))
             self._round_off(fields, extra, tags, line)
             if wrong:
-                mistakes.append((line, "; ".join(wrong)))
+                mistakes.append((line, join_texts("; ", wrong)))
             else:
                 settings = fields.pop("config_snapshot", None)
                 runs.append(PastRun(f"line {line}", source, fields, extra, settings))
@@ -299,18 +327,18 @@ def _decoded(path: Path) -> Any:
     try:
         data = read_file(path, MOST_BYTES)
     except TooMuchError as error:
-        raise CommandError(f"{path}: {error}: split it") from error
+        raise CommandError(t("{path}: {error}: split it", path=path, error=error)) from error
     except OSError as error:
-        raise CommandError(f"{path} cannot be read ({error.strerror})") from error
+        raise CommandError(t("{path} cannot be read ({error})", path=path, error=error.strerror)) from error
     if data[:4] == b"PK\x03\x04" or data[:4] == b"\xd0\xcf\x11\xe0":
-        raise CommandError(f"{path} is a workbook: save the sheet as CSV (UTF-8) and import that")
+        raise CommandError(t("{path} is a workbook: save the sheet as CSV (UTF-8) and import that", path=path))
     marked = next((name for mark, name in ENCODINGS if data.startswith(mark)), None)
     for encoding in [marked] if marked else ["utf-8", "gb18030", "latin-1"]:
         try:
             return data.decode(encoding).replace("\0", "")
         except UnicodeDecodeError:
             continue
-    raise CommandError(f"{path} is no text; save it as CSV (UTF-8)")
+    raise CommandError(t("{path} is no text; save it as CSV (UTF-8)", path=path))
 
 
 def _delimiter(text: str) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 from ..core.errors import TooMuchError
+from ..core.language import t
 from ..core.reading import MOST_CONTAINERS, folders, lines, loads, open_file, read_start
 from ..core.terminal import size_text
 from ..core.types import section
@@ -118,9 +119,9 @@ class Log:
         self._values = 0
         with open_file(path) as file:
             if os.fstat(file.fileno()).st_size > MOST_BYTES:
-                raise TooMuchError(f"it is larger than {size_text(MOST_BYTES)}")
+                raise TooMuchError(t("it is larger than {most_bytes}", most_bytes=size_text(MOST_BYTES)))
             if file.read(4) != b":W&B":
-                raise ValueError("it is no W&B log")
+                raise ValueError(t("it is no W&B log"))
             try:
                 for record in records(file):
                     for number, wire, value in _fields(record):
@@ -128,7 +129,7 @@ class Log:
                             self._take(number, value)
             except (IndexError, ValueError, struct.error) as error:
                 if not self.run or isinstance(error, TooMuchError):
-                    raise ValueError(f"it cannot be read ({error})") from error
+                    raise ValueError(t("it cannot be read ({error})", error=error)) from error
 
     def _take(self, number: int, value: Any) -> None:
         if number == 2:
@@ -170,7 +171,13 @@ class Log:
             self.newest = max(self.newest or 0, row["_timestamp"])
         self._values += len(row)
         if self._values > MOST_VALUES or len(self.rows) > MOST_STEPS:
-            raise TooMuchError(f"its history has more than {MOST_VALUES} values or {MOST_STEPS} steps")
+            raise TooMuchError(
+                t(
+                    "its history has more than {most_values} values or {most_steps} steps",
+                    most_values=MOST_VALUES,
+                    most_steps=MOST_STEPS,
+                )
+            )
         _add(self.rows, row)
 
 
@@ -270,7 +277,7 @@ def _folder(path: Path) -> PastRun:
         "exit_code": log.exit_code if log else None,
         "error_message": None
         if state
-        else "The run's record ends without its end: it was killed, or its machine was lost.",
+        else t("The run's record ends without its end: it was killed, or its machine was lost."),
         "started_at": iso(run["started"]) if run.get("started") else _when(metadata.get("startedAt")),
         "finished_at": iso(ended) if ended else None,
         "gpu_info": _gpu(metadata),
@@ -343,7 +350,7 @@ def json_runs(path: Path, objects: Any, left: Any) -> tuple[list[PastRun], list[
         try:
             found.append(_object(f"{path} run {at}", about))
         except ODD as error:
-            left.append((f"{path} run {at}", str(error)))
+            left.append((t("{path} run {at}", path=path, at=at), str(error)))
     return (found, left) if found or left else None
 
 
@@ -379,7 +386,7 @@ def objects(path: Path) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MOST_JSON:
-            raise TooMuchError(f"it is larger than {size_text(MOST_JSON)}: split it")
+            raise TooMuchError(t("it is larger than {most_json}: split it", most_json=size_text(MOST_JSON)))
         first = file.readline(MOST_LINE)
         rest = file.read(1)
         file.seek(0)
@@ -387,7 +394,10 @@ def objects(path: Path) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
             return _json_lines(path, file)
         if size > MOST_WHOLE_JSON:
             raise TooMuchError(
-                f"it is one JSON text larger than {size_text(MOST_WHOLE_JSON)}: write it as JSON Lines, a run a line"
+                t(
+                    "it is one JSON text larger than {most_whole_json}: write it as JSON Lines, a run a line",
+                    most_whole_json=size_text(MOST_WHOLE_JSON),
+                )
             )
         whole = _loads(_bare(file.read()), MOST_VALUES)
         if isinstance(whole, dict) and isinstance(whole.get("runs"), list):
@@ -408,14 +418,19 @@ def _json_lines(path: Path, file: BinaryIO) -> tuple[list[dict[str, Any]], list[
     found, wrong = [], []
     for number, line in enumerate(lines(file, MOST_LINE), 1):
         if line is None:
-            wrong.append((f"{path} line {number}", f"it is longer than {size_text(MOST_LINE)}"))
+            wrong.append(
+                (
+                    t("{path} line {number}", path=path, number=number),
+                    t("it is longer than {most_line}", most_line=size_text(MOST_LINE)),
+                )
+            )
             continue
         line = _bare(line).strip()
         value = _loads(line) if line.startswith(b"{") else {} if not line else None
         if isinstance(value, dict):
             found.append(value) if value else None
         elif len(wrong) < MOST_WRONG:
-            wrong.append((f"{path} line {number}", "it is no JSON object"))
+            wrong.append((t("{path} line {number}", path=path, number=number), t("it is no JSON object")))
     return found, wrong if found else []
 
 
@@ -428,10 +443,10 @@ def _object(where: str, about: dict[str, Any]) -> PastRun:
     run_id = about.get("id") or about.get("run_id")
     name = about.get("display_name") or about.get("displayName") or about.get("name")
     if not run_id and not name:
-        raise ValueError("it has neither an id nor a name")
+        raise ValueError(t("it has neither an id nor a name"))
     state = str(about.get("state") or "finished").casefold()
     if state not in _STATES:
-        raise ValueError(f"it is {state}: a run that is not over yet cannot be imported")
+        raise ValueError(t("it is {state}: a run that is not over yet cannot be imported", state=state))
     summary = about.get("summary") or about.get("summary_metrics") or about.get("summaryMetrics") or {}
     runtime = summary.get("_runtime") if isinstance(summary, dict) else None
     fields = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..core import terminal
 from ..core.errors import SpoolBusyError
+from ..core.language import t
 from ..core.settings import Settings
 from ..core.spool import Spool
 from .points import iso, number
@@ -28,7 +29,7 @@ def read_metrics(words: list[str]) -> dict[str, Any]:
                 raise ValueError
             metrics[name] = number(float(value))
         except ValueError:
-            raise ValueError(f"{word!r} is not of the form name=number, such as loss=0.1") from None
+            raise ValueError(t("{word!r} is not of the form name=number, such as loss=0.1", word=word)) from None
     return metrics
 
 
@@ -45,7 +46,12 @@ def log_point(settings: Settings, task_id: int, step: int, epoch: float | None, 
             break
         except SpoolBusyError:
             if time.monotonic() > deadline:
-                terminal.warn(f"another process is sending points of task {task_id}; try again when it has ended")
+                terminal.warn(
+                    t(
+                        "another process is sending points of task {task_id}; try again when it has ended",
+                        task_id=task_id,
+                    )
+                )
                 return 1
             time.sleep(0.1)
     spool.append("point", {"id": str(uuid.uuid4()), "task_id": task_id, "entry": entry})
@@ -57,7 +63,10 @@ def log_point(settings: Settings, task_id: int, step: int, epoch: float | None, 
     spool.close()
     if not sent and sender.ledger is not None and not sender.denied:
         terminal.warn(
-            f"the point is kept in {folder} ({sender.trouble or 'the ledger did not answer'}); `lora-ledger sync` "
-            "sends it"
+            t(
+                "the point is kept in {folder} ({trouble}); `lora-ledger sync` sends it",
+                folder=folder,
+                trouble=sender.trouble or t("the ledger did not answer"),
+            )
         )
     return 1 if spool.refused > refused else 0

@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 from ..core import terminal, withhold
+from ..core.language import t
 from ..core.reading import decoded, open_file
 from ..core.types import StrPath
 
@@ -22,13 +23,19 @@ def read_config(path: StrPath | None) -> tuple[dict[str, Any] | None, str | None
             data = file.read(CONFIG_LIMIT + 1)
     except (OSError, ValueError) as error:
         terminal.warn(
-            f"the configuration {path} cannot be read ({getattr(error, 'strerror', None) or error}); the run is "
-            "recorded without it"
+            t(
+                "the configuration {path} cannot be read ({error}); the run is recorded without it",
+                path=path,
+                error=getattr(error, "strerror", None) or error,
+            )
         )
         return None, None
     if len(data) > CONFIG_LIMIT:
         terminal.warn(
-            f"the configuration {path} is larger than 3 MB; it is stored as a file, and no setting is read from it"
+            t(
+                "the configuration {path} is larger than 3 MB; it is stored as a file, and no setting is read from it",
+                path=path,
+            )
         )
         return None, None
     data = withhold.from_bytes(data)

@@ -11,6 +11,7 @@ from typing import Any
 from ..core import terminal
 from ..core.errors import ApiError, DeniedError, RefusedError, RetryLaterError
 from ..core.journal import Heartbeat
+from ..core.language import t
 from ..core.spool import Spool
 from ..core.transport import Ledger
 from .events import Events
@@ -25,7 +26,7 @@ LONGEST_AGO = 400 * 86_400.0
 # for
 # instead, a day at most.
 MOST_FAILURES = 3
-UNNAMED = "unnamed run"
+UNNAMED = t("unnamed run")
 
 
 def _named(error: Exception) -> set[str]:
@@ -63,7 +64,7 @@ class Delivery:
     @property
     def _task(self) -> str:
         if "task_id" not in self.spool.state:
-            raise RefusedError("the run was never registered")
+            raise RefusedError(t("the run was never registered"))
         return f"/api/tasks/{self.spool.state['task_id']}"
 
     def send_open(self, body: dict[str, Any]) -> None:
@@ -89,7 +90,11 @@ class Delivery:
                 if isinstance(error, RetryLaterError) and not self._failing(error):
                     raise
                 terminal.warn(
-                    f"task {resume['task_id']} cannot be resumed ({error}); this run is recorded as a new task"
+                    t(
+                        "task {task_id} cannot be resumed ({error}); this run is recorded as a new task",
+                        task_id=resume["task_id"],
+                        error=error,
+                    )
                 )
                 if not isinstance(error, KeyError) and error.status == 409:
                     body = {**body, "register": {**body["register"], "parent_task_id": resume["task_id"]}}
@@ -116,7 +121,9 @@ class Delivery:
                 named = _named(error) & set(register)
                 config = register.get("config") if named == {"config"} else None
                 if isinstance(config, dict) and config.get("format") != "text":
-                    told.append(f"{error}; the configuration is kept as it is, and no setting was read from it")
+                    told.append(
+                        t("{error}; the configuration is kept as it is, and no setting was read from it", error=error)
+                    )
                     register = {**register, "config": {**config, "format": "text"}}
                     continue
                 kept = {k: v for k, v in register.items() if k not in named} if named and retry < 2 else {}
@@ -124,15 +131,23 @@ class Delivery:
                     kept = {"task_name": register.get("task_name") or UNNAMED, "command": register.get("command") or []}
                 if kept == register:
                     kept = {"task_name": UNNAMED, "command": []}
-                left_out = ", ".join(sorted(k for k in register if register[k] != kept.get(k))) or "it"
-                told.append(f"the ledger refused part of this run ({error}); it is recorded without {left_out}")
+                left_out = ", ".join(sorted(k for k in register if register[k] != kept.get(k)))
+                told.append(
+                    t(
+                        "the ledger refused part of this run ({error}); it is recorded without {left_out}",
+                        error=error,
+                        left_out=left_out,
+                    )
+                )
                 register = kept
         for text in told:
             terminal.warn(text)
         if "task_id" not in answer:
-            raise RetryLaterError("the answer names no task_id")
+            raise RetryLaterError(t("the answer names no task_id"))
         for text in answer.get("warnings") or []:
-            terminal.notice(f"note on the settings: {text if isinstance(text, str) else text.get('message', text)}")
+            terminal.notice(
+                t("note on the settings: {text}", text=text if isinstance(text, str) else text.get("message", text))
+            )
         self._opened(answer["task_id"], 1, answer)
 
     def _opened(self, task_id: int, attempt: int, answer: dict[str, Any]) -> None:
@@ -178,7 +193,10 @@ class Delivery:
             if seq == 1 and others:
                 if others.get("status") == "running" and age(others.get("heartbeat_at")) < HAND_QUIET:
                     raise RefusedError(
-                        f"a running client reports on task {task_id}; log from there, or wait until it has ended"
+                        t(
+                            "a running client reports on task {task_id}; log from there, or wait until it has ended",
+                            task_id=task_id,
+                        )
                     )
                 # Numbers that are taken would be ignored: without knowing the last one, start far above.
                 seq = others["last_seq"] + 1 if others.get("last_seq") is not None else random.randrange(FAR, 2 * FAR)
@@ -227,7 +245,7 @@ class Delivery:
                 self.send_heartbeat(beat)
             except RefusedError as error:
                 # The end is taken; what was set aside before stays so.
-                terminal.warn_once("refused-heartbeat", f"the ledger refused log points again: {error}")
+                terminal.warn_once("refused-heartbeat", t("the ledger refused log points again: {error}", error=error))
                 break
         self.events.finished(answer)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+from ..core.language import t
 from ..core.redact import redact_text
 from ..follow.follower import Seen
 from ..trainers import Generic
@@ -24,7 +25,7 @@ def outcome_of(code: int, stopping: Stopping, trainer: Generic, console: Console
             "status": "failed",
             "failure_reason": "preempted",
             "urgent": True,
-            "error_message": "the box was reclaimed (SIGTERM)",
+            "error_message": t("the box was reclaimed (SIGTERM)"),
         }
     if code == 0:
         fault = trainer.fault(seen)
@@ -40,15 +41,19 @@ def outcome_of(code: int, stopping: Stopping, trainer: Generic, console: Console
             **result,
             "status": "failed",
             "failure_reason": "oom",
-            "error_message": message or "out of memory",
+            "error_message": message or t("out of memory"),
         }
     if code in (-9, 137):
         return {
             **result,
             "status": "failed",
             "failure_reason": "oom",
-            "error_message": message or "the trainer was killed (SIGKILL), mostly for using too much memory",
+            "error_message": message or t("the trainer was killed (SIGKILL), mostly for using too much memory"),
         }
     if not message:
-        message = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        message = (
+            t("ended by {name}", name=signal.Signals(-code).name)
+            if code < 0
+            else t("ended with exit code {code}", code=code)
+        )
     return {**result, "status": "failed", "failure_reason": "error", "error_message": message}

@@ -15,6 +15,7 @@ from pathlib import Path
 from ..core import terminal, withhold
 from ..core.errors import IncompleteFileError
 from ..core.journal import Upload
+from ..core.language import t
 from ..core.redact import redact_file
 from ..core.safetensors import read_header
 from ..core.types import StrPath
@@ -35,7 +36,11 @@ def make_ready(item: Upload, folder: Path) -> Upload | None:
                 item, path = replace(item, path=str(copy)), str(copy)
         except OSError as error:
             terminal.warn(
-                f"{item.filename} cannot be searched for secrets ({error.strerror or error}) and is not uploaded"
+                t(
+                    "{filename} cannot be searched for secrets ({error}) and is not uploaded",
+                    filename=item.filename,
+                    error=error.strerror or error,
+                )
             )
             return None
     if not withhold.longest() or not os.path.isfile(path):
@@ -48,11 +53,21 @@ def make_ready(item: Upload, folder: Path) -> Upload | None:
             return item
         copy = _clean_copy(path, folder) if told is None else _star_header(path)
     except OSError as error:
-        terminal.warn(f"{item.filename} cannot be searched for secrets ({error.strerror or error}) and is not uploaded")
+        terminal.warn(
+            t(
+                "{filename} cannot be searched for secrets ({error}) and is not uploaded",
+                filename=item.filename,
+                error=error.strerror or error,
+            )
+        )
         return None
     if copy is None:
         terminal.warn(
-            f"{item.filename} holds the value of a secret and is not uploaded; it stays in {os.path.dirname(path)}"
+            t(
+                "{filename} holds the value of a secret and is not uploaded; it stays in {dirname}",
+                filename=item.filename,
+                dirname=os.path.dirname(path),
+            )
         )
         return None
     return replace(item, path=str(copy))
@@ -76,7 +91,9 @@ def _star_header(path: StrPath) -> StrPath | None:
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     if not done:
         return None
-    terminal.notice(f"{os.path.basename(path)}: a secret's value was replaced by * in its metadata")
+    terminal.notice(
+        t("{basename}: a secret's value was replaced by * in its metadata", basename=os.path.basename(path))
+    )
     return path
 
 

@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any, Callable
 
 from ..core import terminal
+from ..core.language import t
 from ..core.text import metric_name
 
 # Steps beyond this, and series beyond so many, are none of a trainer's: the ledger takes no heartbeat that holds them.
@@ -100,7 +101,11 @@ class Points:
             known = self._names[name] = metric_name(name)
         elif known is None:
             terminal.warn_once(
-                "series", f"there are more than {MOST_SERIES} different metrics; further ones are left out"
+                "series",
+                t(
+                    "there are more than {most_series} different metrics; further ones are left out",
+                    most_series=MOST_SERIES,
+                ),
             )
         return known
 
@@ -118,7 +123,7 @@ class Points:
         row = self._rows.get(step)
         if row is None:
             if len(self._rows) >= self.LIMIT:
-                terminal.warn_once("points", "metrics come faster than they can be kept; some are left out")
+                terminal.warn_once("points", t("metrics come faster than they can be kept; some are left out"))
                 return
             row = self._rows[step] = [epoch, when if when is not None else time.time(), {}, self._clock()]
         elif row[0] is None:

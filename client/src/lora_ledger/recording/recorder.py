@@ -34,6 +34,7 @@ from typing import Any, Callable
 
 from ..core import terminal, withhold
 from ..core.journal import UPLOADS, Heartbeat, Upload
+from ..core.language import join_texts, t
 from ..core.settings import Settings
 from ..core.spool import Spool
 from ..core.transport import Ledger
@@ -57,9 +58,13 @@ def ledger_of(settings: Settings) -> Ledger | None:
     if missing:
         terminal.warn_once(
             "unset",
-            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set: the run is recorded in "
-            f"{settings.spool}; "
-            "set them and run `lora-ledger sync` to send it",
+            t(
+                "{missing} {be} not set: the run is recorded in {spool}; set them and run `lora-ledger sync` to send "
+                "it",
+                missing=join_texts(" and ", missing),
+                be="is" if len(missing) == 1 else "are",
+                spool=settings.spool,
+            ),
         )
         return None
     return Ledger(settings.url or "", settings.key)
@@ -111,7 +116,7 @@ class Recorder(Events):
             register, more = describe()
         except Exception as error:
             terminal.trouble(error)
-            register, more = {"task_name": "unnamed run"}, {}
+            register, more = {"task_name": t("unnamed run")}, {}
         body = {"key": str(uuid.uuid4()), "register": register}
         if resume and "attempt" in resume:
             body["claimed"] = resume
@@ -198,9 +203,12 @@ class Recorder(Events):
                 if not told and time.monotonic() - started > 3.0:
                     told = True
                     terminal.notice(
-                        f"sending what is left ({self._left()}); gives up after {self.settings.flush_timeout:.0f} s "
-                        "without "
-                        "progress, Ctrl-C leaves it to `lora-ledger sync`"
+                        t(
+                            "sending what is left ({left}); gives up after {flush_timeout:.0f} s without progress, "
+                            "Ctrl-C leaves it to `lora-ledger sync`",
+                            left=self._left(),
+                            flush_timeout=self.settings.flush_timeout,
+                        )
                     )
                 return stop_waiting()
 
@@ -208,19 +216,29 @@ class Recorder(Events):
         left = self.spool.pending()
         if left:
             terminal.warn(
-                f"not everything reached the ledger: {self._left()} left in {self.spool.folder}; `lora-ledger sync` "
-                "sends it"
+                t(
+                    "not everything reached the ledger: {left} left in {folder}; `lora-ledger sync` sends it",
+                    left=self._left(),
+                    folder=self.spool.folder,
+                )
             )
         if self.spool.aside:
             n = self.spool.aside
             terminal.warn(
-                f"the ledger refused {n} item{'s' if n > 1 else ''} of this run, see "
-                f"{self.spool.folder / 'refused.jsonl'}; "
-                "`lora-ledger sync --again` sends them once more"
+                t(
+                    "the ledger refused {n} item{s} of this run, see {folder}; `lora-ledger sync --again` sends them "
+                    "once more",
+                    n=n,
+                    s="s" if n > 1 else "",
+                    folder=self.spool.folder / "refused.jsonl",
+                )
             )
         if self.spool.dropped:
             terminal.warn(
-                f"{self.spool.dropped} heartbeats were lost, since neither the ledger nor the disk could take them"
+                t(
+                    "{dropped} heartbeats were lost, since neither the ledger nor the disk could take them",
+                    dropped=self.spool.dropped,
+                )
             )
         self.close()
         return left == 0
@@ -235,16 +253,23 @@ class Recorder(Events):
         messages = self.spool.pending() - files
         parts = []
         if messages:
-            parts.append(f"{messages} message{'s' if messages > 1 else ''}")
+            parts.append(t("{messages} message{s}", messages=messages, s="s" if messages > 1 else ""))
         if files:
-            parts.append(f"{files} file{'s' if files > 1 else ''}")
-        return " and ".join(parts) or "nothing"
+            parts.append(t("{files} file{s}", files=files, s="s" if files > 1 else ""))
+        return join_texts(" and ", parts) if parts else t("nothing")
 
     def opened(self, task_id: int, attempt: int) -> None:
         self.task_id = task_id
         self.attempt = attempt
-        more = f", attempt {attempt}" if attempt > 1 else ""
-        terminal.notice(f"recording as task {task_id}{more}: {self.settings.url}/runs/{task_id}")
+        more = t(", attempt {attempt}", attempt=attempt) if attempt > 1 else ""
+        terminal.notice(
+            t(
+                "recording as task {task_id}{more}: {url}/runs/{task_id}",
+                task_id=task_id,
+                more=more,
+                url=self.settings.url,
+            )
+        )
 
     def cancel_requested(self) -> None:
         if not self._cancelled:

@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from ..core import terminal, withhold
+from ..core.language import t
 from ..core.settings import Settings
 from ..trainers import Generic, recognise
 from ..trainers.launch import fault_of, find_config
@@ -79,10 +80,10 @@ class RunCommand:
         try:
             process = Process(self.command, self._feed, environment)
         except FileNotFoundError:
-            terminal.warn(f"{self.command[0]}: there is no such command")
+            terminal.warn(t("{command}: there is no such command", command=self.command[0]))
             return 127
         except OSError as error:
-            terminal.warn(f"{self.command[0]} cannot be started: {error.strerror}")
+            terminal.warn(t("{command} cannot be started: {error}", command=self.command[0], error=error.strerror))
             return 126
         self.stopping.process = process
         self._supervision = Supervision(
@@ -103,7 +104,10 @@ class RunCommand:
         withhold.know_environment(environment)
         if kept:
             terminal.notice(
-                f"this is another user's run, so these variables are kept from the trainer: {', '.join(kept)}; "
-                "`--allow-secret NAME` gives it one"
+                t(
+                    "this is another user's run, so these variables are kept from the trainer: {kept}; `--allow-secret "
+                    "NAME` gives it one",
+                    kept=", ".join(kept),
+                )
             )
         return environment

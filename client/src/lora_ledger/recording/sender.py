@@ -10,6 +10,7 @@ from typing import Callable
 from ..core import terminal
 from ..core.errors import ApiError, DeniedError, RefusedError, RetryLaterError, SupersededError
 from ..core.journal import AGAIN, FINISH, MESSAGES, REMOVED, UPLOADS, Heartbeat, SpoolItem, Upload
+from ..core.language import t
 from ..core.spool import Spool
 from ..core.transport import Ledger, backoff
 from ..core.uploads import FileUpload
@@ -232,11 +233,15 @@ class Sender:
     def _postpone(self, error: RetryLaterError, tries: int) -> None:
         self.trouble = str(error)
         if terminal.debugging():
-            terminal.warn(f"will try again: {error}")
+            terminal.warn(t("will try again: {error}", error=error))
         if tries == 3:
             terminal.warn_once(
                 "away",
-                f"the ledger cannot be reached ({error}); the record waits in {self.spool.folder} until it is back",
+                t(
+                    "the ledger cannot be reached ({error}); the record waits in {folder} until it is back",
+                    error=error,
+                    folder=self.spool.folder,
+                ),
             )
         self._pause(error.delay if error.delay is not None else backoff(tries))
 
@@ -246,26 +251,46 @@ class Sender:
         if error.full:
             terminal.warn_once(
                 "full",
-                f"the ledger takes no more for now ({error}); the record is kept in {self.spool.folder} and tried "
-                "again every minute, or later by `lora-ledger sync`",
+                t(
+                    "the ledger takes no more for now ({error}); the record is kept in {folder} and tried again every "
+                    "minute, or later by `lora-ledger sync`",
+                    error=error,
+                    folder=self.spool.folder,
+                ),
             )
             return
         terminal.warn_once(
             "denied",
-            f"the ledger does not accept the key ({error}); the record is kept in {self.spool.folder}: "
-            "set LEDGER_KEY to a valid key and run `lora-ledger sync`",
+            t(
+                "the ledger does not accept the key ({error}); the record is kept in {folder}: set LEDGER_KEY to a "
+                "valid key and run `lora-ledger sync`",
+                error=error,
+                folder=self.spool.folder,
+            ),
         )
 
     def _set_aside(self, item: SpoolItem, error: Exception) -> None:
         reason = str(error) or type(error).__name__
         self.spool.refuse(item, reason)
         aside = self.spool.folder / "refused.jsonl"
-        text = f"the ledger refused {item.called}: {reason}; it is set aside in {aside}"
+        text = t(
+            "the ledger refused {called}: {reason}; it is set aside in {aside}",
+            called=item.called,
+            reason=reason,
+            aside=aside,
+        )
         if reason != REMOVED:
-            text += f", and {AGAIN}"
+            text = t("{text}, and {again}", text=text, again=AGAIN)
         if item.kind == "open":
-            terminal.warn(f"this run cannot be recorded: {reason}; what it has to say is kept in {aside}, and {AGAIN}")
-            self.spool.drop_all("the run could not be registered")
+            terminal.warn(
+                t(
+                    "this run cannot be recorded: {reason}; what it has to say is kept in {aside}, and {again}",
+                    reason=reason,
+                    aside=aside,
+                    again=AGAIN,
+                )
+            )
+            self.spool.drop_all(t("the run could not be registered"))
         elif item.kind in ("weight", "finish"):
             terminal.warn(text)
         else:
@@ -277,8 +302,10 @@ class Sender:
             self.spool.state["superseded"] = True
             self.spool.save()
             terminal.warn(
-                f"another attempt has taken over task {self.spool.state.get('task_id')}; "
-                "this one stops and records nothing more"
+                t(
+                    "another attempt has taken over task {task_id}; this one stops and records nothing more",
+                    task_id=self.spool.state.get("task_id"),
+                )
             )
             self.events.superseded()
         self.spool.drop_all(str(error))
@@ -314,14 +341,19 @@ class Sender:
                 self.moved = self.upload_moved = time.monotonic()
             self.uploading = (file.filename, sent, total)
             if self.show_progress:
-                bar = bar or terminal.Progress(f"uploading {file.filename}", total)
+                bar = bar or terminal.Progress(t("uploading {filename}", filename=file.filename), total)
                 bar.show(sent)
 
         task, attempt = self.spool.state["task_id"], self.spool.state["attempt"]
         upload = FileUpload(ledger, task, attempt, file, memo, self.spool.save, report, self._stop.is_set)
         verified = upload.run()
         size = memo["fingerprint"][0]
-        text = f"{file.filename}: {terminal.size_text(size)} stored, checked by {verified}"
+        text = t(
+            "{filename}: {size} stored, checked by {verified}",
+            filename=file.filename,
+            size=terminal.size_text(size),
+            verified=verified,
+        )
         if bar:
             bar.end(text)
         else:

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from ..core import terminal
+from ..core.language import t
 from .process import Process
 
 # What Windows lacks.
@@ -53,7 +54,7 @@ class Stopping:
         if not process:
             self.hurried = self.process is not None
             return
-        self.cancelled = "interrupted by Ctrl-C"
+        self.cancelled = t("interrupted by Ctrl-C")
         process.send(signal.SIGINT if self._interrupts == 1 else KILL)
 
     def _on_terminate(self, *_: Any) -> None:
@@ -68,15 +69,15 @@ class Stopping:
     def _on_hangup(self, number: int, *_: Any) -> None:
         process = self._running()
         if process:
-            self.cancelled = self.cancelled or "the terminal was closed"
+            self.cancelled = self.cancelled or t("the terminal was closed")
             process.send(number)
 
     def cancel(self) -> None:
         """The ledger asks for the run's end."""
         process = self._running()
         if process:
-            self.cancelled = "cancelled in the ledger"
-            terminal.notice("the ledger asks to cancel this run; stopping the trainer")
+            self.cancelled = t("cancelled in the ledger")
+            terminal.notice(t("the ledger asks to cancel this run; stopping the trainer"))
             process.stop([signal.SIGINT, signal.SIGTERM, KILL], self.grace)
 
     def give_up(self) -> None:

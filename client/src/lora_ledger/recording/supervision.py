@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core import terminal
 from ..core.journal import Upload
+from ..core.language import t
 from ..core.redact import redact_command
 from ..core.settings import Settings
 from ..follow import gpu
@@ -157,13 +158,23 @@ class Supervision:
         self.recorder.flush(lambda: self.stopping.hurried)
         if not self.stopping.superseded and self.recorder.task_id:
             terminal.notice(
-                f"task {self.recorder.task_id}: {outcome['status']}"
-                + (f" ({outcome['failure_reason']})" if outcome.get("failure_reason") else "")
+                t("task {task_id}: {status}", task_id=self.recorder.task_id, status=outcome["status"])
+                + (
+                    t(" ({failure_reason})", failure_reason=outcome["failure_reason"])
+                    if outcome.get("failure_reason")
+                    else ""
+                )
             )
 
     def _adopt(self, command: list[str], cwd: str, config_path: str | None, trainer: Generic) -> None:
         """Takes over what the scout found: the trainer that a wrapping command has started."""
-        terminal.notice(f"the command has started {trainer.task_name()} ({trainer.name}); following that")
+        terminal.notice(
+            t(
+                "the command has started {task_name} ({name}); following that",
+                task_name=trainer.task_name(),
+                name=trainer.name,
+            )
+        )
         self.wrapper, self.command, self.cwd, self.trainer = self.command, command, cwd, trainer
         self.config_path = config_path
         self.config, _ = read_config(config_path)
@@ -201,7 +212,7 @@ class Supervision:
         busy = self.process.quiet_seconds() < 3.0 and self.recorder.progress.get("step")
         if not busy and (self.watch.found_final or self.trainer.fault(self.follower.seen) is None):
             return
-        terminal.notice("the command has ended, but processes that it started go on; following them until they end")
+        terminal.notice(t("the command has ended, but processes that it started go on; following them until they end"))
         self.process.outlasting = True
         stopping = None
         while self.process.left_behind():
@@ -211,7 +222,7 @@ class Supervision:
                 if time.monotonic() - stopping > 2 * self.stopping.grace + 5.0:
                     break
             elif self.process.quiet_seconds() > FORK_SILENCE:
-                terminal.warn("the processes left behind say nothing any more; the record ends here")
+                terminal.warn(t("the processes left behind say nothing any more; the record ends here"))
                 break
             time.sleep(0.2)
         self.process.outlasting = False
@@ -347,15 +358,18 @@ def from_step_of(options: argparse.Namespace, trainer: Generic) -> int | None:
         return options.from_step
     step, source = trainer.resume_step()
     if step:
-        terminal.notice(f"the curve goes on from step {step} ({source})")
+        terminal.notice(t("the curve goes on from step {step} ({source})", step=step, source=source))
     elif options.claimed:
         pass
     elif step == 0:
         terminal.notice(
-            "the command resumes from no saved state, so the curve starts at step 0 again; --from-step says otherwise"
+            t(
+                "the command resumes from no saved state, so the curve starts at step 0 again; --from-step says "
+                "otherwise"
+            )
         )
     else:
-        terminal.notice("where the trainer goes on is not known; --from-step N says it")
+        terminal.notice(t("where the trainer goes on is not known; --from-step N says it"))
     return step
 
 

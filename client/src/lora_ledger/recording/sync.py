@@ -9,6 +9,7 @@ from pathlib import Path
 from ..core import terminal
 from ..core.errors import DeniedError, RefusedError, RetryLaterError, SpoolBusyError
 from ..core.journal import FINISH, MESSAGES, UPLOADS
+from ..core.language import t
 from ..core.settings import Settings
 from ..core.spool import Spool
 from ..core.transport import Ledger, backoff
@@ -27,7 +28,11 @@ class _Opened(Events):
 
 
 def _left(spool: Spool) -> str:
-    return f"{spool.size(MESSAGES) + spool.size(FINISH)} messages, {spool.size(UPLOADS)} files"
+    return t(
+        "{messages} messages, {files} files",
+        messages=spool.size(MESSAGES) + spool.size(FINISH),
+        files=spool.size(UPLOADS),
+    )
 
 
 def _refused(spool: Spool, again: bool) -> str:
@@ -35,10 +40,10 @@ def _refused(spool: Spool, again: bool) -> str:
     if not spool.refused:
         return ""
     n, aside = spool.refused, spool.folder / "refused.jsonl"
-    text = f"{n} item{'s' if n > 1 else ''} refused, see {aside}"
+    text = t("{n} item{s} refused, see {aside}", n=n, s="s" if n > 1 else "", aside=aside)
     if spool.aside and not again:
-        return f"{text}: `lora-ledger sync --again` sends them once more"
-    return f"{text}: delete the folder when you have read it"
+        return t("{text}: `lora-ledger sync --again` sends them once more", text=text)
+    return t("{text}: delete the folder when you have read it", text=text)
 
 
 def sync_one(settings: Settings, ledger: Ledger, folder: Path, again: bool = False) -> str:
@@ -46,10 +51,10 @@ def sync_one(settings: Settings, ledger: Ledger, folder: Path, again: bool = Fal
     try:
         spool = Spool.lasting(folder) if folder.name.startswith(BY_HAND) else Spool.open(folder)
     except SpoolBusyError:
-        terminal.notice(f"{folder.name}: being sent by a running process")
+        terminal.notice(t("{name}: being sent by a running process", name=folder.name))
         return "busy"
     except OSError as error:
-        terminal.warn(f"{folder}: cannot be read ({error.strerror})")
+        terminal.warn(t("{folder}: cannot be read ({error})", folder=folder, error=error.strerror))
         return "left"
     known = spool.state.get("url")
     foreign = known and known != ledger.url
@@ -57,17 +62,30 @@ def sync_one(settings: Settings, ledger: Ledger, folder: Path, again: bool = Fal
         if again and spool.aside and not foreign:
             spool.take_back()
     except OSError as error:
-        terminal.warn(f"{folder}: what was refused cannot be taken up again ({error.strerror or error})")
+        terminal.warn(
+            t(
+                "{folder}: what was refused cannot be taken up again ({error})",
+                folder=folder,
+                error=error.strerror or error,
+            )
+        )
     if not spool.pending():
         if spool.refused:
-            terminal.warn(f"{folder.name}: {_refused(spool, again)}")
+            terminal.warn(t("{name}: {refused}", name=folder.name, refused=_refused(spool, again)))
         spool.close()
         return "empty"
     if foreign:
-        terminal.warn(f"{folder.name}: belongs to the ledger at {known}, not {ledger.url}; set LEDGER_URL to that one")
+        terminal.warn(
+            t(
+                "{name}: belongs to the ledger at {known}, not {url}; set LEDGER_URL to that one",
+                name=folder.name,
+                known=known,
+                url=ledger.url,
+            )
+        )
         spool.close()
         return "left"
-    terminal.notice(f"{folder.name}: sending {_left(spool)}")
+    terminal.notice(t("{name}: sending {left}", name=folder.name, left=_left(spool)))
     events = _Opened()
     sender = Sender(spool, ledger, events)
     sender.show_progress = True
@@ -81,11 +99,20 @@ def sync_one(settings: Settings, ledger: Ledger, folder: Path, again: bool = Fal
     task = spool.state.get("task_id") or events.task_id
     if sent:
         aside = _refused(spool, again)
-        told = f"sent as task {task}" if task else "nothing could be recorded"
-        (terminal.warn if aside else terminal.notice)(f"{folder.name}: {told}{', ' if aside else ''}{aside}")
+        told = t("sent as task {task}", task=task) if task else t("nothing could be recorded")
+        (terminal.warn if aside else terminal.notice)(
+            t("{name}: {told}{aside}", name=folder.name, told=told, aside=", " + aside if aside else "")
+        )
     else:
-        why = sender.denied or sender.trouble or "interrupted"
-        terminal.warn(f"{folder.name}: {_left(spool)} left ({why}); run `lora-ledger sync` again later")
+        why = sender.denied or sender.trouble or t("interrupted")
+        terminal.warn(
+            t(
+                "{name}: {left} left ({why}); run `lora-ledger sync` again later",
+                name=folder.name,
+                left=_left(spool),
+                why=why,
+            )
+        )
     spool.close()
     return "sent" if sent else "left"
 
@@ -112,7 +139,7 @@ def sync(settings: Settings, again: bool = False) -> int:
     except OSError:
         folders = []
     if not folders:
-        terminal.notice(f"nothing to send in {settings.spool}")
+        terminal.notice(t("nothing to send in {spool}", spool=settings.spool))
         return 0
     ledger = ledger_of(settings)
     if ledger is None:
@@ -120,7 +147,13 @@ def sync(settings: Settings, again: bool = False) -> int:
     trouble = unreachable(ledger)
     if trouble:
         terminal.warn(
-            f"the ledger at {ledger.url} cannot be reached ({trouble}); {len(folders)} runs wait in {settings.spool}"
+            t(
+                "the ledger at {url} cannot be reached ({trouble}); {count} runs wait in {spool}",
+                url=ledger.url,
+                trouble=trouble,
+                count=len(folders),
+                spool=settings.spool,
+            )
         )
         return 1
     folders.sort(key=lambda f: f.stat().st_mtime)

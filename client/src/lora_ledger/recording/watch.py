@@ -12,6 +12,7 @@ from typing import Any, Callable
 from ..core import terminal
 from ..core.errors import IncompleteFileError
 from ..core.journal import Upload
+from ..core.language import t
 from ..core.safetensors import read_header
 from ..trainers.files import Saved
 from ..trainers.generic import Generic
@@ -88,7 +89,9 @@ class Watch:
                 metadata = read_header(path).get("__metadata__") or {}
             except IncompleteFileError as error:
                 if ended:
-                    terminal.warn(f"{path.name} is not complete ({error}) and is not uploaded")
+                    terminal.warn(
+                        t("{name} is not complete ({error}) and is not uploaded", name=path.name, error=error)
+                    )
                     self._given[path] = self._state(path)
                 return None
             except OSError:
