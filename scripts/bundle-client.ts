@@ -6,7 +6,6 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { deflateSync } from "node:zlib";
 import { root } from "./local/processes.ts";
-import { packChinese } from "./pack-chinese.ts";
 import { shortenPython } from "./shorten-python.ts";
 
 const source = join(root, "client", "src");
@@ -16,15 +15,13 @@ const target = join(root, "client", "dist", "ledger.py");
 const documented = ["lora_ledger/__init__.py", "lora_ledger/recording/track.py"];
 
 const modules = readdirSync(join(source, "lora_ledger"), { recursive: true, encoding: "utf8" })
-  .filter((name) => name.endsWith(".py") && !/^chinese\W(?!__init__)/.test(name))
+  .filter((name) => name.endsWith(".py"))
   .map((name) => join("lora_ledger", name))
   .sort()
   .map((name) => {
     const path = name.split(sep).join("/");
     const whole = readFileSync(join(source, name), "utf8").replaceAll("\r\n", "\n");
-    const code = path.includes("/chinese/")
-      ? packChinese(join(source, "lora_ledger", "chinese"))
-      : shortenPython(whole, documented.includes(path));
+    const code = shortenPython(whole, documented.includes(path));
     if (code.includes("'''") || code.trimEnd().endsWith("\\"))
       throw new Error(`${path} cannot be embedded: it contains ''' or ends in a backslash`);
     return { path, code };
@@ -36,11 +33,11 @@ const version = /__version__ = "([^"]+)"/.exec(
 if (!version) throw new Error("client/src/lora_ledger/__init__.py names no __version__");
 
 /**
- * Tables, and what no recording of a run loads: past runs' readers, other trainers' files. They are packed by zlib, to a
- * third; `python3 ledger.py --unpack DIR` writes every module as it is in the file.
+ * Tables, the Chinese sentences, and what no recording of a run needs: past runs' readers, commands for people. They are
+ * packed by zlib, to a third; `python3 ledger.py --unpack DIR` writes every module as it is in the file.
  */
 const packed =
-  /^lora_ledger\/(?:imports\/(?!__init__)|commands\/(?:config_|import_runs)|trainers\/declarations\.|core\/(?:architectures|chinese)|.*_zh\.py$|zh\/(?!__init__))/;
+  /^lora_ledger\/(?:imports\/|chinese\/|trainers\/declarations|core\/architectures|commands\/(?:config_|credentials|diff|doctor|enrol|export|import_runs|kept_files|login|logs|ls|models|queue|reproduce|show)).*(?<!__init__)\.py$/;
 
 const embedded = modules
   .map(({ path, code }) => {

@@ -9,7 +9,8 @@ import sys
 from typing import Any, Callable
 
 from ..recording.track import track
-from .options import FORM, tag
+from .options import tag
+from .parser import Parser
 
 EXAMPLES = """
 examples:
@@ -22,7 +23,7 @@ examples:
 """
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(Parser):
     """A parser that raises where a program's would exit."""
 
     def error(self, message: str) -> Any:
@@ -34,7 +35,6 @@ def _parser() -> _Parser:
         "%%ledger",
         description="Records the cell as one run: success at its end, failed on an exception, cancelled on interrupt.",
         epilog=EXAMPLES,
-        formatter_class=FORM,
         add_help=False,
     )
     parser.add_argument("--name", metavar="NAME", help="the task's name (default: from the output folder or the model)")
