@@ -5,7 +5,6 @@ import {
   type Column,
   type Dialect,
   type Draft,
-  type Input,
   isOn,
   type Kind,
   type TaskFields,
@@ -23,7 +22,8 @@ export type Scalar = string | number | boolean;
  * to case, and a number or a boolean by what it is written as.
  */
 export type Condition = {
-  key: string;
+  /** A setting, or the names it had over time: the first that is there. */
+  key: string | string[];
   /** Its value is one of these. */
   is?: Scalar[];
   /** Its value is none of these; a setting that is not there is none of them. */
@@ -34,18 +34,29 @@ export type Condition = {
   given?: boolean;
 };
 
-/** How one column is filled. The first of `keys` that has a value wins, then a flag, then the launcher. */
+/**
+ * How one column is filled. The first of `cases` that holds wins, then the first of `keys` that has a value,
+ * then `joined`, a flag, the launcher, and what `or` says.
+ */
 export type ColumnRule = {
+  /** What several settings say together. */
+  cases?: { where: Condition[]; value: Scalar }[];
   /** Paths of settings, such as `network.rank` or `datasets[].path`; arguments are named without dashes. */
   keys?: string[];
   /** What a spelling of the trainer's means here. Other spellings stay as they are. */
   words?: { [spelling: string]: Scalar };
+  /** Takes only values that `words` or the catalogue of `arch` know. */
+  known?: true;
+  /** Settings that say the column together, such as a width and a height: all of them, joined by commas. */
+  joined?: string[];
   /** Settings that are on or off, and what the first that is on says. */
   flags?: { [key: string]: Scalar };
   /** Values that mean "not set". */
   unset?: Scalar[];
   /** An option of what starts the trainer, such as accelerate's `mixed_precision`. */
   launcher?: string;
+  /** How the column is filled where all of this found nothing; defaults are the outer rule's. */
+  or?: ColumnRule;
   /** The trainer's own default; the answer marks it as such. */
   default?: Scalar;
   /** The column whose value is the default of this one. */
@@ -68,6 +79,8 @@ export type ConsoleRules = {
   bar?: string;
   /** The names of the loss in that bar, best first. */
   bar_loss?: string[];
+  /** Texts that only this trainer prints, by which a script of any name is known to use it. */
+  known_by?: string[];
   /** Texts of lines that say that the run came to its end, and that it was stopped or failed. */
   done?: string[];
   stopped?: string[];
@@ -108,6 +121,8 @@ export type Declaration = {
     commands?: string[];
     /** A file is of this dialect where all of `keys`, one of `any`, none of `none` and all of `where` hold. */
     keys?: string[];
+    /** The file is a list, and all these are said of its first object; a column's key is then `[].KEY`. */
+    list?: true;
     any?: string[];
     none?: string[];
     where?: Condition[];
@@ -125,8 +140,8 @@ export type Declaration = {
 const MOST_ITEMS = 1000;
 
 /**
- * The value at a key path; `a[].b` is the list of what each item of `a` has at `b`. Names may have
- * the two dashes of arguments, as SimpleTuner's files do.
+ * The value at a key path; `a[].b` is the list of what each item of `a` has at `b`, each once.
+ * Names may have the two dashes of arguments, as SimpleTuner's files do.
  */
 export function valueAt(source: JsonValue | undefined, path: string): JsonValue | undefined {
   const [head = "", ...rest] = path.split("[].");
@@ -135,11 +150,11 @@ export function valueAt(source: JsonValue | undefined, path: string): JsonValue 
     const whole = isObject(source) ? lookUp(source, head) : undefined;
     return whole ?? at(source, head) ?? at(source, `--${head}`);
   }
-  const items = at(source, head);
+  const items = head === "" ? source : at(source, head);
   if (!Array.isArray(items)) return undefined;
   const inner = rest.join("[].");
   const found = items.slice(0, MOST_ITEMS).flatMap((item) => valueAt(item, inner) ?? []);
-  return found.length > 0 ? found : undefined;
+  return found.length > 0 ? [...new Set(found)] : undefined;
 }
 
 const isUnset = (value: JsonValue | undefined) =>
@@ -148,15 +163,28 @@ const isUnset = (value: JsonValue | undefined) =>
 const spelled = (value: JsonValue | undefined): string =>
   typeof value === "boolean" ? String(value) : (toText(value, ",") ?? "").toLowerCase();
 
+/** The first of some settings that is there. */
+const firstOf = (source: JsonValue | undefined, keys: string[]): JsonValue | undefined => {
+  for (const key of keys) {
+    const value = valueAt(source, key);
+    if (!isUnset(value)) return value;
+  }
+  return undefined;
+};
+
+const isOff = (value: JsonValue | undefined) => /^(?:false|no|off|0)$/.test(spelled(value));
+
 const isOneOf = (value: JsonValue | undefined, words: Scalar[]) =>
   words.some((word) => {
+    if (typeof word === "boolean") return word ? isOn(value) : isOff(value);
     const number = typeof word === "number" ? toNumber(value) : undefined;
     return number === word || spelled(value) === String(word).toLowerCase();
   });
 
 /** Whether a condition holds of the settings. */
 export function holds(source: JsonValue | undefined, condition: Condition): boolean {
-  const value = valueAt(source, condition.key);
+  const { key } = condition;
+  const value = typeof key === "string" ? valueAt(source, key) : firstOf(source, key);
   const { is, not, has, given } = condition;
   if (given !== undefined && given === isUnset(value)) return false;
   if (is && !isOneOf(value, is)) return false;
@@ -168,7 +196,7 @@ const isNamed = (command: Command | null, words: string[]) =>
   command !== null && words.some((word) => isProgram(command, word));
 
 /** Whether the settings themselves are of the dialect. */
-function hasMarks({ recognise }: Declaration, { top }: Input): boolean {
+function hasMarks({ recognise }: Declaration, top: JsonObject): boolean {
   const { keys = [], any = [], none = [], where = [] } = recognise;
   if (keys.length + any.length + where.length === 0) return false;
   const has = (key: string) => valueAt(top, key) !== undefined;
@@ -186,20 +214,23 @@ export function toDialect(declaration: Declaration): Dialect {
   return {
     trainer: name,
     recognise: (input) => {
-      if (!isNamed(input.command, recognise.commands ?? []) && !hasMarks(declaration, input))
-        return null;
+      const isMarked = !recognise.list && hasMarks(declaration, input.top);
+      if (!isMarked && !isNamed(input.command, recognise.commands ?? [])) return null;
       const found = kinds.find(({ where }) => where.every((one) => holds(input.top, one)));
       return found?.kind ?? "run";
     },
-    source: ({ top }) => (within === undefined ? top : at(top, within)),
+    recogniseList: (list) => {
+      const first = list.find(isObject);
+      return recognise.list && first && hasMarks(declaration, first) ? "dataset" : null;
+    },
     table: {},
-    refine: (draft, { top, command }) => {
-      const source = within === undefined ? top : at(top, within);
+    refine: (draft, { top, list, command }) => {
+      const source = list ?? (within === undefined ? top : at(top, within));
       // `columns` has no keys but columns, which Object.keys cannot say.
       const names = Object.keys(columns) as Column[];
       for (const column of names) {
         const rule = columns[column] ?? {};
-        if (rule.unless?.every((one) => holds(source, one))) draft.noDefault(column);
+        if (isUnused(rule, source)) draft.noDefault(column);
         else readColumn(draft, column, rule, source, command);
       }
       for (const column of names) setDefault(draft, column, columns[column] ?? {}, source);
@@ -207,30 +238,48 @@ export function toDialect(declaration: Declaration): Dialect {
   };
 }
 
+const isUnused = ({ unless }: ColumnRule, source: JsonValue | undefined) =>
+  unless?.every((one) => holds(source, one)) ?? false;
+
+/** Fills a column from what the settings and the command say; false where they say nothing of it. */
 function readColumn(
   draft: Draft,
   column: Column,
   rule: ColumnRule,
   source: JsonValue | undefined,
   command: Command | null,
-) {
+): boolean {
+  for (const { where, value } of rule.cases ?? [])
+    if (where.every((one) => holds(source, one))) return draft.read(column, value, column);
   for (const key of rule.keys ?? []) {
     const value = valueAt(source, key);
     if (isUnset(value) || (rule.unset && isOneOf(value, rule.unset))) continue;
-    if (draft.read(column, meant(rule, value), key)) return;
+    if (draft.read(column, meant(rule, value), key)) return true;
   }
+  const joined = rule.joined ?? [];
+  const parts = joined.flatMap((key) => valueAt(source, key) ?? []);
+  if (parts.length > 0 && parts.length === joined.length)
+    if (draft.read(column, toText(parts, ","), joined.join(", "))) return true;
   for (const [key, value] of Object.entries(rule.flags ?? {}))
-    if (isOn(valueAt(source, key)) && draft.read(column, value, key)) return;
-  if (rule.launcher !== undefined)
-    draft.read(column, command?.launcher[rule.launcher], `launcher ${rule.launcher}`);
+    if (isOn(valueAt(source, key)) && draft.read(column, value, key)) return true;
+  const { launcher, or } = rule;
+  if (
+    launcher !== undefined &&
+    draft.read(column, command?.launcher[launcher], `launcher ${launcher}`)
+  )
+    return true;
+  return (
+    or !== undefined && !isUnused(or, source) && readColumn(draft, column, or, source, command)
+  );
 }
 
-/** What a setting's value means in its column. */
+/** What a setting's value means in its column; undefined where that is not known and has to be. */
 function meant(rule: ColumnRule, value: JsonValue | undefined): JsonValue | undefined {
   const word = rule.words && lookUp(rule.words, spelled(value));
   if (word !== undefined) return word;
-  if (rule.arch) return archOfName(toText(value)) ?? value;
-  if (rule.after === "/") return basename((toText(value) ?? "").replace(/[/\\]+$/, ""));
+  const arch = rule.arch ? archOfName(toText(value)) : undefined;
+  if (arch !== undefined || rule.known) return arch;
+  if (rule.after === "/") return basename(toText(value) ?? "");
   return rule.after === "." ? (toText(value) ?? "").replace(/^.*\./, "") : value;
 }
 

@@ -1,9 +1,10 @@
 import { programOf } from "../command.ts";
 import type { Declaration } from "../declaration.ts";
 import { languageModels } from "./language-models.ts";
+import { transformersTrainers } from "./transformers.ts";
 
 /** The built-in dialects that are tables; scripts/declarations.ts writes what the client reads of them. */
-export const declarations: Declaration[] = [...languageModels];
+export const declarations: Declaration[] = [...transformersTrainers, ...languageModels];
 
 const builtIn = declarations.flatMap(programNames);
 
