@@ -67,6 +67,8 @@ export type ColumnRule = {
   unless?: Condition[];
   /** Only what comes after the last one is meant: of `/` the name of a path, of `.` that of a class. */
   after?: "/" | ".";
+  /** The column's path is one below the path in this column. */
+  below?: Column;
   /** The text names a base model or an architecture: the catalogue's name for it is taken. */
   arch?: boolean;
 };
@@ -234,8 +236,23 @@ export function toDialect(declaration: Declaration): Dialect {
         else readColumn(draft, column, rule, source, command);
       }
       for (const column of names) setDefault(draft, column, columns[column] ?? {}, source);
+      for (const column of names) putBelow(draft, column, columns[column]?.below);
     },
   };
+}
+
+/** Puts the path of a column below that of another, unless it is absolute; it stays a default where it was one. */
+function putBelow(draft: Draft, column: Column, below: Column | undefined) {
+  const path = draft.fields[column];
+  const parent = below && draft.fields[below];
+  if (path === undefined || parent === undefined || /^(?:[/\\~]|[a-z]:)/i.test(String(path)))
+    return;
+  const isDefault = draft.defaults.includes(column);
+  draft.drop(column);
+  // A column that is put below another is a path, and so a text.
+  const value = `${String(parent).replace(/[/\\]$/, "")}/${path}` as TaskFields[typeof column];
+  if (isDefault) draft.otherwise(column, value);
+  else draft.set(column, value);
 }
 
 const isUnused = ({ unless }: ColumnRule, source: JsonValue | undefined) =>

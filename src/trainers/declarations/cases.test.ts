@@ -2,9 +2,11 @@ import { describe, expect, test } from "vitest";
 import { runFields } from "../../shared/run-fields.ts";
 import { recognise } from "../recognise.ts";
 import type { Case } from "./cases/case.ts";
+import { imageCases } from "./cases/image-models.ts";
 import { transformersCases } from "./cases/transformers.ts";
+import { videoAndAudioCases } from "./cases/video-and-audio.ts";
 
-const cases: Case[] = [...transformersCases];
+const cases: Case[] = [...transformersCases, ...imageCases, ...videoAndAudioCases];
 
 const columns = Object.entries(runFields)
   .filter(([, { by }]) => by === "trainer")
