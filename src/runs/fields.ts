@@ -85,7 +85,7 @@ const special = {
   task_name: text(runFields.task_name.longest).trim().min(1),
   node_info: document,
   command: z
-    .array(text(10_000))
+    .array(text(100_000))
     .max(2000)
     .refine((words) => bytesOf(words) <= 2 * MOST_DOCUMENT, `is over ${2 * MOST_DOCUMENT} bytes`)
     .describe(runFields.command.about),

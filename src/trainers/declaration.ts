@@ -7,7 +7,6 @@ import {
   type Column,
   type Dialect,
   type Draft,
-  type Input,
   isOn,
   type TaskFields,
   toNumber,
@@ -20,8 +19,8 @@ import { basename } from "./path.ts";
 const MOST_ITEMS = 1000;
 
 /**
- * The value at a key path; `a[].b` is the list of what each item of `a` has at `b`. Names may have
- * the two dashes of arguments, as SimpleTuner's files do.
+ * The value at a key path; `a[].b` is the list of what each item of `a` has at `b`, each once.
+ * Names may have the two dashes of arguments, as SimpleTuner's files do.
  */
 export function valueAt(source: JsonValue | undefined, path: string): JsonValue | undefined {
   const [head = "", ...rest] = path.split("[].");
@@ -30,11 +29,11 @@ export function valueAt(source: JsonValue | undefined, path: string): JsonValue 
     const whole = isObject(source) ? lookUp(source, head) : undefined;
     return whole ?? at(source, head) ?? at(source, `--${head}`);
   }
-  const items = at(source, head);
+  const items = head === "" ? source : at(source, head);
   if (!Array.isArray(items)) return undefined;
   const inner = rest.join("[].");
   const found = items.slice(0, MOST_ITEMS).flatMap((item) => valueAt(item, inner) ?? []);
-  return found.length > 0 ? found : undefined;
+  return found.length > 0 ? [...new Set(found)] : undefined;
 }
 
 const isUnset = (value: JsonValue | undefined) =>
@@ -43,15 +42,28 @@ const isUnset = (value: JsonValue | undefined) =>
 const spelled = (value: JsonValue | undefined): string =>
   typeof value === "boolean" ? String(value) : (toText(value, ",") ?? "").toLowerCase();
 
+/** The first of some settings that is there. */
+const firstOf = (source: JsonValue | undefined, keys: string[]): JsonValue | undefined => {
+  for (const key of keys) {
+    const value = valueAt(source, key);
+    if (!isUnset(value)) return value;
+  }
+  return undefined;
+};
+
+const isOff = (value: JsonValue | undefined) => /^(?:false|no|off|0)$/.test(spelled(value));
+
 const isOneOf = (value: JsonValue | undefined, words: Scalar[]) =>
   words.some((word) => {
+    if (typeof word === "boolean") return word ? isOn(value) : isOff(value);
     const number = typeof word === "number" ? toNumber(value) : undefined;
     return number === word || spelled(value) === String(word).toLowerCase();
   });
 
 /** Whether a condition holds of the settings. */
 export function holds(source: JsonValue | undefined, condition: Condition): boolean {
-  const value = valueAt(source, condition.key);
+  const { key } = condition;
+  const value = typeof key === "string" ? valueAt(source, key) : firstOf(source, key);
   const { is, not, has, given } = condition;
   if (given !== undefined && given === isUnset(value)) return false;
   if (is && !isOneOf(value, is)) return false;
@@ -72,7 +84,7 @@ export const programsOf = (own: Declaration[]): ReadonlySet<string> =>
   new Set([...builtIn, ...own.flatMap(programNames)]);
 
 /** Whether the settings themselves are of the dialect. */
-function hasMarks({ recognise }: Declaration, { top }: Input): boolean {
+function hasMarks({ recognise }: Declaration, top: JsonObject): boolean {
   const { keys = [], any = [], none = [], where = [] } = recognise;
   if (keys.length + any.length + where.length === 0) return false;
   const has = (key: string) => valueAt(top, key) !== undefined;
@@ -90,51 +102,91 @@ export function toDialect(declaration: Declaration): Dialect {
   return {
     trainer: name,
     recognise: (input) => {
-      if (!isNamed(input.command, recognise.commands ?? []) && !hasMarks(declaration, input))
-        return null;
+      const isMarked = !recognise.list && hasMarks(declaration, input.top);
+      if (!isMarked && !isNamed(input.command, recognise.commands ?? [])) return null;
       const found = kinds.find(({ where }) => where.every((one) => holds(input.top, one)));
       return found?.kind ?? "run";
     },
-    source: ({ top }) => (within === undefined ? top : at(top, within)),
+    recogniseList: (list) => {
+      const first = list.find(isObject);
+      return recognise.list && first && hasMarks(declaration, first) ? "dataset" : null;
+    },
     table: {},
-    refine: (draft, { top, command }) => {
-      const source = within === undefined ? top : at(top, within);
+    refine: (draft, { top, list, args, command }) => {
+      if (!list && within === undefined) draft.readsArguments(args);
+      const source = list ?? (within === undefined ? top : at(top, within));
       // `columns` has no keys but columns, which Object.keys cannot say.
       const names = Object.keys(columns) as Column[];
       for (const column of names) {
         const rule = columns[column] ?? {};
-        if (rule.unless?.every((one) => holds(source, one))) draft.noDefault(column);
+        if (isUnused(rule, source)) draft.noDefault(column);
         else readColumn(draft, column, rule, source, command);
       }
       for (const column of names) setDefault(draft, column, columns[column] ?? {}, source);
+      for (const column of names) putBelow(draft, column, columns[column]?.below);
     },
   };
 }
 
+/** Puts the path of a column below that of another, unless it is absolute; it stays a default where it was one. */
+function putBelow(draft: Draft, column: Column, below: Column | undefined) {
+  const path = draft.fields[column];
+  const parent = below && draft.fields[below];
+  if (path === undefined || parent === undefined || /^(?:[/\\~]|[a-z]:)/i.test(String(path)))
+    return;
+  const origin = draft.sources[column] ?? { from: "default" as const };
+  draft.drop(column);
+  // A column that is put below another is a path, and so a text.
+  const value = `${String(parent).replace(/[/\\]$/, "")}/${path}` as TaskFields[typeof column];
+  draft.set(column, value, origin);
+}
+
+const isUnused = ({ unless }: ColumnRule, source: JsonValue | undefined) =>
+  unless?.every((one) => holds(source, one)) ?? false;
+
+/** Fills a column from what the settings and the command say; false where they say nothing of it. */
 function readColumn(
   draft: Draft,
   column: Column,
   rule: ColumnRule,
   source: JsonValue | undefined,
   command: Command | null,
-) {
+): boolean {
+  for (const { where, value } of rule.cases ?? [])
+    if (where.every((one) => holds(source, one)))
+      return draft.read(column, value, where.flatMap(({ key }) => key)[0] ?? column);
   for (const key of rule.keys ?? []) {
     const value = valueAt(source, key);
     if (isUnset(value) || (rule.unset && isOneOf(value, rule.unset))) continue;
-    if (draft.read(column, meant(rule, value), key)) return;
+    if (draft.read(column, meant(rule, value), key)) return true;
   }
+  const joined = rule.joined ?? [];
+  const parts = joined.flatMap((key) => valueAt(source, key) ?? []);
+  if (parts.length > 0 && parts.length === joined.length)
+    if (draft.read(column, toText(parts, ","), joined.join(", "))) return true;
   for (const [key, value] of Object.entries(rule.flags ?? {}))
-    if (isOn(valueAt(source, key)) && draft.read(column, value, key)) return;
-  if (rule.launcher !== undefined)
-    draft.read(column, command?.launcher[rule.launcher], `launcher ${rule.launcher}`);
+    if (isOn(valueAt(source, key)) && draft.read(column, value, key)) return true;
+  const { launcher, or } = rule;
+  if (
+    launcher !== undefined &&
+    draft.read(column, command?.launcher[launcher], launcher, {
+      from: "launcher",
+      name: `--${launcher}`,
+    })
+  )
+    return true;
+  return (
+    or !== undefined && !isUnused(or, source) && readColumn(draft, column, or, source, command)
+  );
 }
 
-/** What a setting's value means in its column. */
+/** What a setting's value means in its column; undefined where that is not known and has to be. */
 function meant(rule: ColumnRule, value: JsonValue | undefined): JsonValue | undefined {
   const word = rule.words && lookUp(rule.words, spelled(value));
   if (word !== undefined) return word;
-  if (rule.arch) return archOfName(toText(value)) ?? value;
-  if (rule.after === "/") return basename((toText(value) ?? "").replace(/[/\\]+$/, ""));
+  const arch = rule.arch ? archOfName(toText(value)) : undefined;
+  if (arch !== undefined || rule.known) return arch;
+  if (rule.after === "/") return basename(toText(value) ?? "");
   return rule.after === "." ? (toText(value) ?? "").replace(/^.*\./, "") : value;
 }
 

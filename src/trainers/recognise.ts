@@ -23,6 +23,7 @@ import { diffusers } from "./diffusers.ts";
 import { diffusionPipe, diffusionPipeDataset } from "./diffusion-pipe.ts";
 import { ConfigSyntaxError } from "./formats/fault.ts";
 import { isObject, type JsonObject, setKey } from "./formats/objects.ts";
+import { commandsOf } from "./formats/shell.ts";
 import { generic } from "./generic.ts";
 import { kohya, kohyaDataset } from "./kohya.ts";
 import { kohyaGui } from "./kohya-gui.ts";
@@ -106,14 +107,17 @@ export function recognise(
 ): Recognition {
   const { format, value } = parseConfig(input.text, input.format, input.path);
   const { own = [] } = input;
-  const command = input.command ? parseCommand(input.command, programsOf(own)) : null;
-  const isEmpty = input.text.trim() === "";
+  const dialectsOfOwn = own.map(toDialect);
+  const given = input.command ? parseCommand(input.command, programsOf(own)) : null;
+  const script = input.command || value !== null ? null : readScript(input.text, own);
+  const command = given ?? script;
+  const isEmpty = script !== null || input.text.trim() === "";
   const path = input.path ?? "";
-  const found = identify(isEmpty ? {} : value, command, path, format, own.map(toDialect));
+  const found = identify(isEmpty ? {} : value, command, path, format, dialectsOfOwn);
   const data = input.dataset ? readDataset(input.dataset, found.draft) : null;
 
-  const given = command && argumentsOf(command);
-  const args = given && Object.keys(given).length > 0 ? valuesOf(given) : null;
+  const options = command && argumentsOf(command);
+  const args = options && Object.keys(options).length > 0 ? valuesOf(options) : null;
   const config = isObject(value) ? withArguments(value, args) : isEmpty ? args : value;
   const { trainer, kind, draft } = found;
   if (trainer === "unknown" && !(isEmpty && command))
@@ -135,6 +139,22 @@ export function recognise(
           ? { ...config, dataset_file: data }
           : (config ?? { dataset_file: data }),
   };
+}
+
+/** Most commands of a script that are tried. */
+const MOST_COMMANDS = 200;
+
+/** The first command of a shell script that starts a trainer known here; null where there is none. */
+function readScript(text: string, own: Declaration[]): Command | null {
+  if (!/\s--?\w/.test(text.slice(0, MAX_PARSED))) return null;
+  const programs = programsOf(own);
+  const dialectsOfOwn = own.map(toDialect);
+  for (const words of commandsOf(text).slice(0, MOST_COMMANDS)) {
+    const command = parseCommand(words, programs);
+    if (command === null) continue;
+    if (identify({}, command, "", "text", dialectsOfOwn).trainer !== "unknown") return command;
+  }
+  return null;
 }
 
 /** Which dialect a parsed file is of, and what that reads from it. */

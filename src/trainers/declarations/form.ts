@@ -8,7 +8,8 @@ export type Scalar = string | number | boolean;
  * to case, and a number or a boolean by what it is written as.
  */
 export type Condition = {
-  key: string;
+  /** A setting, or the names it had over time: the first that is there. */
+  key: string | string[];
   /** Its value is one of these. */
   is?: Scalar[];
   /** Its value is none of these; a setting that is not there is none of them. */
@@ -19,18 +20,29 @@ export type Condition = {
   given?: boolean;
 };
 
-/** How one column is filled. The first of `keys` that has a value wins, then a flag, then the launcher. */
+/**
+ * How one column is filled. The first of `cases` that holds wins, then the first of `keys` that has a value,
+ * then `joined`, a flag, the launcher, and what `or` says.
+ */
 export type ColumnRule = {
+  /** What several settings say together. */
+  cases?: { where: Condition[]; value: Scalar }[];
   /** Paths of settings, such as `network.rank` or `datasets[].path`; arguments are named without dashes. */
   keys?: string[];
   /** What a spelling of the trainer's means here. Other spellings stay as they are. */
   words?: { [spelling: string]: Scalar };
+  /** Takes only values that `words` or the catalogue of `arch` know. */
+  known?: true;
+  /** Settings that say the column together, such as a width and a height: all of them, joined by commas. */
+  joined?: string[];
   /** Settings that are on or off, and what the first that is on says. */
   flags?: { [key: string]: Scalar };
   /** Values that mean "not set". */
   unset?: Scalar[];
   /** An option of what starts the trainer, such as accelerate's `mixed_precision`. */
   launcher?: string;
+  /** How the column is filled where all of this found nothing; defaults are the outer rule's. */
+  or?: ColumnRule;
   /** The trainer's own default; the answer marks it as such. */
   default?: Scalar;
   /** The column whose value is the default of this one. */
@@ -41,6 +53,8 @@ export type ColumnRule = {
   unless?: Condition[];
   /** Only what comes after the last one is meant: of `/` the name of a path, of `.` that of a class. */
   after?: "/" | ".";
+  /** The column's path is one below the path in this column. */
+  below?: TrainerField;
   /** The text names a base model or an architecture: the catalogue's name for it is taken. */
   arch?: boolean;
 };
@@ -95,6 +109,8 @@ export type Declaration = {
     commands?: string[];
     /** A file is of this dialect where all of `keys`, one of `any`, none of `none` and all of `where` hold. */
     keys?: string[];
+    /** The file is a list, and all these are said of its first object; a column's key is then `[].KEY`. */
+    list?: true;
     any?: string[];
     none?: string[];
     where?: Condition[];

@@ -1,6 +1,5 @@
-import type { ColumnRule, Declaration } from "./form.ts";
-
-const llm: ColumnRule = { default: "llm" };
+import type { Declaration } from "./form.ts";
+import { llm } from "./transformers.ts";
 
 /** Spellings of torch's types; "auto" is none of them. */
 const dtypes = { float32: "no", fp32: "no", bfloat16: "bf16", float16: "fp16" };
