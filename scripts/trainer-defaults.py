@@ -1,7 +1,8 @@
 """Reads the defaults that trainers' own packages hold, from their source text: nothing of them is imported or run.
 
-Standard input is {"folder": CACHE, "packages": {NAME: VERSION or ""}, "sources": {NAME: FOLDER}, "places": {KEY: [PLACE, …]}}.
-A package is downloaded with pip (its wheel alone, for any Python), or read from a folder that `sources` names. A place is
+Standard input is {"folder": CACHE, "packages": {NAME: VERSION or ""}, "sources": {NAME: FOLDER},
+"places": {KEY: [PLACE, …]}}. A package is downloaded with pip (its wheel alone, for any Python), or read from a folder
+that `sources` names. A place is
 
     {"package": NAME, "file": PATH, "class": NAME}         fields of a dataclass or a pydantic model
     {"package": NAME, "file": PATH, "function": NAME}      parameters of a function or method
@@ -71,7 +72,7 @@ class Package:
 
 
 def names_of(body: list[ast.stmt]) -> dict[str, ast.expr]:
-    """What plain names are assigned, also within conditions: the last assignment counts, as with the newest libraries."""
+    """What plain names are assigned, also within conditions; the last one counts, as with the newest libraries."""
     found: dict[str, ast.expr] = {}
     for statement in body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
