@@ -1,7 +1,8 @@
 /**
  * `npm run release -- 0.2.0`: writes the version, gives the changelog's "Unreleased" its heading, builds the client's wheel
  * into client/dist/, keeps the client's one file for the tests of the next release, commits and tags. Nothing leaves the
- * machine, and what fails leaves nothing behind.
+ * machine, and what fails leaves nothing behind. Whether trainers have changed their defaults since is for
+ * `npm run defaults -- --newest` to say, before; it needs PyPI.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -73,7 +74,7 @@ if (isMain(import.meta.url))
   await main(async () => {
     const [version = "", ...rest] = process.argv.slice(2);
     if (!/^\d+\.\d+\.\d+$/.test(version) || rest.length)
-      throw new Trouble("Usage: npm run release -- 0.2.0");
+      throw new Trouble("Usage: npm run release -- 0.2.0 (after npm run defaults -- --newest)");
     if (git("status", "--porcelain"))
       throw new Trouble("There are changes that are not committed. Commit them first.");
     const source = readFileSync(join(root, VERSION_FILE), "utf8");
