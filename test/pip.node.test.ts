@@ -27,7 +27,16 @@ if (!venvs) console.log("skipped: pip's own test, since this Python makes no vir
 
 /** What a command prints; nothing of this user's own settings for pip counts. */
 async function run(command: string, ...args: string[]) {
-  const env = { PATH: process.env.PATH, HOME: folder, PIP_DISABLE_PIP_VERSION_CHECK: "1" };
+  // No network but this machine: whatever asks another one meets a proxy that is not there.
+  const nowhere = "http://127.0.0.1:9";
+  const env = {
+    PATH: process.env.PATH,
+    HOME: folder,
+    PIP_DISABLE_PIP_VERSION_CHECK: "1",
+    http_proxy: nowhere,
+    https_proxy: nowhere,
+    no_proxy: new URL(stack.url).hostname,
+  };
   const { code, out } = await runProcess(command, args, { cwd: folder, env }).ended;
   expect([code, out]).toEqual([0, out]);
   return out;

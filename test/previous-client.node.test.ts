@@ -24,17 +24,17 @@ beforeAll(async () => {
 });
 afterAll(() => stack?.stop());
 
+const env = (more: Record<string, string>) => ({
+  PATH: process.env.PATH,
+  HOME: stack.home,
+  LORA_LEDGER_LANG: "en",
+  LEDGER_URL: stack.url,
+  LEDGER_KEY: stack.admin,
+  LEDGER_SPOOL: join(stack.home, "spool"),
+  ...more,
+});
 const ledger = (key: string, ...args: string[]) =>
-  runProcess("python3", [file, ...args], {
-    cwd: stack.home,
-    env: {
-      PATH: process.env.PATH,
-      HOME: stack.home,
-      LEDGER_URL: stack.url,
-      LEDGER_KEY: key,
-      LEDGER_SPOOL: join(stack.home, "spool"),
-    },
-  }).ended;
+  runProcess("python3", [file, ...args], { cwd: stack.home, env: env({ LEDGER_KEY: key }) }).ended;
 
 it("it records a run whole, says that a newer one is there, and that the box may be destroyed", async () => {
   const key = await stack.key("renter", "member", ["box"]);
@@ -100,4 +100,51 @@ it("it reads what today's service answers: lists, curves, files", async () => {
     (await lines("pull", String(newest.id), "--kind", "final", "-o", folder)).join("\n"),
   ).toContain("hash checked");
   expect((await lines("show", String(newest.id))).join("\n")).toContain("10_aki: 6 images");
+});
+
+it("shares a spool with today's client: each sends what the other kept, and both record at once", async () => {
+  const today = join(root, "dist/client.py");
+  const LEDGER_SPOOL = join(stack.home, "shared");
+  const say = (client: string, args: string[], more: Record<string, string> = {}) =>
+    runProcess("python3", [client, ...args], {
+      cwd: stack.home,
+      env: env({ LEDGER_SPOOL, ...more }),
+    }).ended;
+  const record = (client: string, name: string, more: Record<string, string> = {}) => {
+    const { config } = trainerFolder(stack.home, { max_train_epochs: 1 });
+    const command = ["--", "python3", trainer, "--config_file", config];
+    return say(client, ["run", "--name", name, ...command], more);
+  };
+  const away = { LEDGER_URL: "", LEDGER_KEY: "" };
+  for (const [keeper, sender, name] of [
+    [file, today, "kept by the previous"],
+    [today, file, "kept by today's"],
+  ] as const) {
+    const kept = await record(keeper, name, away);
+    expect([kept.code, kept.out]).toEqual([0, expect.stringContaining("`lora-ledger sync`")]);
+    // Both see that something waits, before and after.
+    for (const client of [file, today])
+      expect((await say(client, ["safe"])).code, `safe before ${name} was sent`).toBe(1);
+    const sent = await say(sender, ["sync"]);
+    expect([sent.code, sent.out]).toEqual([0, expect.stringContaining("sent as task")]);
+  }
+  const both = await Promise.all([record(file, "at once"), record(today, "at once")]);
+  for (const { code, out } of both)
+    expect([code, out]).toEqual([0, expect.stringMatching(/as task \d+/)]);
+
+  const { items } = await stack.api("/api/tasks?limit=4");
+  expect(items.map((task: { task_name: string }) => task.task_name)).toEqual([
+    "at once",
+    "at once",
+    "kept by today's",
+    "kept by the previous",
+  ]);
+  for (const { id } of items) {
+    expect(await stack.api(`/api/tasks/${id}`)).toMatchObject({ status: "success", exit_code: 0 });
+    expect((await stack.api(`/api/tasks/${id}/logs?metric=loss&max_points=9999`)).total).toBe(30);
+  }
+  for (const client of [file, today]) {
+    const { code, out } = await say(client, ["safe"]);
+    expect([code, out]).toEqual([0, expect.stringContaining("SAFE: 4 runs")]);
+  }
 });

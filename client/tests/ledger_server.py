@@ -524,7 +524,7 @@ class Server:
             value["kind"] not in ("final", "checkpoint", "state", "sample", "config")
             or any(part in ("", ".", "..") for part in value["filename"].split("/"))
             or len(value["filename"]) > 255
-            or "\\" in value["filename"]
+            or re.search("[\x00-\x1f\x7f-\x9f\\\\\ufffd]", value["filename"])
         ):
             raise ProblemError(422, "kind or filename", "not-valid")
         self.check_attempt(task, value)

@@ -98,7 +98,7 @@ SENTENCES = {
     "Key (not shown): ": "密钥（不显示）：",
     "login needs the address and the key: --url and LEDGER_KEY, or two lines on standard input": "login 需要地址和密钥：--url 和 LEDGER_KEY，或在标准输入里给出两行",
     "{url} answers, but not as a LoRA Ledger does; nothing was stored": "{url} 有应答，但不像 LoRA Ledger；没有保存任何内容",
-    "the login cannot be stored in {place}: {error}": "登录信息无法保存到 {place}：{error}",
+    "the login cannot be stored in {place} ({error}): set LEDGER_LOGIN to a file that you can write, or LEDGER_URL and LEDGER_KEY in the environment": "登录信息无法保存到 {place}（{error}）：请用 LEDGER_LOGIN 指定一个可写的文件，或设置环境变量 LEDGER_URL 和 LEDGER_KEY",
     "with a box key": "用的是机器密钥",
     "the ledger at {url} does not know this key ({error}); nothing was stored": "账本 {url} 不认识这个密钥（{error}）；没有保存任何内容",
     "the ledger at {url} did not answer ({error}); nothing was stored": "账本 {url} 没有应答（{error}）；没有保存任何内容",

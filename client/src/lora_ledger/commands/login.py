@@ -58,7 +58,12 @@ def run(_settings: Settings, options: argparse.Namespace) -> int:
         path = credentials.store(found.url, found.key)
     except OSError as error:
         raise CommandError(
-            t("the login cannot be stored in {place}: {error}", place=credentials.place(), error=error.strerror)
+            t(
+                "the login cannot be stored in {place} ({error}): set LEDGER_LOGIN to a file that you can write, or "
+                "LEDGER_URL and LEDGER_KEY in the environment",
+                place=credentials.place(),
+                error=error.strerror,
+            )
         ) from error
     put(t("logged in at {url} {who}; stored in {path}", url=found.url, who=who, path=path))
     return 0

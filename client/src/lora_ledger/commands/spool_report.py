@@ -50,7 +50,8 @@ def folders(root: Path) -> list[Path]:
     """Spool folders below the root, oldest first. Raises OSError when the root is there but cannot be read."""
     try:
         found = [entry for entry in root.iterdir() if entry.is_dir()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        # A file where a folder of the path should be: there is no spool either.
         return []
     return sorted(found, key=lambda folder: (folder.stat().st_mtime, folder.name))
 

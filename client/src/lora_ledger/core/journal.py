@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .language import t
+from .text import storable_name
 from .types import as_list, as_object
 
 MESSAGES, UPLOADS, FINISH = "messages", "uploads", "finish"
@@ -78,7 +79,7 @@ class Upload:
     def fields(self) -> dict[str, Any]:
         """What the ledger takes of it: all but where it is here."""
         known = {
-            "filename": self.filename,
+            "filename": storable_name(self.filename),
             "kind": self.kind,
             "epoch": self.epoch,
             "step": self.step,

@@ -37,6 +37,19 @@ def one_line(text: str) -> str:
     return _LINE_CONTROL.sub("\ufffd", repaired(text))
 
 
+def storable_name(name: str) -> str:
+    """A file's name as the ledger takes it: relative, with forward slashes and without control characters, at most 255
+    UTF-16 units. On Linux a backslash may be part of a name, as trainers with settings of Windows leave it.
+    """
+    parts = one_line(name).replace("\ufffd", "_").replace("\\", "/").split("/")
+    name = "/".join(part for part in parts if part not in ("", ".", ".."))
+    if re.match("[A-Za-z]:", name):
+        name = f"{name[0]}_{name[2:]}"
+    while len(name.encode("utf-16-le")) > 2 * 255:
+        name = name[1:].lstrip("/")
+    return name or "file"
+
+
 def clean(value: Any, within: str | None = None, depth: int = 0) -> Any:
     """A copy that JSON can carry: texts and names repaired, numbers finite, other types as numbers or texts.
 
