@@ -170,7 +170,7 @@ class TimeTest(TemporaryCase):
                     follower = Follower(trainer, Points(), {}, None)
                     feed(follower.line)(text)
 
-        self.check(console=feed(lambda _: None), followers=Trainers().follow)
+        self.check(console=feed(lambda *_: None), followers=Trainers().follow)
 
     def test_lines(self):
         def each(read):
@@ -355,7 +355,7 @@ class TimeTest(TemporaryCase):
 
     def test_a_whole_console(self):
         def work(text):
-            console = Console(self.folder / "console.log.gz", lambda line: read_bar(line))
+            console = Console(self.folder / "console.log.gz", lambda line, _: read_bar(line))
             for at in range(0, len(text), 65_536):
                 console.feed("stdout", text[at : at + 65_536].encode())
             console.tail()

@@ -10,6 +10,7 @@ from typing import Any
 SAVED = (".safetensors", ".ckpt", ".pt")
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".mp4", ".gif")
 ADAPTER = re.compile(r"(?:adapter_model|pytorch_lora_weights|lora)\.(?:safetensors|bin)$")
+RUN_FOLDER = re.compile(r"(?:^|[-_.])(?:\d{8}|\d{4}-\d\d-\d\d)[-_T]?\d\d[-_:.]?\d\d(?:[-_:.]?\d\d)?$")
 # Files that training scripts leave beside the weights and that are none.
 TRAINING_STATE = {"optimizer.pt", "scheduler.pt", "rng_state.pt", "training_args.pt", "scaler.pt"}
 MOST_ENTRIES = 20_000
@@ -94,16 +95,26 @@ def adapter_files(
     return found
 
 
-def adapter_folders(folder: Path) -> list[tuple[Path, Saved]]:
-    """transformers' and diffusers' layout: `checkpoint-N/` with an adapter and training state, the final pair above."""
-    found = adapter_files(folder, folder, "final")
+def adapter_folders(folder: Path, root: Path | None = None) -> list[tuple[Path, Saved]]:
+    """transformers' and diffusers' layout: `checkpoint-N/` with an adapter and training state, the final pair above.
+
+    Files are recorded by their names below `root`, which is the folder itself unless given.
+    """
+    root = root or folder
+    found = adapter_files(folder, root, "final")
     for path in entries(folder):
         match = re.fullmatch(r"checkpoint-(\d+)", path.name)
         if not match or not path.is_dir():
             continue
         step = int(match[1])
-        adapter = adapter_files(path, folder, "checkpoint", step=step, group=path.name)
+        adapter = adapter_files(path, root, "checkpoint", step=step, group=relative(path, root))
         taken = {item for item, _ in adapter}
         found += adapter
-        found += [item for item in state_folder(path, folder, step=step) if item[0] not in taken]
+        found += [item for item in state_folder(path, root, step=step) if item[0] not in taken]
     return found
+
+
+def run_folders(folder: Path) -> list[tuple[Path, Saved]]:
+    """The same layout in folders that are named by when a run began, such as ms-swift's `v0-20250526-162705/`."""
+    runs = (path for path in entries(folder) if RUN_FOLDER.search(path.name) and path.is_dir())
+    return [item for path in runs for item in adapter_folders(path, folder)]
