@@ -97,33 +97,39 @@ class Follower:
 
     def line(self, line: str, whole_line: bool = True) -> None:
         """Takes a line or a state of a bar; with `whole_line` false, what stands there so far of either."""
-        bar = read_bar(line)
+        bar = read_bar(line) if "%|" in line else None
         told = self.trainer.line_values(line) if whole_line or bar else None
         if told is not None:
             # A bar is read once as it stands there without its end, and again with it.
             if told and line != self._last_line:
                 self._last_line = line
                 self._tell(dict(told))
-        elif bar is not None:
-            self._bar(bar)
-        if told is None and (bar is None or line.endswith("}")):
-            values = read_dict(line)
-            if values is not None and line != self._last_line:
-                self._last_line = line
-                self._dict(values)
-            elif values is None and bar is None and told is None and whole_line:
-                values = self._told(line)
-                if values:
-                    self._tell(values)
+        else:
+            self._read(line, bar, whole_line)
         if bar is None:
             self._says(line)
+
+    def _read(self, line: str, bar: Bar | None, whole_line: bool) -> None:
+        """Reads a line by the rules that hold for any trainer."""
+        if bar is not None:
+            self._bar(bar)
+        values = read_dict(line) if line.endswith("}") else None
+        if values is not None:
+            if line != self._last_line:
+                self._last_line = line
+                self._dict(values)
+        elif bar is None and whole_line and ("oss" in line or "OSS" in line):
+            values = self._told(line)
+            if values:
+                self._tell(values)
 
     def _says(self, line: str) -> None:
         """Looks for what a line says of the run's end and its epochs."""
         if self.trainer.says_success(line):
             self.seen.marker = True
-        elif any(marker in line for marker in self.trainer.stop_markers):
-            self.seen.stopped = line.strip()[:300]
+        for marker in self.trainer.stop_markers:
+            if marker in line:
+                self.seen.stopped = line.strip()[:300]
         epoch = self.trainer.epoch_line(line.strip())
         if epoch:
             step = self.progress.get("step") or 0

@@ -117,7 +117,10 @@ class Generic:
 
     def says_success(self, line: str) -> bool:
         """Whether the line says that training came to its end."""
-        return any(marker in line for marker in self.success_markers)
+        for marker in self.success_markers:
+            if marker in line:
+                return True
+        return False
 
     def line_values(self, line: str) -> dict[str, float] | None:
         """The values that one line or state of a bar tells, or None where the trainer's own forms are none of it.
