@@ -457,7 +457,7 @@ class Server:
         strict(value, {"attempt", "seq", "progress", "logs", "tail"}, ("attempt", "seq"))
         strict(
             value.get("progress") or {},
-            {"epoch", "total_epochs", "step", "total_steps", "percent", "eta_sec"},
+            {"epoch", "total_epochs", "step", "total_steps", "percent", "eta_sec", "unstepped"},
         )
         logs = value.get("logs") or []
         if len(logs) > 1000:

@@ -3,6 +3,7 @@
 import json
 import math
 import sqlite3
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from lora_ledger.follow.jsonl import JsonLines
 from lora_ledger.follow.lines import read_deepspeed, read_dict
 from lora_ledger.follow.sqlite_log import LossDatabase
 from lora_ledger.follow.state_json import read_history
+from lora_ledger.follow.told import read_told
 from lora_ledger.recording.points import Points
 from lora_ledger.recording.supervision import Supervision
 from lora_ledger.trainers import recognise
@@ -55,6 +57,56 @@ class LinesTest(TemporaryCase):
         self.assertTrue(math.isnan(read_deepspeed("steps: 1 loss: nan iter time (s): 1")[1]))
         for line in ("steps: x loss: 1", "steps:  26%| | 1/2 [0:0<0:0, 1it/s, avr_loss=0.1]", "steps: 5"):
             self.assertIsNone(read_deepspeed(line))
+
+    def test_dicts_that_tell_their_step(self):
+        for line, found in (
+            (
+                "{'loss': 1.9, 'epoch': 0.1, 'global_step/max_steps': '5/60'}",
+                {"loss": 1.9, "epoch": 0.1, "step": 5, "total": 60},
+            ),
+            (
+                "{'eval_loss': 1.9, 'epoch': 0.1, 'global_step/max_steps': '5/60'}",
+                {"eval_loss": 1.9, "epoch": 0.1, "step": 5, "total": 60},
+            ),
+            ('{"step": 3, "total_steps": 9, "loss": 0.5}', {"loss": 0.5, "step": 3, "total": 9}),
+            ('{"iteration": 3, "train_loss": 0.5, "lr": 1e-4}', {"loss": 0.5, "lr": 1e-4, "step": 3}),
+            ("{'step': 5, 'batch_size': 4}", None),
+            ("{'step': 5, 'val_loss': 4}", None),
+        ):
+            self.assertEqual(read_dict(line), found, line)
+
+    def test_lines_of_trainers_that_nobody_knows(self):
+        for line, step, loss, total in (
+            ("Iter 10: Train loss 3.500, Learning Rate 1.000e-05, It/sec 1.022", 10, 3.5, None),
+            ("Step 1 | loss:1.23 lr:0.0003 tokens_per_second_per_gpu:910.2", 1, 1.23, None),
+            (" [2025-11-25 07:19:01] iteration  1/  12 | loss: -2.3E-06 | loss scale: 1.0 |", 1, -2.3e-6, 12),
+            (" iteration 10/ 100 | elapsed time per iteration (ms): 2.0 | lm loss: 1.2E+00 |", 10, 1.2, 100),
+            ("iter 250: loss 1.9512, time 30.21ms, mfu 1.2%", 250, 1.9512, None),
+            ("step 250: val loss 2.05, train loss 1.97", 250, 1.97, None),
+            ("step 10 | val_loss 0.6 | train_loss 0.5", 10, 0.5, None),
+            ("2025-01-01 10:00:00 - INFO - __main__ - Step 10/100 - loss: 0.5", 10, 0.5, 100),
+            ("[rank0]:step: 12  loss:  2.345  grad_norm:  1.23  memory: 30GiB", 12, 2.345, None),
+            ("step=5|kl_loss=0.3|loss=0.7", 5, 0.7, None),
+            ("step 100 total loss = 0.5 (mse loss = 0.2)", 100, 0.5, None),
+        ):
+            read = read_told(line)
+            self.assertEqual((read["step"], read["loss"], read.get("total")), (step, loss, total), line)
+        for line in (
+            "Iter 1: Val loss 3.9, Val took 5.3s", " validation loss at iteration 10 | lm loss value: 1.2E+00 | lm loss PPL: 3",
+            "Saving checkpoint at step 100, best loss 0.5", "Epoch 3: loss 0.5", "Epoch 1 finished: steps 500, loss 0.43", "[Eval] step 10 loss 0.5",
+            "step 5 loss 5%", "step 10 epoch loss: 0.5", "step 3 loss: 1.2.3", "Early stopping at step 30, loss 0.4", "Step 2 of 5: computing loss 3 times",
+            "step 1.5 loss 3", "max_step 10 loss 0.5", "{'step': 1}", "step 4 loss scale: 65536", "x" * 3000 + " step 1 loss 2", "",
+        ):  # fmt: skip
+            self.assertIsNone(read_told(line), line)
+
+    def test_a_line_without_its_end_is_no_line_yet(self):
+        progress = {}
+        follower = Follower(recognise(["trainer"], None, self.folder), Points(), progress, None)
+        follower.line("step 10 loss 0.1", False)
+        self.assertEqual(progress, {})
+        follower.line("step 10 loss 0.12")
+        follower.end()
+        self.assertEqual([e["metrics"] for e in follower.points.drain(final=True)], [{"loss": 0.12}])
 
 
 class TrainerLogTest(TemporaryCase):
@@ -286,6 +338,48 @@ class FollowerTest(TemporaryCase):
         )
         self.assertEqual((self.progress["step"], self.progress["total_steps"], self.progress["epoch"]), (4, 9, 0.3))
         self.assertEqual((follower.seen.step, follower.seen.total), (4, 9))
+
+    def test_reports_without_a_step_are_kept_by_time(self):
+        follower = self.follow(None, command=("python", "sft.py"))
+        for n in range(4):
+            follower.line("{'loss': 1.%d, 'grad_norm': 0.91, 'epoch': %s}" % (n, n / 2))
+        follower.line(" 50%|##5       | 5/10 [00:00<00:01, 43.03it/s]")
+        follower.line("{'loss': 0.5, 'epoch': 2.0}")
+        follower.end()
+        entries = self.points.drain(final=True)
+        self.assertEqual(
+            [(e["epoch"], e["metrics"]["loss"]) for e in entries],
+            [(0.0, 1.0), (0.5, 1.1), (1.0, 1.2), (1.5, 1.3), (2.0, 0.5)],
+        )
+        self.assertTrue(all(abs(e["step"] - time.time()) < 60 for e in entries), entries)
+        self.assertEqual(sorted({e["step"] for e in entries}), [e["step"] for e in entries])
+        self.assertTrue(self.progress["unstepped"])
+        self.assertEqual(follower.place(), entries[-1]["step"])
+
+    def test_bars_of_other_things_and_what_they_show(self):
+        follower = self.follow(None)
+        for line in (
+            "Validation:  10%|#  | 1/10 [00:02<00:18,  1.20s/it, loss=9.0]",
+            "Epoch 1/2:  50%|#  | 5/10 [00:02<00:18,  1.20s/it, val_loss=8.0, loss=0.5, lr=1e-4, best=3]",
+            "Epoch 1/2: 100%|#  | 10/10 [00:02<00:18,  1.20s/it, loss=0.4, lr=1e-4, grad_norm=2.0]",
+            "Epoch 2/2, Loss: 0.3:  10%|#  | 1/10 [00:02<00:18,  1.20s/it]",
+        ):
+            follower.line(line)
+        follower.end()
+        self.assertEqual(
+            [(e["step"], e["metrics"]) for e in self.points.drain(final=True)],
+            [(5, {"lr": 1e-4, "loss": 0.5}), (10, {"lr": 1e-4, "grad_norm": 2.0, "loss": 0.4}), (11, {"loss": 0.3})],
+        )
+        self.assertEqual((self.progress["step"], self.progress["total_steps"], self.progress["epoch"]), (11, 20, 2))
+
+    def test_what_a_bar_shows_gives_way_to_files(self):
+        rows = Rows("loss")
+        follower = self.follow(None, rows)
+        follower.line("train:  10%|#  | 1/10 [00:02<00:18,  1.20s/it, loss=0.412, lr=1e-4]")
+        rows.rows = [(1.0, 1, "loss", 0.41234), (1.0, 1, "lr", 1.2345e-4)]
+        follower.poll()
+        follower.end()
+        self.assertEqual([e["metrics"] for e in self.points.drain(final=True)], [{"loss": 0.41234, "lr": 1.2345e-4}])
 
     def test_two_bars_of_onetrainer(self):
         follower = self.follow('{"training_method": "LORA", "base_model_name": "b"}')

@@ -73,7 +73,7 @@ class LinesTest(TemporaryCase):
     def setUp(self):
         super().setUp()
         self.lines, self.states = [], []
-        self.reader = Lines(self.lines.append, self.states.append)
+        self.reader = Lines(self.lines.append, lambda state, _: self.states.append(state))
 
     def test_bars_collapse_to_their_last_state(self):
         for chunk in (b"\rsteps: 1", b"0%\rsteps: 20%", b"\rsteps: 30%\n", b"done\r\nnext\r", b"\nlast"):
@@ -97,7 +97,7 @@ class ConsoleTest(TemporaryCase):
         import gzip
 
         states = []
-        console = Console(self.folder / "console.gz", states.append)
+        console = Console(self.folder / "console.gz", lambda line, _: states.append(line))
         console.feed("stdout", b"token hf_abcdefghijklmnopqrstuvwxyz012345\n")
         for n in range(100):
             console.feed("stdout", f"line {n}\n".encode())
@@ -122,7 +122,7 @@ class ConsoleTest(TemporaryCase):
         self.assertIn("steps:  50%|#####     | 1/2 [00:01<00:01,  1.00it/s, avr_loss=0.1]", states)
 
     def test_tail_of_long_lines_is_bounded(self):
-        console = Console(self.folder / "console.gz", lambda line: None)
+        console = Console(self.folder / "console.gz", lambda line, _: None)
         for _ in range(60):
             console.feed("stdout", "é".encode() * 3000 + b"\n")
         console.close()
@@ -554,7 +554,7 @@ class SafetensorsTest(TemporaryCase):
 class SpeedTest(TemporaryCase):
     def test_a_loud_trainer_is_read_fast_enough(self):
         """10 MB of bars must take well under the second in which a trainer may print them; generous for busy machines."""
-        console = Console(self.folder / "console.gz", lambda line: None)
+        console = Console(self.folder / "console.gz", lambda line, _: None)
         chunk = b"\rsteps:  50%|#####     | 1/2 [00:01<00:01,  1.00it/s, avr_loss=0.1]" * 900
         start = time.monotonic()
         for _ in range(160):

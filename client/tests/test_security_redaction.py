@@ -177,7 +177,7 @@ class TimeTest(TemporaryCase):
 class ConsoleTest(TemporaryCase):
     def test_a_private_key_in_pieces(self):
         body = base64.b64encode(bytes(range(96))).decode()
-        console = Console(self.folder / "console.gz", lambda line: None)
+        console = Console(self.folder / "console.gz", lambda line, _: None)
         for line in ("begin", "-----BEGIN PRIVATE KEY-----", body[:64], body[64:], "-----END PRIVATE KEY-----", "end"):
             console.feed("stdout", f"{line}\n".encode())
             time.sleep(0.15)  # Longer than the console collects pieces, so that each comes by itself.

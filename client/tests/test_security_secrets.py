@@ -220,7 +220,7 @@ class WithholdTest(KnownCase):
     def test_a_console_keeps_no_value_however_it_comes(self):
         withhold.know({"X": "secret-value-1234"})
         seen = []
-        console = Console(self.folder / "console.log.gz", seen.append)
+        console = Console(self.folder / "console.log.gz", lambda line, _: seen.append(line))
         long = b"y" * 70_000
         for piece in (b"a secret-val", b"ue-1234 b\n", long + b"secret-value", b"-1234", long, b"\nV\x1b[1mx secret-\x1b[0mvalue-1234\n",
                       b"Traceback (most recent call last):\nValueError: " + b"z" * 1990 + b"secret-value-1234\n"):  # fmt: skip

@@ -19,12 +19,13 @@ from lora_ledger.core.text import clean, metric_name
 from lora_ledger.core.toml_reader import read_subset, read_toml
 from lora_ledger.core.transport import Answer
 from lora_ledger.core.yaml_reader import read_yaml, scalar
-from lora_ledger.follow.bar import read_bar
+from lora_ledger.follow.bar import read_bar, read_desc
 from lora_ledger.follow.follower import Follower
 from lora_ledger.follow.jsonl import JsonLines
 from lora_ledger.follow.lines import read_deepspeed, read_dict
 from lora_ledger.follow.state_json import read_history
 from lora_ledger.follow.tensorboard import EventFile
+from lora_ledger.follow.told import epoch_of, is_report, read_told
 from lora_ledger.imports import adapter, fields, mlflow, wandb, weight_file
 from lora_ledger.imports.table import Table
 from lora_ledger.recording.by_hand import read_metrics
@@ -170,7 +171,7 @@ class TimeTest(TemporaryCase):
                     follower = Follower(trainer, Points(), {}, None)
                     feed(follower.line)(text)
 
-        self.check(console=feed(lambda _: None), followers=Trainers().follow)
+        self.check(console=feed(lambda *_: None), followers=Trainers().follow)
 
     def test_lines(self):
         def each(read):
@@ -185,6 +186,11 @@ class TimeTest(TemporaryCase):
             dict=each(read_dict),
             deepspeed=each(read_deepspeed),
             json=each(lambda line: loads(line)),
+            told=each(read_told),
+            told_loss=lambda text: [
+                read_told(f"step 1 {text[at : at + 1900]} loss") for at in range(0, len(text), 16_384)
+            ],
+            desc=each(lambda line: (read_desc(line[:300]), is_report(line), epoch_of(line))),
         )
 
     def test_settings(self):
@@ -355,7 +361,7 @@ class TimeTest(TemporaryCase):
 
     def test_a_whole_console(self):
         def work(text):
-            console = Console(self.folder / "console.log.gz", lambda line: read_bar(line))
+            console = Console(self.folder / "console.log.gz", lambda line, _: read_bar(line))
             for at in range(0, len(text), 65_536):
                 console.feed("stdout", text[at : at + 65_536].encode())
             console.tail()

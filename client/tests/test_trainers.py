@@ -102,6 +102,44 @@ class RecogniseTest(TrainerCase):
         ):
             self.assertEqual(find_config(command.split()), path, command)
 
+    def test_commands_that_start_a_trainer_are_seen_through(self):
+        self.write("sub/c.yaml", text="output_dir: out\n")
+        for words, program, folder in (
+            ("accelerate launch --config_file a.yaml train.py --output_dir out", "train.py", "out"),
+            ("torchrun --nproc_per_node 2 -m pkg.train --output_dir out", "pkg.train", "out"),
+            ("python -m torch.distributed.run --nproc_per_node 2 train.py --output_dir out", "train.py", "out"),
+            ("deepspeed --num_gpus=2 train.py --output_dir out", "train.py", "out"),
+            ("uv run --with x swift sft --output_dir out", "swift", "out"),
+            ("uv run python -m mine --output_dir=out", "mine", "out"),
+            ("conda run --no-capture-output -n e swift sft --output_dir out", "swift", "out"),
+            ("env A=1 nohup python -u t.py --output_dir out", "t.py", "out"),
+            (["bash", "-c", "python train.py \\\n --output_dir 'out' > log 2>&1"], "train.py", "out"),
+            (["sh", "-c", "exec accelerate launch train.py --output_dir out; echo done"], "train.py", "out"),
+            (
+                [
+                    "bash",
+                    "-lc",
+                    "cd sub && . venv/bin/activate && CUDA_VISIBLE_DEVICES=0 swift sft --config c.yaml 2>&1 | tee log",
+                ],
+                "swift",
+                "sub/out",
+            ),
+        ):
+            command = words.split() if isinstance(words, str) else words
+            config = find_config(command)
+            trainer = recognise(command, (self.folder / config).read_text() if config else None, self.folder)
+            self.assertEqual((trainer.launch.program, trainer.output_folder()), (program, self.folder / folder), words)
+        for words in (
+            ["bash", "-c"],
+            ["bash", "-c", "'"],
+            ["bash", "train.sh"],
+            ["conda", "run"],
+            ["A=1"],
+            ["sh", "-c", "cd x"],
+            ["env"] * 50,
+        ):
+            self.assertEqual(recognise(words, None, self.folder).command[0], words[0])
+
     def test_arguments_win_over_the_file(self):
         trainer = self.trainer("llamafactory-cli train a.yaml output_dir=saves/b logging_steps=5", LLAMA)
         self.assertEqual((trainer.output_folder(), trainer.logging_steps()), (self.folder / "saves/b", 5))

@@ -2,10 +2,10 @@
 
 All of the language: block and flow collections, plain and quoted scalars over several lines, `|` and `>` texts,
 anchors, aliases, merge keys, tags, directives. yaml_scalars says what the words mean, yaml_text where a scalar begins
-and ends. Otherwise than PyYAML: keys are the texts that stand there (`yes: 1` has the key "yes"), dates and `=` are texts;
-a binary, a set, an ordered map, a key that is a collection and an alias within its own anchor are refused. Source of
-the grammar: yaml.org/spec/1.1, with PyYAML's choices where that leaves some (a tab is no indentation, a key stands on
-one line and has at most 1024 characters).
+and ends. Otherwise than PyYAML: keys are the texts that stand there (`yes: 1` has the key "yes"), and dates and `=` are
+texts, too; a binary, a set, an ordered map, a key that is a collection and an alias within its own anchor are refused.
+Source of the grammar: yaml.org/spec/1.1, with PyYAML's choices where that leaves some (a tab is no indentation, a key
+stands on one line and has at most 1024 characters).
 """
 
 # Builds values of any kind, whose parts have no type that a checker could know.

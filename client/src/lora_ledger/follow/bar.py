@@ -20,6 +20,9 @@ _VALUE = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z_]")
 LONGEST_NAME = 80
+LONGEST_DESC = 300
+# So many places of a line are looked at where a bar might begin.
+MOST_SIGNS = 8
 
 
 class Bar:
@@ -73,11 +76,20 @@ def _values(text: str) -> dict[str, float]:
 
 def read_bar(line: str) -> Bar | None:
     """The bar that the line shows, or None when it shows none."""
-    at = line.find("|")
-    if at < 1 or line[at - 1] != "%":
-        return None
-    desc = _desc(line[:at].strip())
-    match = _REST.match(line, at) if desc is not None else None
-    if not match:
-        return None
-    return Bar(desc, int(match["step"]), int(match["total"]), _seconds(match["left"]), _values(match["postfix"] or ""))
+    at = line.find("%|")
+    for _ in range(MOST_SIGNS):
+        if at < 0:
+            return None
+        # A description, such as a run's name, may hold the sign itself.
+        desc = _desc(line[: at + 1].strip())
+        match = _REST.match(line, at + 1) if desc is not None else None
+        if match:
+            values = _values(match["postfix"] or "")
+            return Bar(desc, int(match["step"]), int(match["total"]), _seconds(match["left"]), values)
+        at = line.find("%|", at + 1)
+    return None
+
+
+def read_desc(desc: str) -> dict[str, float]:
+    """{name: number} of a bar's description, such as `Epoch 1/3, loss: 0.12` or torchtune's `1|10|Loss: 1.23`."""
+    return _values(desc) if len(desc) <= LONGEST_DESC else {}

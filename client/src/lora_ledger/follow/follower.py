@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Callable
 
-from .bar import Bar, read_bar
+from .bar import Bar, read_bar, read_desc
 from .lines import read_deepspeed, read_dict
 from .reader import Reader
+from .steps import Epochs, Offset, Seen, regular, whole
+from .told import best_loss, epoch_of, is_rate, is_report, read_told
 
 # torch's SummaryWriter flushes every 120 seconds: so long a line's loss waits for the exact one.
 FILES_DELAY = 150.0
@@ -25,64 +28,14 @@ EARLY_LINES = 6
 EARLY_SECONDS = 3.0
 # Dicts without a loss among them may be many.
 MOST_EARLY = 100
+# torchtune's bar says `1|10|Loss: 1.23`: the epoch, the step of the whole run, the loss.
+_TUNE = re.compile(r"(\d{1,9})\|(\d{1,15})\|Loss: ")
+# A bar of transformers' Trainer has no description; some who build on it name it.
+_PLAIN = ("", "train", "training")
 # Where epochs began, for points that come late.
 MOST_EPOCHS = 1000
 # Numbers in transformers' dicts that describe the machine's speed and no step.
 SUMMARY = ("_runtime", "_per_second", "total_flos")
-
-
-class Offset:
-    """Where one source's own step count stands in the task's: after a resume it may begin anew or go on."""
-
-    def __init__(self, from_step: int | None) -> None:
-        self.from_step = from_step or 0
-        self.value = None
-
-    def step(self, own: int) -> int:
-        """The task's step for the source's own; its first step decides."""
-        if self.value is None:
-            self.value = 0 if own > self.from_step else self.from_step
-        return own + self.value
-
-
-def whole(value: Any) -> int | None:
-    """A step or a number of steps as a whole number; None for what is none."""
-    try:
-        return int(value) if value >= 0 and value == int(value) else None
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def regular(bars: list[int], start: int) -> tuple[int, int] | tuple[None, None]:
-    """(the first line's step, the distance between two lines) that fit the bars drawn around the first lines of a run
-    that goes on from step `start`; (None, None) where the lines come at no regular distance.
-
-    The first line may come at step 1 (transformers' logging_first_step).
-    """
-    best = None
-    for first_apart in (False, True):
-        count = len(bars) - first_apart
-        if count < 1 or (first_apart and len(bars) < 3):
-            continue
-        distance = max(1, round((bars[-1] - start) / count))
-        steps = [start + distance * n for n in range(1, count + 1)]
-        steps = [start + 1, *steps] if first_apart else steps
-        error = max(abs(step - bar) for step, bar in zip(steps, bars))
-        if error <= max(2, distance // 4) and (best is None or error < best[0]):
-            best = error, steps[0], distance
-    return best[1:] if best else (None, None)
-
-
-class Seen:
-    """What a run has shown of its end: the last step and the total, a final file, a success line, a line of
-    stopping."""
-
-    def __init__(self) -> None:
-        self.step: int | None = None
-        self.total: int | None = None
-        self.final = False
-        self.marker = False
-        self.stopped: str | None = None
 
 
 def ranks(readers: Sequence[Reader]) -> dict[str, int]:
@@ -117,6 +70,9 @@ class Follower:
         self._epochs = []
         self._outer = None
         self._first_loss = None
+        # Set once a loss came whose step nobody knows: from then on, reports are kept by time alone.
+        self.by_time = False
+        self._newest_time = 0
         # The undescribed bar of transformers' Trainer: (step, total), and the dicts that wait for their step.
         self._plain = None
         self._waiting = []
@@ -130,6 +86,7 @@ class Follower:
         """Takes what is known of the trainer; once more where a wrapping command has only now started it."""
         self.trainer = trainer
         self.readers = list(readers)
+        self._epoch_steps = Epochs()
         self._from_step = from_step
         self._bar_offset = Offset(from_step)
         self._offsets = [Offset(from_step) for _ in self.readers]
@@ -138,33 +95,41 @@ class Follower:
         self._last_dict = self._start = resumed_at
         self._every = trainer.logging_steps()
 
-    def line(self, line: str) -> None:
-        """Takes a line or a state of a bar."""
-        told = self.trainer.line_values(line)
+    def line(self, line: str, whole_line: bool = True) -> None:
+        """Takes a line or a state of a bar; with `whole_line` false, what stands there so far of either."""
+        bar = read_bar(line) if "%|" in line else None
+        told = self.trainer.line_values(line) if whole_line or bar else None
         if told is not None:
-            # A line is read once as it stands there without its end, and again with it.
+            # A bar is read once as it stands there without its end, and again with it.
             if told and line != self._last_line:
                 self._last_line = line
                 self._tell(dict(told))
-            return
-        bar = read_bar(line)
+        else:
+            self._read(line, bar, whole_line)
+        if bar is None:
+            self._says(line)
+
+    def _read(self, line: str, bar: Bar | None, whole_line: bool) -> None:
+        """Reads a line by the rules that hold for any trainer."""
         if bar is not None:
             self._bar(bar)
-        if bar is None or line.endswith("}"):
-            values = read_dict(line)
-            # A line is read once as it stands there without its end, and again with it.
-            if values is not None and line != self._last_line:
+        values = read_dict(line) if line.endswith("}") else None
+        if values is not None:
+            if line != self._last_line:
                 self._last_line = line
                 self._dict(values)
-        if bar is not None:
-            return
-        report = read_deepspeed(line)
-        if report is not None:
-            self._report(*report)
-        if any(marker in line for marker in self.trainer.success_markers):
+        elif bar is None and whole_line and ("oss" in line or "OSS" in line):
+            values = self._told(line)
+            if values:
+                self._tell(values)
+
+    def _says(self, line: str) -> None:
+        """Looks for what a line says of the run's end and its epochs."""
+        if self.trainer.says_success(line):
             self.seen.marker = True
-        elif any(marker in line for marker in self.trainer.stop_markers):
-            self.seen.stopped = line.strip()[:300]
+        for marker in self.trainer.stop_markers:
+            if marker in line:
+                self.seen.stopped = line.strip()[:300]
         epoch = self.trainer.epoch_line(line.strip())
         if epoch:
             step = self.progress.get("step") or 0
@@ -172,35 +137,84 @@ class Follower:
             del self._epochs[:-MOST_EPOCHS]
             self.progress["epoch"], self.progress["total_epochs"] = epoch
 
+    def _told(self, line: str) -> dict[str, float] | None:
+        """The values of a line by rules that hold for any trainer."""
+        report = read_deepspeed(line)
+        if report is not None:
+            return {"step": report[0], "loss": report[1]}
+        values = read_told(line)
+        if values and "epoch" in values:
+            step, total = int(values["step"]), whole(values.pop("total", None))
+            values["step"], total = self._epoch_steps.count(
+                step, total, values["epoch"], whole(values.get("total_epochs"))
+            )
+            if total:
+                values["total"] = total
+        return values
+
     def _bar(self, bar: Bar) -> None:
-        if not bar.desc and not bar.values and self.trainer.bar_desc in (None, ""):
+        if not bar.values and self.trainer.bar_desc in (None, "") and (bar.desc or "").lower() in _PLAIN:
             self._plain_bar(bar)
             return
         if self.trainer.outer_bar and bar.desc == self.trainer.outer_bar:
             self._outer = bar.step, bar.total
             self.progress["epoch"], self.progress["total_epochs"] = bar.step, bar.total
             return
-        if self.trainer.bar_desc is not None and bar.desc != self.trainer.bar_desc:
+        if self.trainer.bar_desc is None:
+            self._any_bar(bar)
             return
-        loss = next((bar.values[name] for name in self.trainer.bar_loss if name in bar.values), None)
-        if loss is None and (self.trainer.bar_desc is None or bar.step == 0):
+        if bar.desc != self.trainer.bar_desc:
+            return
+        name = next((name for name in self.trainer.bar_loss if name in bar.values), None)
+        if name is None and bar.step == 0:
             return
         own, total = bar.step, bar.total
         eta = bar.eta
         if self._outer:
             own, total = own + self._outer[0] * total, total * self._outer[1]
             eta = None
+        self._bar_at(own, total, eta, name, bar.values)
+
+    def _any_bar(self, bar: Bar) -> None:
+        """A bar of a trainer that nobody knows: one that tells a training loss is the steps'."""
+        desc = bar.desc or ""
+        values = {**read_desc(desc), **bar.values}
+        name = best_loss(values, self.trainer.bar_loss)
+        if name is None or is_report(desc):
+            return
+        own, total, (epoch, epochs) = bar.step, bar.total, epoch_of(desc)
+        tune = _TUNE.match(desc)
+        if tune:
+            epoch, own, epochs = int(tune[1]), int(tune[2]), whole(self.trainer.setting("epochs"))
+            total = bar.total * epochs if epochs else None
+        else:
+            own, total = self._epoch_steps.count(own, total, epoch, epochs)
+        if epoch is not None:
+            self.progress["epoch"] = epoch
+            if epochs:
+                self.progress["total_epochs"] = epochs
+        self._bar_at(own, total, bar.eta if total == bar.total else None, name, values)
+
+    def _bar_at(self, own: int, total: int | None, eta: float | None, name: str | None, values: dict[str, Any]) -> None:
+        """Takes the steps' bar at the trainer's own step; `name` is its loss, or None where it shows none."""
         self.started.set()
-        known = loss is not None or self._bar_offset.value is not None
+        known = name is not None or self._bar_offset.value is not None
         step = self._bar_offset.step(own) if known else own
-        self._progress(step, total + (self._bar_offset.value or 0), eta)
-        if loss is None:
+        self._progress(step, total + (self._bar_offset.value or 0) if total else None, eta)
+        if name is None:
             return
         self._lost()
         if self._bar_point and self._bar_point[0] != step:
-            self.points.loss(*self._bar_point)
+            self._give_bar()
         # tqdm shows a new step with the old loss first: only the last state of a step counts.
-        self._bar_point = (step, loss, time.time(), self.progress.get("epoch"))
+        rates = {other: value for other, value in values.items() if other != name and is_rate(other)}
+        self._bar_point = (step, values[name], time.time(), self.progress.get("epoch"), rates)
+
+    def _give_bar(self) -> None:
+        if self._bar_point:
+            step, loss, when, epoch, rates = self._bar_point
+            self.points.loss(step, loss, when, epoch, more=rates)
+            self._bar_point = None
 
     def _progress(self, step: int, total: int | None, eta: float | None = None) -> None:
         self.seen.step, self.seen.total = step, total
@@ -218,7 +232,7 @@ class Follower:
             self._first_loss = self._clock()
 
     def _plain_bar(self, bar: Bar) -> None:
-        total = self.trainer.total_steps()
+        total = self.trainer.total_steps() if self.trainer.bar_desc == "" else None
         if total is None:
             # Evaluation draws bars of the same form within: the first one is training's.
             total = self._plain[1] if self._plain else bar.total
@@ -234,6 +248,9 @@ class Follower:
         self._settle()
 
     def _dict(self, values: dict[str, Any]) -> None:
+        if "step" in values:
+            self._tell(values)
+            return
         with self._guard:
             self._waiting.append((values, self._clock(), time.time()))
         if "loss" in values:
@@ -243,25 +260,33 @@ class Follower:
 
     def _tell(self, values: dict[str, Any]) -> None:
         """Takes the values of a line that tells its own step; those of one that does not take the bar's."""
-        step = whole(values.pop("step", None))
-        total = whole(values.pop("total", None))
-        if step is None:
+        own = whole(values.pop("step", None))
+        if own is None:
+            values.pop("total", None)
             if values:
                 self._dict(values)
             return
-        step = self._line_offset.step(step)
-        if total or self.progress.get("total_steps"):
-            total = total + (self._line_offset.value or 0) if total else self.progress["total_steps"]
-        self._progress(step, total)
-        epoch = values.pop("epoch", None)
+        epoch, epochs = values.pop("epoch", None), whole(values.pop("total_epochs", None))
+        self._last_dict = max(self._last_dict, own)
+        step = self._line_offset.step(own)
+        total = whole(values.pop("total", None)) or self.trainer.total_steps() or 0
+        offset = self._line_offset.value or 0
+        known = self.progress.get("total_steps") or 0
+        self._progress(step, total + offset if total >= own else known if known >= step else None)
         if epoch is not None:
             self.progress["epoch"] = epoch
+            if epochs:
+                self.progress["total_epochs"] = epochs
+        self._put(step, values, time.time(), epoch)
+
+    def _put(self, step: int, values: dict[str, Any], when: float | None, epoch: float | None) -> None:
         loss = values.pop("loss", None)
         if loss is not None:
             self._lost()
-            self.points.loss(step, loss, time.time(), epoch, self.points.LINE)
-        if values:
-            self.points.put(step, values, time.time(), epoch)
+            self.points.loss(step, loss, when, epoch, self.points.LINE)
+        more = {name: value for name, value in values.items() if not name.endswith(SUMMARY)}
+        if more:
+            self.points.put(step, more, when, epoch)
 
     def _settle(self, keep: int = 0) -> None:
         """Gives the dicts that wait, but for the last `keep`, their step."""
@@ -285,7 +310,8 @@ class Follower:
         """Gives the first dicts their steps, once enough of them have come."""
         early, self._early = self._early, []
         bars = [drawn for values, _, drawn in early if "loss" in values]
-        first, every = regular(bars, self._start)
+        epochs = [values.get("epoch") for values, *_ in early if "loss" in values]
+        first, every = regular(bars, self._start, epochs)
         # 0: they come at no regular distance, so each has its bar's step.
         self._every = every or 0
         for values, when, drawn in early:
@@ -294,23 +320,39 @@ class Follower:
 
     def _give(self, values: dict[str, Any], when: float | None, drawn: int | None) -> None:
         own = self._step_of_dict(values, drawn)
-        step = self._line_offset.step(own) if own else own
         epoch = values.pop("epoch", None)
         if epoch is not None:
             self.progress["epoch"] = epoch
-        loss = values.pop("loss", None)
-        if loss is not None:
-            self.points.loss(step, loss, when, epoch, self.points.LINE)
-        more = {name: value for name, value in values.items() if not name.endswith(SUMMARY)}
-        if more:
-            self.points.put(step, more, when, epoch)
+        if own is None:
+            self._put(self._time_key(when), values, when, epoch)
+            return
+        step = self._line_offset.step(own) if own else own
+        self._put(step, values, when, epoch)
         self.progress["step"] = max(self.progress.get("step") or 0, step)
         if self.seen.step is None or self._plain is None:
             self.seen.step = self.progress["step"]
 
-    def _step_of_dict(self, values: dict[str, Any], drawn: int | None) -> int:
-        """The trainer's own step of a dict: the bar's, set right by the known distance between two dicts."""
+    def _time_key(self, when: float | None) -> int:
+        """Where a report whose step nobody knows is kept: its Unix time in seconds, each one later than the last.
+
+        The ledger keeps points by a whole number; `unstepped` in the progress says that these are no steps.
+        """
+        if not self.by_time:
+            self.by_time = self.progress["unstepped"] = True
+        self._newest_time = max(self._newest_time + 1, int(when or time.time()))
+        return self._newest_time
+
+    def place(self) -> int:
+        """Where a measurement of the machine is kept now: at the newest step, or the newest time where there are no
+        steps."""
+        return self._newest_time if self.by_time else self.progress.get("step") or 0
+
+    def _step_of_dict(self, values: dict[str, Any], drawn: int | None) -> int | None:
+        """The trainer's own step of a dict: the bar's, set right by the known distance between two dicts; None where
+        neither is known."""
         every = self._every
+        if self.by_time or (drawn is None and every is None and self._last_dict == self._start):
+            return None
         if "loss" not in values:
             return drawn or self._last_dict
         # The next multiple: the first line may have come at step 1 (logging_first_step).
@@ -326,13 +368,6 @@ class Follower:
             step = min(step, self._plain[1])
         self._last_dict = max(step, self._last_dict)
         return step
-
-    def _report(self, own: int, loss: float) -> None:
-        self._lost()
-        step = self._line_offset.step(own)
-        self.points.loss(step, loss, time.time(), self.progress.get("epoch"), self.points.LINE)
-        total = self.trainer.total_steps()
-        self._progress(step, total + (self._line_offset.value or 0) if total else None)
 
     def poll(self, final: bool = False) -> None:
         """Reads what the files have got since the last call."""
@@ -388,9 +423,7 @@ class Follower:
     def end(self) -> None:
         """The last reading, after the trainer ended."""
         self.poll(final=True)
-        if self._bar_point:
-            self.points.loss(*self._bar_point)
-            self._bar_point = None
+        self._give_bar()
         if self._outer and self.trainer.outer_bar:
             # The steps' bar of the last epoch is cleared before the outer one is full.
             self.seen.step, self.seen.total = self._outer

@@ -27,9 +27,12 @@ LONGEST_LINE = 16_384
 
 
 class Lines:
-    """Splits one stream on `\\n` and `\\r`. A line that a `\\r` overwrites is a state of a bar, not a line to keep."""
+    """Splits one stream on `\\n` and `\\r`. A line that a `\\r` overwrites is a state of a bar, not a line to keep.
 
-    def __init__(self, on_line: Callable[[str], None], on_state: Callable[[str], None]) -> None:
+    `on_state(text, whole)` gets every line and state; `whole` is false for one that has no end yet.
+    """
+
+    def __init__(self, on_line: Callable[[str], None], on_state: Callable[[str, bool], None]) -> None:
         self.on_line = on_line
         self.on_state = on_state
         self.rest = b""
@@ -50,22 +53,25 @@ class Lines:
             if end == b"\r":
                 if line:
                     self.state = line
-                    self.on_state(line)
+                    self.on_state(line, True)
             else:
                 if not line and self.state:
                     line = self.state
                 elif line:
-                    self.on_state(line)
+                    self.on_state(line, True)
                 self.state = ""
                 self.on_line(line)
         rest = pieces[-1]
         self.rest = rest if len(rest) <= LONGEST_LINE else withhold.from_bytes(rest)[-LONGEST_LINE:]
 
-    def flush(self) -> None:
-        """Reads what stands there without a line end. tqdm writes `\\r` first, so its newest state is always here."""
+    def flush(self, ended: bool = False) -> None:
+        """Reads what stands there without a line end. tqdm writes `\\r` first, so its newest state is always here.
+
+        `ended`: nothing more will come.
+        """
         line = _clean(self.rest)
         if line and line != self.state:
-            self.on_state(line)
+            self.on_state(line, ended)
 
     def current(self) -> str:
         """The unfinished line."""
@@ -80,6 +86,11 @@ def _clean(data: bytes) -> str:
     return text.rstrip()
 
 
+def is_out_of_memory(text: str) -> bool:
+    """Whether a line says that the memory of the GPU or the machine is used up."""
+    return bool(_OUT_OF_MEMORY.search(text))
+
+
 class Failure:
     """Looks for the reason of a failure in the lines: running out of memory, and the last exception."""
 
@@ -91,7 +102,7 @@ class Failure:
     def line(self, line: str) -> None:
         """Takes the next line of a stream."""
         if "emory" in line or "ALLOC_FAILED" in line:
-            if _OUT_OF_MEMORY.search(line):
+            if is_out_of_memory(line):
                 self.out_of_memory = True
         if "Traceback (most recent call last)" in line:
             self._in_traceback = True
@@ -103,7 +114,7 @@ class Failure:
 
 
 class Console:
-    """Takes both streams' chunks. `on_state(line)` gets every line and every state of a bar.
+    """Takes both streams' chunks. `on_state(line, whole)` gets every line and every state of a bar, as in Lines.
 
     The trainer's pipe is never kept waiting for the reading here: when that lags by more than 8 MB, chunks are
     passed on to the terminal and left out of the record.
@@ -113,7 +124,7 @@ class Console:
     PAUSE = 0.1
     KEEP = 256 * 1024 * 1024
 
-    def __init__(self, path: Path, on_state: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, on_state: Callable[[str, bool], None]) -> None:
         self.path = path
         self.failure = {"stdout": Failure(), "stderr": Failure()}
         self.left_out = 0
@@ -134,9 +145,9 @@ class Console:
         self._thread = threading.Thread(target=self._read, name="ledger-console", daemon=True)
         self._thread.start()
 
-    def _state(self, line: str) -> None:
+    def _state(self, line: str, whole: bool) -> None:
         try:
-            self._on_state(line)
+            self._on_state(line, whole)
         except Exception as error:
             # One line that cannot be understood hides none of those behind it.
             terminal.trouble(error)
@@ -239,7 +250,7 @@ class Console:
         self._queue.put(None)
         self._thread.join(30.0)
         for name, lines in self._lines.items():
-            lines.flush()
+            lines.flush(ended=True)
             last = lines.current()
             if last:
                 self._line_of(name)(last)

@@ -9,7 +9,7 @@ from ..core.language import t
 from ..core.redact import redact_text
 from ..follow.follower import Seen
 from ..trainers import Generic
-from .console import Console
+from .console import Console, is_out_of_memory
 from .process import shell_code
 from .stopping import Stopping
 
@@ -34,7 +34,9 @@ def outcome_of(code: int, stopping: Stopping, trainer: Generic, console: Console
         message = console.last_exception()
         if message:
             fault += f" ({message})"
-        return {**result, "status": "failed", "failure_reason": "error", "error_message": redact_text(fault)}
+        # A message of memory somewhere is no reason by itself: ai-toolkit skips steps that lack some.
+        reason = "oom" if is_out_of_memory(seen.stopped or "") or is_out_of_memory(message or "") else "error"
+        return {**result, "status": "failed", "failure_reason": reason, "error_message": redact_text(fault)}
     message = console.last_exception()
     if console.out_of_memory():
         return {

@@ -173,15 +173,24 @@ class Points:
     def _is_covered(self, step: int, rank: int) -> bool:
         return any(covered >= step for covered in self._covered[:rank])
 
-    def loss(self, step: int, value: Any, when: float | None, epoch: float | None = None, rank: int = BAR) -> None:
-        """The loss that a line (rank LINE) or the progress bar (rank BAR) shows after the given step."""
+    def loss(
+        self,
+        step: int,
+        value: Any,
+        when: float | None,
+        epoch: float | None = None,
+        rank: int = BAR,
+        more: dict[str, Any] | None = None,
+    ) -> None:
+        """The loss that a line (rank LINE) or the progress bar (rank BAR) shows after the given step, with `more` that
+        it shows, which counts only where nothing better tells the loss."""
         if not 0 <= step <= MOST_STEP:
             return
         with self._guard:
             self.held_any = True
             self.changes += 1
             if not self._is_covered(step, rank) and len(self._held) < self.LIMIT:
-                self._held[step, rank] = (value, when, epoch, self._clock())
+                self._held[step, rank] = (value, when, epoch, self._clock(), more or {})
 
     def drain(self, limit: int = 1000, final: bool = False) -> list[dict[str, Any]]:
         """At most `limit` log entries in order of step; `final` also gives what is still open or held back."""
@@ -191,14 +200,14 @@ class Points:
                     self._close(series)
             now = self._clock()
             for step, rank in sorted(self._held):
-                value, when, epoch, since = self._held[step, rank]
+                value, when, epoch, since, more = self._held[step, rank]
                 if self._is_covered(step, rank):
                     del self._held[step, rank]
                 elif final or now - since >= self.hold:
                     del self._held[step, rank]
                     if rank == self.LINE:
                         self._covered[rank] = max(self._covered[rank], step)
-                    self._set(step, {"loss": value}, when, epoch)
+                    self._set(step, {**more, "loss": value}, when, epoch)
             entries = []
             values = 0
             patience = max(self.hold, self.SILENCE)

@@ -150,7 +150,7 @@ class Supervision:
             self.recorder.add_file(Upload(str(kept), "console.log.gz", "state", group="console"))
         code = self.process.returncode or 0
         outcome = outcome_of(code, self.stopping, self.trainer, self.console, self.follower.seen)
-        if outcome["status"] == "success" and self.trainer.last_is_final and not self.watch.found_final:
+        if outcome["status"] == "success" and not self.watch.found_final and self._last_checkpoint_is_final():
             for item in self.watch.promote():
                 self._add_weight(item)
         if not self.stopping.superseded:
@@ -165,6 +165,13 @@ class Supervision:
                     else ""
                 )
             )
+
+    def _last_checkpoint_is_final(self) -> bool:
+        """Whether the newest checkpoint is the run's result: its trainer says so, or it is of the very last step."""
+        seen = self.follower.seen
+        whole = seen.total and seen.step == seen.total
+        steps = {item.step for item in self.watch.newest_checkpoint if item.kind == "checkpoint"}
+        return self.trainer.last_is_final or bool(self.trainer.name is None and whole and steps == {seen.total})
 
     def _adopt(self, command: list[str], cwd: str, config_path: str | None, trainer: Generic) -> None:
         """Takes over what the scout found: the trainer that a wrapping command has started."""
@@ -311,7 +318,7 @@ class Supervision:
             if not metrics:
                 return
             progress = self.recorder.progress
-            self.recorder.points.put(progress.get("step") or 0, metrics, epoch=progress.get("epoch"))
+            self.recorder.points.put(self.follower.place(), metrics, epoch=progress.get("epoch"))
             self._ended.wait(gpu.SECONDS)
 
     def _collect_datasets(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 SAVED = (".safetensors", ".ckpt", ".pt")
 IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".mp4", ".gif")
 ADAPTER = re.compile(r"(?:adapter_model|pytorch_lora_weights|lora)\.(?:safetensors|bin)$")
+RUN_FOLDER = re.compile(r"(?:^|[-_.])(?:\d{8}|\d{4}-\d\d-\d\d)[-_T]?\d\d[-_:.]?\d\d(?:[-_:.]?\d\d)?$")
 # Files that training scripts leave beside the weights and that are none.
 TRAINING_STATE = {"optimizer.pt", "scheduler.pt", "rng_state.pt", "training_args.pt", "scaler.pt"}
 MOST_ENTRIES = 20_000
@@ -111,3 +112,9 @@ def adapter_folders(folder: Path, root: Path | None = None) -> list[tuple[Path, 
         found += adapter
         found += [item for item in state_folder(path, root, step=step) if item[0] not in taken]
     return found
+
+
+def run_folders(folder: Path) -> list[tuple[Path, Saved]]:
+    """The same layout in folders that are named by when a run began, such as ms-swift's `v0-20250526-162705/`."""
+    runs = (path for path in entries(folder) if RUN_FOLDER.search(path.name) and path.is_dir())
+    return [item for path in runs for item in adapter_folders(path, folder)]

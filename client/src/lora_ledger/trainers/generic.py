@@ -89,7 +89,8 @@ class Generic:
         folder = self.output_folder()
         if not folder:
             return []
-        return list({**dict(self.scan_flat(folder)), **dict(files.adapter_folders(folder))}.items())
+        found = (self.scan_flat(folder), files.adapter_folders(folder), files.run_folders(folder))
+        return list({path: saved for part in found for path, saved in part}.items())
 
     def scan_flat(self, folder: Path) -> list[tuple[Path, Saved]]:
         """The weight files that lie in the folder itself."""
@@ -114,11 +115,19 @@ class Generic:
         """(epoch, total epochs) when the line announces an epoch, else None."""
         return None
 
+    def says_success(self, line: str) -> bool:
+        """Whether the line says that training came to its end."""
+        for marker in self.success_markers:
+            if marker in line:
+                return True
+        return False
+
     def line_values(self, line: str) -> dict[str, float] | None:
         """The values that one line or state of a bar tells, or None where the trainer's own forms are none of it.
 
-        `step` and `total` are the trainer's own count, `loss` the training loss, `epoch` where the run stands; any
-        other name is a series of its own. The follower asks this before its general rules, which a `{}` forbids.
+        `step` and `total` are the trainer's own count, `loss` the training loss, `epoch` and `total_epochs` where the
+        run stands; any other name is a series of its own. The follower asks this before its general rules; `{}` keeps
+        it from asking those.
         """
         return None
 
@@ -128,6 +137,10 @@ class Generic:
 
     def total_steps(self) -> int | None:
         """The steps that the settings ask for, or None."""
+        for name in ("max_train_steps", "max_steps", "train_steps", "train_iters", "iters"):
+            value = str(self.setting(name) or "")
+            if re.fullmatch("[1-9][0-9]{0,14}", value):
+                return int(value)
         return None
 
     def logging_steps(self) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
@@ -17,6 +18,25 @@ from .declarations import DECLARATIONS
 CONFIG_ENDINGS = (".yaml", ".yml", ".toml", ".json")
 CONFIG_OPTIONS = ("--config_file", "--config", "--config-path", "--config_path")
 LAUNCHERS = {"llamafactory-cli", "lmf", "axolotl", "lora-scripts"}
+# Modules that start another script or module: what follows their own options is the trainer.
+_STARTERS = ("accelerate", "torch.distributed", "deepspeed", "torchrun")
+# Commands that run the words behind them, with those of their options that take a value.
+_RUNNERS: dict[str, tuple[str, ...]] = {
+    "uv run": ("--with", "--project", "--directory", "-p", "--python", "--extra", "--group", "--env-file"),
+    "conda run": ("-n", "--name", "-p", "--prefix", "--cwd"),
+    "mamba run": ("-n", "--name", "-p", "--prefix", "--cwd"),
+    "micromamba run": ("-n", "--name", "-p", "--prefix", "--cwd"),
+    "poetry run": (), "pipenv run": (), "pixi run": ("-e", "--environment", "--manifest-path"), "hatch run": (),
+    "env": ("-u", "--unset", "-C", "--chdir"), "nohup": (), "time": (), "exec": (), "command": (), "sudo": ("-u", "-g"),
+    "nice": ("-n",), "ionice": ("-c", "-n"), "stdbuf": ("-i", "-o", "-e"), "setsid": (), "xvfb-run": ("-n", "-s"),
+}  # fmt: skip
+_SHELLS = {"bash", "sh", "zsh", "dash", "ksh"}
+_BETWEEN = re.compile(r"(?:&&|\|\|?|;|&)+")
+# Words of a shell's line that train nothing.
+_ASIDE = {
+    "source", ".", "export", "set", "unset", "ulimit", "echo", "mkdir", "module", "eval", "true", "wait", "tee", "pip",
+}  # fmt: skip
+LONGEST_SCRIPT = 20_000
 
 
 def program_of(named: str) -> str | None:
@@ -71,10 +91,77 @@ def fault_of(text: str, path: StrPath) -> str | None:
     return None if document is None or document == {} else "it holds no settings with names"
 
 
+def inner_command(command: Sequence[str], depth: int = 0) -> tuple[list[str], str]:
+    """(the command that trains, the folder that it is started in, relative to the typed command's) of one that only
+    starts it, such as `uv run …`, `conda run -n env …` or `bash -lc "cd x && …"`; the command itself and "" of any
+    other."""
+    words = [str(word) for word in command]
+    while words and depth < 8:
+        depth += 1
+        name = os.path.basename(words[0])
+        pair = f"{name} {words[1]}" if len(words) > 1 else name
+        if re.match(r"[A-Za-z_]\w*=", words[0]) and len(words) > 1:
+            words = words[1:]
+        elif pair in _RUNNERS or name in _RUNNERS:
+            at = 2 if pair in _RUNNERS else 1
+            valued = _RUNNERS.get(pair, _RUNNERS.get(name, ()))
+            while at < len(words) and words[at].startswith("-"):
+                last = words[at] == "--"
+                at += 2 if words[at] in valued else 1
+                if last:
+                    break
+            if at >= len(words):
+                break
+            words = words[at:]
+        elif name in _SHELLS:
+            at = next((n for n, word in enumerate(words[1:], 1) if re.fullmatch(r"-[a-z]*c[a-z]*", word)), 0)
+            script = words[at + 1] if 0 < at < len(words) - 1 else ""
+            if not script or len(script) > LONGEST_SCRIPT:
+                break
+            found, folder = _of_script(script)
+            if not found:
+                break
+            inner, below = inner_command(found, depth)
+            return inner, os.path.join(folder, below) if below else folder
+        else:
+            break
+    return words, ""
+
+
+def _of_script(script: str) -> tuple[list[str], str]:
+    """(the last command of a shell's line that may train, the folder it changed into)."""
+    lexer = shlex.shlex(script.replace("\\\n", " ").replace("\n", " ; "), posix=True, punctuation_chars=";&|<>()")
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    commands: list[list[str]] = [[]]
+    try:
+        for word in lexer:
+            if _BETWEEN.fullmatch(word):
+                commands.append([])
+            else:
+                commands[-1].append(os.path.expandvars(word) if "$" in word else word)
+    except ValueError:
+        # A quote that is not closed.
+        return [], ""
+    found: list[str] = []
+    folder = before = ""
+    for words in commands:
+        # What stands behind `>` is a file.
+        words = words[: next((n for n, word in enumerate(words) if word[:1] in "<>(" or word == ")"), len(words))]
+        words = words[:-1] if words[-1:] in (["1"], ["2"]) else words
+        if words[:1] == ["cd"] and len(words) > 1:
+            before = os.path.join(before, os.path.expanduser(words[1]))
+        elif words and words[0] not in _ASIDE and words[:2] != ["conda", "activate"]:
+            found, folder = words, before
+    return found, folder
+
+
 def program_index(command: Sequence[str]) -> int:
     """Where the trainer's own script or module stands: what comes before it belongs to launchers."""
     for index, argument in enumerate(command):
-        if argument == "-m" and index + 1 < len(command) and "accelerate" not in command[index + 1]:
+        if argument in ("-m", "--module") and index + 1 < len(command):
+            if command[index + 1].startswith(_STARTERS):
+                continue
             return index + 1
         if argument.endswith(".py") or Path(argument).name in LAUNCHERS:
             return index
@@ -83,14 +170,18 @@ def program_index(command: Sequence[str]) -> int:
 
 def find_config(command: Sequence[str]) -> str | None:
     """The configuration file that a trainer's command names, or None. A launcher's own `--config_file` is not meant."""
-    start = program_index(command)
-    own = command[start:]
+    words, folder = inner_command(command)
+    found = _named_config(words[program_index(words) :], folder)
+    return os.path.join(folder, found) if found and folder else found
+
+
+def _named_config(own: Sequence[str], folder: str) -> str | None:
     for index, argument in enumerate(own):
         for option in CONFIG_OPTIONS:
             if argument == option and index + 1 < len(own):
-                return _existing(own[index + 1])
+                return _existing(own[index + 1], folder)
             if argument.startswith(option + "="):
-                return _existing(argument[len(option) + 1 :])
+                return _existing(argument[len(option) + 1 :], folder)
     for index in range(1, len(own)):
         if (
             own[index].endswith(CONFIG_ENDINGS)
@@ -101,9 +192,9 @@ def find_config(command: Sequence[str]) -> str | None:
     return None
 
 
-def _existing(path: str | None) -> str | None:
+def _existing(path: str | None, folder: str) -> str | None:
     """sd-scripts adds `.toml` to a name without it."""
-    if path and not os.path.exists(path) and os.path.isfile(path + ".toml"):
+    if path and not os.path.exists(os.path.join(folder, path)) and os.path.isfile(os.path.join(folder, path + ".toml")):
         return path + ".toml"
     return path
 
@@ -137,8 +228,9 @@ class Launch:
     def __init__(
         self, command: Sequence[str], config_text: str | None, cwd: StrPath, output_dir: str | None = None
     ) -> None:
-        self.command = [str(argument) for argument in command]
-        self.cwd = Path(cwd)
+        # The command that trains, and where; the typed one may only start it.
+        self.command, folder = inner_command(command)
+        self.cwd = Path(cwd) / folder
         self.output_dir = output_dir
         self.text = config_text
         self.document = read_document(config_text)

@@ -7,12 +7,14 @@ adapter_model.safetensors and adapter_config.json).
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ..core.reading import loads, read_file
 from ..follow.jsonl import JsonLines
 from ..follow.reader import Reader
 from ..follow.state_json import LIMIT as STATE_LIMIT
+from ..follow.steps import Seen
 from . import files
 from .datasets import Source
 from .files import Saved
@@ -20,6 +22,7 @@ from .generic import Generic
 from .launch import Launch
 
 INFO_LIMIT = 16_000_000
+_STEP_LOSS = re.compile(r"""['"]loss['"]:""")
 
 
 class Transformers(Generic):
@@ -30,6 +33,8 @@ class Transformers(Generic):
     bar_loss = ()
     loss_tags = ("train/loss", "loss")
     success_markers = ("'train_runtime':",)
+    # Settings with which training may end before its last step and yet as it should.
+    early_stopping = ("early_stopping_steps", "early_stopping_patience")
 
     def __init__(self, launch: Launch) -> None:
         super().__init__(launch.command, launch.cwd, launch.output_dir, launch)
@@ -41,6 +46,20 @@ class Transformers(Generic):
     def scan(self) -> list[tuple[Path, Saved]]:
         folder = self.output_folder()
         return files.adapter_folders(folder) if folder else []
+
+    def says_success(self, line: str) -> bool:
+        # The summary at the end has no loss of a step; with include_num_input_tokens_seen each line tells the time.
+        return super().says_success(line) and not _STEP_LOSS.search(line)
+
+    def fault(self, seen: Seen) -> str | None:
+        fault = super().fault(seen)
+        if fault or self.saves_when_interrupted or not seen.marker or not seen.total or seen.step is None:
+            return fault
+        # The last bar may have been missed, so a report's distance is allowed for.
+        reached = seen.step + (self.logging_steps() or 1) > seen.total
+        if reached or any(self.setting(name) for name in self.early_stopping):
+            return None
+        return f"the trainer ended with exit code 0 at step {seen.step} of {seen.total}"
 
     def total_steps(self) -> int | None:
         value = self.setting("max_steps")
@@ -121,7 +140,7 @@ class Axolotl(Transformers):
     """axolotl: SIGINT makes it save the adapter and end with exit code 0, so a final file alone proves nothing."""
 
     name = "axolotl"
-    success_markers = ("Model successfully saved to", "'train_runtime':")
+    success_markers = ("Model successfully saved to", *Transformers.success_markers)
     saves_when_interrupted = True
     default_output = "./model-out"
 
