@@ -39,6 +39,7 @@ import {
   queueOptions,
   unknownDependencies,
 } from "./queue-options.ts";
+import { packSources, unpackSources } from "./sources.ts";
 import { freeRegistrationKey } from "./states.ts";
 
 const fileInput = z
@@ -225,7 +226,16 @@ function toRow({ fields: sent, file }: NewTask) {
     if (dropped.length) warnings.push(warnOfSize("additional_args", dropped));
     columns.additional_args = value;
   }
-  const defaulted = (file?.recognition.defaults ?? []).filter((name) => !(name in explicit));
+  const { defaults = [], fields: found = {}, sources: origins = {} } = file?.recognition ?? {};
+  const defaulted = defaults.filter((name) => !(name in explicit));
+  // What the sender states as the file does was read from there all the same.
+  const sources = Object.fromEntries(
+    Object.entries(origins).filter(
+      ([name, { from }]) =>
+        !(name in explicit) ||
+        (from !== "default" && explicit[name] === found[name as keyof typeof found]),
+    ),
+  );
   if (defaulted.length) columns.defaulted_fields = defaulted;
   if (imported) Object.assign(columns, pastColumns(imported));
   let snapshot: JsonValue = redactJson(
@@ -246,6 +256,7 @@ function toRow({ fields: sent, file }: NewTask) {
     datasets: datasets ?? [],
     queue: queue ?? null,
     snapshot,
+    sources,
     path: config?.path ?? null,
     source: imported?.source,
     attempts: imported?.attempts ?? [],
@@ -268,7 +279,8 @@ async function prepareStoring(
     prefix = "",
   }: { config: Config; filename?: string; room?: SQL; prefix?: string },
 ) {
-  const { columns, warnings, datasets, queue, snapshot, path, source, attempts } = toRow(input);
+  const { columns, warnings, datasets, queue, snapshot, sources, path, source, attempts } =
+    toRow(input);
   if (queue && auth.box) throw refuse("not-allowed", { case: "box-queue" });
   // A box key has names of its own: it neither finds nor blocks what other keys of its user register.
   const by = auth.box ? `box:${auth.keyId}` : `${auth.userId}`;
@@ -286,6 +298,7 @@ async function prepareStoring(
   };
   const { file } = input;
   const snapshotJson = snapshot === null ? null : JSON.stringify(snapshot);
+  const packed = packSources(sources);
   const recordBytes =
     (snapshotJson ? byteLength(snapshotJson) : 0) +
     (file?.bytes?.length ?? 0) +
@@ -329,11 +342,12 @@ async function prepareStoring(
       (file?.bytes || file?.dataset || snapshot !== null) &&
       db.run(sql`
         insert into task_config
-          (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original, secrets)
+          (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original, secrets, sources)
         select id, ${file?.recognition.format ?? "json"}, ${path ?? filename ?? null},
           ${file?.sha256 ?? ""}, ${snapshotJson},
           ${file?.bytes ?? new Uint8Array()}, ${file?.dataset?.path ?? null},
-          ${file?.dataset?.bytes ?? null}, ${file?.secrets ? JSON.stringify(file.secrets) : null}
+          ${file?.dataset?.bytes ?? null}, ${file?.secrets ? JSON.stringify(file.secrets) : null},
+          ${packed ? JSON.stringify(packed) : null}
         from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash}
         on conflict do nothing`),
     facts,
@@ -356,6 +370,7 @@ async function prepareStoring(
       : null;
   return {
     warnings,
+    packed,
     parent,
     dependsOn,
     registrationKey,
@@ -379,7 +394,7 @@ export async function registerTask(
   filename?: string,
 ) {
   const stored = await prepareStoring(db, auth, input, idempotencyKey, { config, filename });
-  const { warnings, parent, dependsOn, freed, parts } = stored;
+  const { warnings, packed, parent, dependsOn, freed, parts } = stored;
   const {
     inserted,
     found: [row],
@@ -413,10 +428,10 @@ export async function registerTask(
       message: `This was imported before, as task ${task.id}${task.deletedAt ? ", which is in the trash" : ""}; nothing was added.`,
       path: "import.source",
     });
-    return { task, warnings };
+    return { task, sources: unpackSources(packed, task.defaultedFields), warnings };
   }
   if (registrationHash !== input.hash) throw refuseReusedKey();
-  return { task, warnings };
+  return { task, sources: unpackSources(packed, task.defaultedFields), warnings };
 }
 
 const refuseReusedKey = () =>

@@ -48,10 +48,9 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         return 0
     put(f"task {task.get('id')}: {printable(task.get('task_name'))}")
     put(f"  {_state(task)}")
-    defaults = set(task.get("defaulted_fields") or [])
     for name in FIELDS:
         if task.get(name) not in (None, "", [], {}):
-            put(f"  {name:<28}{figure(task[name])}{'   (the default)' if name in defaults else ''}")
+            put(f"  {name:<28}{figure(task[name])}{_source(task, name)}")
     if task.get("tags"):
         put(f"  {'tags':<28}{printable(', '.join(f'{k}={v}' for k, v in task['tags'].items()))}")
     if task.get("command"):
@@ -76,6 +75,16 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
             f"{terminal.size_text(weight.get('size') or 0)}, {weight.get('state')}{', ' + where if where else ''})"
         )
     return 0
+
+
+def _source(task: dict[str, Any], name: str) -> str:
+    """Where a column was read from, in brackets; nothing where whoever registered the run stated it."""
+    source = section(section(task, "field_sources"), name)
+    if source.get("from") == "default" or name in (task.get("defaulted_fields") or []):
+        return "   (the default)"
+    if source.get("from") in ("file", "argument", "launcher"):
+        return f"   ({source['from']}: {printable(str(source.get('key') or source.get('name')))})"
+    return ""
 
 
 def _state(task: dict[str, Any]) -> str:

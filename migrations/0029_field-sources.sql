@@ -1,0 +1,1 @@
+ALTER TABLE `task_config` ADD `sources` text;
