@@ -122,7 +122,13 @@ class LookTest(CommandCase):
         task = self.task("pending", lora_rank=8, command=["python", "x.py"])
         self.file(task, "aki.safetensors", b"x")
         self.server.tasks[task]["datasets"] = [{"name": "10_aki", "image_count": 24, "repeats": 10}]
+        self.server.tasks[task]["fields"].update(
+            seed=7,
+            field_sources={"lora_rank": {"from": "file", "key": "network.linear"}, "seed": {"from": "default"}},
+        )
         out, _ = self.run_command("show", task)
+        self.assertRegex(out, r"lora_rank +8   \(file: network\.linear\)\n")
+        self.assertRegex(out, r"seed +7   \(the default\)\n")
         for text in ("task 1: run-1", "lora_rank", "python x.py", "10_aki: 24 images", "aki.safetensors (final"):
             self.assertIn(text, out)
         self.assertEqual(self.run_command("cancel", task)[0], "task 1 is cancelled\n")

@@ -9,11 +9,31 @@ import {
   progressOf,
   setting,
   short,
+  sourceOf,
   textAt,
 } from "./format.ts";
 import { currentLanguage, speak, type Text, t, translate } from "./i18n.ts";
 import { idsOf } from "./state.ts";
 import { zh } from "./zh.ts";
+
+it("says where a column was read from", () => {
+  const task = {
+    field_sources: {
+      lora_rank: { from: "file" as const, key: "network.linear" },
+      seed: { from: "argument" as const, name: "seed" },
+      mixed_precision: { from: "launcher" as const, name: "--mixed_precision" },
+      dropout: { from: "default" as const },
+    },
+  };
+  const columns = ["lora_rank", "seed", "mixed_precision", "dropout", "epochs"];
+  expect(columns.map((column) => sourceOf(task, column))).toEqual([
+    "file: network.linear",
+    "argument: seed",
+    "launcher: --mixed_precision",
+    "default",
+    "",
+  ]);
+});
 
 describe("numbers", () => {
   it.each([

@@ -1,4 +1,5 @@
 import { currentLanguage, t } from "./i18n.ts";
+import type { Task } from "./types.ts";
 
 const formats = new Map<string, Intl.NumberFormat>();
 function format(options: Intl.NumberFormatOptions) {
@@ -37,6 +38,16 @@ export function setting(value: unknown): string {
       : String(value);
   }
   return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** Where a run's column was read from, in words; empty where whoever registered the run stated it. */
+export function sourceOf(task: Pick<Task, "field_sources">, column: string): string {
+  const origin = task.field_sources[column];
+  if (!origin) return "";
+  if (origin.from === "file") return t("file: {name}", { name: origin.key });
+  if (origin.from === "argument") return t("argument: {name}", { name: origin.name });
+  if (origin.from === "launcher") return t("launcher: {name}", { name: origin.name });
+  return t("default");
 }
 
 /** Money, in whatever currency prices were given. */

@@ -383,6 +383,9 @@ export const zh = {
   "The client reads image counts and tags from the data folder where the run starts.":
     "客户端在训练开始时读取数据文件夹中的图片数量与标签。",
   "The trainer's default: the file does not set it.": "训练器默认值：配置文件未写明。",
+  "file: {name}": "配置文件：{name}",
+  "argument: {name}": "命令参数：{name}",
+  "launcher: {name}": "启动器：{name}",
   "The trainer's own file, byte for byte": "训练器的原始配置文件",
   "There is no run {id}": "没有训练 {id}",
   "There is no such page": "页面不存在",

@@ -121,7 +121,10 @@ export const optionalFields = Object.fromEntries(
  * What a registration may not name, and no `additional_args` either: what the server keeps, the key that
  * holds the run, and the settings of its file, which have a field of their own.
  */
-export const reservedFields: readonly string[] = [...keptByServer, "key_id", "config_snapshot"];
+export const reservedFields: readonly string[] = [
+  ...keptByServer,
+  ...["key_id", "config_snapshot", "field_sources"],
+];
 
 const isTime = (text: string) => !Number.isNaN(Date.parse(text));
 

@@ -47,6 +47,7 @@ import {
   queueOptions,
   unknownDependencies,
 } from "./queue-options.ts";
+import { packSources, unpackSources } from "./sources.ts";
 import { freeRegistrationKey } from "./states.ts";
 
 const fileInput = z
@@ -266,7 +267,16 @@ function toRow({ fields: sent, file }: NewTask) {
     if (dropped.length) warnings.push(warnOfSize("additional_args", dropped));
     columns.additional_args = value;
   }
-  const defaulted = (file?.recognition.defaults ?? []).filter((name) => !(name in explicit));
+  const { defaults = [], fields: found = {}, sources: origins = {} } = file?.recognition ?? {};
+  const defaulted = defaults.filter((name) => !(name in explicit));
+  // What the sender states as the file does was read from there all the same.
+  const sources = Object.fromEntries(
+    Object.entries(origins).filter(
+      ([name, { from }]) =>
+        !(name in explicit) ||
+        (from !== "default" && explicit[name] === found[name as keyof typeof found]),
+    ),
+  );
   if (defaulted.length) columns.defaulted_fields = defaulted;
   if (imported) Object.assign(columns, pastColumns(imported));
   let snapshot: JsonValue = redactJson(
@@ -287,6 +297,7 @@ function toRow({ fields: sent, file }: NewTask) {
     datasets: datasets ?? [],
     queue: queue ?? null,
     snapshot,
+    sources,
     path: config?.path ?? null,
     dialect: dialect ?? null,
     source: imported?.source,
@@ -310,7 +321,7 @@ async function prepareStoring(
     prefix = "",
   }: { config: Config; filename?: string; room?: SQL; prefix?: string },
 ) {
-  const { columns, warnings, datasets, queue, snapshot, path, dialect, source, attempts } =
+  const { columns, warnings, datasets, queue, snapshot, sources, path, dialect, source, attempts } =
     toRow(input);
   if (queue && auth.box) throw refuse("not-allowed", { case: "box-queue" });
   // A box key has names of its own: it neither finds nor blocks what other keys of its user register.
@@ -329,6 +340,7 @@ async function prepareStoring(
   };
   const { file } = input;
   const snapshotJson = snapshot === null ? null : JSON.stringify(snapshot);
+  const packed = packSources(sources);
   const recordBytes =
     (snapshotJson ? byteLength(snapshotJson) : 0) +
     (file?.bytes?.length ?? 0) +
@@ -373,11 +385,12 @@ async function prepareStoring(
       (file?.bytes || file?.dataset || snapshot !== null || dialect !== null) &&
       db.run(sql`
         insert into task_config
-          (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original, secrets, dialect)
+          (task_id, format, path, sha256, snapshot, original, dataset_path, dataset_original, secrets, sources, dialect)
         select id, ${file?.recognition.format ?? "json"}, ${path ?? filename ?? null},
           ${file?.sha256 ?? ""}, ${snapshotJson},
           ${file?.bytes ?? new Uint8Array()}, ${file?.dataset?.path ?? null},
-          ${file?.dataset?.bytes ?? null}, ${file?.secrets ? JSON.stringify(file.secrets) : null}, ${dialect}
+          ${file?.dataset?.bytes ?? null}, ${file?.secrets ? JSON.stringify(file.secrets) : null},
+          ${packed ? JSON.stringify(packed) : null}, ${dialect}
         from training_task where registration_key = ${registrationKey} and registration_hash = ${input.hash}
         on conflict do nothing`),
     facts,
@@ -400,6 +413,7 @@ async function prepareStoring(
       : null;
   return {
     warnings,
+    packed,
     parent,
     dependsOn,
     registrationKey,
@@ -424,7 +438,7 @@ export async function registerTask(
 ) {
   const read = await readByStored(db, auth, input);
   const stored = await prepareStoring(db, auth, read, idempotencyKey, { config, filename });
-  const { warnings, parent, dependsOn, freed, parts } = stored;
+  const { warnings, packed, parent, dependsOn, freed, parts } = stored;
   const {
     inserted,
     found: [row],
@@ -458,10 +472,10 @@ export async function registerTask(
       message: `This was imported before, as task ${task.id}${task.deletedAt ? ", which is in the trash" : ""}; nothing was added.`,
       path: "import.source",
     });
-    return { task, warnings };
+    return { task, sources: unpackSources(packed, task.defaultedFields), warnings };
   }
   if (registrationHash !== input.hash) throw refuseReusedKey();
-  return { task, warnings };
+  return { task, sources: unpackSources(packed, task.defaultedFields), warnings };
 }
 
 const refuseReusedKey = () =>

@@ -29,6 +29,13 @@ import {
   registration,
 } from "./register.ts";
 import { choiceName, chooseTasks, taskChoice } from "./select.ts";
+import {
+  forgetSources,
+  readColumnsOf,
+  sourcesAnswer,
+  unpackSources,
+  withoutDefaults,
+} from "./sources.ts";
 import { editRuns, restoreRuns, trashRuns } from "./states.ts";
 
 const attemptAnswer = z
@@ -62,6 +69,7 @@ const oneTaskAnswer = taskAnswer.extend({
     .describe(
       "The settings of the trainer's file, replaced by arguments of the command where both name one, and the dataset file as dataset_file.",
     ),
+  field_sources: sourcesAnswer,
   attempts: z.array(attemptAnswer).describe("The latest five, newest first."),
 });
 
@@ -122,6 +130,7 @@ export const tasks = new Hono<App>()
         schema: z.object({
           task_id: z.int(),
           task: taskAnswer,
+          field_sources: sourcesAnswer,
           warnings: z.array(
             z.object({ code: z.string(), message: z.string(), path: z.string().optional() }),
           ),
@@ -138,8 +147,8 @@ export const tasks = new Hono<App>()
     }),
     allow("tasks:write", { box: true }),
     async (c) => {
-      const { task, warnings } = await register(c);
-      return c.json({ task_id: task.id, task: toWire(task), warnings });
+      const { task, sources, warnings } = await register(c);
+      return c.json({ task_id: task.id, task: toWire(task), field_sources: sources, warnings });
     },
   )
   .get(
@@ -209,7 +218,11 @@ export const tasks = new Hono<App>()
         attempts,
       } = await chain(db, {
         found: db
-          .select({ task: taskColumns, snapshot: taskConfig.snapshot })
+          .select({
+            task: taskColumns,
+            snapshot: taskConfig.snapshot,
+            sources: taskConfig.sources,
+          })
           .from(trainingTask)
           .leftJoin(taskConfig, eq(taskConfig.taskId, trainingTask.id))
           .where(and(eq(trainingTask.id, taskId), live, readable(auth))),
@@ -225,6 +238,7 @@ export const tasks = new Hono<App>()
       return c.json({
         ...toWire(row.task),
         config_snapshot: row.snapshot,
+        field_sources: unpackSources(row.sources, row.task.defaultedFields),
         attempts: attempts.map(toWire),
       });
     },
@@ -261,26 +275,31 @@ export const tasks = new Hono<App>()
       const parent = body.parent_task_id;
       const parentKnown = sql<number>`exists (
         select 1 from training_task p where p.id = ${parent ?? null} and p.id <> ${taskId} and p.deleted_at is null)`;
-      const change = fromWire<Partial<typeof trainingTask.$inferInsert>>(body);
+      const read = readColumnsOf(body);
+      const change = {
+        ...fromWire<Partial<typeof trainingTask.$inferInsert>>(body),
+        ...(read.length > 0 && { defaultedFields: withoutDefaults(read) }),
+      };
       // Small changes stay open to those who are at their bounds: they replace, and add nothing up.
       const size = JSON.stringify(body).length;
       const more = size > SMALL_CHANGE ? { database_bytes: size } : {};
+      const where = and(
+        eq(trainingTask.id, taskId),
+        isNull(trainingTask.deletedAt),
+        writable(auth),
+        version === null ? undefined : eq(trainingTask.version, version),
+        typeof parent === "number" ? parentKnown : undefined,
+        roomFor(config, sql`training_task.user_id`, more),
+      );
       const {
         changed: [changed],
         current: [current],
       } = await chain(db, {
-        changed: editRuns(
-          db,
-          and(
-            eq(trainingTask.id, taskId),
-            isNull(trainingTask.deletedAt),
-            writable(auth),
-            version === null ? undefined : eq(trainingTask.version, version),
-            typeof parent === "number" ? parentKnown : undefined,
-            roomFor(config, sql`training_task.user_id`, more),
-          ),
-          change,
-        ).returning(taskColumns),
+        // Before the change, where the same tasks are found.
+        forgotten:
+          read.length > 0 &&
+          forgetSources(db, sql`select id from training_task where ${where}`, read),
+        changed: editRuns(db, where, change).returning(taskColumns),
         noted: noteChange(db, auth, "changed", "task.update", taskId, briefly(body)),
         indexed:
           isSearched(change) &&

@@ -134,6 +134,56 @@ describe("registering", () => {
     expect(none.status).toBe(404);
   });
 
+  it("says where each column was read from, until a person states it", async () => {
+    const { task_id, field_sources } = await call("/api/tasks", {
+      json: {
+        config: {
+          text: 'dit = "m"\nnetwork_module = "networks.lora_wan"\nnetwork_dim = 8\noutput_name = "aki"\n',
+          path: "a.toml",
+        },
+        dataset_file: { text: '[[datasets]]\nimage_directory = "/d"\nbatch_size = 2\n' },
+        command: [
+          ...["accelerate", "launch", "--mixed_precision", "bf16", "wan_train_network.py"],
+          ...["--config_file", "a.toml", "--learning_rate=1e-4"],
+        ],
+        // As the file has it, and otherwise.
+        task_name: "aki",
+        seed: 5,
+      },
+    });
+    expect(field_sources).toMatchObject({
+      task_name: { from: "file", key: "output_name" },
+      lora_rank: { from: "file", key: "network_dim" },
+      learning_rate: { from: "argument", name: "learning_rate" },
+      mixed_precision: { from: "launcher", name: "--mixed_precision" },
+      batch_size: { from: "file", key: "dataset_file.batch_size" },
+      lora_alpha: { from: "default" },
+    });
+    expect(field_sources).not.toHaveProperty("seed");
+    const path = `/api/tasks/${task_id}`;
+    expect((await call(path)).field_sources).toEqual(field_sources);
+
+    await call(path, { method: "PATCH", json: { lora_rank: 16, lora_alpha: 4, notes: "mine" } });
+    const { lora_rank, lora_alpha, ...kept } = field_sources;
+    const changed = await call(path);
+    expect(changed.field_sources).toEqual(kept);
+    expect(changed.defaulted_fields).not.toContain("lora_alpha");
+    expect(changed.defaulted_fields).toContain("optimizer");
+    // A change that is refused forgets nothing.
+    const refused = await ledger.request(path, {
+      ...{ method: "PATCH", key: member.key, json: { learning_rate: 1 } },
+      headers: { "If-Match": '"999"' },
+    });
+    expect(refused.status).toBe(412);
+    expect((await call(path)).field_sources).toEqual(kept);
+    const own = await call("/api/tasks", { json: { task_name: "own", lora_rank: 4 } });
+    expect(own.field_sources).toEqual({});
+    const named = await ledger.request("/api/tasks", {
+      ...{ key: member.key, json: { task_name: "x", field_sources: {} } },
+    });
+    expect(named.status).toBe(422);
+  });
+
   it("keeps the separate dataset file beside the trainer's, and reads both", async () => {
     const data =
       '# mine\r\n[[datasets]]\r\nbatch_size = 4\r\n[[datasets.subsets]]\r\nimage_dir = "/data/aki"\r\n';

@@ -49,17 +49,9 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         return 0
     put(t("task {id}: {task_name}", id=task.get("id"), task_name=printable(task.get("task_name"))))
     put(t("  {state}", state=_state(task)))
-    defaults = set(task.get("defaulted_fields") or [])
     for name in FIELDS:
         if task.get(name) not in (None, "", [], {}):
-            put(
-                t(
-                    "  {name:<28}{value}{default}",
-                    name=name,
-                    value=figure(task[name]),
-                    default=t("   (the default)") if name in defaults else "",
-                )
-            )
+            put(t("  {name:<28}{value}{source}", name=name, value=figure(task[name]), source=_source(task, name)))
     if task.get("tags"):
         put(
             t(
@@ -108,6 +100,16 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
             )
         )
     return 0
+
+
+def _source(task: dict[str, Any], name: str) -> object:
+    """Where a column was read from, in brackets; nothing where whoever registered the run stated it."""
+    source = section(section(task, "field_sources"), name)
+    if source.get("from") == "default" or name in (task.get("defaulted_fields") or []):
+        return t("   (the default)")
+    if source.get("from") in ("file", "argument", "launcher"):
+        return f"   ({source['from']}: {printable(str(source.get('key') or source.get('name')))})"
+    return ""
 
 
 def _state(task: dict[str, Any]) -> str:

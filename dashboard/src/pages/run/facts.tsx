@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { api, Problem, read } from "../../api.ts";
 import { CURVE_POINTS, curveQuery } from "../../chart/queries.ts";
-import { dateTime, duration, measure, setting, textAt } from "../../format.ts";
+import { dateTime, duration, measure, setting, sourceOf, textAt } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { keys, useRefresh } from "../../queries.ts";
 import type { Task } from "../../types.ts";
@@ -16,13 +16,14 @@ export function Facts({ task }: { task: Task }) {
   const defaulted = new Set(task.defaulted_fields ?? []);
   const given = (name: keyof Task) => {
     const text = setting(task[name]);
-    return text && defaulted.has(name) ? (
-      <span title={t("The trainer's default: the file does not set it.")}>
-        {text} <span class="faint">{t("default")}</span>
-      </span>
-    ) : (
-      text
-    );
+    if (text && defaulted.has(name))
+      return (
+        <span title={t("The trainer's default: the file does not set it.")}>
+          {text} <span class="faint">{t("default")}</span>
+        </span>
+      );
+    const source = sourceOf(task, name);
+    return text && source ? <span title={source}>{text}</span> : text;
   };
   // The same query as the curve's own, so it asks nothing more.
   const { data } = useQuery(curveQuery(task.id, "loss", CURVE_POINTS));

@@ -1,7 +1,7 @@
 import { useState } from "preact/hooks";
 import { trainingSettings } from "../../../../src/shared/run-fields.ts";
 import { leavesOf } from "../../../../src/shared/setting-path.ts";
-import { setting } from "../../format.ts";
+import { setting, sourceOf } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
 import { Empty } from "../../ui/loading.tsx";
@@ -11,9 +11,9 @@ const flatten = (document: unknown) => [...leavesOf(document)];
 
 export function Parameters({ task }: { task: Task }) {
   const [wanted, setWanted] = useState("");
-  const defaulted = new Set<string>(task.defaulted_fields ?? []);
+  const settings = t("Settings");
   const parts: [string, [string, unknown][]][] = [
-    [t("Settings"), trainingSettings.map((name): [string, unknown] => [name, task[name]])],
+    [settings, trainingSettings.map((name): [string, unknown] => [name, task[name]])],
     [t("In the trainer's file"), flatten(task.config_snapshot)],
     [t("Further arguments"), flatten(task.additional_args)],
     [t("Machine and software"), flatten(task.node_info)],
@@ -67,7 +67,7 @@ export function Parameters({ task }: { task: Task }) {
                   <dt class="mono">{name}</dt>
                   <dd class="mono">
                     {setting(value)}
-                    {defaulted.has(name) && <span class="faint"> {t("default")}</span>}
+                    {title === settings && <span class="faint"> {sourceOf(task, name)}</span>}
                   </dd>
                 </div>
               ))}

@@ -234,6 +234,8 @@ export const taskConfig = sqliteTable("task_config", {
   datasetOriginal: blob({ mode: "buffer" }),
   /** The files' `[redacted]` that a repeat may fill; null where there is none, or in older rows. */
   secrets: json<{ file: "config" | "dataset_file"; at: number; name: string; typed?: true }[]>(),
+  /** Where columns were read from, by kind: the file's keys, arguments, options of the launcher. */
+  sources: json<{ [from in "file" | "argument" | "launcher"]?: Record<string, string> }>(),
   /** The dialect (TOML) that a person gave to read the files by. */
   dialect: text(),
 });

@@ -11,4 +11,5 @@ CREATE TABLE `dialect` (
 --> statement-breakpoint
 CREATE UNIQUE INDEX `dialect_name` ON `dialect` (`user_id`,`name`);--> statement-breakpoint
 CREATE INDEX `dialect_shared` ON `dialect` (`id`) WHERE shared;--> statement-breakpoint
+ALTER TABLE `task_config` ADD `sources` text;--> statement-breakpoint
 ALTER TABLE `task_config` ADD `dialect` text;
