@@ -32,11 +32,7 @@ export const nameOr = (output: string[], ...names: string[]): ColumnRule => ({
 /** What the Trainer writes for an adapter of PEFT's. */
 export const adapterFiles: FileRules = {
   output: ["output_dir"],
-  final: ["adapter_model.safetensors", "adapter_model.bin"],
-  checkpoints: [
-    "checkpoint-{step}/adapter_model.safetensors",
-    "checkpoint-{step}/adapter_model.bin",
-  ],
+  layout: "transformers",
   logs: ["logging_dir"],
   name: ["run_name"],
   steps: ["max_steps"],
@@ -148,12 +144,7 @@ export const msSwift: Declaration = {
     ...adapterFiles,
     default_output: "output",
     // It makes a folder of its own below, `v0-20250101-120000`, unless `add_version` is off.
-    final: [],
-    checkpoints: [
-      "v{}/checkpoint-{step}/adapter_model.safetensors",
-      "checkpoint-{step}/adapter_model.safetensors",
-      "{}/v{}/checkpoint-{step}/adapter_model.safetensors",
-    ],
+    checkpoints: ["{}/v{}/checkpoint-{step}/adapter_model.safetensors"],
     last_is_final: true,
     data: ["dataset", "custom_train_dataset_path"],
   },
