@@ -291,7 +291,9 @@ it("loses no run, ends each once, and runs none twice beyond a lease", async () 
   const deadline = performance.now() + 180_000;
   // While the database is away nobody can tell how many are left.
   const left = async () => open().catch(() => Number.POSITIVE_INFINITY);
-  while (!over && performance.now() < deadline && (await left()) > 0) await sleep(1000);
+  // The ledger is asked once about all can be at an end: a look at 100,000 tasks keeps the boxes waiting.
+  const goesOn = async () => ends.size < TASKS * 0.9 || (await left()) > 0;
+  while (!over && performance.now() < deadline && (await goesOn())) await sleep(1000);
   const unended = await open();
   const seconds = (performance.now() - begun) / 1000;
   // Boxes that were cut off at the last moment still come back to be told.

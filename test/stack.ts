@@ -160,12 +160,12 @@ export async function startStack(
     return text ? JSON.parse(text) : undefined;
   }
 
-  /** Starts `lora-ledger` with the arguments, as one file, against this stack or another address. */
+  /** Starts `lora-ledger` with the arguments, against this stack or another address. */
   const client = (
     args: string[],
     more: { cwd?: string; env?: Record<string, string>; key?: string; ledger?: string } = {},
   ) =>
-    runProcess("python3", [join(root, "dist/client.py"), ...args], {
+    runProcess("python3", [join(root, "test/lora-ledger.py"), ...args], {
       cwd: more.cwd ?? home,
       env: {
         ...process.env,
