@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Callable
 
 from .bar import Bar, read_bar
-from .lines import read_deepspeed, read_dict
+from .lines import SUMMARY, read_deepspeed, read_dict
 from .reader import Reader
 
 # torch's SummaryWriter flushes every 120 seconds: so long a line's loss waits for the exact one.
@@ -27,8 +27,6 @@ EARLY_SECONDS = 3.0
 MOST_EARLY = 100
 # Where epochs began, for points that come late.
 MOST_EPOCHS = 1000
-# Numbers in transformers' dicts that describe the machine's speed and no step.
-SUMMARY = ("_runtime", "_per_second", "total_flos")
 
 
 class Offset:

@@ -16,6 +16,8 @@ _PAIR = re.compile(
 )
 _DEEPSPEED = re.compile(r"\bsteps: (\d{1,15}) loss: (NUMBER)\b".replace("NUMBER", _NUMBER), re.I)
 LONGEST = 4000
+# Numbers in transformers' dicts that describe the machine's speed and no step.
+SUMMARY = ("_runtime", "_per_second", "total_flos")
 
 
 def _float(text: str) -> float | None:
