@@ -98,6 +98,12 @@ describe("settings that the client found in a program's objects", () => {
     ]);
   });
 
+  it("are named in warnings by where they stand", () => {
+    expect(read({ variables: { config: { RANK: 1e9 } } }).warnings).toMatchObject([
+      { code: "out-of-range", path: "variables.config.RANK" },
+    ]);
+  });
+
   it("may be of any kind without harm", () => {
     for (const value of [null, 1, "text", [], [[]], { a: { b: {} } }])
       for (const key of ["training_arguments", "peft_config", "model", "variables", "several"])

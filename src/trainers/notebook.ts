@@ -1,14 +1,7 @@
 import { archOfName } from "../shared/architectures.ts";
-import {
-  type Column,
-  type Dialect,
-  type Draft,
-  type Input,
-  isOn,
-  toNumber,
-  toText,
-} from "./dialect.ts";
-import { isObject, type JsonObject, setKey } from "./formats/objects.ts";
+import type { JsonValue } from "../shared/json.ts";
+import { type Column, type Dialect, type Draft, isOn, toNumber, toText } from "./dialect.ts";
+import { isObject, type JsonObject } from "./formats/objects.ts";
 import { basename } from "./path.ts";
 
 /** Output folders that say nothing about a run. */
@@ -54,26 +47,21 @@ const variableNames: { [C in Column]?: string[] } = {
   output_dir: ["output_dir", "save_dir", "output_path"],
 };
 
-/** Variables by their names in small letters; those in an object of settings come after the plain ones. */
-function variablesOf(root: JsonObject): JsonObject {
-  const variables = isObject(root.variables) ? root.variables : {};
-  const found: JsonObject = {};
-  for (const isInner of [true, false])
-    for (const [name, value] of Object.entries(variables))
-      if (isInner && isObject(value))
-        for (const [inner, item] of Object.entries(value)) setKey(found, inner.toLowerCase(), item);
-      else if (!isInner && !isObject(value)) setKey(found, name.toLowerCase(), value);
+type Variable = { path: string; value: JsonValue };
+
+/** Variables by their names in small letters; a plain one goes before one in an object of settings. */
+function variablesOf({ variables }: JsonObject): Map<string, Variable> {
+  const found = new Map<string, Variable>();
+  const all = Object.entries(isObject(variables) ? variables : {});
+  for (const [name, value] of all)
+    for (const [inner, item] of Object.entries(isObject(value) ? value : {}))
+      found.set(inner.toLowerCase(), { path: `variables.${name}.${inner}`, value: item });
+  for (const [name, value] of all)
+    if (!isObject(value)) found.set(name.toLowerCase(), { path: `variables.${name}`, value });
   return found;
 }
 
-const source = ({ root }: Input) => ({
-  training_arguments: root.training_arguments ?? null,
-  peft_config: root.peft_config ?? null,
-  model: root.model ?? null,
-  variables: variablesOf(root),
-});
-
-/** What the objects have of a column before the variables; of them nothing is a default. */
+/** What the objects have of a column, which goes before the variables; of them nothing is a default. */
 const objectKeys: { [C in Column]?: string[] } = {
   base_model_path: ["peft_config.base_model_name_or_path", "model.name_or_path"],
   lora_rank: ["peft_config.r"],
@@ -93,12 +81,15 @@ const objectKeys: { [C in Column]?: string[] } = {
 const table: Dialect["table"] = {};
 for (const columns of [variableNames, objectKeys])
   for (const column of Object.keys(columns) as Column[])
-    table[column] = {
-      keys: [
-        ...(objectKeys[column] ?? []),
-        ...(variableNames[column] ?? []).map((name) => `variables.${name}`),
-      ],
-    };
+    table[column] = { keys: objectKeys[column] ?? [] };
+
+function readVariables(draft: Draft, variables: Map<string, Variable>) {
+  for (const column of Object.keys(variableNames) as Column[])
+    for (const name of variableNames[column] ?? []) {
+      const found = variables.get(name);
+      if (draft.has(column) || (found && draft.read(column, found.value, found.path))) break;
+    }
+}
 
 function readSteps(draft: Draft, args: JsonObject | null) {
   const steps = toNumber(args?.max_steps);
@@ -132,9 +123,11 @@ const toldBy = ({ library, peft_config: peft }: JsonObject) =>
 export const notebook: Dialect = {
   trainer: "python",
   recognise: ({ root }) => (root.form === "notebook" ? "run" : null),
-  source,
+  source: ({ root }) => root,
   table,
   refine: (draft, { root }) => {
+    const variables = variablesOf(root);
+    readVariables(draft, variables);
     const args = isObject(root.training_arguments) ? root.training_arguments : null;
     const peft = isObject(root.peft_config) ? root.peft_config : null;
     readSteps(draft, args);
@@ -146,7 +139,7 @@ export const notebook: Dialect = {
       );
 
     const type = toText(peft?.peft_type)?.toLowerCase();
-    const isQuantised = type === "lora" && isOn(variablesOf(root).load_in_4bit);
+    const isQuantised = type === "lora" && isOn(variables.get("load_in_4bit")?.value);
     draft.set(
       "network_algo",
       isOn(peft?.use_dora) ? "dora" : isQuantised ? "qlora" : type,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Callable
 
 from .bar import Bar, read_bar, read_desc
-from .lines import read_deepspeed, read_dict
+from .lines import SUMMARY, read_deepspeed, read_dict
 from .reader import Reader
 from .steps import Epochs, Offset, Seen, regular, whole
 from .told import best_loss, epoch_of, is_rate, is_report, read_told
@@ -34,8 +34,6 @@ _TUNE = re.compile(r"(\d{1,9})\|(\d{1,15})\|Loss: ")
 _PLAIN = ("", "train", "training")
 # Where epochs began, for points that come late.
 MOST_EPOCHS = 1000
-# Numbers in transformers' dicts that describe the machine's speed and no step.
-SUMMARY = ("_runtime", "_per_second", "total_flos")
 
 
 def ranks(readers: Sequence[Reader]) -> dict[str, int]:

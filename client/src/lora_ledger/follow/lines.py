@@ -23,6 +23,8 @@ _RATIO = re.compile(r"""['"]\w{0,20}step\w{0,20}/\w{0,40}['"]:\s{0,8}['"](\d{1,1
 _STEP = ("step", "global_step", "current_steps", "iteration", "iter")
 _TOTAL = ("total_steps", "max_steps", "total_iterations", "total_iters")
 LONGEST = 4000
+# Numbers in transformers' dicts that describe the machine's speed and no step.
+SUMMARY = ("_runtime", "_per_second", "total_flos")
 
 
 def _float(text: str) -> float | None:

@@ -9,13 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core import terminal
-from ..follow.follower import SUMMARY
-from ..trainers import Generic, files
-from ..trainers.files import Saved
+from ..follow.lines import SUMMARY
 from . import attach
 
 if TYPE_CHECKING:
@@ -24,15 +21,6 @@ if TYPE_CHECKING:
 
 def _nothing(*_: Any, **__: Any) -> None:
     """An event that says nothing about the run."""
-
-
-class AdapterFolder(Generic):
-    """An output folder of transformers' layout."""
-
-    def scan(self) -> list[tuple[Path, Saved]]:
-        """Adapters in the folder and in its `checkpoint-N` folders."""
-        folder = self.output_folder()
-        return files.adapter_folders(folder) if folder else []
 
 
 class Callback:

@@ -10,20 +10,21 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from ..core import settings, terminal
 from ..core.journal import Upload
 from ..core.redact import redact_command, redact_text
 from ..core.types import StrPath
 from ..follow import gpu
-from ..trainers import Generic
 from . import attach, host, namespace
-from .callback import AdapterFolder, Callback, make_callback
+from .callback import Callback, make_callback
 from .config_file import read_config
 from .points import Points
 from .recorder import Recorder
-from .watch import Watch
+
+if TYPE_CHECKING:
+    from .watch import Watch
 
 # So long a run waits for its training to begin before it is registered with the settings that are there by then.
 PATIENCE = 300.0
@@ -137,11 +138,13 @@ class Run:
             self._saved.add(state)
             self._recorder.add_file(item)
 
-    def watch(self, trainer: Generic) -> None:
-        """Has what appears in a trainer's output folder from now on uploaded when `look_for_files` is called."""
-        folder = trainer.output_folder()
-        if folder and self._with_files and str(folder) not in self._watches:
-            self._watches[str(folder)] = Watch(trainer)
+    def watch(self, folder: str, adapters_only: bool = False) -> None:
+        """Has what appears in the folder from now on uploaded when `look_for_files` is called."""
+        if self._recorder and self._with_files and folder not in self._watches:
+            # Brings all trainers along, which an import of the client does not wait for.
+            from .folders import watch_folder
+
+            self._watches[folder] = watch_folder(folder, adapters_only)
 
     def look_for_files(self) -> None:
         """Has the files uploaded that the watched folders have gained; nothing may be writing to them."""
@@ -154,7 +157,7 @@ class Run:
         self._on_begin(arguments, model)
         folder = getattr(arguments, "output_dir", None)
         if isinstance(folder, (str, os.PathLike)) and os.fspath(folder):
-            self.watch(AdapterFolder([], os.getcwd(), str(os.fspath(folder))))
+            self.watch(os.path.abspath(os.path.expanduser(str(os.fspath(folder)))), adapters_only=True)
 
 
 class track:  # noqa: N801 - it is used like a function
@@ -224,7 +227,7 @@ class track:  # noqa: N801 - it is used like a function
             self._run = Run(self._recorder, self._settle)
             self._run._with_files = self._with_files
             if self._output_dir:
-                self._run.watch(Generic([], os.getcwd(), self._output_dir))
+                self._run.watch(os.path.abspath(os.path.expanduser(self._output_dir)))
             if self._namespace is None:
                 self._settled.set()
             self._recorder.begin(lambda: self._describe(config))
