@@ -41,9 +41,8 @@ class Heartbeat:
 
     def body(self) -> dict[str, Any]:
         """As the journal keeps it. Progress that is not told stays what it was, so an empty one is none."""
-        body: dict[str, Any] = {"logs": self.logs}
-        if self.progress:
-            body["progress"] = self.progress
+        body: dict[str, Any] = {"progress": self.progress} if self.progress else {}
+        body["logs"] = self.logs
         if self.tail:
             body["tail"] = self.tail
         if self.seq is not None:
