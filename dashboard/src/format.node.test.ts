@@ -4,6 +4,7 @@ import {
   bytes,
   dateOnly,
   duration,
+  isUnstepped,
   measure,
   money,
   progressOf,
@@ -209,4 +210,14 @@ describe("texts", () => {
       expect(translate({ message, code: "filter-number" })).toBe("数字太大");
     });
   });
+});
+
+it("tells runs whose steps nobody knows", () => {
+  expect([{ unstepped: true }, { unstepped: 1 }, { step: 3 }, null, "x"].map(isUnstepped)).toEqual([
+    true,
+    false,
+    false,
+    false,
+    false,
+  ]);
 });

@@ -116,6 +116,10 @@ export function textAt(document: unknown, name: string): string {
   return typeof value === "string" || typeof value === "number" ? String(value) : "";
 }
 
+/** Whether nobody knows a run's steps, by its progress: its points have their times alone. */
+export const isUnstepped = (progress: unknown): boolean =>
+  typeof progress === "object" && progress !== null && Reflect.get(progress, "unstepped") === true;
+
 /** Progress of a run: its share from 0 to 1 and the seconds left, as far as they are known. */
 export function progressOf(run: {
   status: string;

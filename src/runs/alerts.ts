@@ -71,14 +71,16 @@ export function prepareWatch(
   config: Config,
   seq: number,
   segment: Segment,
-  progress?: number | null,
+  progress?: { step?: number | null; unstepped?: boolean | null } | null,
 ) {
   const metric = lossNames.find((name) => segment.metrics.includes(name));
   const losses = metric ? pointsOf(segment, metric) : [];
   const values = losses.flatMap(([, , , value]) => (typeof value === "number" ? [value] : []));
   const mean = values.length ? meanOf(values) : null;
   const odd = losses.find(([, , , value]) => typeof value !== "number");
-  const steps = [segment.rows.at(-1)?.[0], progress].filter((n) => typeof n === "number");
+  const steps = [segment.rows.at(-1)?.[0], progress?.step].filter((n) => typeof n === "number");
+  // Where nobody knows the steps, what orders the points still shows that the run goes on; no step is told.
+  const unstepped = progress?.unstepped === true;
   const step = steps.length ? Math.max(...steps) : null;
 
   // Another attempt begins anew. The attempt is 0 until the first heartbeat has opened it.
@@ -91,7 +93,7 @@ export function prepareWatch(
     'attempt', max(attempt, 1),
     'seq', max(coalesce(${kept("seq")}, 0), ${seq}),
     'step', case when ${moved} then ${step} else ${kept("step")} end,
-    'reached', case when ${moved} then ${step} else coalesce(watch ->> 'reached', watch ->> 'step') end,
+    'reached', ${unstepped ? sql`-1` : sql`case when ${moved} then ${step} else coalesce(watch ->> 'reached', watch ->> 'step') end`},
     'at', case when ${moved} then ${now} else coalesce(${kept("at")}, ${now}) end,
     'points', coalesce(${kept("points")}, 0) + ${values.length},
     'loss', ${mean === null ? kept("loss") : sql`coalesce((1 - ${share}) * ${kept("loss")} + ${share} * ${mean}, ${mean})`})`;
@@ -104,7 +106,7 @@ export function prepareWatch(
         db,
         "loss_diverged",
         running,
-        sql`json_object('metric', ${metric}, 'step', ${odd[0]}, 'value', ${odd[3]})`,
+        sql`json_object('metric', ${metric}, 'step', ${unstepped ? null : odd[0]}, 'value', ${odd[3]})`,
       );
     if (mean !== null)
       return taskEvent(
@@ -112,13 +114,13 @@ export function prepareWatch(
         "loss_diverged",
         sql`${running} and ${kept("points")} >= ${POINTS_BEFORE} and ${kept("loss")} > 0
           and ${mean} > ${config.LOSS_DIVERGED_MULTIPLE} * ${kept("loss")}`,
-        sql`json_object('metric', ${metric}, 'step', ${losses.at(-1)?.[0]}, 'value', ${mean}, 'level_before', ${kept("loss")})`,
+        sql`json_object('metric', ${metric}, 'step', ${unstepped ? null : losses.at(-1)?.[0]}, 'value', ${mean}, 'level_before', ${kept("loss")})`,
       );
     return taskEvent(
       db,
       "stalled",
       sql`${running} and not (${moved}) and heartbeat_at > ${ago(2, "minutes")} and ${kept("at")} < ${ago(config.STALLED_AFTER_MIN, "minutes")}`,
-      sql`json_object('step', ${kept("step")}, 'since', ${kept("at")})`,
+      sql`json_object('step', ${unstepped ? null : kept("step")}, 'since', ${kept("at")})`,
     );
   }
   return { event, noted, newest };

@@ -64,6 +64,14 @@ describe("images_seen", () => {
     }
   });
 
+  it("is null where points have their times alone", async () => {
+    const id = await register(image);
+    const progress = { epoch: 1, unstepped: true };
+    await call(`/api/tasks/${id}/heartbeat`, { seq: 1, progress, logs: logs(1_795_835_731) });
+    await call(`/api/tasks/${id}/heartbeat`, { seq: 2 });
+    expect(await seen(id)).toBeNull();
+  });
+
   it("has the step that an import states, or that its points reach", async () => {
     const attempt = { status: "failed", started_at: "2026-05-01T10:00:00Z" };
     const id = await register({

@@ -134,6 +134,12 @@ const heartbeatBody = z.strictObject({
       epoch: z.number().nullish(),
       step: z.number().nullish(),
       total_steps: z.number().nullish(),
+      unstepped: z
+        .boolean()
+        .nullish()
+        .describe(
+          "True where nobody knows the steps: each point's `step` then only orders the points, and their times place them.",
+        ),
     })
     .refine((p) => JSON.stringify(p).length <= 4096, "must stay below 4 kB")
     .nullish(),
@@ -313,7 +319,7 @@ export const lifecycle = new Hono<App>()
       const whole = toSegment(body.logs ?? []);
       const progress = body.progress ? JSON.stringify(body.progress) : null;
       const tail = body.tail ? cutTail(body.tail) : null;
-      const watch = prepareWatch(config, body.seq, whole, body.progress?.step);
+      const watch = prepareWatch(config, body.seq, whole, body.progress);
       const seen = {
         watch: watch.noted,
         progress: progress

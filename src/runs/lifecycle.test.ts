@@ -442,6 +442,16 @@ describe("finish", () => {
     await ledger.call(`/api/tasks/${id}/attempts`, { key: member.key, json: {} }, 409);
   });
 
+  it("draws no step from points that have their times alone", async () => {
+    const id = await register();
+    const logs = entries(1_795_835_731, 1_795_835_931, (step) => 1 + (step % 3));
+    await beat(id, { seq: 1, progress: { epoch: 1, unstepped: true }, logs });
+    await beat(id, { seq: 2 });
+    const { task } = await finish(id, { status: "success", last_seq: 2, final_loss: 0.5 });
+    expect(task).toMatchObject({ final_loss: 0.5, convergence_step: null });
+    expect(task.progress).toEqual({ epoch: 1, unstepped: true });
+  });
+
   it("of two racing ends one wins", async () => {
     for (let round = 0; round < 5; round++) {
       const id = await register();

@@ -215,6 +215,7 @@ export const endRun = (
     settled,
     endedAgo,
     duration,
+    convergenceStep,
     ...end
   }: Lasted & {
     status: (typeof statuses)[number];
@@ -235,6 +236,7 @@ export const endRun = (
     .update(trainingTask)
     .set({
       ...end,
+      convergenceStep: stepOrNull(convergenceStep),
       status: preempted
         ? sql`case when cancel_requested then 'cancelled' when ${goesBack} then 'pending' else 'failed' end`
         : status,
@@ -253,6 +255,9 @@ export const endRun = (
     })
     .where(and(where, isAlive, sql`status = 'running'`));
 };
+
+/** A step drawn from a run's points; null where its points have no steps, but are ordered by their time alone. */
+const stepOrNull = (step: number | null) => sql`iif(progress ->> 'unstepped', null, ${step})`;
 
 /** Adds up what a run's attempts took. */
 export const addUpAttempts = (db: Db, where: SQL) =>
@@ -366,7 +371,7 @@ export const settleRun = (
     .update(trainingTask)
     .set({
       finalLoss: sql`case when final_loss_reported then final_loss else coalesce(${finalLoss}, final_loss) end`,
-      convergenceStep: sql`coalesce(${convergenceStep}, convergence_step)`,
+      convergenceStep: sql`coalesce(${stepOrNull(convergenceStep)}, convergence_step)`,
       settleAt: null,
     })
     .where(sql`id = ${id} and settle_at = ${settleAt}`);

@@ -3,10 +3,10 @@ import { t } from "../i18n.ts";
 import { Check, Segments } from "../ui/form.tsx";
 import type { XAxis } from "./curves.ts";
 
-/** The metric, axis, scale and smoothing that curves are shown with. */
-export function useLook() {
+/** The metric, axis, scale and smoothing that curves are shown with; `first` is the axis to begin with. */
+export function useLook(first: XAxis = "step") {
   const [metric, setMetric] = useState("loss");
-  const [axis, setAxis] = useState<XAxis>("step");
+  const [axis, setAxis] = useState<XAxis>(first);
   const [log, setLog] = useState(false);
   const [smoothing, setSmoothing] = useState(0.9);
   return { metric, setMetric, axis, setAxis, log, setLog, smoothing, setSmoothing };

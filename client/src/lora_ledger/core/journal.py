@@ -42,8 +42,9 @@ class Heartbeat:
     seq: int | None = None
 
     def body(self) -> dict[str, Any]:
-        """As the journal keeps it."""
-        body: dict[str, Any] = {"progress": self.progress, "logs": self.logs}
+        """As the journal keeps it. Progress that is not told stays what it was, so an empty one is none."""
+        body: dict[str, Any] = {"progress": self.progress} if self.progress else {}
+        body["logs"] = self.logs
         if self.tail:
             body["tail"] = self.tail
         if self.seq is not None:

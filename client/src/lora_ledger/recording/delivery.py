@@ -202,7 +202,7 @@ class Delivery:
                 seq = others["last_seq"] + 1 if others.get("last_seq") is not None else random.randrange(FAR, 2 * FAR)
             pending = state["point"] = {"id": body["id"], "attempt": attempt, "seq": seq}
             self.spool.save()
-        send = {"attempt": pending["attempt"], "seq": pending["seq"], "progress": {}, "logs": [body["entry"]]}
+        send = {"attempt": pending["attempt"], "seq": pending["seq"], "logs": [body["entry"]]}
         self.ledger.ask("POST", f"/api/tasks/{task_id}/heartbeat", send)
         state.setdefault("seqs", {})[str(pending["attempt"])] = pending["seq"]
 

@@ -4,7 +4,7 @@ import { Chart, type Line } from "../../chart/chart.tsx";
 import { onAxis, smooth, stepsWithin, type XAxis } from "../../chart/curves.ts";
 import { LookTools, useLook } from "../../chart/look.tsx";
 import { CURVE_POINTS, curveQuery } from "../../chart/queries.ts";
-import { measure, whole } from "../../format.ts";
+import { isUnstepped, measure, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
@@ -15,7 +15,7 @@ const small = /^(?:lr|learning_rate|grad_norm|.*\/lr|gpu\.\d+\.(?:util|mem_mb)|l
 
 /** The run's curves: one large, as it is looked at, and the others small. */
 export function Curves({ task }: { task: Task }) {
-  const look = useLook();
+  const look = useLook(isUnstepped(task.progress) ? "time" : "step");
   const { metric, setMetric, axis, log, smoothing } = look;
   const [range, setRange] = useState<[number, number] | null>(null);
   const entire = useQuery(curveQuery(task.id, metric, CURVE_POINTS));
