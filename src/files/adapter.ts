@@ -41,9 +41,11 @@ const parts: Part[] = [
   { ends: /\.lora_b$/, algorithm: "lora", rank: 0, use: "up" },
   { ends: /\.hada_w1_b$/, algorithm: "loha", rank: 0 },
   { ends: /\.hada_t1$/, algorithm: "loha", rank: 0, use: "kernel" },
+  { ends: /\.hada_w1_a$/, algorithm: "loha", rank: 1, use: "up" },
   { ends: /\.hada_\w+$/, algorithm: "loha" },
   { ends: /\.lokr_w[12]_b$/, algorithm: "lokr", rank: 0 },
   { ends: /\.lokr_t[12]$/, algorithm: "lokr", rank: 0, use: "kernel" },
+  { ends: /\.lokr_w[12]_a$/, algorithm: "lokr", rank: 1, use: "up" },
   { ends: /\.lokr_\w+$/, algorithm: "lokr" },
   { ends: /\.lambda_layer$/, algorithm: "tlora", rank: 1 },
   { ends: /\.boft_\w+$/, algorithm: "boft" },
@@ -67,9 +69,13 @@ const strongest = ["lokr", "loha", "boft", "oft", "glora", "ia3", "tlora"];
 const isGlora = (module: string, names: ReadonlySet<string>) =>
   ["a1", "a2", "b1", "b2"].every((part) => names.has(`${module}.${part}.weight`));
 
-/** A module that a name calls a convolution with a kernel; LoHa and LoKr flatten a 3×3 kernel into one extent. */
-const isFlatKernel = (module: string, [, second = 1]: number[]) =>
-  /(?:^|[._])conv(?:_in|_out|\d)?$/.test(module) && second % 9 === 0;
+/**
+ * Whether a factor without a kernel of its own is of a convolution with one: its layer is called so, and the factor is
+ * the 1×1 of a Tucker decomposition, or LoHa's and LoKr's, which flatten a 3×3 kernel into one extent.
+ */
+const isFlatKernel = (module: string, shape: number[]) =>
+  /(?:^|[._])conv(?:_in|_out|\d)?$/.test(module) &&
+  (shape.length > 2 || (shape[1] !== undefined && shape[1] % 9 === 0));
 
 /** How often each value occurs, the most frequent first; of equals the first. */
 export function frequencies<T>(values: Iterable<T>): [T, number][] {
@@ -122,7 +128,7 @@ function collect(tensors: readonly Tensor[]) {
     // A kernel larger than 1×1 is a convolution; 1×1 is a linear layer in disguise.
     else if (
       shape.slice(2).some((extent) => extent > 1) ||
-      (part.algorithm !== "lora" && isFlatKernel(module, shape))
+      ((part.algorithm !== "lora" || shape.length > 2) && isFlatKernel(module, shape))
     )
       conv.push({ rank, module });
     else linear.push({ rank, module });
