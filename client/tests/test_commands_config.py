@@ -165,11 +165,17 @@ class ConfigTest(CommandCase):
         one = json.loads(self.made("onetrainer", xl, FULL_LOKR)[0])
         self.assertEqual((one["lokr_full_matrix"], {"lokr_dim", "lora_rank", "lora_alpha"} & set(one)), (True, set()))
         network = read_yaml(self.made("ai-toolkit", xl, small)[0])["config"]["process"][0]["network"]
-        self.assertEqual(network, {"type": "lokr", "lokr_full_rank": False, "lokr_factor": 8, "linear": 32, "linear_alpha": 16})
+        self.assertEqual(
+            network, {"type": "lokr", "lokr_full_rank": False, "lokr_factor": 8, "linear": 32, "linear_alpha": 16}
+        )
         network = read_yaml(self.made("ai-toolkit", xl, FULL_LOKR)[0])["config"]["process"][0]["network"]
-        self.assertEqual((network["lokr_full_rank"], "linear" in network, "linear_alpha" in network), (True, False, False))
+        self.assertEqual(
+            (network["lokr_full_rank"], "linear" in network, "linear_alpha" in network), (True, False, False)
+        )
         read = read_toml(self.made("kohya", xl, small)[0])
-        self.assertEqual((read["network_dim"], read["network_alpha"], read["network_args"]), (32, 16, ["algo=lokr", "factor=8"]))
+        self.assertEqual(
+            (read["network_dim"], read["network_alpha"], read["network_args"]), (32, 16, ["algo=lokr", "factor=8"])
+        )
         for trainer in ("diffusion-pipe", "peft", "kohya-gui"):
             self.refused("trains whole matrices", trainer, xl, FULL_LOKR)
         # Sides that LyCORIS split itself, by their nearest divisors, were split by no factor.
@@ -227,9 +233,15 @@ class ConfigTest(CommandCase):
                       self.made("kohya", tensors=tensors)[0])  # fmt: skip
 
     def test_convolutions_of_another_rank(self):
-        tensors = {**linear(16, 8), "c.lora_down.weight": ("F16", [4, 8, 3, 3]), "c.alpha": ("F16", [], struct.pack("<e", 2))}
+        tensors = {
+            **linear(16, 8),
+            "c.lora_down.weight": ("F16", [4, 8, 3, 3]),
+            "c.alpha": ("F16", [], struct.pack("<e", 2)),
+        }
         xl = self.base("sdxl_base_v1-0")
-        self.assertEqual(read_toml(self.made("kohya", xl, tensors)[0])["network_args"], ["algo=locon", "conv_dim=4", "conv_alpha=2"])
+        self.assertEqual(
+            read_toml(self.made("kohya", xl, tensors)[0])["network_args"], ["algo=locon", "conv_dim=4", "conv_alpha=2"]
+        )
         self.refused("one rank for all layers", "onetrainer", xl, tensors)
         self.refused("trains no locon", "diffusers", xl, tensors)
 
@@ -240,7 +252,13 @@ class ConfigTest(CommandCase):
             if trainer != "peft":
                 self.assertRegex(text, "read: the tensors")
         self.refused("trains no llm", "kohya", None, LLM)
-        self.refused("trains no loha", "axolotl", None, {n.replace("lora_A.weight", "hada_w1_b"): t for n, t in LLM.items()}, "llm")
+        self.refused(
+            "trains no loha",
+            "axolotl",
+            None,
+            {n.replace("lora_A.weight", "hada_w1_b"): t for n, t in LLM.items()},
+            "llm",
+        )
 
     def test_notes_stand_beside_what_takes_no_comments(self):
         target = self.folder / "config.json"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from typing import Any, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, Callable
 
 from ..core.errors import CommandError
 
@@ -175,7 +176,6 @@ class Draft:
         else:
             self.fill(path, what)
 
-
     def choose(self, trainer: str, archs: Mapping[str, Any]) -> Any:
         """What this trainer has for the run's architecture. The table's keys are ids, with a slash before what tells
         models of one id apart; None: known, and not trained. Sets `arch`. Raises CommandError that names the
@@ -186,7 +186,9 @@ class Draft:
             raise CommandError(f"it is of {arch} ({facts.seen('base_arch')}), and not of {asked}")
         name = asked or arch
         if not name:
-            raise CommandError(f"nothing tells its architecture; say it by --arch, of what {trainer} trains: {known}", 2)
+            raise CommandError(
+                f"nothing tells its architecture; say it by --arch, of what {trainer} trains: {known}", 2
+            )
         exact = archs.get(name) if "/" in name else None
         if "/" in name and exact is None:
             raise CommandError(f"{trainer} trains no {name}, as far as this client knows; it trains {known}")
@@ -199,7 +201,9 @@ class Draft:
             choices = ", ".join(key for key in of_id if archs[key] is not None)
             raise CommandError(f"{trainer} tells apart what of {name} it is; say it by --arch: {choices}", 2)
         if len(best) != 1 or archs[best[0]] is None:
-            raise CommandError(f"{trainer} trains no {(best or [name])[0]}, as far as this client knows; it trains {known}")
+            raise CommandError(
+                f"{trainer} trains no {(best or [name])[0]}, as far as this client knows; it trains {known}"
+            )
         self.arch = best[0]
         return archs[best[0]]
 
@@ -213,7 +217,9 @@ class Draft:
             named = ", ".join(name for name in allowed if " " not in name)
             raise CommandError(f"{trainer} trains no {algo}, as far as this client knows; it trains {named}")
         if self.facts.full and "full lokr" not in allowed and algo in allowed:
-            raise CommandError(f"this LoKr trains whole matrices, for which {trainer} has no setting that this client knows")
+            raise CommandError(
+                f"this LoKr trains whole matrices, for which {trainer} has no setting that this client knows"
+            )
         return algo
 
     def algo_note(self) -> tuple[str, str]:
@@ -238,7 +244,9 @@ class Draft:
     def alpha_is_rank(self) -> None:
         """Says what a trainer does that has no alpha."""
         alpha, rank = self.facts.fields.get("lora_alpha"), self.facts.fields.get("lora_rank")
-        scaled = f", which scales its updates otherwise than alpha {short(alpha)} did" if alpha not in (None, rank) else ""
+        scaled = (
+            f", which scales its updates otherwise than alpha {short(alpha)} did" if alpha not in (None, rank) else ""
+        )
         self.set("#", f"the trainer takes alpha = rank and has no setting for it{scaled}", DEFAULT)
 
     def one_rank(self, trainer: str) -> None:
@@ -246,7 +254,9 @@ class Draft:
         CommandError."""
         conv, rank = self.facts.fields.get("conv_lora_rank"), self.facts.fields.get("lora_rank")
         if conv not in (None, 0, rank):
-            raise CommandError(f"{trainer} has one rank for all layers; here convolutions have {conv} and others {rank}")
+            raise CommandError(
+                f"{trainer} has one rank for all layers; here convolutions have {conv} and others {rank}"
+            )
 
 
 def _plain(name: str) -> str:
@@ -370,7 +380,9 @@ def as_shell(rows: Rows, launch: str) -> str:
             continue
         notes.append(f"# {name}: {one_line(note)}")
         option = name if "=" in name or not name.startswith("--") else f"{name} {shlex.quote(str(short(value)))}"
-        lines.append(name if value is True else option if name.startswith("--") else shlex.quote(f"{name}={short(value)}"))
+        lines.append(
+            name if value is True else option if name.startswith("--") else shlex.quote(f"{name}={short(value)}")
+        )
     return "\n".join(notes) + "\n\n" + " \\\n  ".join(lines) + "\n"
 
 

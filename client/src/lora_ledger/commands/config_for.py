@@ -17,6 +17,7 @@ from ..core.types import section
 from ..imports.adapter import Adapter, number, whole
 from ..imports.tensor_names import PEFT_NAME, lokr_factor
 from ..imports.weight_file import WeightFileRun
+from . import config_diffusers as diffusers
 from . import config_image as image
 from . import config_kohya as kohya
 from . import config_llm as llm
@@ -33,11 +34,11 @@ MAKERS: dict[str, tuple[Callable[[Draft], str], str]] = {
     "onetrainer": (image.onetrainer, "json"),
     "ai-toolkit": (image.ai_toolkit, "yaml"),
     "diffusion-pipe": (image.diffusion_pipe, "toml"),
-    "diffusers": (image.diffusers, "shell"),
-    "simpletuner": (image.simpletuner, "json+notes"),
-    "diffsynth": (image.diffsynth, "shell"),
-    "ltx-trainer": (image.ltx, "yaml"),
-    "flymyai": (image.flymyai, "yaml"),
+    "diffusers": (diffusers.diffusers, "shell"),
+    "simpletuner": (diffusers.simpletuner, "json+notes"),
+    "diffsynth": (diffusers.diffsynth, "shell"),
+    "ltx-trainer": (diffusers.ltx, "yaml"),
+    "flymyai": (diffusers.flymyai, "yaml"),
     "axolotl": (llm.axolotl, "yaml"),
     "llama-factory": (llm.llama_factory, "yaml"),
     "ms-swift": (llm.ms_swift, "yaml"),
@@ -179,7 +180,10 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     fills = text.count("FILL IN: ")
     beside = second_name(options.trainer)
     if not options.output:
-        put(text + ("".join(f"\n# {line}".rstrip() for line in [f"--- {beside} ---", *more.splitlines()]) if more else ""))
+        put(
+            text
+            + ("".join(f"\n# {line}".rstrip() for line in [f"--- {beside} ---", *more.splitlines()]) if more else "")
+        )
         return 0
     output = Path(options.output).expanduser()
     other = output.with_name(beside if beside != "notes" else f"{output.name}.notes.txt")

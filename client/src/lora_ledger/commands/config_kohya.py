@@ -102,7 +102,12 @@ def _rank_and_alpha(draft: Draft, args: list[str]) -> None:
     """network_dim and network_alpha, where the algorithm has them."""
     facts, algo = draft.facts, draft.facts.algorithm
     if facts.full:
-        draft.set("network_dim", 100_000, READ, f"{facts.seen('network_algo')}: no rank, but LyCORIS's sign of the full matrix")
+        draft.set(
+            "network_dim",
+            100_000,
+            READ,
+            f"{facts.seen('network_algo')}: no rank, but LyCORIS's sign of the full matrix",
+        )
         return
     if algo in ("ia3", "full"):
         draft.set("#", f"{algo} has no rank and no alpha", READ, facts.seen("network_algo"))
@@ -132,7 +137,10 @@ def _training(draft: Draft, batch: str | None = "train_batch_size") -> None:
     draft.take("gradient_accumulation_steps", "gradient_accumulation_steps", 1)
     draft.length("max_train_epochs", "max_train_steps", 1600)
     draft.take_all(
-        "", ("save_every_n_epochs", "save_every_n_epochs"), ("mixed_precision", "mixed_precision", "no"), ("seed", "seed")
+        "",
+        ("save_every_n_epochs", "save_every_n_epochs"),
+        ("mixed_precision", "mixed_precision", "no"),
+        ("seed", "seed"),
     )
 
 
@@ -201,9 +209,9 @@ def kohya(draft: Draft, scripts: bool = False) -> str:
     _resolution(draft, "resolution")
     _caption(draft)
     _extras(draft)
-    if not scripts:
-        return f"accelerate launch {script} --config_file THIS_FILE"
-    return f"import it in the GUI, or: accelerate launch scripts/{'dev' if parts else 'stable'}/{script} --config_file THIS_FILE"
+    folder = ("scripts/dev/" if parts else "scripts/stable/") if scripts else ""
+    launch = f"accelerate launch {folder}{script} --config_file THIS_FILE"
+    return f"import it in the GUI, or: {launch}" if scripts else launch
 
 
 def lora_scripts(draft: Draft) -> str:
@@ -214,7 +222,9 @@ def lora_scripts(draft: Draft) -> str:
 def kohya_gui(draft: Draft) -> str:
     """kohya_ss: the JSON that its GUI loads."""
     facts = draft.facts
-    draft.choose("kohya_ss", {k: v for k, v in _SCRIPTS.items() if k in ("sd15", "sd2", "sdxl", "flux", "sd3", "flux/kontext")})
+    draft.choose(
+        "kohya_ss", {k: v for k, v in _SCRIPTS.items() if k in ("sd15", "sd2", "sdxl", "flux", "sd3", "flux/kontext")}
+    )
     algo = draft.algo("kohya_ss", _GUI_TYPES)
     if draft.arch in ("flux", "sd3") and algo == "lora" and not facts.fields.get("conv_lora_rank"):
         kind = "Flux1" if draft.arch == "flux" else "Standard"
@@ -229,7 +239,12 @@ def kohya_gui(draft: Draft) -> str:
     draft.take("output_dir", "output_dir", fill="where the weights go")
     _rank_and_alpha(draft, [])
     if algo == "lokr":
-        draft.set("factor", facts.factor or -1, READ if facts.factor else DEFAULT, "the tensors" if facts.factor else "the trainer's own")
+        draft.set(
+            "factor",
+            facts.factor or -1,
+            READ if facts.factor else DEFAULT,
+            "the tensors" if facts.factor else "the trainer's own",
+        )
     if facts.dora or algo == "dora":
         draft.set("dora_wd", True, READ, facts.seen("network_algo"))
     if algo not in RANKLESS and facts.fields.get("conv_lora_rank"):
@@ -271,7 +286,9 @@ def easy(draft: Draft) -> str:
     draft.length(general + "max_train_epochs", general + "max_train_steps", 1600)
     sizes = resolution_of(draft.facts.fields.get("resolution"))
     if sizes:
-        draft.set("general_args/dataset_args/resolution", sizes * (3 - len(sizes)), READ, draft.facts.seen("resolution"))
+        draft.set(
+            "general_args/dataset_args/resolution", sizes * (3 - len(sizes)), READ, draft.facts.seen("resolution")
+        )
     else:
         draft.fill("general_args/dataset_args/resolution", "such as [ 1024, 1024 ]")
     draft.take("general_args/dataset_args/batch_size", "batch_size", 1)

@@ -47,7 +47,9 @@ def _adapter(draft: Draft, prefix: str, rank: str, alpha: str, dropout: str, rsl
     draft.take(prefix + dropout, "dropout")
 
 
-def _hugging_face(draft: Draft, prefix: str = "", optimizer: str = "optim", scheduler: str = "lr_scheduler_type") -> None:
+def _hugging_face(
+    draft: Draft, prefix: str = "", optimizer: str = "optim", scheduler: str = "lr_scheduler_type"
+) -> None:
     """What transformers' TrainingArguments are called."""
     draft.take_all(
         prefix,
@@ -189,7 +191,6 @@ def torchtune(draft: Draft) -> str:
     _adapter(draft, "", "model.lora_rank", "model.lora_alpha", "model.lora_dropout", None)
     if algo == "dora":
         draft.set("model.use_dora", "True", *draft.algo_note())
-    known = [name for name in draft.facts.targets if name in ("q_proj", "k_proj", "v_proj", "output_proj")]
     if draft.facts.targets:
         attention = [{"o_proj": "output_proj"}.get(name, name) for name in draft.facts.targets]
         known = [name for name in attention if name in ("q_proj", "k_proj", "v_proj", "output_proj")]
@@ -221,7 +222,9 @@ def mlx_lm(draft: Draft) -> str:
     draft.rank("lora_parameters/rank")
     if rank and alpha is not None:
         scale = alpha / (rank**0.5 if facts.rslora else rank)
-        draft.set("lora_parameters/scale", short(scale), READ, f"{facts.seen('lora_alpha')}: alpha {short(alpha)} by rank")
+        draft.set(
+            "lora_parameters/scale", short(scale), READ, f"{facts.seen('lora_alpha')}: alpha {short(alpha)} by rank"
+        )
     else:
         draft.fill("lora_parameters/scale", "alpha divided by rank")
     draft.take("lora_parameters/dropout", "dropout", 0.0)

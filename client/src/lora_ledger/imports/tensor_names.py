@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from typing import Any, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ..core.reading import loads
 
@@ -87,7 +88,9 @@ class Shapes:
                     kernels.add(module)
                 (conv if any(extent > 1 for extent in shape[2:]) else linear).append((shape[0] if shape else 0, module))
                 continue
-            match, part = next(((m, p) for p in _PARTS for m in (p[0].search(name),) if m), (None, None))
+            # No ending is longer; of a name as long as allowed the rest would be searched in vain.
+            start = max(0, len(name) - 300)
+            match, part = next(((m, p) for p in _PARTS for m in (p[0].search(name, start),) if m), (None, None))
             if match is None or part is None:
                 tuner = _TUNER.search(name)
                 if tuner:
