@@ -112,6 +112,8 @@ function collect(tensors: readonly Tensor[]) {
       return match;
     });
     if (!part) {
+      // mlx-lm keeps DoRA's magnitudes under one letter, which means nothing by itself.
+      if (name.endsWith(".m") && names.has(`${name.slice(0, -1)}lora_a`)) found.add("dora");
       const tuner = tuners.exec(name)?.[1];
       if (tuner) found.add(tuner);
       continue;
@@ -211,15 +213,26 @@ export function refineAlgorithm(
   return algorithm === "oft" && stated === "diag-oft" ? stated : algorithm;
 }
 
-/** diffusers' `lora_adapter_metadata`: flat keys, the component before them (`transformer.lora_alpha`). */
-export function adapterMetadataAlpha(metadata: Record<string, string> | null): number | null {
+/** Whether LyCORIS scaled by the rank's root: then the tensors keep alpha times that root, and not the setting. */
+export const isRankStabilised = (metadata: Record<string, string> | null): boolean =>
+  /^true$/i.test(String(jsonOf(metadata?.ss_network_args).rs_lora));
+
+/**
+ * The alpha that metadata states: diffusers' `lora_adapter_metadata` has flat keys, the component before them
+ * (`transformer.lora_alpha`), and OneTrainer's `ot_config` its own.
+ */
+export function alphaInMetadata(metadata: Record<string, string> | null): number | null {
   const stated = jsonOf(metadata?.lora_adapter_metadata);
   const key = Object.keys(stated)
     .filter((name) => name === "lora_alpha" || name.endsWith(".lora_alpha"))
     .sort()
     .at(-1);
-  const alpha = key === undefined ? undefined : stated[key];
-  return typeof alpha === "number" && Number.isFinite(alpha) ? alpha : null;
+  const alphas = [
+    key === undefined ? undefined : stated[key],
+    jsonOf(metadata?.ot_config).lora_alpha,
+  ];
+  const alpha = alphas.find((value) => typeof value === "number" && Number.isFinite(value));
+  return typeof alpha === "number" ? alpha : null;
 }
 
 /** Where the names are PEFT's, only prefixes of diffusion models say that no file beside it has the alpha. */

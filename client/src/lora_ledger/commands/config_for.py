@@ -14,8 +14,8 @@ from ..core.errors import CommandError, NoAdapterError
 from ..core.output import put
 from ..core.settings import Settings
 from ..core.types import section
-from ..imports.adapter import Adapter, number, whole
-from ..imports.tensor_names import PEFT_NAME, lokr_factor
+from ..imports.adapter import Adapter, whole
+from ..imports.tensor_names import PEFT_NAME, lokr_factor, rank_stabilised
 from ..imports.weight_file import WeightFileRun
 from . import config_diffusers as diffusers
 from . import config_image as image
@@ -67,7 +67,6 @@ def facts_of_file(path: Path) -> Facts:
     m, extra = adapter.metadata, {}
     if past.fields.get("trainer") in ("kohya", "musubi-tuner"):
         extra = dict(past.extra, network_dim=whole(m.get("ss_network_dim")))
-        extra["network_alpha"] = number(m.get("ss_network_alpha"))
         if m.get("modelspec.prediction_type") == "v" or m.get("ss_base_model_version") == "sd_v2_v":
             extra["v_parameterization"] = True
     elif past.fields.get("trainer") == "peft":
@@ -75,7 +74,7 @@ def facts_of_file(path: Path) -> Facts:
     spelled = (m.get("ss_base_model_version"), m.get("modelspec.architecture"), past.fields.get("base_model_path"))
     facts = Facts(past.fields, past.read, extra, past.datasets, past.steps, words_of(*spelled))
     facts.notes, facts.dora = adapter.notes, adapter.shapes.dora
-    facts.rslora = past.extra.get("use_rslora") is True
+    facts.rslora = past.extra.get("use_rslora") is True or rank_stabilised(m)
     facts.targets = targets_of(adapter)
     args = [arg.partition("=")[2] for arg in extra.get("network_args") or [] if str(arg).startswith("factor=")]
     factor = whole(args[0]) if args else lokr_factor(adapter.tensors)

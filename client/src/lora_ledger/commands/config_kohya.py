@@ -120,12 +120,7 @@ def _rank_and_alpha(draft: Draft, args: list[str]) -> None:
             draft.set("network_dim", size, READ, "ss_network_dim: no rank, but the factor of the blocks")
         return
     draft.rank("network_dim")
-    stated = facts.extra.get("network_alpha")
-    if stated is not None and any(arg.lower() == "rs_lora=true" for arg in args):
-        # LyCORIS keeps the alpha that it scaled by the rank's root in the tensors.
-        draft.set("network_alpha", short(stated), READ, "ss_network_alpha, which rs_lora scales")
-    else:
-        draft.alpha("network_alpha")
+    draft.alpha("network_alpha", rslora=any(str(arg).lower() == "rs_lora=true" for arg in args))
 
 
 def _training(draft: Draft, batch: str | None = "train_batch_size") -> None:

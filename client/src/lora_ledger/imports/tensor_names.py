@@ -92,6 +92,9 @@ class Shapes:
             start = max(0, len(name) - 300)
             match, part = next(((m, p) for p in _PARTS for m in (p[0].search(name, start),) if m), (None, None))
             if match is None or part is None:
+                # mlx-lm keeps DoRA's magnitudes under one letter, which means nothing by itself.
+                if name.endswith(".m") and f"{name[:-1]}lora_a" in tensors:
+                    found["dora"] = None
                 tuner = _TUNER.search(name)
                 if tuner:
                     found[tuner[1]] = None
@@ -182,13 +185,19 @@ def refine_algorithm(algorithm: str | None, metadata: Mapping[str, str]) -> str 
     return stated if algorithm == "oft" and stated == "diag-oft" else algorithm
 
 
+def rank_stabilised(metadata: Mapping[str, str]) -> bool:
+    """Whether LyCORIS scaled by the rank's root: then the tensors keep alpha times that root, and not the setting."""
+    return str(json_of(metadata.get("ss_network_args")).get("rs_lora")).lower() == "true"
+
+
 def alpha_in_metadata(metadata: Mapping[str, str]) -> float | None:
-    """Alpha of diffusers' `lora_adapter_metadata`: flat keys, the component before them (`transformer.lora_alpha`)."""
+    """The alpha that metadata states: diffusers' `lora_adapter_metadata` has flat keys, the component before them
+    (`transformer.lora_alpha`), and OneTrainer's `ot_config` its own."""
     stated = json_of(metadata.get("lora_adapter_metadata"))
     keys = sorted(k for k in stated if k == "lora_alpha" or k.endswith(".lora_alpha"))
-    alpha = stated[keys[-1]] if keys else None
-    finite = isinstance(alpha, (int, float)) and not isinstance(alpha, bool) and math.isfinite(alpha)
-    return alpha if finite else None
+    alphas = (stated[keys[-1]] if keys else None, json_of(metadata.get("ot_config")).get("lora_alpha"))
+    numbers = (a for a in alphas if isinstance(a, (int, float)) and not isinstance(a, bool) and math.isfinite(a))
+    return next(numbers, None)
 
 
 def implies_rank(names: Iterable[str]) -> bool:
