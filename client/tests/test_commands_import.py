@@ -4,9 +4,8 @@ import json
 import shutil
 import struct
 
-from lora_ledger.commands import config_for, import_runs
-from lora_ledger.core.errors import CommandError, NoAdapterError
-from lora_ledger.core.toml_reader import read_toml
+from lora_ledger.commands import import_runs
+from lora_ledger.core.errors import NoAdapterError
 from lora_ledger.imports import adapter, weight_file
 from tests.helpers import TemporaryCase
 from tests.test_commands_ledger import CommandCase
@@ -344,102 +343,3 @@ class ImportTest(CommandCase):
         self.assertEqual(import_runs.identity(first), import_runs.identity(second))
         second.write_bytes(b"x" * 3_000_001)
         self.assertNotEqual(import_runs.identity(first), import_runs.identity(second))
-
-
-class ConfigTest(CommandCase):
-    def made(self, trainer, metadata=KOHYA, tensors=None):
-        path = write_weights(self.folder / "aki.safetensors", metadata, tensors or linear(16, 8))
-        return config_for.write(config_for.facts_of_file(path), trainer, path.name)
-
-    def test_kohya(self):
-        text, _ = self.made("kohya")
-        read = read_toml(text)
-        expected = {
-            "network_dim": 16, "network_alpha": 8, "learning_rate": 0.0001, "unet_lr": 0.0002, "optimizer_type": "AdamW8bit",
-            "optimizer_args": ["weight_decay=0.1", "betas=(0.9, 0.99)"], "train_batch_size": 2, "max_train_epochs": 10,
-            "network_args": ["conv_dim=4", "conv_alpha=1"], "mixed_precision": "bf16", "resolution": "1024,1024", "seed": 42,
-            "network_module": "networks.lora", "lr_scheduler": "cosine_with_restarts", "shuffle_caption": True,
-        }  # fmt: skip
-        self.assertEqual({k: read.get(k) for k in expected}, expected)
-        for line in text.splitlines():
-            if " = " in line:
-                self.assertRegex(line, r"  # (read|default|FILL IN)", line)
-        self.assertIn("sdxl_train_network.py", text)
-        self.assertTrue(read["train_data_dir"].startswith("FILL IN"))
-        self.assertEqual(read_toml(self.made("lora-scripts")[0])["model_train_type"], "sdxl-lora")
-
-    def test_algorithms(self):
-        full = {"a.lokr_w1": ("F16", [4, 4]), "a.lokr_w2": ("F16", [8, 8])}
-        read = read_toml(self.made("kohya", {"ss_base_model_version": "sdxl_base_v1-0"}, full)[0])
-        self.assertEqual(
-            (read["network_module"], read["network_dim"], read["network_args"]),
-            ("lycoris.kohya", 100000, ["algo=lokr"]),
-        )
-        self.assertIn("lokr_full_rank: true", self.made("ai-toolkit", {"ss_base_model_version": "flux1"}, full)[0])
-        with self.assertRaisesRegex(CommandError, "trains no loha"):
-            self.made("diffusion-pipe", {"ss_base_model_version": "flux1"}, {"a.hada_w1_b": ("F16", [4, 8])})
-
-    def test_onetrainer(self):
-        read = json.loads(self.made("onetrainer")[0])
-        self.assertEqual(
-            [
-                read[k]
-                for k in ("training_method", "model_type", "lora_rank", "lora_alpha", "resolution", "train_dtype")
-            ],
-            ["LORA", "STABLE_DIFFUSION_XL_10_BASE", 16, 8.0, "1024", "BFLOAT_16"],
-        )
-        self.assertEqual((read["optimizer"], read["concepts"][0]["balancing"]), ({"optimizer": "ADAMW_8BIT"}, 10.0))
-        self.assertEqual(read["__notes"]["lora_rank"], "read: the tensors")
-        self.assertTrue(read["__notes"]["workspace_dir"].startswith("default"))
-
-    def test_ai_toolkit_and_diffusion_pipe(self):
-        text, _ = self.made("ai-toolkit")
-        for line in (
-            "config:",
-            '    - type: "sd_trainer"',
-            "        linear: 16  # read",
-            "        steps: 1200  # read",
-            '        - folder_path: "FILL IN',
-        ):
-            self.assertIn(line, text)
-        try:
-            import yaml
-        except ImportError:
-            yaml = None
-        if yaml:
-            process = yaml.safe_load(text)["config"]["process"][0]
-            self.assertEqual(
-                (process["network"]["linear"], process["model"]["arch"], process["datasets"][0]["num_repeats"]),
-                (16, "sdxl", 10),
-            )
-        text, dataset = self.made("diffusion-pipe")
-        read, data = read_toml(text), read_toml(dataset)
-        self.assertEqual(
-            (read["adapter"]["rank"], read["model"]["type"], read["optimizer"]["type"]), (16, "sdxl", "adamw8bit")
-        )
-        self.assertNotIn("alpha", read["adapter"])
-        self.assertEqual((data["resolutions"], data["directory"][0]["num_repeats"]), ([1024], 10))
-
-    def test_a_file_that_says_nothing(self):
-        for trainer in config_for.TRAINERS:
-            text, _ = self.made(trainer, None)
-            self.assertIn("FILL IN", text)
-
-    def test_names_cannot_break_out(self):
-        hostile = {**KOHYA, "ss_output_name": 'a"\n[x]\nb = "\x1b', "ss_sd_model_name": 'm"\n'}
-        read = read_toml(self.made("kohya", hostile)[0])
-        self.assertEqual((read["output_name"], "x" in read), ('a"\n[x]\nb = "\x1b', False))
-        json.loads(self.made("onetrainer", hostile)[0])
-
-    def test_from_a_task_and_to_a_file(self):
-        self.task(lora_rank=8, lora_alpha=8, base_arch="sdxl", network_algo="lora", trainer="onetrainer",
-                  optimizer="PRODIGY", learning_rate=1, scheduler="COSINE", defaulted_fields=["scheduler"])  # fmt: skip
-        target = self.folder / "new.toml"
-        out, _ = self.run_command("config", 1, "--for", "kohya", "-o", target)
-        self.assertIn("values say FILL IN", out)
-        text = target.read_text()
-        self.assertIn('optimizer_type = "Prodigy"  # read: task 1', text)
-        self.assertIn("# read: task 1, onetrainer's default there", text)
-        _, err = self.run_command("config", 1, "--for", "kohya", "-o", target, code=1)
-        self.assertIn("--force writes over it", err)
-        self.assertIn("no such file", self.run_command("config", "nothing.safetensors", "--for", "kohya", code=1)[1])

@@ -4,6 +4,7 @@ CPU time is measured, so that a busy machine changes little. Lines and values be
 that takes counts all the same.
 """
 
+import contextlib
 import json
 import struct
 import sys
@@ -310,8 +311,10 @@ class TimeTest(TemporaryCase):
 
         def whole(path):
             facts = config_for.facts_of_file(path)
-            for trainer in config_for.TRAINERS:
-                config_for.write(facts, trainer, "x")
+            for facts.asked in (None, "sdxl", "flux", "qwen-image", "ltx-2", "llm"):
+                for trainer in config_for.TRAINERS:
+                    with contextlib.suppress(CommandError):
+                        config_for.write(facts, trainer, "x")
 
         keys = (
             "ss_optimizer",
@@ -322,6 +325,9 @@ class TimeTest(TemporaryCase):
             "ss_output_name",
             "modelspec.date",
             "ss_base_model_version",
+            "ss_network_module",
+            "ot_config",
+            "lora_adapter_metadata",
         )
         self.check(
             raw=self.file("a.safetensors", lambda p: (adapter.Adapter(p), read_header(p)), lambda text: struct.pack("<Q", len(text.encode())) + text.encode()),
@@ -329,7 +335,10 @@ class TimeTest(TemporaryCase):
                 "b.safetensors", lambda p: weight_file.WeightFileRun(adapter.Adapter(p)),
                 lambda text: header({text[at : at + 990] + str(at): {"dtype": "F16", "shape": [4, 4], "data_offsets": [0, 0]} for at in range(0, len(text), 990)}),
             ),
-            metadata=self.file("c.safetensors", whole, lambda text: header({"__metadata__": dict.fromkeys(keys, text[:SIZE // 10])})),
+            metadata=self.file(
+                "c.safetensors", whole,
+                lambda text: header({"__metadata__": dict.fromkeys(keys, text[:SIZE // 10]), "a.lora_down.weight": {"dtype": "F16", "shape": [4, 4], "data_offsets": [0, 0]}}),
+            ),
         )  # fmt: skip
 
     def test_data(self):

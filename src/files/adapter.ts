@@ -41,9 +41,11 @@ const parts: Part[] = [
   { ends: /\.lora_b$/, algorithm: "lora", rank: 0, use: "up" },
   { ends: /\.hada_w1_b$/, algorithm: "loha", rank: 0 },
   { ends: /\.hada_t1$/, algorithm: "loha", rank: 0, use: "kernel" },
+  { ends: /\.hada_w1_a$/, algorithm: "loha", rank: 1, use: "up" },
   { ends: /\.hada_\w+$/, algorithm: "loha" },
   { ends: /\.lokr_w[12]_b$/, algorithm: "lokr", rank: 0 },
   { ends: /\.lokr_t[12]$/, algorithm: "lokr", rank: 0, use: "kernel" },
+  { ends: /\.lokr_w[12]_a$/, algorithm: "lokr", rank: 1, use: "up" },
   { ends: /\.lokr_\w+$/, algorithm: "lokr" },
   { ends: /\.lambda_layer$/, algorithm: "tlora", rank: 1 },
   { ends: /\.boft_\w+$/, algorithm: "boft" },
@@ -67,9 +69,13 @@ const strongest = ["lokr", "loha", "boft", "oft", "glora", "ia3", "tlora"];
 const isGlora = (module: string, names: ReadonlySet<string>) =>
   ["a1", "a2", "b1", "b2"].every((part) => names.has(`${module}.${part}.weight`));
 
-/** A module that a name calls a convolution with a kernel; LoHa and LoKr flatten a 3×3 kernel into one extent. */
-const isFlatKernel = (module: string, [, second = 1]: number[]) =>
-  /(?:^|[._])conv(?:_in|_out|\d)?$/.test(module) && second % 9 === 0;
+/**
+ * Whether a factor without a kernel of its own is of a convolution with one: its layer is called so, and the factor is
+ * the 1×1 of a Tucker decomposition, or LoHa's and LoKr's, which flatten a 3×3 kernel into one extent.
+ */
+const isFlatKernel = (module: string, shape: number[]) =>
+  /(?:^|[._])conv(?:_in|_out|\d)?$/.test(module) &&
+  (shape.length > 2 || (shape[1] !== undefined && shape[1] % 9 === 0));
 
 /** How often each value occurs, the most frequent first; of equals the first. */
 export function frequencies<T>(values: Iterable<T>): [T, number][] {
@@ -106,6 +112,8 @@ function collect(tensors: readonly Tensor[]) {
       return match;
     });
     if (!part) {
+      // mlx-lm keeps DoRA's magnitudes under one letter, which means nothing by itself.
+      if (name.endsWith(".m") && names.has(`${name.slice(0, -1)}lora_a`)) found.add("dora");
       const tuner = tuners.exec(name)?.[1];
       if (tuner) found.add(tuner);
       continue;
@@ -122,7 +130,7 @@ function collect(tensors: readonly Tensor[]) {
     // A kernel larger than 1×1 is a convolution; 1×1 is a linear layer in disguise.
     else if (
       shape.slice(2).some((extent) => extent > 1) ||
-      (part.algorithm !== "lora" && isFlatKernel(module, shape))
+      ((part.algorithm !== "lora" || shape.length > 2) && isFlatKernel(module, shape))
     )
       conv.push({ rank, module });
     else linear.push({ rank, module });
@@ -205,15 +213,26 @@ export function refineAlgorithm(
   return algorithm === "oft" && stated === "diag-oft" ? stated : algorithm;
 }
 
-/** diffusers' `lora_adapter_metadata`: flat keys, the component before them (`transformer.lora_alpha`). */
-export function adapterMetadataAlpha(metadata: Record<string, string> | null): number | null {
+/** Whether LyCORIS scaled by the rank's root: then the tensors keep alpha times that root, and not the setting. */
+export const isRankStabilised = (metadata: Record<string, string> | null): boolean =>
+  /^true$/i.test(String(jsonOf(metadata?.ss_network_args).rs_lora));
+
+/**
+ * The alpha that metadata states: diffusers' `lora_adapter_metadata` has flat keys, the component before them
+ * (`transformer.lora_alpha`), and OneTrainer's `ot_config` its own.
+ */
+export function alphaInMetadata(metadata: Record<string, string> | null): number | null {
   const stated = jsonOf(metadata?.lora_adapter_metadata);
   const key = Object.keys(stated)
     .filter((name) => name === "lora_alpha" || name.endsWith(".lora_alpha"))
     .sort()
     .at(-1);
-  const alpha = key === undefined ? undefined : stated[key];
-  return typeof alpha === "number" && Number.isFinite(alpha) ? alpha : null;
+  const alphas = [
+    key === undefined ? undefined : stated[key],
+    jsonOf(metadata?.ot_config).lora_alpha,
+  ];
+  const alpha = alphas.find((value) => typeof value === "number" && Number.isFinite(value));
+  return typeof alpha === "number" ? alpha : null;
 }
 
 /** Where the names are PEFT's, only prefixes of diffusion models say that no file beside it has the alpha. */

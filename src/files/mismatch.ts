@@ -30,6 +30,7 @@ const families: Record<string, string> = {
   glora: "glora",
   ia3: "ia3",
   full: "full",
+  "native fine-tuning": "full",
 };
 
 /** Where the file and its task's settings differ; what either does not say cannot differ. */

@@ -3,9 +3,10 @@ import { redactJson } from "../platform/secrets/redact.ts";
 import type { JsonValue } from "../shared/json.ts";
 import {
   type AdapterShape,
-  adapterMetadataAlpha,
+  alphaInMetadata,
   frequencies,
   impliesRank,
+  isRankStabilised,
   LONGEST_NAME,
   readShapes,
   refineAlgorithm,
@@ -199,9 +200,7 @@ async function readAlpha(
   const stated = Number(metadata?.ss_network_alpha?.trim() || "none");
   const alphas = tensors.filter((t) => t.name.endsWith(".alpha"));
   if (alphas.length === 0 && !Number.isFinite(stated))
-    return (
-      adapterMetadataAlpha(metadata) ?? (impliesRank(tensors.map((t) => t.name)) ? rank : null)
-    );
+    return alphaInMetadata(metadata) ?? (impliesRank(tensors.map((t) => t.name)) ? rank : null);
   const scalars = alphas.filter((t) => t.end - t.begin <= 8 && data.from + t.end <= data.to);
   const scalar = scalars.find((t) => linear.has(t.name.slice(0, -".alpha".length))) ?? scalars[0];
   const size = scalar && scalarSizes[scalar.dtype];
@@ -210,7 +209,8 @@ async function readAlpha(
       ? decodeScalar(await read(data.from + scalar.begin, size), scalar.dtype)
       : null;
   if (value === null || !Number.isFinite(value)) return Number.isFinite(stated) ? stated : null;
-  return about(value, stated) ? stated : value;
+  const isScaled = isRankStabilised(metadata) && about(value, stated * Math.sqrt(rank));
+  return isScaled || about(value, stated) ? stated : value;
 }
 
 const scalarSizes: Record<string, number> = { F16: 2, BF16: 2, F32: 4, F64: 8 };

@@ -1,134 +1,106 @@
-"""`lora-ledger config`: a runnable configuration from a weight file, or from a run of another trainer.
-
-Every value says where it is from: read, the trainer's own default, or unknown (a placeholder to fill in). Keys and
-defaults: sd-scripts library/train_util.py, lora-scripts (the same keys), OneTrainer TrainConfig.py, ai-toolkit
-config_modules.py, diffusion-pipe's examples/main_example.toml.
-"""
+"""`lora-ledger config`: a runnable configuration from a weight file, or from a run of another trainer."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import re
 from pathlib import Path
 from typing import Any, Callable
 
 from ..core.api import Api
+from ..core.architectures import arch_of
 from ..core.errors import CommandError, NoAdapterError
 from ..core.output import put
 from ..core.settings import Settings
 from ..core.types import section
-from ..imports.adapter import Adapter
+from ..imports.adapter import Adapter, whole
+from ..imports.tensor_names import PEFT_NAME, lokr_factor, rank_stabilised
 from ..imports.weight_file import WeightFileRun
+from . import config_diffusers as diffusers
+from . import config_image as image
+from . import config_kohya as kohya
+from . import config_llm as llm
+from .config_draft import Draft, Facts, as_json, as_shell, as_toml, as_yaml, notes_of, one_line, words_of
 from .options import add_command, add_ledger_options
 
-READ, DEFAULT, FILL = "read", "default", "FILL IN"
-TRAINERS = ("kohya", "lora-scripts", "onetrainer", "ai-toolkit", "diffusion-pipe")
-
-# Settings without a column that sd-scripts takes under these very names.
-KOHYA_EXTRAS = (
-    "unet_lr", "text_encoder_lr", "optimizer_args", "lr_warmup_steps", "max_grad_norm", "gradient_checkpointing",
-    "full_fp16", "fp8_base", "cache_latents", "clip_skip", "max_token_length", "noise_offset", "min_snr_gamma",
-    "prior_loss_weight", "scale_weight_norms", "shuffle_caption", "keep_tokens", "caption_dropout_rate", "v2",
-)  # fmt: skip
-
-_SCRIPTS = {
-    "sd15": ("train_network.py", "networks.lora", ()),
-    "sd2": ("train_network.py", "networks.lora", ()),
-    "sdxl": ("sdxl_train_network.py", "networks.lora", ()),
-    "sd3": ("sd3_train_network.py", "networks.lora_sd3", ("clip_l", "clip_g", "t5xxl")),
-    "flux": ("flux_train_network.py", "networks.lora_flux", ("clip_l", "t5xxl", "ae")),
-    "chroma": ("flux_train_network.py", "networks.lora_flux", ("t5xxl", "ae")),
-    "lumina2": ("lumina_train_network.py", "networks.lora_lumina", ("gemma2", "ae")),
-    "hunyuan-image": ("hunyuan_image_train_network.py", "networks.lora_hunyuan_image", ("text_encoder", "byt5", "vae")),
-    "anima": ("anima_train_network.py", "networks.lora_anima", ("qwen3", "vae")),
+# Each trainer's maker and the form of what it reads; `json+notes` takes no key that is not its own.
+MAKERS: dict[str, tuple[Callable[[Draft], str], str]] = {
+    "kohya": (kohya.kohya, "toml"),
+    "lora-scripts": (kohya.lora_scripts, "toml"),
+    "kohya-gui": (kohya.kohya_gui, "json"),
+    "musubi-tuner": (kohya.musubi, "toml"),
+    "lora-easy": (kohya.easy, "toml"),
+    "onetrainer": (image.onetrainer, "json"),
+    "ai-toolkit": (image.ai_toolkit, "yaml"),
+    "diffusion-pipe": (image.diffusion_pipe, "toml"),
+    "diffusers": (diffusers.diffusers, "shell"),
+    "simpletuner": (diffusers.simpletuner, "json+notes"),
+    "diffsynth": (diffusers.diffsynth, "shell"),
+    "ltx-trainer": (diffusers.ltx, "yaml"),
+    "flymyai": (diffusers.flymyai, "yaml"),
+    "axolotl": (llm.axolotl, "yaml"),
+    "llama-factory": (llm.llama_factory, "yaml"),
+    "ms-swift": (llm.ms_swift, "yaml"),
+    "trl": (llm.trl, "yaml"),
+    "unsloth": (llm.unsloth, "shell"),
+    "torchtune": (llm.torchtune, "shell"),
+    "mlx-lm": (llm.mlx_lm, "yaml"),
+    "peft": (llm.peft, "json+notes"),
 }
-_TRAIN_TYPES = {
-    "sd15": "sd-lora",
-    "sd2": "sd-lora",
-    "sdxl": "sdxl-lora",
-    "flux": "flux-lora",
-    "sd3": "sd3-lora",
-    "lumina2": "lumina-lora",
-    "chroma": "flux-lora",
-}
-_OT_TYPES = {
-    "sd15": "STABLE_DIFFUSION_15", "sd2": "STABLE_DIFFUSION_21", "sdxl": "STABLE_DIFFUSION_XL_10_BASE",
-    "sd3": "STABLE_DIFFUSION_35", "flux": "FLUX_DEV_1", "chroma": "CHROMA_1", "hunyuan-video": "HUNYUAN_VIDEO",
-    "qwen-image": "QWEN",
-}  # fmt: skip
-_AIT_ARCHS = {
-    "sd15": "sd1",
-    "sd2": "sd2",
-    "sdxl": "sdxl",
-    "sd3": "sd3",
-    "flux": "flux",
-    "lumina2": "lumina2",
-    "chroma": "chroma",
-    "wan": "wan21",
-    "qwen-image": "qwen_image",
-}
-_DP_TYPES = {
-    "sdxl": ("sdxl", ("checkpoint_path",)),
-    "sd3": ("sd3", ("diffusers_path",)),
-    "flux": ("flux", ("diffusers_path",)),
-    "chroma": ("chroma", ("diffusers_path", "transformer_path")),
-    "lumina2": ("lumina_2", ("transformer_path", "llm_path", "vae_path")),
-    "wan": ("wan", ("ckpt_path",)),
-    "hunyuan-video": ("hunyuan-video", ("transformer_path", "vae_path", "llm_path", "clip_path")),
-    "qwen-image": ("qwen_image", ("diffusers_path",)),
-}
-# sd-scripts, OneTrainer, ai-toolkit and diffusion-pipe spell optimizers each in their own way.
-_OPTIMIZERS = {
-    "adamw": ("AdamW", "ADAMW", "adamw", "adamw"),
-    "adamw8bit": ("AdamW8bit", "ADAMW_8BIT", "adamw8bit", "adamw8bit"),
-    "lion": ("Lion", "LION", "lion", "Lion"),
-    "lion8bit": ("Lion8bit", "LION_8BIT", "lion8bit", None),
-    "adafactor": ("AdaFactor", "ADAFACTOR", "adafactor", None),
-    "prodigy": ("Prodigy", "PRODIGY", "prodigy", "Prodigy"),
-    "pagedadamw8bit": ("PagedAdamW8bit", None, None, None),
-    "dadaptadam": ("DAdaptAdam", "DADAPT_ADAM", "dadaptation", None),
-    "sgd": ("SGDNesterov", "SGD", None, None),
-}
-
-
-class Facts:
-    """What is known of the run: `value(name)` → (value or None, where it is from)."""
-
-    def __init__(
-        self,
-        fields: dict[str, Any],
-        where: dict[str, str],
-        extra: dict[str, Any],
-        datasets: list[dict[str, Any]],
-        steps: int | None = None,
-    ) -> None:
-        self.fields = fields
-        self.where = where
-        self.extra = extra
-        self.datasets = datasets
-        self.steps = steps
-
-    def value(self, name: str) -> tuple[Any, str]:
-        return self.fields.get(name), self.where.get(name, "the file")
-
-    @property
-    def arch(self) -> str | None:
-        return self.fields.get("base_arch")
-
-    def seen(self, name: str) -> str:
-        """Where a column was read."""
-        return self.where.get(name, "the file")
+TRAINERS = tuple(MAKERS)
+MOST_TARGETS = 50
 
 
 def facts_of_file(path: Path) -> Facts:
-    """Facts of a weight file. Raises CommandError."""
+    """Facts of a weight file. Raises CommandError, also for what is no adapter that can be trained again."""
     try:
-        past = WeightFileRun(Adapter(path))
+        adapter = Adapter(path)
     except NoAdapterError as error:
         raise CommandError(f"{path}: {error}") from error
-    kohya = past.fields.get("trainer") in ("kohya", "musubi-tuner")
-    return Facts(past.fields, past.read, past.extra if kohya else {}, past.datasets, past.steps)
+    if adapter.algorithm is None:
+        raise CommandError(f"{path}: its tensors are of no adapter that this client knows")
+    past = WeightFileRun(adapter)
+    if adapter.conv_rank is None:
+        # A setting for convolutions that none of the tensors has trained nothing.
+        past.fields = {k: v for k, v in past.fields.items() if k not in ("conv_lora_rank", "conv_alpha")}
+    m, extra = adapter.metadata, {}
+    if past.fields.get("trainer") in ("kohya", "musubi-tuner"):
+        extra = dict(past.extra, network_dim=whole(m.get("ss_network_dim")))
+        if m.get("modelspec.prediction_type") == "v" or m.get("ss_base_model_version") == "sd_v2_v":
+            extra["v_parameterization"] = True
+    elif past.fields.get("trainer") == "peft":
+        extra = {"peft": past.extra}
+    spelled = (m.get("ss_base_model_version"), m.get("modelspec.architecture"), past.fields.get("base_model_path"))
+    facts = Facts(past.fields, past.read, extra, past.datasets, past.steps, words_of(*spelled))
+    facts.notes, facts.dora = adapter.notes, adapter.shapes.dora
+    facts.rslora = past.extra.get("use_rslora") is True or rank_stabilised(m)
+    facts.targets = targets_of(adapter)
+    args = [arg.partition("=")[2] for arg in extra.get("network_args") or [] if str(arg).startswith("factor=")]
+    factor = whole(args[0]) if args else lokr_factor(adapter.tensors)
+    facts.factor = factor if factor and factor > 0 else None
+    for name, tensor in adapter.tensors.items():
+        if re.search(r"\.oft_R(?:\.weight)?\Z", name) and len(tensor["shape"]) == 2:
+            # A block of b×b is kept as its b·(b−1)/2 numbers above the diagonal.
+            size = (1 + math.isqrt(1 + 8 * min(tensor["shape"][1], 10**9))) // 2
+            facts.oft_block = size if size * (size - 1) // 2 == tensor["shape"][1] else None
+            break
+    return facts
+
+
+def targets_of(adapter: Adapter) -> list[str]:
+    """The names of the layers by which PEFT finds them, where the tensors are named by their path; [] where not."""
+    found: dict[str, None] = {}
+    for name in adapter.tensors:
+        match = PEFT_NAME.search(name)
+        if not match:
+            continue
+        parts = name[: match.start()].rstrip(".").split(".")
+        start = len(parts) - 1
+        while start > 0 and (parts[start].isdigit() or parts[start] == "proj"):
+            start -= 1
+        found[".".join(parts[start:])] = None
+    return sorted(found) if len(found) <= MOST_TARGETS else []
 
 
 def facts_of_task(api: Api, task: int) -> Facts:
@@ -139,8 +111,9 @@ def facts_of_task(api: Api, task: int) -> Facts:
     trainer = row.get("trainer") or "its trainer"
     where = {k: f"task {task}, {trainer}'s default there" if k in defaults else f"task {task}" for k in row}
     snapshot = row.get("config_snapshot")
+    snapshot = snapshot if isinstance(snapshot, dict) else {}
     extra = {}
-    if trainer in ("kohya", "lora-scripts", "musubi-tuner") and isinstance(snapshot, dict):
+    if trainer in ("kohya", "lora-scripts", "musubi-tuner"):
         for name, value in snapshot.items():
             extra.update(value if isinstance(value, dict) else {name: value})
     progress = section(row, "progress")
@@ -150,514 +123,23 @@ def facts_of_task(api: Api, task: int) -> Facts:
             {"name": re.split(r"[\\/]", folder.rstrip("\\/"))[-1], "source_path": folder}
             for folder in str(fields["data_dir"]).split(", ")
         ]
-    return Facts(fields, where, extra, datasets, progress.get("total_steps"))
-
-
-def folder_of(data: Any) -> str | None:
-    """The folder of a dataset, where the run's facts tell it: a file of captions or rows is none."""
-    path = data.get("source_path")
-    return path if path and not re.search(r"\.\w{1,5}$", path) else None
-
-
-def kohya_root(datasets: list[dict[str, Any]]) -> str | None:
-    """The folder that holds all datasets as sd-scripts' `N_name` folders, or None."""
-    parts = [re.fullmatch(r"(.+)[\\/]\d+_[^\\/]+", folder_of(data) or "") for data in datasets]
-    roots = {part[1] if part else None for part in parts}
-    return roots.pop() if len(roots) == 1 else None
-
-
-# (path of keys, value, note) of each setting.
-Rows = list[tuple[tuple[str, ...], Any, str]]
-
-
-class Draft:
-    """Rows (path of keys, value, note) of a configuration in the making."""
-
-    def __init__(self, facts: Facts) -> None:
-        self.facts = facts
-        self.rows = []
-
-    def set(self, path: str, value: Any, kind: str, note: str = "") -> None:
-        self.rows.append((tuple(path.split("/")), value, f"{kind}: {note}" if note else kind))
-
-    def take(
-        self,
-        path: str,
-        name: str,
-        default: Any = None,
-        convert: Callable[[Any], Any] | None = None,
-        fill: str | None = None,
-    ) -> None:
-        """A column's value; else the trainer's default; else a placeholder; left out where there is none of them."""
-        value, where = self.facts.value(name)
-        if value is not None:
-            new = convert(value) if convert else value
-            if new is not None:
-                self.set(path, new, READ, where)
-                return
-            if default is not None:
-                self.set(path, default, DEFAULT, f"{where} says {value}, which this trainer does not have by that name")
-                return
-        if default is not None:
-            self.set(path, default, DEFAULT, "the trainer's own")
-        elif fill is not None:
-            self.fill(path, fill)
-
-    def fill(self, path: str, what: str) -> None:
-        self.set(path, f"FILL IN: {what}", FILL, "nobody can know this from the file")
-
-    def base(self, path: str, what: str = "path or name of the base model") -> None:
-        value, where = self.facts.value("base_model_path")
-        if value and (":" in value or "/" in value or "\\" in value):
-            self.set(path, value, READ, f"{where}; as it was called there")
-        elif value:
-            self.set(path, f"FILL IN: path of {value}", FILL, f"{where} tells the file's name, not where you keep it")
-        else:
-            self.fill(path, what)
-
-
-def _of(facts: Facts) -> str:
-    """Where settings without a column were read."""
-    return f"task {facts.fields['id']}" if facts.fields.get("id") else "the metadata"
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", str(name).lower().rpartition(".")[2])
-
-
-def _optimizer(column: int) -> Callable[[str], Any]:
-    def convert(name: str) -> Any:
-        plain = _plain(name)
-        plain = {"adamwtorchfused": "adamw", "adamwoptimi": "adamw"}.get(plain, plain)
-        if plain in _OPTIMIZERS:
-            return _OPTIMIZERS[plain][column]
-        # sd-scripts imports any class by its name.
-        return str(name) if column == 0 else None
-
-    return convert
-
-
-def _scheduler(known: set[str], shape: Callable[..., str] = str) -> Callable[[str], Any]:
-    def convert(name: str) -> Any:
-        plain = re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_")
-        return shape(plain) if plain in known else None
-
-    return convert
-
-
-def _resolution(value: Any) -> list[int] | None:
-    numbers = [int(n) for n in re.findall(r"\d+", str(value))]
-    return numbers[:2] or None
-
-
-def kohya(draft: Draft, scripts: bool = False) -> str:
-    """sd-scripts (and lora-scripts, which hands the same keys to it): one flat TOML file."""
-    facts = draft.facts
-    arch = facts.arch or "sd15"
-    if arch not in _SCRIPTS:
-        raise CommandError(f"sd-scripts trains no {arch}; musubi-tuner, ai-toolkit or diffusion-pipe may")
-    script, module, parts = _SCRIPTS[arch]
-    if scripts:
-        draft.set(
-            "model_train_type", _TRAIN_TYPES.get(arch, "sd-lora"), READ if facts.arch else DEFAULT, "the architecture"
-        )
-    draft.base("pretrained_model_name_or_path")
-    for part in parts:
-        draft.fill(part, f"path of the {part} model")
-    if arch == "chroma":
-        draft.set("model_type", "chroma", READ, "the architecture")
-    if arch == "sd2":
-        draft.set("v2", True, READ, "the architecture")
-    root = kohya_root(facts.datasets)
-    if root:
-        draft.set("train_data_dir", root, READ, f"{_of(facts)}'s data facts")
-    else:
-        draft.fill(
-            "train_data_dir",
-            "the folder that holds " + (", ".join(d["name"] for d in facts.datasets[:5]) or "your N_name folders"),
-        )
-    for data in facts.datasets[:20]:
-        draft.set(
-            "#",
-            f"data read: {data['name']}, {data.get('image_count', '?')} images, repeats {data.get('repeats', '?')}",
-            READ,
-        )
-    draft.take("output_name", "task_name", "last")
-    draft.take("output_dir", "output_dir", fill="where the weights go")
-    algo = facts.fields.get("network_algo")
-    own = facts.extra.get("network_module")
-    if own:
-        draft.set("network_module", own, READ, _of(facts))
-    elif algo in ("loha", "lokr", "dora", "locon", "oft"):
-        draft.set("network_module", "lycoris.kohya", READ, f"{facts.seen('network_algo')}: {algo}")
-    else:
-        draft.set("network_module", module, READ if facts.arch else DEFAULT, "follows from the architecture")
-    if facts.fields.get("lora_rank") is None and algo == "lokr":
-        draft.set(
-            "network_dim", 100_000, READ, f"{facts.seen('network_algo')}: the full matrix, which LyCORIS calls 100000"
-        )
-    else:
-        draft.take("network_dim", "lora_rank", 4)
-    draft.take("network_alpha", "lora_alpha", 1)
-    draft.take("network_dropout", "dropout")
-    args = facts.extra.get("network_args")
-    if not args and not own:
-        args = (
-            [f"algo={'lora' if algo in ('dora', 'locon') else algo}"]
-            if algo in ("loha", "lokr", "dora", "locon", "oft")
-            else []
-        )
-        args += ["dora_wd=True"] if algo == "dora" else []
-        args += [
-            f"{k}={_short(facts.fields[n])}"
-            for k, n in (("conv_dim", "conv_lora_rank"), ("conv_alpha", "conv_alpha"))
-            if facts.fields.get(n)
-        ]
-        args = ["algo=locon" if a == "algo=lora" and algo == "locon" else a for a in args]
-    if args:
-        draft.set(
-            "network_args", args, READ, _of(facts) if facts.extra.get("network_args") else facts.seen("network_algo")
-        )
-    draft.take("learning_rate", "learning_rate", 2e-6)
-    draft.take("optimizer_type", "optimizer", "AdamW", _optimizer(0))
-    draft.take("lr_scheduler", "scheduler", "constant", lambda name: str(name).rpartition(".")[2].lower())
-    draft.take("train_batch_size", "batch_size", 1)
-    draft.take("gradient_accumulation_steps", "gradient_accumulation_steps", 1)
-    if facts.fields.get("epochs"):
-        draft.take("max_train_epochs", "epochs", convert=int)
-    else:
-        draft.take("max_train_steps", "max_steps", 1600)
-    draft.take("save_every_n_epochs", "save_every_n_epochs")
-    draft.take("mixed_precision", "mixed_precision", "no")
-    if _resolution(facts.fields.get("resolution")):
-        draft.take("resolution", "resolution", convert=lambda v: ",".join(map(str, _resolution(v) or ())))
-    else:
-        draft.fill("resolution", "such as 1024,1024")
-    draft.take("seed", "seed")
-    draft.take("caption_separator", "caption_tag_delim", ",")
-    if isinstance(facts.extra.get("caption_extension"), str):
-        draft.set("caption_extension", facts.extra["caption_extension"], READ, _of(facts))
-    else:
-        draft.set("caption_extension", ".txt", FILL, "check it: .txt is the usual one, .caption the trainer's default")
-    for name in KOHYA_EXTRAS:
-        value = facts.extra.get(name)
-        if value is not None and name not in {row[0][0] for row in draft.rows}:
-            draft.set(name, value, READ, _of(facts))
-    launch = f"accelerate launch {script} --config_file THIS_FILE"
-    return (
-        launch
-        if not scripts
-        else f"import it in the GUI, or: accelerate launch scripts/{'dev' if parts else 'stable'}/{script} "
-        "--config_file THIS_FILE"
-    )
-
-
-def onetrainer(draft: Draft) -> str:
-    """OneTrainer: JSON over its defaults."""
-    arch = draft.facts.arch or "sd15"
-    if arch not in _OT_TYPES:
-        raise CommandError(f"this client does not know what OneTrainer calls {arch}")
-    draft.set("training_method", "LORA", READ, "it is an adapter")
-    draft.set(
-        "model_type",
-        _OT_TYPES[arch],
-        READ if draft.facts.arch else FILL,
-        "the architecture" if draft.facts.arch else "check it",
-    )
-    draft.base("base_model_name")
-    algo = draft.facts.fields.get("network_algo")
-    draft.set(
-        "peft_type",
-        {"loha": "LOHA", "lokr": "LOKR", "oft": "OFT_2"}.get(str(algo), "LORA"),
-        READ if algo else DEFAULT,
-        draft.facts.seen("network_algo") if algo else "the trainer's own",
-    )
-    if algo == "dora":
-        draft.set("lora_decompose", True, READ, draft.facts.seen("network_algo"))
-    draft.take("lora_rank", "lora_rank", 16)
-    draft.take("lora_alpha", "lora_alpha", 1.0, float)
-    draft.take("dropout_probability", "dropout", 0.0, float)
-    draft.take("learning_rate", "learning_rate", 3e-6)
-    draft.take("optimizer/optimizer", "optimizer", "ADAMW", _optimizer(1))
-    draft.take(
-        "learning_rate_scheduler",
-        "scheduler",
-        "CONSTANT",
-        _scheduler({"constant", "linear", "cosine", "cosine_with_restarts", "cosine_with_hard_restarts"}, str.upper),
-    )
-    draft.take("batch_size", "batch_size", 1)
-    draft.take("gradient_accumulation_steps", "gradient_accumulation_steps", 1)
-    draft.take("epochs", "epochs", 100, lambda v: max(1, int(v)))
-    draft.take("resolution", "resolution", "512", lambda v: next(map(str, _resolution(v) or ()), None))
-    draft.take(
-        "train_dtype", "mixed_precision", "FLOAT_16", {"fp16": "FLOAT_16", "bf16": "BFLOAT_16", "no": "FLOAT_32"}.get
-    )
-    concepts = [
-        {
-            "name": d["name"],
-            "path": folder_of(d) or f"FILL IN: folder of {d['name']}",
-            "balancing": float(d.get("repeats") or 1),
-            "balancing_strategy": "REPEATS",
-            "text": {"prompt_source": "sample"},
-            "enabled": True,
-        }
-        for d in draft.facts.datasets[:50]
-    ] or [
-        {
-            "name": "data",
-            "path": "FILL IN: folder of images with captions",
-            "text": {"prompt_source": "sample"},
-            "enabled": True,
-        }
-    ]
-    told = all(folder_of(d) for d in draft.facts.datasets) and draft.facts.datasets
-    draft.set(
-        "concepts",
-        concepts,
-        READ if told else FILL,
-        f"{_of(draft.facts)}'s data facts" if told else "the folders; names and repeats were read where they are given",
-    )
-    draft.set("workspace_dir", "workspace/run", DEFAULT, "the trainer's own")
-    name = draft.facts.fields.get("task_name") or "model"
-    draft.set("output_model_destination", f"models/{_file_name(name)}.safetensors", READ, "the name")
-    return "python scripts/train.py --config-path THIS_FILE"
-
-
-def ai_toolkit(draft: Draft) -> str:
-    """ai-toolkit: YAML with one process."""
-    arch = draft.facts.arch
-    p = "config/process/0/"
-    draft.set("job", "extension", DEFAULT, "what runs a training")
-    draft.take("config/name", "task_name", "my_lora", _file_name)
-    draft.set(p + "type", "sd_trainer", DEFAULT, "what trains adapters")
-    draft.set(p + "training_folder", "output", DEFAULT, "as in its examples")
-    draft.set(p + "device", "cuda:0", DEFAULT, "as in its examples")
-    algo = draft.facts.fields.get("network_algo")
-    if algo not in (None, "lora", "locon", "lokr", "dora"):
-        raise CommandError(f"ai-toolkit trains no {algo}")
-    draft.set(
-        p + "network/type",
-        "lora" if algo in (None, "locon") else algo,
-        READ if algo else DEFAULT,
-        draft.facts.seen("network_algo") if algo else "the trainer's own",
-    )
-    if algo == "lokr" and draft.facts.fields.get("lora_rank") is None:
-        draft.set(p + "network/lokr_full_rank", True, READ, f"{draft.facts.seen('network_algo')}: the full matrix")
-    draft.take(p + "network/linear", "lora_rank", 4)
-    draft.take(p + "network/linear_alpha", "lora_alpha", 1)
-    if arch in ("flux", "sd3", "lumina2", "chroma", "wan", "qwen-image"):
-        draft.set("#", "the trainer takes alpha = rank for this architecture, whatever linear_alpha says", DEFAULT)
-    draft.take(p + "network/conv", "conv_lora_rank")
-    draft.take(p + "network/conv_alpha", "conv_alpha")
-    draft.take(p + "network/dropout", "dropout")
-    draft.set(p + "save/dtype", "float16", DEFAULT, "as in its examples")
-    draft.set(p + "save/save_every", 1000, DEFAULT, "the trainer's own")
-    folders = draft.facts.datasets[:50] or [{"name": "your images"}]
-    for n, data in enumerate(folders):
-        if folder_of(data):
-            draft.set(f"{p}datasets/{n}/folder_path", folder_of(data), READ, f"{_of(draft.facts)}'s data facts")
-        else:
-            draft.fill(f"{p}datasets/{n}/folder_path", f"folder of {data['name']}")
-        draft.set(f"{p}datasets/{n}/caption_ext", "txt", DEFAULT, "the trainer's own")
-        if data.get("repeats"):
-            draft.set(f"{p}datasets/{n}/num_repeats", data["repeats"], READ, "the dataset facts")
-        sizes = _resolution(draft.facts.fields.get("resolution"))
-        draft.set(
-            f"{p}datasets/{n}/resolution",
-            [max(sizes)] if sizes else [512],
-            READ if sizes else DEFAULT,
-            draft.facts.where.get("resolution", "") if sizes else "the trainer's own",
-        )
-    draft.take(p + "train/batch_size", "batch_size", 1)
-    steps, where = draft.facts.value("max_steps")
-    if draft.facts.steps:
-        draft.set(p + "train/steps", draft.facts.steps, READ, "the steps it was trained for")
-    elif steps:
-        draft.set(p + "train/steps", steps, READ, where)
-    else:
-        draft.set(p + "train/steps", 1000, DEFAULT, "the trainer's own; it counts no epochs")
-    draft.take(p + "train/gradient_accumulation", "gradient_accumulation_steps", 1)
-    draft.take(p + "train/lr", "learning_rate", 1e-6)
-    draft.take(p + "train/optimizer", "optimizer", "adamw", _optimizer(2))
-    draft.take(
-        p + "train/lr_scheduler",
-        "scheduler",
-        "constant",
-        _scheduler({"constant", "linear", "cosine", "cosine_with_restarts", "constant_with_warmup"}),
-    )
-    draft.take(p + "train/dtype", "mixed_precision", "fp32", {"fp16": "fp16", "bf16": "bf16", "no": "fp32"}.get)
-    draft.set(
-        p + "train/noise_scheduler",
-        "flowmatch" if arch in ("flux", "sd3", "lumina2", "chroma", "wan", "qwen-image") else "ddpm",
-        READ if arch else DEFAULT,
-        "follows from the architecture",
-    )
-    draft.set(p + "train/train_unet", True, DEFAULT, "the trainer's own")
-    draft.take(p + "training_seed", "seed")
-    draft.base(p + "model/name_or_path")
-    if arch in _AIT_ARCHS:
-        draft.set(p + "model/arch", _AIT_ARCHS[arch], READ, "the architecture")
-    elif arch:
-        raise CommandError(f"this client does not know what ai-toolkit calls {arch}")
-    else:
-        draft.fill(p + "model/arch", "such as sdxl or flux")
-    return "python run.py THIS_FILE"
-
-
-def diffusion_pipe(draft: Draft) -> str:
-    """diffusion-pipe: a main TOML file; the dataset's own follows behind it."""
-    arch = draft.facts.arch
-    if arch and arch not in _DP_TYPES:
-        raise CommandError(f"diffusion-pipe trains no {arch}")
-    algo = draft.facts.fields.get("network_algo")
-    if algo not in (None, "lora", "lokr"):
-        raise CommandError(f"diffusion-pipe trains no {algo}, only lora and lokr")
-    draft.take("output_dir", "output_dir", fill="where the runs go")
-    draft.set("dataset", "dataset.toml", DEFAULT, "the second file, below")
-    draft.take("epochs", "epochs", 1000, lambda v: max(1, int(v)))
-    draft.take("micro_batch_size_per_gpu", "batch_size", 1)
-    draft.set("pipeline_stages", 1, DEFAULT, "the trainer's own")
-    draft.take("gradient_accumulation_steps", "gradient_accumulation_steps", 1)
-    draft.take("lr_scheduler", "scheduler", "constant", _scheduler({"constant", "linear"}))
-    warmup = draft.facts.extra.get("lr_warmup_steps")
-    draft.set(
-        "warmup_steps",
-        warmup if isinstance(warmup, int) else 0,
-        READ if isinstance(warmup, int) else DEFAULT,
-        _of(draft.facts) if isinstance(warmup, int) else "the trainer's own",
-    )
-    draft.take("save_every_n_epochs", "save_every_n_epochs", 1, lambda v: v or None)
-    draft.set("activation_checkpointing", True, DEFAULT, "as in its examples")
-    kind, paths = _DP_TYPES.get(str(arch), (None, ("diffusers_path",)))
-    if kind:
-        draft.set("model/type", kind, READ, "the architecture")
-    else:
-        draft.fill("model/type", "such as sdxl, flux or wan")
-    draft.base("model/" + paths[0])
-    for path in paths[1:]:
-        draft.fill("model/" + path, f"the {path.replace('_', ' ')}")
-    draft.take(
-        "model/dtype", "mixed_precision", "bfloat16", {"fp16": "float16", "bf16": "bfloat16", "no": "float32"}.get
-    )
-    draft.set(
-        "adapter/type",
-        algo or "lora",
-        READ if algo else DEFAULT,
-        draft.facts.seen("network_algo") if algo else "the usual one",
-    )
-    draft.take("adapter/rank", "lora_rank", fill="a whole number, such as 32")
-    alpha, rank = draft.facts.fields.get("lora_alpha"), draft.facts.fields.get("lora_rank")
-    draft.set(
-        "#",
-        "the trainer takes alpha = rank and forbids the key"
-        + (f", which scales its updates otherwise than alpha {_short(alpha)} did" if alpha not in (None, rank) else ""),
-        DEFAULT,
-    )
-    draft.take(
-        "adapter/dtype", "mixed_precision", "bfloat16", {"fp16": "float16", "bf16": "bfloat16", "no": "float32"}.get
-    )
-    draft.take("adapter/dropout", "dropout")
-    draft.take("optimizer/type", "optimizer", "adamw_optimi", _optimizer(3))
-    draft.take("optimizer/lr", "learning_rate", fill="a number, such as 2e-5")
-    return "deepspeed --num_gpus=1 train.py --deepspeed --config THIS_FILE"
-
-
-def pipe_dataset(facts: Facts) -> str:
-    """The text of diffusion-pipe's dataset file."""
-    sizes = _resolution(facts.fields.get("resolution"))
-    lines = [
-        f"resolutions = [{max(sizes)}]  # read: {facts.where.get('resolution', 'the file')}"
-        if sizes
-        else "resolutions = [512]  # FILL IN: check it",
-        "enable_ar_bucket = true  # default: as in its examples",
-        "",
-    ]
-    for data in facts.datasets[:50] or [{"name": "your images"}]:
-        known = folder_of(data)
-        told = f"read: {_one_line(_of(facts))}'s data facts" if known else "FILL IN"
-        lines += ["[[directory]]", f"path = {_toml(known or 'FILL IN: folder of ' + data['name'])}  # {told}"]
-        known = data.get("repeats")
-        lines += [f"num_repeats = {known or 1}  # {'read: the dataset facts' if known else 'default'}", ""]
-    return "\n".join(lines)
-
-
-def _short(value: Any) -> Any:
-    return int(value) if isinstance(value, float) and value == int(value) else value
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", str(name)).strip(" .") or "my_lora"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(_short(value)) if isinstance(value, int) or value == int(value) else repr(value)
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-
-
-def as_toml(rows: Rows) -> str:
-    """Rows as TOML, sections after the top level's keys."""
-    lines, section = [], ()
-    for path, value, note in sorted(rows, key=lambda row: len(row[0]) > 1):
-        if path[0] == "#":
-            lines.append(f"# {_one_line(value)}")
-            continue
-        if path[:-1] != section:
-            section = path[:-1]
-            lines += ["", f"[{'.'.join(section)}]"]
-        lines.append(f"{path[-1]} = {_toml(value)}  # {_one_line(note)}")
-    return "\n".join(lines) + "\n"
-
-
-def as_yaml(rows: Rows) -> str:
-    """Rows as YAML; a number in a path is a place in a list. Strings are written as JSON writes them, which YAML
-    reads."""
-    lines, open_path = [], ()
-    for path, value, note in rows:
-        if path[0] == "#":
-            lines.append(f"# {_one_line(value)}")
-            continue
-        shared = 0
-        while shared < len(path) - 1 and shared < len(open_path) and open_path[shared] == path[shared]:
-            shared += 1
-        dash = ""
-        for depth in range(shared, len(path) - 1):
-            if path[depth].isdigit():
-                dash = "- "
-                continue
-            lines.append(f"{_indent(path[:depth], dash)}{path[depth]}:")
-            dash = ""
-        text = json.dumps(_short(value), ensure_ascii=False)
-        lines.append(f"{_indent(path[:-1], dash)}{path[-1]}: {text}  # {_one_line(note)}")
-        open_path = path[:-1]
-    return "\n".join(lines) + "\n"
-
-
-def _indent(above: tuple[str, ...], dash: str) -> str:
-    """Two columns for each level; a list's dash takes the last two."""
-    return " " * (2 * len(above) - len(dash)) + dash
-
-
-def as_json(rows: Rows) -> str:
-    """Rows as JSON; as it has no comments, the notes stand under `__notes`, which OneTrainer passes over."""
-    document, notes = {}, {}
-    for path, value, note in rows:
-        if path[0] == "#":
-            continue
-        place = document
-        for key in path[:-1]:
-            place = place.setdefault(key, {})
-        place[path[-1]] = value
-        notes["/".join(path)] = _one_line(note)
-    return json.dumps({"__notes": notes, **document}, indent=4, ensure_ascii=False) + "\n"
+    if fields.get("base_arch"):
+        fields["base_arch"] = arch_of(fields["base_arch"]) or fields["base_arch"]
+    elif fields.get("model_type") == "llm":
+        fields["base_arch"], where["base_arch"] = "llm", f"task {task}, its model_type"
+    process = section(snapshot, "config").get("process")
+    first = process[0] if isinstance(process, list) and process and isinstance(process[0], dict) else {}
+    named = section(first, "model").get("arch")
+    words = words_of(fields.get("base_model_path"), named if isinstance(named, str) else None)
+    facts = Facts(fields, where, extra, datasets, progress.get("total_steps"), words)
+    if facts.algorithm == "rslora":
+        fields["network_algo"], facts.rslora = "lora", True
+    if facts.full and not snapshot:
+        raise CommandError(f"task {task} does not say whether its LoKr trains the full matrix or of which rank it is")
+    stated = (section(first, "network").get("lokr_factor"), snapshot.get("lokr_decompose_factor"))
+    stated += tuple(str(a)[7:] for a in extra.get("network_args") or () if str(a).startswith("factor="))
+    facts.factor = next((f for f in map(whole, stated) if f and f > 0), None)
+    return facts
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
@@ -667,13 +149,17 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "config",
         "make a configuration from a weight file or a run",
         "Writes a runnable configuration for a trainer from a safetensors file's metadata and tensors, or from a "
-        "recorded "
-        "run of another trainer. Each value says whether it was read, is the trainer's default, or has to be filled in "
-        "because nobody can know it.",
-        "  lora-ledger config aki.safetensors --for kohya -o aki.toml\n  lora-ledger config 42 --for onetrainer",
+        "recorded run of another trainer. Each value says whether it was read, is the trainer's default, or has to be "
+        "filled in because nobody can know it. Nothing is written that would train something else: where the "
+        "architecture is not certain, it asks for --arch and names the choices, and it refuses an architecture or an "
+        "algorithm that the trainer does not have.",
+        "  lora-ledger config aki.safetensors --for kohya -o aki.toml\n"
+        "  lora-ledger config aki.safetensors --for ai-toolkit --arch flux2/klein-4b\n"
+        "  lora-ledger config 42 --for onetrainer",
     )
     parser.add_argument("source", metavar="FILE|ID", help="a .safetensors file, or a task's number")
     parser.add_argument("--for", dest="trainer", choices=TRAINERS, required=True, help="the trainer to write it for")
+    parser.add_argument("--arch", metavar="ARCH", help="the base architecture, where nothing tells it")
     parser.add_argument("-o", "--output", metavar="FILE", help="write it there (default: print it)")
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
     add_ledger_options(parser)
@@ -688,17 +174,19 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
         facts, source = facts_of_task(Api(settings), int(options.source)), f"task {options.source}"
     else:
         raise CommandError(f"{options.source}: there is no such file, and it is no task's number")
+    facts.asked = options.arch
     text, more = write(facts, options.trainer, source)
     fills = text.count("FILL IN: ")
+    beside = second_name(options.trainer)
     if not options.output:
         put(
             text
-            + ("".join(f"\n# {line}".rstrip() for line in ["--- dataset.toml ---", *more.splitlines()]) if more else "")
+            + ("".join(f"\n# {line}".rstrip() for line in [f"--- {beside} ---", *more.splitlines()]) if more else "")
         )
         return 0
     output = Path(options.output).expanduser()
-    files = [(output, text)] + ([(output.with_name("dataset.toml"), more)] if more else [])
-    for target, content in files:
+    other = output.with_name(beside if beside != "notes" else f"{output.name}.notes.txt")
+    for target, content in [(output, text)] + ([(other, more)] if more else []):
         try:
             with open(target, "w" if options.force else "x", encoding="utf-8", newline="\n") as file:
                 file.write(content)
@@ -712,24 +200,25 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
+def second_name(trainer: str) -> str:
+    """What the second file is called; `notes`: by the first one's name."""
+    return "notes" if MAKERS[trainer][1] == "json+notes" else "dataset.toml"
+
+
 def write(facts: Facts, trainer: str, source: str) -> tuple[str, str | None]:
     """(the configuration's text, a second file's text or None). Raises CommandError where the trainer lacks what it
-    needs."""
+    needs, or the facts are not certain."""
     draft = Draft(facts)
-    makers = {
-        "kohya": kohya,
-        "lora-scripts": lambda d: kohya(d, scripts=True),
-        "onetrainer": onetrainer,
-        "ai-toolkit": ai_toolkit,
-        "diffusion-pipe": diffusion_pipe,
-    }
-    launch = makers[trainer](draft)
-    if trainer == "onetrainer":
-        return as_json(draft.rows), None
+    make, form = MAKERS[trainer]
+    launch = make(draft)
+    if form.startswith("json"):
+        noted = form == "json"
+        return as_json(draft.rows, noted), None if noted else notes_of(draft.rows)
     head = (
-        f"# {trainer} configuration made from {_one_line(source)} by lora-ledger. After each value: read (and where),\n"
+        f"# {trainer} configuration made from {one_line(source)} by lora-ledger. After each value: read (and where),\n"
         f"# default (the trainer's own, because nothing says otherwise), or FILL IN (nobody can know it).\n"
-        f"# Run: {launch}\n\n"
     )
-    body = as_yaml(draft.rows) if trainer == "ai-toolkit" else as_toml(draft.rows)
-    return head + body, pipe_dataset(facts) if trainer == "diffusion-pipe" else None
+    if form == "shell":
+        return head + as_shell(draft.rows, launch), None
+    body = as_yaml(draft.rows) if form == "yaml" else as_toml(draft.rows)
+    return f"{head}# Run: {launch}\n\n{body}", draft.second

@@ -17,7 +17,14 @@ from ..core.errors import NoAdapterError, TooMuchError
 from ..core.reading import loads as loads_json
 from ..core.reading import open_file
 from .base_arch import base_arch_of
-from .tensor_names import LONGEST_NAME, Shapes, alpha_in_metadata, implies_rank, refine_algorithm
+from .tensor_names import (
+    LONGEST_NAME,
+    Shapes,
+    alpha_in_metadata,
+    implies_rank,
+    rank_stabilised,
+    refine_algorithm,
+)
 
 # Headers of LoRA files are some 100 kB; larger than this is no adapter.
 MAX_HEADER = 32 * 1024 * 1024
@@ -63,10 +70,9 @@ class Adapter:
         value = self._scalar(chosen) if chosen else None
         if value is None:
             return stated
-        if stated is not None and abs(value - stated) <= max(abs(value), abs(stated)) / 200:
-            # Half precision rounds: the trainer's own figure is the exact one.
-            return stated
-        return value
+        # Half precision rounds: the trainer's own figure is the exact one.
+        scaled = stated * rank**0.5 if stated is not None and rank_stabilised(self.metadata) else stated
+        return stated if _about(value, stated) or _about(value, scaled) else value
 
     def _scalar(self, name: str) -> float | None:
         tensor = self.tensors[name]
@@ -132,6 +138,10 @@ def _well_formed(tensor: Any, room: int) -> bool:
         and all(map(_count, offsets))
         and offsets[0] <= offsets[1] <= room
     )
+
+
+def _about(value: float, other: float | None) -> bool:
+    return other is not None and abs(value - other) <= max(abs(value), abs(other)) / 200
 
 
 def number(value: Any) -> float | None:

@@ -6,7 +6,8 @@ The service's src/files/base-arch.ts has the same lines, and test/shared/safeten
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from ..core.architectures import arch_of
 from .tensor_names import json_of
@@ -16,9 +17,7 @@ _OWN_MODULE = re.compile(
     r"(?:^|\.)lora_(sd3|lumina|hunyuan_image|anima|wan|framepack|flux_2|hv_1_5|qwen_image|zimage)\Z"
 )
 # Cross attention of a U-Net: its keys see the text encoder's channels.
-_CROSS = re.compile(
-    r"[._]attn2[._]to_k[._](?:lora[._])?(?:lora_)?(?:down|A)(?:\.\w{1,50})?\.weight\Z", re.ASCII
-)
+_CROSS = re.compile(r"[._]attn2[._]to_k[._](?:lora[._])?(?:lora_)?(?:down|A)(?:\.\w{1,50})?\.weight\Z", re.ASCII)
 _UNET = re.compile(r"(?:down_blocks|up_blocks|mid_block|input_blocks|output_blocks|middle_block)[._]")
 _LANGUAGE = re.compile(
     r"\.(?:layers|h|blocks)\.\d+\.(?:self_attn|self_attention|attn|attention|mlp|linear_attn)"

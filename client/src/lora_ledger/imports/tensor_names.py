@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from typing import Any, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from ..core.reading import loads
 
@@ -34,9 +35,11 @@ _PARTS: list[tuple[re.Pattern[str], str, int | None, str]] = [
         (r"\.lora_b", "lora", 0, "up"),
         (r"\.hada_w1_b", "loha", 0, ""),
         (r"\.hada_t1", "loha", 0, "kernel"),
+        (r"\.hada_w1_a", "loha", 1, "up"),
         (r"\.hada_\w+", "loha", None, ""),
         (r"\.lokr_w[12]_b", "lokr", 0, ""),
         (r"\.lokr_t[12]", "lokr", 0, "kernel"),
+        (r"\.lokr_w[12]_a", "lokr", 1, "up"),
         (r"\.lokr_\w+", "lokr", None, ""),
         (r"\.lambda_layer", "tlora", 1, ""),
         (r"\.boft_\w+", "boft", None, ""),
@@ -57,7 +60,7 @@ _STRONGEST = ("lokr", "loha", "boft", "oft", "glora", "ia3", "tlora")
 _GLORA = re.compile(r"\.b[2m]\.weight\Z")
 _CONV = re.compile(r"(?:^|[._])conv(?:_in|_out|\d)?\Z", re.ASCII)
 _EMBEDDING = re.compile(r"emb_params|clip_[gl]|t5(?:xxl)?|text_encoders?_\d|string_to_param\..*", re.ASCII | re.DOTALL)
-_PEFT = re.compile(r"\blora_[AB]\b|\.lora_[ab]\Z", re.ASCII)
+PEFT_NAME = re.compile(r"\blora_[AB]\b|\.lora_[ab]\Z", re.ASCII)
 _DIFFUSION = re.compile(
     r"(?:diffusion_model|unet|text_encoders?(?:_\d)?|(?:single_|double_)?(?:transformer_)?blocks"
     r"|transformer(?!\.h\.))[._]",
@@ -85,8 +88,13 @@ class Shapes:
                     kernels.add(module)
                 (conv if any(extent > 1 for extent in shape[2:]) else linear).append((shape[0] if shape else 0, module))
                 continue
-            match, part = next(((m, p) for p in _PARTS for m in (p[0].search(name),) if m), (None, None))
+            # No ending is longer; of a name as long as allowed the rest would be searched in vain.
+            start = max(0, len(name) - 300)
+            match, part = next(((m, p) for p in _PARTS for m in (p[0].search(name, start),) if m), (None, None))
             if match is None or part is None:
+                # mlx-lm keeps DoRA's magnitudes under one letter, which means nothing by itself.
+                if name.endswith(".m") and f"{name[:-1]}lora_a" in tensors:
+                    found["dora"] = None
                 tuner = _TUNER.search(name)
                 if tuner:
                     found[tuner[1]] = None
@@ -102,10 +110,10 @@ class Shapes:
                 conv.append(entry)
             elif use == "up":
                 ups.append(entry)
-            # A kernel larger than 1×1 is a convolution; 1×1 is a linear layer in disguise. LoHa and LoKr flatten a 3×3
-            # kernel into one extent.
+            # A kernel larger than 1×1 is a convolution; 1×1 is a linear layer in disguise, unless its layer is called a
+            # convolution: then it is of a Tucker decomposition. LoHa and LoKr flatten a 3×3 kernel into one extent.
             elif any(extent > 1 for extent in shape[2:]) or (
-                algorithm != "lora" and shape[1] % 9 == 0 and _CONV.search(entry[1])
+                _CONV.search(entry[1]) and (len(shape) > 2 or (algorithm != "lora" and shape[1] % 9 == 0))
             ):
                 conv.append(entry)
             else:
@@ -177,16 +185,50 @@ def refine_algorithm(algorithm: str | None, metadata: Mapping[str, str]) -> str 
     return stated if algorithm == "oft" and stated == "diag-oft" else algorithm
 
 
+def rank_stabilised(metadata: Mapping[str, str]) -> bool:
+    """Whether LyCORIS scaled by the rank's root: then the tensors keep alpha times that root, and not the setting."""
+    return str(json_of(metadata.get("ss_network_args")).get("rs_lora")).lower() == "true"
+
+
 def alpha_in_metadata(metadata: Mapping[str, str]) -> float | None:
-    """Alpha of diffusers' `lora_adapter_metadata`: flat keys, the component before them (`transformer.lora_alpha`)."""
+    """The alpha that metadata states: diffusers' `lora_adapter_metadata` has flat keys, the component before them
+    (`transformer.lora_alpha`), and OneTrainer's `ot_config` its own."""
     stated = json_of(metadata.get("lora_adapter_metadata"))
     keys = sorted(k for k in stated if k == "lora_alpha" or k.endswith(".lora_alpha"))
-    alpha = stated[keys[-1]] if keys else None
-    finite = isinstance(alpha, (int, float)) and not isinstance(alpha, bool) and math.isfinite(alpha)
-    return alpha if finite else None
+    alphas = (stated[keys[-1]] if keys else None, json_of(metadata.get("ot_config")).get("lora_alpha"))
+    numbers = (a for a in alphas if isinstance(a, (int, float)) and not isinstance(a, bool) and math.isfinite(a))
+    return next(numbers, None)
 
 
 def implies_rank(names: Iterable[str]) -> bool:
     """Whether a file that has no alpha at all means alpha = rank, as every loader of such files takes it. An adapter of
     PEFT's own layout keeps its alpha in adapter_config.json, so that nothing can be said of it."""
-    return all(not n.startswith("base_model.") and (not _PEFT.search(n) or _DIFFUSION.match(n)) for n in names)
+    return all(not n.startswith("base_model.") and (not PEFT_NAME.search(n) or _DIFFUSION.match(n)) for n in names)
+
+
+# No layer of a model is wider; what is called so is hostile.
+_WIDEST = 1 << 20
+
+
+def _nearest_divisor(number: int) -> int:
+    """The largest divisor that is no larger than the root, as LyCORIS splits a side that no factor splits."""
+    return next((n for n in range(math.isqrt(number), 0, -1) if number % n == 0), 1)
+
+
+def lokr_factor(tensors: Mapping[str, dict[str, Any]]) -> int | None:
+    """The factor by which LoKr split the layers' sides; None where it chose each split itself, or nothing tells."""
+    sides: Counter[tuple[int, int]] = Counter()
+    for name, tensor in tensors.items():
+        if not name.endswith(".lokr_w1") or len(tensor["shape"]) != 2:
+            continue
+        module, (up, down) = name[: -len("1")], tensor["shape"]
+        whole = tensors.get(f"{module}2", {}).get("shape") or []
+        a, b = (tensors.get(f"{module}2_{side}", {}).get("shape") or [] for side in "ab")
+        inner = whole[:2] if len(whole) >= 2 else [a[0], b[1]] if len(a) == len(b) == 2 else []
+        if len(inner) == 2 and f"{module[:-1]}t2" not in tensors:
+            sides.update([(up, up * inner[0]), (down, down * inner[1])])
+    sides = Counter({pair: count for pair, count in sides.items() if pair[1] <= _WIDEST})
+    if len(sides) > 1000 or all(part == _nearest_divisor(side) for part, side in sides):
+        return None
+    parts = Counter(part for part, _ in sides.elements()).most_common(1)
+    return parts[0][0] if parts and 2 * parts[0][1] > sum(sides.values()) else None
