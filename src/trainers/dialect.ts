@@ -256,9 +256,10 @@ const rankless = new Set(["full", "native fine-tuning", "oft", "diag-oft", "boft
 function dropFalseRank(draft: Draft) {
   const { network_algo: algo, lora_rank: rank } = draft.fields;
   if (algo === undefined || !rankless.has(algo)) return;
+  const isDefault = draft.defaults.includes("lora_rank");
   draft.drop("lora_rank", "conv_lora_rank", "conv_alpha");
   draft.noDefault("lora_rank");
-  if (rank !== undefined)
+  if (rank !== undefined && !isDefault)
     draft.warn(
       "no-rank",
       `${algo} has no rank; the ${rank} that stands for one stays in the config.`,

@@ -25,7 +25,8 @@ import { commandsOf } from "./formats/shell.ts";
 import { generic } from "./generic.ts";
 import { kohya, kohyaDataset } from "./kohya.ts";
 import { kohyaGui } from "./kohya-gui.ts";
-import { llamaFactory, llamaFactoryDataset, llamaFactoryV1 } from "./llama-factory.ts";
+import { llamaBoard, llamaFactory, llamaFactoryDataset, llamaFactoryV1 } from "./llama-factory.ts";
+import { loraEasy } from "./lora-easy.ts";
 import { loraScripts, loraScriptsPreset } from "./lora-scripts.ts";
 import { musubi, musubiDataset } from "./musubi.ts";
 import { onetrainer, onetrainerConcepts } from "./onetrainer.ts";
@@ -59,6 +60,7 @@ const dialects: Dialect[] = [
   onetrainer,
   onetrainerConcepts,
   kohyaGui,
+  loraEasy,
   loraScriptsPreset,
   kohyaDataset,
   musubiDataset,
@@ -67,6 +69,7 @@ const dialects: Dialect[] = [
   axolotl,
   llamaFactory,
   llamaFactoryV1,
+  llamaBoard,
   llamaFactoryDataset,
   musubi,
   loraScripts,
