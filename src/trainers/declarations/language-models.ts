@@ -8,7 +8,7 @@ const dtypes = { float32: "no", fp32: "no", bfloat16: "bf16", float16: "fp16" };
  * mlx-lm's `mlx_lm.lora`: YAML or arguments (mlx_lm/lora.py, CONFIG_DEFAULTS). It scales by `scale`
  * and has no alpha.
  */
-export const mlxLm: Declaration = {
+const mlxLm: Declaration = {
   name: "mlx-lm",
   recognise: {
     commands: ["mlx_lm.lora", "mlx_lm lora", "mlx_lm.lora.py"],
@@ -54,7 +54,7 @@ export const mlxLm: Declaration = {
  * torchtune's recipes: YAML with `_component_`s, `key=value` over it (recipes/lora_finetune_*.py and
  * their configs). It has no defaults of its own: every config says all.
  */
-export const torchtune: Declaration = {
+const torchtune: Declaration = {
   name: "torchtune",
   recognise: {
     commands: ["tune run"],
@@ -112,7 +112,7 @@ export const torchtune: Declaration = {
  * NeMo Automodel's recipes (examples/llm_finetune/*.yaml), whose files say all: sections with `_target_`s. How
  * many batches are accumulated comes from the number of GPUs.
  */
-export const nemoAutomodel: Declaration = {
+const nemoAutomodel: Declaration = {
   name: "nemo-automodel",
   recognise: {
     keys: ["step_scheduler", "model"],
