@@ -394,9 +394,10 @@ function dropFalseRank(draft: Draft) {
   const rankKey = origin?.from === "file" ? origin.key : "lora_rank";
   if (draft.readLokr({ rank, rankKey })) return;
   if (algo === undefined || !rankless.has(algo)) return;
+  const isDefault = draft.defaults.includes("lora_rank");
   draft.drop("lora_rank", "conv_lora_rank", "conv_alpha");
   draft.noDefault("lora_rank");
-  if (rank !== undefined)
+  if (rank !== undefined && !isDefault)
     draft.warn(
       "no-rank",
       `${algo} has no rank; the ${rank} that stands for one stays in the config.`,

@@ -79,6 +79,20 @@ network_args = [ "conv_dim=4", "conv_alpha=1", "dropout=0", "algo=lokr", "factor
     });
   });
 
+  it("reads the types of its successors, and says which of them train no LoRA", () => {
+    const read = (type: string) =>
+      recognise({
+        text: `model_train_type = "${type}"\npretrained_model_name_or_path = "m"\nnetwork_module = "networks.lora"\n`,
+      });
+    expect(read("anima-lora")).toMatchObject({
+      ...{ trainer: "lora-scripts", kind: "run", fields: { base_arch: "anima" } },
+    });
+    expect(read("qwen-image-lora")).toMatchObject({ trainer: "lora-scripts", kind: "run" });
+    expect(read("sdxl-finetune")).toMatchObject({ kind: "full-fine-tune" });
+    for (const type of ["sdxl-textual-inversion", "sdxl-controlnet"])
+      expect(read(type)).toMatchObject({ trainer: "lora-scripts", kind: "unknown" });
+  });
+
   it("says that a preset is no run", () => {
     const read = recognise({
       text: '[metadata]\nname = "Mine"\ntrain_type = "flux-lora"\n[data]\nmodel_type = "chroma"\nnetwork_dim = 8\n',

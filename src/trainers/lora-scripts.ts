@@ -8,6 +8,7 @@ export const loraScripts: Dialect = {
   trainer: "lora-scripts",
   recognise: (input) => {
     const type = toText(input.flat.model_train_type);
+    if (type !== undefined && /inversion|embedding|controlnet/i.test(type)) return "unknown";
     if (type !== undefined) return /lora/i.test(type) ? "run" : "full-fine-tune";
     if (!/autosave[\\/]|lora-scripts/i.test(input.path)) return null;
     return kohya.recognise(input);

@@ -28,6 +28,7 @@ import { generic } from "./generic.ts";
 import { kohya, kohyaDataset } from "./kohya.ts";
 import { kohyaGui } from "./kohya-gui.ts";
 import { llamaBoard, llamaFactory, llamaFactoryDataset, llamaFactoryV1 } from "./llama-factory.ts";
+import { loraEasy } from "./lora-easy.ts";
 import { loraScripts, loraScriptsPreset } from "./lora-scripts.ts";
 import { musubi, musubiDataset } from "./musubi.ts";
 import { notebook } from "./notebook.ts";
@@ -65,6 +66,7 @@ const dialects: Dialect[] = [
   onetrainer,
   onetrainerConcepts,
   kohyaGui,
+  loraEasy,
   loraScriptsPreset,
   kohyaDataset,
   musubiDataset,

@@ -5,8 +5,9 @@ import type { Case } from "./cases/case.ts";
 import { imageCases } from "./cases/image-models.ts";
 import { transformersCases } from "./cases/transformers.ts";
 import { videoAndAudioCases } from "./cases/video-and-audio.ts";
+import { wrapperCases } from "./cases/wrappers.ts";
 
-const cases: Case[] = [...transformersCases, ...imageCases, ...videoAndAudioCases];
+const cases: Case[] = [...transformersCases, ...imageCases, ...videoAndAudioCases, ...wrapperCases];
 
 const columns = Object.entries(runFields)
   .filter(([, { by }]) => by === "trainer")

@@ -25,7 +25,7 @@ const families = {
   chroma: "chroma",
   lumina2: "lumina2",
   anima: "anima",
-  ltxvideo: "ltx",
+  ltxvideo: "ltx-video",
   ltxvideo2: "ltx-2",
   ace_step: "ace-step",
 };
@@ -38,7 +38,7 @@ const isLycoris: Condition[] = [{ key: "lora_type", is: ["lycoris"] }];
  * simpletuner_sdk/server/services/field_registry/sections/*.py, helpers/training/trainer.py). LyCORIS takes its
  * rank from a file of its own. Until version 1, the family is a flag, such as `--flux`.
  */
-export const simpleTuner: Declaration = {
+const simpleTuner: Declaration = {
   name: "simpletuner",
   recognise: {
     commands: ["simpletuner train", "SimpleTuner/train.py", "simpletuner/train.py"],
@@ -113,7 +113,7 @@ export const simpleTuner: Declaration = {
 };
 
 /** `multidatabackend.json`: a list of data and of caches for what is computed of them. */
-export const simpleTunerData: Declaration = {
+const simpleTunerData: Declaration = {
   name: "simpletuner",
   recognise: {
     list: true,
@@ -144,7 +144,7 @@ const diffSynthFiles: Declaration["files"] = {
  * (2.1.12: diffsynth/diffusion/parsers.py, runner.py and training_module.py). A batch is one sample, the
  * scheduler is constant, and without `save_steps` it saves each epoch.
  */
-export const diffSynth: Declaration = {
+const diffSynth: Declaration = {
   name: "diffsynth-studio",
   recognise: {
     commands: ["model_training/train.py"],
@@ -183,7 +183,7 @@ export const diffSynth: Declaration = {
 };
 
 /** DiffSynth-Studio until 1.1.2: `train_flux_lora.py` and its like (diffsynth/trainers/text_to_image.py). */
-export const diffSynthOld: Declaration = {
+const diffSynthOld: Declaration = {
   name: "diffsynth-studio",
   recognise: {
     keys: ["dataset_path"],
@@ -240,7 +240,7 @@ export const diffSynthOld: Declaration = {
  * FlyMyAI's lora trainer (train.py at 0dd553ea): YAML that has to say all, over classes of Qwen-Image's, with
  * an alpha as large as the rank.
  */
-export const flyMyAi: Declaration = {
+const flyMyAi: Declaration = {
   name: "flymyai",
   recognise: {
     keys: ["pretrained_model_name_or_path", "data_config"],
@@ -348,7 +348,7 @@ const invoke = (
   },
 });
 
-export const invokeTraining: Declaration[] = [
+const invokeTraining: Declaration[] = [
   invoke(["SD_LORA", "DIFFUSION_DPO_LORA_SD", "SD_TEXTUAL_INVERSION"], "sd15", {}),
   invoke(
     [

@@ -8,7 +8,7 @@ const dtypes = { float32: "no", fp32: "no", bfloat16: "bf16", float16: "fp16" };
  * mlx-lm's `mlx_lm.lora`: YAML or arguments (mlx_lm/lora.py, CONFIG_DEFAULTS). It scales by `scale`
  * and has no alpha.
  */
-export const mlxLm: Declaration = {
+const mlxLm: Declaration = {
   name: "mlx-lm",
   recognise: {
     commands: ["mlx_lm.lora", "mlx_lm lora", "mlx_lm.lora.py"],
@@ -54,7 +54,7 @@ export const mlxLm: Declaration = {
  * torchtune's recipes: YAML with `_component_`s, `key=value` over it (recipes/lora_finetune_*.py and
  * their configs). It has no defaults of its own: every config says all.
  */
-export const torchtune: Declaration = {
+const torchtune: Declaration = {
   name: "torchtune",
   recognise: {
     commands: ["tune run"],
@@ -108,4 +108,44 @@ export const torchtune: Declaration = {
   },
 };
 
-export const languageModels: Declaration[] = [mlxLm, torchtune];
+/**
+ * NeMo Automodel's recipes (examples/llm_finetune/*.yaml), whose files say all: sections with `_target_`s. How
+ * many batches are accumulated comes from the number of GPUs.
+ */
+const nemoAutomodel: Declaration = {
+  name: "nemo-automodel",
+  recognise: {
+    keys: ["step_scheduler", "model"],
+    any: ["model.pretrained_model_name_or_path", "model._target_"],
+    where: [{ key: "step_scheduler.local_batch_size", given: true }],
+  },
+  kinds: [
+    { kind: "full-fine-tune", where: [{ key: ["peft.dim", "peft._target_"], given: false }] },
+  ],
+  columns: {
+    model_type: llm,
+    base_arch: llm,
+    base_model_path: { keys: ["model.pretrained_model_name_or_path"] },
+    lora_rank: { keys: ["peft.dim"] },
+    lora_alpha: { keys: ["peft.alpha"] },
+    dropout: { keys: ["peft.dropout"] },
+    batch_size: { keys: ["step_scheduler.local_batch_size"] },
+    epochs: { keys: ["step_scheduler.num_epochs"] },
+    max_steps: { keys: ["step_scheduler.max_steps"] },
+    learning_rate: { keys: ["optimizer.lr"] },
+    optimizer: { keys: ["optimizer._target_"], after: "." },
+    scheduler: { keys: ["lr_scheduler.lr_decay_style"] },
+    data_dir: { keys: ["dataset.path_or_dataset", "dataset.path_or_dataset_id"] },
+    output_dir: { keys: ["checkpoint.checkpoint_dir"] },
+    network_algo: { flags: { "peft.use_dora": "dora" }, default: "lora" },
+    seed: { keys: ["rng.seed"] },
+  },
+  files: {
+    output: ["checkpoint.checkpoint_dir"],
+    checkpoints: ["epoch_{epoch}_step_{step}/model/adapter_model.safetensors"],
+    last_is_final: true,
+    steps: ["step_scheduler.max_steps"],
+  },
+};
+
+export const languageModels: Declaration[] = [mlxLm, torchtune, nemoAutomodel];

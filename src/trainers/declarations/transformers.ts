@@ -9,7 +9,7 @@ const stepsRule: Condition[] = [{ key: "max_steps", given: true, not: [-1, 0] }]
  * Arguments of transformers' Trainer and their defaults (5.24.0, training_args.py, `TrainingArguments`).
  * Its AdamW is the fused one since 5.0 on torch 2.8 and later, which is the same rule.
  */
-export const trainerArguments = {
+const trainerArguments = {
   batch_size: { keys: ["per_device_train_batch_size"], default: 8 },
   gradient_accumulation_steps: { keys: ["gradient_accumulation_steps"], default: 1 },
   epochs: { keys: ["num_train_epochs"], default: 3, unless: stepsRule },
@@ -30,7 +30,7 @@ export const nameOr = (output: string[], ...names: string[]): ColumnRule => ({
 });
 
 /** What the Trainer writes for an adapter of PEFT's. */
-export const adapterFiles: FileRules = {
+const adapterFiles: FileRules = {
   output: ["output_dir"],
   layout: "transformers",
   logs: ["logging_dir"],
@@ -84,7 +84,7 @@ const swiftAlgo: ColumnRule = {
  * trainers/arguments.py, `TrainArgumentsMixin`). Accumulation comes from the number of GPUs where the
  * file is silent, the precision from the model.
  */
-export const msSwift: Declaration = {
+const msSwift: Declaration = {
   name: "ms-swift",
   recognise: {
     commands: [
@@ -154,7 +154,7 @@ export const msSwift: Declaration = {
  * ms-swift over Megatron (4.6.0: swift/megatron/arguments/megatron_args.py, `MegatronArguments`). It trains the
  * whole model unless told. Accumulation comes from the global batch and the number of GPUs.
  */
-export const megatronSwift: Declaration = {
+const megatronSwift: Declaration = {
   name: "ms-swift",
   recognise: {
     commands: [
@@ -268,7 +268,7 @@ const trlOf = (recognise: Declaration["recognise"], rate?: number): Declaration 
 });
 
 /** A file of TRL's does not say its trainer; the command does. */
-export const trl: Declaration[] = [
+const trl: Declaration[] = [
   ...Object.entries(trlRates).map(([method, rate]) =>
     trlOf(
       {
@@ -299,7 +299,7 @@ const unslothConsole: Declaration["console"] = {
  * unsloth_cli/config.py; optimizer and scheduler: studio/backend/core/training/trainer.py). The precision
  * is the GPU's best.
  */
-export const unsloth: Declaration = {
+const unsloth: Declaration = {
   name: "unsloth",
   recognise: {
     commands: ["unsloth train"],
@@ -361,7 +361,7 @@ export const unsloth: Declaration = {
 };
 
 /** The script of Unsloth's repository (unsloth-cli.py at 066c2278, its argument parser). */
-export const unslothScript: Declaration = {
+const unslothScript: Declaration = {
   name: "unsloth",
   recognise: { commands: ["unsloth-cli.py", "unsloth_cli.py"] },
   columns: {
@@ -391,7 +391,7 @@ export const unslothScript: Declaration = {
 };
 
 /** The `adapter_config.json` of a script or notebook with Unsloth, which marks what it patched. */
-export const unslothAdapter: Declaration = {
+const unslothAdapter: Declaration = {
   name: "unsloth",
   recognise: { keys: ["peft_type", "auto_mapping.unsloth_fixed"] },
   columns: {

@@ -6,7 +6,7 @@ import { nameOr } from "./transformers.ts";
  * Lightricks' ltx-trainer (LTX-2 at 253d4509: packages/ltx-trainer/src/ltx_trainer/config.py,
  * `LtxTrainerConfig`, and trainer.py). Its predecessor for LTX-Video names the model otherwise.
  */
-export const ltxTrainer: Declaration = {
+const ltxTrainer: Declaration = {
   name: "ltx-trainer",
   recognise: {
     keys: ["model", "optimization", "data.preprocessed_data_root"],
@@ -17,7 +17,7 @@ export const ltxTrainer: Declaration = {
     task_name: nameOr(["output_dir"]),
     model_type: diffusion,
     base_arch: {
-      cases: [{ where: [{ key: "model.model_source", given: true }], value: "ltx" }],
+      cases: [{ where: [{ key: "model.model_source", given: true }], value: "ltx-video" }],
       default: "ltx-2",
     },
     base_model_path: { keys: ["model.model_path", "model.model_source"] },
@@ -63,7 +63,7 @@ const isLora: Condition[] = [{ key: "training_type", has: "lora" }];
  * finetrainers (0.2.0: finetrainers/args.py, its argument parser, whose defaults go before those of its class,
  * and trainer/sft_trainer/). Its data is listed in the file of `dataset_config`.
  */
-export const finetrainers: Declaration = {
+const finetrainers: Declaration = {
   name: "finetrainers",
   recognise: {
     keys: ["training_type", "pretrained_model_name_or_path"],
@@ -76,7 +76,7 @@ export const finetrainers: Declaration = {
     model_type: diffusion,
     base_arch: {
       keys: ["model_name"],
-      words: { hunyuan_video: "hunyuan-video", ltx_video: "ltx", wan: "wan", flux: "flux" },
+      words: { hunyuan_video: "hunyuan-video", ltx_video: "ltx-video", wan: "wan", flux: "flux" },
     },
     base_model_path: { keys: ["pretrained_model_name_or_path"] },
     lora_rank: { keys: ["rank"], default: 64 },
@@ -106,7 +106,7 @@ export const finetrainers: Declaration = {
 };
 
 /** The file of finetrainers' `dataset_config`: `datasets`, each with its root and buckets. */
-export const finetrainersData: Declaration = {
+const finetrainersData: Declaration = {
   name: "finetrainers",
   recognise: {
     keys: ["datasets"],
@@ -136,7 +136,7 @@ const fastVideoRank = [
  * fastvideo/fastvideo_args.py, `TrainingArgs.add_cli_args`; train/utils/training_config.py and lora.py;
  * pipelines/lora_pipeline.py has the alpha).
  */
-export const fastVideo: Declaration = {
+const fastVideo: Declaration = {
   name: "fastvideo",
   recognise: {
     commands: [
@@ -228,7 +228,7 @@ export const fastVideo: Declaration = {
  * ACE-Step 1's `trainer.py` (argument parser at 78acbe58): rank and alpha stand in the file of
  * `lora_config_path`, and its data set is one sample a batch.
  */
-export const aceStep: Declaration = {
+const aceStep: Declaration = {
   name: "ace-step",
   recognise: {
     keys: ["dataset_path", "exp_name"],
@@ -277,12 +277,12 @@ const isLokr: Condition[] = [{ key: "adapter_type", is: ["lokr"] }];
  * Side-Step, and the same `train.py fixed` within ACE-Step 1.5 (acestep/training_v2/cli/args.py at 46eee212).
  * It picks the precision by the GPU.
  */
-export const sideStep: Declaration = {
+const sideStep: Declaration = {
   name: "side-step",
   recognise: {
     commands: ["train.py fixed", "acestep.training_v2.cli.train_fixed"],
     keys: ["checkpoint_dir", "dataset_dir", "output_dir"],
-    none: ["pretrained_model_name_or_path", "network_module"],
+    none: ["pretrained_model_name_or_path", "model_name_or_path", "network_module", "stage"],
   },
   kinds: [{ kind: "unknown", where: [{ key: "preprocess", is: [true] }] }],
   columns: {

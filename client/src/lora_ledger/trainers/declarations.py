@@ -85,6 +85,11 @@ DECLARATIONS: list[dict[str, Any]] = [
         "files": {"output": ["output_dir"], "final": ["epoch_{epoch}/adapter_model.safetensors", "epoch_{epoch}/adapter_model.pt"], "last_is_final": True, "logs": ["metric_logger.log_dir"]},
     },
     {
+        "name": "nemo-automodel",
+        "recognise": {"keys": ["step_scheduler", "model"], "any": ["model.pretrained_model_name_or_path", "model._target_"], "where": [{"key": "step_scheduler.local_batch_size", "given": True}]},
+        "files": {"output": ["checkpoint.checkpoint_dir"], "checkpoints": ["epoch_{epoch}_step_{step}/model/adapter_model.safetensors"], "last_is_final": True, "steps": ["step_scheduler.max_steps"]},
+    },
+    {
         "name": "simpletuner",
         "recognise": {"commands": ["simpletuner train", "SimpleTuner/train.py", "simpletuner/train.py"], "any": ["data_backend_config", "model_family"], "none": ["network_module", "finetuning_type"], "where": [{"key": "model_type", "is": ["lora", "full", "deepfloyd-lora", "deepfloyd-full", "embedding"]}]},
         "console": {"bar": "Epoch {epoch}/{total_epochs}, Steps", "bar_loss": ["step_loss"]},
@@ -154,7 +159,7 @@ DECLARATIONS: list[dict[str, Any]] = [
     },
     {
         "name": "side-step",
-        "recognise": {"commands": ["train.py fixed", "acestep.training_v2.cli.train_fixed"], "keys": ["checkpoint_dir", "dataset_dir", "output_dir"], "none": ["pretrained_model_name_or_path", "network_module"]},
+        "recognise": {"commands": ["train.py fixed", "acestep.training_v2.cli.train_fixed"], "keys": ["checkpoint_dir", "dataset_dir", "output_dir"], "none": ["pretrained_model_name_or_path", "model_name_or_path", "network_module", "stage"]},
         "console": {"lines": ["Epoch {epoch}, Step {step}, Loss: {loss}"], "done": ["Training complete!"]},
         "files": {"output": ["output_dir"], "final": ["final/adapter_model.safetensors", "final/lokr_weights.safetensors"], "checkpoints": ["checkpoints/epoch_{epoch}/adapter_model.safetensors"], "logs": ["log_dir"], "data": ["dataset_dir"]},
     },

@@ -65,7 +65,7 @@ output_dir: outputs/ltx2_lora
       text: "model: {model_source: LTXV_13B_097_DEV, training_mode: lora}\nlora: {}\noptimization: {steps: 1500}\ndata: {preprocessed_data_root: /d}\n",
     },
     read: {
-      base_arch: "ltx",
+      base_arch: "ltx-video",
       base_model_path: "LTXV_13B_097_DEV",
       max_steps: 1500,
       data_dir: "/d",
@@ -190,7 +190,7 @@ fi
         --training_type lora --dataset_config t.json --train_steps 500`,
     },
     read: {
-      base_arch: "ltx",
+      base_arch: "ltx-video",
       base_model_path: "a-r-r-o-w/LTX",
       max_steps: 500,
       data_dir: "t.json",
