@@ -76,9 +76,9 @@ const made: Made[] = JSON.parse(stdout || "[]");
 
 /** Trainers that no dialect of the service reads yet; complete this list's tests with the dialect. */
 const unread = [
-  "lora-easy",
+  "lora-easy-training-scripts",
   "simpletuner",
-  "diffsynth",
+  "diffsynth-studio",
   "ltx-trainer",
   "flymyai",
   "ms-swift",
@@ -112,7 +112,9 @@ function readBack({ text, form }: Made) {
 
 /** The file's alpha, or the rank where the trainer has no other. ai-toolkit's LoKr may keep it. */
 function alphasOf({ trainer, arch, kind }: Made) {
-  if (trainer === "diffusion-pipe") return [32];
+  if (["diffusion-pipe", "diffsynth-studio", "flymyai"].includes(trainer)) return [32];
+  // It has a scale, which is alpha by rank, and no alpha.
+  if (trainer === "mlx-lm") return [undefined];
   if (trainer === "ai-toolkit" && !/^(?:sd15|sd2|sdxl)$/.test(arch ?? ""))
     return kind === "lokr" ? [16, 32] : [32];
   if (trainer === "diffusers" && /^(?:sd15|sdxl|sd3|lumina2|hidream)$/.test(arch ?? ""))

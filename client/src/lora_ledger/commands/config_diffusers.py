@@ -112,7 +112,7 @@ def diffsynth(draft: Draft) -> str:
     draft.algo("DiffSynth-Studio", ("lora",))
     _folder(draft, "--dataset_base_path", "the folder of images or videos")
     draft.fill("--dataset_metadata_path", "its CSV or JSON of prompts")
-    draft.fill("--model_id_with_origin_paths", "the models, such as Qwen/Qwen-Image:transformer/*.safetensors")
+    draft.fill("--model_id_with_origin_paths", f"the models, as in examples/{folder}/model_training/lora")
     draft.set("--lora_base_model", part, READ, draft.arch_note())
     draft.fill("--lora_target_modules", "the layers, such as to_q,to_k,to_v")
     draft.rank("--lora_rank")

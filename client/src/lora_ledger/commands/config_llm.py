@@ -133,12 +133,12 @@ def ms_swift(draft: Draft) -> str:
     """ms-swift: YAML for `swift sft`."""
     algo = _start(draft, "ms-swift", ("lora", "qlora", "dora"))
     draft.base("model")
+    draft.set("tuner_type", "lora", READ, "it is an adapter; before version 4 the key was train_type")
     if algo == "qlora":
         draft.set("quant_method", "bnb", *draft.algo_note())
         draft.set("quant_bits", 4, *draft.algo_note())
     if algo == "dora":
         draft.set("use_dora", True, *draft.algo_note())
-    draft.set("#", "LoRA is what it trains where neither tuner_type nor the older train_type says otherwise", DEFAULT)
     _adapter(draft, "", "lora_rank", "lora_alpha", "lora_dropout", "use_rslora")
     _targets(draft, "target_modules")
     _data(draft, "dataset", "a dataset's name or path")
