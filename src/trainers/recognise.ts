@@ -20,6 +20,7 @@ import { diffusers } from "./diffusers.ts";
 import { diffusionPipe, diffusionPipeDataset } from "./diffusion-pipe.ts";
 import { ConfigSyntaxError } from "./formats/fault.ts";
 import { isObject, type JsonObject, setKey } from "./formats/objects.ts";
+import { commandsOf } from "./formats/shell.ts";
 import { generic } from "./generic.ts";
 import { kohya, kohyaDataset } from "./kohya.ts";
 import { kohyaGui } from "./kohya-gui.ts";
@@ -95,15 +96,17 @@ export type Source = { text: string; format?: ConfigFormat; path?: string };
  * @throws ConfigSyntaxError when the file is plainly TOML, YAML or JSON and broken
  */
 export function recognise(input: Source & { command?: string[]; dataset?: Source }): Recognition {
-  const { format, value } = parseConfig(input.text, input.format, input.path);
-  const command = input.command ? parseCommand(input.command) : null;
-  const isEmpty = input.text.trim() === "";
+  const { format, value, script } = parseFile(input);
+  const given = input.command ? parseCommand(input.command) : null;
+  // What started the script is no trainer's command, unless the client saw the trainer itself.
+  const command = given ?? (script && commandOfScript(script, input.path ?? ""));
+  const isEmpty = input.text.trim() === "" || (script !== null && command !== null);
   const path = input.path ?? "";
   const found = identify(isEmpty ? {} : value, command, path, format);
   const data = input.dataset ? readDataset(input.dataset, found.draft) : null;
 
-  const given = command && argumentsOf(command);
-  const args = given && Object.keys(given).length > 0 ? valuesOf(given) : null;
+  const stated = command && argumentsOf(command);
+  const args = stated && Object.keys(stated).length > 0 ? valuesOf(stated) : null;
   const config = isObject(value) ? withArguments(value, args) : isEmpty ? args : value;
   const { trainer, kind, draft } = found;
   if (trainer === "unknown" && !(isEmpty && command))
@@ -125,6 +128,47 @@ export function recognise(input: Source & { command?: string[]; dataset?: Source
           ? { ...config, dataset_file: data }
           : (config ?? { dataset_file: data }),
   };
+}
+
+/**
+ * A file's format and value; or, where it is a shell script, the commands in it. Throws ConfigSyntaxError
+ * where it is plainly of a format, and broken.
+ */
+function parseFile({ text, format, path }: Source): ReturnType<typeof parseConfig> & {
+  script: string[][] | null;
+} {
+  const mayBe = text.length <= MAX_PARSED && (format === undefined || format === "text");
+  const isScript = mayBe && looksLikeScript(text, path);
+  if (isScript) return { format: "text", value: null, script: commandsOf(text) };
+  try {
+    const parsed = parseConfig(text, format, path);
+    return { ...parsed, script: mayBe && parsed.format === "text" ? commandsOf(text) : null };
+  } catch (error) {
+    // Assignments alone look like TOML.
+    const script = mayBe && error instanceof ConfigSyntaxError ? commandsOf(text) : null;
+    if (!script || !commandOfScript(script, path ?? "")) throw error;
+    return { format: "text", value: null, script };
+  }
+}
+
+const looksLikeScript = (text: string, path: string | undefined) =>
+  /^\ufeff?#!.*\b(?:ba|z|da|k)?sh\b/.test(text) || /\.(?:ba|z)?sh$/i.test(path ?? "");
+
+/** Commands of one script that are looked at: what comes before the trainer downloads and prepares. */
+const MOST_STARTED = 200;
+
+/** The command of a script that starts a trainer: the first of a run, else of anything that is known. */
+function commandOfScript(commands: string[][], path: string): Command | null {
+  const known: Command[] = [];
+  for (const argv of commands.slice(0, MOST_STARTED)) {
+    const command = parseCommand(argv);
+    if (!command) continue;
+    const { trainer, kind } = identify({}, command, path, "text");
+    if (trainer === "unknown") continue;
+    if (kind === "run") return command;
+    known.push(command);
+  }
+  return known[0] ?? null;
 }
 
 /** Which dialect a parsed file is of, and what that reads from it. */
