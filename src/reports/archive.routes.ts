@@ -35,6 +35,7 @@ import { describe, limitBody, validate } from "../platform/http/validate.ts";
 import { attemptColumns, importAttempt, importPoints } from "../runs/attempts.ts";
 import { selectDatasets } from "../runs/dataset-facts.ts";
 import { taskColumns } from "../runs/queries.ts";
+import { unpackSources } from "../runs/sources.ts";
 import { noteImportedPoints } from "../runs/states.ts";
 
 /** Files that an archive lists; a run with more says so. */
@@ -175,6 +176,7 @@ export const archive = new Hono<App>()
         dataset_file: named(data),
         config_snapshot: config?.snapshot ?? null,
         dialect: config?.dialect ?? null,
+        field_sources: unpackSources(config?.sources ?? null, task.defaultedFields),
         attempts: attempts.map((attempt) => ({
           ...toWire(attempt),
           logs: attempt.points ? `logs/attempt-${attempt.attempt}.jsonl` : null,

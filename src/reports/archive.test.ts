@@ -178,8 +178,10 @@ it("holds a run whole", async () => {
     ...["ledger.json", "config/original.toml", "config/dataset", "logs/attempt-1.jsonl"],
   ]);
   expect(files.get("config/original.toml")).toEqual(new TextEncoder().encode(text));
-  const { config_snapshot, attempts, ...task } = await call(`/api/tasks/${id}`);
-  expect(about).toMatchObject({ format: "lora-ledger run", version: 1, task, config_snapshot });
+  const { config_snapshot, attempts, field_sources, ...task } = await call(`/api/tasks/${id}`);
+  expect(about).toMatchObject({
+    ...{ format: "lora-ledger run", version: 1, task, config_snapshot, field_sources },
+  });
   expect(about.config).toMatchObject({ path: "my.toml", file: "config/original.toml" });
   expect(about.datasets).toMatchObject([{ name: "aki", tag_distribution: { 中: 2 } }]);
   expect(attempts).toHaveLength(1);

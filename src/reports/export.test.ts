@@ -90,12 +90,16 @@ describe("one task's row", () => {
     const response = await send({ format: "jsonl", limit: "2000" });
     expect(response.headers.get("Content-Type")).toBe("application/jsonl");
     const [row] = readJsonLines(await textOf(response));
-    const { config_snapshot, attempts, ...task } = await ledger.call(`/api/tasks/${id}`, {
-      key: member.key,
-    });
+    const { config_snapshot, attempts, field_sources, ...task } = await ledger.call(
+      `/api/tasks/${id}`,
+      {
+        key: member.key,
+      },
+    );
     const { user, metrics, ...exported } = row;
     expect(exported).toEqual({ ...task, config_snapshot });
     expect(attempts).toHaveLength(1);
+    expect(field_sources).toEqual({});
     expect(user).toBe(member.userName);
     expect(metrics.loss).toEqual({
       ...{ count: 1, nonfinite_count: 0, min: 1 / 3, max: 1 / 3, last: 1 / 3, sum: 1 / 3 },

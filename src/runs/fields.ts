@@ -85,7 +85,8 @@ const special = {
   task_name: text(runFields.task_name.longest).trim().min(1),
   node_info: document,
   command: z
-    .array(text(100_000))
+    // A word may be as long as all may be together: some trainers take prompts or JSON as one.
+    .array(text(2 * MOST_DOCUMENT))
     .max(2000)
     .refine((words) => bytesOf(words) <= 2 * MOST_DOCUMENT, `is over ${2 * MOST_DOCUMENT} bytes`)
     .describe(runFields.command.about),

@@ -134,6 +134,30 @@ describe("registering", () => {
     expect(none.status).toBe(404);
   });
 
+  it("takes a shell script as the config, and words of any length within a bound", async () => {
+    const token = "0123456789abcdef0123456789abcdef01234567";
+    const text = `#!/bin/bash\nexport HF_TOKEN=hf_${"a1B2".repeat(9)}\nRANK=16\naccelerate launch flux_train_network.py --network_dim $RANK --network_module networks.lora_flux \\\n  --huggingface_token ${token} --output_name aki\n`;
+    const { task_id, task } = await call("/api/tasks", {
+      json: { config: { text, format: "text", path: "train.sh" } },
+    });
+    expect(task).toMatchObject({ task_name: "aki", base_arch: "flux", lora_rank: 16 });
+    const one = await call(`/api/tasks/${task_id}`);
+    expect(one.config_snapshot).toMatchObject({ network_dim: 16, output_name: "aki" });
+    const file = await ledger.request(`/api/tasks/${task_id}/config`, { key: member.key });
+    const kept = await file.text();
+    expect(kept).toContain("--network_dim $RANK");
+    for (const secret of [token, "a1B2a1B2"])
+      expect(`${kept}${JSON.stringify(one)}`).not.toContain(secret);
+
+    const register = (length: number) =>
+      ledger.request("/api/tasks", {
+        key: member.key,
+        json: { command: ["python", "train.py", "--prompts", "x".repeat(length)] },
+      });
+    expect((await register(60_000)).status).toBe(200);
+    expect((await register(200_000)).status).toBe(422);
+  });
+
   it("says where each column was read from, until a person states it", async () => {
     const { task_id, field_sources } = await call("/api/tasks", {
       json: {

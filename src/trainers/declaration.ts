@@ -1,4 +1,4 @@
-import { archOfName } from "../shared/architectures.ts";
+import { archOf, archOfName } from "../shared/architectures.ts";
 import type { JsonValue } from "../shared/json.ts";
 import { type Command, isProgram, programOf } from "./command.ts";
 import type { ColumnRule, Condition, Declaration, Scalar } from "./declarations/form.ts";
@@ -184,7 +184,7 @@ function readColumn(
 function meant(rule: ColumnRule, value: JsonValue | undefined): JsonValue | undefined {
   const word = rule.words && lookUp(rule.words, spelled(value));
   if (word !== undefined) return word;
-  const arch = rule.arch ? archOfName(toText(value)) : undefined;
+  const arch = rule.arch ? archOf(toText(value)) ?? archOfName(toText(value)) : undefined;
   if (arch !== undefined || rule.known) return arch;
   if (rule.after === "/") return basename(toText(value) ?? "");
   return rule.after === "." ? (toText(value) ?? "").replace(/^.*\./, "") : value;

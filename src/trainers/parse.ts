@@ -24,12 +24,6 @@ const extensions: Record<string, Exclude<ConfigFormat, "text">> = {
   json: "json",
 };
 
-/** A shell script: by its name, by its first line, or by an option on a line of its own. */
-const isScript = (extension: string, text: string) =>
-  /^(?:sh|bash|zsh|slurm|sbatch|bat|cmd|ps1)$/.test(extension) ||
-  text.startsWith("#!") ||
-  /[\\^`]\r?\n[ \t]{0,40}--?\w/.test(text);
-
 /** The share of lines that match. */
 const shareOf = (lines: string[], pattern: RegExp) =>
   lines.length === 0 ? 0 : lines.filter((line) => pattern.test(line)).length / lines.length;
@@ -38,7 +32,7 @@ const shareOf = (lines: string[], pattern: RegExp) =>
  * Parses a text whose format is only hinted at, or not at all: by its file name, else by trying.
  * A text that is plainly TOML, YAML or JSON and broken is a ConfigSyntaxError; one that is none
  * of them, or is said to be just text, has the format "text" and no value. Nor has a text that is
- * longer than MAX_PARSED, or MAX_YAML where it is no TOML or JSON, and no shell script has.
+ * longer than MAX_PARSED, or MAX_YAML where it is no TOML or JSON.
  */
 export function parseConfig(
   text: string,
@@ -53,7 +47,7 @@ export function parseConfig(
   if (known) return { format: known, value: parseAs(known, text) };
 
   const trimmed = text.trim();
-  if (trimmed === "" || isScript(extension, trimmed)) return { format: "text", value: null };
+  if (trimmed === "") return { format: "text", value: null };
   if (/^[{[]/.test(trimmed)) {
     const json = attempt("json", text);
     if (!(json instanceof ConfigSyntaxError)) return { format: "json", value: json };

@@ -107,19 +107,18 @@ export type Source = { text: string; format?: ConfigFormat; path?: string };
 export function recognise(
   input: Source & { command?: string[]; dataset?: Source; own?: Declaration[] },
 ): Recognition {
-  const { format, value } = parseConfig(input.text, input.format, input.path);
-  const { own = [] } = input;
-  const dialectsOfOwn = own.map(toDialect);
-  const given = input.command ? parseCommand(input.command, programsOf(own)) : null;
-  const script = input.command || value !== null ? null : readScript(input.text, own);
-  const command = given ?? script;
-  const isEmpty = script !== null || input.text.trim() === "";
+  const known = new Known(input.own ?? []);
+  const { format, value, script } = parseFile(input, known);
+  const given = input.command ? parseCommand(input.command, known.programs) : null;
+  // What started the script is no trainer's command, unless the client saw the trainer itself.
+  const command = given ?? (script && commandOfScript(script, input.path ?? "", known));
+  const isEmpty = input.text.trim() === "" || (script !== null && command !== null);
   const path = input.path ?? "";
-  const found = identify(isEmpty ? {} : value, command, path, format, dialectsOfOwn);
+  const found = identify(isEmpty ? {} : value, command, path, format, known.own);
   const data = input.dataset ? readDataset(input.dataset, found.draft) : null;
 
-  const options = command && argumentsOf(command);
-  const args = options && Object.keys(options).length > 0 ? valuesOf(options) : null;
+  const stated = command && argumentsOf(command);
+  const args = stated && Object.keys(stated).length > 0 ? valuesOf(stated) : null;
   const config = isObject(value) ? withArguments(value, args) : isEmpty ? args : value;
   const { trainer, kind, draft } = found;
   if (trainer === "unknown" && !(isEmpty && command))
@@ -143,20 +142,67 @@ export function recognise(
   };
 }
 
-/** Most commands of a script that are tried. */
-const MOST_COMMANDS = 200;
-
-/** The first command of a shell script that starts a trainer known here; null where there is none. */
-function readScript(text: string, own: Declaration[]): Command | null {
-  if (!/\s--?\w/.test(text.slice(0, MAX_PARSED))) return null;
-  const programs = programsOf(own);
-  const dialectsOfOwn = own.map(toDialect);
-  for (const words of commandsOf(text).slice(0, MOST_COMMANDS)) {
-    const command = parseCommand(words, programs);
-    if (command === null) continue;
-    if (identify({}, command, "", "text", dialectsOfOwn).trainer !== "unknown") return command;
+/**
+ * A file's format and value; or, where it is a shell script, the commands in it. Throws ConfigSyntaxError
+ * where it is plainly of a format, and broken.
+ */
+function parseFile(
+  { text, format, path }: Source,
+  known: Known,
+): ReturnType<typeof parseConfig> & {
+  script: string[][] | null;
+} {
+  const mayBe = text.length <= MAX_PARSED && (format === undefined || format === "text");
+  const isScript = mayBe && looksLikeScript(text, path);
+  if (isScript)
+    return { format: "text", value: null, script: commandsOf(text, isBatch(text, path)) };
+  try {
+    const parsed = parseConfig(text, format, path);
+    return {
+      ...parsed,
+      script: mayBe && parsed.format === "text" ? commandsOf(text, isBatch(text, path)) : null,
+    };
+  } catch (error) {
+    // Assignments alone look like TOML.
+    const script =
+      mayBe && error instanceof ConfigSyntaxError ? commandsOf(text, isBatch(text, path)) : null;
+    if (!script || !commandOfScript(script, path ?? "", known)) throw error;
+    return { format: "text", value: null, script };
   }
-  return null;
+}
+
+/** Whether a script is one of Windows, whose backslashes are those of paths and whose lines go on behind a `^`. */
+const isBatch = (text: string, path: string | undefined) =>
+  /\.(?:bat|cmd)$/i.test(path ?? "") || /\^\r?\n/.test(text);
+
+const looksLikeScript = (text: string, path: string | undefined) =>
+  /^\ufeff?#!.*\b(?:ba|z|da|k)?sh\b/.test(text) || /\.(?:(?:ba|z)?sh|bat|cmd)$/i.test(path ?? "");
+
+/** Commands of one script that are looked at: what comes before the trainer downloads and prepares. */
+const MOST_STARTED = 200;
+
+/** The command of a script that starts a trainer: the first of a run, else of anything that is known. */
+function commandOfScript(commands: string[][], path: string, dialects: Known): Command | null {
+  const known: Command[] = [];
+  for (const argv of commands.slice(0, MOST_STARTED)) {
+    const command = parseCommand(argv, dialects.programs);
+    if (!command) continue;
+    const { trainer, kind } = identify({}, command, path, "text", dialects.own);
+    if (trainer === "unknown") continue;
+    if (kind === "run") return command;
+    known.push(command);
+  }
+  return known[0] ?? null;
+}
+
+/** The dialects of people that come with a file, and the programs that commands are known by. */
+class Known {
+  readonly own: Dialect[];
+  readonly programs: ReadonlySet<string>;
+  constructor(declarations: Declaration[]) {
+    this.own = declarations.map(toDialect);
+    this.programs = programsOf(declarations);
+  }
 }
 
 /** Which dialect a parsed file is of, and what that reads from it. */
@@ -192,7 +238,9 @@ function identify(
       return { trainer: dialect.trainer, kind, draft };
     }
   }
-  const named = command ? readByName(draft, argumentsOf(command)) : [];
+  const stated = command ? argumentsOf(command) : {};
+  draft.readsArguments(stated);
+  const named = readByName(draft, stated);
   if (named.length > 0)
     draft.warn(
       "read-by-name",

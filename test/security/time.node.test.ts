@@ -88,6 +88,22 @@ const units = [
     "eyJ",
   ],
   ...["://a:", "-----BEGIN ", "Bearer ", "and ", "not ", "or a", "like '%", "www.", "``", "` "],
+  // biome-ignore-start lint/suspicious/noTemplateCurlyInString: the variables are the shell's.
+  ...[
+    "${A",
+    "${A:-",
+    "${A[@]} ",
+    "$A ",
+    "$(",
+    "A=$A\n",
+    "A=( ",
+    "A+=(x) ",
+    "<<A\n",
+    "if ",
+    "\\\n",
+    "x.py --a $A\n",
+  ],
+  // biome-ignore-end lint/suspicious/noTemplateCurlyInString: the variables are the shell's.
   ...[".lora_A", ".lora_A.weight", "[name]", "{b = 1},", "k: {a: 1}\n", '" "', "',' "],
 ];
 /** What a text begins with, so that a reader gets as far as the units. */
@@ -98,6 +114,7 @@ const openings: Record<string, string[]> = {
   yaml: ["", 'a: "', "a: [", "- "],
   any: ["", '{"a":"', "a = [", "a: [", "{"],
   quoted: ["", '"', "'"],
+  shell: ["", "A=(", "A=x\npython train_network.py ", 'python a.py "'],
 };
 
 type Reader = {
@@ -168,6 +185,11 @@ const readers: Record<string, Reader> = {
     read: (text) => parseConfig(text, "json", undefined),
   },
   YAML: { opening: "yaml", length: MAX_YAML, read: (text) => parseAs("yaml", text) },
+  "a shell script": {
+    opening: "shell",
+    length: MAX_PARSED,
+    read: (text) => recognise({ text, path: "train.sh" }),
+  },
   "a file of unknown format": { opening: "any", read: (text) => recognise({ text }) },
   "a registration in JSON": {
     read: (text) =>
