@@ -75,18 +75,7 @@ const { stdout, stderr } = spawnSync("python3", ["-c", program, folder], {
 const made: Made[] = JSON.parse(stdout || "[]");
 
 /** Trainers that no dialect of the service reads yet; complete this list's tests with the dialect. */
-const unread = [
-  "lora-easy-training-scripts",
-  "simpletuner",
-  "diffsynth-studio",
-  "ltx-trainer",
-  "flymyai",
-  "ms-swift",
-  "trl",
-  "unsloth",
-  "torchtune",
-  "mlx-lm",
-];
+const unread: string[] = [];
 
 /** The words of a command as a shell splits them; the client quotes with single quotes alone. */
 const words = (command: string) =>

@@ -180,11 +180,15 @@ function readColumn(
   );
 }
 
+/** The architecture that a model's name or path, or a trainer's word for one, tells; a path is no word. */
+const archOfText = (text: string) =>
+  archOfName(text) ?? (text.includes("/") ? undefined : archOf(text));
+
 /** What a setting's value means in its column; undefined where that is not known and has to be. */
 function meant(rule: ColumnRule, value: JsonValue | undefined): JsonValue | undefined {
   const word = rule.words && lookUp(rule.words, spelled(value));
   if (word !== undefined) return word;
-  const arch = rule.arch ? archOf(toText(value)) ?? archOfName(toText(value)) : undefined;
+  const arch = rule.arch ? archOfText(toText(value) ?? "") : undefined;
   if (arch !== undefined || rule.known) return arch;
   if (rule.after === "/") return basename(toText(value) ?? "");
   return rule.after === "." ? (toText(value) ?? "").replace(/^.*\./, "") : value;

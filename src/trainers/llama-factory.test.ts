@@ -223,7 +223,10 @@ describe("LLaMA-Factory's other methods, its form and launchers", () => {
       metadata_path: "sets/dataset_info.json",
       base_arch: "llm",
       network_algo: "lora",
+      optimizer: "adamw_torch",
+      seed: 42,
     });
+    expect(read.defaults.sort()).toEqual(["base_arch", "model_type", "optimizer", "seed"]);
     expect(read.sources.lora_rank).toEqual({ from: "file", key: "train.lora_rank" });
     expect(form("train.use_dora: true\n").fields.network_algo).toBe("dora");
     const full = recognise({

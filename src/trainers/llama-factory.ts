@@ -1,6 +1,7 @@
 import type { JsonValue } from "../shared/json.ts";
 import type { Command } from "./command.ts";
 import {
+  type Column,
   type Dialect,
   type Draft,
   isOn,
@@ -8,7 +9,9 @@ import {
   toNumber,
   toText,
 } from "./dialect.ts";
-import { at, firstValue, isObject, type JsonObject } from "./formats/objects.ts";
+import { ConfigSyntaxError } from "./formats/fault.ts";
+import { at, firstValue, isObject, type JsonObject, lookUp } from "./formats/objects.ts";
+import { parseAs } from "./parse.ts";
 import { basename } from "./path.ts";
 
 /** transformers' own flags, else what the launcher says, which it takes where neither is set. */
@@ -142,57 +145,85 @@ export const llamaFactoryV1: Dialect = {
   },
 };
 
-/** What its form calls the precisions. */
-const computeTypes = { pure_bf16: "bf16", fp32: "no" } as const;
+/** LLaMA Board's words for a type that none of the trainer's flags sets. */
+const boardTypes: Record<string, string> = { pure_bf16: "bf16", fp32: "no" };
 
 /**
- * LLaMA Board's saved form: keys such as `train.lora_rank`. What a file of it leaves out keeps the value
- * of the form before, so there are no defaults; it has neither the model's path nor the output's.
+ * What LLaMA Board saves of its form (llamafactory 0.9.5: webui/runner.py, `_build_config_dict` and
+ * `_parse_train_args`): elements by their ids, without the model's path and the output folder. An element that
+ * a file leaves out keeps the value of the form before, which nobody can know.
  */
 export const llamaBoard: Dialect = {
   trainer: "llama-factory",
   recognise: ({ root }) => {
     const type = toText(root["top.finetuning_type"]);
-    if (type === undefined || root["train.training_stage"] === undefined) return null;
+    if (
+      type === undefined ||
+      (root["train.learning_rate"] ?? root["train.training_stage"]) === undefined
+    )
+      return null;
     return /^(?:full|freeze)$/.test(type) ? "full-fine-tune" : "run";
   },
-  source: ({ root }) => root,
+  source: () => undefined,
   table: {
     model_type: { keys: [], otherwise: "llm" },
-    base_model_path: { keys: ["top.model_path", "top.model_name"] },
-    lora_rank: { keys: ["train.lora_rank"] },
-    lora_alpha: { keys: ["train.lora_alpha"] },
-    dropout: { keys: ["train.lora_dropout"] },
-    batch_size: { keys: ["train.batch_size"] },
-    gradient_accumulation_steps: { keys: ["train.gradient_accumulation_steps"] },
-    epochs: { keys: ["train.num_train_epochs"] },
-    learning_rate: { keys: ["train.learning_rate"] },
-    optimizer: { keys: ["train.optim"] },
-    scheduler: { keys: ["train.lr_scheduler_type"] },
-    mixed_precision: { keys: [] },
-    data_dir: { keys: [] },
-    metadata_path: { keys: [] },
-    output_dir: { keys: ["train.output_dir"] },
+    optimizer: { keys: [], otherwise: "adamw_torch" },
     base_arch: { keys: [], otherwise: "llm" },
-    network_algo: { keys: ["top.finetuning_type"] },
+    seed: { keys: [], otherwise: 42 },
   },
   refine: (draft, { root }) => {
-    if (isOn(root["train.use_dora"])) draft.set("network_algo", "dora", "train.use_dora");
-    else if (
-      (toNumber(root["top.quantization_bit"]) ?? 0) > 0 &&
-      draft.fields.network_algo === "lora"
-    )
-      draft.set("network_algo", "qlora", "top.quantization_bit");
-    // The form keeps a LoRA's numbers when another method is chosen.
-    if (draft.fields.network_algo === "oft") draft.drop("lora_rank", "lora_alpha", "dropout");
-    if (root["train.compute_type"] !== undefined)
-      draft.precision(root["train.compute_type"], "train.compute_type", computeTypes);
-    const folder = toText(root["train.dataset_dir"]) ?? "data";
-    readData(draft, root["train.dataset"], folder, "train.dataset");
-    if (draft.has("data_dir"))
-      draft.set("metadata_path", `${folder}/dataset_info.json`, "train.dataset_dir");
+    const read = (column: Column, key: string) => draft.read(column, root[key], key);
+    read("base_model_path", "top.model_name");
+    const algo = toText(root["top.finetuning_type"]);
+    const isLora = algo === "lora";
+    if (isLora) {
+      read("lora_rank", "train.lora_rank");
+      read("lora_alpha", "train.lora_alpha");
+      read("dropout", "train.lora_dropout");
+    }
+    read("batch_size", "train.batch_size");
+    read("gradient_accumulation_steps", "train.gradient_accumulation_steps");
+    read("epochs", "train.num_train_epochs");
+    read("learning_rate", "train.learning_rate");
+    read("scheduler", "train.lr_scheduler_type");
+    const type = root["train.compute_type"];
+    draft.read("mixed_precision", lookUp(boardTypes, String(type)) ?? type, "train.compute_type");
+
+    const quantised = /^\d+$/.test(toText(root["top.quantization_bit"]) ?? "none");
+    if (isLora && isOn(root["train.use_dora"])) draft.set("network_algo", "dora", "train.use_dora");
+    else if (isLora && quantised) draft.set("network_algo", "qlora", "top.quantization_bit");
+    else draft.set("network_algo", algo, "top.finetuning_type");
+    const dir = toText(root["train.dataset_dir"]) ?? "data";
+    const names = root["train.dataset"];
+    const paths = (Array.isArray(names) ? names : [names]).flatMap((name) => toText(name) ?? []);
+    if (paths.length > 0) {
+      const data = paths.map((name) => `${dir}/${name}`);
+      draft.readSeveral("data_dir", data, "train.dataset", ", ");
+      draft.set("metadata_path", `${dir}/dataset_info.json`, "train.dataset_dir");
+    }
+    // Further arguments, in JSON, go over the form's.
+    const more = extraOf(toText(root["train.extra_args"]));
+    draft.read("optimizer", more.optim, "train.extra_args optim");
+    draft.read("seed", more.seed, "train.extra_args seed");
+    if (toNumber(more.max_steps) !== -1)
+      draft.read("max_steps", more.max_steps, "train.extra_args max_steps");
   },
 };
+
+function extraOf(text: string | undefined): JsonObject {
+  const parsed = text === undefined || text.length > 10_000 ? null : parseOrNull(text);
+  return isObject(parsed) ? parsed : {};
+}
+
+function parseOrNull(text: string) {
+  try {
+    return parseAs("json", text);
+  } catch (error) {
+    // A form's text that is no JSON says nothing; the trainer refuses it.
+    if (error instanceof ConfigSyntaxError) return null;
+    throw error;
+  }
+}
 
 /** `dataset_info.json`: the data behind the name of each dataset. */
 export const llamaFactoryDataset: Dialect = {

@@ -353,8 +353,8 @@ keep_tokens = 1
   num_repeats = 10
 `,
     },
-    read: { ...image, batch_size: 1, data_dir: "datasets/my-lora", resolution: "512" },
-    defaults: {},
+    read: { batch_size: 1, data_dir: "datasets/my-lora", resolution: "512" },
+    defaults: { ...image },
   },
 ];
 
