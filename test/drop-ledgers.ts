@@ -1,4 +1,6 @@
 import { afterAll } from "vitest";
+import { shareConnections } from "./connections.ts";
 import { dropLedgers } from "./harness.ts";
 
+shareConnections();
 afterAll(dropLedgers);
