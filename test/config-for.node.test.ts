@@ -74,9 +74,6 @@ const { stdout, stderr } = spawnSync("python3", ["-c", program, folder], {
 });
 const made: Made[] = JSON.parse(stdout || "[]");
 
-/** Trainers that no dialect of the service reads yet; complete this list's tests with the dialect. */
-const unread: string[] = [];
-
 /** The words of a command as a shell splits them; the client quotes with single quotes alone. */
 const words = (command: string) =>
   [...command.replaceAll("\\\n", " ").matchAll(/(?:[^\s']|'[^']*')+/g)].map(([word]) =>
@@ -120,8 +117,7 @@ describe("config --for, read back", () => {
     expect(made.length).toBeGreaterThan(150);
   });
 
-  const read = made.filter(({ trainer }) => !unread.includes(trainer));
-  it.each(read.map((one) => [`${one.trainer}, ${one.kind}, ${one.arch}`, one] as const))(
+  it.each(made.map((one) => [`${one.trainer}, ${one.kind}, ${one.arch}`, one] as const))(
     "%s",
     (_, one) => {
       const { trainer, kind, fields, warnings } = readBack(one);
@@ -135,9 +131,9 @@ describe("config --for, read back", () => {
       expect(names[algorithm] ?? [algorithm]).toContain(fields.network_algo);
       expect(fields.lora_rank).toBe(rankless.includes(one.kind) ? undefined : 32);
       if (!rankless.includes(one.kind)) expect(alphasOf(one)).toContain(fields.lora_alpha);
-      if (one.arch) expect(fields.base_arch).toBe(one.arch.replace(/\/.*/, ""));
+      // This file says no more than whether the model is SDXL.
+      const isSilent = one.trainer === "lora-easy-training-scripts" && one.arch === "sd15";
+      if (one.arch && !isSilent) expect(fields.base_arch).toBe(one.arch.replace(/\/.*/, ""));
     },
   );
-
-  for (const trainer of unread) it.todo(`${trainer}, when the service reads it`);
 });

@@ -208,7 +208,7 @@ function setDefault<C extends Column>(
 }
 
 /** Arguments' names that mean the same wherever they are written; see `readByName`. */
-export const plainNames: { [C in Column]?: string[] } = {
+const plainNames: { [C in Column]?: string[] } = {
   base_model_path: ["pretrained_model_name_or_path", "model_name_or_path", "base_model"],
   lora_rank: ["lora_rank", "lora_r", "network_dim"],
   lora_alpha: ["lora_alpha", "network_alpha"],

@@ -60,7 +60,7 @@ export type ColumnRule = {
 };
 
 /** What the console and the files of a run look like; the client alone reads these. */
-export type ConsoleRules = {
+type ConsoleRules = {
   /** Lines with `{step}`, `{total}`, `{loss}`, `{epoch}`, `{total_epochs}` or a series' name in braces; `{}` skips. */
   lines?: string[];
   /** The description of the progress bar that counts the steps. */

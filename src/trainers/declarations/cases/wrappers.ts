@@ -220,6 +220,7 @@ train.use_dora: false
       network_algo: "lora",
     },
     defaults: { ...llm, seed: 42 },
+    warnings: ["several-data-dirs"],
   },
   {
     trainer: "llama-factory",
