@@ -45,6 +45,8 @@ class LineTest(TemporaryCase):
             ("step {step} loss {loss}", "step 1.5 loss 2", None),
             ("step {step} loss {loss}", "step 1 loss 1.2.3", None),
             ("step {step} loss {loss}", "step one, step 2 loss 3", {"step": 2, "loss": 3}),
+            ("{step} {loss} ▼", "     5    4.139 ▼    2,039      0.1k", {"step": 5, "loss": 4.139}),
+            ("{step} {loss} ▼", "     1    val 4.141    0.01s", None),
             ("loss {loss}", "loss", None),
         ]
         for template, line, expected in cases:

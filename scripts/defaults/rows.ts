@@ -41,6 +41,11 @@ export const packages: Record<string, string> = {
 
 const words = (text: string) => text.split(" ");
 
+/** transformers takes AdamW's fused form where torch is 2.8 or newer, which no file tells. */
+const fused = {
+  optimizer: "adamw_torch_fused is the same rule, and which of the two it is depends on torch",
+};
+
 const hf = (prefix = ""): Place => ({
   package: "transformers",
   file: "transformers/training_args.py",
@@ -122,6 +127,7 @@ export const rows: Row[] = [
   ),
   {
     name: "LLaMA-Factory",
+    meant: fused,
     trainer: "llama-factory",
     ask: {
       text: "model_name_or_path: org/m\nstage: sft\ndo_train: true\nfinetuning_type: lora\ndataset: d\n",
@@ -228,6 +234,7 @@ export const rows: Row[] = [
   },
   {
     name: "ms-swift",
+    meant: fused,
     trainer: "ms-swift",
     ask: { command: words("swift sft --model org/m --dataset d") },
     places: [
@@ -263,6 +270,7 @@ export const rows: Row[] = [
   },
   {
     name: "TRL sft",
+    meant: fused,
     trainer: "trl",
     ask: { command: words("trl sft --model_name_or_path org/m --dataset_name d --use_peft") },
     places: [

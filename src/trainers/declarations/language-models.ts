@@ -38,7 +38,12 @@ const mlxLm: Declaration = {
     seed: { keys: ["seed"], default: 0 },
   },
   console: {
-    lines: ["Iter {step}: Train loss {loss}, Learning Rate {learning_rate},"],
+    // From 0.32 on it prints a table, whose arrow says where the loss goes.
+    lines: [
+      "Iter {step}: Train loss {loss}, Learning Rate {learning_rate},",
+      "{step} {loss} ▼",
+      "{step} {loss} ▲",
+    ],
   },
   files: {
     output: ["adapter_path"],

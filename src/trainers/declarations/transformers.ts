@@ -337,7 +337,7 @@ const unsloth: Declaration = {
     optimizer: { default: "adamw_8bit" },
     scheduler: { default: "linear" },
     data_dir: { keys: ["dataset", "local_dataset", "data.dataset", "data.local_dataset"] },
-    output_dir: { keys: ["output_dir", "training.output_dir"] },
+    output_dir: { keys: ["output_dir", "training.output_dir"], default: "./outputs" },
     log_dir: { keys: ["tensorboard_dir", "logging.tensorboard_dir"] },
     network_algo: {
       flags: { use_dora: "dora", "lora.use_dora": "dora" },

@@ -75,7 +75,7 @@ DECLARATIONS: list[dict[str, Any]] = [
     {
         "name": "mlx-lm",
         "recognise": {"commands": ["mlx_lm.lora", "mlx_lm lora", "mlx_lm.lora.py"], "keys": ["model"], "any": ["lora_parameters", "adapter_path", "num_layers"], "where": [{"key": "train", "given": True}]},
-        "console": {"lines": ["Iter {step}: Train loss {loss}, Learning Rate {learning_rate},"]},
+        "console": {"lines": ["Iter {step}: Train loss {loss}, Learning Rate {learning_rate},", "{step} {loss} ▼", "{step} {loss} ▲"]},
         "files": {"output": ["adapter_path"], "default_output": "adapters", "final": ["adapters.safetensors"], "checkpoints": ["{step}_adapters.safetensors"], "data": ["data"], "steps": ["iters"]},
     },
     {

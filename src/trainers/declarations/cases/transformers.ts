@@ -471,6 +471,7 @@ logging:
       scheduler: "linear",
       network_algo: "qlora",
       seed: 3407,
+      output_dir: "./outputs",
     },
   },
   {
