@@ -4,7 +4,7 @@
 missing in the Chinese sentence.
 """
 
-from . import boxes, core, imports, recording, runs, setup
+from . import boxes, core, imports, reading, recording, runs, setup, trainers
 
 SENTENCES = {
     **core.SENTENCES,
@@ -13,5 +13,7 @@ SENTENCES = {
     **imports.SENTENCES,
     **runs.SENTENCES,
     **boxes.SENTENCES,
+    **trainers.SENTENCES,
+    **reading.SENTENCES,
 }
 SYSTEM = core.SYSTEM

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Callable
 
 from ..core.errors import CommandError
+from ..core.language import t
 
 READ, DEFAULT, FILL = "read", "default", "FILL IN"
 # sd-scripts, OneTrainer, ai-toolkit and diffusion-pipe spell optimizers each in their own way.
@@ -69,16 +70,16 @@ class Facts:
         self.factor: int | None = None
 
     def value(self, name: str) -> tuple[Any, str]:
-        return self.fields.get(name), self.where.get(name, "the file")
+        return self.fields.get(name), self.where.get(name, t("the file"))
 
     def seen(self, name: str) -> str:
         """Where a column was read."""
-        return self.where.get(name, "the file")
+        return self.where.get(name, t("the file"))
 
     @property
     def origin(self) -> str:
         """Where settings without a column were read."""
-        return f"task {self.fields['id']}" if self.fields.get("id") else "the metadata"
+        return t("task {id}", id=self.fields["id"]) if self.fields.get("id") else t("the metadata")
 
     @property
     def algorithm(self) -> str:
@@ -183,15 +184,34 @@ class Draft:
         facts, known = self.facts, ", ".join(key for key, value in archs.items() if value is not None)
         arch, asked = facts.fields.get("base_arch"), facts.asked
         if asked and arch and asked.partition("/")[0] != arch:
-            raise CommandError(f"it is of {arch} ({facts.seen('base_arch')}), and not of {asked}")
+            raise CommandError(
+                t(
+                    "it is of {arch} ({where}), and not of {asked}",
+                    arch=arch,
+                    where=facts.seen("base_arch"),
+                    asked=asked,
+                )
+            )
         name = asked or arch
         if not name:
             raise CommandError(
-                f"nothing tells its architecture; say it by --arch, of what {trainer} trains: {known}", 2
+                t(
+                    "nothing tells its architecture; say it by --arch, of what {trainer} trains: {known}",
+                    trainer=trainer,
+                    known=known,
+                ),
+                2,
             )
         exact = archs.get(name) if "/" in name else None
         if "/" in name and exact is None:
-            raise CommandError(f"{trainer} trains no {name}, as far as this client knows; it trains {known}")
+            raise CommandError(
+                t(
+                    "{trainer} trains no {name}, as far as this client knows; it trains {known}",
+                    trainer=trainer,
+                    name=name,
+                    known=known,
+                )
+            )
         of_id = [key for key in archs if key.partition("/")[0] == name.partition("/")[0]]
         fitting = [key for key in of_id if "/" in key and words_of(key.partition("/")[2]) <= facts.words]
         most = max((len(words_of(key)) for key in fitting), default=0)
@@ -199,10 +219,23 @@ class Draft:
         best = best or [key for key in of_id if "/" not in key]
         if len(best) != 1 and any(archs[key] is not None for key in of_id):
             choices = ", ".join(key for key in of_id if archs[key] is not None)
-            raise CommandError(f"{trainer} tells apart what of {name} it is; say it by --arch: {choices}", 2)
+            raise CommandError(
+                t(
+                    "{trainer} tells apart what of {name} it is; say it by --arch: {choices}",
+                    trainer=trainer,
+                    name=name,
+                    choices=choices,
+                ),
+                2,
+            )
         if len(best) != 1 or archs[best[0]] is None:
             raise CommandError(
-                f"{trainer} trains no {(best or [name])[0]}, as far as this client knows; it trains {known}"
+                t(
+                    "{trainer} trains no {name}, as far as this client knows; it trains {known}",
+                    trainer=trainer,
+                    name=(best or [name])[0],
+                    known=known,
+                )
             )
         self.arch = best[0]
         return archs[best[0]]
@@ -215,10 +248,20 @@ class Draft:
         algo = self.facts.algorithm
         if algo not in allowed:
             named = ", ".join(name for name in allowed if " " not in name)
-            raise CommandError(f"{trainer} trains no {algo}, as far as this client knows; it trains {named}")
+            raise CommandError(
+                t(
+                    "{trainer} trains no {algo}, as far as this client knows; it trains {named}",
+                    trainer=trainer,
+                    algo=algo,
+                    named=named,
+                )
+            )
         if self.facts.full and "full lokr" not in allowed and algo in allowed:
             raise CommandError(
-                f"this LoKr trains whole matrices, for which {trainer} has no setting that this client knows"
+                t(
+                    "this LoKr trains whole matrices, for which {trainer} has no setting that this client knows",
+                    trainer=trainer,
+                )
             )
         return algo
 
@@ -255,7 +298,12 @@ class Draft:
         conv, rank = self.facts.fields.get("conv_lora_rank"), self.facts.fields.get("lora_rank")
         if conv not in (None, 0, rank):
             raise CommandError(
-                f"{trainer} has one rank for all layers; here convolutions have {conv} and others {rank}"
+                t(
+                    "{trainer} has one rank for all layers; here convolutions have {conv} and others {rank}",
+                    trainer=trainer,
+                    conv=conv,
+                    rank=rank,
+                )
             )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Callable
 from ..core.api import Api
 from ..core.architectures import arch_of
 from ..core.errors import CommandError, NoAdapterError
+from ..core.language import t
 from ..core.output import put
 from ..core.settings import Settings
 from ..core.types import section
@@ -59,7 +60,7 @@ def facts_of_file(path: Path) -> Facts:
     except NoAdapterError as error:
         raise CommandError(f"{path}: {error}") from error
     if adapter.algorithm is None:
-        raise CommandError(f"{path}: its tensors are of no adapter that this client knows")
+        raise CommandError(t("{path}: its tensors are of no adapter that this client knows", path=path))
     past = WeightFileRun(adapter)
     if adapter.conv_rank is None:
         # A setting for convolutions that none of the tensors has trained nothing.
@@ -108,8 +109,13 @@ def facts_of_task(api: Api, task: int) -> Facts:
     row = api.get(f"/api/tasks/{task}")
     datasets = api.get(f"/api/tasks/{task}/datasets").get("datasets") or []
     defaults = set(row.get("defaulted_fields") or [])
-    trainer = row.get("trainer") or "its trainer"
-    where = {k: f"task {task}, {trainer}'s default there" if k in defaults else f"task {task}" for k in row}
+    trainer = row.get("trainer") or t("its trainer")
+    where = {
+        k: t("task {task}, {trainer}'s default there", task=task, trainer=trainer)
+        if k in defaults
+        else t("task {id}", id=task)
+        for k in row
+    }
     snapshot = row.get("config_snapshot")
     snapshot = snapshot if isinstance(snapshot, dict) else {}
     extra = {}
@@ -126,7 +132,7 @@ def facts_of_task(api: Api, task: int) -> Facts:
     if fields.get("base_arch"):
         fields["base_arch"] = arch_of(fields["base_arch"]) or fields["base_arch"]
     elif fields.get("model_type") == "llm":
-        fields["base_arch"], where["base_arch"] = "llm", f"task {task}, its model_type"
+        fields["base_arch"], where["base_arch"] = "llm", t("task {task}, its model_type", task=task)
     process = section(snapshot, "config").get("process")
     first = process[0] if isinstance(process, list) and process and isinstance(process[0], dict) else {}
     named = section(first, "model").get("arch")
@@ -135,7 +141,9 @@ def facts_of_task(api: Api, task: int) -> Facts:
     if facts.algorithm == "rslora":
         fields["network_algo"], facts.rslora = "lora", True
     if facts.full and not snapshot:
-        raise CommandError(f"task {task} does not say whether its LoKr trains the full matrix or of which rank it is")
+        raise CommandError(
+            t("task {task} does not say whether its LoKr trains the full matrix or of which rank it is", task=task)
+        )
     stated = (section(first, "network").get("lokr_factor"), snapshot.get("lokr_decompose_factor"))
     stated += tuple(str(a)[7:] for a in extra.get("network_args") or () if str(a).startswith("factor="))
     facts.factor = next((f for f in map(whole, stated) if f and f > 0), None)
@@ -147,21 +155,30 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser = add_command(
         commands,
         "config",
-        "make a configuration from a weight file or a run",
-        "Writes a runnable configuration for a trainer from a safetensors file's metadata and tensors, or from a "
-        "recorded run of another trainer. Each value says whether it was read, is the trainer's default, or has to be "
-        "filled in because nobody can know it. Nothing is written that would train something else: where the "
-        "architecture is not certain, it asks for --arch and names the choices, and it refuses an architecture or an "
-        "algorithm that the trainer does not have.",
+        t("make a configuration from a weight file or a run"),
+        t(
+            "Writes a runnable configuration for a trainer from a safetensors file's metadata and tensors, or from a "
+            "recorded run of another trainer. Each value says whether it was read, is the trainer's default, or has to "
+            "be filled in because nobody can know it. Nothing is written that would train something else: where the "
+            "architecture is not certain, it asks for --arch and names the choices, and it refuses an architecture or "
+            "an algorithm that the trainer does not have."
+        ),
         "  lora-ledger config aki.safetensors --for kohya -o aki.toml\n"
         "  lora-ledger config aki.safetensors --for ai-toolkit --arch flux2/klein-4b\n"
         "  lora-ledger config 42 --for onetrainer",
     )
-    parser.add_argument("source", metavar="FILE|ID", help="a .safetensors file, or a task's number")
-    parser.add_argument("--for", dest="trainer", choices=TRAINERS, required=True, help="the trainer to write it for")
-    parser.add_argument("--arch", metavar="ARCH", help="the base architecture, where nothing tells it")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write it there (default: print it)")
-    parser.add_argument("--force", action="store_true", help="write over a file that is there")
+    parser.add_argument("source", metavar="FILE|ID", help=t("a .safetensors file, or a task's number"))
+    parser.add_argument(
+        "--for",
+        dest="trainer",
+        metavar="TRAINER",
+        choices=TRAINERS,
+        required=True,
+        help=t("the trainer to write it for: {trainers}", trainers=", ".join(TRAINERS)),
+    )
+    parser.add_argument("--arch", metavar="ARCH", help=t("the base architecture, where nothing tells it"))
+    parser.add_argument("-o", "--output", metavar="FILE", help=t("write it there (default: print it)"))
+    parser.add_argument("--force", action="store_true", help=t("write over a file that is there"))
     add_ledger_options(parser)
 
 
@@ -171,9 +188,9 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     if path.is_file():
         facts, source = facts_of_file(path), path.name
     elif options.source.isdigit():
-        facts, source = facts_of_task(Api(settings), int(options.source)), f"task {options.source}"
+        facts, source = facts_of_task(Api(settings), int(options.source)), t("task {id}", id=options.source)
     else:
-        raise CommandError(f"{options.source}: there is no such file, and it is no task's number")
+        raise CommandError(t("{source}: there is no such file, and it is no task's number", source=options.source))
     facts.asked = options.arch
     text, more = write(facts, options.trainer, source)
     fills = text.count("FILL IN: ")
@@ -191,12 +208,12 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
             with open(target, "w" if options.force else "x", encoding="utf-8", newline="\n") as file:
                 file.write(content)
         except FileExistsError as error:
-            raise CommandError(f"{target} is there already; --force writes over it") from error
+            raise CommandError(t("{target} is there already; --force writes over it", target=target)) from error
         except OSError as error:
-            raise CommandError(f"{target} cannot be written ({error.strerror})") from error
-        put(f"wrote {target}")
+            raise CommandError(t("{path} cannot be written ({error})", path=target, error=error.strerror)) from error
+        put(t("wrote {target}", target=target))
     if fills:
-        put(f"{fills} values say FILL IN: nobody can know them from {source}")
+        put(t("{fills} values say FILL IN: nobody can know them from {source}", fills=fills, source=source))
     return 0
 
 

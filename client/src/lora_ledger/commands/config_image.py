@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.errors import CommandError
+from ..core.language import t
 from .config_draft import (
     DEFAULT,
     FILL,
@@ -64,9 +65,9 @@ def onetrainer(draft: Draft) -> str:
     if algo != "lokr" and algo != "oft":
         draft.one_rank("OneTrainer")
     if algo == "oft" and not facts.oft_block:
-        raise CommandError("OneTrainer trains OFT of the second kind (oft_R), and not these blocks")
+        raise CommandError(t("OneTrainer trains OFT of the second kind (oft_R), and not these blocks"))
     if facts.dora and algo == "loha":
-        raise CommandError("OneTrainer decomposes no weights of LoHa")
+        raise CommandError(t("OneTrainer decomposes no weights of LoHa"))
     draft.set("training_method", "LORA", READ, "it is an adapter")
     draft.set("model_type", kind, READ, draft.arch_note())
     draft.base("base_model_name")
@@ -135,7 +136,7 @@ def ai_toolkit(draft: Draft) -> str:
     kind = draft.choose("ai-toolkit", _AI_TOOLKIT)
     algo = draft.algo("ai-toolkit", ("lora", "locon", "lokr", "full lokr", "dora"))
     if facts.dora and algo == "lokr":
-        raise CommandError("ai-toolkit decomposes no weights of LoKr")
+        raise CommandError(t("ai-toolkit decomposes no weights of LoKr"))
     unet = draft.arch in ("sd15", "sd2", "sdxl")
     p = "config/process/0/"
     draft.set("job", "extension", DEFAULT, "what runs a training")
@@ -198,7 +199,7 @@ def diffusion_pipe(draft: Draft) -> str:
     kind, paths = draft.choose("diffusion-pipe", _DIFFUSION_PIPE)
     algo = draft.algo("diffusion-pipe", ("lora", "lokr"))
     if facts.dora:
-        raise CommandError("diffusion-pipe decomposes no weights")
+        raise CommandError(t("diffusion-pipe decomposes no weights"))
     draft.take("output_dir", "output_dir", fill="where the runs go")
     draft.set("dataset", "dataset.toml", DEFAULT, "the second file, below")
     draft.take_all(

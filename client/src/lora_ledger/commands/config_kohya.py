@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.errors import CommandError
+from ..core.language import t
 from .config_draft import (
     DEFAULT,
     FILL,
@@ -82,7 +83,13 @@ def _network(draft: Draft, module: str, trainer: str) -> tuple[str, list[str], s
     if own:
         return own, list(args or []), facts.origin
     if algo in ("oft", "dylora", "lora-fa"):
-        raise CommandError(f"{algo} is of several network modules, and nothing tells which; {trainer} needs to know")
+        raise CommandError(
+            t(
+                "{algo} is of several network modules, and nothing tells which; {trainer} needs to know",
+                algo=algo,
+                trainer=trainer,
+            )
+        )
     if algo == "lora" and not facts.fields.get("conv_lora_rank"):
         return module, [], draft.arch_note()
     args = [f"algo={'lora' if algo in ('lora', 'dora') else algo}"]
@@ -265,7 +272,9 @@ def easy(draft: Draft) -> str:
     draft.choose("LoRA_Easy_Training_Scripts", {k: _SCRIPTS[k] for k in ("sd15", "sd2", "sdxl")})
     module, args, told = _network(draft, "networks.lora", "LoRA_Easy_Training_Scripts")
     if module not in ("networks.lora", "lycoris.kohya"):
-        raise CommandError(f"LoRA_Easy_Training_Scripts chooses its network module itself, and not {module}")
+        raise CommandError(
+            t("LoRA_Easy_Training_Scripts chooses its network module itself, and not {module}", module=module)
+        )
     flat = Draft(draft.facts)
     flat.arch = draft.arch
     _rank_and_alpha(flat, args)

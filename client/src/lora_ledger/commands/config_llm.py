@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.errors import CommandError
+from ..core.language import t
 from .config_draft import DEFAULT, FILL, READ, Draft, scheduler_for, short
 
 _LLM = {"llm": True}
@@ -254,7 +255,7 @@ def peft(draft: Draft) -> str:
     if facts.fields.get("conv_lora_rank"):
         draft.one_rank("PEFT")
     if algo in ("loha", "lokr") and facts.dora:
-        raise CommandError(f"PEFT decomposes no weights of {algo}")
+        raise CommandError(t("PEFT decomposes no weights of {algo}", algo=algo))
     draft.set("peft_type", algo.upper() if algo in ("loha", "lokr") else "LORA", *draft.algo_note())
     if facts.fields.get("base_arch") == "llm":
         draft.set("task_type", "CAUSAL_LM", READ, draft.facts.seen("base_arch"))

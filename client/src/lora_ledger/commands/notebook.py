@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import ast
 import shlex
 import sys
 from typing import Any, Callable
 
+from ..core.language import shown, t
 from ..recording.track import track
 from .options import tag
 from .parser import Parser
 
-EXAMPLES = """
+EXAMPLES = t("""
 examples:
   %%ledger
   trainer.train()
@@ -20,7 +20,7 @@ examples:
   %%ledger --name aki-r8 --group aki --as run
   for step in range(1, 301):
       run.log(step=step, loss=train_one_step())
-"""
+""")
 
 
 class _Parser(Parser):
@@ -33,19 +33,25 @@ class _Parser(Parser):
 def _parser() -> _Parser:
     parser = _Parser(
         "%%ledger",
-        description="Records the cell as one run: success at its end, failed on an exception, cancelled on interrupt.",
+        description=t(
+            "Records the cell as one run: success at its end, failed on an exception, cancelled on interrupt."
+        ),
         epilog=EXAMPLES,
         add_help=False,
     )
-    parser.add_argument("--name", metavar="NAME", help="the task's name (default: from the output folder or the model)")
-    parser.add_argument("--group", metavar="GROUP", help="the experiment group")
-    parser.add_argument("--tag", metavar="K=V", type=tag, action="append", default=[], help="a tag; may be repeated")
-    parser.add_argument("--notes", metavar="TEXT", help="notes for people")
-    parser.add_argument("--output-dir", metavar="DIR", help="a folder whose weights are uploaded when the cell ends")
-    parser.add_argument("--as", metavar="VARIABLE", dest="variable", help="the variable that holds the run in the cell")
-    parser.add_argument("--no-variables", action="store_true", help="record no plain variables as settings")
-    parser.add_argument("--no-files", action="store_true", help="upload no files but those of run.save()")
-    parser.add_argument("-h", "--help", action="store_true", help="show this, and run nothing")
+    parser.add_argument(
+        "--name", metavar="NAME", help=t("the task's name (default: from the output folder or the model)")
+    )
+    parser.add_argument("--group", metavar="GROUP", help=t("the experiment group"))
+    parser.add_argument("--tag", metavar="K=V", type=tag, action="append", default=[], help=t("a tag; may be repeated"))
+    parser.add_argument("--notes", metavar="TEXT", help=t("notes for people"))
+    parser.add_argument("--output-dir", metavar="DIR", help=t("a folder whose weights are uploaded when the cell ends"))
+    parser.add_argument(
+        "--as", metavar="VARIABLE", dest="variable", help=t("the variable that holds the run in the cell")
+    )
+    parser.add_argument("--no-variables", action="store_true", help=t("record no plain variables as settings"))
+    parser.add_argument("--no-files", action="store_true", help=t("upload no files but those of run.save()"))
+    parser.add_argument("-h", "--help", action="store_true", help=t("show this, and run nothing"))
     return parser
 
 
@@ -80,11 +86,11 @@ def register(shell: Any) -> None:
         try:
             options = parser.parse_args(shlex.split(line))
             if options.variable and not options.variable.isidentifier():
-                raise ValueError(f"--as {options.variable} is no name of a variable")
+                raise ValueError(t("--as {name} is no name of a variable", name=options.variable))
         except ValueError as error:
             # IPython shows this one as a line, without a traceback.
             usage = getattr(sys.modules.get("IPython.core.error"), "UsageError", ValueError)
-            raise usage(f"%%ledger: {error}") from None
+            raise usage(shown(t("%%ledger: {error}", error=error))) from None
         if options.help:
             parser.print_help()
             return None

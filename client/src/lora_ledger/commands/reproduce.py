@@ -93,7 +93,7 @@ def run(settings: Settings, options: argparse.Namespace) -> int:
     if dialect and own_dialect:
         _make(folder)
         dialect.write_text(own_dialect, "utf-8")
-        put(f"wrote {printable(dialect)}, the dialect that it was read by")
+        put(t("wrote {path}, the dialect that it was read by", path=printable(dialect)))
     differences = list(compare(api, found, task, again, text))
     put(t("what differs here:") if differences else t("nothing that was recorded differs here"))
     for line in differences:

@@ -23,6 +23,9 @@ FIELDS = (
     "cost", "notes",
 )  # fmt: skip
 
+# Where a column can have been read from, as the ledger names it.
+PLACES = {"file": t("file"), "argument": t("argument"), "launcher": t("launcher")}
+
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Adds the command to the command line."""
@@ -107,8 +110,9 @@ def _source(task: dict[str, Any], name: str) -> object:
     source = section(section(task, "field_sources"), name)
     if source.get("from") == "default" or name in (task.get("defaulted_fields") or []):
         return t("   (the default)")
-    if source.get("from") in ("file", "argument", "launcher"):
-        return f"   ({source['from']}: {printable(str(source.get('key') or source.get('name')))})"
+    if source.get("from") in PLACES:
+        key = printable(str(source.get("key") or source.get("name")))
+        return t("   ({place}: {key})", place=PLACES[source["from"]], key=key)
     return ""
 
 

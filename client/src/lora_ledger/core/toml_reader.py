@@ -95,7 +95,7 @@ def read_subset(text: str) -> dict[str, Any]:
 
 def _wrong(text: str, at: int) -> NoTomlError:
     line = text.count("\n", 0, at) + 1
-    return NoTomlError(f"line {line}: {text[at : at + 80]}".partition("\n")[0])
+    return NoTomlError(t("line {line}: {reason}", line=line, reason=text[at : at + 80].partition("\n")[0]))
 
 
 def _key(text: str, at: int) -> tuple[list[str], int]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from . import yaml_scalars
 from .errors import NoYamlError
+from .language import t
 from .yaml_text import BLANK, COLON, DIRECTIVE, ENDS, FLOW_PLAIN, MARK, MASK, NO_START, PLAIN, YamlText
 
 # The longest text that is read: settings are a hundredth of it.
@@ -32,7 +33,7 @@ def parse_yaml(text: str) -> Any:
     Raises NoYamlError, whose message names the line.
     """
     if len(text) > LIMIT:
-        raise NoYamlError(f"it has more than {LIMIT:,} characters")
+        raise NoYamlError(t("it has more than {limit:,} characters", limit=LIMIT))
     return _Reader(text).document()
 
 
@@ -105,14 +106,14 @@ class _Reader(YamlText):
             self.fresh = False
             self.skip()
         elif directives:
-            raise self.fault("`---` has to follow the directives")
+            raise self.fault(t("`---` has to follow the directives"))
         node = _Node(None) if self.over() else self.block(-1, 0, False)
         self.end_of_line()
         ended = False
         while not self.text[self.at] == "\0":
             if not (self.over() and self.text[self.at] == "."):
                 raise self.fault(
-                    "a second document begins here" if self.over() or ended else "the document does not end here"
+                    t("a second document begins here") if self.over() or ended else t("the document does not end here")
                 )
             self.at += 3
             ended = True
@@ -128,10 +129,10 @@ class _Reader(YamlText):
                 raise self.unexpected()
             words = match[2].split("#")[0].split()
             if match[1] == "YAML" and not re.fullmatch(r"1\.[0-9]+", " ".join(words)):
-                raise self.fault("the directive names no YAML 1")
+                raise self.fault(t("the directive names no YAML 1"))
             if match[1] == "TAG":
                 if len(words) != 2:
-                    raise self.fault("a %TAG directive needs a handle and a prefix")
+                    raise self.fault(t("a %TAG directive needs a handle and a prefix"))
                 self._handles[words[0]] = words[1]
             self.at = match.end()
             self.skip()
@@ -152,7 +153,7 @@ class _Reader(YamlText):
         `indentless`: a list may stand as deep as the key that it is the value of.
         """
         if depth > DEPTH:
-            raise self.fault(f"it nests deeper than {DEPTH} levels")
+            raise self.fault(t("it nests deeper than {depth} levels", depth=DEPTH))
         self.skip()
         anchor = tag = None
         # Properties on a line of their own are the collection's below, those on a key's line the key's.
@@ -178,16 +179,16 @@ class _Reader(YamlText):
         if not anchor and not tag:
             if self.mark("-"):
                 if not may_begin:
-                    raise self.fault("a list's `- ` cannot begin here")
+                    raise self.fault(t("a list's `- ` cannot begin here"))
                 return self.collection(above, lambda: self.sequence(indent, depth))
             if self.mark("?"):
                 if not may_begin:
-                    raise self.fault("a mapping's entry cannot begin here")
+                    raise self.fault(t("a mapping's entry cannot begin here"))
                 return self.collection(above, lambda: self.mapping(self.column(), depth, None))
         if letter in "|>":
             return self.made(_text(self.lines_below(indent)), *self.both(above, own), False)
         if letter == "*" and (self.both(above, own) != (None, None)):
-            raise self.fault("an alias has an anchor or a tag of its own")
+            raise self.fault(t("an alias has an anchor or a tag of its own"))
         column, line = start - self.line, self.line
         node, is_plain = self.simple(indent, depth, own != (None, None))
         colon = COLON.match(self.text, self.at)
@@ -195,14 +196,14 @@ class _Reader(YamlText):
             return self.made(node, *self.both(above, own), is_plain)
         if not may_begin or self.line != line or self.at - start > LONGEST_KEY:
             self.at = colon.end() - 1
-            raise self.fault("a `:` stands here that follows no key; a text with `: ` needs quotes")
+            raise self.fault(t("a `:` stands here that follows no key; a text with `: ` needs quotes"))
         key = self.made(node, *own, is_plain)
         self.at = colon.end()
         return self.collection(above, lambda: self.mapping(column, depth, key))
 
     def both(self, above: Any, own: Any) -> tuple[str | None, str | None]:
         if (above[0] and own[0]) or (above[1] and own[1]):
-            raise self.fault("a value has two anchors or two tags")
+            raise self.fault(t("a value has two anchors or two tags"))
         return above[0] or own[0], above[1] or own[1]
 
     def collection(self, properties: tuple[str | None, str | None], read: Any) -> _Node:
@@ -236,7 +237,7 @@ class _Reader(YamlText):
             if self.column() > column or not self.mark("-"):
                 if self.column() == column == indent:
                     break
-                raise self.fault("this line belongs to nothing above it")
+                raise self.fault(t("this line belongs to nothing above it"))
         return _Node(found, size)
 
     def mapping(self, column: int, depth: int, key: _Node | None) -> _Node:
@@ -264,7 +265,7 @@ class _Reader(YamlText):
             if self.over() or self.column() < column:
                 return pairs.node()
             if self.column() > column:
-                raise self.fault("this line is deeper than the entries of its mapping, and no value of any")
+                raise self.fault(t("this line is deeper than the entries of its mapping, and no value of any"))
 
     def key(self, column: int, depth: int) -> _Node:
         """A further key of a block mapping, up to behind its colon."""
@@ -278,20 +279,20 @@ class _Reader(YamlText):
             else:
                 raise self.unexpected()
             if self.skip():
-                raise self.fault("a key has to stand on one line")
+                raise self.fault(t("a key has to stand on one line"))
         if self.text[self.at] in "|>" or self.mark("-"):
-            raise self.fault("a mapping's key is missing")
+            raise self.fault(t("a mapping's key is missing"))
         node, is_plain = self.simple(column, depth, bool(anchor or tag))
         colon = COLON.match(self.text, self.at)
         if not colon or self.line != line or self.at - start > LONGEST_KEY:
             self.at = start
-            raise self.fault("a `:` is missing behind this key")
+            raise self.fault(t("a `:` is missing behind this key"))
         self.at = colon.end()
         return self.made(node, anchor, tag, is_plain)
 
     def put(self, pairs: _Pairs, key: _Node, value: _Node) -> None:
         if key.text is None:
-            raise self.fault("a key has to be a single text")
+            raise self.fault(t("a key has to be a single text"))
         pairs.size += 1 + value.size
         if not key.merge:
             pairs.own[key.text] = value.value
@@ -299,7 +300,7 @@ class _Reader(YamlText):
         parts = value.value if isinstance(value.value, list) else [value.value]
         for part in reversed(parts):
             if not isinstance(part, dict):
-                raise self.fault("`<<` needs a mapping, or a list of mappings")
+                raise self.fault(t("`<<` needs a mapping, or a list of mappings"))
             pairs.merged.update(part)
 
     # Nodes
@@ -340,19 +341,19 @@ class _Reader(YamlText):
 
     def name(self, anchor: str, node: _Node | None) -> None:
         if anchor in self._anchors:
-            raise self.fault(f"the anchor &{anchor[:60]} is there twice")
+            raise self.fault(t("the anchor &{anchor} is there twice", anchor=anchor[:60]))
         self._anchors[anchor] = node
 
     def alias(self) -> _Node:
         name = self.anchor()
         if name not in self._anchors:
-            raise self.fault(f"nothing above is named &{name[:60]}")
+            raise self.fault(t("nothing above is named &{name}", name=name[:60]))
         node = self._anchors[name]
         if node is None:
-            raise self.fault(f"*{name[:60]} stands within what it names")
+            raise self.fault(t("*{name} stands within what it names", name=name[:60]))
         self._budget -= node.size
         if self._budget < 0:
-            raise self.fault("aliases expand to far more than the file holds")
+            raise self.fault(t("aliases expand to far more than the file holds"))
         return _Node(node.value, node.size, node.text, node.merge)
 
     def full_tag(self) -> str:
@@ -361,7 +362,7 @@ class _Reader(YamlText):
             return rest
         prefix = self._handles.get(handle)
         if prefix is None:
-            raise self.fault(f"no directive says what {handle[:60]} means")
+            raise self.fault(t("no directive says what {handle} means", handle=handle[:60]))
         return prefix + rest
 
     # Brackets
@@ -370,12 +371,12 @@ class _Reader(YamlText):
         """Goes on to the next token between brackets."""
         self.skip()
         if self.over():
-            raise self.fault("a bracket is not closed")
+            raise self.fault(t("a bracket is not closed"))
 
     def flow(self, depth: int) -> _Node:
         """A list in `[…]`, or a mapping in `{…}`."""
         if depth > DEPTH:
-            raise self.fault(f"it nests deeper than {DEPTH} levels")
+            raise self.fault(t("it nests deeper than {depth} levels", depth=DEPTH))
         close = "]" if self.text[self.at] == "[" else "}"
         found: list[Any] = []
         pairs = _Pairs()
@@ -437,7 +438,7 @@ class _Reader(YamlText):
             return self.made(_Node(None, text=""), anchor, tag, True)
         if letter == "*":
             if anchor or tag:
-                raise self.fault("an alias has an anchor or a tag of its own")
+                raise self.fault(t("an alias has an anchor or a tag of its own"))
             return self.alias()
         if letter in "[{":
             return self.collection((anchor, tag), lambda: self.flow(depth))

@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from .errors import NoYamlError
+from .language import t
 from .text import repaired
 
 _INT = re.compile(
@@ -52,7 +53,7 @@ def plain(text: str) -> Any:
         return text
     if len(text) > LONGEST_NUMBER:
         if text.strip("+-_0123456789.") == "":
-            raise NoYamlError(f"a number has more than {LONGEST_NUMBER} characters")
+            raise NoYamlError(t("a number has more than {longest_number} characters", longest_number=LONGEST_NUMBER))
         return text
     if _INT.fullmatch(text):
         return _whole(text)
@@ -78,7 +79,7 @@ def _whole(text: str) -> int:
             return sign * _sixties(digits, int)
         return sign * int(digits, 8 if digits[:1] == "0" and digits != "0" else 10)
     except ValueError:
-        raise NoYamlError("a number has no digits, or some that its base does not have") from None
+        raise NoYamlError(t("a number has no digits, or some that its base does not have")) from None
 
 
 def _real(text: str) -> float:
@@ -90,7 +91,7 @@ def _real(text: str) -> float:
             return sign * float(digits[1:])
         return sign * (_sixties(digits, float) if ":" in digits else float(digits))
     except ValueError:
-        raise NoYamlError("a number cannot be read") from None
+        raise NoYamlError(t("a number cannot be read")) from None
 
 
 def tagged(tag: str, text: str) -> Any:
@@ -107,16 +108,18 @@ def tagged(tag: str, text: str) -> Any:
     if kind in ("int", "float") and 0 < len(text) <= LONGEST_NUMBER:
         return _whole(text) if kind == "int" else _real(text)
     if kind in ("bool", "int", "float"):
-        raise NoYamlError(f"what the tag !!{kind} stands before is none")
+        raise NoYamlError(t("what the tag !!{kind} stands before is none", kind=kind))
     raise NoYamlError(unknown(tag))
 
 
 def unknown(tag: str) -> str:
     """Why a tag is refused."""
     if tag.startswith(TAG + "python/"):
-        return f"the tag !!{tag[len(TAG) :][:60]} would run Python code or build its objects, and is not read"
+        return t(
+            "the tag !!{tag} would run Python code or build its objects, and is not read", tag=tag[len(TAG) :][:60]
+        )
     name = f"!!{tag[len(TAG) :]}" if tag.startswith(TAG) else tag
-    return f"the tag {name[:60]} is none that settings have"
+    return t("the tag {name} is none that settings have", name=name[:60])
 
 
 def _folded(match: re.Match[str]) -> str:
@@ -158,12 +161,15 @@ def _escape(match: re.Match[str]) -> str:
     code = match[1] or match[2] or match[3]
     if code:
         if int(code, 16) > 0x10FFFF:
-            raise NoYamlError(f"there is no character \\U{code}")
+            raise NoYamlError(t("there is no character \\U{code}", code=code))
         return chr(int(code, 16))
     if match[4]:
         return _BLANKS.sub("", match[5])
     if match[6] not in _ESCAPED:
         raise NoYamlError(
-            f"\\{match[6]} is no escape (in double quotes write paths with / or \\\\, or use single quotes)"
+            t(
+                "\\{letter} is no escape (in double quotes write paths with / or \\\\, or use single quotes)",
+                letter=match[6],
+            )
         )
     return _ESCAPED[match[6]]

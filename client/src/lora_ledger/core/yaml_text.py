@@ -6,6 +6,7 @@ import re
 
 from . import yaml_scalars
 from .errors import NoYamlError
+from .language import t
 
 MARK = "[redacted]"
 # Stands in the mark's place, which YAML takes for a list; private characters, so that nobody writes it.
@@ -57,21 +58,21 @@ class YamlText:
         self.fresh = True
         odd = _NOT_PRINTABLE.search(text)
         if odd:
-            raise self.fault(f"the character #x{ord(odd[0]):04x} is none that YAML allows", odd.start())
+            raise self.fault(t("the character #x{code:04x} is none that YAML allows", code=ord(odd[0])), odd.start())
 
     def fault(self, reason: str, at: int | None = None) -> NoYamlError:
         """The error to raise, with the line of the place `at`, which is this one unless given."""
         line = sum(self.text.count(mark, 0, self.at if at is None else at) for mark in BREAK) + 1
-        return NoYamlError(f"line {line}: {reason}")
+        return NoYamlError(t("line {line}: {reason}", line=line, reason=reason))
 
     def unexpected(self) -> NoYamlError:
         """The error for what stands here."""
         letter = self.text[self.at]
         if letter == "\0":
-            return self.fault("the text ends too early")
+            return self.fault(t("the text ends too early"))
         if letter == "\t":
-            return self.fault("a tab stands where only spaces may")
-        return self.fault(f"unexpected {_run(_LINE, self.text[self.at : self.at + 20])!r}")
+            return self.fault(t("a tab stands where only spaces may"))
+        return self.fault(t("unexpected {text!r}", text=_run(_LINE, self.text[self.at : self.at + 20])))
 
     def skip(self) -> bool:
         """Goes on to the next token; whether it stands on another line."""
@@ -102,7 +103,7 @@ class YamlText:
         """The name behind the sign & or * that stands here."""
         match = _ANCHOR.match(self.text, self.at + 1)
         if not match:
-            raise self.fault("an anchor or alias needs a name of letters, digits, - and _")
+            raise self.fault(t("an anchor or alias needs a name of letters, digits, - and _"))
         self.at = match.end()
         return match[0]
 
@@ -110,7 +111,7 @@ class YamlText:
         """(handle such as `!!`, the rest) of the tag that stands here; (None, all of it) where it is written out."""
         match = _TAG.match(self.text, self.at)
         if not match or (match[2] and not match[3]):
-            raise self.fault("a tag cannot be read")
+            raise self.fault(t("a tag cannot be read"))
         self.at = match.end()
         if match[1] or not match[3]:
             return None, match[1] or "!"
@@ -121,9 +122,9 @@ class YamlText:
         quote = self.text[self.at]
         match = (_DOUBLE if quote == '"' else _SINGLE).match(self.text, self.at)
         if not match:
-            raise self.fault("a quote is not closed")
+            raise self.fault(t("a quote is not closed"))
         if _ENDS_IN.search(self.text, self.at, match.end()):
-            raise self.fault("a quote is not closed before the document ends")
+            raise self.fault(t("a quote is not closed before the document ends"))
         try:
             text = yaml_scalars.double(match[1]) if quote == '"' else yaml_scalars.single(match[1])
         except NoYamlError as error:
@@ -168,7 +169,7 @@ class YamlText:
         head = _TEXT_HEAD.match(self.text, self.at)
         digit = head and (head[2] or head[3])
         if not head or digit == "0":
-            raise self.fault(f"behind `{self.text[self.at]}` only 1 to 9, + and - may stand")
+            raise self.fault(t("behind `{mark}` only 1 to 9, + and - may stand", mark=self.text[self.at]))
         folded, chomp = head[0][0] == ">", head[1] or head[4]
         at = min(head.end() + 1, len(self.text) - 1)
         deep = max(indent + 1, 1)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import NoAdapterError, TooMuchError
+from ..core.language import t
 from ..core.reading import loads as loads_json
 from ..core.reading import open_file
 from .base_arch import base_arch_of
@@ -45,8 +46,8 @@ class Adapter:
             for k, v in (raw if isinstance(raw, dict) else {}).items()
             if isinstance(v, str) and v not in ("None", "")
         }
-        named = ((n, t) for n, t in header.items() if len(n) <= LONGEST_NAME)
-        self.tensors = {n: t for n, t in named if _well_formed(t, self.size - start)}
+        named = ((n, tensor) for n, tensor in header.items() if len(n) <= LONGEST_NAME)
+        self.tensors = {n: tensor for n, tensor in named if _well_formed(tensor, self.size - start)}
         self._start = start
         self.shapes = shapes = Shapes(self.tensors)
         self.rank, self.conv_rank, self.notes = shapes.rank, shapes.conv_rank, shapes.notes
@@ -100,23 +101,33 @@ def read_header(path: Path) -> tuple[int, int, dict[str, Any]]:
             size = os.fstat(file.fileno()).st_size
             head = file.read(8)
             if len(head) < 8:
-                raise NoAdapterError(f"no safetensors file: it has {size} bytes")
+                raise NoAdapterError(t("no safetensors file: it has {size} bytes", size=size))
             length = struct.unpack("<Q", head)[0]
             if length > size - 8:
-                raise NoAdapterError(f"no safetensors file: its header would have {length} bytes, more than the file")
+                raise NoAdapterError(
+                    t("no safetensors file: its header would have {length} bytes, more than the file", length=length)
+                )
             if length > MAX_HEADER:
-                raise NoAdapterError(f"its header has {length} bytes; more than {MAX_HEADER} are not read")
+                raise NoAdapterError(
+                    t(
+                        "its header has {length} bytes; more than {max_header} are not read",
+                        length=length,
+                        max_header=MAX_HEADER,
+                    )
+                )
             data = file.read(length)
     except OSError as error:
-        raise NoAdapterError(f"it cannot be read ({error.strerror or error})") from error
+        raise NoAdapterError(t("it cannot be read ({reason})", reason=error.strerror or error)) from error
     try:
         header = loads_json(data.decode("utf-8"))
     except TooMuchError as error:
-        raise NoAdapterError(f"no safetensors file: its header is no JSON of an adapter's ({error})") from error
+        raise NoAdapterError(
+            t("no safetensors file: its header is no JSON of an adapter's ({error})", error=error)
+        ) from error
     except (ValueError, MemoryError) as error:
-        raise NoAdapterError("no safetensors file: its header is no JSON") from error
+        raise NoAdapterError(t("no safetensors file: its header is no JSON")) from error
     if not isinstance(header, dict):
-        raise NoAdapterError("no safetensors file: its header is no JSON object")
+        raise NoAdapterError(t("no safetensors file: its header is no JSON object"))
     return size, 8 + length, header
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.architectures import arch_of
+from ..core.language import t
 from .tensor_names import json_of
 
 # Modules of sd-scripts and musubi-tuner that train one architecture alone; lora_flux has FLUX.1 and Chroma.
@@ -66,4 +67,4 @@ def base_arch_of(
         if arch:
             return arch, where
     arch = _of_tensors(tensors) if adapter else None
-    return arch, "the tensors" if arch else ""
+    return arch, t("the tensors") if arch else ""

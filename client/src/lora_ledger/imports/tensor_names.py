@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..core.language import t
 from ..core.reading import loads
 
 # No trainer calls a tensor by a longer name.
@@ -129,7 +130,9 @@ class Shapes:
         tuner = next((name for name in found if name not in ("lora", "dora", "full")), None)
         self.algorithm = next((a for a in _STRONGEST if a in found), tuner) or ("dora" if self.dora else marked)
         self.notes = (
-            _differing(ranked, "modules") + _differing(conv, "convolutions") if self.algorithm else _other(tensors)
+            _differing(ranked, t("modules")) + _differing(conv, t("convolutions"))
+            if self.algorithm
+            else _other(tensors)
         )
 
 
@@ -143,23 +146,31 @@ def _differing(ranks: list[tuple[int, str]], what: str) -> list[str]:
     if len(counts) < 2:
         return []
     said = ", ".join(f"{rank} ({count})" for rank, count in counts[:5])
-    more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
-    return [f"The file's {what} have different ranks: {said}{more}; the most frequent is taken."]
+    more = t(" and {count} more", count=len(counts) - 5) if len(counts) > 5 else ""
+    return [
+        t(
+            "The file's {what} have different ranks: {said}{more}; the most frequent is taken.",
+            what=what,
+            said=said,
+            more=more,
+        )
+    ]
 
 
 def _other(tensors: Mapping[str, dict[str, Any]]) -> list[str]:
     """What a file without an adapter holds; nothing where nothing tells."""
-    if tensors and all(
-        len(t["shape"]) <= 2
+    shapes = {name: tensor["shape"] for name, tensor in tensors.items()}
+    if shapes and all(
+        len(shape) <= 2
         and (
-            _EMBEDDING.fullmatch(n)
-            or (len(tensors) == 1 and "." not in n and t["shape"] and t["shape"][-1] >= SMALLEST_EMBEDDING)
+            _EMBEDDING.fullmatch(name)
+            or (len(shapes) == 1 and "." not in name and shape and shape[-1] >= SMALLEST_EMBEDDING)
         )
-        for n, t in tensors.items()
+        for name, shape in shapes.items()
     ):
-        return ["The file holds embeddings and no adapter."]
-    if any(n.endswith(".weight") and t["shape"] for n, t in tensors.items()):
-        return ["The file holds a model's own weights and no adapter."]
+        return [t("The file holds embeddings and no adapter.")]
+    if any(name.endswith(".weight") and shape for name, shape in shapes.items()):
+        return [t("The file holds a model's own weights and no adapter.")]
     return []
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..core.architectures import model_type_of
 from ..core.errors import TooMuchError
+from ..core.language import t
 from ..core.reading import read_file
 from ..core.run_fields import RUN_FIELDS
 from ..core.types import StrPath, section
@@ -49,11 +50,11 @@ class WeightFileRun:
         self.epoch: float | None = None
         metadata = adapter.metadata
         for name, value, where in (
-            ("lora_rank", adapter.rank, "the tensors"),
-            ("lora_alpha", adapter.alpha, "the tensors"),
-            ("conv_lora_rank", adapter.conv_rank, "the tensors"),
-            ("conv_alpha", adapter.conv_alpha, "the tensors"),
-            ("network_algo", adapter.algorithm, "the tensors"),
+            ("lora_rank", adapter.rank, t("the tensors")),
+            ("lora_alpha", adapter.alpha, t("the tensors")),
+            ("conv_lora_rank", adapter.conv_rank, t("the tensors")),
+            ("conv_alpha", adapter.conv_alpha, t("the tensors")),
+            ("network_algo", adapter.algorithm, t("the tensors")),
             ("base_arch", adapter.arch, adapter.arch_read),
         ):
             self.put(name, value, where)

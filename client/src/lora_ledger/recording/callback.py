@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..core import terminal
+from ..core.language import t
 from ..follow.lines import SUMMARY
 from . import attach
 
@@ -60,8 +61,10 @@ class Callback:
         if os.getpid() != self._process:
             terminal.warn_once(
                 "forked",
-                "training runs in another process than the notebook, where its loss is not recorded; "
-                "put `lora-ledger run --` before a script instead",
+                t(
+                    "training runs in another process than the notebook, where its loss is not recorded; "
+                    "put `lora-ledger run --` before a script instead"
+                ),
             )
             return None
         return run
@@ -78,7 +81,9 @@ class Callback:
             step = int(getattr(state, "global_step", 0) or 0)
             self._offset = self._last_step if step < self._last_step else 0
             if self._offset:
-                terminal.notice(f"another training in the same run: its steps are counted on from {self._offset}")
+                terminal.notice(
+                    t("another training in the same run: its steps are counted on from {offset}", offset=self._offset)
+                )
             run.training_begins(args, more.get("model"))
             self._progress(run, state)
         except Exception as error:

@@ -60,7 +60,7 @@ class RunCommand:
         config, text = read_config(config_path)
         fault = fault_of(text or "", config_path) if config_path else None
         if fault:
-            terminal.warn(f"no setting is read from {config_path}: {fault}")
+            terminal.warn(t("no setting is read from {config_path}: {fault}", config_path=config_path, fault=fault))
         trainer = recognise(self.command, text, os.getcwd(), self.options.output_dir, self.options.table)
         launch = Launch(self.options, self.command, trainer, self.extra)
         launch.config_path, launch.config, launch.text = config_path, config, text or ""

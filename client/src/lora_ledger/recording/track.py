@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ..core import settings, terminal
 from ..core.journal import Upload
+from ..core.language import t
 from ..core.redact import redact_command, redact_text
 from ..core.types import StrPath
 from ..follow import gpu
@@ -78,11 +79,11 @@ class Run:
                 try:
                     values[str(name)] = float(value)
                 except (TypeError, ValueError):
-                    terminal.warn_once(f"metric-{name}", f"the metric {name} is no number and is left out")
+                    terminal.warn_once(f"metric-{name}", t("the metric {name} is no number and is left out", name=name))
             self.record(int(step) if step is not None else self._step + 1, values, epoch)
         except Exception as error:
             terminal.trouble(error)
-            terminal.warn_once("log", f"a log call could not be recorded: {error}")
+            terminal.warn_once("log", t("a log call could not be recorded: {error}", error=error))
 
     def record(self, step: int, values: dict[str, float], epoch: float | None) -> None:
         """Records numbers at a step."""
@@ -122,7 +123,7 @@ class Run:
             self._add(Upload(str(file), file.name, kind, epoch=epoch, step=step))
         except Exception as error:
             terminal.trouble(error)
-            terminal.warn_once("save", f"a file could not be recorded: {error}")
+            terminal.warn_once("save", t("a file could not be recorded: {error}", error=error))
 
     def _add(self, item: Upload) -> None:
         if not self._recorder or self.ended:
@@ -234,7 +235,7 @@ class track:  # noqa: N801 - it is used like a function
             threading.Thread(target=self._sample_gpu, name="ledger-gpu", daemon=True).start()
         except Exception as error:
             terminal.trouble(error)
-            terminal.warn(f"this run cannot be recorded: {error}")
+            terminal.warn(t("this run cannot be recorded: {error}", error=error))
             self._recorder = None
             self._run = Run(None)
             return self._run
@@ -243,7 +244,7 @@ class track:  # noqa: N801 - it is used like a function
             attach.attach(self._callback)
         except Exception as error:
             terminal.trouble(error)
-            terminal.warn(f"Trainers of transformers are not followed by themselves: {error}")
+            terminal.warn(t("Trainers of transformers are not followed by themselves: {error}", error=error))
         if self._path and not config and os.path.isfile(self._path):
             self._run.save(self._path, kind="config")
         return self._run
@@ -260,7 +261,7 @@ class track:  # noqa: N801 - it is used like a function
                 self._found = namespace.collect(self._namespace(), arguments, model, self._with_variables, self._given)
             except Exception as error:
                 terminal.trouble(error)
-                terminal.warn(f"the settings of this run could not be read: {error}")
+                terminal.warn(t("the settings of this run could not be read: {error}", error=error))
             self._settled.set()
             late = self._registered
         if late and self._recorder:
@@ -269,7 +270,10 @@ class track:  # noqa: N801 - it is used like a function
             path.write_text(json.dumps(self._found, indent=1), "utf-8")
             self._recorder.add_file(Upload(str(path), FOUND_FILE, "config"))
             terminal.notice(
-                f"training began after this run was registered; its settings are kept in the file {FOUND_FILE}"
+                t(
+                    "training began after this run was registered; its settings are kept in the file {found_file}",
+                    found_file=FOUND_FILE,
+                )
             )
 
     def _describe(self, config: dict[str, Any] | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -320,9 +324,16 @@ class track:  # noqa: N801 - it is used like a function
             work()
         except Exception as fault:
             terminal.trouble(fault)
-            terminal.warn(f"the end of this run could not be recorded: {fault}; `lora-ledger sync` sends what is kept")
+            terminal.warn(
+                t(
+                    "the end of this run could not be recorded: {fault}; `lora-ledger sync` sends what is kept",
+                    fault=fault,
+                )
+            )
         except KeyboardInterrupt:
-            terminal.warn("interrupted while the end of this run was recorded; `lora-ledger sync` sends what is kept")
+            terminal.warn(
+                t("interrupted while the end of this run was recorded; `lora-ledger sync` sends what is kept")
+            )
 
     def _end(self, outcome: dict[str, Any]) -> None:
         recorder = self._recorder
@@ -338,10 +349,10 @@ class track:  # noqa: N801 - it is used like a function
         """What became of the block, as `Recorder.finish` takes it."""
         if kind is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
             if self._run._told:
-                return {"status": "cancelled", "error_message": "cancelled in the ledger"}
+                return {"status": "cancelled", "error_message": t("cancelled in the ledger")}
             return {"status": "success", "exit_code": 0}
         if issubclass(kind, KeyboardInterrupt):
-            return {"status": "cancelled", "error_message": "interrupted by Ctrl-C"}
+            return {"status": "cancelled", "error_message": t("interrupted by Ctrl-C")}
         message = redact_text(f"{kind.__name__}: {error}")[:2000]
         oom = kind is MemoryError or "OutOfMemory" in kind.__name__ or "out of memory" in message
         return {

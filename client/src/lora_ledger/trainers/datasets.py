@@ -14,6 +14,7 @@ from typing import Any, Callable
 
 from ..core import terminal
 from ..core.errors import OutOfBoundsError, TooMuchError
+from ..core.language import t
 from ..core.reading import loads, open_file, read_file
 from ..core.types import StrPath
 
@@ -172,7 +173,10 @@ def folder_facts(source: Source, late: Callable[[], bool]) -> dict[str, Any] | N
 
 def _named_only(source: Source) -> dict[str, Any]:
     terminal.notice(
-        f"the data in {source.path} are too many to be looked through; they are recorded by their name alone"
+        t(
+            "the data in {path} are too many to be looked through; they are recorded by their name alone",
+            path=source.path,
+        )
     )
     return {"name": source.name, "source_path": str(source.path), "repeats": source.repeats}
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Union
 
 from ..core.errors import CommandError, NoTomlError
+from ..core.language import join_texts, t
 from ..core.reading import read_file
 from ..core.toml_reader import read_toml
 from ..core.types import StrPath
@@ -48,7 +49,7 @@ _FORM: dict[str, Any] = {
         "steps": _TEXTS,
     },
 }
-_KINDS = {str: "text", bool: "true or false", list: "list", dict: "table"}
+_KINDS = {str: t("text"), bool: t("true or false"), list: t("list"), dict: t("table")}
 _HEADER = re.compile(r"\[\[?\s*([^\[\]]{1,400})\]")
 _KEY = re.compile(r'("[^"]{1,200}"|[\w.-]{1,200})\s*=')
 _PART = re.compile(r'"[^"]*"|[^.\s]+')
@@ -79,7 +80,7 @@ def _faults(value: Any, form: Any, path: Path) -> Iterator[tuple[Path, str]]:
     """(where, what is wrong) of a value."""
     kind = type(form) if isinstance(form, (dict, list)) else form
     if not isinstance(value, kind) or (kind is str and not value):
-        yield path, f"is no {_KINDS.get(kind, 'text or list')}"
+        yield path, t("is no {kind}", kind=_KINDS.get(kind, t("text or list")))
     elif isinstance(form, list):
         for index, item in enumerate(value):
             yield from _faults(item, form[0], (*path, index))
@@ -88,25 +89,29 @@ def _faults(value: Any, form: Any, path: Path) -> Iterator[tuple[Path, str]]:
             if name in form:
                 yield from _faults(item, form[name], (*path, name))
             else:
-                yield (*path, name), "is no word of this form"
+                yield (*path, name), t("is no word of this form")
 
 
 def _template_faults(table: dict[str, Any]) -> Iterator[tuple[Path, str]]:
     files = table.get("files", {})
     found: list[tuple[Path, str]] = [
         *((("console", "lines", i), text) for i, text in enumerate(table.get("console", {}).get("lines", ()))),
-        *((("files", w, i), t) for w in ("final", "checkpoints", "samples") for i, t in enumerate(files.get(w, ()))),
+        *(
+            (("files", w, i), text)
+            for w in ("final", "checkpoints", "samples")
+            for i, text in enumerate(files.get(w, ()))
+        ),
     ]
     for path, text in found:
         fields = FIELD.findall(text)
         if fields.count("") > 2:
-            yield path, "holds more than two `{}`"
+            yield path, t("holds more than two `{{}}`")
         if "}{" in text:
-            yield path, "has two fields with nothing between them"
+            yield path, t("has two fields with nothing between them")
         if path[1] == "lines" and not any(fields):
-            yield path, "holds no field such as {loss}"
+            yield path, t("holds no field such as {{loss}}")
         if path[0] == "files" and (text.startswith("/") or "\\" in text or ".." in text.split("/")):
-            yield path, "is no path below the output folder, with forward slashes"
+            yield path, t("is no path below the output folder, with forward slashes")
 
 
 def faults_of(text: str) -> tuple[dict[str, Any], list[str]]:
@@ -119,12 +124,12 @@ def faults_of(text: str) -> tuple[dict[str, Any], list[str]]:
     if not faults:
         marks = table.get("recognise", {})
         if not table.get("name"):
-            faults.append((("name",), "is missing: it names the trainer"))
+            faults.append((("name",), t("is missing: it names the trainer")))
         if not any(marks.get(word) for word in ("commands", "keys", "any", "where")):
-            faults.append((("recognise",), "recognises nothing: give `commands`, `keys`, `any` or `where`"))
+            faults.append((("recognise",), t("recognises nothing: give `commands`, `keys`, `any` or `where`")))
         faults += _template_faults(table)
     lines = sorted((line_of(text, path), ".".join(map(str, path)), what) for path, what in faults)
-    return table, [f"line {line}: {path} {what}" for line, path, what in lines]
+    return table, [t("line {line}: {path} {what}", line=line, path=path, what=what) for line, path, what in lines]
 
 
 def read_dialect(path: StrPath) -> tuple[dict[str, Any], str]:
@@ -132,8 +137,8 @@ def read_dialect(path: StrPath) -> tuple[dict[str, Any], str]:
     try:
         text = read_file(path, MOST).decode("utf-8-sig")
     except ValueError as error:
-        raise CommandError(f"the dialect {path} cannot be read: {error}", 2) from error
+        raise CommandError(t("the dialect {path} cannot be read: {error}", path=path, error=error), 2) from error
     table, faults = faults_of(text)
     if faults:
-        raise CommandError("\n  ".join([f"the dialect {path} has mistakes:", *faults[:20]]), 2)
+        raise CommandError(join_texts("\n  ", [t("the dialect {path} has mistakes:", path=path), *faults[:20]]), 2)
     return table, text

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..core.language import t
 from ..core.reading import read_start
 from . import files
 from .datasets import Source
@@ -62,7 +63,7 @@ class DiffusionPipe(Generic):
     def fault(self, seen: Any) -> str | None:
         if seen.marker:
             return None
-        return "the trainer ended with exit code 0 without `TRAINING COMPLETE!`: it was stopped before its end"
+        return t("the trainer ended with exit code 0 without `TRAINING COMPLETE!`: it was stopped before its end")
 
     def task_name(self) -> str:
         folder = self.output_folder()

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..core.language import t
 from ..core.types import StrPath
 from ..follow.reader import Reader
 from . import files
@@ -155,17 +156,17 @@ class Generic:
     def fault(self, seen: Any) -> str | None:
         """Why a run that ended with exit code 0 is no success, or None when it is one. `seen` is a run's Seen."""
         if seen.stopped:
-            return f"the trainer ended with exit code 0, but said: {seen.stopped}"
+            return t("the trainer ended with exit code 0, but said: {stopped}", stopped=seen.stopped)
         if seen.marker:
             return None
         complete = seen.total and seen.step is not None and seen.step >= seen.total
         if self.saves_when_interrupted and seen.total and seen.step is not None and not complete:
-            return f"the trainer ended with exit code 0 at step {seen.step} of {seen.total}"
+            return t("the trainer ended with exit code 0 at step {step} of {total}", step=seen.step, total=seen.total)
         # What an unknown trainer calls its last file is not known, so there all steps are enough.
         if seen.final or not self.expects_weights or (complete and self.name is None):
             return None
-        where = f" after all {seen.total} steps" if complete else ""
-        return f"the trainer ended with exit code 0{where} but wrote no final weights"
+        where = t(" after all {total} steps", total=seen.total) if complete else ""
+        return t("the trainer ended with exit code 0{where} but wrote no final weights", where=where)
 
     def datasets(self) -> list[Source]:
         """The training data's folders and files, as `datasets.Source`."""

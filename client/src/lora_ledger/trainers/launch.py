@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
+from ..core.language import t
 from ..core.reading import loads, too_deep
 from ..core.toml_reader import read_toml
 from ..core.types import StrPath
@@ -88,7 +89,7 @@ def fault_of(text: str, path: StrPath) -> str | None:
         document = read(text)
     except ValueError as error:
         return str(error)
-    return None if document is None or document == {} else "it holds no settings with names"
+    return None if document is None or document == {} else t("it holds no settings with names")
 
 
 def inner_command(command: Sequence[str], depth: int = 0) -> tuple[list[str], str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ..core.language import t
 from ..core.reading import loads, read_file
 from ..follow.jsonl import JsonLines
 from ..follow.reader import Reader
@@ -59,7 +60,7 @@ class Transformers(Generic):
         reached = seen.step + (self.logging_steps() or 1) > seen.total
         if reached or any(self.setting(name) for name in self.early_stopping):
             return None
-        return f"the trainer ended with exit code 0 at step {seen.step} of {seen.total}"
+        return t("the trainer ended with exit code 0 at step {step} of {total}", step=seen.step, total=seen.total)
 
     def total_steps(self) -> int | None:
         value = self.setting("max_steps")
