@@ -37,19 +37,25 @@ if (!version) throw new Error("client/src/lora_ledger/__init__.py names no __ver
  * packed by zlib, to a third; `python3 ledger.py --unpack DIR` writes every module as it is in the file.
  */
 const packed =
-  /^lora_ledger\/(?:imports\/|chinese\/|trainers\/declarations|core\/architectures|commands\/(?:config_|credentials|diff|doctor|enrol|export|import_runs|kept_files|login|logs|ls|models|queue|reproduce|show)).*(?<!__init__)\.py$/;
+  /^lora_ledger\/(?:imports\/|chinese\/|trainers\/declarations|core\/architectures|commands\/(?!run|safe|sync|box_records|spool_report|options|parser)).*(?<!__init__)\.py$/;
 
-const embedded = modules
-  .map(({ path, code }) => {
-    const file = path.replace("lora_ledger/", "");
-    if (!packed.test(path)) return `_add("${file}", r'''\n${code}''')\n`;
-    const lines =
-      deflateSync(`\n${code}`, { level: 9 })
-        .toString("base64")
-        .match(/.{1,118}/g) ?? [];
-    return `_add("${file}", b"""\n${lines.join("\n")}""")\n`;
-  })
+const fileOf = ({ path }: { path: string }) => path.replace("lora_ledger/", "");
+const apart = modules.filter(({ path }) => packed.test(path));
+const text = modules
+  .filter((module) => !apart.includes(module))
+  .map((module) => `_add("${fileOf(module)}", r'''\n${module.code}''')\n`)
   .join("\n");
+const bytes = deflateSync(apart.map(({ code }) => code).join("\0"), { level: 9 });
+const lines = bytes.toString("base64").match(/.{1,118}/g) ?? [];
+const embedded = `${text}
+for _place, _file in enumerate("""
+${apart.map(fileOf).join("\n")}
+""".split()):
+    _add(_file, _place)
+
+_PACKED = b"""
+${lines.join("\n")}"""
+`;
 
 const file = `#!/usr/bin/env python3
 """LoRA Ledger's client ${version} in one file. Python 3.9 or newer, nothing else.
@@ -78,7 +84,7 @@ _MODULES = {}
 
 
 def _add(file, text):
-    """Takes in the text of a module, or of a packed one its bytes: its name → its path, whether it is a package, that."""
+    """Takes in the text of a module, or of a packed one its place: its name → its path, whether it is a package, that."""
     path = "lora_ledger/" + file
     *package, name = path[:-3].split("/")
     is_package = name == "__init__"
@@ -89,6 +95,9 @@ ${embedded}
 
 class _Embedded(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Imports lora_ledger and its modules from the text above."""
+
+    # The packed modules' texts, once one was asked for.
+    packed = []
 
     def find_spec(self, name, path=None, target=None):
         if name not in _MODULES:
@@ -105,9 +114,11 @@ class _Embedded(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
     def get_source(self, name):
         text = _MODULES[name][2]
-        if not isinstance(text, str):
-            text = zlib.decompress(base64.b64decode(text)).decode()
-        return text[1:]
+        if isinstance(text, str):
+            return text[1:]
+        if not self.packed:
+            self.packed.extend(zlib.decompress(base64.b64decode(_PACKED)).decode().split("\\0"))
+        return self.packed[text]
 
     def exec_module(self, module):
         name = module.__name__
