@@ -1,6 +1,4 @@
 import { afterAll } from "vitest";
-import { shareConnections } from "./connections.ts";
 import { dropLedgers } from "./harness.ts";
 
-shareConnections();
 afterAll(dropLedgers);

@@ -12,7 +12,6 @@ import { ensureUser, makeKey } from "../src/platform/auth/keys.ts";
 import { openDb } from "../src/platform/db/client.ts";
 import { type Role, usualScopes } from "../src/shared/scopes.ts";
 import { checkAnswer, type Routed } from "./answers.ts";
-import { closeConnections } from "./connections.ts";
 import { unique } from "./unique.ts";
 
 export { unique };
@@ -34,7 +33,6 @@ const made: string[] = [];
 /** Removes them: some hundreds at once would take a gigabyte of memory. */
 export async function dropLedgers() {
   for (const name of made.splice(0)) {
-    await closeConnections(`${inject("sqldUrl")}/dev/${name}/`);
     const url = `${inject("sqldAdminUrl")}/v1/namespaces/${name}`;
     const dropped = await fetch(url, { method: "DELETE" });
     if (!dropped.ok) throw new Error(`${name} stays: ${dropped.status} ${await dropped.text()}`);
