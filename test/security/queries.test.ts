@@ -54,7 +54,7 @@ async function expectQuick(path: string, query: Record<string, string>, most: nu
       expect([response.status, response.status === 200 ? "" : text]).toEqual([200, ""]);
     });
     const slowness = (before + (await timeOf(lookThrough))) / 2 / REFERENCE_MS;
-    least = Math.min(least, took / (slowness > 1.5 ? 2 * slowness : 1));
+    least = Math.min(least, took / (slowness > 1.2 ? 2 * slowness : 1));
   }
   expect(least).toBeLessThan(most);
 }
