@@ -29,9 +29,17 @@ print("training finished")
 class LineTest(TemporaryCase):
     def test_values(self):
         cases = [
-            ("step {step}/{total} | loss {loss}", "x step 3/ 10 | loss 1e-3 | lr 2", {"step": 3, "total": 10, "loss": 1e-3}),
+            (
+                "step {step}/{total} | loss {loss}",
+                "x step 3/ 10 | loss 1e-3 | lr 2",
+                {"step": 3, "total": 10, "loss": 1e-3},
+            ),
             ("step {step} loss {loss}", "step  3   loss\t nan", {"step": 3, "loss": "nan"}),
-            ("Step {step} | loss:{loss} lr:{lr}", "Step 7 | loss:0.5 lr:2e-4 x:1", {"step": 7, "loss": 0.5, "lr": 2e-4}),
+            (
+                "Step {step} | loss:{loss} lr:{lr}",
+                "Step 7 | loss:0.5 lr:2e-4 x:1",
+                {"step": 7, "loss": 0.5, "lr": 2e-4},
+            ),
             ("it {step} {} loss: {loss} |", "it 1 | a loss: x | loss: 0.5 |", {"step": 1, "loss": 0.5}),
             ("{epoch}|{step}|Loss: {loss}", "1|12|Loss: 1.5:  8%|", {"epoch": 1, "step": 12, "loss": 1.5}),
             ("step {step} loss {loss}", "step 1.5 loss 2", None),

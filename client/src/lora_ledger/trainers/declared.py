@@ -241,4 +241,3 @@ def recognise_script(launch: Launch) -> Declared | None:
             found.by_script = True
             return found
     return None
-
