@@ -359,7 +359,7 @@ class LocaleTest(ClientCase):
         dialect.write_text('name = "tiny"\n[recognise]\nkeys = "a"\n[console]\nlimes = ["step {step}"]\n', "utf-8")
         code, _, err = self.said("dialect", "check", str(dialect), LANG="zh_CN.UTF-8")
         self.assertEqual(code, 2)
-        self.assertIn("第 3 行：recognise.keys 不是列表\n", err)
+        self.assertIn("第 3 行：recognise.keys 不是列表", err)
         self.assertIn("第 5 行：console.limes 不是这种格式里的词", err)
         # What was read from a file by a text within a sentence is Chinese, too.
         weights = write_weights(self.folder / "aki.safetensors", {}, linear(16, 8))
@@ -387,15 +387,14 @@ class LocaleTest(ClientCase):
         dialect = self.folder / "tiny.toml"
         dialect.write_text(
             'name = "tiny"\n[recognise]\nkeys = ["tiny"]\n[console]\nlines = ["step {step}/{total}"]\n'
-            '[files]\nfinal = ["{name}.safetensors"]\n',
+            '[files]\noutput = ["out"]\nfinal = ["{name}.safetensors"]\n',
             "utf-8",
         )
         run = ("run", "--dialect", str(dialect), "--output-dir", str(self.folder / "out"), "--")
-        _, _, err = self.said(*run, *self.script("print('step 2/2', flush=True)"), LANG="zh_CN.UTF-8")
-        self.assertIn("没有写出最终权重", err)
+        self.said(*run, *self.script("print('step 1/2', flush=True)"), LANG="zh_CN.UTF-8")
         self.assertEqual(
-            self.server.tasks[1]["error_message"],
-            "the trainer ended with exit code 0 after all 2 steps but wrote no final weights",
+            self.server.tasks[1]["finish"]["error_message"],
+            "the trainer ended with exit code 0 but wrote no final weights",
         )
 
     def test_machines_read_the_same_in_both_languages(self):

@@ -110,7 +110,7 @@ def facts_of_task(api: Api, task: int) -> Facts:
     datasets = api.get(f"/api/tasks/{task}/datasets").get("datasets") or []
     defaults = set(row.get("defaulted_fields") or [])
     trainer = row.get("trainer") or t("its trainer")
-    where = {
+    where: dict[str, str] = {
         k: t("task {task}, {trainer}'s default there", task=task, trainer=trainer)
         if k in defaults
         else t("task {id}", id=task)

@@ -28,8 +28,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         t("teach the ledger a trainer"),
         t(
             "A dialect is a small file (TOML) that says how a trainer's settings, lines and files are read: "
-            "docs/dialects.md has the form. `check` names mistakes by line, `store` keeps it on the ledger, `ls` lists, "
-            "`show` prints one, `rm` deletes yours."
+            "docs/dialects.md has the form. `check` names mistakes by line, `store` keeps it on the ledger, `ls` "
+            "lists, `show` prints one, `rm` deletes yours."
         ),
         "  lora-ledger dialect check my-trainer.toml\n"
         "  lora-ledger dialect store --share my-trainer.toml\n"

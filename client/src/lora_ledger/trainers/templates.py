@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Optional
 
 FIELD = re.compile(r"\{(\w*)\}")
 _NUMBER = re.compile(r"[-+]?(?:nan|inf(?:inity)?|(?:\d[\d.]{0,40}|\.\d{1,40})(?:e[-+]?\d{1,5})?)", re.I)
@@ -45,7 +44,7 @@ class Line:
             at = line.find(self._first, at + 1)
         return None
 
-    def _read(self, line: str, at: int, field: int = 0) -> Optional[dict[str, float]]:
+    def _read(self, line: str, at: int, field: int = 0) -> dict[str, float] | None:
         """The numbers of the fields from the given one on, whose text begins at `at`."""
         found: dict[str, float] = {}
         for index in range(field, len(self._fields)):
