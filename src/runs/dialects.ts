@@ -2,11 +2,12 @@ import { sql } from "drizzle-orm";
 import type { Db } from "../platform/db/client.ts";
 import type { Auth } from "../platform/http/caller.ts";
 import type { Declaration } from "../trainers/declarations/form.ts";
-import { isFaulty, readDialect } from "../trainers/dialect-file.ts";
+import { isFaulty, MOST_DIALECT, readDialect } from "../trainers/dialect-file.ts";
 import type { ReadConfig } from "./config.ts";
 
-/** Most stored dialects that a registration asks. */
-const MOST_ASKED = 40;
+/** Most stored dialects that a registration asks, and most characters of them. */
+const MOST_ASKED = 20;
+const MOST_TEXT = 5 * MOST_DIALECT;
 
 /** The texts of the caller's own dialects and of those that others share, one's own first. */
 async function storedDialects(db: Db, auth: Auth): Promise<string[]> {
@@ -17,7 +18,11 @@ async function storedDialects(db: Db, auth: Auth): Promise<string[]> {
       union all
       select * from (select text, 1, id from dialect where shared and user_id <> ${auth.userId} order by id desc limit ${MOST_ASKED}))
     order by place, id desc limit ${MOST_ASKED}`);
-  return rows.map(({ text }) => text);
+  let room = MOST_TEXT;
+  return rows.flatMap(({ text }) => {
+    room -= text.length;
+    return room >= 0 ? [text] : [];
+  });
 }
 
 /** What a registration has read, and how it is read once more by dialects. */
