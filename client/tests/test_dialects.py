@@ -79,6 +79,9 @@ class FileTest(TemporaryCase):
     def test_mistakes_are_named_by_line(self):
         for before, after, line, what in (
             ('commands = ["tinylora.py"]', 'commands = "tinylora.py"', 4, "is no list"),
+            ("lora_rank =", "lora_rnak =", 12, "lora_rnak is no word"),
+            ("lora_alpha = { keys", "lora_alpha = { kyes", 13, "kyes is no word"),
+            ("max_steps = { keys = [", 'max_steps = { or = { keys = "steps" }, keys = [', 14, "or.keys is no list"),
             ("[console]", "[consol]", 19, "is no word"),
             ('lines = ["step {step}/{total} | loss {loss} | lr {lr}"]', 'lines = ["loss"]', 20, "no field"),
             ('final = ["{name}', 'final = ["../{name}', 28, "below the output folder"),

@@ -67,7 +67,7 @@ SENTENCES = {
     "the ledger has no dialect named {name}; `lora-ledger dialect ls` lists them": "账本上没有名为 {name} 的方言；`lora-ledger dialect ls` 列出所有方言",
     "the ledger's dialect {named} is of a form that this client does not know: {fault}": "账本上的方言 {named} 用了本客户端不认识的格式：{fault}",
     "the dialect {path} cannot be read: {error}": "方言 {path} 无法读取：{error}",
-    "the dialect {path} has mistakes:": "方言 {path} 有错误：",
+    "the dialect {path} has mistakes: nothing was started": "方言 {path} 有错误：什么都没有启动",
     "line {line}: {path} {what}": "第 {line} 行：{path} {what}",
     "is no {kind}": "不是{kind}",
     "text": "文本",

@@ -10,9 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, Union
 
+from ..core import terminal
 from ..core.errors import CommandError, NoTomlError
 from ..core.language import join_texts, t
 from ..core.reading import read_file
+from ..core.run_fields import RUN_FIELDS
 from ..core.toml_reader import read_toml
 from ..core.types import StrPath
 from .templates import FIELD
@@ -20,7 +22,20 @@ from .templates import FIELD
 MOST = 20_000
 _TEXTS = [str]
 _CONDITIONS = [{"key": (str, list), "is": list, "not": list, "has": str, "given": bool}]
-# What each word holds: a type, a list of one kind, or a table of words. Columns are the ledger's matter.
+_CASES = [{"where": _CONDITIONS, "value": object}]
+_RULE: dict[str, Any] = {
+    **dict.fromkeys(("keys", "joined"), _TEXTS),
+    **dict.fromkeys(("launcher", "default_of", "after", "below"), str),
+    **dict.fromkeys(("known", "arch"), bool),
+    **dict.fromkeys(("words", "flags"), dict),
+    **dict.fromkeys(("cases", "defaults"), _CASES),
+    "unless": _CONDITIONS,
+    "unset": list,
+    "default": object,
+}
+_RULE["or"] = _RULE
+# What each word holds: a type, a list of one kind, or a table of words. Whether a value fits its column is for the
+# ledger to say.
 _FORM: dict[str, Any] = {
     "name": str,
     "recognise": {
@@ -30,7 +45,7 @@ _FORM: dict[str, Any] = {
     },
     "kinds": [{"kind": str, "where": _CONDITIONS}],
     "within": str,
-    "columns": dict,
+    "columns": dict.fromkeys((name for name, field in RUN_FIELDS.items() if field["by"] == "trainer"), _RULE),
     "console": {"lines": _TEXTS, "bar": str, "bar_loss": _TEXTS, "done": _TEXTS, "stopped": _TEXTS},
     "files": {
         "output": _TEXTS,
@@ -133,12 +148,14 @@ def faults_of(text: str) -> tuple[dict[str, Any], list[str]]:
 
 
 def read_dialect(path: StrPath) -> tuple[dict[str, Any], str]:
-    """(the table, its text). Raises CommandError that names every mistake by its line, or OSError."""
+    """(the table, its text). Says every mistake by its line. Raises CommandError where there is one, or OSError."""
     try:
         text = read_file(path, MOST).decode("utf-8-sig")
     except ValueError as error:
         raise CommandError(t("the dialect {path} cannot be read: {error}", path=path, error=error), 2) from error
     table, faults = faults_of(text)
     if faults:
-        raise CommandError(join_texts("\n  ", [t("the dialect {path} has mistakes:", path=path), *faults[:20]]), 2)
+        for fault in faults[:20]:
+            terminal.warn(join_texts(": ", [str(path), fault]))
+        raise CommandError(t("the dialect {path} has mistakes: nothing was started", path=path), 2)
     return table, text
