@@ -99,6 +99,12 @@ class TimeTest(TemporaryCase):
 
     def whole(self, name, what, work, text, size, before):
         took = self.measure(work, text(size))
+        for _ in range(2):
+            if took < MOST and took < GROWTH * max(before, FAST / GROWTH):
+                return
+            # A machine may be slower for a moment: both once more, one right after the other.
+            before = max(before, self.measure(work, text(size // 4)))
+            took = min(took, self.measure(work, text(size)))
         self.assertLess(took, MOST, f"{name} of {what}")
         self.assertLess(
             took, GROWTH * max(before, FAST / GROWTH), f"{name} of {what}: {before:.2f} s for a quarter of it"

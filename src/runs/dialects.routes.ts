@@ -5,6 +5,7 @@ import { audit, briefly } from "../platform/audit/audit.ts";
 import { noteChange } from "../platform/audit/note.ts";
 import { owns } from "../platform/auth/access.ts";
 import { noRoom, roomToMake } from "../platform/auth/bounds.ts";
+import { forgetKeys } from "../platform/auth/keys.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import { dialect } from "../platform/db/schema.ts";
@@ -96,6 +97,8 @@ export const dialects = new Hono<App>()
         ),
         row: db.select(columns).from(dialect).where(named),
       });
+      // This isolate reads by it at once.
+      forgetKeys();
       if (row) return c.json(toWire(row));
       throw await noRoom(db, config, auth.userId, "dialects");
     },

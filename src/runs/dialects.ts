@@ -35,10 +35,11 @@ type Readable = {
 /**
  * The registration with its files read by a stored dialect, where no trainer that this ledger knows wrote them
  * and one of the dialects takes them; else the registration as it is. The dialect's text stays with the run. Costs
- * one round trip, of files of unknown trainers alone.
+ * one round trip, of files of unknown trainers alone, where there are dialects. A dialect counts from 30 seconds
+ * after it was stored at the latest, when each isolate has checked the key anew.
  */
 export async function readByStored<T extends Readable>(db: Db, auth: Auth, input: T): Promise<T> {
-  if (!input.readBy) return input;
+  if (!input.readBy || !auth.hasDialects) return input;
   const known = new Map<Declaration, string>();
   for (const text of await storedDialects(db, auth)) {
     const read = readDialect(text);

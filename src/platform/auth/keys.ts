@@ -85,6 +85,8 @@ type KeyState = {
   /** When a session ends for good; null for keys. */
   endsAt: string | null;
   live: boolean;
+  /** Whether stored dialects may read this user's files. */
+  hasDialects: boolean;
 };
 type Known = KeyState & { checkedAt: number };
 
@@ -115,6 +117,8 @@ const stateColumns = {
   userName: user.name,
   role: user.role,
   active: user.active,
+  hasDialects: sql`(exists (select 1 from dialect d where d.user_id = ${user.id})
+    or exists (select 1 from dialect d where d.shared))`.mapWith(Boolean),
 };
 
 const readKey = async (db: Db, jti: string, userId: number) => {
@@ -179,6 +183,7 @@ export async function authenticate(
     userName: state.userName,
     keyId: state.keyId,
     role: state.role,
+    hasDialects: state.hasDialects,
     scopes: effectiveScopes(state.role, granted),
     box: granted.includes("box"),
     expiresAt: purpose === "session" ? keyEnd : claims.exp ? new Date(claims.exp * 1000) : null,

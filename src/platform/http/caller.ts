@@ -12,6 +12,8 @@ export type Caller = {
   /** A rented machine's key, which reaches only tasks that it registered or claimed, if anything. */
   box: boolean;
   expiresAt: Date | null;
+  /** Whether stored dialects may read this user's files, as of the last check of the key. */
+  hasDialects: boolean;
   /** Set where a page's session calls rather than a key: its id, when its token was made (s), its end. */
   session: { id: string; issuedAt: number; endsAt: string } | null;
 };
