@@ -8,139 +8,143 @@ import { parseToml } from "./formats/toml.ts";
 /** Characters of a dialect's file; the built-in ones are a tenth of it. */
 export const MOST_DIALECT = 20_000;
 
-const text = z.string().min(1).max(200);
-const texts = z.array(text).max(50);
-const scalar = z.union([z.string().max(500), z.number(), z.boolean()]);
-const keyed = <T extends z.ZodType>(value: T) =>
-  z
-    .record(text, value)
-    .refine((all) => Object.keys(all).length <= 100, "holds more than 100 names");
+/** The form, made once it is asked for: a Worker starts without it. */
+function makeForm() {
+  const text = z.string().min(1).max(200);
+  const texts = z.array(text).max(50);
+  const scalar = z.union([z.string().max(500), z.number(), z.boolean()]);
+  const keyed = <T extends z.ZodType>(value: T) =>
+    z
+      .record(text, value)
+      .refine((all) => Object.keys(all).length <= 100, "holds more than 100 names");
 
-const condition = z
-  .strictObject({
-    key: z.union([text, z.array(text).min(1).max(20)]),
-    is: z.array(scalar).max(50).optional(),
-    not: z.array(scalar).max(50).optional(),
-    has: text.optional(),
-    given: z.boolean().optional(),
-  })
-  .refine(
-    ({ is, not, has, given }) => (is ?? not ?? has ?? given) !== undefined,
-    "says nothing of the setting: give `is`, `not`, `has` or `given`",
-  );
-const conditions = z.array(condition).min(1).max(20);
-
-/** The columns that a trainer's file can fill. */
-const fields: [string, RunField][] = Object.entries(runFields);
-const columnNames = fields.filter(([, { by }]) => by === "trainer").map(([name]) => name);
-const column = z.enum(columnNames as [Column, ...Column[]]);
-
-const constants = z
-  .array(z.strictObject({ where: conditions, value: scalar }))
-  .max(50)
-  .optional();
-
-const plainRule = z.strictObject({
-  cases: constants,
-  keys: texts.optional(),
-  words: keyed(scalar).optional(),
-  known: z.literal(true).optional(),
-  joined: texts.optional(),
-  flags: keyed(scalar).optional(),
-  unset: z.array(scalar).max(50).optional(),
-  launcher: text.optional(),
-  default: scalar.optional(),
-  default_of: column.optional(),
-  defaults: constants,
-  unless: conditions.optional(),
-  after: z.enum(["/", "."]).optional(),
-  below: column.optional(),
-  arch: z.boolean().optional(),
-});
-/** `or` goes three rules deep, which no trainer has needed. */
-const rule = plainRule.extend({
-  or: plainRule.extend({ or: plainRule.optional() }).optional(),
-});
-
-const anything = /\{\}/g;
-const template = z
-  .string()
-  .min(1)
-  .max(300)
-  .refine((value) => (value.match(anything)?.length ?? 0) <= 2, "holds more than two `{}`")
-  .refine(
-    (value) => !/\{(?!\w{0,60}\})/.test(value),
-    "holds a brace that begins no field such as {loss}",
-  )
-  .refine((value) => !/\}\{/.test(value), "has two fields with nothing between them");
-const line = template.refine((value) => /\{\w+\}/.test(value), "holds no field such as {loss}");
-/** A path below the output folder. */
-const fileName = template.refine(
-  (value) => !/^[/\\]|\\|(?:^|\/)\.\.(?:\/|$)|^[A-Za-z]:/.test(value),
-  "is no path below the output folder, with forward slashes",
-);
-const fileNames = z.array(fileName).max(20).optional();
-
-const schema = z.strictObject({
-  name: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9._-]{0,59}$/, "is no name of small letters, digits, . _ and -"),
-  recognise: z
+  const condition = z
     .strictObject({
-      commands: texts.optional(),
-      keys: texts.optional(),
-      any: texts.optional(),
-      none: texts.optional(),
-      where: conditions.optional(),
-      list: z.literal(true).optional(),
-      imports: texts.optional(),
+      key: z.union([text, z.array(text).min(1).max(20)]),
+      is: z.array(scalar).max(50).optional(),
+      not: z.array(scalar).max(50).optional(),
+      has: text.optional(),
+      given: z.boolean().optional(),
     })
     .refine(
-      ({ commands = [], keys = [], any = [], where = [] }) =>
-        commands.length + keys.length + any.length + where.length > 0,
-      "recognises nothing: give `commands`, `keys`, `any` or `where`",
-    ),
-  kinds: z
-    .array(
-      z.strictObject({
-        kind: z.enum(["dataset", "preset", "full-fine-tune", "unknown"]),
-        where: conditions,
-      }),
+      ({ is, not, has, given }) => (is ?? not ?? has ?? given) !== undefined,
+      "says nothing of the setting: give `is`, `not`, `has` or `given`",
+    );
+  const conditions = z.array(condition).min(1).max(20);
+
+  /** The columns that a trainer's file can fill. */
+  const fields: [string, RunField][] = Object.entries(runFields);
+  const columnNames = fields.filter(([, { by }]) => by === "trainer").map(([name]) => name);
+  const column = z.enum(columnNames as [Column, ...Column[]]);
+
+  const constants = z
+    .array(z.strictObject({ where: conditions, value: scalar }))
+    .max(50)
+    .optional();
+
+  const plainRule = z.strictObject({
+    cases: constants,
+    keys: texts.optional(),
+    words: keyed(scalar).optional(),
+    known: z.literal(true).optional(),
+    joined: texts.optional(),
+    flags: keyed(scalar).optional(),
+    unset: z.array(scalar).max(50).optional(),
+    launcher: text.optional(),
+    default: scalar.optional(),
+    default_of: column.optional(),
+    defaults: constants,
+    unless: conditions.optional(),
+    after: z.enum(["/", "."]).optional(),
+    below: column.optional(),
+    arch: z.boolean().optional(),
+  });
+  /** `or` goes three rules deep, which no trainer has needed. */
+  const rule = plainRule.extend({
+    or: plainRule.extend({ or: plainRule.optional() }).optional(),
+  });
+
+  const anything = /\{\}/g;
+  const template = z
+    .string()
+    .min(1)
+    .max(300)
+    .refine((value) => (value.match(anything)?.length ?? 0) <= 2, "holds more than two `{}`")
+    .refine(
+      (value) => !/\{(?!\w{0,60}\})/.test(value),
+      "holds a brace that begins no field such as {loss}",
     )
-    .max(20)
-    .optional(),
-  within: text.optional(),
-  columns: z.partialRecord(column, rule),
-  console: z
-    .strictObject({
-      lines: z.array(line).max(20).optional(),
-      bar: z.string().max(200).optional(),
-      bar_loss: texts.optional(),
-      done: texts.optional(),
-      stopped: texts.optional(),
-    })
-    .optional(),
-  files: z
-    .strictObject({
-      output: texts.optional(),
-      default_output: text.optional(),
-      layout: z.literal("transformers").optional(),
-      final: fileNames,
-      checkpoints: fileNames,
-      samples: fileNames,
-      last_is_final: z.boolean().optional(),
-      logs: texts.optional(),
-      metrics: z
-        .strictObject({ file: fileName, step: text, loss: texts, total: text.optional() })
-        .optional(),
-      data: texts.optional(),
-      dataset_file: texts.optional(),
-      configs: texts.optional(),
-      name: texts.optional(),
-      steps: texts.optional(),
-    })
-    .optional(),
-});
+    .refine((value) => !/\}\{/.test(value), "has two fields with nothing between them");
+  const line = template.refine((value) => /\{\w+\}/.test(value), "holds no field such as {loss}");
+  /** A path below the output folder. */
+  const fileName = template.refine(
+    (value) => !/^[/\\]|\\|(?:^|\/)\.\.(?:\/|$)|^[A-Za-z]:/.test(value),
+    "is no path below the output folder, with forward slashes",
+  );
+  const fileNames = z.array(fileName).max(20).optional();
+
+  return z.strictObject({
+    name: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9._-]{0,59}$/, "is no name of small letters, digits, . _ and -"),
+    recognise: z
+      .strictObject({
+        commands: texts.optional(),
+        keys: texts.optional(),
+        any: texts.optional(),
+        none: texts.optional(),
+        where: conditions.optional(),
+        list: z.literal(true).optional(),
+        imports: texts.optional(),
+      })
+      .refine(
+        ({ commands = [], keys = [], any = [], where = [] }) =>
+          commands.length + keys.length + any.length + where.length > 0,
+        "recognises nothing: give `commands`, `keys`, `any` or `where`",
+      ),
+    kinds: z
+      .array(
+        z.strictObject({
+          kind: z.enum(["dataset", "preset", "full-fine-tune", "unknown"]),
+          where: conditions,
+        }),
+      )
+      .max(20)
+      .optional(),
+    within: text.optional(),
+    columns: z.partialRecord(column, rule),
+    console: z
+      .strictObject({
+        lines: z.array(line).max(20).optional(),
+        bar: z.string().max(200).optional(),
+        bar_loss: texts.optional(),
+        done: texts.optional(),
+        stopped: texts.optional(),
+      })
+      .optional(),
+    files: z
+      .strictObject({
+        output: texts.optional(),
+        default_output: text.optional(),
+        layout: z.literal("transformers").optional(),
+        final: fileNames,
+        checkpoints: fileNames,
+        samples: fileNames,
+        last_is_final: z.boolean().optional(),
+        logs: texts.optional(),
+        metrics: z
+          .strictObject({ file: fileName, step: text, loss: texts, total: text.optional() })
+          .optional(),
+        data: texts.optional(),
+        dataset_file: texts.optional(),
+        configs: texts.optional(),
+        name: texts.optional(),
+        steps: texts.optional(),
+      })
+      .optional(),
+  });
+}
+let made: ReturnType<typeof makeForm> | undefined;
 
 /** One thing that is wrong with a dialect's file; `line` counts from 1. */
 export type DialectFault = { line: number; path: string; message: string };
@@ -159,7 +163,8 @@ export function readDialect(source: string): Declaration | DialectFault[] {
     if (!(error instanceof ConfigSyntaxError)) throw error;
     return [{ line: error.line, path: "", message: error.message }];
   }
-  const parsed = schema.safeParse(value);
+  made ??= makeForm();
+  const parsed = made.safeParse(value);
   const faults = (parsed.error?.issues ?? []).flatMap((issue) => {
     const named = issue.code === "unrecognized_keys" ? issue.keys : [undefined];
     return named.map((key) => {
@@ -178,7 +183,8 @@ export function readDialect(source: string): Declaration | DialectFault[] {
   return faults.sort((a, b) => a.line - b.line);
 }
 
-type Rule = z.infer<typeof plainRule> & { or?: Rule };
+type Form = z.infer<ReturnType<typeof makeForm>>;
+type Rule = Omit<NonNullable<Form["columns"][Column]>, "or"> & { or?: Rule };
 type Placed = [where: (string | number)[], value: unknown];
 
 /** The values that a rule says itself, and where. */
