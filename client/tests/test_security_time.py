@@ -45,8 +45,8 @@ FAST, MOST = 0.2, 3.0
 GROWTH = 6.0
 # What makes GROWTH of the whole text makes 4.7 of these parts of it.
 BEND = 4.5
-# So many texts of each reader are read whole in any case.
-WHOLE = 2
+# Every text is read up to a fourth of its size, and so many of each reader's slowest are read whole.
+PART, WHOLE = 4, 2
 
 REPEATED = (
     '"', "'", "\\", "[", "]", "{", "}", "(", ":", " ", "\t", "\r", "\n", "\r\n", "%", "%|", "|", "1", "9.", "e", "a", "_", ".", ",", ";", "#", "=",
@@ -111,22 +111,22 @@ class TimeTest(TemporaryCase):
         )
 
     def check(self, size=SIZE, **works):
-        """All texts at a quarter of their size, and whole where they are the slowest, may become slow or grow faster than their length."""
+        """All texts up to a part of the size, and whole those that take longest: none may be slow or grow faster than its length."""
         slowest = {name: [] for name in works}
+        part = size // PART
         for what, text in shapes():
-            small = text(size // 4)
+            small = text(part // 4)
             for name, work in works.items():
                 before = self.measure(work, small)
-                # Four times as much takes 16 times as long at worst.
-                if 16 * before < FAST:
+                # Sixteen times as much takes 256 times as long at worst.
+                if 256 * before < FAST:
                     continue
-                if 6 * before > MOST or self.bends(work, text, size, before):
-                    self.whole(name, what, work, text, size, before)
-                else:
-                    slowest[name].append((before, what, text))
+                if 6 * before > MOST / PART or self.bends(work, text, part, before):
+                    self.whole(name, what, work, text, part, before)
+                slowest[name].append((before, what, text))
         for name, work in works.items():
-            for before, what, text in sorted(slowest[name], key=lambda one: -one[0])[:WHOLE]:
-                self.whole(name, what, work, text, size, before)
+            for _, what, text in sorted(slowest[name], key=lambda one: -one[0])[:WHOLE]:
+                self.whole(name, what, work, text, size, self.measure(work, text(size // 4)))
 
     def test_a_quadratic_part_is_seen(self):
         # Of the whole text, this part takes nearly as long as the linear part: more than GROWTH.

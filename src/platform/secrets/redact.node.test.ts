@@ -124,7 +124,7 @@ describe("any settings", () => {
 });
 
 describe("time", () => {
-  const size = 1_000_000;
+  const size = 250_000;
   const repeat = (text: string) => text.repeat(Math.ceil(size / text.length)).slice(0, size);
   const stairs = (line: (indent: string) => string) =>
     Array.from({ length: 1900 }, (_, i) => line(" ".repeat(i))).join("");
@@ -159,8 +159,8 @@ describe("time", () => {
       const start = performance.now();
       redactConfig(bytes);
       redactText(text, "tail");
-      // Two passes take about 0.05 s; what is quadratic takes minutes.
-      expect(performance.now() - start, JSON.stringify(text.slice(0, 30))).toBeLessThan(5000);
+      // Two passes take some 0.02 s; what is quadratic takes many seconds.
+      expect(performance.now() - start, JSON.stringify(text.slice(0, 30))).toBeLessThan(1500);
     }
   }, 120_000);
 });
