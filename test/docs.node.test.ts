@@ -1,5 +1,6 @@
 // The commands of all pages, as they are written there, against a ledger that `npm start` started: README first, as its
-// readers do, then the pages, each in a shell of its own. English and Chinese pages have a ledger each.
+// readers do, then the pages, each in a shell of its own. English and Chinese pages have a ledger each; what starts the
+// client in the same words as the English page is run there alone.
 import { type ChildProcess, spawn } from "node:child_process";
 import {
   chmodSync,
@@ -105,6 +106,22 @@ async function startLedger(folder: string) {
 
 const isChinese = (path: string) => /\.zh(?:-CN)?\.md$/.test(path);
 
+const withoutComments = (text: string) => text.replaceAll(/(^|\s)#.*$/gm, "").trim();
+
+/** The commands of a page that are to be run: of a Chinese one, without lone calls of the client that its English page has. */
+function commandsToRun(path: string, text: string) {
+  const english = path.replace(/\.zh(?:-CN)?\.md$/, ".md");
+  const known = new Set(
+    isChinese(path)
+      ? commandsOf(readPages().get(english) ?? "").map((block) => withoutComments(block.text))
+      : [],
+  );
+  return commandsOf(text).filter((block) => {
+    const code = withoutComments(block.text);
+    return !(code.startsWith("python3 ledger.py ") && known.has(code));
+  });
+}
+
 describe.each(["README.md", "README.zh-CN.md"])("the commands of %s and its pages", (readme) => {
   let folder: string;
   let ledger: Awaited<ReturnType<typeof startLedger>>;
@@ -123,7 +140,7 @@ describe.each(["README.md", "README.zh-CN.md"])("the commands of %s and its page
   pages.sort(([a], [b]) => Number(b === readme) - Number(a === readme) || (a < b ? -1 : 1));
 
   it.each(pages)("%s", async (path, text) => {
-    const blocks = commandsOf(text).map((block) => {
+    const blocks = commandsToRun(path, text).map((block) => {
       const code = ledger.here(block.text);
       const run =
         block.language === "python" ? `python3 - <<'END_OF_PYTHON'\n${code}END_OF_PYTHON\n` : code;

@@ -229,6 +229,6 @@ it("loses nothing that may come back, and keeps nothing that may not", async () 
       }
       await end();
     }),
-    { numRuns: 20 },
+    { numRuns: 12 },
   );
 }, 180_000);

@@ -14,10 +14,10 @@ const schemathesis = pythonTool("schemathesis");
  * says, and `examples` made up beyond it. Whoever gets further into a route asks it more.
  */
 const callers: [who: string, asks: { phases: string; share: number; examples: number }][] = [
-  ["an admin", { phases: "examples,coverage,fuzzing", share: 4, examples: 4 }],
-  ["a member", { phases: "examples,coverage,fuzzing", share: 8, examples: 3 }],
-  ["a box", { phases: "examples,fuzzing", share: 1, examples: 3 }],
-  ["nobody", { phases: "examples,fuzzing", share: 1, examples: 3 }],
+  ["an admin", { phases: "examples,coverage,fuzzing", share: 8, examples: 2 }],
+  ["a member", { phases: "examples,coverage,fuzzing", share: 16, examples: 2 }],
+  ["a box", { phases: "examples,fuzzing", share: 1, examples: 2 }],
+  ["nobody", { phases: "examples,fuzzing", share: 1, examples: 2 }],
 ];
 
 describe.skipIf(!schemathesis)("Schemathesis", () => {
@@ -69,7 +69,7 @@ describe.skipIf(!schemathesis)("Schemathesis", () => {
       console.log(`Schemathesis as ${who}: ${cases} requests`);
       const [, all = "0", tested = ""] = out.match(/Selected: (\d+)\/\1\s+Tested: (\d+)/) ?? [];
       expect([all, Number(tested)]).toEqual([tested, expect.any(Number)]);
-      expect(Number(cases)).toBeGreaterThan(2 * Number(tested));
+      expect(Number(cases)).toBeGreaterThan(Number(tested));
     },
   );
 });

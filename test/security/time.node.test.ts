@@ -105,7 +105,8 @@ const openings: Record<string, string[]> = {
   toml: ["", 'a = "', "a = [", "a = {", 'a = """', "[a]\nb = "],
   json: ["", '{"a":"', '{"a":NaN,"b":"', "{", "[", '{":":"'],
   yaml: ["", 'a: "', "a: [", "- "],
-  any: ["", '{"a":"', "a = [", "a: [", "{"],
+  // Each format's reader has openings of its own above.
+  any: ["", "{"],
   quoted: ["", '"', "'"],
   shell: ["", "A=(", "A=x\npython train_network.py ", 'python a.py "'],
 };

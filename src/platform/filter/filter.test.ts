@@ -519,7 +519,7 @@ describe("against a plain model", () => {
           check(seen, expected(test, by, q));
         },
       ),
-      { numRuns: 250 },
+      { numRuns: 120 },
     );
   }, 180_000);
 
