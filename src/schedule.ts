@@ -11,7 +11,7 @@ import { advanceQueue } from "./queue/advance.ts";
 import { sweepLost } from "./queue/lost.ts";
 import { emptyTrash } from "./runs/purge.ts";
 import { purgeOldOfRuns } from "./runs/purge-old.ts";
-import { settleLogs } from "./runs/settle-logs.ts";
+import { renewOldLogs, settleLogs } from "./runs/settle-logs.ts";
 
 /**
  * What the cron trigger does every minute: each job is bounded and goes on the next minute. Rows that a
@@ -26,6 +26,7 @@ export async function runSchedule(env: Bindings): Promise<void> {
     advanceQueue: (aside) => advanceQueue(db, aside),
     tellIdleBoxes: (aside) => tellIdleBoxes(db, config, aside),
     settleLogs: (aside) => settleLogs(db, aside),
+    renewOldLogs: () => renewOldLogs(db),
     applyKeepRules: (aside) => applyRetentionRules(db, aside),
     emptyTrash: (aside) => emptyTrash(db, env, config, aside),
     sweepUploads: () => collectUploads(db, env, config),

@@ -1,6 +1,7 @@
 // A ledger of any size, made by the database itself: what budgets and the benchmark are measured on.
 import { sql } from "drizzle-orm";
-import { extremesByBlock, pointsOf, summarise, toSegment } from "../src/metrics/points.ts";
+import { sumUp } from "../src/metrics/compact.ts";
+import { pointsOf, summarise, toSegment } from "../src/metrics/points.ts";
 import type { Db } from "../src/platform/db/client.ts";
 
 /** Tasks a statement: a batch of sqld's own must not hold its lock for many seconds. */
@@ -31,12 +32,14 @@ function curve(points: number) {
   const each = segment.metrics.map((metric) => [metric, pointsOf(segment, metric)] as const);
   const json = (make: (points: ReturnType<typeof pointsOf>) => unknown) =>
     JSON.stringify(Object.fromEntries(each.map(([metric, all]) => [metric, make(all)])));
-  const rows = JSON.stringify([{ a: 1, q: 1, m: segment.metrics, p: segment.rows }]);
+  const stored = [{ a: 1, q: 1, m: segment.metrics, p: segment.rows }];
+  const drawn = sumUp(stored);
   return {
     points,
-    rows,
+    rows: JSON.stringify(stored),
     summary: json(summarise),
-    blocks: json(extremesByBlock),
+    whole: drawn.summary,
+    blocks: drawn.blocks,
     loss: summarise(each[0]?.[1] ?? []),
   };
 }
@@ -98,7 +101,7 @@ export async function seedTasks(
         db.run(sql`
         insert into task_attempt (task_id, attempt, status, heartbeat_at, finished_at, last_seq, received, open_chunk, open_count,
           points, bytes, first_step, last_step, summary)
-        select id, 1, status, heartbeat_at, finished_at, 1, 1, 1, ${points}, ${points}, ${made.rows.length}, 1, ${points}, ${made.summary}
+        select id, 1, status, heartbeat_at, finished_at, 1, 1, 2, 0, ${points}, ${made.rows.length}, 1, ${points}, ${made.summary}
         from training_task where id > ${begun} and attempt = 1`),
         db.run(sql`
         insert into task_config (task_id, format, path, sha256, snapshot, original)
@@ -109,8 +112,8 @@ export async function seedTasks(
         insert into task_text (rowid, task_name, experiment_group, tags)
         select id, task_name, experiment_group, json_object('kind', 'kind ' || (tags ->> 'kind')) from training_task where id > ${begun}`),
         db.run(sql`
-        insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, summary, blocks, points)
-        select id, 1, 1, 1, 1, ${points}, ${points}, ${made.rows.length}, ${made.summary}, ${made.blocks}, ${made.rows}
+        insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, summary, blocks, points, form)
+        select id, 1, 1, 1, 1, ${points}, ${points}, ${made.rows.length}, ${made.whole}, ${made.blocks}, ${made.rows}, 2
         from training_task where id > ${begun} and attempt = 1`),
         db.run(sql`
         insert into metric_summary (task_id, metric, count, nonfinite_count, min, max, last, sum)
@@ -134,11 +137,11 @@ export async function seedLongRun(db: Db, userId: number, points: number): Promi
   await db.batch([
     db.run(sql`
       insert into task_attempt (task_id, attempt, status, last_seq, received, open_chunk, points, bytes, first_step, last_step, summary)
-      values (${task.id}, 1, 'success', ${chunks}, ${chunks}, ${chunks}, ${points}, ${chunks * made.rows.length}, 1, ${points}, ${made.summary})`),
+      values (${task.id}, 1, 'success', ${chunks}, ${chunks}, ${chunks} + 1, ${points}, ${chunks * made.rows.length}, 1, ${points}, ${made.summary})`),
     db.run(sql`
       with recursive n(i) as (select 0 union all select i + 1 from n where i < ${chunks - 1})
-      insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, summary, blocks, points)
-      select ${task.id}, 1, i + 1, i + 1, i * 1000 + 1, (i + 1) * 1000, 1000, ${made.rows.length}, ${made.summary}, ${made.blocks}, ${made.rows}
+      insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, summary, blocks, points, form)
+      select ${task.id}, 1, i + 1, i + 1, i * 1000 + 1, (i + 1) * 1000, 1000, ${made.rows.length}, ${made.whole}, ${made.blocks}, ${made.rows}, 2
       from n`),
   ]);
   return task.id;

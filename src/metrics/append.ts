@@ -1,7 +1,8 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Db } from "../platform/db/client.ts";
+import { FORM } from "../platform/db/schema.ts";
+import { bucketOf, mergeAll, packBucket, type StoredBucket } from "./buckets.ts";
 import {
-  extremesByBlock,
   mergeSummaries,
   type Point,
   pointsOf,
@@ -20,20 +21,17 @@ const MERGED_BY_STATEMENT = 64;
 /** The shortest summary of a metric: what is stored in fewer bytes than so many take is no more metrics. */
 const LEAST_SUMMARY_BYTES = 110;
 
-/** Rows of a chunk before the next one is begun, and bytes of its points. */
-const CHUNK_POINTS = 1000;
-const CHUNK_BYTES = 128 * 1024;
 /** SQLite functions take 127 arguments at most: json_set's pairs are nested in groups. */
 const PAIRS = 60;
 
 const path = (metric: string) => `$."${metric}"`;
 const json = (value: unknown) => JSON.stringify(value);
 
-/** Nests `json_set(…)` or `json_insert(…)` calls, so that any number of pairs fits. */
-function withPairs(name: "json_set" | "json_insert", target: SQL, pairs: SQL[]): SQL {
+/** Nests calls of `json_set(…)`, so that any number of pairs fits. */
+function withPairs(target: SQL, pairs: SQL[]): SQL {
   let result = target;
   for (let i = 0; i < pairs.length; i += PAIRS)
-    result = sql`${sql.raw(name)}(${result}, ${sql.join(pairs.slice(i, i + PAIRS), sql`, `)})`;
+    result = sql`json_set(${result}, ${sql.join(pairs.slice(i, i + PAIRS), sql`, `)})`;
   return result;
 }
 
@@ -64,23 +62,7 @@ function mergeSummary(old: SQL, summaries: [string, Summary][]): SQL {
       'max', ${extreme("max", sql`>`)},
       'last', json(case when coalesce(${at("last[0]")}, -1) <= ${s.last[0]} then ${json(s.last)} else ${kept("last")} end))`;
   });
-  return withPairs("json_set", old, pairs);
-}
-
-/** SQL for stored blocks with a heartbeat's blocks put behind each metric's. */
-function mergeBlocks(old: SQL, blocks: [string, Point[]][]): SQL {
-  const begun = withPairs(
-    "json_insert",
-    old,
-    blocks.map(([metric]) => sql`${path(metric)}, json('[]')`),
-  );
-  return withPairs(
-    "json_insert",
-    begun,
-    blocks.flatMap(([metric, points]) =>
-      points.map((point) => sql`${`${path(metric)}[#]`}, json(${json(point)})`),
-    ),
-  );
+  return withPairs(old, pairs);
 }
 
 /** The parts of an attempt that merging in the Worker needs: they change only with `received`. */
@@ -89,19 +71,13 @@ export type Stored = {
   lastSeq: number;
   gaps: string;
   summary: string;
-  /** Of the open chunk; null where there is none. */
-  chunkSummary: string | null;
-  chunkBlocks: string | null;
 };
 
 /** An attempt as it is stored, for merging in the Worker; null where it does not exist yet. */
 export async function readStored(db: Db, taskId: number, attempt: SQL): Promise<Stored | null> {
   const [row] = await db.all<Stored>(sql`
-    select a.received, a.last_seq as "lastSeq", a.gaps, a.summary,
-      c.summary as "chunkSummary", c.blocks as "chunkBlocks"
-    from task_attempt a
-    left join log_chunk c on c.task_id = a.task_id and c.attempt = a.attempt and c.chunk = a.open_chunk
-    where a.task_id = ${taskId} and a.attempt = ${attempt}`);
+    select received, last_seq as "lastSeq", gaps, summary from task_attempt
+    where task_id = ${taskId} and attempt = ${attempt}`);
   return row ?? null;
 }
 
@@ -146,9 +122,9 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
     metric,
     summarise(points),
   ]);
-  const blocks = byMetric.map(([metric, points]): [string, Point[]] => [
+  const buckets = byMetric.map(([metric, points]): [string, StoredBucket] => [
     metric,
-    extremesByBlock(points),
+    packBucket(mergeAll(points.map(bucketOf))),
   ]);
   const tail = `"m":${json(segment.metrics)},"p":${json(segment.rows)}}`;
   const summaryOver = (text: string | null): string => {
@@ -159,24 +135,14 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
     }
     return json(all);
   };
-  const blocksOver = (text: string | null): string => {
-    const all: Record<string, Point[]> = JSON.parse(text ?? "{}");
-    for (const [metric, own] of blocks)
-      all[metric] = Object.hasOwn(all, metric) ? [...(all[metric] ?? []), ...own] : own;
-    return json(all);
-  };
   const merged =
     stored === undefined
       ? {
           attemptSummary: mergeSummary(sql`summary`, summaries),
-          chunkSummary: mergeSummary(sql`log_chunk.summary`, summaries),
-          chunkBlocks: mergeBlocks(sql`log_chunk.blocks`, blocks),
           guard: sql`length(summary) < ${Math.max(0, most - summaries.length) * LEAST_SUMMARY_BYTES}`,
         }
       : {
           attemptSummary: sql`${summaryOver(stored?.summary ?? null)}`,
-          chunkSummary: sql`${summaryOver(stored?.chunkSummary ?? null)}`,
-          chunkBlocks: sql`${blocksOver(stored?.chunkBlocks ?? null)}`,
           guard: sql`received = ${stored?.received ?? 0}`,
         };
   return {
@@ -185,22 +151,17 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
     firstStep: first[0],
     lastStep: last[0],
     summaryJson: json(Object.fromEntries(summaries)),
-    blocksJson: json(Object.fromEntries(blocks)),
+    bucketsJson: json(Object.fromEntries(buckets)),
     ...merged,
     /** The end of the stored segment; its beginning, the arrival number, is known to SQL alone. */
     segmentTail: tail,
   };
 }
 
-/** Whether a heartbeat of `count` points and `size` bytes still fits the attempt's open chunk. */
-const fitsChunk = (append: { count: number; size: number }): SQL =>
-  sql`(open_chunk > 0 and open_count + ${append.count} <= ${CHUNK_POINTS} and open_size + ${append.size} <= ${CHUNK_BYTES})`;
-
-/** The columns of an attempt after a heartbeat's points. */
+/** The columns of an attempt after a heartbeat's points, which stay a row of their own until compact.ts. */
 export const recordPoints = (append: NonNullable<Append>): Record<string, SQL> => ({
-  open_chunk: sql`case when ${fitsChunk(append)} then open_chunk else received + 1 end`,
-  open_count: sql`case when ${fitsChunk(append)} then open_count else 0 end + ${append.count}`,
-  open_size: sql`case when ${fitsChunk(append)} then open_size else 0 end + ${append.size}`,
+  open_count: sql`open_count + ${append.count}`,
+  open_size: sql`open_size + ${append.size}`,
   points: sql`points + ${append.count}`,
   bytes: sql`bytes + ${append.size}`,
   overlap: sql`max(overlap, coalesce(last_step, -1) >= ${append.firstStep})`,
@@ -210,8 +171,8 @@ export const recordPoints = (append: NonNullable<Append>): Record<string, SQL> =
 });
 
 /**
- * Puts the points behind the attempt's open chunk, or begins the next. Comes right after the statement
- * that accepted the heartbeat: `accepted` is the condition that it did.
+ * Stores a heartbeat's points as a chunk of their own. Comes right after the statement that accepted the
+ * heartbeat: `accepted` is the condition that it did.
  */
 export const appendPoints = (
   db: Db,
@@ -220,20 +181,10 @@ export const appendPoints = (
   accepted: SQL,
 ) =>
   db.run(sql`
-  insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, summary, blocks, points)
-  select a.task_id, a.attempt, a.open_chunk, a.received, ${append.firstStep}, ${append.lastStep},
-    ${append.count}, ${append.size}, ${append.summaryJson}, ${append.blocksJson},
-    '[{"a":' || a.received || ${`,"q":${seq},${append.segmentTail}]`}
-  from task_attempt a where a.task_id = ${taskId} and a.attempt = ${attempt} and ${accepted}
-  on conflict (task_id, attempt, chunk) do update set
-    arrival = excluded.arrival,
-    first_step = min(first_step, excluded.first_step),
-    last_step = max(last_step, excluded.last_step),
-    count = count + excluded.count,
-    size = size + excluded.size,
-    summary = ${append.chunkSummary},
-    blocks = ${append.chunkBlocks},
-    points = substr(points, 1, length(points) - 1) || ',' || substr(excluded.points, 2)`);
+  insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, summary, blocks, points, form)
+  select a.task_id, a.attempt, a.received, a.received, ${append.firstStep}, ${append.lastStep},
+    ${append.count}, ${append.size}, ${append.bucketsJson}, '{}', '[{"a":' || a.received || ${`,"q":${seq},${append.segmentTail}]`}, ${FORM.open}
+  from task_attempt a where a.task_id = ${taskId} and a.attempt = ${attempt} and ${accepted}`);
 
 /** The warning that an attempt has as many metrics as it may: points of further ones were left out. */
 export const warnOfMetrics = (dropped: string[], most: number) => ({

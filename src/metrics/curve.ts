@@ -1,4 +1,4 @@
-import { extremesByBlock, type Point } from "./points.ts";
+import { type Bucket, bucketOf, finiteOf, meanOfBucket, nonfiniteOf } from "./buckets.ts";
 import {
   type AttemptLogs,
   type ChunkOutline,
@@ -8,20 +8,44 @@ import {
   type RawChunk,
 } from "./read.ts";
 
+/** One metric's buckets by step: single points where the run was read whole. `total` counts points. */
+export type Curve = { total: number; buckets: Bucket[] };
+
+const curveFrom = (buckets: Bucket[]): Curve => ({
+  total: buckets.reduce((sum, { count }) => sum + count, 0),
+  buckets: buckets.sort((a, b) => a.last[0] - b.last[0]),
+});
+
 /**
- * At most `max` points that show the same curve: first and last, and of each stretch between the
- * lowest and the highest, so that no peak is lost. A value that is not a number is kept at its first place.
+ * What is left of a bucket below a step; null where nothing is. Of one that goes over it, the mean stays and
+ * the share of its points below is counted, for nobody read them one by one.
  */
-export function thin(points: Point[], max: number): Point[] {
-  const first = points[0];
-  const last = points.at(-1);
-  if (points.length <= max || !first || !last) return points;
-  if (max < 5) return max === 1 ? [last] : [first, last];
-  const perBlock = points.some((p) => typeof p[3] !== "number") ? 3 : 2;
-  const blocks = Math.floor((max - 2) / perBlock);
-  const inner = points.slice(1, -1);
-  return [first, ...extremesByBlock(inner, Math.ceil(inner.length / blocks)), last];
+function below(bucket: Bucket, step: number): Bucket | null {
+  if (bucket.last[0] < step) return bucket;
+  if (bucket.first >= step) return null;
+  const share = (step - bucket.first) / (bucket.last[0] - bucket.first + 1);
+  const mean = meanOfBucket(bucket);
+  const finite = Math.round(finiteOf(bucket) * share);
+  const isBelow = <T extends Bucket["min"]>(point: T) => (point && point[0] < step ? point : null);
+  const [nan, inf, ninf] = [bucket.nan, bucket.inf, bucket.ninf].map((n) => Math.round(n * share));
+  const left = {
+    ...bucket,
+    last: [step - 1, bucket.last[1], bucket.last[2], bucket.last[3]] as Bucket["last"],
+    ...{ sum: mean === null ? null : mean * finite, min: isBelow(bucket.min) },
+    ...{ max: isBelow(bucket.max), nan: nan ?? 0, inf: inf ?? 0, ninf: ninf ?? 0 },
+    nonfiniteFrom:
+      bucket.nonfiniteFrom !== null && bucket.nonfiniteFrom < step ? bucket.nonfiniteFrom : null,
+  };
+  const count = finite + nonfiniteOf(left);
+  return count > 0 ? { ...left, count } : null;
 }
+
+/** The buckets of chunks of which only these were read. */
+const ofOutlines = (attempts: AttemptLogs[], outlines: ChunkOutline[]): Bucket[] =>
+  outlines.flatMap(({ attempt, whole, blocks }) => {
+    const cutoff = cutoffOf(attempts, attempt);
+    return (blocks ?? (whole ? [whole] : [])).flatMap((bucket) => below(bucket, cutoff) ?? []);
+  });
 
 /** One metric's curve between two steps, out of what readRange() brought. */
 export function curveWithin(
@@ -30,44 +54,25 @@ export function curveWithin(
   raw: RawChunk[],
   metric: string,
   [from, to]: readonly [number, number],
-  max: number,
-): { total: number; points: Point[] } {
-  const points = (
+): Curve {
+  const buckets =
     raw.length > 0
-      ? effectivePoints(attempts, raw, metric)
-      : outlines
-          .flatMap(({ attempt, blocks }) =>
-            (blocks ?? []).filter((point) => point[0] < cutoffOf(attempts, attempt)),
-          )
-          .sort((a, b) => a[0] - b[0])
-  ).filter(([step]) => step >= from && step <= to);
-  return { total: points.length, points: thin(points, max) };
+      ? effectivePoints(attempts, raw, metric).map(bucketOf)
+      : ofOutlines(attempts, outlines);
+  return curveFrom(
+    buckets.flatMap((bucket) => (bucket.last[0] < from ? [] : (below(bucket, to + 1) ?? []))),
+  );
 }
 
 /** One metric's curve out of what readLogs() brought: exact for runs that were read whole. */
-export function curveOf(
+export const curveOf = (
   attempts: AttemptLogs[],
   outlines: ChunkOutline[],
   raw: RawChunk[],
   metric: string,
-  max: number,
-): { total: number; points: Point[] } {
-  if (isComplete(attempts, raw)) {
-    const points = effectivePoints(attempts, raw, metric);
-    return { total: points.length, points: thin(points, max) };
-  }
-  let total = 0;
-  const points = outlines.flatMap(({ attempt, firstStep, lastStep, summary, blocks }): Point[] => {
-    const cutoff = cutoffOf(attempts, attempt);
-    if (!summary || firstStep >= cutoff) return [];
-    // Of a chunk that a later attempt cuts through, the share below the cut is counted.
-    const share = lastStep < cutoff ? 1 : (cutoff - firstStep) / (lastStep - firstStep + 1);
-    total += Math.round(summary.count * share);
-    const own = blocks ?? [...new Set([summary.min, summary.max])].filter((p) => p !== null);
-    return own.filter((point) => point[0] < cutoff);
-  });
-  points.sort((a, b) => a[0] - b[0]);
-  const end = attempts.at(-1)?.summaries[metric]?.last;
-  if (end && points.at(-1)?.[0] !== end[0]) points.push(end);
-  return { total, points: thin(points, max) };
-}
+): Curve =>
+  curveFrom(
+    isComplete(attempts, raw)
+      ? effectivePoints(attempts, raw, metric).map(bucketOf)
+      : ofOutlines(attempts, outlines),
+  );

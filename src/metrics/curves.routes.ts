@@ -10,7 +10,8 @@ import type { App } from "../platform/http/context.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
-import { curveOf, curveWithin } from "./curve.ts";
+import { type Bucket, bucketOf, coarsen, extremesOf, nonfiniteOf, shownValue } from "./buckets.ts";
+import { type Curve, curveOf, curveWithin } from "./curve.ts";
 import { metricName, type Point, type StoredSegment, type Value } from "./points.ts";
 import {
   type AttemptLogs,
@@ -30,6 +31,10 @@ import {
 /** Chunks whose summaries one curve reads: 2,000,000 points' worth. */
 const MOST_CHUNKS = 2000;
 
+/** What one answer to `since` takes up: rows, and bytes of their points. */
+const NEWS_ROWS = 200;
+const NEWS_BYTES = 1_000_000;
+
 const step = z.coerce.number().int().min(0).max(9_999_999_999);
 
 const logsQuery = z.strictObject({
@@ -44,6 +49,12 @@ const logsQuery = z.strictObject({
     .regex(/^\d{1,9}\.\d{1,12}$/, "must be next_since of an answer")
     .optional()
     .describe("`next_since` of an earlier answer: only newer points are answered."),
+  thin: z
+    .enum(["mean", "extremes", "raw"])
+    .default("mean")
+    .describe(
+      "What stands for the points of a long curve: `mean` of each stretch, with its extremes beside; `extremes`, the lowest and the highest point of each; `raw`, nothing: a curve of more than max_points is refused.",
+    ),
   from_step: step.optional().describe("With `to_step`: only this part of the run, in full detail."),
   to_step: step.optional(),
   format: z.enum(["json", "csv"]).default("json"),
@@ -55,10 +66,22 @@ const wirePoint = z.tuple([
   z.string().nullable(),
   z.union([z.number(), z.string()]),
 ]);
+const perPoint = {
+  first_step: z.array(z.int()).describe("Of each point, the first step that it stands for."),
+  low: z.array(z.number().nullable()).describe("Of each point, the lowest finite value."),
+  high: z.array(z.number().nullable()).describe("Of each point, the highest finite value."),
+  count: z.array(z.int()).describe("Of each point, how many logged points it stands for."),
+  nonfinite: z.array(z.int()).describe("Of each point, how many of them are NaN or infinite."),
+};
 const curveAnswer = z.object({
   metric: z.string(),
   total: z.int(),
-  points: z.array(wirePoint).describe("[step, epoch, time, value], by step."),
+  points: z
+    .array(wirePoint)
+    .describe(
+      "[step, epoch, time, value], by step. A point that stands for several has the step, epoch and time of the last of them, and the mean of their finite values.",
+    ),
+  ...perPoint,
   next_since: z.string(),
   replaces_from: z
     .int()
@@ -69,7 +92,7 @@ const curveAnswer = z.object({
     ),
   metrics: z.array(z.string()).optional().describe("All metrics of the run."),
   attempts: z
-    .array(z.object({ attempt: z.int(), total: z.int(), points: z.array(wirePoint) }))
+    .array(z.object({ attempt: z.int(), total: z.int(), points: z.array(wirePoint), ...perPoint }))
     .optional()
     .describe("With attempt=all."),
 });
@@ -80,6 +103,36 @@ const toWirePoint = ([step, epoch, ms, value]: Point): [
   string | null,
   Value,
 ] => [step, epoch, ms === null ? null : new Date(ms).toISOString(), value];
+
+/** A curve on the wire: its points, and what stands beside each. */
+const toWireCurve = (total: number, buckets: Bucket[]) => ({
+  total,
+  points: buckets.map((bucket) => {
+    const [step, epoch, ms] = bucket.last;
+    return toWirePoint([step, epoch, ms, shownValue(bucket)]);
+  }),
+  first_step: buckets.map(({ first }) => first),
+  low: buckets.map(({ min }) => (min ? Number(min[3]) : null)),
+  high: buckets.map(({ max }) => (max ? Number(max[3]) : null)),
+  count: buckets.map(({ count }) => count),
+  nonfinite: buckets.map(nonfiniteOf),
+});
+
+type Thin = z.infer<typeof logsQuery>["thin"];
+
+/** A curve as it was asked for, in at most `max` points. */
+function thinned({ total, buckets }: Curve, thin: Thin, max: number) {
+  if (thin === "raw" && (total > max || buckets.length < total))
+    throw notValid([
+      {
+        path: "thin",
+        message: `the curve has ${total} points, more than max_points: ask for a part with from_step and to_step, or for format=csv`,
+      },
+    ]);
+  const shown =
+    thin === "extremes" ? extremesOf(buckets, max).map(bucketOf) : coarsen(buckets, max);
+  return toWireCurve(total, shown);
+}
 
 const nextSince = (attempts: AttemptLogs[]) => {
   const last = attempts.at(-1);
@@ -145,7 +198,7 @@ export const logs = new Hono<App>().get(
   describe({
     summary: "Get the curve of a metric",
     description:
-      "Thins the curve to max_points so that peaks survive. `since` asks for newer points only, `from_step` and `to_step` for a part in full detail; `format=csv` streams every point. Where attempts overlap, the later one replaces the earlier one from its first step on.",
+      "Answers the curve in at most max_points, each the mean of a stretch with its lowest and highest value beside. `since` asks for newer points only, `from_step` and `to_step` for a part in full detail; `format=csv` streams every point. Where attempts overlap, the later one replaces the earlier one from its first step on.",
     tag: "Logs",
     answer: {
       schema: curveAnswer,
@@ -158,6 +211,8 @@ export const logs = new Hono<App>().get(
           [1, 0, "2026-05-01T10:00:00.000Z", 0.9],
           [2, 0, "2026-05-01T10:00:01.000Z", 0.8],
         ],
+        ...{ first_step: [1, 2], low: [0.9, 0.8], high: [0.9, 0.8] },
+        ...{ count: [1, 1], nonfinite: [0, 0] },
         next_since: "1.1",
       },
     },
@@ -207,11 +262,15 @@ export const logs = new Hono<App>().get(
         task: db.select({ id: trainingTask.id }).from(trainingTask).where(where),
         rows: attemptsQuery(db, taskId),
         // Chunks are ordered by arrival, and the one that holds the next heartbeat may be an old one.
-        chunks: db.all<ChunkText & { arrival: number }>(sql`
-          select attempt, chunk, arrival, points from log_chunk where task_id = ${taskId} and (attempt > ${attempt}
-            or (attempt = ${attempt} and chunk >= coalesce((select max(chunk) from log_chunk
-              where task_id = ${taskId} and attempt = ${attempt} and chunk <= ${arrival + 1}), 0)))
-          order by attempt, chunk limit 4`),
+        chunks: db.all<ChunkText & { arrival: number; found: number }>(sql`
+          select attempt, chunk, arrival, points, found from (
+            select attempt, chunk, arrival, points, sum(size) over (order by attempt, chunk) as upto,
+              row_number() over (order by attempt, chunk) as nth, count(*) over () as found
+            from log_chunk where task_id = ${taskId} and (attempt > ${attempt}
+              or (attempt = ${attempt} and chunk >= coalesce((select max(chunk) from log_chunk
+                where task_id = ${taskId} and attempt = ${attempt} and chunk <= ${arrival + 1}), 0)))
+            order by attempt, chunk limit ${NEWS_ROWS})
+          where upto <= ${NEWS_BYTES} or nth = 1 order by attempt, chunk`),
       });
       if (!task) throw notFound("task", { id: taskId });
       const attempts = toAttempts(rows);
@@ -230,13 +289,12 @@ export const logs = new Hono<App>().get(
         return pointsOfSegments(segments, metric).filter((point) => point[0] < cutoff);
       });
       const last = chunks.at(-1);
-      const next =
-        last && chunks.length === 4 ? `${last.attempt}.${last.arrival}` : nextSince(attempts);
+      const isAll = !last || (chunks.length === last.found && last.found < NEWS_ROWS);
+      const next = isAll ? nextSince(attempts) : `${last.attempt}.${last.arrival}`;
       const cut = cutoffOf(attempts, attempt);
       return c.json({
         metric,
-        total: points.length,
-        points: points.map(toWirePoint),
+        ...toWireCurve(points.length, points.map(bucketOf)),
         next_since: next,
         replaces_from: attempt > 0 && Number.isFinite(cut) ? cut : null,
       });
@@ -250,16 +308,12 @@ export const logs = new Hono<App>().get(
       if (!part) throw notFound("task", { id: taskId });
       const { attempts, outlines, raw } = part;
       const metric = metricOf(attempts, names);
-      const { total, points } = curveWithin(
-        attempts,
-        outlines,
-        raw,
+      const curve = curveWithin(attempts, outlines, raw, metric, range);
+      return c.json({
         metric,
-        range,
-        query.max_points,
-      );
-      const next_since = nextSince(attempts);
-      return c.json({ metric, total, points: points.map(toWirePoint), next_since });
+        ...thinned(curve, query.thin, query.max_points),
+        next_since: nextSince(attempts),
+      });
     }
 
     const read = await readLogs(db, where, taskId, names, { limit: MOST_CHUNKS });
@@ -268,14 +322,11 @@ export const logs = new Hono<App>().get(
     const curve = (attempts: AttemptLogs[]) => {
       const of = <T extends { attempt: number }>(rows: T[]) =>
         rows.filter((row) => attempts.some((a) => a.attempt === row.attempt));
-      const { total, points } = curveOf(
-        attempts,
-        of(read.outlines),
-        of(read.raw),
-        metric,
+      return thinned(
+        curveOf(attempts, of(read.outlines), of(read.raw), metric),
+        query.thin,
         query.max_points,
       );
-      return { total, points: points.map(toWirePoint) };
     };
     const metrics = [...new Set(read.attempts.flatMap((a) => Object.keys(a.summaries)))].sort();
     const common = { metric, metrics, next_since: nextSince(read.attempts) };
@@ -283,8 +334,10 @@ export const logs = new Hono<App>().get(
       const attempts = read.attempts.map((a) => ({ attempt: a.attempt, ...curve([a]) }));
       return c.json({
         ...common,
-        total: attempts.reduce((sum, a) => sum + a.total, 0),
-        points: [],
+        ...toWireCurve(
+          attempts.reduce((sum, a) => sum + a.total, 0),
+          [],
+        ),
         attempts,
       });
     }

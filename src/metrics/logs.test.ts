@@ -1,51 +1,9 @@
 import { sql } from "drizzle-orm";
-import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
 import { settleLogs } from "../runs/settle-logs.ts";
-import { thin } from "./curve.ts";
-import { extremesByBlock, type Point, toSegment } from "./points.ts";
-import { convergenceStepOf, finalLossOf } from "./settle.ts";
-
-describe("thinning", () => {
-  const curve = fc
-    .array(
-      fc.oneof(
-        { weight: 20, arbitrary: fc.double({ noNaN: true, noDefaultInfinity: true }) },
-        { weight: 1, arbitrary: fc.constant("NaN" as const) },
-      ),
-      { minLength: 1, maxLength: 3000 },
-    )
-    .map((values) => values.map((value, i): Point => [i, null, null, value]));
-
-  it("keeps first, last, lowest and highest, in order, within the bound", () => {
-    fc.assert(
-      fc.property(curve, fc.integer({ min: 5, max: 500 }), (points, max) => {
-        const kept = thin(points, max);
-        expect(kept.length).toBeLessThanOrEqual(max);
-        expect(kept[0]).toBe(points[0]);
-        expect(kept.at(-1)).toBe(points.at(-1));
-        expect(kept.every((p, i) => i === 0 || p[0] > (kept[i - 1]?.[0] ?? -1))).toBe(true);
-        const numbers = (list: Point[]) =>
-          list.map((p) => p[3]).filter((v) => typeof v === "number");
-        if (max >= 8 && numbers(points).length) {
-          expect(Math.max(...numbers(kept))).toBe(Math.max(...numbers(points)));
-          expect(Math.min(...numbers(kept))).toBe(Math.min(...numbers(points)));
-        }
-      }),
-      { numRuns: 300 },
-    );
-  });
-
-  it("gives few points or all as asked", () => {
-    const points = [1, 2, 3].map((n): Point => [n, null, null, n]);
-    expect(thin(points, 1)).toEqual([points[2]]);
-    expect(thin(points, 2)).toEqual([points[0], points[2]]);
-    expect(thin(points, 3)).toEqual(points);
-    expect(thin([], 5)).toEqual([]);
-    expect(extremesByBlock(points, 2)).toEqual(points);
-  });
-});
+import { toSegment } from "./points.ts";
+import { bestOf, convergenceStepOf, finalLossOf, type Mean, smoothed } from "./settle.ts";
 
 describe("a heartbeat's points", () => {
   it("become one segment by step, entries of one step merged, the later word winning", () => {
@@ -64,26 +22,68 @@ describe("a heartbeat's points", () => {
   });
 });
 
-describe("figures", () => {
-  it("the final loss is the mean of the last tenth, at most 100 points", () => {
-    const points = Array.from({ length: 50 }, (_, i): Point => [i, null, null, i]);
-    expect(finalLossOf(points, 50)).toBe(47);
-    expect(finalLossOf(points.slice(0, 5), 5)).toBe(4);
-    expect(finalLossOf([], 0)).toBeNull();
-    const long = Array.from({ length: 5000 }, (_, i): Point => [i, null, null, i]);
-    expect(finalLossOf(long, 5000)).toBe(4949.5);
+const means = (values: number[]): Mean[] =>
+  values.map((value, step) => ({ step, value, weight: 1 }));
+
+/** Numbers from 0 to 1 that fill it evenly, in no order. */
+const even = (n: number) => (n * 0.618_033_988_749_895) % 1;
+/** A skewed loss with the mean 0.11: most values are low, few are high. */
+const skewed = (n: number) => -0.11 * Math.log(1 - even(n + 1));
+
+describe("the final loss", () => {
+  it("is the median of the means of the last tenth", () => {
+    expect(finalLossOf(means(Array.from({ length: 50 }, (_, i) => i)))).toBe(47);
+    expect(finalLossOf(means([0, 1, 2, 3, 4]))).toBe(4);
+    expect(finalLossOf([])).toBeNull();
+    expect(finalLossOf(means(Array.from({ length: 5000 }, (_, i) => i)))).toBe(4749.5);
   });
 
-  it("convergence is where the smoothed loss first comes within 5 % of its last value", () => {
-    const series = Array.from({ length: 1000 }, (_, i) => ({
-      step: i,
-      value: i < 500 ? 10 - i / 60 : 1,
-      weight: 1,
-    }));
-    const step = convergenceStepOf(series) ?? 0;
+  it.each([1000, 20_000, 1_000_000])("is the same of the same losses at %i steps", (steps) => {
+    const each = Math.max(1, steps / 1000);
+    const stretches = Array.from({ length: steps / each }, (_, n): Mean => {
+      let sum = 0;
+      for (let i = 0; i < each; i++) sum += skewed(n * each + i);
+      return { step: (n + 1) * each, value: sum / each, weight: each };
+    });
+    expect(Math.abs((finalLossOf(stretches) ?? 0) / 0.11 - 1)).toBeLessThan(0.15);
+  });
+
+  it("moves by less than 1 % for one spike", () => {
+    const calm = Array.from({ length: 2000 }, (_, n) => 0.09 + 0.02 * even(n));
+    const spiky = calm.with(1950, 90);
+    const [before, after] = [calm, spiky].map((values) => finalLossOf(means(values)) ?? 0);
+    expect(Math.abs((after ?? 0) / (before ?? 1) - 1)).toBeLessThan(0.01);
+  });
+});
+
+describe("the smoothed curve", () => {
+  it("has a window of a twentieth of the run's steps behind each of its points", () => {
+    const curve = smoothed(means(Array.from({ length: 201 }, (_, i) => i)));
+    expect([curve[0], curve.length]).toEqual([{ step: 10, value: 5, weight: 11 }, 191]);
+    expect(bestOf(curve)).toMatchObject({ step: 10, value: 5 });
+    expect([smoothed([]), bestOf([])]).toEqual([[], null]);
+  });
+
+  it("forgets what was beyond all measure", () => {
+    const curve = smoothed(means(Array.from({ length: 400 }, (_, i) => (i === 100 ? 1e30 : 0.1))));
+    expect(curve.at(-1)?.value).toBeCloseTo(0.1, 12);
+    const huge = smoothed(means(Array.from({ length: 400 }, () => 1.7e308)));
+    expect(huge.every(({ value }) => Number.isFinite(value))).toBe(true);
+  });
+
+  it("converges where it first comes within 5 % of its last value", () => {
+    const falls = Array.from({ length: 1000 }, (_, i) => (i < 500 ? 10 - i / 60 : 1));
+    const step = convergenceStepOf(smoothed(means(falls))) ?? 0;
     expect(step).toBeGreaterThanOrEqual(500);
     expect(step).toBeLessThanOrEqual(555);
     expect(convergenceStepOf([])).toBeNull();
+  });
+
+  it("converges nowhere where it diverges, and does in a calm one that is rough", () => {
+    const explodes = Array.from({ length: 1000 }, (_, i) => (i < 700 ? 0.1 : 0.38));
+    expect(convergenceStepOf(smoothed(means(explodes)))).toBeNull();
+    const rough = Array.from({ length: 1000 }, (_, n) => skewed(n));
+    expect(convergenceStepOf(smoothed(means(rough)))).not.toBeNull();
   });
 });
 
@@ -127,6 +127,13 @@ describe("a run of 1,000,000 points", () => {
   const HEARTBEATS = 1000;
   const EACH = 1000;
   const SPIKE = 654_321;
+  const loss = (step: number) =>
+    step === SPIKE ? 50 : 0.1 + 2 * Math.exp(-step / 100_000) + 0.01 * Math.sin(step);
+  const meanOf = (from: number, to: number) => {
+    let sum = 0;
+    for (let step = from; step <= to; step++) sum += loss(step);
+    return sum / (to - from + 1);
+  };
   let ledger: Ledger;
   let key: string;
   let id: number;
@@ -135,8 +142,6 @@ describe("a run of 1,000,000 points", () => {
     ledger = await freshLedger();
     ({ key } = await ledger.key());
     ({ task_id: id } = await ledger.call("/api/tasks", { key, json: { task_name: "long" } }));
-    const loss = (step: number) =>
-      step === SPIKE ? 50 : 0.1 + 2 * Math.exp(-step / 100_000) + 0.01 * Math.sin(step);
     for (let seq = 1; seq <= HEARTBEATS; seq++) {
       const logs = Array.from({ length: EACH }, (_, i) => {
         const step = (seq - 1) * EACH + i + 1;
@@ -151,17 +156,29 @@ describe("a run of 1,000,000 points", () => {
       key,
     });
     const cost = costOf(response);
-    const { points, total } = (await response.json()) as {
+    const { points, total, first_step, high, count } = (await response.json()) as {
       points: [number, number, string, number][];
       total: number;
+      first_step: number[];
+      high: number[];
+      count: number[];
     };
     expect(cost.trips).toBe(1);
     expect(cost.read).toBeLessThanOrEqual(2100);
     expect(total).toBe(1_000_000);
     expect(points.length).toBeGreaterThan(700);
     expect(points.length).toBeLessThanOrEqual(1000);
-    expect(points.find((p) => p[0] === SPIKE)?.[3]).toBe(50);
+    expect(Math.max(...high)).toBe(50);
+    expect(count.reduce((sum, n) => sum + n, 0)).toBe(1_000_000);
     expect(points.at(-1)?.[0]).toBe(1_000_000);
+    for (const [n, [step, , , value]] of points.entries()) {
+      const mean = meanOf(first_step[n] ?? 0, step);
+      expect(Math.abs(value / mean - 1), `steps ${first_step[n]} to ${step}`).toBeLessThan(1e-9);
+    }
+    const peaks = await ledger.call(`/api/tasks/${id}/logs?max_points=1000&thin=extremes`, { key });
+    expect(peaks.points.length).toBeLessThanOrEqual(1000);
+    expect(peaks.points.find((p: number[]) => p[0] === SPIKE)?.[3]).toBe(50);
+    await ledger.call(`/api/tasks/${id}/logs?thin=raw`, { key }, 422);
   });
 
   it("shows a part in its detail: every point of a short one, peaks of a long one", async () => {
@@ -170,7 +187,10 @@ describe("a run of 1,000,000 points", () => {
       const cost = costOf(response);
       expect(cost.trips).toBe(1);
       expect(cost.read).toBeLessThanOrEqual(2100);
-      return (await response.json()) as { points: [number, number, string, number][] };
+      return (await response.json()) as {
+        points: [number, number, string, number][];
+        high: number[];
+      };
     };
     const short = await part("from_step=654000&to_step=655500&max_points=2000");
     expect(short.points.map(([step]) => step)).toEqual(
@@ -179,7 +199,7 @@ describe("a run of 1,000,000 points", () => {
     const long = await part("from_step=600000&to_step=900000&max_points=500");
     expect(long.points.length).toBeGreaterThan(300);
     expect(long.points.length).toBeLessThanOrEqual(500);
-    expect(long.points.find(([step]) => step === SPIKE)?.[3]).toBe(50);
+    expect(Math.max(...long.high)).toBe(50);
     expect(long.points.every(([step]) => step >= 600_000 && step <= 900_000)).toBe(true);
     expect((await part("from_step=2000000")).points).toEqual([]);
     await ledger.call(`/api/tasks/${id}/logs?from_step=x`, { key }, 422);

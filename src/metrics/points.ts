@@ -76,29 +76,6 @@ export type Summary = {
   last: Point;
 };
 
-const BLOCK = 64;
-
-/** The lowest and highest point of every block of 64, in order of steps: peaks survive. */
-export function extremesByBlock(points: Point[], block = BLOCK): Point[] {
-  const kept: Point[] = [];
-  for (let start = 0; start < points.length; start += block) {
-    let low: Point | null = null;
-    let high: Point | null = null;
-    let odd: Point | null = null;
-    for (const point of points.slice(start, start + block)) {
-      const value = point[3];
-      if (typeof value !== "number") odd ??= point;
-      else {
-        if (low === null || value < Number(low[3])) low = point;
-        if (high === null || value > Number(high[3])) high = point;
-      }
-    }
-    const chosen = [...new Set([low, high, odd])].filter((point) => point !== null);
-    kept.push(...chosen.sort((a, b) => a[0] - b[0]));
-  }
-  return kept;
-}
-
 /** The points of one metric of a segment. */
 export function pointsOf(segment: Segment, metric: string): Point[] {
   const column = segment.metrics.indexOf(metric) + 3;

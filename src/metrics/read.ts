@@ -1,7 +1,8 @@
 import { asc, eq, type SQL, sql } from "drizzle-orm";
 import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
-import { taskAttempt, trainingTask } from "../platform/db/schema.ts";
+import { FORM, taskAttempt, trainingTask } from "../platform/db/schema.ts";
+import { type Bucket, type StoredBucket, unpackBucket } from "./buckets.ts";
 import type { Point, StoredSegment, Summary } from "./points.ts";
 
 /** Runs up to this size are read point by point; larger ones through their chunks' summaries. */
@@ -21,20 +22,20 @@ export const lossNames: MetricNames = [
 export type AttemptLogs = {
   attempt: number;
   points: number;
+  /** Points that compact.ts has yet to bring into a chunk. */
+  openCount: number;
   firstStep: number | null;
   received: number;
   overlap: boolean;
   summaries: Record<string, Summary>;
 };
 
-/** A chunk without its points: `summary` and `blocks` are those of the metric asked for. */
+/** One metric of a chunk: all of it as one bucket, and in blocks where they were asked for and are there. */
 export type ChunkOutline = {
   attempt: number;
   chunk: number;
-  firstStep: number;
-  lastStep: number;
-  summary: Summary | null;
-  blocks: Point[] | null;
+  whole: Bucket | null;
+  blocks: Bucket[] | null;
 };
 
 export type RawChunk = { attempt: number; segments: StoredSegment[] };
@@ -50,25 +51,41 @@ const totalOf = (column: "points" | "bytes", taskId: number) =>
 
 const parse = <T>(text: string | null): T | null => (text === null ? null : JSON.parse(text));
 
-type OutlineRow = Pick<ChunkOutline, "attempt" | "chunk" | "firstStep" | "lastStep"> & {
+export type OutlineRow = {
+  attempt: number;
+  chunk: number;
+  form: number;
+  firstStep: number;
   summary: string | null;
   blocks: string | null;
 };
-const toOutline = ({
-  attempt,
-  chunk,
-  firstStep,
-  lastStep,
-  summary,
-  blocks,
-}: OutlineRow): ChunkOutline => ({
-  attempt,
-  chunk,
-  firstStep,
-  lastStep,
-  summary: parse(summary),
-  blocks: parse(blocks),
+
+/** The bucket that an older release's summary comes to, which does not know where it began, nor which its odd values are. */
+const ofSummary = (firstStep: number, summary: Summary): Bucket => ({
+  first: Math.min(firstStep, summary.last[0]),
+  ...{ last: summary.last, count: summary.count, sum: summary.sum },
+  ...{ min: summary.min, max: summary.max },
+  ...{ nan: summary.nonfinite_count, inf: 0, ninf: 0, nonfiniteFrom: null },
 });
+
+/** The columns of a chunk that toOutline() reads, of the table under the name `c`. */
+export const outlineColumns = (names: MetricNames, withBlocks: SQL) => sql`
+  c.attempt, c.chunk, c.form, c.first_step as "firstStep", ${partOf(sql`c.summary`, names)} as summary,
+  case when c.form = ${FORM.whole} and ${withBlocks} then ${partOf(sql`c.blocks`, names)} end as blocks`;
+
+export function toOutline({ attempt, chunk, form, firstStep, ...row }: OutlineRow): ChunkOutline {
+  const summary = parse<StoredBucket | Summary>(row.summary);
+  const whole =
+    summary === null
+      ? null
+      : form === FORM.old
+        ? ofSummary(firstStep, summary as Summary)
+        : unpackBucket(summary as StoredBucket);
+  return {
+    ...{ attempt, chunk, whole },
+    blocks: parse<StoredBucket[]>(row.blocks)?.map(unpackBucket) ?? null,
+  };
+}
 
 /** Statements that read an attempt's figures, newest last. */
 export const attemptsQuery = (db: Db, taskId: number) =>
@@ -76,6 +93,7 @@ export const attemptsQuery = (db: Db, taskId: number) =>
     .select({
       attempt: taskAttempt.attempt,
       points: taskAttempt.points,
+      openCount: taskAttempt.openCount,
       firstStep: taskAttempt.firstStep,
       received: taskAttempt.received,
       overlap: taskAttempt.overlap,
@@ -112,23 +130,21 @@ export async function readLogs(
       .from(trainingTask)
       .where(where),
     attempts: attemptsQuery(db, taskId),
-    // Finer blocks for middling runs; of a very long one the chunks' extremes are enough.
+    // Blocks of middling runs; of a very long one the chunks as a whole are fine enough.
     outlines: db.all<OutlineRow>(sql`
-      select attempt, chunk, first_step as "firstStep", last_step as "lastStep",
-        ${partOf(sql`summary`, names)} as summary,
-        case when ${totalOf("points", taskId)} <= 300000 then ${partOf(sql`blocks`, names)} end as blocks
-      from log_chunk where task_id = ${taskId} ${after}
+      select ${outlineColumns(names, sql`${totalOf("points", taskId)} <= 300000`)}
+      from log_chunk c where task_id = ${taskId} ${after}
       order by attempt ${order}, chunk ${order} limit ${page.limit}`),
     raw: db.all<{ attempt: number; points: string }>(sql`
       select attempt, points from log_chunk where task_id = ${taskId}
-      order by attempt desc, chunk desc limit (select case when ${fitsRaw} then 200 else 2 end)`),
+      order by attempt desc, chunk desc limit (select case when ${fitsRaw} then 200 else 0 end)`),
   });
   if (!task) return null;
   return {
     ...task,
     attempts: toAttempts(attempts),
     outlines: outlines.map(toOutline),
-    /** The newest chunks' points, newest first: all there are for runs small enough. */
+    /** The points of a run that is small enough, newest first; else none. */
     raw: raw.map((row): RawChunk => ({ attempt: row.attempt, segments: JSON.parse(row.points) })),
   };
 }
@@ -150,12 +166,10 @@ export async function readRange(
     task: db.select({ id: trainingTask.id }).from(trainingTask).where(where),
     attempts: attemptsQuery(db, taskId),
     rows: db.all<OutlineRow & { points: string | null }>(sql`
-      select attempt, chunk, first_step as "firstStep", last_step as "lastStep",
-        ${partOf(sql`summary`, names)} as summary,
-        case when total > ${RAW_BYTES} then ${partOf(sql`blocks`, names)} end as blocks,
+      select ${outlineColumns(names, sql`total > ${RAW_BYTES}`)},
         case when total <= ${RAW_BYTES} then points end as points
       from (select *, sum(size) over () as total from log_chunk
-        where task_id = ${taskId} and last_step >= ${from} and first_step <= ${to})
+        where task_id = ${taskId} and last_step >= ${from} and first_step <= ${to}) c
       order by attempt, chunk limit ${limit}`),
   });
   if (!task) return null;
@@ -231,7 +245,7 @@ export const nextChunks = (taskId: number, after: Place, attempt: number | undef
   return sql`
     select c.attempt, c.chunk, c.points from (
       select attempt, chunk, sum(size) over (order by attempt, chunk) as upto, row_number() over (order by attempt, chunk) as nth
-      from log_chunk where ${behind} order by attempt, chunk limit 48) n
+      from log_chunk where ${behind} order by attempt, chunk limit 400) n
     join log_chunk c on c.task_id = ${taskId} and c.attempt = n.attempt and c.chunk = n.chunk
     where n.upto <= 3000000 or n.nth = 1 order by c.attempt, c.chunk`;
 };

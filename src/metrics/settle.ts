@@ -1,11 +1,11 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Statement } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
-import { meanOf, mergeSummaries, type Point, type Summary, summarise } from "./points.ts";
+import { type Bucket, finiteOf, meanOfBucket, nonfiniteOf } from "./buckets.ts";
+import { curveOf } from "./curve.ts";
+import { mergeSummaries, type Summary, summarise } from "./points.ts";
 import {
   type AttemptLogs,
-  type ChunkOutline,
-  cutoffOf,
   effectivePoints,
   isComplete,
   lossNames,
@@ -35,69 +35,119 @@ export async function readForSettling(
   return { ...read, outlines: read.outlines.slice(0, CHUNKS_AT_FINISH).reverse(), whole };
 }
 
-const finite = (points: Point[]) =>
-  points.flatMap(([step, , , value]) =>
-    typeof value === "number" ? [{ step, value, weight: 1 }] : [],
-  );
+/** A stretch of a curve that is smoothed: its last step, its mean, and how many finite values it has. */
+export type Mean = { step: number; value: number; weight: number };
 
-/** The mean of the last tenth of the points, at least one and at most 100 of them. */
-export function finalLossOf(points: Point[], total: number): number | null {
-  const last = Math.min(100, Math.max(1, Math.floor(total / 10)));
-  const values = finite(points.slice(-last)).map((p) => p.value);
-  return values.length ? meanOf(values) : null;
+const meansOf = (buckets: Bucket[]): Mean[] =>
+  buckets.flatMap((bucket): Mean[] => {
+    const value = meanOfBucket(bucket);
+    return value === null ? [] : [{ step: bucket.last[0], value, weight: finiteOf(bucket) }];
+  });
+
+/** Groups of which the final loss takes the median. */
+const GROUPS = 20;
+
+const weighted = (means: Mean[]): Mean => {
+  const weight = means.reduce((sum, mean) => sum + mean.weight, 0);
+  const value = means.reduce((sum, mean) => sum + mean.value * (mean.weight / weight), 0);
+  return { step: means.at(-1)?.step ?? 0, value, weight };
+};
+
+/**
+ * The final loss: of the last tenth of the finite points (at least one), in up to GROUPS groups of about as
+ * many points each, the median of the groups' means. A spike spoils one group and moves the median little.
+ * `total` counts the finite points of the run where `means` are only its newest.
+ */
+export function finalLossOf(
+  means: Mean[],
+  total = means.reduce((sum, { weight }) => sum + weight, 0),
+): number | null {
+  if (means.length === 0) return null;
+  const wanted = Math.max(1, Math.floor(total / 10));
+  let start = means.length;
+  let taken = 0;
+  while (start > 0 && taken < wanted) taken += means[--start]?.weight ?? 0;
+  const last = means.slice(start);
+  const count = Math.min(GROUPS, last.length);
+  const groups: Mean[][] = Array.from({ length: count }, () => []);
+  let before = 0;
+  for (const mean of last) {
+    // By the middle of its points, so that a long stretch falls where most of it lies.
+    groups[Math.floor(((before + mean.weight / 2) * count) / taken)]?.push(mean);
+    before += mean.weight;
+  }
+  const found = groups.filter((group) => group.length > 0).map((group) => weighted(group).value);
+  found.sort((a, b) => a - b);
+  const middle = found.length >> 1;
+  const upper = found[middle] ?? null;
+  const lower = found[middle - 1];
+  return found.length % 2 || lower === undefined || upper === null ? upper : lower / 2 + upper / 2;
 }
 
 /**
- * The first step from which on training gained little: where the smoothed loss first is within 5 %
- * of its last value. Smoothed means the mean over a window of a twentieth of the series, its end
- * at the step in question.
+ * The smoothed curve: at each step the mean of the trailing window that is a twentieth of the run's steps long.
+ * The beginning, where no whole window lies behind, has none.
  */
-export function convergenceStepOf(
-  series: { step: number; value: number; weight: number }[],
-): number | null {
-  const window = Math.max(1, Math.round(series.length / 20));
-  let sum = 0;
-  let weight = 0;
-  const smoothed: { step: number; value: number }[] = [];
-  for (const [i, point] of series.entries()) {
-    sum += point.value * point.weight;
-    weight += point.weight;
-    const gone = series[i - window];
-    if (gone) {
-      sum -= gone.value * gone.weight;
-      weight -= gone.weight;
-    }
-    if (i >= window - 1) smoothed.push({ step: point.step, value: sum / weight });
+export function smoothed(means: Mean[]): Mean[] {
+  const [first, last] = [means[0], means.at(-1)];
+  if (!first || !last) return [];
+  const length = (last.step - first.step) / 20;
+  const found: Mean[] = [];
+  let start = 0;
+  for (const [end, { step }] of means.entries()) {
+    while ((means[start]?.step ?? step) < step - length) start++;
+    // Summed up anew each time: what a spike leaves in a running sum is more than other values are.
+    if (step - length >= first.step) found.push(weighted(means.slice(start, end + 1)));
   }
-  const last = smoothed.at(-1);
-  if (!last) return null;
+  return found;
+}
+
+/** The lowest smoothed value and the step at which it is first reached. */
+export function bestOf(curve: Mean[]): { value: number; step: number } | null {
+  let best: Mean | null = null;
+  for (const mean of curve) if (best === null || mean.value < best.value) best = mean;
+  return best;
+}
+
+/** Whether a run ended far above its best: by more than half of the best, and a tenth of its range. */
+function isDiverged(curve: Mean[]): boolean {
+  const best = bestOf(curve)?.value;
+  const last = curve.at(-1)?.value;
+  if (best === undefined || last === undefined) return false;
+  const highest = curve.reduce((most, { value }) => Math.max(most, value), best);
+  return last - best > Math.abs(best) / 2 && last - best > (highest - best) / 10;
+}
+
+/**
+ * The step from which on training gained little: the first whose smoothed value is within 5 % of the last
+ * smoothed one. Null where the curve diverged.
+ */
+export function convergenceStepOf(curve: Mean[]): number | null {
+  const last = curve.at(-1);
+  if (!last || isDiverged(curve)) return null;
   const near = Math.abs(last.value) * 0.05;
-  return smoothed.find((p) => Math.abs(p.value - last.value) <= near)?.step ?? null;
+  return curve.find(({ value }) => Math.abs(value - last.value) <= near)?.step ?? null;
 }
 
 const metricsOf = (attempts: AttemptLogs[]) => [
   ...new Set(attempts.flatMap((a) => Object.keys(a.summaries))),
 ];
 
-/** A long run's series: the mean of each chunk, at its last step. */
-const seriesOfChunks = (attempts: AttemptLogs[], outlines: ChunkOutline[]) =>
-  outlines.flatMap(({ attempt, lastStep, summary }) => {
-    const weight = summary ? summary.count - summary.nonfinite_count : 0;
-    // A chunk whose sum no double holds has no mean to draw.
-    return summary && summary.sum !== null && weight > 0 && lastStep < cutoffOf(attempts, attempt)
-      ? [{ step: lastStep, value: summary.sum / weight, weight }]
-      : [];
-  });
-
 /** The figures drawn from a run's points. `complete` is false when some are left for the job. */
 export function settle(read: Pick<Read, "attempts" | "outlines" | "raw" | "whole">) {
   const { attempts, outlines, raw, whole } = read;
   const lossName = metricOf(attempts, lossNames);
-  const points = effectivePoints(attempts, raw, lossName);
   const exact = isComplete(attempts, raw);
-  const total = exact
-    ? points.length
-    : attempts.reduce((sum, a) => sum + (a.summaries[lossName]?.count ?? 0), 0);
+  const { buckets } = curveOf(attempts, outlines, raw, lossName);
+  const means = meansOf(buckets);
+  const curve = smoothed(means);
+  const best = bestOf(curve);
+  const isWhole = !buckets.some((bucket) => nonfiniteOf(bucket) > 0);
+  const odd = buckets.flatMap(({ nonfiniteFrom }) => nonfiniteFrom ?? []);
+  const total = attempts.reduce((sum, { summaries }) => {
+    const own = summaries[lossName];
+    return sum + (own ? own.count - own.nonfinite_count : 0);
+  }, 0);
   // One attempt without repeated steps has its summaries at hand; else they come from the points.
   const clean =
     attempts.filter((a) => a.points > 0).length <= 1 && !attempts.some((a) => a.overlap);
@@ -131,10 +181,12 @@ export function settle(read: Pick<Read, "attempts" | "outlines" | "raw" | "whole
       : db.run(sql`select 1`);
   };
   return {
-    finalLoss: finalLossOf(points, total),
-    convergenceStep: whole
-      ? convergenceStepOf(exact ? finite(points) : seriesOfChunks(attempts, outlines))
-      : null,
+    finalLoss: finalLossOf(means, whole ? undefined : total),
+    /** Null of a run that holds values which are not finite; of a run that failed it is left out by states.ts. */
+    convergenceStep: whole && isWhole ? convergenceStepOf(curve) : null,
+    bestLoss: whole ? (best?.value ?? null) : null,
+    bestStep: whole ? (best?.step ?? null) : null,
+    nonfiniteFromStep: odd.length > 0 ? odd.reduce((a, b) => Math.min(a, b)) : null,
     complete: whole && summaries.length <= METRICS_AT_FINISH,
     summaryStatement,
   };

@@ -10,6 +10,7 @@ import {
   readStored,
   warnOfMetrics,
 } from "../metrics/append.ts";
+import { compact, compactLater, isDue } from "../metrics/compact.ts";
 import { logEntry, toSegment } from "../metrics/points.ts";
 import { type ChunkText, nextChunks, type Place } from "../metrics/read.ts";
 import { readable, writable } from "../platform/auth/access.ts";
@@ -268,6 +269,10 @@ export const archive = new Hono<App>()
           .select({
             imported: sql<number>`${past}`,
             lastSeq: taskAttempt.lastSeq,
+            openChunk: sql<number>`coalesce(${taskAttempt.openChunk}, 0)`,
+            openCount: sql<number>`coalesce(${taskAttempt.openCount}, 0)`,
+            openSize: sql<number>`coalesce(${taskAttempt.openSize}, 0)`,
+            received: sql<number>`coalesce(${taskAttempt.received}, 0)`,
             userId: trainingTask.userId,
           })
           .from(trainingTask)
@@ -285,6 +290,7 @@ export const archive = new Hono<App>()
         if (full) throw full;
         throw refuse("busy", { case: "points" }, { headers: { "Retry-After": "1" } });
       }
+      if (isDue(task)) compactLater(c, compact(db, taskId, attempt));
       return c.json({
         ...{ attempt, last_seq: lastSeq },
         ...(dropped.length && { warnings: [warnOfMetrics(dropped, config.MAX_METRICS)] }),

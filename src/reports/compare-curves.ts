@@ -1,12 +1,20 @@
 import { type SQL, sql } from "drizzle-orm";
+import { coarsen, shownValue } from "../metrics/buckets.ts";
 import { curveOf } from "../metrics/curve.ts";
-import type { Point, StoredSegment, Summary, Value } from "../metrics/points.ts";
-import { type AttemptLogs, type MetricNames, metricOf, partOf } from "../metrics/read.ts";
+import type { Point, StoredSegment, Value } from "../metrics/points.ts";
+import {
+  type AttemptLogs,
+  type MetricNames,
+  metricOf,
+  type OutlineRow,
+  outlineColumns,
+  toOutline,
+} from "../metrics/read.ts";
 import type { Db } from "../platform/db/client.ts";
 
 /** Chunks of a run that its curve is drawn from; of more, every second, third, … is taken. */
 const CHUNKS = 200;
-/** Runs of up to so many chunks are drawn from their blocks, longer ones from chunks' extremes. */
+/** Runs of up to so many chunks are drawn from their blocks, longer ones from chunks as a whole. */
 const FINE_CHUNKS = 20;
 /** Runs up to this size are drawn from their points themselves. */
 const RAW_POINTS = 500;
@@ -14,20 +22,12 @@ const RAW_BYTES = 100_000;
 
 export const alignments = ["step", "epoch", "time"] as const;
 
-type ChunkRow = {
-  id: number;
-  attempt: number;
-  chunk: number;
-  firstStep: number;
-  lastStep: number;
-  summary: string | null;
-  blocks: string | null;
-  points: string | null;
-};
+type ChunkRow = OutlineRow & { id: number; points: string | null };
 type AttemptRow = {
   id: number;
   attempt: number;
   points: number;
+  openCount: number;
   firstStep: number | null;
   received: number;
   overlap: number;
@@ -37,7 +37,7 @@ type AttemptRow = {
 /** Statements that read the curves of some tasks under the first of `names` each of them has. */
 export const curveStatements = (db: Db, ids: SQL, names: MetricNames) => ({
   attempts: db.all<AttemptRow>(sql`
-      select task_id as id, attempt, points, first_step as "firstStep", received, overlap,
+      select task_id as id, attempt, points, open_count as "openCount", first_step as "firstStep", received, overlap,
         (select json_group_object(key, json(value)) from json_each(summary)
           where ${sql.join(
             names.map((name) => sql`key = ${name}`),
@@ -49,9 +49,7 @@ export const curveStatements = (db: Db, ids: SQL, names: MetricNames) => ({
         select task_id, attempt, chunk, row_number() over (partition by task_id order by attempt, chunk) as nth,
           count(*) over (partition by task_id) as chunks
         from log_chunk where task_id in (${ids}))
-      select c.task_id as id, c.attempt, c.chunk, c.first_step as "firstStep", c.last_step as "lastStep",
-        ${partOf(sql`c.summary`, names)} as summary,
-        case when n.chunks <= ${FINE_CHUNKS} then ${partOf(sql`c.blocks`, names)} end as blocks,
+      select c.task_id as id, ${outlineColumns(names, sql`n.chunks <= ${FINE_CHUNKS}`)},
         case when (select sum(points) <= ${RAW_POINTS} and sum(bytes) <= ${RAW_BYTES} from task_attempt a where a.task_id = c.task_id)
           then c.points end as points
       from numbered n
@@ -90,19 +88,18 @@ export function alignedCurve(
     );
   const chunks = rows.chunks.filter((row) => row.id === id);
   const metric = metricOf(attempts, asked.names);
-  const { points } = curveOf(
+  const { buckets } = curveOf(
     attempts,
-    chunks.map(({ summary, blocks, ...row }) => ({
-      ...row,
-      summary: parse<Summary>(summary),
-      blocks: parse<Point[]>(blocks),
-    })),
+    chunks.map(toOutline),
     chunks.flatMap(({ attempt, points: stored }) =>
       stored === null ? [] : [{ attempt, segments: JSON.parse(stored) as StoredSegment[] }],
     ),
     metric,
-    asked.most,
   );
+  const points = coarsen(buckets, asked.most).map((bucket): Point => {
+    const [step, epoch, ms] = bucket.last;
+    return [step, epoch, ms, shownValue(bucket)];
+  });
   const begin = points.find(([, , ms]) => ms !== null)?.[2] ?? null;
   return {
     metric,

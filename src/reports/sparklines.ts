@@ -1,6 +1,14 @@
 import { sql } from "drizzle-orm";
-import type { Point, StoredSegment, Summary } from "../metrics/points.ts";
-import { type MetricNames, partOf, pointsOfSegments } from "../metrics/read.ts";
+import { type Bucket, bucketOf, meanOfBucket } from "../metrics/buckets.ts";
+import type { StoredSegment, Summary } from "../metrics/points.ts";
+import {
+  type MetricNames,
+  type OutlineRow,
+  outlineColumns,
+  partOf,
+  pointsOfSegments,
+  toOutline,
+} from "../metrics/read.ts";
 import type { Db } from "../platform/db/client.ts";
 
 /** How many chunks of a run are looked at, spread over its length; most runs have fewer. */
@@ -20,64 +28,46 @@ export function outline(points: [step: number, value: number][]): [number, numbe
   });
 }
 
-/** Between the lowest and the highest point of each block lies what it amounts to. */
-function midpointsOf(extremes: Point[]): Point[] {
-  const points: Point[] = [];
-  for (let n = 0; n < extremes.length; n += 2) {
-    const [one, two = one] = extremes.slice(n, n + 2);
-    if (!one || !two) continue;
-    const value =
-      typeof one[3] === "number" && typeof two[3] === "number" ? (one[3] + two[3]) / 2 : one[3];
-    points.push([two[0], two[1], two[2], value]);
-  }
-  return points;
-}
-
 /**
  * Small curves of the latest attempt of some tasks, in one round trip. Of each run the chunks at
  * CHUNKS places of its length are found by key, so that a very long one costs no more than a short.
  */
 export async function readSparklines(db: Db, ids: number[], names: MetricNames) {
-  const rows = await db.all<{
-    id: number;
-    last: string | null;
-    summary: string | null;
-    blocks: string | null;
-    points: string | null;
-  }>(sql`
-    select a.task_id as id, ${partOf(sql`a.summary`, names)} as last,
-      ${partOf(sql`c.summary`, names)} as summary, ${partOf(sql`c.blocks`, names)} as blocks,
+  // Short runs are few chunks, unless their heartbeats are rows still.
+  const places = sql`iif(a.open_count > 0, ${CHUNKS - 1}, a.points / 500)`;
+  const rows = await db.all<
+    OutlineRow & { id: number; last: string | null; points: string | null }
+  >(sql`
+    select a.task_id as id, ${partOf(sql`a.summary`, names)} as last, ${outlineColumns(names, sql`true`)},
       case when a.points <= ${RAW_POINTS} then c.points end as points
     from training_task t
     join task_attempt a on a.task_id = t.id and a.attempt = t.attempt
     join json_each(${JSON.stringify(Array.from({ length: CHUNKS }, (_, n) => n))}) k
-      on k.value <= a.points / 500
+      on k.value <= ${places}
     join log_chunk c on c.task_id = a.task_id and c.attempt = a.attempt and c.chunk = (
       select max(chunk) from log_chunk where task_id = a.task_id and attempt = a.attempt
-        and chunk <= 1 + (a.received - 1) * k.value / min(${CHUNKS - 1}, max(1, a.points / 500)))
+        and chunk <= 1 + (a.received - 1) * k.value / min(${CHUNKS - 1}, max(1, ${places})))
     where t.id in (${sql.join(
       ids.map((id) => sql`${id}`),
       sql`, `,
     )}) and t.deleted_at is null
     group by a.task_id, c.chunk order by a.task_id, c.chunk`);
   const parse = <T>(text: string | null): T | null => (text === null ? null : JSON.parse(text));
-  const of = (row: (typeof rows)[number]): Point[] => {
+  const of = (row: (typeof rows)[number]): Bucket[] => {
     const segments = parse<StoredSegment[]>(row.points);
     const metric = segments && names.find((name) => segments.some((s) => s.m.includes(name)));
-    if (segments && metric) return pointsOfSegments(segments, metric);
-    const summary = parse<Summary>(row.summary);
-    return midpointsOf(
-      parse<Point[]>(row.blocks) ??
-        [summary?.min, summary?.max].filter((p) => p !== null && p !== undefined),
-    );
+    if (segments && metric) return pointsOfSegments(segments, metric).map(bucketOf);
+    const { whole, blocks } = toOutline(row);
+    return blocks ?? (whole ? [whole] : []);
   };
   return ids.flatMap((id) => {
     const mine = rows.filter((row) => row.id === id);
     const points = mine
       .flatMap(of)
-      .flatMap(([step, , , value]): [number, number][] =>
-        typeof value === "number" ? [[step, value]] : [],
-      )
+      .flatMap((bucket): [number, number][] => {
+        const mean = meanOfBucket(bucket);
+        return mean === null ? [] : [[bucket.last[0], mean]];
+      })
       .sort((a, b) => a[0] - b[0]);
     if (points.length === 0) return [];
     const last = parse<Summary>(mine[0]?.last ?? null)?.last[3];

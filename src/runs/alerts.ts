@@ -65,7 +65,8 @@ const MEMORY = 100;
  * heartbeat, what it says against the state so far: that a run under way has lost its loss (NaN or
  * infinity, or a mean over LOSS_DIVERGED_MULTIPLE times its level), or that a box in touch made no
  * step for STALLED_AFTER_MIN. `noted` is the state with this heartbeat, for the task's `watch`, and
- * `newest` whether none after it came first: all in the row that a heartbeat writes anyway.
+ * `newest` whether none after it came first; `nonfiniteFromStep` where its loss is lost: all in the row that a heartbeat
+ * writes anyway.
  */
 export function prepareWatch(
   config: Config,
@@ -123,5 +124,7 @@ export function prepareWatch(
       sql`json_object('step', ${unstepped ? null : kept("step")}, 'since', ${kept("at")})`,
     );
   }
-  return { event, noted, newest };
+  const nonfiniteFromStep =
+    odd && !unstepped ? sql`min(coalesce(nonfinite_from_step, ${odd[0]}), ${odd[0]})` : undefined;
+  return { event, noted, newest, nonfiniteFromStep };
 }

@@ -12,6 +12,7 @@ import {
   type Stored,
   warnOfMetrics,
 } from "../metrics/append.ts";
+import { compact, compactLater, compactRun, isDue } from "../metrics/compact.ts";
 import { logEntry, toSegment } from "../metrics/points.ts";
 import { countGaps, isKnown, MOST_GAPS, missingRanges } from "../metrics/seq.ts";
 import { readForSettling, settle } from "../metrics/settle.ts";
@@ -325,6 +326,7 @@ export const lifecycle = new Hono<App>()
         progress: progress
           ? sql`case when ${watch.newest} then ${progress} else progress end`
           : undefined,
+        nonfiniteFromStep: watch.nonfiniteFromStep,
       };
       const { seq } = body;
       const heartbeat = { keyId: auth.keyId, seq, tail };
@@ -356,6 +358,11 @@ export const lifecycle = new Hono<App>()
                 ? sql<
                     number | null
                   >`(select bytes from user_use where user_use.user_id = training_task.user_id)`
+                : sql<null>`null`,
+              open: append
+                ? sql<string | null>`(
+                    select json_array(a.open_chunk, a.open_count, a.open_size, a.received) from task_attempt a
+                    where a.task_id = training_task.id and a.attempt = max(training_task.attempt, 1))`
                 : sql<null>`null`,
             })
             .from(trainingTask)
@@ -418,6 +425,12 @@ export const lifecycle = new Hono<App>()
           more: { current_status, ...more },
         });
       }
+      if (recorded.rowsAffected && task.open) {
+        const [openChunk, openCount, openSize, received]: [number, number, number, number] =
+          JSON.parse(task.open);
+        if (isDue({ openChunk, openCount, openSize, received }))
+          compactLater(c, compact(db, taskId, Math.max(task.attempt, 1)));
+      }
       const near = append && nearLimit(config, "database_bytes", task.bytes);
       const warnings = [
         ...(dropped.length ? [warnOfMetrics(dropped, config.MAX_METRICS)] : []),
@@ -468,7 +481,7 @@ export const lifecycle = new Hono<App>()
     describe({
       summary: "Finish a run",
       description:
-        "Ends a run. Without final_loss, the service takes the mean of the last tenth (at most 100 points) of `loss`. A queued run that ends as `failed` with reason `preempted` waits for another box while it has attempts left. `missing` names the ranges of seq that never arrived; they are still accepted.",
+        "Ends a run. Without final_loss, the service takes the median of the means of the last tenth of `loss`. A queued run that ends as `failed` with reason `preempted` waits for another box while it has attempts left. `missing` names the ranges of seq that never arrived; they are still accepted.",
       tag: "Runs",
       answer: {
         schema: z.object({
@@ -517,7 +530,7 @@ export const lifecycle = new Hono<App>()
           ...end,
           finalLoss,
           finalLossReported: body.final_loss !== undefined && body.final_loss !== null,
-          convergenceStep: figures.convergenceStep,
+          figures,
           settled: figures.complete,
         }).returning({ id: trainingTask.id }),
         noted: noteChange(db, auth, "ended", "task.finish", taskId, { attempt, status }),
@@ -550,6 +563,7 @@ export const lifecycle = new Hono<App>()
           { extra: { current_status: task.status, current_attempt: task.attempt } },
         );
       if (ended) tellLater(c);
+      compactLater(c, compactRun(db, taskId, read.attempts));
       return c.json({
         task: toWire(task),
         missing: missingRanges(numbers ?? { gaps: "[]", lastSeq: 0 }, body.last_seq),

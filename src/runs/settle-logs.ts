@@ -1,14 +1,15 @@
 import { eq, sql } from "drizzle-orm";
+import { compactRun, sumUpOld } from "../metrics/compact.ts";
 import { type ChunkOutline, lossNames, readLogs } from "../metrics/read.ts";
 import { settle } from "../metrics/settle.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { trainingTask } from "../platform/db/schema.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
-import { settleRun } from "./states.ts";
+import { settleAgain, settleRun } from "./states.ts";
 
 /** Bounds of a minute. */
-const TASKS_A_MINUTE = 5;
+const TASKS_A_MINUTE = 20;
 const PAGES_A_MINUTE = 25;
 const CHUNKS_A_PAGE = 400;
 
@@ -48,10 +49,11 @@ export async function settleLogs(
     }
     // A run that no minute is long enough for still gets its loss and summaries.
     if (!read) return;
+    await compactRun(db, task.id, read.attempts);
     const figures = settle({ ...read, outlines, whole });
     await chain(db, {
       // Points that arrived while this was computed set a new time, and are taken next minute.
-      settled: settleRun(db, task, figures),
+      settled: settleRun(db, task, { finalLoss: figures.finalLoss, figures }),
       summaries: ifChanged("settled", (changed) =>
         figures.summaryStatement(db, task.id, changed, Number.POSITIVE_INFINITY),
       ),
@@ -63,4 +65,10 @@ export async function settleLogs(
     await faults.each([task.id], () => settleOne(task));
   }
   return settled;
+}
+
+/** Brings points that an older release stored into today's form, and has the figures of their runs drawn anew. */
+export async function renewOldLogs(db: Db): Promise<void> {
+  const ids = await sumUpOld(db);
+  if (ids.length > 0) await settleAgain(db, ids);
 }

@@ -110,6 +110,8 @@ const noEnd = {
 /** An attempt begins, on a machine of which only what its box says replaces what was known. */
 const beginAttempt = (keyId: number, agent: string | null, hardware: Hardware) => ({
   ...noEnd,
+  // It may begin before the step at which the one before lost its loss; its end tells of both.
+  nonfiniteFromStep: null,
   status: "running" as const,
   attempt: nextAttempt,
   keyId,
@@ -157,7 +159,11 @@ export const renewLease = (db: Db, where: SQL) =>
   db.update(trainingTask).set({ heartbeatAt: now }).where(where);
 
 /** What a heartbeat says of a run, beside its points. */
-type Seen = { watch: SQL<string>; progress: SQL | undefined };
+type Seen = {
+  watch: SQL<string>;
+  progress: SQL | undefined;
+  nonfiniteFromStep: SQL | undefined;
+};
 
 /** A heartbeat lets a run begin, or come back. Only a change of state touches the index on it. */
 export const startRun = (db: Db, where: SQL | undefined, seen: Seen) =>
@@ -215,7 +221,7 @@ export const endRun = (
     settled,
     endedAgo,
     duration,
-    convergenceStep,
+    figures,
     ...end
   }: Lasted & {
     status: (typeof statuses)[number];
@@ -224,7 +230,7 @@ export const endRun = (
     exitCode: number | null;
     finalLoss: number | null;
     finalLossReported: boolean;
-    convergenceStep: number | null;
+    figures: Figures;
     settled: boolean;
   },
 ) => {
@@ -236,7 +242,7 @@ export const endRun = (
     .update(trainingTask)
     .set({
       ...end,
-      convergenceStep: stepOrNull(convergenceStep),
+      ...drawn(figures, status === "success"),
       status: preempted
         ? sql`case when cancel_requested then 'cancelled' when ${goesBack} then 'pending' else 'failed' end`
         : status,
@@ -255,6 +261,22 @@ export const endRun = (
     })
     .where(and(where, isAlive, sql`status = 'running'`));
 };
+
+/** What is drawn from a run's points, beside its final loss. */
+export type Figures = {
+  convergenceStep: number | null;
+  bestLoss: number | null;
+  bestStep: number | null;
+  nonfiniteFromStep: number | null;
+};
+
+/** The columns of these figures. A run that failed has converged nowhere. */
+const drawn = (figures: Figures, succeeded: boolean | SQL) => ({
+  convergenceStep: sql`iif(${succeeded}, ${stepOrNull(figures.convergenceStep)}, null)`,
+  bestLoss: figures.bestLoss,
+  bestStep: stepOrNull(figures.bestStep),
+  nonfiniteFromStep: stepOrNull(figures.nonfiniteFromStep),
+});
 
 /** A step drawn from a run's points; null where its points have no steps, but are ordered by their time alone. */
 const stepOrNull = (step: number | null) => sql`iif(progress ->> 'unstepped', null, ${step})`;
@@ -365,16 +387,27 @@ export const restoreRuns = (db: Db, where: SQL | undefined) =>
 export const settleRun = (
   db: Db,
   { id, settleAt }: { id: number; settleAt: string | null },
-  { finalLoss, convergenceStep }: { finalLoss: number | null; convergenceStep: number | null },
-) =>
-  db
+  { finalLoss, figures }: { finalLoss: number | null; figures: Figures },
+) => {
+  const { convergenceStep, ...others } = drawn(figures, sql`status = 'success'`);
+  return db
     .update(trainingTask)
     .set({
       finalLoss: sql`case when final_loss_reported then final_loss else coalesce(${finalLoss}, final_loss) end`,
-      convergenceStep: sql`coalesce(${stepOrNull(convergenceStep)}, convergence_step)`,
+      // What an import says stays where its points say nothing.
+      convergenceStep: sql`coalesce(${convergenceStep}, iif(import_source is null, null, convergence_step))`,
+      ...others,
       settleAt: null,
     })
     .where(sql`id = ${id} and settle_at = ${settleAt}`);
+};
+
+/** Has the figures of ended runs drawn anew, once all of their points are in today's form. */
+export const settleAgain = (db: Db, ids: number[]) =>
+  db.run(sql`
+    update training_task set settle_at = coalesce(settle_at, ${now})
+    where id in (select value from json_each(${JSON.stringify(ids)})) and status not in ('pending', 'running')
+      and not exists (select 1 from log_chunk c where c.task_id = training_task.id and c.form = 0)`);
 
 /**
  * Notes points of an imported run, and the step that its latest attempt has reached with them: its

@@ -98,7 +98,10 @@ export const runFields = {
 
   cost: { type: "number", min: 0, unit: "money", by: "import", label: "Cost" },
   final_loss: { type: "number", by: "import", label: "Final loss" },
-  convergence_step: { type: "integer", min: 0, unit: "steps", by: "import", label: "Converged at" },
+  best_loss: { type: "number", by: "server", label: "Best loss", about: "The lowest smoothed loss: the mean over a twentieth of the run's steps." },
+  best_step: { type: "integer", min: 0, unit: "steps", by: "server", label: "Best step", about: "The step at which the smoothed loss was lowest." },
+  convergence_step: { type: "integer", min: 0, unit: "steps", by: "import", label: "Converged at", about: "The first step whose smoothed loss is within 5 % of the last smoothed loss; null of a run that failed, diverged or holds NaN." },
+  nonfinite_from_step: { type: "integer", min: 0, unit: "steps", by: "server", label: "NaN from step", about: "The first step whose loss was NaN or infinite; null where none was seen." },
   images_seen: { type: "number", unit: "images", by: "server", label: "Images seen", about: "Images that each process has trained on so far: steps reached × batch_size × gradient_accumulation_steps, of an image model." },
   total_duration_sec: { type: "number", min: 0, unit: "s", by: "import", label: "Duration" },
   exit_code: { type: "integer", by: "import" },

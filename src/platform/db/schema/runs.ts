@@ -110,6 +110,9 @@ export const trainingTask = sqliteTable(
     /** The box stated the final loss itself; nothing drawn from log points replaces it. */
     finalLossReported: bool().notNull().default(false),
     convergenceStep: integer(),
+    bestLoss: real(),
+    bestStep: integer(),
+    nonfiniteFromStep: integer(),
     imagesSeen: real().generatedAlwaysAs(imagesSeen, { mode: "virtual" }),
     totalDurationSec: real(),
     exitCode: integer(),
