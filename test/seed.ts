@@ -1,7 +1,7 @@
 // A ledger of any size, made by the database itself: what budgets and the benchmark are measured on.
 import { sql } from "drizzle-orm";
-import { sumUp } from "../src/metrics/compact.ts";
 import { pointsOf, summarise, toSegment } from "../src/metrics/points.ts";
+import { sumUp } from "../src/metrics/sum-up.ts";
 import type { Db } from "../src/platform/db/client.ts";
 
 /** Tasks a statement: a batch of sqld's own must not hold its lock for many seconds. */

@@ -1,7 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Db } from "../platform/db/client.ts";
 import { FORM } from "../platform/db/schema.ts";
-import { bucketOf, mergeAll, packBucket, type StoredBucket } from "./buckets.ts";
+import { bucketsOf, packBucket, type StoredBucket } from "./buckets.ts";
 import {
   mergeSummaries,
   type Point,
@@ -21,6 +21,9 @@ const MERGED_BY_STATEMENT = 64;
 /** The shortest summary of a metric: what is stored in fewer bytes than so many take is no more metrics. */
 const LEAST_SUMMARY_BYTES = 110;
 
+/** Rows of a chunk before the next one is begun, and bytes of its points. */
+const CHUNK_POINTS = 1000;
+const CHUNK_BYTES = 128 * 1024;
 /** SQLite functions take 127 arguments at most: json_set's pairs are nested in groups. */
 const PAIRS = 60;
 
@@ -122,9 +125,9 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
     metric,
     summarise(points),
   ]);
-  const buckets = byMetric.map(([metric, points]): [string, StoredBucket] => [
+  const blocks = byMetric.map(([metric, points]): [string, StoredBucket[]] => [
     metric,
-    packBucket(mergeAll(points.map(bucketOf))),
+    bucketsOf(points).map(packBucket),
   ]);
   const tail = `"m":${json(segment.metrics)},"p":${json(segment.rows)}}`;
   const summaryOver = (text: string | null): string => {
@@ -151,17 +154,22 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
     firstStep: first[0],
     lastStep: last[0],
     summaryJson: json(Object.fromEntries(summaries)),
-    bucketsJson: json(Object.fromEntries(buckets)),
+    blocksJson: json([Object.fromEntries(blocks)]),
     ...merged,
     /** The end of the stored segment; its beginning, the arrival number, is known to SQL alone. */
     segmentTail: tail,
   };
 }
 
-/** The columns of an attempt after a heartbeat's points, which stay a row of their own until compact.ts. */
+/** Whether a heartbeat of `count` points and `size` bytes still fits the attempt's open chunk. */
+const fitsChunk = (append: { count: number; size: number }): SQL =>
+  sql`(open_chunk > 0 and open_count + ${append.count} <= ${CHUNK_POINTS} and open_size + ${append.size} <= ${CHUNK_BYTES})`;
+
+/** The columns of an attempt after a heartbeat's points. */
 export const recordPoints = (append: NonNullable<Append>): Record<string, SQL> => ({
-  open_count: sql`open_count + ${append.count}`,
-  open_size: sql`open_size + ${append.size}`,
+  open_chunk: sql`case when ${fitsChunk(append)} then open_chunk else received + 1 end`,
+  open_count: sql`case when ${fitsChunk(append)} then open_count else 0 end + ${append.count}`,
+  open_size: sql`case when ${fitsChunk(append)} then open_size else 0 end + ${append.size}`,
   points: sql`points + ${append.count}`,
   bytes: sql`bytes + ${append.size}`,
   overlap: sql`max(overlap, coalesce(last_step, -1) >= ${append.firstStep})`,
@@ -170,9 +178,13 @@ export const recordPoints = (append: NonNullable<Append>): Record<string, SQL> =
   summary: append.attemptSummary,
 });
 
+/** Two JSON arrays in one, without reading either. */
+const joined = (first: SQL, second: SQL) =>
+  sql`substr(${first}, 1, length(${first}) - 1) || ',' || substr(${second}, 2)`;
+
 /**
- * Stores a heartbeat's points as a chunk of their own. Comes right after the statement that accepted the
- * heartbeat: `accepted` is the condition that it did.
+ * Puts the points behind the attempt's open chunk, or begins the next. Comes right after the statement
+ * that accepted the heartbeat: `accepted` is the condition that it did.
  */
 export const appendPoints = (
   db: Db,
@@ -181,10 +193,19 @@ export const appendPoints = (
   accepted: SQL,
 ) =>
   db.run(sql`
-  insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, summary, blocks, points, form)
-  select a.task_id, a.attempt, a.received, a.received, ${append.firstStep}, ${append.lastStep},
-    ${append.count}, ${append.size}, ${append.bucketsJson}, '{}', '[{"a":' || a.received || ${`,"q":${seq},${append.segmentTail}]`}, ${FORM.open}
-  from task_attempt a where a.task_id = ${taskId} and a.attempt = ${attempt} and ${accepted}`);
+  insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, form, summary, blocks, points)
+  select a.task_id, a.attempt, a.open_chunk, a.received, ${append.firstStep}, ${append.lastStep},
+    ${append.count}, ${append.size}, ${FORM.open}, '{}', ${append.blocksJson},
+    '[{"a":' || a.received || ${`,"q":${seq},${append.segmentTail}]`}
+  from task_attempt a where a.task_id = ${taskId} and a.attempt = ${attempt} and ${accepted}
+  on conflict (task_id, attempt, chunk) do update set
+    arrival = excluded.arrival,
+    first_step = min(first_step, excluded.first_step),
+    last_step = max(last_step, excluded.last_step),
+    count = count + excluded.count,
+    size = size + excluded.size,
+    blocks = iif(form = ${FORM.open}, ${joined(sql`blocks`, sql`excluded.blocks`)}, blocks),
+    points = ${joined(sql`points`, sql`excluded.points`)}`);
 
 /** The warning that an attempt has as many metrics as it may: points of further ones were left out. */
 export const warnOfMetrics = (dropped: string[], most: number) => ({

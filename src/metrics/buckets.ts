@@ -24,7 +24,7 @@ export type Bucket = {
 const BLOCK = 64;
 
 /** The number, or null where it is beyond what a double holds. */
-const finiteOrNull = (value: number): number | null => (Number.isNumber(value) ? value : null);
+const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
 export const nonfiniteOf = (bucket: Bucket): number => bucket.nan + bucket.inf + bucket.ninf;
 export const finiteOf = (bucket: Bucket): number => bucket.count - nonfiniteOf(bucket);

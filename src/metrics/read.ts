@@ -2,7 +2,7 @@ import { asc, eq, type SQL, sql } from "drizzle-orm";
 import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { FORM, taskAttempt, trainingTask } from "../platform/db/schema.ts";
-import { type Bucket, type StoredBucket, unpackBucket } from "./buckets.ts";
+import { type Bucket, mergeAll, type StoredBucket, unpackBucket } from "./buckets.ts";
 import type { Point, StoredSegment, Summary } from "./points.ts";
 
 /** Runs up to this size are read point by point; larger ones through their chunks' summaries. */
@@ -22,8 +22,6 @@ export const lossNames: MetricNames = [
 export type AttemptLogs = {
   attempt: number;
   points: number;
-  /** Points that compact.ts has yet to bring into a chunk. */
-  openCount: number;
   firstStep: number | null;
   received: number;
   overlap: boolean;
@@ -68,12 +66,22 @@ const ofSummary = (firstStep: number, summary: Summary): Bucket => ({
   ...{ nan: summary.nonfinite_count, inf: 0, ninf: 0, nonfiniteFrom: null },
 });
 
-/** The columns of a chunk that toOutline() reads, of the table under the name `c`. */
+/**
+ * The columns of a chunk that toOutline() reads, of the table under the name `c`. Of one that takes points in,
+ * there is a list for each heartbeat.
+ */
 export const outlineColumns = (names: MetricNames, withBlocks: SQL) => sql`
   c.attempt, c.chunk, c.form, c.first_step as "firstStep", ${partOf(sql`c.summary`, names)} as summary,
-  case when c.form = ${FORM.whole} and ${withBlocks} then ${partOf(sql`c.blocks`, names)} end as blocks`;
+  case c.form
+    when ${FORM.open} then (select json_group_array(json(${partOf(sql`h.value`, names)})) from json_each(c.blocks) h)
+    when ${FORM.whole} then iif(${withBlocks}, ${partOf(sql`c.blocks`, names)}, null) end as blocks`;
 
 export function toOutline({ attempt, chunk, form, firstStep, ...row }: OutlineRow): ChunkOutline {
+  if (form === FORM.open) {
+    const lists = parse<(StoredBucket[] | null)[]>(row.blocks) ?? [];
+    const blocks = lists.flatMap((list) => list ?? []).map(unpackBucket);
+    return { attempt, chunk, whole: blocks.length > 0 ? mergeAll(blocks) : null, blocks };
+  }
   const summary = parse<StoredBucket | Summary>(row.summary);
   const whole =
     summary === null
@@ -81,10 +89,8 @@ export function toOutline({ attempt, chunk, form, firstStep, ...row }: OutlineRo
       : form === FORM.old
         ? ofSummary(firstStep, summary as Summary)
         : unpackBucket(summary as StoredBucket);
-  return {
-    ...{ attempt, chunk, whole },
-    blocks: parse<StoredBucket[]>(row.blocks)?.map(unpackBucket) ?? null,
-  };
+  const blocks = parse<StoredBucket[]>(row.blocks)?.map(unpackBucket) ?? null;
+  return { attempt, chunk, whole, blocks };
 }
 
 /** Statements that read an attempt's figures, newest last. */
@@ -93,7 +99,6 @@ export const attemptsQuery = (db: Db, taskId: number) =>
     .select({
       attempt: taskAttempt.attempt,
       points: taskAttempt.points,
-      openCount: taskAttempt.openCount,
       firstStep: taskAttempt.firstStep,
       received: taskAttempt.received,
       overlap: taskAttempt.overlap,
@@ -245,7 +250,7 @@ export const nextChunks = (taskId: number, after: Place, attempt: number | undef
   return sql`
     select c.attempt, c.chunk, c.points from (
       select attempt, chunk, sum(size) over (order by attempt, chunk) as upto, row_number() over (order by attempt, chunk) as nth
-      from log_chunk where ${behind} order by attempt, chunk limit 400) n
+      from log_chunk where ${behind} order by attempt, chunk limit 48) n
     join log_chunk c on c.task_id = ${taskId} and c.attempt = n.attempt and c.chunk = n.chunk
     where n.upto <= 3000000 or n.nth = 1 order by c.attempt, c.chunk`;
 };

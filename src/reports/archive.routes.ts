@@ -10,9 +10,9 @@ import {
   readStored,
   warnOfMetrics,
 } from "../metrics/append.ts";
-import { compact, compactLater, isDue } from "../metrics/compact.ts";
 import { logEntry, toSegment } from "../metrics/points.ts";
 import { type ChunkText, nextChunks, type Place } from "../metrics/read.ts";
+import { isDue, sumUpAttempt, sumUpLater } from "../metrics/sum-up.ts";
 import { readable, writable } from "../platform/auth/access.ts";
 import { explainRoom, roomFor } from "../platform/auth/bounds.ts";
 import { allow } from "../platform/auth/middleware.ts";
@@ -269,10 +269,6 @@ export const archive = new Hono<App>()
           .select({
             imported: sql<number>`${past}`,
             lastSeq: taskAttempt.lastSeq,
-            openChunk: sql<number>`coalesce(${taskAttempt.openChunk}, 0)`,
-            openCount: sql<number>`coalesce(${taskAttempt.openCount}, 0)`,
-            openSize: sql<number>`coalesce(${taskAttempt.openSize}, 0)`,
-            received: sql<number>`coalesce(${taskAttempt.received}, 0)`,
             userId: trainingTask.userId,
           })
           .from(trainingTask)
@@ -290,7 +286,7 @@ export const archive = new Hono<App>()
         if (full) throw full;
         throw refuse("busy", { case: "points" }, { headers: { "Retry-After": "1" } });
       }
-      if (isDue(task)) compactLater(c, compact(db, taskId, attempt));
+      if (append && isDue(seq, append)) sumUpLater(c, sumUpAttempt(db, taskId, attempt));
       return c.json({
         ...{ attempt, last_seq: lastSeq },
         ...(dropped.length && { warnings: [warnOfMetrics(dropped, config.MAX_METRICS)] }),

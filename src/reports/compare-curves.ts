@@ -27,7 +27,6 @@ type AttemptRow = {
   id: number;
   attempt: number;
   points: number;
-  openCount: number;
   firstStep: number | null;
   received: number;
   overlap: number;
@@ -37,7 +36,7 @@ type AttemptRow = {
 /** Statements that read the curves of some tasks under the first of `names` each of them has. */
 export const curveStatements = (db: Db, ids: SQL, names: MetricNames) => ({
   attempts: db.all<AttemptRow>(sql`
-      select task_id as id, attempt, points, open_count as "openCount", first_step as "firstStep", received, overlap,
+      select task_id as id, attempt, points, first_step as "firstStep", received, overlap,
         (select json_group_object(key, json(value)) from json_each(summary)
           where ${sql.join(
             names.map((name) => sql`key = ${name}`),

@@ -33,8 +33,6 @@ export function outline(points: [step: number, value: number][]): [number, numbe
  * CHUNKS places of its length are found by key, so that a very long one costs no more than a short.
  */
 export async function readSparklines(db: Db, ids: number[], names: MetricNames) {
-  // Short runs are few chunks, unless their heartbeats are rows still.
-  const places = sql`iif(a.open_count > 0, ${CHUNKS - 1}, a.points / 500)`;
   const rows = await db.all<
     OutlineRow & { id: number; last: string | null; points: string | null }
   >(sql`
@@ -43,10 +41,10 @@ export async function readSparklines(db: Db, ids: number[], names: MetricNames) 
     from training_task t
     join task_attempt a on a.task_id = t.id and a.attempt = t.attempt
     join json_each(${JSON.stringify(Array.from({ length: CHUNKS }, (_, n) => n))}) k
-      on k.value <= ${places}
+      on k.value <= a.points / 500
     join log_chunk c on c.task_id = a.task_id and c.attempt = a.attempt and c.chunk = (
       select max(chunk) from log_chunk where task_id = a.task_id and attempt = a.attempt
-        and chunk <= 1 + (a.received - 1) * k.value / min(${CHUNKS - 1}, max(1, ${places})))
+        and chunk <= 1 + (a.received - 1) * k.value / min(${CHUNKS - 1}, max(1, a.points / 500)))
     where t.id in (${sql.join(
       ids.map((id) => sql`${id}`),
       sql`, `,

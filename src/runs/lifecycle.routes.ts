@@ -12,10 +12,10 @@ import {
   type Stored,
   warnOfMetrics,
 } from "../metrics/append.ts";
-import { compact, compactLater, compactRun, isDue } from "../metrics/compact.ts";
 import { logEntry, toSegment } from "../metrics/points.ts";
 import { countGaps, isKnown, MOST_GAPS, missingRanges } from "../metrics/seq.ts";
 import { readForSettling, settle } from "../metrics/settle.ts";
+import { isDue, sumUpAttempt, sumUpLater } from "../metrics/sum-up.ts";
 import { noteChange } from "../platform/audit/note.ts";
 import { reportable, reportedOnce, writable } from "../platform/auth/access.ts";
 import { explainRoom, nearLimit, overLimit, roomFor } from "../platform/auth/bounds.ts";
@@ -359,11 +359,6 @@ export const lifecycle = new Hono<App>()
                     number | null
                   >`(select bytes from user_use where user_use.user_id = training_task.user_id)`
                 : sql<null>`null`,
-              open: append
-                ? sql<string | null>`(
-                    select json_array(a.open_chunk, a.open_count, a.open_size, a.received) from task_attempt a
-                    where a.task_id = training_task.id and a.attempt = max(training_task.attempt, 1))`
-                : sql<null>`null`,
             })
             .from(trainingTask)
             .where(run),
@@ -425,12 +420,8 @@ export const lifecycle = new Hono<App>()
           more: { current_status, ...more },
         });
       }
-      if (recorded.rowsAffected && task.open) {
-        const [openChunk, openCount, openSize, received]: [number, number, number, number] =
-          JSON.parse(task.open);
-        if (isDue({ openChunk, openCount, openSize, received }))
-          compactLater(c, compact(db, taskId, Math.max(task.attempt, 1)));
-      }
+      if (recorded.rowsAffected && append && isDue(seq, append))
+        sumUpLater(c, sumUpAttempt(db, taskId, Math.max(task.attempt, 1)));
       const near = append && nearLimit(config, "database_bytes", task.bytes);
       const warnings = [
         ...(dropped.length ? [warnOfMetrics(dropped, config.MAX_METRICS)] : []),
@@ -563,7 +554,7 @@ export const lifecycle = new Hono<App>()
           { extra: { current_status: task.status, current_attempt: task.attempt } },
         );
       if (ended) tellLater(c);
-      compactLater(c, compactRun(db, taskId, read.attempts));
+      if (ended) sumUpLater(c, sumUpAttempt(db, taskId, attempt, true));
       return c.json({
         task: toWire(task),
         missing: missingRanges(numbers ?? { gaps: "[]", lastSeq: 0 }, body.last_seq),

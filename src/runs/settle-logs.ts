@@ -1,7 +1,7 @@
 import { eq, sql } from "drizzle-orm";
-import { compactRun, sumUpOld } from "../metrics/compact.ts";
 import { type ChunkOutline, lossNames, readLogs } from "../metrics/read.ts";
 import { settle } from "../metrics/settle.ts";
+import { sumUpAttempt, sumUpOld } from "../metrics/sum-up.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { trainingTask } from "../platform/db/schema.ts";
@@ -49,7 +49,7 @@ export async function settleLogs(
     }
     // A run that no minute is long enough for still gets its loss and summaries.
     if (!read) return;
-    await compactRun(db, task.id, read.attempts);
+    for (const { attempt } of read.attempts) await sumUpAttempt(db, task.id, attempt, true);
     const figures = settle({ ...read, outlines, whole });
     await chain(db, {
       // Points that arrived while this was computed set a new time, and are taken next minute.

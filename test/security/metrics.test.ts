@@ -2,7 +2,7 @@
 import { sql } from "drizzle-orm";
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
-import { unpackBucket } from "../../src/metrics/buckets.ts";
+import { mergeAll, type StoredBucket, unpackBucket } from "../../src/metrics/buckets.ts";
 import { type Point, summarise, type Value } from "../../src/metrics/points.ts";
 import { costOf, freshLedger, type Ledger } from "../harness.ts";
 
@@ -78,17 +78,16 @@ describe("the summary of an attempt", () => {
           const last = Math.max(...all.map(([step]) => step));
           expect(found[metric].last).toEqual(all.findLast(([step]) => step === last));
         }
-        // Each heartbeat has a row, which sums up what it brought alone.
-        const rows = await ledger.db.all<{ summary: string }>(
-          sql`select summary from log_chunk where task_id = ${id} order by chunk`,
+        // The chunk has of each heartbeat what it brought.
+        const [chunk] = await ledger.db.all<{ blocks: string }>(
+          sql`select blocks from log_chunk where task_id = ${id}`,
         );
-        expect(rows).toHaveLength(beats.length);
+        const each: Record<string, StoredBucket[]>[] = JSON.parse(chunk?.blocks ?? "");
+        expect(each).toHaveLength(beats.length);
         for (const [metric, all] of points) {
-          const own = rows.flatMap((row) => {
-            const stored = JSON.parse(row.summary)[metric];
-            return stored ? [unpackBucket(stored)] : [];
-          });
+          const own = each.flatMap((blocks) => (blocks[metric] ?? []).map(unpackBucket));
           expect(own.reduce((sum, { count }) => sum + count, 0)).toBe(all.length);
+          expect(mergeAll(own).max?.[3]).toBe(found[metric].max?.[3]);
         }
       }),
       { numRuns: 25 },
@@ -153,8 +152,9 @@ describe("more metrics than an attempt may have", () => {
       });
     const [row] = await few.db.all<{ summary: string }>(sql`select summary from task_attempt`);
     expect(Object.keys(JSON.parse(row?.summary ?? "{}"))).toHaveLength(100);
-    const rows = await few.db.all<{ summary: string }>(sql`select summary from log_chunk`);
-    const names = rows.flatMap((chunk) => Object.keys(JSON.parse(chunk.summary)));
+    const [chunk] = await few.db.all<{ blocks: string }>(sql`select blocks from log_chunk`);
+    const each: object[] = JSON.parse(chunk?.blocks ?? "[]");
+    const names = each.flatMap((blocks) => Object.keys(blocks));
     expect(new Set(names).size).toBe(100);
   });
 

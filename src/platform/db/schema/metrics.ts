@@ -5,15 +5,15 @@ import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm
 export const FORM = {
   /** Of an older release: `summary` is that of an attempt, `blocks` lacks the means. */
   old: 0,
-  /** The points of one heartbeat, without `blocks`. */
+  /** One that still takes points in: `blocks` is a list, of each heartbeat metric → stored buckets. */
   open: 1,
-  /** Up to about 1,000 steps, with `summary` and `blocks`. */
+  /** One that is summed up: `summary` is metric → stored bucket, `blocks` metric → stored buckets. */
   whole: 2,
 } as const;
 
 /**
- * Log points: a row a heartbeat, until compact.ts makes one row of about 1,000 steps of them: rows are what a
- * hosted database bills, and a row that grows is written anew as a whole.
+ * Log points of up to about 1,000 steps in one row: rows are what a hosted database bills. Stored buckets
+ * (metrics/buckets.ts) stand for up to 64 points each, in `summary` for the whole chunk.
  */
 export const logChunk = sqliteTable(
   "log_chunk",
@@ -27,9 +27,7 @@ export const logChunk = sqliteTable(
     lastStep: integer().notNull(),
     count: integer().notNull(),
     size: integer().notNull(),
-    /** metric → a stored bucket (metrics/buckets.ts) over this chunk. */
     summary: text().notNull(),
-    /** metric → stored buckets of up to 64 points each. */
     blocks: text().notNull(),
     /** One segment a heartbeat: [{a: arrival, q: seq, m: [metric, …], p: [[step, epoch, ms, v1, …], …]}]. */
     points: text().notNull(),

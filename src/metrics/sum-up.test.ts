@@ -1,9 +1,9 @@
-// A run's rows are brought together behind its heartbeats; what is read of it stays the same.
+// Chunks are summed up behind heartbeats and ends; what is read of them stays the same.
 import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
 import { renewOldLogs, settleLogs } from "../runs/settle-logs.ts";
-import { compact } from "./compact.ts";
+import { sumUp, sumUpAttempt } from "./sum-up.ts";
 
 let ledger: Ledger;
 let key: string;
@@ -24,10 +24,6 @@ const send = (id: number, seq: number, steps: number[], more: object = {}) =>
     },
   });
 const range = (from: number, count: number) => Array.from({ length: count }, (_, n) => from + n);
-const rowsOf = (id: number) =>
-  ledger.db.all<{ chunk: number; arrival: number; count: number; form: number; points: string }>(
-    sql`select chunk, arrival, count, form, points from log_chunk where task_id = ${id} order by chunk`,
-  );
 const openOf = async (id: number) =>
   (
     await ledger.db.all(
@@ -39,86 +35,107 @@ const stepsOf = async (id: number, query = "") =>
     await ledger.call(`/api/tasks/${id}/logs?max_points=10000&thin=raw${query}`, { key })
   ).points.map((point: [number]) => point[0]);
 
-describe("the rows of an attempt", () => {
-  it("come together once there are 64, or 1,000 points, whatever the heartbeats bring", async () => {
+/** What the stored chunks say of the loss, as they are and summed up anew: the same of each. */
+async function expectSummedUp(id: number) {
+  const rows = await ledger.db.all<{
+    form: number;
+    summary: string;
+    blocks: string;
+    points: string;
+  }>(sql`select form, summary, blocks, points from log_chunk where task_id = ${id} order by chunk`);
+  for (const { form, summary, blocks, points } of rows)
+    if (form === 2) expect({ summary, blocks }).toEqual(sumUp(JSON.parse(points)));
+  return rows.map(({ form }) => form);
+}
+
+describe("the chunks of an attempt", () => {
+  it("are summed up once the next has begun, and at the end", async () => {
     const id = await register();
-    for (let seq = 1; seq <= 70; seq++) await send(id, seq, [seq]);
-    const few = await rowsOf(id);
-    expect(few[0]).toMatchObject({ chunk: 1, form: 2 });
-    expect(few.length).toBeLessThan(10);
-    // The chunk that is still short takes more in.
-    for (let seq = 71; seq <= 140; seq++) await send(id, seq, [seq]);
-    expect((await rowsOf(id)).filter(({ form }) => form === 2)).toHaveLength(1);
-    expect(await stepsOf(id)).toEqual(range(1, 140));
-    for (let seq = 141; seq <= 160; seq++) await send(id, seq, range(200 + (seq - 141) * 150, 150));
-    const rows = await rowsOf(id);
-    expect(rows.every(({ count }) => count <= 1000)).toBe(true);
-    expect(rows.length).toBeLessThan(15);
-    expect(rows.reduce((sum, { count }) => sum + count, 0)).toBe(140 + 3000);
-    expect(await stepsOf(id)).toEqual([...range(1, 140), ...range(200, 3000)]);
+    for (let seq = 1; seq <= 60; seq++) await send(id, seq, range(seq * 40, 40));
+    expect(await expectSummedUp(id)).toEqual([2, 1, 1]);
+    for (let seq = 61; seq <= 64; seq++) await send(id, seq, range(seq * 40, 40));
+    expect(await expectSummedUp(id)).toEqual([2, 2, 1]);
+    const before = await ledger.call(`/api/tasks/${id}/logs?max_points=30`, { key });
+    await ledger.call(`/api/tasks/${id}/finish`, { key, json: { status: "success" } });
+    expect(await expectSummedUp(id)).toEqual([2, 2, 2]);
+    const after = await ledger.call(`/api/tasks/${id}/logs?max_points=30`, { key });
+    expect(after.points.map((point: number[]) => point[3])).toEqual(
+      before.points.map((point: number[]) => expect.closeTo(point[3] ?? 0, 12)),
+    );
+    // What comes late has a chunk of its own, which the job sums up with the rest.
+    await send(id, 65, range(65 * 40, 40));
+    expect(await expectSummedUp(id)).toEqual([2, 2, 2, 1]);
+    await settleLogs(ledger.db);
+    expect(await expectSummedUp(id)).toEqual([2, 2, 2, 2]);
+    expect(await stepsOf(id)).toEqual(range(40, 2600));
   });
 
   it("cost a heartbeat the same whatever came before", async () => {
     const id = await register();
-    const costs: string[] = [];
+    const costs = new Set<string>();
     for (let seq = 1; seq <= 40; seq++) {
       const { trips, read, written } = costOf(await send(id, seq, range(seq * 60, 60)));
-      // What brings the rows together comes behind the answer.
-      if (seq > 2) costs.push(`${trips} ${read <= 10} ${written <= 5}`);
+      costs.add(`${trips} ${read <= 10} ${written <= 5}`);
     }
-    expect(new Set(costs)).toEqual(new Set(["1 true true"]));
+    expect(costs).toEqual(new Set(["1 true true"]));
   });
 
-  it("come together once, also where several try at a time", async () => {
+  it("say the same while they take points in, in order or not, with NaN and one step twice", async () => {
     const id = await register();
-    for (let seq = 1; seq <= 50; seq++) await send(id, seq, range(seq * 20, 20));
-    await Promise.all(range(0, 5).map(() => compact(ledger.db, id, 1)));
-    await send(id, 51, range(1020, 20));
-    await compact(ledger.db, id, 1);
-    const rows = await rowsOf(id);
-    expect(rows.map(({ count }) => count)).toEqual([1000, 20]);
-    const segments = rows.flatMap(({ points }) => JSON.parse(points) as { a: number }[]);
-    expect(segments.map(({ a }) => a)).toEqual(range(1, 51));
-    expect(await openOf(id)).toEqual({ chunk: 52, count: 0, size: 0 });
+    const steps = [range(200, 100), range(1, 150), range(290, 40), range(140, 20)];
+    for (const [n, own] of steps.entries())
+      await send(id, n + 1, own, n === 2 ? { lr: "NaN" } : {});
+    // More points than are read one by one.
+    for (let seq = 5; seq <= 12; seq++) await send(id, seq, range(seq * 1000, 990));
+    const { points, count, low, high, total } = await ledger.call(
+      `/api/tasks/${id}/logs?max_points=2000`,
+      { key },
+    );
+    expect(total).toBe(count.reduce((sum: number, n: number) => sum + n, 0));
+    expect(
+      points.every(([step]: number[], n: number) => n === 0 || (step ?? 0) >= points[n - 1][0]),
+    ).toBe(true);
+    for (const [n, [, , , mean]] of points.entries()) {
+      expect(mean).toBeGreaterThanOrEqual(low[n] - 1e-12);
+      expect(mean).toBeLessThanOrEqual(high[n] + 1e-12);
+    }
+    const { nonfinite } = await ledger.call(`/api/tasks/${id}/logs?metric=lr`, { key });
+    expect(nonfinite.reduce((sum: number, n: number) => sum + n, 0)).toBe(40);
   });
 
-  it("are read by since without a hole and without a point twice, before and after", async () => {
+  it("are summed up once, also where several try at a time while points come", async () => {
+    const id = await register();
+    for (let seq = 1; seq <= 40; seq++) await send(id, seq, range(seq * 60, 60));
+    await Promise.all([
+      ...range(0, 4).map(() => sumUpAttempt(ledger.db, id, 1, true)),
+      ...range(41, 4).map((seq) => send(id, seq, range(seq * 60, 60))),
+    ]);
+    await sumUpAttempt(ledger.db, id, 1, true);
+    expect(new Set(await expectSummedUp(id))).toEqual(new Set([2]));
+    expect(await stepsOf(id)).toEqual(range(60, 44 * 60));
+    expect(await openOf(id)).toEqual({ chunk: 0, count: 0, size: 0 });
+  });
+
+  it("are read by since without a hole and without a point twice", async () => {
     const id = await register();
     const found: number[] = [];
     let since = "0.0";
-    for (let seq = 1; seq <= 200; seq++) {
-      await send(id, seq, range(seq * 10, 10));
-      if (seq % 7) continue;
+    const follow = async () => {
       const news = await ledger.call(`/api/tasks/${id}/logs?since=${since}`, { key });
       found.push(...news.points.map((point: [number]) => point[0]));
       since = news.next_since;
+      return news.points.length > 0;
+    };
+    for (let seq = 1; seq <= 150; seq++) {
+      await send(id, seq, range(seq * 20, 20));
+      if (seq % 7 === 0) await follow();
     }
-    for (let more = true; more; ) {
-      const news = await ledger.call(`/api/tasks/${id}/logs?since=${since}`, { key });
-      found.push(...news.points.map((point: [number]) => point[0]));
-      more = news.points.length > 0;
-      since = news.next_since;
-    }
-    expect(found).toEqual(range(10, 2000));
-    let all: number[] = [];
-    for (since = "0.0"; ; ) {
-      const news = await ledger.call(`/api/tasks/${id}/logs?since=${since}`, { key });
-      all = [...all, ...news.points.map((point: [number]) => point[0])];
-      if (news.points.length === 0) break;
-      since = news.next_since;
-    }
-    expect(all).toEqual(range(10, 2000));
-  });
-
-  it("come together when the run ends", async () => {
-    const id = await register();
-    for (let seq = 1; seq <= 5; seq++) await send(id, seq, range(seq * 10, 10));
-    await ledger.call(`/api/tasks/${id}/finish`, { key, json: { status: "success" } });
-    expect((await rowsOf(id)).map(({ count, form }) => [count, form])).toEqual([[50, 2]]);
-    // A late heartbeat is a row until the job settles the run again.
-    await send(id, 6, range(60, 10));
-    await settleLogs(ledger.db);
-    expect((await rowsOf(id)).map(({ count, form }) => [count, form])).toEqual([[60, 2]]);
+    while (await follow());
+    expect(found).toEqual(range(20, 3000));
+    found.length = 0;
+    since = "0.0";
+    while (await follow());
+    expect(found).toEqual(range(20, 3000));
   });
 });
 
@@ -180,8 +197,8 @@ describe("points that an older release stored", () => {
       expect(count.reduce((sum: number, n: number) => sum + n, 0)).toBe(8060);
       await renewOldLogs(ledger.db);
     }
-    await compact(ledger.db, id, 1);
-    expect(await openOf(id)).toEqual({ chunk: 10, count: 0, size: 0 });
-    expect((await curve(id, "max_points=10")).total).toBe(8060);
+    await send(id, 10, range(8061, 60));
+    expect(await openOf(id)).toMatchObject({ chunk: 9, count: 120 });
+    expect((await curve(id, "max_points=10")).total).toBe(8120);
   });
 });
