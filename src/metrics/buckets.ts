@@ -51,7 +51,7 @@ const lowest = (a: number | null, b: number | null) =>
   a === null || b === null ? (a ?? b) : Math.min(a, b);
 
 /** Two buckets of one metric as one; of equals the older one's points stay. */
-export function mergeBuckets(older: Bucket, newer: Bucket): Bucket {
+function mergeBuckets(older: Bucket, newer: Bucket): Bucket {
   const better = (a: Point | null, b: Point | null, wins: (b: number, a: number) => boolean) =>
     !a || (b && wins(Number(b[3]), Number(a[3]))) ? b : a;
   return {

@@ -12,7 +12,7 @@ import {
 } from "../metrics/append.ts";
 import { logEntry, toSegment } from "../metrics/points.ts";
 import { type ChunkText, nextChunks, type Place } from "../metrics/read.ts";
-import { isDue, sumUpAttempt, sumUpLater } from "../metrics/sum-up.ts";
+import { isDue } from "../metrics/sum-up.ts";
 import { readable, writable } from "../platform/auth/access.ts";
 import { explainRoom, roomFor } from "../platform/auth/bounds.ts";
 import { allow } from "../platform/auth/middleware.ts";
@@ -38,6 +38,7 @@ import { selectDatasets } from "../runs/dataset-facts.ts";
 import { taskColumns } from "../runs/queries.ts";
 import { unpackSources } from "../runs/sources.ts";
 import { noteImportedPoints } from "../runs/states.ts";
+import { sumUpAttempt, sumUpLater } from "../runs/sum-up-logs.ts";
 
 /** Files that an archive lists; a run with more says so. */
 const MOST_WEIGHTS = 5000;

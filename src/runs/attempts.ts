@@ -291,6 +291,16 @@ export const importPoints = (
     where task_id = ${taskId} and attempt = ${attempt} and last_seq < ${seq} and ${append.guard}
       and exists (select 1 from training_task where ${where})`);
 
+/** Lets an attempt begin a new chunk with its next points, where this one takes them in. */
+export const closeChunk = (
+  db: Db,
+  { taskId, attempt, chunk }: { taskId: number; attempt: number; chunk: number },
+  condition: SQL,
+) =>
+  db.run(sql`
+    update task_attempt set open_chunk = 0, open_count = 0, open_size = 0
+    where task_id = ${taskId} and attempt = ${attempt} and open_chunk = ${chunk} and ${condition}`);
+
 /** Forgets the Idempotency-Keys that opened attempts of tasks in a range of ids, `days` after they began. */
 export const forgetOpeningKeys = (db: Db, days: number, range: SQL) =>
   db.run(sql`

@@ -15,7 +15,7 @@ import {
 import { logEntry, toSegment } from "../metrics/points.ts";
 import { countGaps, isKnown, MOST_GAPS, missingRanges } from "../metrics/seq.ts";
 import { readForSettling, settle } from "../metrics/settle.ts";
-import { isDue, sumUpAttempt, sumUpLater } from "../metrics/sum-up.ts";
+import { isDue } from "../metrics/sum-up.ts";
 import { noteChange } from "../platform/audit/note.ts";
 import { reportable, reportedOnce, writable } from "../platform/auth/access.ts";
 import { explainRoom, nearLimit, overLimit, roomFor } from "../platform/auth/bounds.ts";
@@ -52,6 +52,7 @@ import {
   passRunning,
   startRun,
 } from "./states.ts";
+import { sumUpAttempt, sumUpLater } from "./sum-up-logs.ts";
 
 const attemptNumber = z.int().min(1);
 const seq = z.int().min(1).max(1_000_000_000);

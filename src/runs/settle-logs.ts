@@ -1,12 +1,12 @@
 import { eq, sql } from "drizzle-orm";
 import { type ChunkOutline, lossNames, readLogs } from "../metrics/read.ts";
 import { settle } from "../metrics/settle.ts";
-import { sumUpAttempt, sumUpOld } from "../metrics/sum-up.ts";
 import { chain, ifChanged } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { trainingTask } from "../platform/db/schema.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
 import { settleAgain, settleRun } from "./states.ts";
+import { sumUpAttempt, sumUpOld } from "./sum-up-logs.ts";
 
 /** Bounds of a minute. */
 const TASKS_A_MINUTE = 20;

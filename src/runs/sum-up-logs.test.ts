@@ -2,8 +2,9 @@
 import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
-import { renewOldLogs, settleLogs } from "../runs/settle-logs.ts";
-import { sumUp, sumUpAttempt } from "./sum-up.ts";
+import { sumUp } from "../metrics/sum-up.ts";
+import { renewOldLogs, settleLogs } from "./settle-logs.ts";
+import { sumUpAttempt } from "./sum-up-logs.ts";
 
 let ledger: Ledger;
 let key: string;
