@@ -43,7 +43,7 @@ export function Provenance({ version }: { version: ModelVersion }) {
               .filter(([name]) => !name.startsWith("gpu."))
               .slice(0, 6)
               .map(([name, { last, min }]) =>
-                t("{metric}: last {last}, lowest {low}", {
+                t("{metric}: last value {last}, lowest {low}", {
                   metric: name,
                   last: measure(last),
                   low: measure(min),
