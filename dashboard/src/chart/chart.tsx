@@ -4,7 +4,7 @@ import { duration, measure, short, whole } from "../format.ts";
 import { type Text, t } from "../i18n.ts";
 import { colour, onTheme } from "../theme.ts";
 import type { Line, XAxis } from "./curves.ts";
-import { countBeyond, countLeftOut, exitsOf, frameOf, type Range, valuesOf } from "./frame.ts";
+import { countLeftOut, exitsOf, frameOf, type Range, valuesOf } from "./frame.ts";
 import { drawBands, drawExits, drawNonfinite } from "./marks.ts";
 
 const text = {
@@ -95,7 +95,10 @@ export function Chart(props: {
       ...{ lines, view, frame },
       data: align(lines, logNow),
       exits: exitsOf(lines, view, frame, logNow),
-      beyond: countBeyond(lines, view, frame, logNow),
+      beyond: exitsOf(
+        lines.filter(({ spots }) => spots),
+        ...([view, frame, logNow] as const),
+      ).length,
       leftOut: log ? countLeftOut(lines, view) : 0,
     };
   }, [lines, low, high, log, logNow, all]);
@@ -194,8 +197,9 @@ export function Chart(props: {
     });
   }, [drawn, library, shape, axis, logNow, height, theme, title]);
 
-  const { data, beyond, leftOut } = drawn;
-  const at = Math.min(under ?? Number.POSITIVE_INFINITY, data[0].length - 1);
+  const { data, view, beyond, leftOut } = drawn;
+  const lastInView = view ? data[0].findLastIndex((one) => one <= view[1]) : data[0].length - 1;
+  const at = Math.min(under ?? lastInView, data[0].length - 1);
   const x = data[0][at];
   return (
     <figure class="chart">

@@ -1,8 +1,19 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Line } from "./curves.ts";
-import { countBeyond, countLeftOut, exitsOf, frameOf, valuesOf } from "./frame.ts";
+import {
+  countLeftOut,
+  exitsOf,
+  frameOf as frameOfWeighed,
+  valuesOf,
+  type Weighed,
+} from "./frame.ts";
 
+const frameOf = (values: number[], how: { log: boolean; all: boolean }) =>
+  frameOfWeighed(
+    values.map((value): Weighed => [value, 1]),
+    how,
+  );
 const robust = { log: false, all: false };
 const linear = { log: false, all: true };
 
@@ -76,20 +87,49 @@ describe("a line with a band", () => {
     },
   ];
   it("has the values of its points, and those of the band where a point stands for several", () => {
-    expect(valuesOf(lines, null)).toEqual([5, 4, 8, -1]);
-    expect(valuesOf(lines, [2, 3])).toEqual([-1]);
+    const band: Weighed[] = [
+      [5, 7],
+      [4, 1],
+      [8, 1],
+    ];
+    expect(valuesOf(lines, null)).toEqual([...band, [-1, 1]]);
+    expect(valuesOf(lines, [2, 3])).toEqual([[-1, 1]]);
   });
-  it("leaves a frame where it or its band does, within what is in view", () => {
+  it("has much the same frame in few points as in many", () => {
+    const values = Array.from({ length: 30_000 }, (_, n) => -Math.log1p(-((n * 0.618034) % 1)));
+    const frame = (each: number) => {
+      const spots = Array.from({ length: values.length / each }, (_, n) => {
+        const part = values.slice(n * each, (n + 1) * each);
+        return {
+          ...{ ...spot, x: n, count: each, low: Math.min(...part), high: Math.max(...part) },
+          y: part.reduce((sum, y) => sum + y, 0) / each,
+        };
+      });
+      return frameOfWeighed(valuesOf([{ label: "", colour: 1, points: [], spots }], null), robust);
+    };
+    const exact = frame(1);
+    for (const each of [25, 100]) {
+      expect(Math.abs(frame(each)[1] / exact[1] - 1)).toBeLessThan(0.25);
+      expect(frame(each)[0]).toBeCloseTo(0, 0);
+    }
+  });
+  it("leaves a spike outside of few points, whatever they stand for", () => {
+    const spots = Array.from({ length: 30 }, (_, n) => ({ ...spot, x: n, y: 1, low: 0, high: 2 }));
+    spots[7] = { ...spot, x: 7, y: 100, low: 0, high: 892 };
+    const [low, high] = frameOfWeighed(
+      valuesOf([{ label: "", colour: 1, points: [], spots }], null),
+      robust,
+    );
+    expect(low).toBeGreaterThanOrEqual(-1);
+    expect(high).toBeLessThan(4);
+  });
+  it("leaves a frame within what is in view", () => {
     const above = { x: 1, above: true, colour: 2 };
     const below = { x: 3, above: false, colour: 2 };
-    expect(exitsOf(lines, null, [0, 6], false)).toEqual([below, above]);
-    expect(exitsOf(lines, [0, 2], [0, 6], false)).toEqual([above]);
-    expect(exitsOf(lines, null, [0.1, 6], true)).toEqual([above]);
-    expect(exitsOf(lines, null, [-1, 8], false)).toEqual([]);
-    // A point that leaves it by itself and by its band is one, and a smoothed line's is none.
-    const smoothed: Line = { label: "smoothed", colour: 2, points: [[2, 99]] };
-    expect(exitsOf([...lines, smoothed], null, [0, 4], false)).toHaveLength(4);
-    expect(countBeyond([...lines, smoothed], null, [0, 4], false)).toBe(2);
+    expect(exitsOf(lines, null, [0, 4], false)).toEqual([above, below]);
+    expect(exitsOf(lines, [0, 2], [0, 4], false)).toEqual([above]);
+    expect(exitsOf(lines, null, [0.1, 4], true)).toEqual([above]);
+    expect(exitsOf(lines, null, [-1, 5], false)).toEqual([]);
   });
   it("tells how many of its points a logarithmic scale leaves out", () => {
     const smoothed: Line = { label: "smoothed", colour: 2, points: [[3, -1]] };

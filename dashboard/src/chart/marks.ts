@@ -37,7 +37,7 @@ export function drawBands(self: Plot, lines: Line[], frame: Range) {
     const banded = lines.filter(({ spots }) => spots);
     for (const { spots = [], colour: n } of banded) {
       context.fillStyle = colour(`line-${n}`);
-      context.globalAlpha = banded.length > 1 ? 0.08 : 0.14;
+      context.globalAlpha = 0.14 / Math.sqrt(banded.length);
       for (const stretch of stretchesOf(spots)) {
         context.beginPath();
         for (const { x, high } of stretch) context.lineTo(self.valToPos(x, "x", true), y(high));

@@ -82,7 +82,7 @@ function Compared({ ids, tasks, missing }: { ids: number[]; tasks: Task[]; missi
             </Link>
             <StatusBadge status={task.status} reason={task.failure_reason} />
             {typeof task.nonfinite_from_step === "number" && (
-              <NanBadge status={task.status} step={task.nonfinite_from_step} />
+              <NanBadge status={task.status} step={task.nonfinite_from_step} brief />
             )}
             <button
               type="button"

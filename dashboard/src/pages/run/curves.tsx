@@ -54,7 +54,13 @@ export function Curves({ task }: { task: Task }) {
       }),
     [spots, axis, smoothing, shown, language],
   );
-  const bad = useMemo(() => (curve ? firstNonfinite(onAxis(curve, "step")) : null), [curve]);
+  const seen = useMemo(() => (curve ? firstNonfinite(onAxis(curve, "step")) : null), [curve]);
+  // Of the loss the run itself has the step.
+  const exact = metric === "loss" ? task.nonfinite_from_step : null;
+  const bad: typeof seen =
+    seen && typeof exact === "number" && exact >= seen[0] && exact <= seen[1]
+      ? [exact, exact]
+      : seen;
   const metrics = curve?.metrics ?? [];
   const others = smallMetrics(metrics.filter((name) => name !== shown));
 

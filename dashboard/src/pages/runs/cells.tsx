@@ -48,7 +48,7 @@ export function Cell(props: {
     case "curve":
       return spark ? (
         <span class="row">
-          <Spark points={spark.points} width={column.width - 62} height={20} />
+          <Spark points={spark.points} width={column.width - 76} height={20} />
           <span class="faint spark-last" title={t("Last value")}>
             {measure(spark.last)}
           </span>

@@ -7,6 +7,7 @@ import {
 import { splitAtCommas } from "../../../../src/shared/setting-path.ts";
 import { duration, measure, money, setting, stepText } from "../../format.ts";
 import { currentLanguage, type Text, t } from "../../i18n.ts";
+import type { LossFigures } from "../../types.ts";
 
 /** How a column's values are written. */
 type Kind =
@@ -25,7 +26,7 @@ export type Column = { name: string; label: string; kind: Kind; width: number };
 type Known = { label: Text; kind: Kind; width: number };
 
 /** Widths in pixels, where a column wants another than most. */
-const widths: { [K in RunFieldName]?: number } = {
+const widths: { [K in RunFieldName | keyof LossFigures]?: number } = {
   id: 64,
   status: 132,
   progress: 168,
@@ -49,7 +50,10 @@ const widths: { [K in RunFieldName]?: number } = {
   started_at: 104,
   finished_at: 104,
   total_duration_sec: 92,
-  convergence_step: 104,
+  convergence_step: 116,
+  best_loss: 152,
+  best_step: 116,
+  nonfinite_from_step: 124,
   cost: 80,
   gpu_info: 170,
   error_message: 260,
