@@ -1,7 +1,8 @@
 // The curves of runs and the figures beside them, in a real Chromium over the real stack.
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { chromiumPath, openPages, type Pages, settled } from "./browser.ts";
+import { runFields } from "../src/shared/run-fields.ts";
+import { chromiumPath, desktop, openPages, type Pages, phone, settled } from "./browser.ts";
 import { eventually, type Stack, startStack } from "./stack.ts";
 
 type Metrics = Record<string, number | string>;
@@ -58,6 +59,52 @@ describe.skipIf(!chromiumPath())("curves", () => {
       expect(names).not.toContain("Loss now");
     });
   });
+
+  // A service without the column has no such badge to show.
+  it.runIf("nonfinite_from_step" in runFields)(
+    "of a run with NaN have a badge wherever the run is",
+    async () => {
+      const id = await record({ task_name: "with NaN" }, 200, (step) => ({
+        loss: step < 121 ? 1 / step : "NaN",
+      }));
+      const sound = await record({ task_name: "sound" }, 200, () => ({ loss: 9 }));
+      const title = "ended in success, with NaN from step 121";
+      for (const options of [desktop, phone])
+        await pages.signedIn(
+          async (page) => {
+            await page.goto(`${pages.url}/runs`);
+            const row = page.getByRole("row").filter({ hasText: "with NaN" });
+            expect(await row.getByTitle(title).textContent()).toBe("NaN");
+            const other = page.getByRole("row").filter({ hasText: "sound" });
+            await other.waitFor();
+            expect(await other.getByTitle(/NaN/).count()).toBe(0);
+            await page.goto(`${pages.url}/runs/${id}`);
+            expect(await page.getByTitle(title).textContent()).toBe("NaN from step 121");
+            await large(page).getByText("NaN or infinite from step 121", { exact: true }).waitFor();
+            const figures = page.getByRole("region", { name: "Figures" });
+            expect(await figures.locator("dt").allTextContents()).toEqual([
+              ...["Final loss", "Best smoothed loss", "Converged at", "Duration"],
+            ]);
+            expect(await figures.locator("dd").nth(1).textContent()).toMatch(/^0\.\d+ · step \d+$/);
+            expect(await figures.locator("dd").nth(2).textContent()).toBe("–");
+            // The lower loss of the two is that of the run with NaN, and yet not the best.
+            await page.goto(`${pages.url}/compare?ids=${id},${sound}`);
+            const losses = page.getByRole("row", { name: /^Final loss/ }).getByRole("cell");
+            await losses.first().waitFor();
+            expect(
+              await losses.evaluateAll("cells => cells.map((cell) => cell.className.trim())"),
+            ).toEqual(["", "best"]);
+            expect(
+              await page
+                .getByRole("row", { name: /^NaN from step/ })
+                .getByRole("cell")
+                .allTextContents(),
+            ).toEqual(["step 121", "–"]);
+          },
+          { options },
+        );
+    },
+  );
 
   it("keep in the address what they are looked at with", async () => {
     const id = await record({ task_name: "looked at" }, 400, (step) => ({
