@@ -82,18 +82,19 @@ describe.skipIf(!chromiumPath())("curves", () => {
             expect(await page.getByTitle(title).textContent()).toBe("NaN from step 121");
             await large(page).getByText("NaN or infinite from step 121", { exact: true }).waitFor();
             const figures = page.getByRole("region", { name: "Figures" });
-            expect(await figures.locator("dt").allTextContents()).toEqual([
+            expect(await figures.locator(".figures dt").allTextContents()).toEqual([
               ...["Final loss", "Best smoothed loss", "Converged at", "Duration"],
             ]);
-            expect(await figures.locator("dd").nth(1).textContent()).toMatch(/^0\.\d+ · step \d+$/);
-            expect(await figures.locator("dd").nth(2).textContent()).toBe("–");
+            expect(await figures.locator(".figures dd").nth(1).textContent()).toMatch(
+              /^0\.\d+ · step \d+$/,
+            );
+            expect(await figures.locator(".figures dd").nth(2).textContent()).toBe("–");
             // The lower loss of the two is that of the run with NaN, and yet not the best.
             await page.goto(`${pages.url}/compare?ids=${id},${sound}`);
             const losses = page.getByRole("row", { name: /^Final loss/ }).getByRole("cell");
             await losses.first().waitFor();
-            expect(
-              await losses.evaluateAll("cells => cells.map((cell) => cell.className.trim())"),
-            ).toEqual(["", "best"]);
+            expect(await losses.nth(0).getAttribute("class")).not.toContain("best");
+            expect(await losses.nth(1).getAttribute("class")).toContain("best");
             expect(
               await page
                 .getByRole("row", { name: /^NaN from step/ })
@@ -218,7 +219,7 @@ describe.skipIf(!chromiumPath())("curves", () => {
       const legend = page.locator(".chart .legend");
       await legend.getByText("step 1,300").waitFor();
       expect(await legend.locator(".legend-line").allTextContents()).toEqual([
-        ...["short0.01000step 100", expect.stringMatching(/^long7\.69e-4$/)],
+        ...["short0.01000step 100", expect.stringMatching(/^long7\.\d\de-4$/)],
       ]);
       await page.getByRole("button", { name: "Time", exact: true }).click();
       await expect.poll(() => new URL(page.url()).searchParams.get("x")).toBe("time");

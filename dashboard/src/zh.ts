@@ -636,7 +636,7 @@ export const zh = {
   "Sweeps and groups": "参数扫描与分组",
   "There are more; the newest are counted.": "还有更多，此处只统计最新的。",
   "{n} of {all} ended": "{all} 次中已结束 {n} 次",
-  "best loss {loss}": "最低损失 {loss}",
+  "lowest final loss {loss}": "最低最终损失 {loss}",
   "A higher priority comes first among a user's own runs; users take turns.":
     "数值高的在自己的训练中优先；用户之间轮流。",
   "Required labels, separated by commas": "机器必须提供的标签，用逗号分隔",
