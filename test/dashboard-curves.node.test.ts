@@ -60,6 +60,24 @@ describe.skipIf(!chromiumPath())("curves", () => {
     });
   });
 
+  it("name no step of a run whose steps nobody knows", async () => {
+    const { task_id: id } = await stack.api("/api/tasks", { task_name: "by time" });
+    const at = (n: number) => new Date(Date.UTC(2026, 4, 1) + n * 60_000).toISOString();
+    await stack.api(`/api/tasks/${id}/heartbeat`, {
+      ...{ attempt: 1, seq: 1, progress: { epoch: 1, unstepped: true } },
+      logs: [0.5, 0.4, "NaN"].map((loss, n) => ({ step: n + 1, time: at(n), metrics: { loss } })),
+    });
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/runs/${id}`);
+      await large(page).getByText("NaN or infinite after 2m 00s", { exact: true }).waitFor();
+      expect(await large(page).locator(".legend-x").textContent()).toBe("after 2m 00s");
+      // It still runs: its loss now is the end of the smoothed curve.
+      const figures = page.getByRole("region", { name: "Figures" });
+      expect(await figures.locator(".figures dt").first().textContent()).toBe("Loss now");
+      expect(await figures.locator(".figures dd").first().textContent()).toMatch(/^0\.4\d+$/);
+    });
+  });
+
   // A service without the column has no such badge to show.
   it.runIf("nonfinite_from_step" in runFields)(
     "of a run with NaN have a badge wherever the run is",

@@ -207,6 +207,7 @@ export const zh = {
   "NaN from step {step}": "从第 {step} 步起为 NaN",
   "NaN or infinite from a step between {first} and {last}":
     "从第 {first} 至 {last} 步之间的某步起出现 NaN 或无穷大",
+  "NaN or infinite after {time}": "{time} 后出现 NaN 或无穷大",
   "NaN or infinite from step {step}": "从第 {step} 步起出现 NaN 或无穷大",
   "No value lies above 0, so the scale is not logarithmic": "没有大于 0 的数值，因此未用对数刻度",
   "No run matches": "没有符合条件的训练",

@@ -13,9 +13,9 @@ import {
 import { LookTools, useLook, WholeRun } from "../../chart/look.tsx";
 import { smallMetrics } from "../../chart/metrics.ts";
 import { CURVE_POINTS, curveQuery } from "../../chart/queries.ts";
-import { isUnstepped, measure, whole } from "../../format.ts";
+import { duration, isUnstepped, measure, whole } from "../../format.ts";
 import { currentLanguage, t } from "../../i18n.ts";
-import type { Task } from "../../types.ts";
+import type { Curve, Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded } from "../../ui/loading.tsx";
 
@@ -54,13 +54,10 @@ export function Curves({ task }: { task: Task }) {
       }),
     [spots, axis, smoothing, shown, language],
   );
-  const seen = useMemo(() => (curve ? firstNonfinite(onAxis(curve, "step")) : null), [curve]);
-  // Of the loss the run itself has the step.
-  const exact = metric === "loss" ? task.nonfinite_from_step : null;
-  const bad: typeof seen =
-    seen && typeof exact === "number" && exact >= seen[0] && exact <= seen[1]
-      ? [exact, exact]
-      : seen;
+  const bad = useMemo(
+    () => (curve ? nonfiniteText(curve, task, metric === "loss") : null),
+    [curve, task, metric],
+  );
   const metrics = curve?.metrics ?? [];
   const others = smallMetrics(metrics.filter((name) => name !== shown));
 
@@ -107,7 +104,7 @@ export function Curves({ task }: { task: Task }) {
           {bad && (
             <p class="curve-bad">
               <Icon name="warn" />
-              {nonfiniteText(bad)}
+              {bad}
             </p>
           )}
         </div>
@@ -129,17 +126,29 @@ export function Curves({ task }: { task: Task }) {
   );
 }
 
-/** The text of the steps among which a curve was NaN or infinite for the first time. */
-const nonfiniteText = ([first, last]: [number, number]) =>
-  first === last
-    ? t("NaN or infinite from step {step}", { step: whole(first) })
-    : t("NaN or infinite from a step between {first} and {last}", {
+/** Where a curve was NaN or infinite for the first time, in words; null where it never was. */
+function nonfiniteText(curve: Curve, task: Task, isLoss: boolean): string | null {
+  // Nobody knows the steps of such a run: its points have their times alone.
+  if (isUnstepped(task.progress)) {
+    const first = onAxis(curve, "time").find(({ nonfinite }) => nonfinite > 0);
+    return first ? t("NaN or infinite after {time}", { time: duration(first.x) }) : null;
+  }
+  const steps = firstNonfinite(onAxis(curve, "step"));
+  if (!steps) return null;
+  const [first, last] = steps;
+  // Of the loss the run itself has the step.
+  const exact = isLoss ? task.nonfinite_from_step : null;
+  const step = first === last ? first : exact && exact >= first && exact <= last ? exact : null;
+  return step === null
+    ? t("NaN or infinite from a step between {first} and {last}", {
         first: whole(first),
         last: whole(last),
-      });
+      })
+    : t("NaN or infinite from step {step}", { step: whole(step) });
+}
 
 /** The curve's figures as words. */
-function summaryOf(metric: string, spots: Spot[], bad: [number, number] | null): string {
+function summaryOf(metric: string, spots: Spot[], bad: string | null): string {
   const finite = spots.filter(({ y }) => y !== null);
   const lows = finite.flatMap(({ low }) => (low === null ? [] : [low]));
   const figures = finite.length
@@ -150,7 +159,7 @@ function summaryOf(metric: string, spots: Spot[], bad: [number, number] | null):
         last: measure(finite.at(-1)?.y),
       })
     : t("No points yet");
-  return bad ? `${figures}. ${nonfiniteText(bad)}` : figures;
+  return bad ? `${figures}. ${bad}` : figures;
 }
 
 function SmallCurve(props: { id: number; metric: string; axis: XAxis; choose: () => void }) {
