@@ -51,7 +51,7 @@ const widths: { [K in RunFieldName | keyof LossFigures]?: number } = {
   finished_at: 104,
   total_duration_sec: 92,
   convergence_step: 116,
-  best_loss: 152,
+  best_loss: 170,
   best_step: 116,
   nonfinite_from_step: 124,
   cost: 80,
