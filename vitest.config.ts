@@ -25,6 +25,7 @@ const long = [
   "test/security/local.node.test.ts",
   "test/dashboard-views.node.test.ts",
   "test/dashboard-models.node.test.ts",
+  "test/dashboard-curves.node.test.ts",
   "src/platform/filter/filter.test.ts",
   "test/rights.test.ts",
   "src/metrics/logs.test.ts",

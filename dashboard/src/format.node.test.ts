@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import {
   ago,
+  bestText,
   bytes,
   dateOnly,
   duration,
@@ -11,6 +12,7 @@ import {
   setting,
   short,
   sourceOf,
+  stepText,
   textAt,
 } from "./format.ts";
 import { currentLanguage, speak, type Text, t, translate } from "./i18n.ts";
@@ -69,7 +71,27 @@ describe("numbers", () => {
     [true, "true"],
     [[1, "a"], '[1,"a"]'],
     [{ a: null }, '{"a":null}'],
+    [7.000000000000001e-5, "7e-5"],
+    [0.1 + 0.2, "0.3"],
+    [-299999999.99999994, "-300000000"],
+    [999999999.9999999, "1e9"],
+    [1.23456789012345, "1.23456789012"],
+    [9007199254740991, "9.007199254740991e15"],
+    [123456789, "123456789"],
+    [[0.1 + 0.2, { a: 7.000000000000001e-5 }], '[0.3,{"a":0.00007}]'],
   ])("of a setting: %j", (value, text) => expect(setting(value)).toBe(text));
+
+  it("of steps, with a word and separators, and empty where there is none", () => {
+    expect([36_000, 0, null, undefined, "5"].map(stepText)).toEqual([
+      ...["step 36,000", "step 0", "", "", ""],
+    ]);
+  });
+  it("of the best smoothed loss, with its step where that is known", () => {
+    expect(bestText({ best_loss: 0.0612345, best_step: 36_000 })).toBe("0.06123 · step 36,000");
+    expect(bestText({ best_loss: 0.5, best_step: null })).toBe("0.5000");
+    expect(bestText({ best_loss: null, best_step: null })).toBe("");
+    expect(bestText({})).toBe("");
+  });
 
   it.each([
     [0, "0.00"],

@@ -28,16 +28,34 @@ export const short = (value: number) =>
     ? value.toExponential(1).replace(".0e", "e")
     : format({ maximumSignificantDigits: 4 }).format(value);
 
+/** A number without the noise of its arithmetic, to 12 significant digits: 3 * 2e-5 is 6e-5. Integers stay. */
+export const rounded = (value: number) =>
+  Number.isInteger(value) ? value : Number(value.toPrecision(12));
+
 /** A setting as its file has it: 1e-4 rather than 0.0001. */
 export function setting(value: unknown): string {
   if (value === null || value === undefined) return "";
   if (typeof value === "number") {
-    const size = Math.abs(value);
+    const shown = rounded(value);
+    const size = Math.abs(shown);
     return size !== 0 && (size < 1e-3 || size >= 1e9)
-      ? value.toExponential().replace("e+", "e")
-      : String(value);
+      ? shown.toExponential().replace("e+", "e")
+      : String(shown);
   }
-  return typeof value === "string" ? value : JSON.stringify(value);
+  if (typeof value === "string") return value;
+  return JSON.stringify(value, (_, part: unknown) =>
+    typeof part === "number" ? rounded(part) : part,
+  );
+}
+
+/** A step in words; empty where there is none. */
+export const stepText = (step: unknown) =>
+  typeof step === "number" ? t("step {step}", { step: whole(step) }) : "";
+
+/** The lowest smoothed loss and its step; empty where it is not known. */
+export function bestText(run: { best_loss?: number | null; best_step?: number | null }): string {
+  const at = stepText(run.best_step);
+  return measure(run.best_loss) + (at && ` · ${at}`);
 }
 
 /** Where a run's column was read from, in words; empty where whoever registered the run stated it. */
@@ -113,7 +131,7 @@ export const dateTime = (iso: string) =>
 export function textAt(document: unknown, name: string): string {
   const value: unknown =
     typeof document === "object" && document !== null ? Reflect.get(document, name) : undefined;
-  return typeof value === "string" || typeof value === "number" ? String(value) : "";
+  return typeof value === "string" || typeof value === "number" ? setting(value) : "";
 }
 
 /** Whether nobody knows a run's steps, by its progress: its points have their times alone. */

@@ -3,7 +3,13 @@ import type { api } from "./api.ts";
 
 /** Shapes as the routes answer them. */
 export type Row = InferResponseType<typeof api.table.$get, 200>["items"][number];
-export type Task = InferResponseType<(typeof api.tasks)[":id"]["$get"], 200>;
+/** What a run's loss came to: the lowest smoothed loss, and the first step where it was NaN or infinite. */
+export type LossFigures = {
+  best_loss?: number | null;
+  best_step?: number | null;
+  nonfinite_from_step?: number | null;
+};
+export type Task = InferResponseType<(typeof api.tasks)[":id"]["$get"], 200> & LossFigures;
 export type Attempt = Task["attempts"][number];
 export type CurvePoint = [
   step: number,
@@ -11,7 +17,23 @@ export type CurvePoint = [
   time: string | null,
   value: number | string,
 ];
-export type Curve = { metric: string; total: number; points: CurvePoint[]; metrics: string[] };
+/**
+ * A point may stand for several steps: it has the step, epoch and time of the last of them, and the mean of
+ * their finite values. The lists beside `points` have a place for each of them.
+ */
+export type Curve = {
+  metric: string;
+  total: number;
+  points: CurvePoint[];
+  metrics: string[];
+  first_step?: number[];
+  /** The lowest and highest finite value; null where none is finite. */
+  low?: (number | null)[];
+  high?: (number | null)[];
+  /** Values it stands for, and how many of them are NaN or infinite. */
+  count?: number[];
+  nonfinite?: number[];
+};
 export type Weight = InferResponseType<typeof api.weights.$get, 200>["items"][number];
 export type Dataset = InferResponseType<
   (typeof api.tasks)[":id"]["datasets"]["$get"],

@@ -1,9 +1,10 @@
 import { useQueries } from "@tanstack/preact-query";
+import { useMemo } from "preact/hooks";
 import { t } from "../i18n.ts";
 import { Loaded } from "../ui/loading.tsx";
-import { Chart, type Line } from "./chart.tsx";
-import { onAxis, smooth } from "./curves.ts";
-import { LookTools, useLook } from "./look.tsx";
+import { Chart } from "./chart.tsx";
+import { linesOf, onAxis } from "./curves.ts";
+import { LookTools, useLook, WholeRun } from "./look.tsx";
 import { curveQuery } from "./queries.ts";
 
 /** The number of colours, one a run. */
@@ -13,23 +14,23 @@ const MOST_LINES = 8;
 export function Overlaid(props: { ids: number[]; names: Map<number, string>; height: number }) {
   const { names } = props;
   const look = useLook();
-  const { metric, axis, log, smoothing } = look;
+  const { metric, axis, log, smoothing, all, zoom, set } = look;
   const shown = props.ids.slice(0, MOST_LINES);
   const curves = useQueries({ queries: shown.map((id) => curveQuery(id, metric, 600)) });
   const metrics = [
     ...new Set(["loss", ...curves.flatMap(({ data }) => data?.metrics ?? [])]),
   ].sort();
-  const lines = curves.flatMap(({ data }, n): Line[] => {
-    const id = shown[n] ?? 0;
-    const points = data ? onAxis(data.points, axis) : [];
-    const line = { label: names.get(id) ?? `#${id}`, colour: n + 1 };
-    return smoothing > 0
-      ? [
-          { ...line, points, faint: true },
-          { ...line, points: smooth(points, smoothing) },
-        ]
-      : [{ ...line, points }];
-  });
+  const found = curves.map(({ data }) => data);
+  const lines = useMemo(
+    () =>
+      found.flatMap((curve, n) => {
+        const id = shown[n] ?? 0;
+        const label = names.get(id) ?? `#${id}`;
+        const spots = curve ? onAxis(curve, axis) : [];
+        return linesOf(spots, axis, smoothing, { label, smoothed: label, colour: n + 1 });
+      }),
+    [...found, ...shown, axis, smoothing, shown.map((id) => names.get(id)).join("\n")],
+  );
   const failed = curves.find(({ data, error }) => error && !data);
   // A chart that lacks a curve would look complete: an error takes its place.
   const drawn = {
@@ -41,6 +42,7 @@ export function Overlaid(props: { ids: number[]; names: Map<number, string>; hei
     <div class="stack">
       <div class="row wrap">
         <LookTools look={look} metrics={metrics} />
+        {zoom && <WholeRun clear={() => set({ zoom: null })} />}
       </div>
       <Loaded query={drawn} lines={6}>
         {(drawable) => (
@@ -48,7 +50,11 @@ export function Overlaid(props: { ids: number[]; names: Map<number, string>; hei
             lines={drawable}
             axis={axis}
             log={log}
+            all={all}
             height={props.height}
+            title={metric}
+            range={zoom}
+            zoomed={(range) => set({ zoom: range })}
             summary={t("Loss curves of {n} runs", { n: shown.length })}
           />
         )}

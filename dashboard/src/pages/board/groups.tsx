@@ -59,7 +59,9 @@ function GroupRow({ group }: { group: Group }) {
           {t("{n} of {all} ended", { n: whole(ended), all: whole(group.total) })}
         </span>
         {group.best_loss !== null && (
-          <span class="muted">{t("best loss {loss}", { loss: measure(group.best_loss) })}</span>
+          <span class="muted">
+            {t("lowest final loss {loss}", { loss: measure(group.best_loss) })}
+          </span>
         )}
         {group.cost !== null && (
           <span class="muted">{t("cost {cost}", { cost: money(group.cost) })}</span>

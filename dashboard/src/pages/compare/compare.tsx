@@ -8,7 +8,7 @@ import { idsOf, useAddress } from "../../state.ts";
 import type { Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded } from "../../ui/loading.tsx";
-import { StatusBadge } from "../../ui/status.tsx";
+import { NanBadge, StatusBadge } from "../../ui/status.tsx";
 import { ConfigDiff } from "./config-diff.tsx";
 import { Differences } from "./differences.tsx";
 import { Explore } from "./explore.tsx";
@@ -81,6 +81,9 @@ function Compared({ ids, tasks, missing }: { ids: number[]; tasks: Task[]; missi
               {task.task_name}
             </Link>
             <StatusBadge status={task.status} reason={task.failure_reason} />
+            {typeof task.nonfinite_from_step === "number" && (
+              <NanBadge status={task.status} step={task.nonfinite_from_step} brief />
+            )}
             <button
               type="button"
               class="button plain icon small"
@@ -120,7 +123,7 @@ function Compared({ ids, tasks, missing }: { ids: number[]; tasks: Task[]; missi
             <p class="note">{t("Choose a second run to compare this one with.")}</p>
           )}
           <Loaded query={comparison} lines={0}>
-            {(data) => <Differences comparison={data} />}
+            {(data) => <Differences comparison={data} runs={tasks} />}
           </Loaded>
           <SampleGrid tasks={tasks} />
           {comparison.data && <ConfigDiff comparison={comparison.data} />}

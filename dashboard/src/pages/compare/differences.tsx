@@ -1,26 +1,35 @@
 import { useState } from "preact/hooks";
-import { duration, measure, setting } from "../../format.ts";
+import { isLoad, isRate } from "../../chart/metrics.ts";
+import { bestText, duration, measure, money, setting, stepText } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import type { Comparison } from "../../types.ts";
+import type { Comparison, Task } from "../../types.ts";
 import { statusText } from "../../ui/status.tsx";
 import { Scroll } from "../../ui/table.tsx";
 
 type Line = { name: string; values: string[]; kind: "result" | "differs" | "agrees" };
 
 /** Results of the runs, the parameters that differ, and with `all` those that agree. */
-function linesOf({ tasks, differ, agree, metrics }: Comparison, all: boolean): Line[] {
+function linesOf(
+  { tasks, differ, agree, metrics }: Comparison,
+  runs: Map<number, Task>,
+  all: boolean,
+): Line[] {
   const results: [string, string[]][] = [
     [t("Status"), tasks.map((task) => statusText(task.status))],
     [t("Final loss"), tasks.map((task) => measure(task.final_loss))],
-    [t("Converged at"), tasks.map((task) => setting(task.convergence_step))],
+    [t("Best smoothed loss"), tasks.map(({ id }) => bestText(runs.get(id) ?? {}))],
+    [t("Converged at"), tasks.map((task) => stepText(task.convergence_step))],
+    [t("NaN from step"), tasks.map(({ id }) => stepText(runs.get(id)?.nonfinite_from_step))],
     [t("Duration"), tasks.map((task) => duration(task.total_duration_sec))],
-    [t("Cost"), tasks.map((task) => task.cost?.toFixed(2) ?? "")],
+    [t("Cost"), tasks.map((task) => (task.cost === null ? "" : money(task.cost)))],
     ...metrics
+      .filter(({ metric }) => all || !isRate(metric))
       .slice(0, all ? undefined : 4)
-      .map(({ metric, values }): [string, string[]] => [
-        t("{metric}, lowest", { metric }),
-        values.map((figures) => measure(figures?.min)),
-      ]),
+      .map(({ metric, values }): [string, string[]] =>
+        isLoad(metric)
+          ? [t("{metric}, highest", { metric }), values.map((figures) => measure(figures?.max))]
+          : [t("{metric}, lowest", { metric }), values.map((figures) => measure(figures?.min))],
+      ),
   ];
   return [
     ...results
@@ -41,10 +50,16 @@ function linesOf({ tasks, differ, agree, metrics }: Comparison, all: boolean): L
   ];
 }
 
-export function Differences({ comparison }: { comparison: Comparison }) {
+export function Differences({ comparison, runs }: { comparison: Comparison; runs: Task[] }) {
   const [all, setAll] = useState(false);
   const { tasks, differ, agree } = comparison;
-  const losses = tasks.map((task) => task.final_loss ?? Number.POSITIVE_INFINITY);
+  const known = new Map(runs.map((run) => [run.id, run]));
+  // The loss of a run that failed, or was NaN, is no result to be best.
+  const losses = tasks.map(({ id, status, final_loss }) =>
+    status === "success" && typeof known.get(id)?.nonfinite_from_step !== "number"
+      ? (final_loss ?? Number.POSITIVE_INFINITY)
+      : Number.POSITIVE_INFINITY,
+  );
   const best = Math.min(...losses);
   return (
     <section class="panel" aria-label={t("Parameters")}>
@@ -76,7 +91,7 @@ export function Differences({ comparison }: { comparison: Comparison }) {
             </tr>
           </thead>
           <tbody>
-            {linesOf(comparison, all).map(({ name, values, kind }) => (
+            {linesOf(comparison, known, all).map(({ name, values, kind }) => (
               <tr key={`${kind} ${name}`} class={kind}>
                 <th scope="row" class={kind === "result" ? "" : "mono"}>
                   {name}
@@ -84,7 +99,7 @@ export function Differences({ comparison }: { comparison: Comparison }) {
                 {values.map((value, n) => (
                   <td
                     key={tasks[n]?.id}
-                    class={`${kind === "result" ? "" : "mono"} ${name === t("Final loss") && losses[n] === best ? "best" : ""}`}
+                    class={`${kind === "result" ? "" : "mono"} ${name === t("Final loss") && losses[n] === best && best < Number.POSITIVE_INFINITY ? "best" : ""}`}
                   >
                     {value || <span class="faint">–</span>}
                   </td>

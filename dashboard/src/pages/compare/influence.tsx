@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/preact-query";
-import { measure, setting, whole } from "../../format.ts";
+import { setting, whole } from "../../format.ts";
 import { t, translate } from "../../i18n.ts";
 import { Table } from "../../ui/table.tsx";
-import { columnLabel } from "../runs/columns.ts";
+import { columnLabel, fieldText } from "../runs/columns.ts";
 import { influenceQuery } from "./queries.ts";
 
 type Cautioned = {
@@ -50,7 +50,7 @@ export function Influence({ filter, metric }: { filter: string; metric: string }
             <td class="number">{whole(one.runs)}</td>
             <td class="muted medians">
               {one.groups.slice(0, 5).map(({ value, median }, n) => (
-                <span key={n}>{`${setting(value)}: ${measure(median)}`}</span>
+                <span key={n}>{`${setting(value)}: ${fieldText(metric, median)}`}</span>
               ))}
             </td>
           </tr>

@@ -1,10 +1,9 @@
 import type { JSX } from "preact";
 import { useMemo, useRef, useState } from "preact/hooks";
 import { useLocation } from "wouter-preact";
-import { measure, setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { Scroll } from "../../ui/table.tsx";
-import { columnLabel } from "../runs/columns.ts";
+import { columnLabel, fieldText } from "../runs/columns.ts";
 import type { Dot } from "./dots.ts";
 import { scaleOf } from "./scale.ts";
 
@@ -89,7 +88,7 @@ export function ParallelCoordinates({ dots, axes }: { dots: Dot[]; axes: string[
         <h2 class="grow">{t("Each run a line")}</h2>
         <span class="muted clip">
           {chosen
-            ? `${chosen.name}: ${axes.map((name) => `${columnLabel(name)} ${setting(chosen.values[name]) || "–"}`).join(", ")}`
+            ? `${chosen.name}: ${axes.map((name) => `${columnLabel(name)} ${fieldText(name, chosen.values[name]) || "–"}`).join(", ")}`
             : t("{n} of {all} runs. Drag along an axis to keep a part.", {
                 n: lines.filter(({ inside }) => inside).length,
                 all: lines.length,
@@ -155,7 +154,8 @@ export function ParallelCoordinates({ dots, axes }: { dots: Dot[]; axes: string[
       <p class="visually-hidden">
         {t("Lowest {metric}: {value}", {
           metric: columnLabel(axes.at(-1) ?? ""),
-          value: measure(
+          value: fieldText(
+            axes.at(-1) ?? "",
             Math.min(
               ...dots.flatMap(({ values }) => {
                 const value = values[axes.at(-1) ?? ""];

@@ -1,4 +1,4 @@
-import { setting, short } from "../../format.ts";
+import { rounded, setting, short } from "../../format.ts";
 import type { Dot, Value } from "./dots.ts";
 
 /** Places of a field's values between 0 and 1, and the marks of its axis. */
@@ -18,7 +18,7 @@ export function scaleOf(dots: Dot[], name: string): Scale {
     const to = (value: number) => (log ? Math.log(value) : value);
     const span = to(high) - to(low);
     const place = (value: number) => (span === 0 ? 0.5 : (to(value) - to(low)) / span);
-    const distinct = [...new Set(numbers)].sort((a, b) => a - b);
+    const distinct = [...new Set(numbers.map(rounded))].sort((a, b) => a - b);
     const marks =
       distinct.length <= 7
         ? distinct

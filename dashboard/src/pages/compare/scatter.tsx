@@ -1,9 +1,8 @@
 import { useState } from "preact/hooks";
 import { useLocation } from "wouter-preact";
-import { measure, setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { Scroll } from "../../ui/table.tsx";
-import { columnLabel } from "../runs/columns.ts";
+import { columnLabel, fieldText } from "../runs/columns.ts";
 import type { Dot } from "./dots.ts";
 import { scaleOf } from "./scale.ts";
 
@@ -44,7 +43,7 @@ export function Scatter(props: { dots: Dot[]; parameters: string[]; metric: stri
         <span class="grow" />
         <span class="muted clip">
           {over &&
-            `${over.name}: ${columnLabel(name)} ${setting(over.values[name])}, ${columnLabel(metric)} ${measure(over.values[metric])}`}
+            `${over.name}: ${columnLabel(name)} ${fieldText(name, over.values[name])}, ${columnLabel(metric)} ${fieldText(metric, over.values[metric])}`}
         </span>
       </header>
       <Scroll class="body" label={t("Chart of dots")}>

@@ -2,14 +2,14 @@ import { useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
 import type { RunFieldName } from "../../../../src/shared/run-fields.ts";
 import { refusalOf } from "../../api.ts";
-import { measure, setting, whole } from "../../format.ts";
+import { setting, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
 import { Ago } from "../../ui/figure.tsx";
 import { Segments } from "../../ui/form.tsx";
 import { Empty, Loaded } from "../../ui/loading.tsx";
 import { Table } from "../../ui/table.tsx";
-import { columnLabel, results } from "../runs/columns.ts";
+import { columnLabel, fieldText, results } from "../runs/columns.ts";
 import { FilterBox } from "../runs/filter-box.tsx";
 import { leaderboardQuery } from "./queries.ts";
 
@@ -75,8 +75,8 @@ export function Leaderboard() {
               <Table
                 label={t("Leaderboard")}
                 heads={[
-                  [t("Place"), "number"],
-                  ...(group ? [columnLabel(group)] : []),
+                  // Losses of groups with other data or another base model have no order among them.
+                  group ? columnLabel(group) : [t("Place"), "number"],
                   t("Run"),
                   [columnLabel(metric), "number"],
                   [t("Rank"), "number wide-only"],
@@ -88,17 +88,18 @@ export function Leaderboard() {
               >
                 {items.map(({ group: keys, value, runs, task }, n) => (
                   <tr key={task.id}>
-                    <td class="number faint">{n + 1}</td>
-                    {group && (
+                    {group ? (
                       <td>
                         <b>{setting(Object.values(keys)[0]) || t("Without a group")}</b>
                       </td>
+                    ) : (
+                      <td class="number faint">{n + 1}</td>
                     )}
                     <td>
                       <Link href={`/runs/${task.id}`}>{task.task_name}</Link>
                     </td>
-                    <td class={`number ${value === (items[0]?.value ?? 0) ? "best" : ""}`}>
-                      <b>{measure(value)}</b>
+                    <td class={`number ${!group && value === items[0]?.value ? "best" : ""}`}>
+                      <b>{fieldText(metric, value)}</b>
                     </td>
                     <td class="number wide-only">{setting(task.lora_rank)}</td>
                     <td class="number wide-only">{setting(task.learning_rate)}</td>

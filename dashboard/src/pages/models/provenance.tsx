@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
-import { measure, textAt, whole } from "../../format.ts";
+import { measure, money, textAt, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { ModelVersion } from "../../types.ts";
 import { Ago, Fact } from "../../ui/figure.tsx";
@@ -43,7 +43,7 @@ export function Provenance({ version }: { version: ModelVersion }) {
               .filter(([name]) => !name.startsWith("gpu."))
               .slice(0, 6)
               .map(([name, { last, min }]) =>
-                t("{metric}: last {last}, lowest {low}", {
+                t("{metric}: last value {last}, lowest {low}", {
                   metric: name,
                   last: measure(last),
                   low: measure(min),
@@ -63,7 +63,7 @@ export function Provenance({ version }: { version: ModelVersion }) {
                   </div>
                 ))}
           </Fact>
-          <Fact name={t("Cost")}>{cost.lineage === null ? "" : cost.lineage.toFixed(2)}</Fact>
+          <Fact name={t("Cost")}>{cost.lineage === null ? "" : money(cost.lineage)}</Fact>
           <Fact name={t("Samples")}>
             {samples.length > 0 && (
               <Link

@@ -1,65 +1,67 @@
 import { useQuery } from "@tanstack/preact-query";
-import { useEffect, useMemo, useState } from "preact/hooks";
-import { Chart, type Line } from "../../chart/chart.tsx";
-import { onAxis, smooth, stepsWithin, type XAxis } from "../../chart/curves.ts";
-import { LookTools, useLook } from "../../chart/look.tsx";
+import { useMemo } from "preact/hooks";
+import { Chart } from "../../chart/chart.tsx";
+import {
+  firstNonfinite,
+  linesOf,
+  onAxis,
+  type Spot,
+  stepsWithin,
+  withDetail,
+  type XAxis,
+} from "../../chart/curves.ts";
+import { LookTools, useLook, WholeRun } from "../../chart/look.tsx";
+import { smallMetrics } from "../../chart/metrics.ts";
 import { CURVE_POINTS, curveQuery } from "../../chart/queries.ts";
-import { isUnstepped, measure, whole } from "../../format.ts";
-import { t } from "../../i18n.ts";
-import type { Task } from "../../types.ts";
+import { duration, isUnstepped, measure, whole } from "../../format.ts";
+import { currentLanguage, t } from "../../i18n.ts";
+import type { Curve, Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded } from "../../ui/loading.tsx";
-
-/** Metrics drawn small below the loss, the most telling first. */
-const small = /^(?:lr|learning_rate|grad_norm|.*\/lr|gpu\.\d+\.(?:util|mem_mb)|loss\/.*|eval.*)$/;
 
 /** The run's curves: one large, as it is looked at, and the others small. */
 export function Curves({ task }: { task: Task }) {
   const look = useLook(isUnstepped(task.progress) ? "time" : "step");
-  const { metric, setMetric, axis, log, smoothing } = look;
-  const [range, setRange] = useState<[number, number] | null>(null);
+  const { metric, axis, log, smoothing, all, zoom, set } = look;
   const entire = useQuery(curveQuery(task.id, metric, CURVE_POINTS));
-  const allPoints = entire.data?.points;
+  const curve = entire.data;
   // Detail is fetched by steps, those that the stretch of the axis in view goes over.
+  const [from, to] = zoom ?? [];
   const steps = useMemo(
-    () => (range && allPoints ? stepsWithin(allPoints, axis, range) : null),
-    [range, allPoints, axis],
+    () =>
+      curve && from !== undefined && to !== undefined
+        ? stepsWithin(curve.points, axis, [from, to])
+        : null,
+    [from, to, curve, axis],
   );
   const detail = useQuery({
     ...curveQuery(task.id, metric, CURVE_POINTS, steps),
     enabled: steps !== null,
   });
-  const data = steps && detail.data ? detail.data : entire.data;
-  const all = entire.data?.metrics ?? [];
-  useEffect(() => setRange(null), [axis, metric]);
-  const points = useMemo(
-    () => (data ? onAxis(data.points, axis, allPoints) : []),
-    [data, axis, allPoints],
+  const part = steps && !detail.isPlaceholderData ? detail.data : undefined;
+  const shown = curve?.metric ?? metric;
+  const spots = useMemo(() => {
+    const entirely = curve ? onAxis(curve, axis) : [];
+    return part ? withDetail(entirely, onAxis(part, axis, curve)) : entirely;
+  }, [curve, part, axis]);
+  const language = currentLanguage();
+  const lines = useMemo(
+    () =>
+      linesOf(spots, axis, smoothing, {
+        label: shown,
+        smoothed: t("{metric}, smoothed", { metric: shown }),
+        colour: 1,
+      }),
+    [spots, axis, smoothing, shown, language],
   );
-  const shown = entire.data?.metric ?? metric;
-  const lines: Line[] =
-    smoothing > 0
-      ? [
-          { label: shown, colour: 1, points, faint: true },
-          {
-            label: t("{metric}, smoothed", { metric: shown }),
-            colour: 1,
-            points: smooth(points, smoothing),
-          },
-        ]
-      : [{ label: shown, colour: 1, points }];
-  const numbers = points.flatMap(([, y]) => (y === null ? [] : [y]));
-  const summary = numbers.length
-    ? t("{metric}: {n} points, lowest {low}, last {last}", {
-        metric: shown,
-        n: numbers.length,
-        low: measure(Math.min(...numbers)),
-        last: measure(numbers.at(-1)),
-      })
-    : t("No points yet");
-  const others = all.filter((name) => name !== shown && small.test(name)).slice(0, 8);
+  const bad = useMemo(
+    () => (curve ? nonfiniteText(curve, task, metric === "loss") : null),
+    [curve, task, metric],
+  );
+  const metrics = curve?.metrics ?? [];
+  const others = smallMetrics(metrics.filter((name) => name !== shown));
 
-  if (entire.data && all.length === 0)
+  if (curve && metrics.length === 0)
     return (
       <section class="panel">
         <Empty icon="runs" title={t("No curve yet")}>
@@ -75,15 +77,13 @@ export function Curves({ task }: { task: Task }) {
     <>
       <section class="panel curves" aria-label={t("Curves")}>
         <header class="wrap">
-          <LookTools look={look} metrics={all.includes(metric) ? all : [metric, ...all]} />
+          <LookTools
+            look={look}
+            metrics={metrics.includes(metric) ? metrics : [metric, ...metrics]}
+          />
           <span class="grow" />
-          {range && (
-            <button type="button" class="button small" onClick={() => setRange(null)}>
-              <Icon name="zoom" />
-              {t("Whole run")}
-            </button>
-          )}
-          <span class="faint">{data && t("{n} points", { n: whole(data.total) })}</span>
+          {zoom && <WholeRun clear={() => set({ zoom: null })} />}
+          <span class="faint">{curve && t("{n} points", { n: whole((part ?? curve).total) })}</span>
         </header>
         <div class="body">
           <Loaded query={entire} lines={8}>
@@ -92,13 +92,21 @@ export function Curves({ task }: { task: Task }) {
                 lines={lines}
                 axis={axis}
                 log={log}
+                all={all}
                 height={300}
-                summary={summary}
-                range={range}
-                zoomed={setRange}
+                title={shown}
+                summary={summaryOf(shown, spots, bad)}
+                range={zoom}
+                zoomed={(range) => set({ zoom: range })}
               />
             )}
           </Loaded>
+          {bad && (
+            <p class="curve-bad">
+              <Icon name="warn" />
+              {bad}
+            </p>
+          )}
         </div>
       </section>
       {others.length > 0 && (
@@ -109,7 +117,7 @@ export function Curves({ task }: { task: Task }) {
               id={task.id}
               metric={name}
               axis={axis}
-              choose={() => setMetric(name)}
+              choose={() => set({ metric: name })}
             />
           ))}
         </div>
@@ -118,10 +126,49 @@ export function Curves({ task }: { task: Task }) {
   );
 }
 
+/** Where a curve was NaN or infinite for the first time, in words; null where it never was. */
+function nonfiniteText(curve: Curve, task: Task, isLoss: boolean): string | null {
+  // Nobody knows the steps of such a run: its points have their times alone.
+  if (isUnstepped(task.progress)) {
+    const first = onAxis(curve, "time").find(({ nonfinite }) => nonfinite > 0);
+    return first ? t("NaN or infinite after {time}", { time: duration(first.x) }) : null;
+  }
+  const steps = firstNonfinite(onAxis(curve, "step"));
+  if (!steps) return null;
+  const [first, last] = steps;
+  // Of the loss the run itself has the step.
+  const exact = isLoss ? task.nonfinite_from_step : null;
+  const step = first === last ? first : exact && exact >= first && exact <= last ? exact : null;
+  return step === null
+    ? t("NaN or infinite from a step between {first} and {last}", {
+        first: whole(first),
+        last: whole(last),
+      })
+    : t("NaN or infinite from step {step}", { step: whole(step) });
+}
+
+/** The curve's figures as words. */
+function summaryOf(metric: string, spots: Spot[], bad: string | null): string {
+  const finite = spots.filter(({ y }) => y !== null);
+  const lows = finite.flatMap(({ low }) => (low === null ? [] : [low]));
+  const figures = finite.length
+    ? t("{metric}: {n} points, lowest {low}, last value {last}", {
+        metric,
+        n: whole(finite.length),
+        low: measure(lows.reduce((lowest, low) => Math.min(lowest, low), Number.POSITIVE_INFINITY)),
+        last: measure(finite.at(-1)?.y),
+      })
+    : t("No points yet");
+  return bad ? `${figures}. ${bad}` : figures;
+}
+
 function SmallCurve(props: { id: number; metric: string; axis: XAxis; choose: () => void }) {
   const { id, metric, axis } = props;
   const { data } = useQuery(curveQuery(id, metric, 300));
-  const points = data ? onAxis(data.points, axis) : [];
+  const lines = useMemo(() => {
+    const spots = data ? onAxis(data, axis) : [];
+    return linesOf(spots, axis, 0, { label: metric, smoothed: metric, colour: 6 });
+  }, [data, axis, metric]);
   return (
     <section class="panel small-curve" aria-label={metric}>
       <button type="button" class="head-sort" title={t("Draw it large")} onClick={props.choose}>
@@ -129,11 +176,11 @@ function SmallCurve(props: { id: number; metric: string; axis: XAxis; choose: ()
         <Icon name="zoom" />
       </button>
       <Chart
-        lines={[{ label: metric, colour: 6, points }]}
+        lines={lines}
         axis={axis}
         log={false}
         height={110}
-        summary={t("{n} points", { n: points.length })}
+        summary={t("{n} points", { n: whole(lines[0]?.points.length ?? 0) })}
       />
     </section>
   );

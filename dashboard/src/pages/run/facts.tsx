@@ -1,8 +1,19 @@
 import { useQuery } from "@tanstack/preact-query";
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { api, Problem, read } from "../../api.ts";
+import { endOf } from "../../chart/curves.ts";
 import { CURVE_POINTS, curveQuery } from "../../chart/queries.ts";
-import { dateTime, duration, measure, setting, sourceOf, textAt } from "../../format.ts";
+import {
+  bestText,
+  dateTime,
+  duration,
+  measure,
+  money,
+  setting,
+  sourceOf,
+  stepText,
+  textAt,
+} from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { keys, useRefresh } from "../../queries.ts";
 import type { Task } from "../../types.ts";
@@ -27,10 +38,7 @@ export function Facts({ task }: { task: Task }) {
   };
   // The same query as the curve's own, so it asks nothing more.
   const { data } = useQuery(curveQuery(task.id, "loss", CURVE_POINTS));
-  const ends = (data?.points ?? [])
-    .slice(-30)
-    .flatMap(([, , , y]) => (typeof y === "number" ? [y] : []));
-  const lossNow = ends.length ? ends.reduce((sum, y) => sum + y, 0) / ends.length : null;
+  const lossNow = useMemo(() => (data ? endOf(data) : null), [data]);
   const runningFor =
     task.status === "running" && task.started_at
       ? (Date.now() - Date.parse(task.started_at)) / 1000
@@ -38,20 +46,26 @@ export function Facts({ task }: { task: Task }) {
   return (
     <section class="panel" aria-label={t("Figures")}>
       <dl class="figures">
-        {task.final_loss === null ? (
-          <div>
+        {task.final_loss === null && task.status === "running" ? (
+          <div title={t("The end of the smoothed curve.")}>
             <dt>{t("Loss now")}</dt>
             <dd>{measure(lossNow) || "–"}</dd>
           </div>
         ) : (
-          <div>
+          <div title={t("The median of the means of 20 parts of the last tenth.")}>
             <dt>{t("Final loss")}</dt>
-            <dd>{measure(task.final_loss)}</dd>
+            <dd>{measure(task.final_loss) || "–"}</dd>
           </div>
         )}
-        <div>
+        {typeof task.best_loss === "number" && (
+          <div title={t("The lowest mean loss of a twentieth of the steps.")}>
+            <dt>{t("Best smoothed loss")}</dt>
+            <dd>{bestText(task)}</dd>
+          </div>
+        )}
+        <div title={t("From there on the smoothed loss is within 5 % of its end.")}>
           <dt>{t("Converged at")}</dt>
-          <dd>{setting(task.convergence_step) || "–"}</dd>
+          <dd>{stepText(task.convergence_step) || "–"}</dd>
         </div>
         <div>
           <dt>{t("Duration")}</dt>
@@ -60,7 +74,7 @@ export function Facts({ task }: { task: Task }) {
         {task.cost !== null && (
           <div>
             <dt>{t("Cost")}</dt>
-            <dd>{task.cost.toFixed(2)}</dd>
+            <dd>{money(task.cost)}</dd>
           </div>
         )}
       </dl>

@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/preact-query";
-import { bytes, setting } from "../../format.ts";
+import { bytes, setting, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { Task, Weight } from "../../types.ts";
 import { Copy } from "../../ui/button.tsx";
@@ -63,7 +63,7 @@ function FilesPanel({ items }: { items: Weight[] }) {
             </td>
             <td class="wide-only">{kindText(file.kind)}</td>
             <td class="number wide-only">{setting(file.epoch)}</td>
-            <td class="number wide-only">{setting(file.step)}</td>
+            <td class="number wide-only">{typeof file.step === "number" && whole(file.step)}</td>
             <td class="number wide-only">{bytes(file.size)}</td>
             <td class="wide-only">
               {file.rank !== null &&

@@ -1,5 +1,5 @@
 import { Link } from "wouter-preact";
-import { dateTime, duration, whole } from "../../format.ts";
+import { dateTime, duration, money, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Attempt, Task } from "../../types.ts";
 import { StatusBadge, statusText } from "../../ui/status.tsx";
@@ -79,7 +79,7 @@ const AttemptPanel = ({ attempt }: { attempt: Attempt }) => (
               to: whole(attempt.last_step),
             }),
           attempt.exit_code !== null && t("exit code {code}", { code: attempt.exit_code }),
-          attempt.cost !== null && t("cost {cost}", { cost: attempt.cost.toFixed(2) }),
+          attempt.cost !== null && t("cost {cost}", { cost: money(attempt.cost) }),
         ]
           .filter(Boolean)
           .join(" · ")}

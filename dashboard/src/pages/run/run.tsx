@@ -1,6 +1,7 @@
 import { keepPreviousData, useQuery } from "@tanstack/preact-query";
 import { useEffect, useState } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
+import { queryText } from "../../../../src/shared/view-query.ts";
 import { api, expectSuccess, Problem, read } from "../../api.ts";
 import { duration, progressOf, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
@@ -14,7 +15,7 @@ import { Ago, Meter } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded } from "../../ui/loading.tsx";
 import { Menu } from "../../ui/menu.tsx";
-import { StatusBadge } from "../../ui/status.tsx";
+import { NanBadge, StatusBadge } from "../../ui/status.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { mayWrite, useUserNames, useWho } from "../../who.ts";
 import { Config } from "./config.tsx";
@@ -71,16 +72,21 @@ export function Run({ id }: { id: number }) {
 /** One part of the run below its head. */
 function Parts({ task, tab }: { task: Task; tab: (typeof tabs)[number][0] }) {
   const { id } = task;
+  const { params } = useAddress();
+  // The tabs keep what else stands in the address, such as how the curves are looked at.
+  const hrefOf = (name: string) => {
+    const next = new URLSearchParams(params);
+    if (name === "overview") next.delete("tab");
+    else next.set("tab", name);
+    const text = queryText(next);
+    return `/runs/${id}${text && `?${text}`}`;
+  };
   return (
     <>
       <Head task={task} />
       <nav class="tabs" aria-label={t("Parts of this run")}>
         {tabs.map(([name, text]) => (
-          <Link
-            key={name}
-            href={`/runs/${id}${name === "overview" ? "" : `?tab=${name}`}`}
-            aria-current={tab === name ? "page" : undefined}
-          >
+          <Link key={name} href={hrefOf(name)} aria-current={tab === name ? "page" : undefined}>
             {t(text)}
           </Link>
         ))}
@@ -136,6 +142,9 @@ function Head({ task }: { task: Task }) {
           {task.task_name}
         </h1>
         <StatusBadge status={task.status} reason={task.failure_reason} />
+        {typeof task.nonfinite_from_step === "number" && (
+          <NanBadge status={task.status} step={task.nonfinite_from_step} />
+        )}
         {task.cancel_requested && alive && (
           <span class="badge cancelled">{t("Stopping at its next report")}</span>
         )}

@@ -1,9 +1,9 @@
-import { duration, measure, progressOf, setting } from "../../format.ts";
+import { duration, measure, progressOf, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Row, Sparkline } from "../../types.ts";
 import { Ago, Meter, Spark } from "../../ui/figure.tsx";
-import { statusText } from "../../ui/status.tsx";
-import type { Column } from "./columns.ts";
+import { NanBadge, statusText } from "../../ui/status.tsx";
+import { type Column, textOf } from "./columns.ts";
 
 /** The progress of a run, and the time left. */
 export function Progress({ row }: { row: Row }) {
@@ -12,16 +12,26 @@ export function Progress({ row }: { row: Row }) {
   const { share, step, total, left } = progress;
   const percent = `${Math.floor(share * 100)}%`;
   return (
-    <span class="progress-cell" title={total ? `${step} / ${total}` : undefined}>
+    <span
+      class="progress-cell"
+      title={total && step !== null ? `${whole(step)} / ${whole(total)}` : undefined}
+    >
       <Meter share={share} kind={row.status} label={t("Progress")} />
-      <span>{total || share ? percent : step}</span>
+      <span>{total || share ? percent : step !== null && whole(step)}</span>
       {left !== null && <span class="faint">{duration(left)}</span>}
     </span>
   );
 }
 
-export function Cell(props: { column: Column; row: Row; value: unknown; spark?: Sparkline }) {
-  const { column, row, value, spark } = props;
+export function Cell(props: {
+  column: Column;
+  row: Row;
+  value: unknown;
+  spark?: Sparkline;
+  /** The first step whose loss was NaN or infinite. */
+  nonfinite: number | null;
+}) {
+  const { column, row, value, spark, nonfinite } = props;
   switch (column.kind) {
     case "status":
       return (
@@ -30,6 +40,7 @@ export function Cell(props: { column: Column; row: Row; value: unknown; spark?: 
           {row.cancel_requested && row.status === "running"
             ? t("Stopping")
             : statusText(row.status, row.failure_reason)}
+          {nonfinite !== null && <NanBadge status={row.status} step={nonfinite} brief />}
         </span>
       );
     case "progress":
@@ -37,22 +48,18 @@ export function Cell(props: { column: Column; row: Row; value: unknown; spark?: 
     case "curve":
       return spark ? (
         <span class="row">
-          <Spark points={spark.points} width={column.width - 62} height={20} />
-          <span class="faint spark-last">{measure(spark.last)}</span>
+          <Spark points={spark.points} width={column.width - 76} height={20} />
+          <span class="faint spark-last" title={t("Last value")}>
+            {measure(spark.last)}
+          </span>
         </span>
       ) : null;
     case "ago":
       return <Ago at={typeof value === "string" ? value : null} />;
-    case "duration":
-      return <>{duration(typeof value === "number" ? value : null)}</>;
-    case "money":
-      return <>{typeof value === "number" ? value.toFixed(2) : ""}</>;
-    case "measure":
-      return <>{typeof value === "number" ? measure(value) : setting(value)}</>;
     default:
-      return <>{setting(value)}</>;
+      return <>{textOf(column.kind, value)}</>;
   }
 }
 
 export const alignedRight = ({ kind }: Column) =>
-  ["setting", "measure", "duration", "money"].includes(kind);
+  ["setting", "step", "measure", "duration", "money"].includes(kind);

@@ -5,12 +5,15 @@ import {
   runFields,
 } from "../../../../src/shared/run-fields.ts";
 import { splitAtCommas } from "../../../../src/shared/setting-path.ts";
+import { duration, measure, money, setting, stepText } from "../../format.ts";
 import { currentLanguage, type Text, t } from "../../i18n.ts";
+import type { LossFigures } from "../../types.ts";
 
 /** How a column's values are written. */
 type Kind =
   | "text"
   | "setting"
+  | "step"
   | "measure"
   | "ago"
   | "duration"
@@ -23,7 +26,7 @@ export type Column = { name: string; label: string; kind: Kind; width: number };
 type Known = { label: Text; kind: Kind; width: number };
 
 /** Widths in pixels, where a column wants another than most. */
-const widths: { [K in RunFieldName]?: number } = {
+const widths: { [K in RunFieldName | keyof LossFigures]?: number } = {
   id: 64,
   status: 132,
   progress: 168,
@@ -47,19 +50,23 @@ const widths: { [K in RunFieldName]?: number } = {
   started_at: 104,
   finished_at: 104,
   total_duration_sec: 92,
-  convergence_step: 104,
+  convergence_step: 116,
+  best_loss: 170,
+  best_step: 116,
+  nonfinite_from_step: 124,
   cost: 80,
   gpu_info: 170,
   error_message: 260,
   notes: 220,
 };
 
-function kindOf(name: string, { type, unit, setting }: RunField): Kind {
+function kindOf(name: string, { type, unit, setting: isSetting }: RunField): Kind {
   if (name === "status" || name === "progress") return name;
   if (type === "time") return "ago";
   if (unit === "s") return "duration";
   if (unit === "money") return "money";
-  if (type === "number" && !setting) return "measure";
+  if (unit === "steps" && !isSetting) return "step";
+  if (type === "number" && !isSetting) return "measure";
   return type === "integer" || type === "number" ? "setting" : "text";
 }
 
@@ -74,13 +81,35 @@ for (const [name] of runFieldList) {
     known[name] = { label: field.label, kind: kindOf(name, field), width: widths[name] ?? 100 };
 }
 
+/** Whether the service has a column; a service before it refuses its name. */
+const isField = (name: string) => name in runFields;
+
 /** Figures that runs are compared by. */
 export const results = [
   "final_loss",
+  "best_loss",
   "convergence_step",
   "total_duration_sec",
   "cost",
-] satisfies RunFieldName[];
+].filter(isField);
+
+/** What rows are drawn with besides their columns: `final_loss` on a phone, the badge of a NaN. */
+const drawnWith = ["final_loss", "nonfinite_from_step"].filter(isField);
+/** Fields that the service answers at once. */
+const MOST_FIELDS = 40;
+
+/** A column's value as its kind is written. */
+export function textOf(kind: Kind, value: unknown): string {
+  if (typeof value !== "number") return setting(value);
+  if (kind === "duration") return duration(value);
+  if (kind === "money") return money(value);
+  if (kind === "measure") return measure(value);
+  return kind === "step" ? stepText(value) : setting(value);
+}
+
+/** The value of a column, or another field, as text. */
+export const fieldText = (name: string, value: unknown): string =>
+  textOf(known[name]?.kind ?? (name.startsWith("metrics.") ? "measure" : "text"), value);
 
 export const knownColumns = Object.keys(known);
 export const defaultColumns =
@@ -116,6 +145,13 @@ export function fieldsOf(columns: Column[]) {
   const fields = columns.map(({ name }) => name).filter((name) => !drawn.has(name));
   return { fields, at: new Map(fields.map((name, n) => [name, n])) };
 }
+
+/** The fields to ask the server for: those of the columns, of the group, and what rows are drawn with. */
+export const askedFields = (columns: Column[], group: string): string[] =>
+  [...new Set([...fieldsOf(columns).fields, ...(group ? [group] : []), ...drawnWith])].slice(
+    0,
+    MOST_FIELDS,
+  );
 
 export const sortable = (column: Column) => !["progress", "curve"].includes(column.name);
 

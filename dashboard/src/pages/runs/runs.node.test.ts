@@ -1,8 +1,18 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { runFields } from "../../../../src/shared/run-fields.ts";
 import type { Row } from "../../types.ts";
 import { runsWhere, splitLabels } from "../board/text.ts";
-import { byLabel, columnLabel, fieldsOf, readColumns, sortable, writeColumns } from "./columns.ts";
+import {
+  askedFields,
+  byLabel,
+  columnLabel,
+  fieldsOf,
+  fieldText,
+  readColumns,
+  sortable,
+  writeColumns,
+} from "./columns.ts";
 import { completions, findMistake, words } from "./complete.ts";
 import { newsOf, staleRows, withNews } from "./rows.ts";
 
@@ -41,6 +51,30 @@ describe("columns of an address", () => {
     expect([...at]).toEqual([
       ["lora_rank", 0],
       ["user", 1],
+    ]);
+  });
+  it("are asked for with the group and what rows are drawn with, each once and 40 at most", () => {
+    const always = ["final_loss", "nonfinite_from_step"].filter((name) => name in runFields);
+    expect(askedFields(readColumns("status,lora_rank"), "lora_rank")).toEqual([
+      ...["lora_rank", ...always],
+    ]);
+    expect(askedFields(readColumns("final_loss"), "user").slice(0, 2)).toEqual([
+      ...["final_loss", "user"],
+    ]);
+    const many = Array.from({ length: 40 }, (_, n) => `config.c${n}`);
+    expect(askedFields(readColumns(many.join(",")), "")).toEqual(many);
+  });
+  it("are written by what they hold", () => {
+    const texts = [
+      ...[fieldText("final_loss", 0.123456), fieldText("convergence_step", 36_000)],
+      ...[fieldText("total_duration_sec", 3600), fieldText("cost", 1234.5)],
+      ...[fieldText("learning_rate", 7.000000000000001e-5), fieldText("metrics.loss", 0.1)],
+      ...[fieldText("max_steps", 36_000), fieldText("config.x", 0.1 + 0.2)],
+      ...[fieldText("optimizer", "adamw"), fieldText("final_loss", null)],
+    ];
+    expect(texts).toEqual([
+      ...["0.1235", "step 36,000", "1h 00m", "1,234.50", "7e-5", "0.1000"],
+      ...["36000", "0.3", "adamw", ""],
     ]);
   });
   it("are ordered by what they are called", () => {

@@ -4,6 +4,7 @@ import { useCallback, useMemo } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 import { splitAtCommas } from "../../../../src/shared/setting-path.ts";
 import { refusalOf } from "../../api.ts";
+import { setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useChanges } from "../../live.ts";
 import { taskQuery } from "../../queries.ts";
@@ -15,7 +16,7 @@ import { Menu } from "../../ui/menu.tsx";
 import { statusText } from "../../ui/status.tsx";
 import { FirstRun } from "../settings/first-run.tsx";
 import { ColumnChooser } from "./chooser.tsx";
-import { columnLabel, defaultColumns, fieldsOf, readColumns, writeColumns } from "./columns.ts";
+import { askedFields, columnLabel, defaultColumns, readColumns, writeColumns } from "./columns.ts";
 import { FilterBox } from "./filter-box.tsx";
 import { Overlay } from "./overlay.tsx";
 import { useRows } from "./rows.ts";
@@ -39,7 +40,7 @@ const groupings = [
 function grouped(rows: Row[], groupOf: (row: Row) => unknown): (Row | Group)[] {
   let before: string | null = null;
   return rows.flatMap((row): (Row | Group)[] => {
-    const group = String(groupOf(row) ?? "");
+    const group = setting(groupOf(row));
     if (group === before) return [row];
     before = group;
     return [{ group }, row];
@@ -72,8 +73,7 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
   const columns = useMemo(() => readColumns(columnsText), [columnsText]);
   const group = text("group");
   const order = text("order");
-  const { fields: shown } = fieldsOf(columns);
-  const fields = (group && !shown.includes(group) ? [...shown, group] : shown).join(",");
+  const fields = askedFields(columns, group).join(",");
   const asked = {
     filter: text("filter"),
     q: text("q"),

@@ -2,12 +2,12 @@ import { keepPreviousData, useQuery } from "@tanstack/preact-query";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Link } from "wouter-preact";
-import { measure, whole } from "../../format.ts";
+import { measure, setting, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Row, Sparkline } from "../../types.ts";
 import { Ago, Spark } from "../../ui/figure.tsx";
 import { useNarrow } from "../../ui/media.ts";
-import { statusText } from "../../ui/status.tsx";
+import { NanBadge, statusText } from "../../ui/status.tsx";
 import { useVirtualRows } from "../../ui/virtual.ts";
 import { alignedRight, Cell, Progress } from "./cells.tsx";
 import type { Column } from "./columns.ts";
@@ -122,6 +122,10 @@ export function RunTable(props: {
     }
   }
 
+  const numberAt = (row: Row, name: string): number | null => {
+    const value = row.values[at.get(name) ?? -1];
+    return typeof value === "number" ? value : null;
+  };
   const activeItem = items[active];
   return (
     <>
@@ -198,6 +202,8 @@ export function RunTable(props: {
               );
             const chosen = selected.has(item.id);
             const spark = sparks.get(item.id);
+            const nonfinite = numberAt(item, "nonfinite_from_step");
+            const finalLoss = numberAt(item, "final_loss");
             const check = (
               <input
                 type="checkbox"
@@ -218,6 +224,9 @@ export function RunTable(props: {
                     </Link>
                     <span class="row faint narrow-facts">
                       <span>{statusText(item.status, item.failure_reason)}</span>
+                      {nonfinite !== null && (
+                        <NanBadge status={item.status} step={nonfinite} brief />
+                      )}
                       {item.status === "running" ? (
                         <Progress row={item} />
                       ) : (
@@ -227,7 +236,14 @@ export function RunTable(props: {
                   </div>
                   <div role="cell" class="right">
                     {spark && <Spark points={spark.points} width={72} height={24} />}
-                    <span class="spark-last">{measure(spark?.last)}</span>
+                    {(finalLoss !== null || spark) && (
+                      <span class="spark-last">
+                        <span class="faint">
+                          {finalLoss === null ? t("Last value") : t("Final loss")}
+                        </span>{" "}
+                        {measure(finalLoss ?? spark?.last)}
+                      </span>
+                    )}
                   </div>
                 </div>
               );
@@ -252,9 +268,15 @@ export function RunTable(props: {
                       key={column.name}
                       role="cell"
                       class={`clip ${alignedRight(column) ? "right" : ""}`}
-                      title={column.kind === "text" && value ? String(value) : undefined}
+                      title={(column.kind === "text" && setting(value)) || undefined}
                     >
-                      <Cell column={column} row={item} value={value} spark={spark} />
+                      <Cell
+                        column={column}
+                        row={item}
+                        value={value}
+                        spark={spark}
+                        nonfinite={nonfinite}
+                      />
                     </div>
                   );
                 })}

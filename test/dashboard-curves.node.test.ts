@@ -1,0 +1,267 @@
+// The curves of runs and the figures beside them, in a real Chromium over the real stack.
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runFields } from "../src/shared/run-fields.ts";
+import { chromiumPath, desktop, openPages, type Pages, phone, settled } from "./browser.ts";
+import { eventually, type Stack, startStack } from "./stack.ts";
+
+type Metrics = Record<string, number | string>;
+
+describe.skipIf(!chromiumPath())("curves", () => {
+  let stack: Stack;
+  let pages: Pages;
+  beforeAll(async () => {
+    stack = await startStack();
+    pages = await openPages(stack);
+  }, 120_000);
+  afterAll(async () => {
+    await pages?.close();
+    await stack?.stop();
+  });
+
+  /** A run of some steps, 100 to an epoch and a second each, that ended in success. */
+  async function record(task: object, steps: number, metrics: (step: number) => Metrics) {
+    const { task_id: id } = await stack.api("/api/tasks", task);
+    const at = (step: number) => new Date(Date.UTC(2026, 4, 1) + step * 1000).toISOString();
+    const logs = Array.from({ length: steps }, (_, n) => ({
+      ...{ step: n + 1, epoch: (n + 1) / 100, time: at(n + 1) },
+      metrics: metrics(n + 1),
+    }));
+    await stack.api(`/api/tasks/${id}/heartbeat`, { attempt: 1, seq: 1, logs });
+    await stack.api(`/api/tasks/${id}/finish`, { attempt: 1, status: "success" });
+    return Number(id);
+  }
+  const large = (page: Page) => page.locator(".curves");
+  const drawn = (page: Page) =>
+    eventually("a curve to be drawn", () => large(page).locator(".u-over").boundingBox());
+
+  it("say from which step on a run was NaN, and the figures of an ended run are no present ones", async () => {
+    const id = await record({ task_name: "broken" }, 200, (step) => ({
+      loss: step < 121 ? 1 / step : step % 2 ? "NaN" : "Infinity",
+      lr: 1e-4,
+    }));
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/runs/${id}`);
+      await page
+        .getByRole("img", { name: /^loss: 120 points, .*\. NaN or infinite from step 121$/ })
+        .waitFor();
+      await large(page).getByText("NaN or infinite from step 121", { exact: true }).waitFor();
+      // The last points have no value, and the one before the gap is not theirs.
+      const legend = large(page).locator(".legend");
+      expect(await legend.locator(".legend-x").textContent()).toBe("step 200");
+      expect(await legend.locator("b").allTextContents()).toEqual(["–"]);
+      const names = await page
+        .getByRole("region", { name: "Figures" })
+        .locator("dt")
+        .allTextContents();
+      expect(names).toContain("Final loss");
+      expect(names).toContain("Converged at");
+      expect(names).not.toContain("Loss now");
+    });
+  });
+
+  it("name no step of a run whose steps nobody knows", async () => {
+    const { task_id: id } = await stack.api("/api/tasks", { task_name: "by time" });
+    const at = (n: number) => new Date(Date.UTC(2026, 4, 1) + n * 60_000).toISOString();
+    await stack.api(`/api/tasks/${id}/heartbeat`, {
+      ...{ attempt: 1, seq: 1, progress: { epoch: 1, unstepped: true } },
+      logs: [0.5, 0.4, "NaN"].map((loss, n) => ({ step: n + 1, time: at(n), metrics: { loss } })),
+    });
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/runs/${id}`);
+      await large(page).getByText("NaN or infinite after 2m 00s", { exact: true }).waitFor();
+      expect(await large(page).locator(".legend-x").textContent()).toBe("after 2m 00s");
+      // It still runs: its loss now is the end of the smoothed curve.
+      const figures = page.getByRole("region", { name: "Figures" });
+      expect(await figures.locator(".figures dt").first().textContent()).toBe("Loss now");
+      expect(await figures.locator(".figures dd").first().textContent()).toMatch(/^0\.4\d+$/);
+    });
+  });
+
+  // A service without the column has no such badge to show.
+  it.runIf("nonfinite_from_step" in runFields)(
+    "of a run with NaN have a badge wherever the run is",
+    async () => {
+      const id = await record({ task_name: "with NaN" }, 200, (step) => ({
+        loss: step < 121 ? 1 / step : "NaN",
+      }));
+      const sound = await record({ task_name: "sound" }, 200, () => ({ loss: 9 }));
+      const title = "ended in success, with NaN from step 121";
+      for (const options of [desktop, phone])
+        await pages.signedIn(
+          async (page) => {
+            await page.goto(`${pages.url}/runs`);
+            const row = page.getByRole("row").filter({ hasText: "with NaN" });
+            expect(await row.getByTitle(title).textContent()).toBe("NaN");
+            const other = page.getByRole("row").filter({ hasText: "sound" });
+            await other.waitFor();
+            expect(await other.getByTitle(/NaN/).count()).toBe(0);
+            await page.goto(`${pages.url}/runs/${id}`);
+            expect(await page.getByTitle(title).textContent()).toBe("NaN from step 121");
+            await large(page).getByText("NaN or infinite from step 121", { exact: true }).waitFor();
+            const figures = page.getByRole("region", { name: "Figures" });
+            expect(await figures.locator(".figures dt").allTextContents()).toEqual([
+              ...["Final loss", "Best smoothed loss", "Converged at", "Duration"],
+            ]);
+            expect(await figures.locator(".figures dd").nth(1).textContent()).toMatch(
+              /^0\.\d+ · step \d+$/,
+            );
+            expect(await figures.locator(".figures dd").nth(2).textContent()).toBe("–");
+            // The lower loss of the two is that of the run with NaN, and yet not the best.
+            await page.goto(`${pages.url}/compare?ids=${id},${sound}`);
+            const losses = page.getByRole("row", { name: /^Final loss/ }).getByRole("cell");
+            await losses.first().waitFor();
+            expect(await losses.nth(0).getAttribute("class")).not.toContain("best");
+            expect(await losses.nth(1).getAttribute("class")).toContain("best");
+            expect(
+              await page
+                .getByRole("row", { name: /^NaN from step/ })
+                .getByRole("cell")
+                .allTextContents(),
+            ).toEqual(["step 121", "–"]);
+          },
+          { options },
+        );
+    },
+  );
+
+  it("keep in the address what they are looked at with", async () => {
+    const id = await record({ task_name: "looked at" }, 400, (step) => ({
+      ...{ loss: 1 / step, "gpu.0.util": 90, "lr/unet": 1e-4, speed: 3 },
+      ...(step % 50 === 0 && { "val/loss": 2 / step }),
+    }));
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/runs/${id}`);
+      const small = page.locator(".small-curve");
+      await small.nth(2).waitFor();
+      expect(await small.getByRole("button").allTextContents()).toEqual([
+        ...["val/loss", "lr/unet", "gpu.0.util"],
+      ]);
+      await page.getByRole("button", { name: "lr/unet" }).click();
+      await page.getByRole("button", { name: "Epoch", exact: true }).click();
+      await page.getByRole("checkbox", { name: "Log scale" }).check();
+      await page.getByRole("checkbox", { name: "All values" }).check();
+      await page.getByRole("slider", { name: "Smoothing" }).fill("0.5");
+      const kept = { curve: "lr/unet", x: "epoch", log: "1", y: "all", smooth: "0.5" };
+      const address = () => Object.fromEntries(new URL(page.url()).searchParams);
+      await expect.poll(address).toEqual(kept);
+      await page.evaluate(
+        "new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))",
+      );
+      const { x, y, width, height } = await drawn(page);
+      await page.mouse.move(x + width * 0.25, y + height / 2);
+      await page.mouse.down();
+      await page.mouse.move(x + width * 0.75, y + height / 2, { steps: 5 });
+      await page.mouse.up();
+      await page.getByRole("button", { name: "Whole run" }).waitFor();
+      const [low = 0, high = 0] = (address().zoom ?? "").split(":").map(Number);
+      expect(low).toBeGreaterThan(0.8);
+      expect(low).toBeLessThan(1.3);
+      expect(high).toBeGreaterThan(2.7);
+      expect(high).toBeLessThan(3.3);
+
+      const shown = async () => {
+        await page.getByRole("button", { name: "Whole run" }).waitFor();
+        expect(await page.getByRole("combobox", { name: "Metric" }).inputValue()).toBe("lr/unet");
+        const epoch = page.getByRole("button", { name: "Epoch", exact: true });
+        expect(await epoch.getAttribute("aria-pressed")).toBe("true");
+        expect(await page.getByRole("checkbox", { name: "Log scale" }).isChecked()).toBe(true);
+        expect(await page.getByRole("checkbox", { name: "All values" }).isChecked()).toBe(true);
+        expect(await large(page).locator("output").textContent()).toBe("0.50");
+        expect(address()).toMatchObject(kept);
+      };
+      await page.reload();
+      await shown();
+      const parts = page.getByRole("navigation", { name: "Parts of this run" });
+      await parts.getByRole("link", { name: "Config" }).click();
+      await expect.poll(() => address().tab).toBe("config");
+      await parts.getByRole("link", { name: "Overview" }).click();
+      await shown();
+      // Another axis has other places, and what is usual stands in no address.
+      await page.getByRole("button", { name: "Step", exact: true }).click();
+      await expect.poll(() => address().zoom).toBeUndefined();
+      expect(address().x).toBeUndefined();
+    });
+  });
+
+  it("leave a spike outside, and values that a scale has no place for, and say so", async () => {
+    const id = await record({ task_name: "spiky" }, 300, (step) => ({
+      loss: step === 150 ? 1e6 : step > 297 ? 0 : 0.1 + 0.01 * Math.sin(step),
+      memory: 20_000,
+    }));
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/runs/${id}`);
+      await large(page).getByText("4 points lie beyond the frame").waitFor();
+      await page.getByRole("checkbox", { name: "Log scale" }).check();
+      await large(page).getByText("1 points lie beyond the frame").waitFor();
+      await large(page).getByText("3 points at 0 or below are left out").waitFor();
+      await page.getByRole("checkbox", { name: "All values" }).check();
+      await large(page).getByText("beyond the frame").waitFor({ state: "hidden" });
+      await page.goto(`${pages.url}/runs/${id}?curve=memory`);
+      await drawn(page);
+      expect(
+        await large(page)
+          .getByText(/beyond|left out/)
+          .count(),
+      ).toBe(0);
+    });
+  });
+
+  it("are drawn whatever their values are", async () => {
+    const values = [1e308, -1e308, "NaN", "Infinity", 1e-320, 0, "-Infinity", 1.7e308];
+    const id = await record({ task_name: "wild" }, 64, (step) => ({
+      ...{ loss: values[step % values.length] ?? 0, nothing: "NaN", zero: 0 },
+      ...{ large: 1e308, small: 5e-324 },
+    }));
+    const one = await record({ task_name: "one" }, 1, () => ({ loss: 0.5 }));
+    await pages.signedIn(async (page) => {
+      for (const metric of ["loss", "nothing", "zero", "large", "small"])
+        for (const log of ["", "&log=1", "&y=all", "&log=1&y=all"]) {
+          await page.goto(`${pages.url}/runs/${id}?curve=${metric}${log}`);
+          await drawn(page);
+          await settled(page);
+        }
+      await page.goto(`${pages.url}/runs/${one}`);
+      await page
+        .getByRole("img", { name: "loss: 1 points, lowest 0.5000, last value 0.5000" })
+        .waitFor();
+      await drawn(page);
+    });
+  }, 120_000);
+
+  it("of runs over one another share the address's view, and show where one ended before", async () => {
+    const short = await record({ task_name: "short" }, 100, (step) => ({ loss: 1 / step }));
+    const long = await record({ task_name: "long" }, 1300, (step) => ({ loss: 1 / step }));
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/compare?ids=${short},${long}&smooth=0`);
+      const legend = page.locator(".chart .legend");
+      await legend.getByText("step 1,300").waitFor();
+      expect(await legend.locator(".legend-line").allTextContents()).toEqual([
+        ...["short0.01000step 100", expect.stringMatching(/^long7\.\d\de-4$/)],
+      ]);
+      await page.getByRole("button", { name: "Time", exact: true }).click();
+      await expect.poll(() => new URL(page.url()).searchParams.get("x")).toBe("time");
+      await page.getByRole("slider", { name: "Smoothing" }).fill("0.9");
+      await expect.poll(() => new URL(page.url()).searchParams.has("smooth")).toBe(false);
+      expect(new URL(page.url()).searchParams.get("ids")).toBe(`${short},${long}`);
+    });
+  });
+
+  it("and settings are written without the noise of their arithmetic", async () => {
+    const noisy = { learning_rate: 3 * 2e-5 * (7 / 6), lora_alpha: 0.1 + 0.2 };
+    expect(String(noisy.lora_alpha)).toBe("0.30000000000000004");
+    const config = { text: `rate = ${0.1 + 0.2}\n`, format: "toml" };
+    const id = await record({ task_name: "noisy", ...noisy, config }, 3, (step) => ({
+      loss: step,
+    }));
+    await pages.signedIn(async (page) => {
+      for (const path of ["/runs?cols=lora_alpha,config.rate", `/runs/${id}?tab=parameters`]) {
+        await page.goto(`${pages.url}${path}`);
+        await page.getByText("0.3", { exact: true }).first().waitFor();
+        await settled(page);
+        expect(await page.locator("main").innerText()).not.toMatch(/0000000000|9999999999/);
+        expect(await page.locator("main").innerHTML()).not.toContain("0.30000000000000004");
+      }
+    });
+  });
+});
