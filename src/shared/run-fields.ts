@@ -98,7 +98,7 @@ export const runFields = {
 
   cost: { type: "number", min: 0, unit: "money", by: "import", label: "Cost" },
   final_loss: { type: "number", by: "import", label: "Final loss" },
-  best_loss: { type: "number", by: "server", label: "Best loss", about: "The lowest smoothed loss: the mean over a twentieth of the run's steps." },
+  best_loss: { type: "number", by: "server", label: "Best smoothed loss", about: "The lowest smoothed loss: the mean over a twentieth of the run's steps." },
   best_step: { type: "integer", min: 0, unit: "steps", by: "server", label: "Best step", about: "The step at which the smoothed loss was lowest." },
   convergence_step: { type: "integer", min: 0, unit: "steps", by: "import", label: "Converged at", about: "The first step whose smoothed loss is within 5 % of the last smoothed loss; null of a run that failed, diverged or holds NaN." },
   nonfinite_from_step: { type: "integer", min: 0, unit: "steps", by: "server", label: "NaN from step", about: "The first step whose loss was NaN or infinite; null where none was seen." },
