@@ -2,7 +2,8 @@ import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
 import { settleLogs } from "../runs/settle-logs.ts";
-import { toSegment } from "./points.ts";
+import { bucketOf } from "./buckets.ts";
+import { toSegment, type Value } from "./points.ts";
 import { bestOf, convergenceStepOf, finalLossOf, type Mean, smoothed } from "./settle.ts";
 
 describe("a heartbeat's points", () => {
@@ -25,6 +26,9 @@ describe("a heartbeat's points", () => {
 const means = (values: number[]): Mean[] =>
   values.map((value, step) => ({ step, value, weight: 1 }));
 
+const buckets = (values: Value[]) =>
+  values.map((value, step) => bucketOf([step, null, null, value]));
+
 /** Numbers from 0 to 1 that fill it evenly, in no order. */
 const even = (n: number) => (n * 0.618_033_988_749_895) % 1;
 /** A skewed loss with the mean 0.11: most values are low, few are high. */
@@ -32,18 +36,25 @@ const skewed = (n: number) => -0.11 * Math.log(1 - even(n + 1));
 
 describe("the final loss", () => {
   it("is the median of the means of the last tenth", () => {
-    expect(finalLossOf(means(Array.from({ length: 50 }, (_, i) => i)))).toBe(47);
-    expect(finalLossOf(means([0, 1, 2, 3, 4]))).toBe(4);
+    expect(finalLossOf(buckets(Array.from({ length: 50 }, (_, i) => i)))).toBe(47);
+    expect(finalLossOf(buckets([0, 1, 2, 3, 4]))).toBe(4);
     expect(finalLossOf([])).toBeNull();
-    expect(finalLossOf(means(Array.from({ length: 5000 }, (_, i) => i)))).toBe(4749.5);
+    expect(finalLossOf(buckets(Array.from({ length: 5000 }, (_, i) => i)))).toBe(4749.5);
+  });
+
+  it("is none where the last tenth holds no number, and else of the numbers in it", () => {
+    const lost = Array.from({ length: 200 }, (_, i): Value => (i < 120 ? 0.1 : "NaN"));
+    expect(finalLossOf(buckets(lost))).toBeNull();
+    expect(finalLossOf(buckets(lost.with(195, 0.3)))).toBe(0.3);
   });
 
   it.each([1000, 20_000, 1_000_000])("is the same of the same losses at %i steps", (steps) => {
     const each = Math.max(1, steps / 1000);
-    const stretches = Array.from({ length: steps / each }, (_, n): Mean => {
+    const stretches = Array.from({ length: steps / each }, (_, n) => {
+      const step = (n + 1) * each;
       let sum = 0;
       for (let i = 0; i < each; i++) sum += skewed(n * each + i);
-      return { step: (n + 1) * each, value: sum / each, weight: each };
+      return { ...bucketOf([step, null, null, 0]), first: step - each + 1, count: each, sum };
     });
     expect(Math.abs((finalLossOf(stretches) ?? 0) / 0.11 - 1)).toBeLessThan(0.15);
   });
@@ -51,7 +62,7 @@ describe("the final loss", () => {
   it("moves by less than 1 % for one spike", () => {
     const calm = Array.from({ length: 2000 }, (_, n) => 0.09 + 0.02 * even(n));
     const spiky = calm.with(1950, 90);
-    const [before, after] = [calm, spiky].map((values) => finalLossOf(means(values)) ?? 0);
+    const [before, after] = [calm, spiky].map((values) => finalLossOf(buckets(values)) ?? 0);
     expect(Math.abs((after ?? 0) / (before ?? 1) - 1)).toBeLessThan(0.01);
   });
 });

@@ -54,26 +54,24 @@ const weighted = (means: Mean[]): Mean => {
 };
 
 /**
- * The final loss: of the last tenth of the finite points (at least one), in up to GROUPS groups of about as
- * many points each, the median of the groups' means. A spike spoils one group and moves the median little.
- * `total` counts the finite points of the run where `means` are only its newest.
+ * The final loss: of the last tenth of the points (at least one), in up to GROUPS groups of about as many finite
+ * points each, the median of the groups' means. A spike spoils one group and moves the median little. Null where
+ * none of them is finite. `total` counts the points of the run where `buckets` are only its newest.
  */
 export function finalLossOf(
-  means: Mean[],
-  total = means.reduce((sum, { weight }) => sum + weight, 0),
+  buckets: Bucket[],
+  total = buckets.reduce((sum, { count }) => sum + count, 0),
 ): number | null {
-  if (means.length === 0) return null;
   const wanted = Math.max(1, Math.floor(total / 10));
-  let start = means.length;
-  let taken = 0;
-  while (start > 0 && taken < wanted) taken += means[--start]?.weight ?? 0;
-  const last = means.slice(start);
-  const count = Math.min(GROUPS, last.length);
-  const groups: Mean[][] = Array.from({ length: count }, () => []);
+  let start = buckets.length;
+  for (let taken = 0; start > 0 && taken < wanted; ) taken += buckets[--start]?.count ?? 0;
+  const last = meansOf(buckets.slice(start));
+  const weight = last.reduce((sum, mean) => sum + mean.weight, 0);
+  const groups: Mean[][] = Array.from({ length: Math.min(GROUPS, last.length) }, () => []);
   let before = 0;
   for (const mean of last) {
     // By the middle of its points, so that a long stretch falls where most of it lies.
-    groups[Math.floor(((before + mean.weight / 2) * count) / taken)]?.push(mean);
+    groups[Math.floor(((before + mean.weight / 2) * groups.length) / weight)]?.push(mean);
     before += mean.weight;
   }
   const found = groups.filter((group) => group.length > 0).map((group) => weighted(group).value);
@@ -144,10 +142,7 @@ export function settle(read: Pick<Read, "attempts" | "outlines" | "raw" | "whole
   const best = bestOf(curve);
   const isWhole = !buckets.some((bucket) => nonfiniteOf(bucket) > 0);
   const odd = buckets.flatMap(({ nonfiniteFrom }) => nonfiniteFrom ?? []);
-  const total = attempts.reduce((sum, { summaries }) => {
-    const own = summaries[lossName];
-    return sum + (own ? own.count - own.nonfinite_count : 0);
-  }, 0);
+  const total = attempts.reduce((sum, { summaries }) => sum + (summaries[lossName]?.count ?? 0), 0);
   // One attempt without repeated steps has its summaries at hand; else they come from the points.
   const clean =
     attempts.filter((a) => a.points > 0).length <= 1 && !attempts.some((a) => a.overlap);
@@ -181,7 +176,7 @@ export function settle(read: Pick<Read, "attempts" | "outlines" | "raw" | "whole
       : db.run(sql`select 1`);
   };
   return {
-    finalLoss: finalLossOf(means, whole ? undefined : total),
+    finalLoss: finalLossOf(buckets, whole ? undefined : total),
     /** Null of a run that holds values which are not finite; of a run that failed it is left out by states.ts. */
     convergenceStep: whole && isWhole ? convergenceStepOf(curve) : null,
     bestLoss: whole ? (best?.value ?? null) : null,

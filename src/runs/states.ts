@@ -393,8 +393,8 @@ export const settleRun = (
   return db
     .update(trainingTask)
     .set({
-      finalLoss: sql`case when final_loss_reported then final_loss else coalesce(${finalLoss}, final_loss) end`,
-      // What an import says stays where its points say nothing.
+      // What a box or an import says stays where the points say nothing else.
+      finalLoss: sql`case when final_loss_reported then final_loss else coalesce(${finalLoss}, iif(import_source is null, null, final_loss)) end`,
       convergenceStep: sql`coalesce(${convergenceStep}, iif(import_source is null, null, convergence_step))`,
       ...others,
       settleAt: null,
