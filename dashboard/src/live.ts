@@ -1,9 +1,19 @@
-import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/preact-query";
-import { useEffect, useRef } from "preact/hooks";
+import { type Query, type QueryClient, useQuery, useQueryClient } from "@tanstack/preact-query";
+import { useEffect } from "preact/hooks";
 import { api, Problem, readChanged } from "./api.ts";
 
-const BUSY_MS = 4_000;
-const QUIET_MS = 10_000;
+/** Between two looks for changes, while something runs and else. */
+const BUSY_MS = 10_000;
+const QUIET_MS = 20_000;
+/** How long reports of boxes wait until a query about the whole ledger is asked again. */
+const WHOLE_MS = 20_000;
+
+/**
+ * What a query shows that changes while it is looked at, as its `meta.live`: some runs by their ids, or else
+ * the whole ledger; and how often a box's reports may make it ask again. A run that begins or ends, and what
+ * people change, is shown at once.
+ */
+export type Live = { runs?: readonly number[]; everyMs?: number };
 
 /** Whether the page is visible; a hidden tab asks nothing. */
 const visible = () => document.visibilityState === "visible";
@@ -11,47 +21,115 @@ const visible = () => document.visibilityState === "visible";
 type Answer = Awaited<ReturnType<Awaited<ReturnType<typeof api.table.changes.$get>>["json"]>>;
 export type Changes = Extract<Answer, { running: unknown }>;
 
-/**
- * Keeps an open page fresh: one conditional request an interval, every few seconds while something
- * runs. A change makes the live queries on the page ask again; nothing else does.
- */
-export function useChanges(ids: readonly number[] = []) {
-  const client = useQueryClient();
-  const last = useRef({ etag: "", body: null as Changes | null, ids: "" });
-  const wanted = ids.join(",");
-  const query = useQuery({
-    queryKey: ["changes", wanted],
-    staleTime: 0,
-    placeholderData: keepPreviousData,
-    queryFn: async () => {
-      const seen = last.current.ids === wanted ? last.current : { etag: "", body: null };
-      const changed = await readChanged(
-        (headers) => api.table.changes.$get({ query: wanted ? { ids: wanted } : {} }, { headers }),
-        seen.etag,
-      );
-      if (!changed) return seen.body;
-      const first = seen.body === null;
-      last.current = { etag: changed.etag, body: changed.body, ids: wanted };
-      if (!first) await client.invalidateQueries({ predicate: (q) => q.meta?.live === true });
-      return changed.body;
+const changesKey = ["changes"];
+
+/** Runs that parts of the page look at, whether they run or not. */
+const watched = new Map<symbol, readonly number[]>();
+/** Queries that have news to show and may not yet ask. */
+const late = new WeakSet<Query>();
+
+type State = { id: number; status: string; attempt: number };
+/** What is known of each run of an answer, and in which stage it is; of runs that are watched where asked. */
+function statesOf({ running, tasks }: Changes, withWatched: boolean) {
+  const states = new Map<number, string>();
+  const stages = new Map<number, string>();
+  for (const state of [...running, ...(withWatched ? tasks : [])] as State[]) {
+    states.set(state.id, (states.get(state.id) ?? "") + JSON.stringify(state));
+    stages.set(state.id, `${state.status} ${state.attempt}`);
+  }
+  return { states, stages };
+}
+
+const differing = (a: Map<number, string>, b: Map<number, string>) =>
+  new Set([...a.keys(), ...b.keys()].filter((id) => a.get(id) !== b.get(id)));
+
+/** An answer, and the runs that it was asked about. */
+type Seen = { ids: string; etag: string; body: Changes | null };
+let last: Seen = { ids: "", etag: "", body: null };
+
+/** Makes queries ask again that show what differs between two answers, or have waited long enough. */
+async function refresh(client: QueryClient, before: Seen, now: Seen) {
+  // Where other runs are watched than before, what is said of them is no change.
+  const isSame = before.ids === now.ids;
+  const [old, fresh] = [before, now].map(({ body }) => body && statesOf(body, isSame));
+  const moved = old && fresh ? differing(old.states, fresh.states) : new Set<number>();
+  const turned = old && fresh ? differing(old.stages, fresh.stages) : new Set<number>();
+  const isChanged =
+    moved.size > 0 || (before.body !== null && before.body.latest !== now.body?.latest);
+  const isOther = isChanged && (turned.size > 0 || before.body?.latest !== now.body?.latest);
+  await client.invalidateQueries({
+    predicate: (query) => {
+      const live = query.meta?.live as Live | undefined;
+      if (!live) return false;
+      const { runs, everyMs = runs ? 0 : WHOLE_MS } = live;
+      const concerns = runs ? runs.some((id) => moved.has(id)) : isChanged;
+      if (!concerns && !late.has(query)) return false;
+      const isUrgent = runs ? runs.some((id) => turned.has(id)) : isOther;
+      if (!isUrgent && Date.now() - query.state.dataUpdatedAt < everyMs) {
+        late.add(query);
+        return false;
+      }
+      late.delete(query);
+      return true;
     },
+  });
+}
+
+/** One conditional request for what has changed of the ledger and of the watched runs. */
+async function look(client: QueryClient): Promise<Changes | null> {
+  const ids = [...new Set([...watched.values()].flat())].sort((a, b) => a - b).join(",");
+  const changed = await readChanged(
+    (headers) => api.table.changes.$get({ query: ids ? { ids } : {} }, { headers }),
+    last.ids === ids ? last.etag : "",
+  );
+  const before = last;
+  if (changed) last = { ids, etag: changed.etag, body: changed.body };
+  await refresh(client, before, last);
+  return last.body;
+}
+
+const changesQuery = (client: QueryClient) => ({
+  queryKey: changesKey,
+  staleTime: Number.POSITIVE_INFINITY,
+  queryFn: () => look(client),
+  retry: false,
+});
+
+/** Looks for changes as long as the page is open: one conditional request an interval, for all of its parts. */
+export function usePoll() {
+  const client = useQueryClient();
+  const query = useQuery({
+    ...changesQuery(client),
     refetchInterval: ({ state }) =>
       !visible() || (state.error instanceof Problem && state.error.status === 401)
         ? false
         : state.data?.running.length
           ? BUSY_MS
           : QUIET_MS,
-    retry: false,
   });
   const { refetch } = query;
   useEffect(() => {
-    const look = () => {
+    const again = () => {
       if (visible()) void refetch();
     };
-    document.addEventListener("visibilitychange", look);
-    return () => document.removeEventListener("visibilitychange", look);
+    document.addEventListener("visibilitychange", again);
+    return () => document.removeEventListener("visibilitychange", again);
   }, [refetch]);
   return query;
+}
+
+/** What usePoll() has found, that of these runs included. */
+export function useChanges(ids: readonly number[] = []) {
+  const client = useQueryClient();
+  const wanted = ids.join(",");
+  useEffect(() => {
+    if (!wanted) return;
+    const own = Symbol(wanted);
+    watched.set(own, wanted.split(",").map(Number));
+    void client.invalidateQueries({ queryKey: changesKey });
+    return () => void watched.delete(own);
+  }, [client, wanted]);
+  return useQuery(changesQuery(client));
 }
 
 /**

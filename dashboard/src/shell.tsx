@@ -3,7 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 import { expectSuccess, session } from "./api.ts";
 import { currentLanguage, speak, type Text, t } from "./i18n.ts";
-import { useChanges } from "./live.ts";
+import { usePoll } from "./live.ts";
 import { applyTheme, chosenTheme, type Theme } from "./theme.ts";
 import { Icon, type IconName } from "./ui/icon.tsx";
 import { Menu } from "./ui/menu.tsx";
@@ -30,7 +30,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
   const [path] = useLocation();
   const me = useWho();
   const main = useRef<HTMLElement>(null);
-  const running = useChanges().data?.running.length ?? 0;
+  const running = usePoll().data?.running.length ?? 0;
   const place = places.find((one) => path.startsWith(one.path));
   const title = place ? t(place.text) : "";
   useEffect(() => {

@@ -5,6 +5,9 @@ import type { Curve } from "../types.ts";
 /** Points of a curve drawn large. */
 export const CURVE_POINTS = 1200;
 
+/** How often reports of its box make a curve ask again: the larger it is drawn, the oftener. */
+const everyOf = (points: number) => (points >= CURVE_POINTS ? 0 : points >= 600 ? 60_000 : 180_000);
+
 /** The route also answers CSV, so its types say nothing of which it is. */
 const isCurve = (answer: unknown): answer is Omit<Curve, "metrics"> & Partial<Curve> =>
   typeof answer === "object" && answer !== null && "points" in answer;
@@ -17,7 +20,7 @@ export const curveQuery = (
   range: readonly [number, number] | null = null,
 ) => ({
   queryKey: ["curve", id, metric, max, range],
-  meta: { live: range === null },
+  meta: range === null ? { live: { runs: [id], everyMs: everyOf(max) } } : {},
   placeholderData: keepPreviousData,
   queryFn: async (): Promise<Curve> => {
     const answer: unknown = await read(

@@ -24,7 +24,7 @@ const MOST_GROUPS = 200;
 /** Running, waiting and failed runs. */
 export const boardQuery = queryOptions({
   queryKey: keys.board,
-  meta: { live: true },
+  meta: { live: {} },
   placeholderData: keepPreviousData,
   queryFn: () => read(api.board.$get()),
 });
@@ -118,7 +118,7 @@ export const rulesQuery = queryOptions({
 export const eventsQuery = (undelivered: boolean) =>
   infiniteQueryOptions({
     queryKey: [...keys.events, undelivered],
-    meta: { live: true },
+    meta: { live: {} },
     placeholderData: keepPreviousData,
     ...inPages((page) =>
       read(api.events.$get({ query: { ...page, ...(undelivered && { undelivered: "true" }) } })),

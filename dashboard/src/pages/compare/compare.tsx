@@ -47,7 +47,10 @@ export function Compare() {
 function SideBySide({ ids }: { ids: number[] }) {
   useChanges(ids);
   const found = useQueries({
-    queries: ids.map((id) => ({ ...taskQuery(id), meta: { live: true } })),
+    queries: ids.map((id) => ({
+      ...taskQuery(id),
+      meta: { live: { runs: [id], everyMs: 60_000 } },
+    })),
   });
   const runs = {
     data: found.some(({ isPending }) => isPending) ? undefined : found,

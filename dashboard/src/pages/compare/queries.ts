@@ -14,7 +14,7 @@ const amongFinished = (filter: string) => (filter ? `(${filter}) and ${finished}
 export const comparisonQuery = (ids: number[]) =>
   queryOptions({
     queryKey: ["compare", ids.join(",")],
-    meta: { live: true },
+    meta: { live: { runs: ids, everyMs: 20_000 } },
     enabled: ids.length > 1,
     placeholderData: keepPreviousData,
     // The curves are drawn from their own queries, which a page shares.

@@ -5,7 +5,7 @@ import { api, read } from "../../api.ts";
 export const leaderboardQuery = (filter: string, group: string, metric: string) =>
   queryOptions({
     queryKey: ["leaderboard", filter, group, metric],
-    meta: { live: true },
+    meta: { live: {} },
     placeholderData: keepPreviousData,
     queryFn: () =>
       read(

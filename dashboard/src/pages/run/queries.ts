@@ -19,7 +19,7 @@ export const datasetsQuery = (id: number) =>
 export const filesQuery = (id: number) =>
   queryOptions({
     queryKey: ["weights", id],
-    meta: { live: true },
+    meta: { live: { everyMs: 60_000 } },
     placeholderData: keepPreviousData,
     queryFn: () => read(api.weights.$get({ query: { task_id: String(id), limit: "200" } })),
   });
@@ -27,7 +27,7 @@ export const filesQuery = (id: number) =>
 export const samplesQuery = (id: number) =>
   queryOptions({
     queryKey: ["samples", id],
-    meta: { live: true },
+    meta: { live: { everyMs: 60_000 } },
     placeholderData: keepPreviousData,
     queryFn: async () => {
       const query = {

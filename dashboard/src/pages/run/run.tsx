@@ -43,7 +43,7 @@ export function Run({ id }: { id: number }) {
   useChanges(Number.isSafeInteger(id) && id > 0 ? [id] : []);
   const query = useQuery({
     ...taskQuery(id),
-    meta: { live: true },
+    meta: { live: { runs: [id] } },
     placeholderData: keepPreviousData,
   });
   const task = query.data;
