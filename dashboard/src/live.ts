@@ -3,8 +3,8 @@ import { useEffect } from "preact/hooks";
 import { api, Problem, readChanged } from "./api.ts";
 
 /** Between two looks for changes, while something runs and else. */
-const BUSY_MS = 10_000;
-const QUIET_MS = 20_000;
+const BUSY_MS = 8_000;
+const QUIET_MS = 10_000;
 /** How long reports of boxes wait until a query about the whole ledger is asked again. */
 const WHOLE_MS = 20_000;
 

@@ -6,7 +6,7 @@ import type { Curve } from "../types.ts";
 export const CURVE_POINTS = 1200;
 
 /** How often reports of its box make a curve ask again: the larger it is drawn, the oftener. */
-const everyOf = (points: number) => (points >= CURVE_POINTS ? 0 : points >= 600 ? 60_000 : 180_000);
+const everyOf = (points: number) => (points >= CURVE_POINTS ? 0 : points >= 600 ? 60_000 : 300_000);
 
 /** The route also answers CSV, so its types say nothing of which it is. */
 const isCurve = (answer: unknown): answer is Omit<Curve, "metrics"> & Partial<Curve> =>
