@@ -13,7 +13,7 @@ const WHOLE_MS = 20_000;
  * the whole ledger; and how often a box's reports may make it ask again. A run that begins or ends, and what
  * people change, is shown at once.
  */
-export type Live = { runs?: readonly number[]; everyMs?: number };
+type Live = { runs?: readonly number[]; everyMs?: number };
 
 /** Whether the page is visible; a hidden tab asks nothing. */
 const visible = () => document.visibilityState === "visible";
