@@ -331,12 +331,10 @@ describe("a run that is sent long after its end", () => {
     const { started_at, finished_at, total_duration_sec, cost, attempts } = await task(id);
     const [attempt] = attempts;
     expect(attempt.duration_sec).toBe(total_duration_sec);
-    // Two statements of a batch may see the clock a millisecond apart.
+    // Two statements of a batch may see the clock some milliseconds apart.
     expect(Math.abs(Date.parse(attempt.finished_at) - Date.parse(finished_at))).toBeLessThan(100);
-    expect((Date.parse(finished_at) - Date.parse(started_at)) / 1000).toBeCloseTo(
-      total_duration_sec,
-      1,
-    );
+    const between = (Date.parse(finished_at) - Date.parse(started_at)) / 1000;
+    expect(Math.abs(between - total_duration_sec)).toBeLessThan(0.2);
     return { ended: since(finished_at), took: total_duration_sec, cost, attempt };
   };
 
@@ -353,12 +351,9 @@ describe("a run that is sent long after its end", () => {
   it("is not billed for the days until its end arrived", async () => {
     const id = await register({ hourly_price: 1 });
     await beat(id, { seq: 1, logs: entries(1, 3) });
-    await ledger.db.run(
-      sql`update task_attempt set started_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-3 days') where task_id = ${id}`,
-    );
-    await ledger.db.run(
-      sql`update training_task set started_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-3 days') where id = ${id}`,
-    );
+    const began = new Date(Date.now() - 3 * DAY * 1000).toISOString();
+    await ledger.db.run(sql`update task_attempt set started_at = ${began} where task_id = ${id}`);
+    await ledger.db.run(sql`update training_task set started_at = ${began} where id = ${id}`);
     await finish(id, { status: "failed", duration_sec: DAY, ended_sec_ago: 2 * DAY });
     const { ended, took, cost } = await lasted(id);
     expect(Math.abs(ended - 2 * DAY)).toBeLessThan(5);
