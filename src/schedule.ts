@@ -26,7 +26,7 @@ export async function runSchedule(env: Bindings): Promise<void> {
     advanceQueue: (aside) => advanceQueue(db, aside),
     tellIdleBoxes: (aside) => tellIdleBoxes(db, config, aside),
     settleLogs: (aside) => settleLogs(db, aside),
-    renewOldLogs: () => renewOldLogs(db),
+    renewOldLogs: (aside) => renewOldLogs(db, aside),
     applyKeepRules: (aside) => applyRetentionRules(db, aside),
     emptyTrash: (aside) => emptyTrash(db, env, config, aside),
     sweepUploads: () => collectUploads(db, env, config),

@@ -38,7 +38,7 @@ import { selectDatasets } from "../runs/dataset-facts.ts";
 import { taskColumns } from "../runs/queries.ts";
 import { unpackSources } from "../runs/sources.ts";
 import { noteImportedPoints } from "../runs/states.ts";
-import { sumUpAttempt, sumUpLater } from "../runs/sum-up-logs.ts";
+import { sumUpClosed, sumUpLater } from "../runs/sum-up-logs.ts";
 
 /** Files that an archive lists; a run with more says so. */
 const MOST_WEIGHTS = 5000;
@@ -287,7 +287,7 @@ export const archive = new Hono<App>()
         if (full) throw full;
         throw refuse("busy", { case: "points" }, { headers: { "Retry-After": "1" } });
       }
-      if (append && isDue(seq, append)) sumUpLater(c, sumUpAttempt(db, taskId, attempt));
+      if (append && isDue(seq, append)) sumUpLater(c, sumUpClosed(db, taskId, attempt));
       return c.json({
         ...{ attempt, last_seq: lastSeq },
         ...(dropped.length && { warnings: [warnOfMetrics(dropped, config.MAX_METRICS)] }),

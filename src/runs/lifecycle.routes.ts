@@ -52,7 +52,7 @@ import {
   passRunning,
   startRun,
 } from "./states.ts";
-import { sumUpAttempt, sumUpLater } from "./sum-up-logs.ts";
+import { sumUpClosed, sumUpLater, sumUpRun } from "./sum-up-logs.ts";
 
 const attemptNumber = z.int().min(1);
 const seq = z.int().min(1).max(1_000_000_000);
@@ -422,7 +422,7 @@ export const lifecycle = new Hono<App>()
         });
       }
       if (recorded.rowsAffected && append && isDue(seq, append))
-        sumUpLater(c, sumUpAttempt(db, taskId, Math.max(task.attempt, 1)));
+        sumUpLater(c, sumUpClosed(db, taskId, Math.max(task.attempt, 1)));
       const near = append && nearLimit(config, "database_bytes", task.bytes);
       const warnings = [
         ...(dropped.length ? [warnOfMetrics(dropped, config.MAX_METRICS)] : []),
@@ -555,7 +555,7 @@ export const lifecycle = new Hono<App>()
           { extra: { current_status: task.status, current_attempt: task.attempt } },
         );
       if (ended) tellLater(c);
-      if (ended) sumUpLater(c, sumUpAttempt(db, taskId, attempt, true));
+      if (ended) sumUpLater(c, sumUpRun(db, taskId));
       return c.json({
         task: toWire(task),
         missing: missingRanges(numbers ?? { gaps: "[]", lastSeq: 0 }, body.last_seq),

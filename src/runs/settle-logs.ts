@@ -6,7 +6,7 @@ import type { Db } from "../platform/db/client.ts";
 import { trainingTask } from "../platform/db/schema.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
 import { settleAgain, settleRun } from "./states.ts";
-import { sumUpAttempt, sumUpOld } from "./sum-up-logs.ts";
+import { sumUpOld, sumUpRun } from "./sum-up-logs.ts";
 
 /** Bounds of a minute. */
 const TASKS_A_MINUTE = 20;
@@ -32,6 +32,7 @@ export async function settleLogs(
   let pages = 0;
   let settled = 0;
   const settleOne = async (task: (typeof waiting)[number]) => {
+    await sumUpRun(db, task.id);
     const outlines: ChunkOutline[] = [];
     let read: Awaited<ReturnType<typeof readLogs>> = null;
     let whole = false;
@@ -49,7 +50,6 @@ export async function settleLogs(
     }
     // A run that no minute is long enough for still gets its loss and summaries.
     if (!read) return;
-    for (const { attempt } of read.attempts) await sumUpAttempt(db, task.id, attempt, true);
     const figures = settle({ ...read, outlines, whole });
     await chain(db, {
       // Points that arrived while this was computed set a new time, and are taken next minute.
@@ -68,7 +68,10 @@ export async function settleLogs(
 }
 
 /** Brings points that an older release stored into today's form, and has the figures of their runs drawn anew. */
-export async function renewOldLogs(db: Db): Promise<void> {
-  const ids = await sumUpOld(db);
+export async function renewOldLogs(
+  db: Db,
+  faults: JobFaults = faultsOf(db, "renewOldLogs"),
+): Promise<void> {
+  const ids = await sumUpOld(db, faults);
   if (ids.length > 0) await settleAgain(db, ids);
 }

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
 import { sumUp } from "../metrics/sum-up.ts";
 import { renewOldLogs, settleLogs } from "./settle-logs.ts";
-import { sumUpAttempt } from "./sum-up-logs.ts";
+import { sumUpRun } from "./sum-up-logs.ts";
 
 let ledger: Ledger;
 let key: string;
@@ -108,10 +108,10 @@ describe("the chunks of an attempt", () => {
     const id = await register();
     for (let seq = 1; seq <= 40; seq++) await send(id, seq, range(seq * 60, 60));
     await Promise.all([
-      ...range(0, 4).map(() => sumUpAttempt(ledger.db, id, 1, true)),
+      ...range(0, 4).map(() => sumUpRun(ledger.db, id)),
       ...range(41, 4).map((seq) => send(id, seq, range(seq * 60, 60))),
     ]);
-    await sumUpAttempt(ledger.db, id, 1, true);
+    await sumUpRun(ledger.db, id);
     expect(new Set(await expectSummedUp(id))).toEqual(new Set([2]));
     expect(await stepsOf(id)).toEqual(range(60, 44 * 60));
     expect(await openOf(id)).toEqual({ chunk: 0, count: 0, size: 0 });
@@ -187,6 +187,20 @@ describe("points that an older release stored", () => {
     expect(await settleLogs(ledger.db)).toBe(1);
     const { final_loss } = await ledger.call(`/api/tasks/${id}`, { key });
     expect(Math.abs(final_loss / meanOf(7201, 8000) - 1)).toBeLessThan(0.05);
+  });
+
+  it("of one run that cannot be read keep no other run waiting", async () => {
+    const broken = await old("success");
+    await ledger.db.run(
+      sql`update log_chunk set points = 'broken' where task_id = ${broken} and chunk = 3`,
+    );
+    const sound = await old("success");
+    await renewOldLogs(ledger.db);
+    const forms = await ledger.db.all(
+      sql`select distinct form from log_chunk where task_id = ${sound}`,
+    );
+    expect(forms).toEqual([{ form: 2 }]);
+    await ledger.db.run(sql`delete from log_chunk where task_id = ${broken}`);
   });
 
   it("go on under a run that is under way", async () => {

@@ -4,6 +4,7 @@ import { sumUp } from "../metrics/sum-up.ts";
 import { chain, ifChanged, type Part } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import { FORM } from "../platform/db/schema.ts";
+import type { JobFaults } from "../platform/faults.ts";
 import type { App } from "../platform/http/context.ts";
 import { closeChunk } from "./attempts.ts";
 
@@ -48,28 +49,28 @@ const bounded = (chunks: SQL) => sql`
     from (${chunks}))
   where upto <= ${MOST_BYTES} or nth = 1`;
 
-/** The next chunks of an attempt to sum up: those that take in nothing more, or all once it is `over`. */
-const waiting = (taskId: number, attempt: number, over: boolean) =>
+/** The next chunks, of the attempts `a` under a condition, behind those of their attempt that are summed up. */
+const waiting = (condition: SQL) =>
   bounded(sql`
     select c.* from task_attempt a
     join log_chunk c on c.task_id = a.task_id and c.attempt = a.attempt and c.chunk > coalesce((
       select b.chunk from log_chunk b
       where b.task_id = a.task_id and b.attempt = a.attempt and b.form <> ${FORM.open}
       order by b.chunk desc limit 1), 0)
-    where a.task_id = ${taskId} and a.attempt = ${attempt} and (${over ? 1 : 0} or c.chunk < a.open_chunk)
-    order by c.chunk limit ${AT_ONCE}`);
+    where ${condition} order by c.attempt, c.chunk limit ${AT_ONCE}`);
 
-/** Sums up the chunks of an attempt that take in nothing more; all of them once it is `over`. */
-export async function sumUpAttempt(
-  db: Db,
-  taskId: number,
-  attempt: number,
-  over = false,
-): Promise<void> {
+/** Sums up the chunks of an attempt that take in nothing more. */
+export async function sumUpClosed(db: Db, taskId: number, attempt: number): Promise<void> {
+  const closed = sql`a.task_id = ${taskId} and a.attempt = ${attempt} and c.chunk < a.open_chunk`;
+  await sumUpRows(db, await db.all<Row>(waiting(closed)));
+}
+
+/** Sums up all chunks of a run that has ended. */
+export async function sumUpRun(db: Db, taskId: number): Promise<void> {
   for (let calls = 0; calls < MOST_CALLS; calls++) {
-    const rows = await db.all<Row>(waiting(taskId, attempt, over));
+    const rows = await db.all<Row>(waiting(sql`a.task_id = ${taskId}`));
+    if (rows.length === 0) return;
     await sumUpRows(db, rows);
-    if (rows.length < AT_ONCE) return;
   }
 }
 
@@ -88,12 +89,18 @@ const OLD_A_MINUTE = 40;
  * Gives chunks of an older release what curves read of them now; until then their means are coarser. Answers
  * the tasks that they are of: none, once all are done.
  */
-export async function sumUpOld(db: Db): Promise<number[]> {
+export async function sumUpOld(db: Db, faults: JobFaults): Promise<number[]> {
   const rows = await db.all<Row>(
     bounded(sql`
-      select * from log_chunk where form = ${sql.raw(String(FORM.old))}
+      select * from log_chunk where form = ${sql.raw(String(FORM.old))} and ${faults.sound(sql`task_id`)}
       order by task_id, attempt, chunk limit ${OLD_A_MINUTE}`),
   );
-  await sumUpRows(db, rows);
-  return [...new Set(rows.map(({ taskId }) => taskId))];
+  const ids = [...new Set(rows.map(({ taskId }) => taskId))];
+  await faults.each(ids, (some) =>
+    sumUpRows(
+      db,
+      rows.filter(({ taskId }) => some.includes(taskId)),
+    ),
+  );
+  return ids;
 }
