@@ -18,7 +18,7 @@ export type CurvePoint = [
   value: number | string,
 ];
 /**
- * A point may stand for several steps: it has the step, epoch and time of the last of them, and the mean of
+ * A point may cover several steps: it has the step, epoch and time of the last of them, and the mean of
  * their finite values. The lists beside `points` have a place for each of them.
  */
 export type Curve = {
@@ -30,7 +30,7 @@ export type Curve = {
   /** The lowest and highest finite value; null where none is finite. */
   low?: (number | null)[];
   high?: (number | null)[];
-  /** Values it stands for, and how many of them are NaN or infinite. */
+  /** Values it covers, and how many of them are NaN or infinite. */
   count?: number[];
   nonfinite?: number[];
 };

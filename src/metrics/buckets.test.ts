@@ -77,7 +77,7 @@ describe("buckets", () => {
     );
   });
 
-  it("stand for about as many points each, whatever they stood for before", () => {
+  it("cover about as many points each, whatever they covered before", () => {
     const long = bucketsOf(
       Array.from({ length: 10_000 }, (_, n): Point => [n, null, null, n]),
       64,

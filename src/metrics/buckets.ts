@@ -8,7 +8,7 @@ export type Bucket = {
   /** The lowest step; that of `last` is the highest. */
   first: number;
   last: Point;
-  /** Points it stands for, those without a finite value too. */
+  /** Points it covers, those without a finite value too. */
   count: number;
   sum: number | null;
   min: Point | null;
@@ -20,7 +20,7 @@ export type Bucket = {
   nonfiniteFrom: number | null;
 };
 
-/** Points that one bucket of a chunk stands for at most. */
+/** Points that one bucket of a chunk covers at most. */
 const BLOCK = 64;
 
 /** The number, or null where it is beyond what a double holds. */
@@ -100,7 +100,7 @@ export function bucketsOf(points: Point[], size = BLOCK): Bucket[] {
 }
 
 /**
- * At most `max` buckets that show the same curve: neighbours come together until each stands for about
+ * At most `max` buckets that show the same curve: neighbours come together until each covers about
  * as many points as the others.
  */
 export function coarsen(buckets: Bucket[], max: number): Bucket[] {

@@ -53,7 +53,7 @@ const logsQuery = z.strictObject({
     .enum(["mean", "extremes", "raw"])
     .default("mean")
     .describe(
-      "What stands for the points of a long curve: `mean` of each stretch, with its extremes beside; `extremes`, the lowest and the highest point of each; `raw`, nothing: a curve of more than max_points is refused.",
+      "How the answer thins a long curve: `mean` gives the mean of each stretch, with its extremes beside; `extremes` gives the lowest and the highest point of each; `raw` gives every point, and refuses a curve of more than max_points.",
     ),
   from_step: step.optional().describe("With `to_step`: only this part of the run, in full detail."),
   to_step: step.optional(),
@@ -67,10 +67,10 @@ const wirePoint = z.tuple([
   z.union([z.number(), z.string()]),
 ]);
 const perPoint = {
-  first_step: z.array(z.int()).describe("Of each point, the first step that it stands for."),
+  first_step: z.array(z.int()).describe("Of each point, the first step that it covers."),
   low: z.array(z.number().nullable()).describe("Of each point, the lowest finite value."),
   high: z.array(z.number().nullable()).describe("Of each point, the highest finite value."),
-  count: z.array(z.int()).describe("Of each point, how many logged points it stands for."),
+  count: z.array(z.int()).describe("Of each point, how many logged points it covers."),
   nonfinite: z.array(z.int()).describe("Of each point, how many of them are NaN or infinite."),
 };
 const curveAnswer = z.object({
@@ -79,7 +79,7 @@ const curveAnswer = z.object({
   points: z
     .array(wirePoint)
     .describe(
-      "[step, epoch, time, value], by step. A point that stands for several has the step, epoch and time of the last of them, and the mean of their finite values.",
+      "[step, epoch, time, value], by step. A point that covers several has the step, epoch and time of the last of them, and the mean of their finite values.",
     ),
   ...perPoint,
   next_since: z.string(),

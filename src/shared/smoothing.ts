@@ -8,7 +8,7 @@ export type Weighted = { x: number; y: number | null; weight: number };
  *     sum = sum · factor + weight · y,   norm = norm · factor + weight,   smoothed = sum / norm
  *
  * A strength of 0.9 so averages over about the last tenth of the curve, whatever its length, and whether
- * its points stand for one step or, as means, for many. `range` is that of the entire curve, so that a part
+ * its points cover one step or, as means, many. `range` is that of the entire curve, so that a part
  * of it is smoothed as the whole is. A strength of 0 changes nothing; 1 gives the mean of all before.
  *
  * The quotient is kept instead of the sum, which values of 1e308 would make infinite.

@@ -64,7 +64,7 @@ describe("an axis", () => {
     ]);
     expect(places([], "time")).toEqual([]);
   });
-  it("keeps what each point stands for, also of those that follow one without a place", () => {
+  it("keeps what each point covers, also of those that follow one without a place", () => {
     expect(onAxis(bucketed, "step")[3]).toEqual({
       ...{ x: 400, y: 3, low: 2, high: 5, count: 10, nonfinite: 4, firstStep: 391, step: 400 },
     });
@@ -103,7 +103,7 @@ describe("the lines of a curve", () => {
   const names = { label: "loss", smoothed: "loss, smoothed", colour: 3 };
   const spots = onAxis(bucketed, "step");
 
-  it("are one without smoothing, with what its points stand for", () => {
+  it("are one without smoothing, with what its points cover", () => {
     expect(linesOf(spots, "step", 0, names)).toEqual([
       { label: "loss", colour: 3, points: spots.map(({ x, y }) => [x, y]), spots },
     ]);

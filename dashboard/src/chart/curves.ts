@@ -4,7 +4,7 @@ import type { Curve, CurvePoint } from "../types.ts";
 /** A point of a curve; null is a gap, also for a value that is no number. */
 export type XY = [x: number, y: number | null];
 
-/** A point over an axis, and the values of the steps from `firstStep` to `step` that it stands for. */
+/** A point over an axis, and the values of the steps from `firstStep` to `step` that it covers. */
 export type Spot = {
   x: number;
   /** The mean of their finite values; null where none is finite. */
@@ -79,7 +79,7 @@ export function withDetail(entire: Spot[], detail: Spot[]): Spot[] {
   ];
 }
 
-/** The length of a curve on its axis, from the first step that it stands for. */
+/** The length of a curve on its axis, from the first step that it covers. */
 const lengthOf = (spots: Spot[], axis: XAxis) => {
   const [first, last] = [spots[0], spots.at(-1)];
   return first && last ? last.x - (axis === "step" ? first.firstStep : first.x) : 0;

@@ -86,7 +86,7 @@ describe("a line with a band", () => {
       ],
     },
   ];
-  it("has the values of its points, and those of the band where a point stands for several", () => {
+  it("has the values of its points, and those of the band where a point covers several", () => {
     const band: Weighed[] = [
       [5, 7],
       [4, 1],
@@ -113,7 +113,7 @@ describe("a line with a band", () => {
       expect(frame(each)[0]).toBeCloseTo(0, 0);
     }
   });
-  it("leaves a spike outside of few points, whatever they stand for", () => {
+  it("leaves a spike outside of few points, whatever they cover", () => {
     const spots = Array.from({ length: 30 }, (_, n) => ({ ...spot, x: n, y: 1, low: 0, high: 2 }));
     spots[7] = { ...spot, x: 7, y: 100, low: 0, high: 892 };
     const [low, high] = frameOfWeighed(

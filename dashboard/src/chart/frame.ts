@@ -7,13 +7,13 @@ export type Range = [low: number, high: number];
 const MOST = 4e307;
 const LEAST = 1e-290;
 
-/** A value, and how many of a curve's values it stands for. */
+/** A value, and how many of a curve's values it covers. */
 export type Weighed = [value: number, weight: number];
 
 /**
- * The values of lines within a stretch of the x axis: a point that stands for several has their lowest, their
+ * The values of lines within a stretch of the x axis: a point that covers several has their lowest, their
  * highest and, for all others, their mean. So the same values have the same frame in few points and in many.
- * A smoothed line lies among them, and a spike goes on in it for long.
+ * A smoothed line lies among them, and keeps a spike for long.
  */
 export function valuesOf(lines: Line[], range: Range | null): Weighed[] {
   const values: Weighed[] = [];
@@ -34,7 +34,7 @@ function hundredthOf(values: Weighed[]): number {
     total += weight;
     heaviest = Math.max(heaviest, weight);
   }
-  // A mean goes with its lowest and highest value.
+  // Each mean brings its lowest and its highest value.
   let left = Math.max(Math.ceil(total / 100), heaviest > 1 ? heaviest + 2 : 1);
   const end = values.findIndex(([, weight]) => {
     left -= weight;
@@ -44,7 +44,7 @@ function hundredthOf(values: Weighed[]): number {
 }
 
 /**
- * The part of the y axis that shows some values. By default it goes from their 1st to their 99th percentile
+ * The part of the y axis that shows some values. By default it reaches from their 1st to their 99th percentile
  * (of 20 values or more at least one is left out at each end) and a quarter of that further where values
  * are, so that a spike does not flatten the curve; `all` shows each of them. A constant is in its middle.
  * On a logarithmic scale the values of 0 and below have no place.

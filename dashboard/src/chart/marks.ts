@@ -17,7 +17,7 @@ function within(self: Plot, draw: (context: CanvasRenderingContext2D) => void) {
   ctx.restore();
 }
 
-/** Stretches of a curve without a gap, where some of its points stand for more than one value. */
+/** Stretches of a curve without a gap, where some of its points cover more than one value. */
 function stretchesOf(spots: Spot[]): (Spot & { low: number; high: number })[][] {
   if (!spots.some(({ count }) => count > 1)) return [];
   const stretches: (Spot & { low: number; high: number })[][] = [[]];
@@ -29,7 +29,7 @@ function stretchesOf(spots: Spot[]): (Spot & { low: number; high: number })[][] 
   return stretches.filter(({ length }) => length > 1);
 }
 
-/** Draws the bands from the lowest to the highest value of what each point stands for, below the lines. */
+/** Draws the bands from the lowest to the highest value of what each point covers, below the lines. */
 export function drawBands(self: Plot, lines: Line[], frame: Range) {
   within(self, (context) => {
     const y = (value: number) =>

@@ -13,7 +13,7 @@ export const FORM = {
 
 /**
  * Log points of up to about 1,000 steps in one row: rows are what a hosted database bills. Stored buckets
- * (metrics/buckets.ts) stand for up to 64 points each, in `summary` for the whole chunk.
+ * (metrics/buckets.ts) cover up to 64 points each, in `summary` for the whole chunk.
  */
 export const logChunk = sqliteTable(
   "log_chunk",
