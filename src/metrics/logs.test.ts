@@ -4,7 +4,7 @@ import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
 import { settleLogs } from "../runs/settle-logs.ts";
 import { bucketOf } from "./buckets.ts";
 import { toSegment, type Value } from "./points.ts";
-import { bestOf, convergenceStepOf, finalLossOf, type Mean, smoothed } from "./settle.ts";
+import { bestOf, convergenceStepOf, finalLossOf, type Mean, settle, smoothed } from "./settle.ts";
 
 describe("a heartbeat's points", () => {
   it("become one segment by step, entries of one step merged, the later word winning", () => {
@@ -64,6 +64,22 @@ describe("the final loss", () => {
     const spiky = calm.with(1950, 90);
     const [before, after] = [calm, spiky].map((values) => finalLossOf(buckets(values)) ?? 0);
     expect(Math.abs((after ?? 0) / (before ?? 1) - 1)).toBeLessThan(0.01);
+  });
+});
+
+describe("the step from which a loss is lost", () => {
+  const settled = (values: Value[], whole: boolean) => {
+    const rows = values.map((value, n): [number, null, null, Value] => [n, null, null, value]);
+    const numbers = { attempt: 1, points: rows.length, firstStep: 0, received: 1 };
+    const attempts = [{ ...numbers, overlap: false, summaries: {} }];
+    const raw = [{ attempt: 1, segments: [{ a: 1, q: 1, m: ["loss"], p: rows }] }];
+    return settle({ attempts, outlines: [], raw, whole }).nonfiniteFromStep;
+  };
+
+  it("is known where the whole run was read, and left alone else", () => {
+    expect(settled([1, "NaN", 1, "Infinity"], true)).toBe(1);
+    expect(settled([1, 1], true)).toBeNull();
+    expect(settled([1, "NaN"], false)).toBeUndefined();
   });
 });
 

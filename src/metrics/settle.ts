@@ -181,7 +181,11 @@ export function settle(read: Pick<Read, "attempts" | "outlines" | "raw" | "whole
     convergenceStep: whole && isWhole ? convergenceStepOf(curve) : null,
     bestLoss: whole ? (best?.value ?? null) : null,
     bestStep: whole ? (best?.step ?? null) : null,
-    nonfiniteFromStep: odd.length > 0 ? odd.reduce((a, b) => Math.min(a, b)) : null,
+    /** Undefined where chunks that were not read, or an older release's, may hold an earlier one. */
+    nonfiniteFromStep:
+      whole && (isWhole || odd.length > 0)
+        ? odd.reduce<number | null>((a, b) => (a === null ? b : Math.min(a, b)), null)
+        : undefined,
     complete: whole && summaries.length <= METRICS_AT_FINISH,
     summaryStatement,
   };

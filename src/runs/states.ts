@@ -267,7 +267,8 @@ export type Figures = {
   convergenceStep: number | null;
   bestLoss: number | null;
   bestStep: number | null;
-  nonfiniteFromStep: number | null;
+  /** Undefined leaves what heartbeats have noted. */
+  nonfiniteFromStep: number | null | undefined;
 };
 
 /** The columns of these figures. A run that failed has converged nowhere. */
@@ -275,7 +276,8 @@ const drawn = (figures: Figures, succeeded: boolean | SQL) => ({
   convergenceStep: sql`iif(${succeeded}, ${stepOrNull(figures.convergenceStep)}, null)`,
   bestLoss: figures.bestLoss,
   bestStep: stepOrNull(figures.bestStep),
-  nonfiniteFromStep: stepOrNull(figures.nonfiniteFromStep),
+  nonfiniteFromStep:
+    figures.nonfiniteFromStep === undefined ? undefined : stepOrNull(figures.nonfiniteFromStep),
 });
 
 /** A step drawn from a run's points; null where its points have no steps, but are ordered by their time alone. */
