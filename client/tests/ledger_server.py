@@ -630,6 +630,12 @@ class Server:
                     found[entry["step"]] = entry["metrics"][metric]
         return found
 
+    def progress(self, task_id, attempt=None):
+        """The progress that an attempt told last: heartbeats without one leave it as it was."""
+        task = self.tasks[task_id]
+        beats = task["attempts"][attempt or task["attempt"]]["beats"]
+        return next((beats[seq]["progress"] for seq in sorted(beats, reverse=True) if "progress" in beats[seq]), {})
+
     def held(self, task_id):
         """{filename: bytes} of complete files."""
         return {

@@ -175,7 +175,7 @@ trainer = SFTTrainer(get_peft_model(None, lora), args)
         self.assertEqual(self.server.points(1, "loss"), {step: 1 / step for step in range(1, 5)})
         self.assertEqual(self.server.points(1, "train_loss"), {4: 0.5})
         self.assertEqual(self.server.points(1, "train_runtime"), {})
-        progress = [b["progress"] for b in self.task(1)["attempts"][1]["beats"].values()][-1]
+        progress = self.server.progress(1)
         self.assertEqual((progress["step"], progress["total_steps"], progress["percent"]), (4, 4, 100))
         names = ("adapter_model.safetensors", "adapter_config.json")
         folders = ("", "checkpoint-2/", "checkpoint-4/")

@@ -39,6 +39,7 @@ export const zh = {
   "All values": "全部数值",
   "Best smoothed loss": "最低平滑损失",
   "Best step": "最低平滑损失的步",
+  Guard: "防护条件",
   Admin: "管理员",
   "Admin: everything": "管理员：全部权限",
   Algorithm: "算法",

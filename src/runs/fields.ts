@@ -82,6 +82,17 @@ function typeOf({ type, values, min, max, longest, about }: RunField): z.ZodType
 
 /** Columns whose types say more than a line of the catalogue. */
 const special = {
+  guard: z
+    .strictObject({
+      nan: z.literal("stop"),
+      over: z
+        .int()
+        .min(1)
+        .max(1_000_000)
+        .default(1)
+        .describe("As many losses in a row that are NaN or infinite end the run."),
+    })
+    .describe(runFields.guard.about),
   task_name: text(runFields.task_name.longest).trim().min(1),
   node_info: document,
   command: z

@@ -96,6 +96,8 @@ export const runFields = {
   command: { type: "json", by: "client", filter: false, own: true, about: "The trainer's command line as a list of words." },
   tags: { type: "json", by: "client", filter: "path" },
 
+  guard: { type: "json", by: "client", filter: "path", label: "Guard", about: "When the client ends the run by itself; null: never." },
+
   cost: { type: "number", min: 0, unit: "money", by: "import", label: "Cost" },
   final_loss: { type: "number", by: "import", label: "Final loss" },
   best_loss: { type: "number", by: "server", label: "Best smoothed loss", about: "The lowest smoothed loss: the mean over a twentieth of the run's steps." },

@@ -55,6 +55,7 @@ RUN_FIELDS: dict[str, dict[str, Any]] = {
     "hourly_price": {"type": "number", "min": 0, "max": 1000000, "by": "client"},
     "command": {"type": "json", "by": "client"},
     "tags": {"type": "json", "by": "client"},
+    "guard": {"type": "json", "by": "client"},
     "cost": {"type": "number", "min": 0, "by": "import"},
     "final_loss": {"type": "number", "by": "import"},
     "best_loss": {"type": "number", "by": "server"},

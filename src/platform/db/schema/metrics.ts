@@ -52,9 +52,13 @@ export const metricSummary = sqliteTable(
     max: real(),
     last: real(),
     sum: real(),
+    /** The lowest smoothed value and its step; null where the points do not tell. */
+    best: real(),
+    bestStep: integer(),
   },
   (t) => [
     primaryKey({ columns: [t.taskId, t.metric] }),
     index("metric_summary_last").on(t.metric, t.last),
+    index("metric_summary_best").on(t.metric, t.best),
   ],
 );

@@ -3,11 +3,13 @@ import {
   check,
   index,
   integer,
+  primaryKey,
   real,
   sqliteTable,
   text,
   uniqueIndex,
 } from "drizzle-orm/sqlite-core";
+import type { JsonValue } from "../../../shared/json.ts";
 import { roles } from "../../../shared/scopes.ts";
 import { bool, createdAt, json, oneOf } from "./columns.ts";
 
@@ -101,6 +103,21 @@ export const dialect = sqliteTable(
     uniqueIndex("dialect_name").on(t.userId, t.name),
     index("dialect_shared").on(t.id).where(sql`shared`),
   ],
+);
+
+/** What a person last chose for a part of the pages: its default in every browser. */
+export const preference = sqliteTable(
+  "preference",
+  {
+    userId: integer()
+      .notNull()
+      .references(() => user.id),
+    /** The part of the pages, such as `charts`. */
+    name: text().notNull(),
+    value: json<JsonValue>().notNull(),
+    updatedAt: createdAt(),
+  },
+  (t) => [primaryKey({ columns: [t.userId, t.name] })],
 );
 
 /** A way to look at the runs that somebody gave a name: the query of the page's address. */

@@ -113,6 +113,8 @@ export const trainingTask = sqliteTable(
     bestLoss: real(),
     bestStep: integer(),
     nonfiniteFromStep: integer(),
+    /** When the client ends the run by itself: {nan: "stop", over: 5}. */
+    guard: json<JsonValue>(),
     imagesSeen: real().generatedAlwaysAs(imagesSeen, { mode: "virtual" }),
     totalDurationSec: real(),
     exitCode: integer(),
