@@ -21,9 +21,12 @@ const MERGED_BY_STATEMENT = 64;
 /** The shortest summary of a metric: what is stored in fewer bytes than so many take is no more metrics. */
 const LEAST_SUMMARY_BYTES = 110;
 
-/** Rows of a chunk before the next one is begun, and bytes of its points. */
-const CHUNK_POINTS = 1000;
-const CHUNK_BYTES = 128 * 1024;
+/**
+ * Points of a chunk, and bytes of its points and blocks, before the next one is begun: each heartbeat writes
+ * its chunk anew, so that these bytes bound what it costs. sum-up.ts has the bounds of those brought together.
+ */
+const OPEN_POINTS = 1000;
+const OPEN_BYTES = 24 * 1024;
 /** SQLite functions take 127 arguments at most: json_set's pairs are nested in groups. */
 const PAIRS = 60;
 
@@ -129,6 +132,7 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
     metric,
     bucketsOf(points).map(packBucket),
   ]);
+  const blocksJson = json([Object.fromEntries(blocks)]);
   const tail = `"m":${json(segment.metrics)},"p":${json(segment.rows)}}`;
   const summaryOver = (text: string | null): string => {
     const all: Summaries = JSON.parse(text ?? "{}");
@@ -151,19 +155,24 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
   return {
     count: segment.rows.length,
     size: tail.length,
+    blocksSize: blocksJson.length,
     firstStep: first[0],
     lastStep: last[0],
     summaryJson: json(Object.fromEntries(summaries)),
-    blocksJson: json([Object.fromEntries(blocks)]),
+    blocksJson,
     ...merged,
     /** The end of the stored segment; its beginning, the arrival number, is known to SQL alone. */
     segmentTail: tail,
   };
 }
 
-/** Whether a heartbeat of `count` points and `size` bytes still fits the attempt's open chunk. */
-const fitsChunk = (append: { count: number; size: number }): SQL =>
-  sql`(open_chunk > 0 and open_count + ${append.count} <= ${CHUNK_POINTS} and open_size + ${append.size} <= ${CHUNK_BYTES})`;
+/**
+ * Whether a heartbeat still fits the attempt's open chunk. Its blocks count as if those of each heartbeat
+ * in it, which are `received - open_chunk + 1`, were as long as this one's.
+ */
+const fitsChunk = (append: { count: number; size: number; blocksSize: number }): SQL =>
+  sql`(open_chunk > 0 and open_count + ${append.count} <= ${OPEN_POINTS}
+    and open_size + ${append.size} + (received - open_chunk + 2) * ${append.blocksSize} <= ${OPEN_BYTES})`;
 
 /** The columns of an attempt after a heartbeat's points. */
 export const recordPoints = (append: NonNullable<Append>): Record<string, SQL> => ({

@@ -17,6 +17,7 @@ import {
   type AttemptLogs,
   attemptsQuery,
   type ChunkText,
+  chunksBehind,
   cutoffOf,
   lossNames,
   metricOf,
@@ -25,6 +26,7 @@ import {
   pointsOfSegments,
   readLogs,
   readRange,
+  segmentsBehind,
   toAttempts,
 } from "./read.ts";
 
@@ -148,7 +150,7 @@ function streamCsv(
   only: number | "all" | undefined,
 ) {
   const encoder = new TextEncoder();
-  let place: Place = { attempt: 0, chunk: 0 };
+  let place: Place = { attempt: 0, arrival: 0 };
   /** Segments of an attempt in which steps came twice, held until all of them are known. */
   let held: { attempt: number; segments: StoredSegment[] } = { attempt: 0, segments: [] };
   const line = (attempt: number, points: Point[]) => {
@@ -175,9 +177,10 @@ function streamCsv(
         nextChunks(taskId, place, typeof only === "number" ? only : undefined),
       );
       let text = "";
+      const before = place;
       for (const row of rows) {
         place = row;
-        const segments: StoredSegment[] = JSON.parse(row.points);
+        const segments = segmentsBehind(row, before);
         if (row.attempt !== held.attempt) {
           text += release();
           held = { attempt: row.attempt, segments: [] };
@@ -254,6 +257,7 @@ export const logs = new Hono<App>().get(
           { path: "since", message: "goes without attempt: it follows the run as it stands" },
         ]);
       const [attempt = 0, arrival = 0] = query.since.split(".").map(Number);
+      const place = { attempt, arrival };
       const {
         task: [task],
         rows,
@@ -261,15 +265,11 @@ export const logs = new Hono<App>().get(
       } = await chain(db, {
         task: db.select({ id: trainingTask.id }).from(trainingTask).where(where),
         rows: attemptsQuery(db, taskId),
-        // Chunks are ordered by arrival, and the one that holds the next heartbeat may be an old one.
-        chunks: db.all<ChunkText & { arrival: number; found: number }>(sql`
+        chunks: db.all<ChunkText & { found: number }>(sql`
           select attempt, chunk, arrival, points, found from (
             select attempt, chunk, arrival, points, sum(size) over (order by attempt, chunk) as upto,
               row_number() over (order by attempt, chunk) as nth, count(*) over () as found
-            from log_chunk where task_id = ${taskId} and (attempt > ${attempt}
-              or (attempt = ${attempt} and chunk >= coalesce((select max(chunk) from log_chunk
-                where task_id = ${taskId} and attempt = ${attempt} and chunk <= ${arrival + 1}), 0)))
-            order by attempt, chunk limit ${NEWS_ROWS})
+            from log_chunk where ${chunksBehind(taskId, place)} order by attempt, chunk limit ${NEWS_ROWS})
           where upto <= ${NEWS_BYTES} or nth = 1 order by attempt, chunk`),
       });
       if (!task) throw notFound("task", { id: taskId });
@@ -277,9 +277,7 @@ export const logs = new Hono<App>().get(
       const metric = metricOf(attempts, names);
       const fresh = chunks.map((chunk) => ({
         ...chunk,
-        segments: (JSON.parse(chunk.points) as StoredSegment[]).filter(
-          (segment) => chunk.attempt > attempt || segment.a > arrival,
-        ),
+        segments: segmentsBehind(chunk, place),
       }));
       const points = attempts.flatMap((a) => {
         const cutoff = cutoffOf(attempts, a.attempt);

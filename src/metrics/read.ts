@@ -240,17 +240,30 @@ export const isComplete = (attempts: AttemptLogs[], raw: RawChunk[]): boolean =>
   return read >= points;
 };
 
-export type Place = { attempt: number; chunk: number };
-export type ChunkText = { attempt: number; chunk: number; points: string };
+/** A place among a run's heartbeats, by their arrival numbers: chunks may come together between two reads. */
+export type Place = { attempt: number; arrival: number };
+export type ChunkText = Place & { chunk: number; points: string };
+
+/** The chunks of a task that hold heartbeats behind a place, and maybe some before it. */
+export const chunksBehind = (taskId: number, { attempt, arrival }: Place) => sql`
+  task_id = ${taskId} and (attempt > ${attempt} or arrival > ${arrival})
+    and (attempt, chunk) >= (${attempt}, coalesce((select max(chunk) from log_chunk
+      where task_id = ${taskId} and attempt = ${attempt} and chunk <= ${arrival + 1}), 0))`;
 
 /** The next chunks behind a place, at most about 3 MB of points, at least one. */
 export const nextChunks = (taskId: number, after: Place, attempt: number | undefined) => {
-  const behind = sql`task_id = ${taskId} and (attempt, chunk) > (${after.attempt}, ${after.chunk})
+  const behind = sql`${chunksBehind(taskId, after)}
     ${attempt === undefined ? sql`` : sql`and attempt = ${attempt}`}`;
   return sql`
-    select c.attempt, c.chunk, c.points from (
+    select c.attempt, c.chunk, c.arrival, c.points from (
       select attempt, chunk, sum(size) over (order by attempt, chunk) as upto, row_number() over (order by attempt, chunk) as nth
       from log_chunk where ${behind} order by attempt, chunk limit 48) n
     join log_chunk c on c.task_id = ${taskId} and c.attempt = n.attempt and c.chunk = n.chunk
     where n.upto <= 3000000 or n.nth = 1 order by c.attempt, c.chunk`;
 };
+
+/** The segments of such a chunk that lie behind the place. */
+export function segmentsBehind(chunk: ChunkText, { attempt, arrival }: Place): StoredSegment[] {
+  const segments: StoredSegment[] = JSON.parse(chunk.points);
+  return chunk.attempt > attempt ? segments : segments.filter(({ a }) => a > arrival);
+}

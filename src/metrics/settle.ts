@@ -15,8 +15,8 @@ import {
 
 /** Chunks that finishing reads; a longer run is settled by the scheduled job. */
 const CHUNKS_AT_FINISH = 150;
-/** Metrics that finishing indexes, two rows each; the scheduled job adds the rest. */
-const METRICS_AT_FINISH = 20;
+/** Metrics that finishing indexes, four rows each at most; the scheduled job adds the rest. */
+const METRICS_AT_FINISH = 10;
 
 type Read = NonNullable<Awaited<ReturnType<typeof readLogs>>> & { whole: boolean };
 

@@ -11,7 +11,7 @@ import {
   warnOfMetrics,
 } from "../metrics/append.ts";
 import { logEntry, toSegment } from "../metrics/points.ts";
-import { type ChunkText, nextChunks, type Place } from "../metrics/read.ts";
+import { type ChunkText, nextChunks, type Place, segmentsBehind } from "../metrics/read.ts";
 import { isDue } from "../metrics/sum-up.ts";
 import { readable, writable } from "../platform/auth/access.ts";
 import { explainRoom, roomFor } from "../platform/auth/bounds.ts";
@@ -63,14 +63,19 @@ const weightColumns = {
 const fileOf = (name: string, path: string | null, bytes: Uint8Array | null) =>
   bytes?.length ? { path, file: name, bytes: new Uint8Array(bytes) } : null;
 
-/** An attempt's stored chunks, each a line of JSON as the database has it: nothing is parsed here. */
+/** An attempt's stored chunks, each a line of JSON as the database has it. */
 async function* chunkLines(db: Db, taskId: number, attempt: number) {
-  let place: Place = { attempt, chunk: 0 };
+  let place: Place = { attempt, arrival: 0 };
   for (;;) {
     const rows = await db.all<ChunkText>(nextChunks(taskId, place, attempt));
     const last = rows.at(-1);
     if (!last) return;
-    yield strToU8(rows.map(({ points }) => `${points}\n`).join(""));
+    const { arrival } = place;
+    // Only one that took in a chunk which was read before is parsed.
+    const lines = rows.map((row) =>
+      row.chunk > arrival ? row.points : JSON.stringify(segmentsBehind(row, { attempt, arrival })),
+    );
+    yield strToU8(lines.map((line) => `${line}\n`).join(""));
     place = last;
   }
 }

@@ -2,6 +2,7 @@
 import { sql } from "drizzle-orm";
 import { beforeAll, describe, expect, it } from "vitest";
 import { costOf, freshLedger, type Ledger } from "../../test/harness.ts";
+import { type ChunkText, nextChunks, type Place, segmentsBehind } from "../metrics/read.ts";
 import { sumUp } from "../metrics/sum-up.ts";
 import { renewOldLogs, settleLogs } from "./settle-logs.ts";
 import { sumUpRun } from "./sum-up-logs.ts";
@@ -24,6 +25,7 @@ const send = (id: number, seq: number, steps: number[], more: object = {}) =>
       logs: steps.map((step) => ({ step, metrics: { loss: lossAt(step), ...more } })),
     },
   });
+const wide = Object.fromEntries(Array.from({ length: 12 }, (_, n) => [`wide/${n}`, n / 7]));
 const range = (from: number, count: number) => Array.from({ length: count }, (_, n) => from + n);
 const openOf = async (id: number) =>
   (
@@ -52,24 +54,64 @@ async function expectSummedUp(id: number) {
 describe("the chunks of an attempt", () => {
   it("are summed up once the next has begun, and at the end", async () => {
     const id = await register();
-    for (let seq = 1; seq <= 60; seq++) await send(id, seq, range(seq * 40, 40));
-    expect(await expectSummedUp(id)).toEqual([2, 1, 1]);
-    for (let seq = 61; seq <= 64; seq++) await send(id, seq, range(seq * 40, 40));
-    expect(await expectSummedUp(id)).toEqual([2, 2, 1]);
+    for (let seq = 1; seq <= 64; seq++) await send(id, seq, range(seq * 40, 40));
+    const forms = await expectSummedUp(id);
+    expect(forms[0]).toBe(2);
+    expect(forms.at(-1)).toBe(1);
     const before = await ledger.call(`/api/tasks/${id}/logs?max_points=30`, { key });
     await ledger.call(`/api/tasks/${id}/finish`, { key, json: { status: "success" } });
-    expect(await expectSummedUp(id)).toEqual([2, 2, 2]);
+    expect(new Set(await expectSummedUp(id))).toEqual(new Set([2]));
     const after = await ledger.call(`/api/tasks/${id}/logs?max_points=30`, { key });
     expect(after.points.map((point: number[]) => point[3])).toEqual(
       before.points.map((point: number[]) => expect.closeTo(point[3] ?? 0, 12)),
     );
     // What comes late has a chunk of its own, which the job sums up with the rest.
     await send(id, 65, range(65 * 40, 40));
-    expect(await expectSummedUp(id)).toEqual([2, 2, 2, 1]);
+    expect((await expectSummedUp(id)).at(-1)).toBe(1);
     await settleLogs(ledger.db);
-    expect(await expectSummedUp(id)).toEqual([2, 2, 2, 2]);
+    expect(new Set(await expectSummedUp(id))).toEqual(new Set([2]));
     expect(await stepsOf(id)).toEqual(range(40, 2600));
   });
+
+  it.each([
+    { points: 1, metrics: 20, beats: 400 },
+    { points: 60, metrics: 5, beats: 100 },
+    { points: 60, metrics: 60, beats: 20 },
+  ])(
+    "stay small while they take points in, and come together: $points points of $metrics metrics",
+    async ({ points, metrics, beats }) => {
+      const id = await register();
+      const more = Object.fromEntries(range(1, metrics - 1).map((n) => [`m/${n}`, n / 7]));
+      const most = { count: 0, bytes: 0, rows: 0 };
+      for (let seq = 1; seq <= beats; seq++) {
+        await send(id, seq, range(seq * points, points), more);
+        if (seq % 10 > 0) continue;
+        const [found] = await ledger.db.all<{ bytes: number; one: number; rows: number }>(sql`
+          select max(length(points) + length(blocks)) as bytes, max((length(points) + length(blocks)) / json_array_length(blocks)) as one,
+            count(*) as rows from log_chunk where task_id = ${id} and form = 1`);
+        // A heartbeat that is larger than a chunk may be has one of its own.
+        most.bytes = Math.max(most.bytes, (found?.bytes ?? 0) - (found?.one ?? 0));
+        most.rows = Math.max(most.rows, found?.rows ?? 0);
+      }
+      expect(most.bytes).toBeLessThan(26_000);
+      expect(most.rows).toBeLessThan(64);
+      await ledger.call(`/api/tasks/${id}/finish`, { key, json: { status: "success" } });
+      const forms = await expectSummedUp(id);
+      expect(new Set(forms)).toEqual(new Set([2]));
+      const rows = await ledger.db.all<{ count: number; size: number }>(
+        sql`select count, size from log_chunk where task_id = ${id} order by chunk`,
+      );
+      for (const [n, { count, size }] of rows.slice(0, -1).entries())
+        expect([n, count > 700 || size > 60_000]).toEqual([n, true]);
+      expect(rows.reduce((sum, { count }) => sum + count, 0)).toBe(points * beats);
+      const csv = await (await ledger.request(`/api/tasks/${id}/logs?format=csv`, { key })).text();
+      expect(csv.trim().split("\r\n").slice(1).map(Number.parseFloat)).toEqual(
+        range(points, points * beats),
+      );
+      const last = await ledger.call(`/api/tasks/${id}/logs?metric=m/${metrics - 1}`, { key });
+      expect(last.total).toBe(points * beats);
+    },
+  );
 
   it("cost a heartbeat the same whatever came before", async () => {
     const id = await register();
@@ -115,6 +157,25 @@ describe("the chunks of an attempt", () => {
     expect(new Set(await expectSummedUp(id))).toEqual(new Set([2]));
     expect(await stepsOf(id)).toEqual(range(60, 44 * 60));
     expect(await openOf(id)).toEqual({ chunk: 0, count: 0, size: 0 });
+  });
+
+  it("are read in parts without a hole and without a point twice, also where chunks come together in between", async () => {
+    const id = await register();
+    for (let seq = 1; seq <= 60; seq++) await send(id, seq, range(seq * 10, 10), wide);
+    const found: number[] = [];
+    let place: Place = { attempt: 0, arrival: 0 };
+    for (let n = 0; ; n++) {
+      const rows = await ledger.db.all<ChunkText>(
+        sql`select * from (${nextChunks(id, place, undefined)}) limit 2`,
+      );
+      if (rows.length === 0) break;
+      for (const row of rows) {
+        for (const { p } of segmentsBehind(row, place)) found.push(...p.map(([step]) => step));
+        place = row;
+      }
+      if (n === 1) await sumUpRun(ledger.db, id);
+    }
+    expect(found).toEqual(range(10, 600));
   });
 
   it("are read by since without a hole and without a point twice", async () => {
@@ -174,6 +235,7 @@ describe("points that an older release stored", () => {
     range(from, to - from + 1).reduce((sum, step) => sum + lossAt(step), 0) / (to - from + 1);
 
   it("have true means at once, finer ones later, and new figures of the run", async () => {
+    await settleLogs(ledger.db);
     const id = await old("success");
     const before = await curve(id, "max_points=400");
     expect(before.points).toHaveLength(8);
