@@ -387,6 +387,53 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     });
   }, 120_000);
 
+  it("says when the ledger is out of reach, keeps what is there, and catches up", async () => {
+    const { task_id: id } = await stack.api("/api/tasks", { task_name: "out of reach" });
+    const report = (seq: number) =>
+      stack.api(`/api/tasks/${id}/heartbeat`, {
+        ...{ attempt: 1, seq, progress: { step: seq, total_steps: 9 } },
+        logs: [{ step: seq, metrics: { loss: 1 / seq } }],
+      });
+    await report(1);
+    await pages.signedIn(async (page) => {
+      await page.clock.install();
+      await page.goto(`${pages.url}/runs/${id}`);
+      const points = (n: number) => page.locator(".curves").getByText(`${n} points`);
+      await points(1).first().waitFor();
+      const strip = page.getByText(/^The ledger cannot be reached\. The page shows/);
+      const passing = (what: string, look: () => Promise<boolean>) =>
+        eventually(what, async () => {
+          await page.clock.runFor(1000);
+          return look();
+        });
+      expect(await strip.count()).toBe(0);
+      for (const [n, [cut, mend]] of (
+        [
+          [() => page.context().setOffline(true), () => page.context().setOffline(false)],
+          [() => page.route(/\/api\//, (route) => route.abort()), () => page.unroute(/\/api\//)],
+        ] as const
+      ).entries()) {
+        await cut();
+        await passing("the strip", () => strip.isVisible());
+        await report(n + 2);
+        await page.clock.runFor(30_000);
+        expect(
+          await points(n + 1)
+            .first()
+            .isVisible(),
+        ).toBe(true);
+        expect(await page.locator(".curves .u-over").count()).toBeGreaterThan(0);
+        await mend();
+        await passing("what came meanwhile", () =>
+          points(n + 2)
+            .first()
+            .isVisible(),
+        );
+        await passing("the strip to go", async () => (await strip.count()) === 0);
+      }
+    });
+  }, 120_000);
+
   it("compares two runs: their curves, what differs, and their files line by line", async () => {
     const ids: number[] = [];
     for (const rank of [8, 16]) {

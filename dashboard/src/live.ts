@@ -1,5 +1,5 @@
 import { type Query, type QueryClient, useQuery, useQueryClient } from "@tanstack/preact-query";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { api, Problem, readChanged } from "./api.ts";
 
 /** Between two looks for changes, while something runs and else. */
@@ -93,9 +93,18 @@ const changesQuery = (client: QueryClient) => ({
   staleTime: Number.POSITIVE_INFINITY,
   queryFn: () => look(client),
   retry: false,
+  // A browser that is offline says so at once, as the server does where it is not reached.
+  networkMode: "always" as const,
 });
 
-/** Looks for changes as long as the page is open: one conditional request an interval, for all of its parts. */
+/** Whether an error says that the ledger is out of reach, and not that it refuses. */
+const isOutOfReach = (error: unknown) =>
+  error instanceof Problem && (error.status === 0 || error.status >= 500);
+
+/**
+ * Looks for changes as long as the page is open: one conditional request an interval, for all of its parts.
+ * `lostSince` is when the ledger was last reached, in ms, while it is out of reach; else null.
+ */
 export function usePoll() {
   const client = useQueryClient();
   const query = useQuery({
@@ -112,10 +121,26 @@ export function usePoll() {
     const again = () => {
       if (visible()) void refetch();
     };
-    document.addEventListener("visibilitychange", again);
-    return () => document.removeEventListener("visibilitychange", again);
+    const events = [
+      [document, "visibilitychange"],
+      [window, "online"],
+      [window, "offline"],
+    ] as const;
+    for (const [target, name] of events) target.addEventListener(name, again);
+    return () => {
+      for (const [target, name] of events) target.removeEventListener(name, again);
+    };
   }, [refetch]);
-  return query;
+  const isLost = isOutOfReach(query.error);
+  const wasLost = useRef(false);
+  useEffect(() => {
+    // What the page missed meanwhile no comparison of two answers tells.
+    if (wasLost.current && !isLost)
+      void client.invalidateQueries({ predicate: ({ queryKey }) => queryKey !== changesKey });
+    wasLost.current = isLost;
+  }, [isLost, client]);
+  const [opened] = useState(Date.now);
+  return { ...query, lostSince: isLost ? query.dataUpdatedAt || opened : null };
 }
 
 /** What usePoll() has found, that of these runs included. */

@@ -2,6 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 import { expectSuccess, session } from "./api.ts";
+import { dateTime } from "./format.ts";
 import { currentLanguage, speak, type Text, t } from "./i18n.ts";
 import { usePoll } from "./live.ts";
 import { applyTheme, chosenTheme, type Theme } from "./theme.ts";
@@ -30,7 +31,8 @@ export function Shell({ children }: { children: ComponentChildren }) {
   const [path] = useLocation();
   const me = useWho();
   const main = useRef<HTMLElement>(null);
-  const running = usePoll().data?.running.length ?? 0;
+  const { data, lostSince } = usePoll();
+  const running = data?.running.length ?? 0;
   const place = places.find((one) => path.startsWith(one.path));
   const title = place ? t(place.text) : "";
   useEffect(() => {
@@ -106,6 +108,15 @@ export function Shell({ children }: { children: ComponentChildren }) {
         </div>
       </header>
       <main class="main" id="main" ref={main} tabIndex={-1}>
+        {lostSince !== null && (
+          <p class="strip" role="status">
+            <Icon name="warn" />
+            {t(
+              "The ledger cannot be reached. The page shows what it was at {time}, and tries again by itself.",
+              { time: dateTime(new Date(lostSince).toISOString()) },
+            )}
+          </p>
+        )}
         {children}
       </main>
     </div>

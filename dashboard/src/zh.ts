@@ -400,6 +400,8 @@ export const zh = {
     "这几行只在本机有效：租来的机器访问不到 localhost。要给别处的机器用，请先部署账本。",
   "The first report of its box draws the first points.": "机器首次上报后会出现第一批数据点。",
   "The last lines of its console": "控制台最后几行",
+  "The ledger cannot be reached. The page shows what it was at {time}, and tries again by itself.":
+    "无法连接账本。页面显示的是 {time} 的内容，会自动重试。",
   "The ledger cannot be reached just now.": "暂时无法连接账本。",
   "The run appears by itself within seconds of its start. No client at hand? One curl with the config file registers a run too.":
     "训练开始几秒后会自动出现。没有客户端？用一条 curl 发送配置文件也能登记训练。",

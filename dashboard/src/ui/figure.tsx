@@ -1,13 +1,25 @@
 import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
 import { ago, dateTime } from "../format.ts";
 
+/** Draws a part of the page again every 20 seconds, whether or not anything comes in. */
+function useTick() {
+  const [, draw] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => draw((n) => n + 1), 20_000);
+    return () => clearInterval(timer);
+  }, []);
+}
+
 /** A moment in words, with its date and time as the title. */
-export const Ago = ({ at }: { at: string | null | undefined }) =>
-  at ? (
+export function Ago({ at }: { at: string | null | undefined }) {
+  useTick();
+  return at ? (
     <time dateTime={at} title={dateTime(at)}>
       {ago(at)}
     </time>
   ) : null;
+}
 
 /** A name and its value in a list of facts; nothing where the value is empty. */
 export const Fact = ({ name, children }: { name: string; children: ComponentChildren }) =>
