@@ -5,17 +5,7 @@
 import { createHash } from "node:crypto";
 import { crc32, deflateSync } from "node:zlib";
 import { type Api, apiOf, type Json } from "./demo-api.ts";
-
-/** Random numbers from a seed (mulberry32), so that the pictures are the same each time. */
-function random(seed: number) {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
+import { random } from "./random.ts";
 
 type Colour = [number, number, number];
 const mix = (a: Colour, b: Colour, share: number): Colour => [
