@@ -53,6 +53,12 @@ NOT_SEEN = {
     "imports/archive.py": ("attempt status", "name source_path"),
     "imports/fields.py": ("failed because", "jan feb"),
     "commands/enrol.py": ("accelerate launch",),
+    "follow/gpu_amd.py": (
+        "AMD GPU", "card series", "device name", "card model", "gpu use", "vram total", "temperature (sensor",
+        "average graphics", "current socket", "driver version",
+    ),
+    "follow/gpu_apple.py": ("Apple GPU", "Device Utilization", "GPU Activity"),
+    "follow/gpu_ascend.py": ("Ascend NPU", "Chip ID", "aicore usage", " capacity(", " usage rate("),
     "follow/lines.py": (r"\bsteps: (",),
     "follow/sqlite_log.py": ("rowid, step",),
     "follow/tensorboard.py": ("varint too long", "wire type", "field runs over"),

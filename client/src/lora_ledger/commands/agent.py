@@ -93,7 +93,7 @@ def slots_of(gpus: str | None) -> list[int | None]:
         found = [card["index"] for card in gpu.read_gpus()]
         if not found:
             raise CommandError(
-                t("--gpus all: nvidia-smi shows no GPU here; name them (--gpus 0,1), or leave --gpus out")
+                t("--gpus all: no tool shows a GPU here; name them (--gpus 0,1), or leave --gpus out")
             )
         return found
     if not re.fullmatch(r"\d+(,\d+)*", gpus):
