@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,11 +13,12 @@ from unittest import mock
 from lora_ledger.core.journal import Upload
 from lora_ledger.core.reading import output
 from lora_ledger.follow import cards, gpu, gpu_amd, gpu_apple, gpu_ascend, gpu_nvidia, machine
-from lora_ledger.recording import host
+from lora_ledger.recording import host, machine_watch
 from lora_ledger.recording.disk_watch import DiskWatch
 from lora_ledger.recording.machine_watch import MachineWatch
 from lora_ledger.recording.points import MOST_FIGURES, MOST_SERIES, Points
-from tests.helpers import ROOT, TemporaryCase
+from lora_ledger.recording.track import track
+from tests.helpers import ROOT, ClientCase, TemporaryCase
 
 DATA = Path(__file__).parent / "data" / "smi"
 VARIABLES = (
@@ -111,12 +113,23 @@ class RecordedTest(TemporaryCase):
         self.assertEqual(gpu_ascend.parse_table(recorded("npu-smi-25.txt"))[0]["driver"], "25.2.0")
 
     def test_ioreg(self):
-        self.assertEqual(shown(gpu_apple.parse(recorded("ioreg-12.txt"))), [(0, "Apple GPU", None, 42, 325.2, None, None)])
+        self.assertEqual(
+            shown(gpu_apple.parse(recorded("ioreg-12.txt"))), [(0, "Apple GPU", None, 42, 325.2, None, None)]
+        )
 
     def test_what_is_none_of_these_gives_no_cards_and_no_fault(self):
         draw = random.Random(16)
         outputs = [recorded(path.name) for path in sorted(DATA.glob("*.*")) if path.suffix != ".md"]
-        outputs += ["", "\0" * 100, "No devices were found\n", "{", "[[[[", '{"gpu_data": 3}', '[{"gpu": {}}]', "[" * 5000]
+        outputs += [
+            "",
+            "\0" * 100,
+            "No devices were found\n",
+            "{",
+            "[[[[",
+            '{"gpu_data": 3}',
+            '[{"gpu": {}}]',
+            "[" * 5000,
+        ]
         outputs += ['[{"gpu": 0, "usage": [1], "power": "x", "temperature": 7, "mem_usage": null}]', '{"card0": null}']
         outputs += ["| 1 2 | OK | |\n| 0 0 | 0000:01:00.0 | |\n", "| 9 | a:b | 1 / 2 |\n", "+-o \n+-o AGX\n"]
         parsers = (
@@ -126,7 +139,9 @@ class RecordedTest(TemporaryCase):
         for text in list(outputs):
             for _ in range(40):
                 at, size = draw.randrange(len(text) + 1), draw.randrange(1, 30)
-                outputs.append(text[:at] + draw.choice(["", "\ufffd", "9" * 40, "|", ",", '"', "-1", "nan"]) + text[at + size :])
+                outputs.append(
+                    text[:at] + draw.choice(["", "\ufffd", "9" * 40, "|", ",", '"', "-1", "nan"]) + text[at + size :]
+                )
         for text in outputs:
             for parse in parsers:
                 found = parse(text)
@@ -176,7 +191,10 @@ class ToolTest(TemporaryCase):
             (None, [0, 1]), ("0,1", [0, 1]), ("1", [1]), ("", []), ("-1", []), ("1,7,0", [1]), ("NoDevFiles", []),
             ("GPU-8932f937", [1]), ("GPU-8932f937-d72c-4106-9c12-20bd9faed9f6,0", [0, 1]), ("GPU-0000", []), ("01", []),
         ):  # fmt: skip
-            with self.subTest(named), mock.patch.dict(os.environ, {} if named is None else {"CUDA_VISIBLE_DEVICES": named}):
+            with (
+                self.subTest(named),
+                mock.patch.dict(os.environ, {} if named is None else {"CUDA_VISIBLE_DEVICES": named}),
+            ):
                 self.assertEqual(list(gpu.read()), left)
 
     def test_a_part_of_a_gpu_shows_the_whole(self):
@@ -248,7 +266,9 @@ class ToolTest(TemporaryCase):
         """Processes of this one, and those that its tools have started."""
         table = subprocess.run(["ps", "-eo", "pid,ppid,stat,args"], capture_output=True, text=True, check=True).stdout
         rows = [line.split(None, 3) for line in table.splitlines()[1:]]
-        return [row for row in rows if (row[1] == str(os.getpid()) and "ps -eo" not in row[3]) or row[3] == "sleep 1000"]
+        return [
+            row for row in rows if (row[1] == str(os.getpid()) and "ps -eo" not in row[3]) or row[3] == "sleep 1000"
+        ]
 
     def test_output_of_a_command_is_bounded(self):
         self.tool("loud", "head -c 2000000 /dev/zero | tr '\\0' x")
@@ -269,7 +289,16 @@ class MeterTest(TemporaryCase):
 
         meter = gpu.Meter(read, lambda: now[0])
         works = {0: {"util": 1.0}}
-        answers[:] = [(0.1, works), (0.7, works), (10.0, works), (0.0, {}), (0.0, {}), (0.0, {}), (0.0, works), (0.0, works)]
+        answers[:] = [
+            (0.1, works),
+            (0.7, works),
+            (10.0, works),
+            (0.0, {}),
+            (0.0, {}),
+            (0.0, {}),
+            (0.0, works),
+            (0.0, works),
+        ]
         while answers:
             metrics = meter.sample()
             self.assertIn(metrics, ({}, {"gpu.0.util": 1.0}))
@@ -480,6 +509,54 @@ class DiskTest(TemporaryCase):
         self.assertIsNone(self.after(90))
 
 
+class TrackedTest(ClientCase):
+    """A training loop that saves checkpoints, recorded by `track()`, on a disk whose room the test sets."""
+
+    def test_a_run_tells_its_figures_and_that_its_disk_fills_up(self):
+        server = self.serve(interval=0.1)
+        usage = shutil.disk_usage(self.folder)
+        room = [3 * GB]
+        disk = mock.patch.object(machine.shutil, "disk_usage", lambda _: usage._replace(free=room[0]))
+        with (
+            mock.patch.dict(os.environ, self.environment()),
+            disk,
+            mock.patch.object(machine_watch, "LEAST_SECONDS", 0.1),
+        ):
+            with mock.patch("lora_ledger.core.terminal._line") as line, track(task_name="toy") as run:
+                for step in range(1, 4):
+                    run.log(step=step, loss=1 / step)
+                    path = self.folder / f"toy-{step}.safetensors"
+                    path.write_bytes(b"\0" * 100)
+                    with mock.patch("lora_ledger.recording.disk_watch._size_of", return_value=(str(path), GB)):
+                        run.save(path, kind="checkpoint", step=step)
+                    room[0] -= GB
+                    seen = self.until(lambda: self.progress(server), step, room[0])
+        self.assertEqual(seen["disk"], {"free_bytes": 0, "needed_bytes": int(1.2 * GB)})
+        self.assertEqual(sum("make room" in str(call[0][0]) for call in line.call_args_list), 1)
+        (task,) = server.tasks
+        points = server.points(task, "sys.disk_free_gb")
+        self.assertEqual(min(points.values()), 0)
+        self.assertTrue(server.points(task, "sys.mem_total_mb") or sys.platform != "linux")
+
+    @staticmethod
+    def progress(server):
+        begun = [number for number, task in server.tasks.items() if task["attempts"]]
+        return server.progress(begun[0]) if begun else {}
+
+    def until(self, progress, step, room):
+        """The progress that a heartbeat told once it is of the step and of the room that is left: of none while there
+        is enough."""
+        deadline = time.monotonic() + 60
+        seen = {}
+        while time.monotonic() < deadline:
+            seen = progress() or {}
+            low = {"free_bytes": room, "needed_bytes": int(1.2 * GB)} if room < 1.2 * GB else None
+            if seen.get("step") == step and seen.get("disk") == low:
+                return seen
+            time.sleep(0.02)
+        self.fail(f"at step {step}: {seen}")
+
+
 class WatchTest(TemporaryCase):
     def test_the_heartbeat_tells_of_the_disk_and_the_person_once(self):
         recorder = mock.Mock(progress={"disk": None, "step": 7}, disk=mock.Mock(folder="/out"))
@@ -513,7 +590,7 @@ class WatchTest(TemporaryCase):
                 watch.stop()
             raise RuntimeError("x")
 
-        with mock.patch("lora_ledger.recording.machine_watch.LEAST_SECONDS", 0.01):
+        with mock.patch.object(machine_watch, "LEAST_SECONDS", 0.01):
             watch._repeat(work)
         self.assertEqual(len(calls), 3)
 

@@ -90,11 +90,9 @@ def slots_of(gpus: str | None) -> list[int | None]:
     if gpus is None:
         return [None]
     if gpus == "all":
-        found = [card["index"] for card in gpu.read_gpus()]
+        found: list[int | None] = [card["index"] for card in gpu.read_gpus()]
         if not found:
-            raise CommandError(
-                t("--gpus all: no tool shows a GPU here; name them (--gpus 0,1), or leave --gpus out")
-            )
+            raise CommandError(t("--gpus all: no tool shows a GPU here; name them (--gpus 0,1), or leave --gpus out"))
         return found
     if not re.fullmatch(r"\d+(,\d+)*", gpus):
         raise CommandError(t("--gpus takes `all` or numbers with commas, such as 0,1; not {gpus!r}", gpus=gpus), 2)

@@ -79,7 +79,10 @@ def _data(api: Api, task: int) -> dict[Any, str]:
 def _metrics(api: Api, task: int) -> dict[str, Any]:
     """{"loss lowest": …} of the loss and the other recorded series, from their curves."""
     answer = api.get(f"/api/tasks/{task}/logs", metric="loss", max_points=1000)
-    names = ["loss", *[n for n in answer.get("metrics") or [] if n != "loss" and not is_system(n) and not n.startswith("lr")][:7]]
+    names = [
+        "loss",
+        *[n for n in answer.get("metrics") or [] if n != "loss" and not is_system(n) and not n.startswith("lr")][:7],
+    ]
     result = {}
     for name in names:
         curve = answer if name == "loss" else api.get(f"/api/tasks/{task}/logs", metric=name, max_points=1000)

@@ -55,9 +55,7 @@ def _without_slices(named: str) -> str | None:
     parts = [part.strip() for part in named.split(",")]
     slices = parse_slices(run(TOOL, "-L") or "") if any(re.match(r"MIG-(?!GPU-)", part) for part in parts) else {}
     # Older drivers name the GPU in the name of its part: MIG-GPU-<uuid>/<instance>/<instance>.
-    owners = [
-        part[4:].split("/")[0] if part.startswith("MIG-GPU-") else slices.get(part, part) for part in parts
-    ]
+    owners = [part[4:].split("/")[0] if part.startswith("MIG-GPU-") else slices.get(part, part) for part in parts]
     return None if any(owner.startswith("MIG-") for owner in owners) else ",".join(dict.fromkeys(owners))
 
 

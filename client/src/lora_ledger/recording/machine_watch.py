@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
@@ -34,6 +35,7 @@ class MachineWatch:
         # What it counted until now is where the first rates begin.
         self._machine = Machine()
         self._meter = Meter()
+        self._warned = False
 
     def start(self) -> None:
         """Begins to sample, in the background."""
@@ -45,7 +47,12 @@ class MachineWatch:
         self._over.set()
 
     def _repeat(self, work: Callable[[], None]) -> None:
-        while not self._over.wait(max(LEAST_SECONDS, self._recorder.sender.interval)):
+        last = time.monotonic()
+        while not self._over.wait(min(1.0, LEAST_SECONDS / 3)):
+            # Asked anew each time, as the heartbeat does.
+            if time.monotonic() - last < max(LEAST_SECONDS, self._recorder.sender.interval):
+                continue
+            last = time.monotonic()
             try:
                 work()
             except Exception as error:
@@ -66,14 +73,14 @@ class MachineWatch:
         low = disk.look()
         # The name is there from the beginning: the heartbeat goes through the dict in another thread.
         self._recorder.progress["disk"] = low
-        if low:
-            terminal.warn_once(
-                "disk",
+        if low and not self._warned:
+            self._warned = True
+            terminal.warn(
                 t(
                     "the disk of {folder} has {free} left, and the next checkpoint needs about {needed}: make room, "
                     "or the run fails when it saves",
                     folder=disk.folder,
                     free=terminal.size_text(low["free_bytes"]),
                     needed=terminal.size_text(low["needed_bytes"]),
-                ),
+                )
             )

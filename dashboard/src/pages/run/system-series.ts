@@ -108,7 +108,7 @@ export function groupsOf(names: string[]): Group[] {
 }
 
 /** The curve whose first point is the earliest: the charts count their time from it. */
-export const earliest = (curves: Iterable<Curve>): Curve | undefined => {
+const earliest = (curves: Iterable<Curve>): Curve | undefined => {
   const begun = ({ points }: Curve) => points.find(([, , time]) => time !== null)?.[2] ?? "9";
   return [...curves].reduce<Curve | undefined>(
     (first, curve) => (first && begun(first) <= begun(curve) ? first : curve),

@@ -3,7 +3,7 @@ import { useMemo } from "preact/hooks";
 import { gpuFigureOf } from "../../../../src/shared/system-metrics.ts";
 import { Chart } from "../../chart/chart.tsx";
 import type { XAxis } from "../../chart/curves.ts";
-import { measure } from "../../format.ts";
+import { measure, short } from "../../format.ts";
 import { currentLanguage, t } from "../../i18n.ts";
 import type { Curve, Task } from "../../types.ts";
 import { Empty, Loaded } from "../../ui/loading.tsx";
@@ -80,7 +80,9 @@ function Panels(props: { task: Task; names: string[]; curves: Map<string, Curve>
   );
 }
 
-const gib = (mib: number | null) => (mib === null ? "–" : `${measure(mib / 1024)} GiB`);
+/** To a tenth: a figure of the machine is read at a glance. */
+const about = (value: number) => short(Math.round(value * 10) / 10);
+const gib = (mib: number) => `${about(mib / 1024)} GiB`;
 
 /** The last value of each figure; of several GPUs the mean of their utilisation. */
 function Latest(props: { task: Task; names: string[]; curves: Map<string, Curve> }) {
@@ -97,11 +99,8 @@ function Latest(props: { task: Task; names: string[]; curves: Map<string, Curve>
     [t("GPU utilisation"), mean === null ? null : percent(mean)],
     [t("Processor"), cpu === null ? null : percent(cpu)],
     [t("Memory"), memory === null ? null : gib(memory)],
-    [t("Disk left"), disk === null ? null : `${measure(disk)} GiB`],
-    [
-      t("Network"),
-      into === null || out === null ? null : `↓ ${measure(into)} ↑ ${measure(out)} MB/s`,
-    ],
+    [t("Disk left"), disk === null ? null : `${about(disk)} GiB`],
+    [t("Network"), into === null || out === null ? null : `↓ ${about(into)} ↑ ${about(out)} MB/s`],
   ];
   return (
     <section
