@@ -255,7 +255,8 @@ class Slot:
         words += ["--quiet"] if self.agent.options.quiet else []
         environment = {**os.environ, "LEDGER_URL": self.agent.api.url, "LEDGER_KEY": self.agent.settings.key or ""}
         if self.gpu is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = str(self.gpu)
+            # AMD's libraries heed CUDA's variable too.
+            environment["CUDA_VISIBLE_DEVICES"] = environment["ASCEND_RT_VISIBLE_DEVICES"] = str(self.gpu)
         # A group of its own: Ctrl-C in a terminal must reach the agent alone, which decides.
         own: dict[str, Any] = (
             {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}

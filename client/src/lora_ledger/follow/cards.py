@@ -6,7 +6,7 @@ import math
 import re
 import shutil
 from collections.abc import Sequence
-from typing import Any, Optional, TypedDict
+from typing import Any, TypedDict
 
 from ..core.reading import output
 
@@ -25,12 +25,12 @@ class Card(TypedDict):
 
     index: int
     name: str
-    memory_mb: Optional[float]
-    driver: Optional[str]
-    util: Optional[float]
-    mem_mb: Optional[float]
-    power_w: Optional[float]
-    temp_c: Optional[float]
+    memory_mb: float | None
+    driver: str | None
+    util: float | None
+    mem_mb: float | None
+    power_w: float | None
+    temp_c: float | None
 
 
 def card(index: int, name: str) -> Card:

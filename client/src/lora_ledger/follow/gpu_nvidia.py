@@ -51,7 +51,7 @@ def parse_slices(text: str) -> dict[str, str]:
 
 
 def _without_slices(named: str) -> str | None:
-    """CUDA_VISIBLE_DEVICES with the GPU in the place of a MIG device, each once; None where nobody knows whose it is."""
+    """CUDA_VISIBLE_DEVICES with the GPU in the place of a MIG device, each once; None where nobody knows it."""
     parts = [part.strip() for part in named.split(",")]
     slices = parse_slices(run(TOOL, "-L") or "") if any(re.match(r"MIG-(?!GPU-)", part) for part in parts) else {}
     # Older drivers name the GPU in the name of its part: MIG-GPU-<uuid>/<instance>/<instance>.

@@ -195,8 +195,8 @@ class Machine:
         return (None if into is None else into / 1e6), (None if out is None else out / 1e6)
 
     def sample(self, output: StrPath, spool: StrPath) -> dict[str, float]:
-        """The figures now, by the names of docs/record.md: the disk of the output folder, and that of the spool where it
-        is another one."""
+        """The figures now, by the names of docs/record.md: of the disk of the output folder, and of that of the spool
+        where it is another one."""
         now = self._clock()
         memory = self._memory()
         into, out = self._network(now)
