@@ -267,6 +267,7 @@ describe("an agent", () => {
       // Each waits for the other to begin; alone, one ends at last and is found out.
       "import os, sys, time\n" +
         "out = open(sys.argv[1] + sys.argv[2], 'w')\n" +
+        "assert os.environ['ASCEND_RT_VISIBLE_DEVICES'] == os.environ['CUDA_VISIBLE_DEVICES']\n" +
         "out.write(os.environ['CUDA_VISIBLE_DEVICES'] + ' ' + str(time.time()))\n" +
         "out.flush(); until = time.time() + 60\n" +
         "there = lambda n: os.path.exists(sys.argv[1] + n) and os.path.getsize(sys.argv[1] + n) > 0\n" +

@@ -2,7 +2,16 @@
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runFields } from "../src/shared/run-fields.ts";
-import { chromiumPath, desktop, openPages, type Pages, phone, settled } from "./browser.ts";
+import {
+  axe,
+  chromiumPath,
+  desktop,
+  looks,
+  openPages,
+  type Pages,
+  phone,
+  settled,
+} from "./browser.ts";
 import { eventually, type Stack, startStack } from "./stack.ts";
 
 type Metrics = Record<string, number | string>;
@@ -133,10 +142,8 @@ describe.skipIf(!chromiumPath())("curves", () => {
     await pages.signedIn(async (page) => {
       await page.goto(`${pages.url}/runs/${id}`);
       const small = page.locator(".small-curve");
-      await small.nth(2).waitFor();
-      expect(await small.getByRole("button").allTextContents()).toEqual([
-        ...["val/loss", "lr/unet", "gpu.0.util"],
-      ]);
+      await small.nth(1).waitFor();
+      expect(await small.getByRole("button").allTextContents()).toEqual(["val/loss", "lr/unet"]);
       await page.getByRole("button", { name: "lr/unet" }).click();
       await page.getByRole("button", { name: "Epoch", exact: true }).click();
       await page.getByRole("checkbox", { name: "Log scale" }).check();
@@ -181,6 +188,74 @@ describe.skipIf(!chromiumPath())("curves", () => {
       await page.getByRole("button", { name: "Step", exact: true }).click();
       await expect.poll(() => address().zoom).toBeUndefined();
       expect(address().x).toBeUndefined();
+    });
+  });
+
+  it("show the machine on a page of its own, and in no list of metrics", async () => {
+    const node_info = { gpus: [0, 1].map(() => ({ name: "RTX 4090", memory_mb: 24_576 })) };
+    const id = await record({ task_name: "machine", node_info }, 200, (step) => ({
+      ...{ loss: 1 / step, "lr/unet": 1e-4 },
+      ...(step % 5 === 0 && {
+        ...{ "gpu.0.util": 90, "gpu.0.mem_mb": 12_288, "gpu.0.temp_c": 60, "gpu.0.power_w": 300 },
+        ...{ "gpu.1.util": 70, "gpu.1.mem_mb": 6_144, "gpu.1.temp_c": 55, "gpu.1.power_w": 250 },
+        ...{ "sys.cpu": 42, "sys.mem_mb": 16_384, "sys.mem_total_mb": 65_536 },
+        ...{ "sys.disk_free_gb": 120 - step / 10, "sys.net_in_mb_s": 1, "sys.net_out_mb_s": 0.5 },
+      }),
+    }));
+    for (const options of Object.values(looks))
+      await pages.signedIn(
+        async (page) => {
+          await page.goto(`${pages.url}/runs/${id}?tab=system`);
+          const charts = page.locator(".system-charts section");
+          await charts.nth(7).locator(".u-over").waitFor();
+          expect(await charts.getByRole("heading").allTextContents()).toEqual([
+            ...["GPU utilisation", "GPU memory", "GPU temperature", "GPU power"],
+            ...["Processor", "Memory", "Disk left", "Network"],
+          ]);
+          const memory = page.getByRole("region", { name: "GPU memory" });
+          expect(await memory.locator("header .faint").textContent()).toBe("of 24 GiB");
+          expect(await memory.locator(".legend b").allTextContents()).toEqual(["12.00", "6.000"]);
+          await page
+            .getByRole("img", {
+              name: "GPU memory (GiB). GPU 0: last value 12.00, highest 12.00; GPU 1: last value 6.000, highest 6.000",
+            })
+            .waitFor();
+          const now = page.getByRole("region", { name: "Machine at the end" });
+          expect(await now.locator("dd").allTextContents()).toEqual([
+            ...["80%", "42%", "16 GiB", "100 GiB", "↓ 1 ↑ 0.5 MB/s"],
+          ]);
+          expect(await axe(page)).toEqual([]);
+        },
+        { options },
+      );
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/runs/${id}`);
+      await page.locator(".small-curve").first().waitFor();
+      const choices = page.getByRole("combobox", { name: "Metric" }).locator("option");
+      expect(await choices.allTextContents()).toEqual(["loss", "lr/unet"]);
+    });
+  });
+
+  it("say why a run has no figures of the machine", async () => {
+    const ended = await record({ task_name: "no machine" }, 20, (step) => ({ loss: 1 / step }));
+    const older = await record({ task_name: "older" }, 20, (step) => ({
+      ...{ loss: 1 / step, "gpu.0.util": 90 },
+    }));
+    const { task_id: running } = await stack.api("/api/tasks", { task_name: "begun" });
+    await stack.api(`/api/tasks/${running}/heartbeat`, {
+      ...{ attempt: 1, seq: 1, logs: [{ step: 1, metrics: { loss: 1 } }] },
+    });
+    const { task_id: waiting } = await stack.api("/api/tasks", { task_name: "waiting" });
+    await pages.signedIn(async (page) => {
+      for (const [id, why] of [
+        [ended, "The run ended within its first heartbeats"],
+        [older, "The GPUs alone: an older client recorded this run."],
+        [running, "The first figures come one heartbeat after the first step."],
+        [waiting, "The box samples its machine once the run has begun."],
+      ]) {
+        await page.goto(`${pages.url}/runs/${id}?tab=system`);
+        await page.getByText(String(why)).waitFor();
+      }
     });
   });
 

@@ -457,8 +457,9 @@ class Server:
         strict(value, {"attempt", "seq", "progress", "logs", "tail"}, ("attempt", "seq"))
         strict(
             value.get("progress") or {},
-            {"epoch", "total_epochs", "step", "total_steps", "percent", "eta_sec", "unstepped"},
+            {"epoch", "total_epochs", "step", "total_steps", "percent", "eta_sec", "unstepped", "disk"},
         )
+        strict((value.get("progress") or {}).get("disk") or {}, {"free_bytes", "needed_bytes"})
         logs = value.get("logs") or []
         if len(logs) > 1000:
             raise ProblemError(413, "More than 1,000 log entries", "too-large")

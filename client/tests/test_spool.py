@@ -226,8 +226,8 @@ class HostTest(TemporaryCase):
     def test_gpu_facts_from_nvidia_smi(self):
         tool = self.folder / "nvidia-smi"
         tool.write_text(
-            "#!/bin/sh\ncase \"$1\" in --query*) echo '0, NVIDIA GeForce RTX 4090, 24564, 550.54, 97, 20100, 391.5, 71'; "
-            "echo '1, NVIDIA GeForce RTX 4090, 24564, 550.54, [N/A], 3, [N/A], 34';; *) echo '| CUDA Version: 12.4 |';; esac\n"
+            "#!/bin/sh\ncase \"$1\" in --query*) echo '0, NVIDIA GeForce RTX 4090, 24564, 550.54, 97, 20100, 391.5, 71, GPU-a'; "
+            "echo '1, NVIDIA GeForce RTX 4090, 24564, 550.54, [N/A], 3, [N/A], 34, GPU-b';; *) echo '| CUDA Version: 12.4 |';; esac\n"
         )
         tool.chmod(0o755)
         with mock.patch.dict(os.environ, {"PATH": f"{self.folder}:{os.environ['PATH']}"}):

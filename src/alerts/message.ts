@@ -36,6 +36,7 @@ const titles: Record<Alert["kind"], string> = {
   finished: "Run finished",
   loss_diverged: "Loss diverged",
   stalled: "Run makes no steps",
+  disk_full: "Disk is full before the next checkpoint",
   new_best: "New best of its group",
   approval_requested: "Approval requested",
   released: "Model released",
@@ -51,6 +52,7 @@ const more: Record<EventKind, string> = {
   finished: "finished",
   loss_diverged: "with a loss that diverged",
   stalled: "without steps",
+  disk_full: "with a disk that fills up",
   new_best: "the best of their group",
   approval_requested: "waiting for approval",
   released: "released",
@@ -72,6 +74,8 @@ const labels: Record<string, string> = {
   level_before: "Level before",
   step: "Step",
   since: "Since",
+  free_bytes: "Disk left",
+  needed_bytes: "Needed by the next checkpoint",
   gpu_info: "GPU",
   hourly_price: "Price an hour",
   final_loss: "Final loss",
@@ -96,11 +100,15 @@ const duration = (seconds: number) => {
       : `${Math.round(seconds)} s`;
 };
 
+const bytes = (count: number) =>
+  count >= 1e9 ? `${(count / 1e9).toFixed(1)} GB` : `${(count / 1e6).toFixed(1)} MB`;
+
 function formatValue(field: string, value: JsonValue): string {
   if (value === true) return "yes";
   if (typeof value !== "number") return typeof value === "string" ? value : JSON.stringify(value);
   if (field === "total_duration_sec") return duration(value);
   if (field === "cost") return value.toFixed(2);
+  if (field.endsWith("_bytes")) return bytes(value);
   return String(Number(value.toPrecision(6)));
 }
 

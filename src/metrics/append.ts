@@ -1,6 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Db } from "../platform/db/client.ts";
 import { FORM } from "../platform/db/schema.ts";
+import { isSystemMetric, MOST_SYSTEM_METRICS } from "../shared/system-metrics.ts";
 import { bucketsOf, packBucket, type StoredBucket } from "./buckets.ts";
 import {
   mergeSummaries,
@@ -93,17 +94,23 @@ type Summaries = Record<string, Summary>;
 export const mergesByStatement = (segment: Segment): boolean =>
   segment.metrics.length <= MERGED_BY_STATEMENT;
 
-/** A segment with as many metrics as an attempt may have, and the names of those that were too many. */
+/**
+ * A segment with as many metrics as an attempt may have, and the names of those that were too many. Figures
+ * of the machine count by themselves, so that a box of many GPUs takes no place from the metrics.
+ */
 export function boundMetrics(segment: Segment, stored: Stored | null, most: number) {
   const known = new Set(Object.keys(stored ? JSON.parse(stored.summary) : {}));
+  let figures = [...known].filter(isSystemMetric).length;
   const dropped: string[] = [];
   const kept = withMetrics(segment, (metric) => {
     if (known.has(metric)) return true;
-    if (known.size >= most) {
+    const isFigure = isSystemMetric(metric);
+    if (isFigure ? figures >= MOST_SYSTEM_METRICS : known.size - figures >= most) {
       dropped.push(metric);
       return false;
     }
     known.add(metric);
+    if (isFigure) figures++;
     return true;
   });
   return { segment: kept, dropped };

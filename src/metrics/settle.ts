@@ -1,6 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Statement } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
+import { isSystemMetric } from "../shared/system-metrics.ts";
 import { type Bucket, finiteOf, meanOfBucket, nonfiniteOf } from "./buckets.ts";
 import { curveOf } from "./curve.ts";
 import { mergeSummaries, type Summary, summarise } from "./points.ts";
@@ -127,9 +128,11 @@ export function convergenceStepOf(curve: Mean[]): number | null {
   return curve.find(({ value }) => Math.abs(value - last.value) <= near)?.step ?? null;
 }
 
-const metricsOf = (attempts: AttemptLogs[]) => [
-  ...new Set(attempts.flatMap((a) => Object.keys(a.summaries))),
-];
+/** The names of all metrics, those of training first: a finish writes the summaries of the first ones at once. */
+const metricsOf = (attempts: AttemptLogs[]) => {
+  const names = [...new Set(attempts.flatMap((a) => Object.keys(a.summaries)))];
+  return [...names.filter((name) => !isSystemMetric(name)), ...names.filter(isSystemMetric)];
+};
 
 /** The figures drawn from a run's points. `complete` is false when some are left for the job. */
 export function settle(read: Pick<Read, "attempts" | "outlines" | "raw" | "whole">) {

@@ -1,5 +1,6 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Context } from "hono";
+import { systemLast } from "../metrics/system.ts";
 import type { Db } from "../platform/db/client.ts";
 import type { decisions } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
@@ -43,7 +44,7 @@ export const keepEvidence = (
         'git_commit', t.git_commit, 'gpu_info', t.gpu_info, 'final_loss', t.final_loss, 'cost', t.cost,
         'config_sha256', (select k.sha256 from task_config k where k.task_id = v.task_id)),
       'metrics', (select json_group_object(s.metric, json_object('last', s.last, 'min', s.min, 'max', s.max, 'count', s.count))
-        from (select * from metric_summary where task_id = v.task_id order by metric limit 200) s),
+        from (select * from metric_summary where task_id = v.task_id order by ${systemLast(sql`metric`)}, metric limit 200) s),
       'datasets', (select json_group_array(json_object('id', d.id, 'name', td.name, 'hash', d.hash, 'content_hash', d.content_hash,
           'image_count', d.image_count, 'repeats', td.repeats))
         from task_dataset td join dataset d on d.id = td.dataset_id where td.task_id = v.task_id),

@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { storeOf } from "../files/bucket/open.ts";
 import { DOWNLOAD_URL_SEC } from "../files/bucket/store.ts";
+import { systemLast } from "../metrics/system.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { chain } from "../platform/db/batch.ts";
 import {
@@ -217,6 +218,7 @@ export const comparison = new Hono<App>().get(
         .select()
         .from(metricSummary)
         .where(sql`${metricSummary.taskId} in ${ids}`)
+        .orderBy(systemLast(sql`metric`), metricSummary.taskId, metricSummary.metric)
         .limit(2000),
       samples: db.all<{
         task_id: number;

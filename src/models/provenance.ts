@@ -1,5 +1,6 @@
 import { desc, eq, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
+import { systemLast } from "../metrics/system.ts";
 import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import {
@@ -147,6 +148,7 @@ export async function readProvenance(db: Db, which: SQL | undefined) {
         })
         .from(metricSummary)
         .where(eq(metricSummary.taskId, taskId))
+        .orderBy(systemLast(sql`metric`), metricSummary.metric)
         .limit(500),
       datasets: selectDatasets(db, taskId),
       samples: db

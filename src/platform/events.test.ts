@@ -110,6 +110,57 @@ it("tells a loss that jumps over five times its level, and no less", async () =>
   expect(await eventsOf(id)).toHaveLength(1);
 });
 
+it("tells of a disk that fills up, once an attempt, and of none that has room", async () => {
+  const id = await register();
+  const send = (seq: number, disk?: unknown) =>
+    ledger.call(`/api/tasks/${id}/heartbeat`, {
+      key,
+      json: { seq, progress: { step: seq, ...(disk !== undefined && { disk }) } },
+    });
+  const low = { free_bytes: 900_000_000, needed_bytes: 1_200_000_000 };
+  // Heartbeats of older clients, and of a disk with room.
+  await send(1);
+  await send(2, null);
+  await send(3, { free_bytes: 2e9, needed_bytes: 1.2e9 });
+  expect(await eventsOf(id)).toEqual([]);
+  await send(5, low);
+  await send(6, { ...low, free_bytes: 1 });
+  const told = { kind: "disk_full", attempt: 1, detail: low };
+  expect(await eventsOf(id)).toEqual([told]);
+  // One that comes late says nothing of the disk as it is now.
+  const other = await register();
+  await beat(other, 1, [0.5]);
+  await beat(other, 3, [0.5]);
+  await ledger.call(`/api/tasks/${other}/heartbeat`, {
+    key,
+    json: { seq: 2, progress: { disk: low } },
+  });
+  expect(await eventsOf(other)).toEqual([]);
+  await ledger.call(`/api/tasks/${id}/attempts`, { key, json: {} });
+  await send(1);
+  await send(2, low);
+  expect(await eventsOf(id)).toEqual([told, { ...told, attempt: 2 }]);
+});
+
+it("refuses what is no fact of a disk, and lets nobody raise the event of another's run", async () => {
+  const id = await register();
+  await beat(id, 1, [0.5]);
+  for (const disk of [7, {}, { free_bytes: -1, needed_bytes: 1 }, { free_bytes: 1 }]) {
+    const response = await ledger.request(`/api/tasks/${id}/heartbeat`, {
+      key,
+      json: { seq: 2, progress: { disk } },
+    });
+    expect(response.status).toBe(422);
+  }
+  const stranger = await ledger.key();
+  const response = await ledger.request(`/api/tasks/${id}/heartbeat`, {
+    key: stranger.key,
+    json: { seq: 2, progress: { disk: { free_bytes: 1, needed_bytes: 2 } } },
+  });
+  expect(response.status).toBe(404);
+  expect(await eventsOf(id)).toEqual([]);
+});
+
 it("tells at its end of a run whose only heartbeat had no number for a loss", async () => {
   const id = await register();
   await beat(id, 1, [0.5, "NaN"]);

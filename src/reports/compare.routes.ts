@@ -13,6 +13,7 @@ import type { App } from "../platform/http/context.ts";
 import { refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { shortColumns } from "../runs/queries.ts";
+import { isSystemMetric } from "../shared/system-metrics.ts";
 import { decodeConfig } from "../trainers/decode.ts";
 import { alignedCurve, alignments, curveStatements } from "./compare-curves.ts";
 import { compareDatasets, datasetStatements } from "./compare-datasets.ts";
@@ -216,12 +217,17 @@ export const compare = new Hono<App>().get(
       const row = summaries.find((s) => s.taskId === id && s.metric === name);
       return row ? { last: row.last, min: row.min, max: row.max, count: row.count } : null;
     };
-    const metricNames = [
+    const allNames = [
       ...new Set([
         ...summaries.map((row) => row.metric),
         ...[...current.values()].flatMap((own) => [...own.keys()]),
       ]),
     ].sort();
+    // Results first, and the machine behind them.
+    const metricNames = [
+      ...allNames.filter((name) => !isSystemMetric(name)),
+      ...allNames.filter(isSystemMetric),
+    ];
     const files = rows.map(({ task: { id }, file, sha256 }): File => {
       if (!sha256) return { id, why: `Task ${id} has no file.` };
       if (file === null) return { id, why: `Task ${id}'s file is over ${MOST_BYTES} bytes.` };

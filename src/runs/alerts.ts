@@ -128,3 +128,25 @@ export function prepareWatch(
     odd && !unstepped ? sql`min(coalesce(nonfinite_from_step, ${odd[0]}), ${odd[0]})` : undefined;
   return { event, noted, newest, nonfiniteFromStep };
 }
+
+/** What a client foresees of the disk that checkpoints are written to. */
+export type DiskFacts = { free_bytes: number; needed_bytes: number };
+
+/**
+ * A statement, ahead of those that store the heartbeat, that tells of a run under way whose next checkpoint
+ * will find too little room; none where nothing is foreseen, as in each heartbeat of a client that does not look.
+ */
+export const diskEvent = (
+  db: Db,
+  mine: SQL | undefined,
+  disk: DiskFacts | null | undefined,
+  newest: SQL,
+) =>
+  disk && disk.free_bytes < disk.needed_bytes
+    ? taskEvent(
+        db,
+        "disk_full",
+        sql`${mine} and status = 'running' and ${newest}`,
+        sql`json_object('free_bytes', ${disk.free_bytes}, 'needed_bytes', ${disk.needed_bytes})`,
+      )
+    : undefined;

@@ -30,7 +30,7 @@ import { idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
 import { runFields } from "../shared/run-fields.ts";
-import { endEvents, prepareWatch } from "./alerts.ts";
+import { diskEvent, endEvents, prepareWatch } from "./alerts.ts";
 import {
   closeAttemptBefore,
   cutTail,
@@ -141,6 +141,12 @@ const heartbeatBody = z.strictObject({
         .nullish()
         .describe(
           "True where nobody knows the steps: each point's `step` then only orders the points, and their times place them.",
+        ),
+      disk: z
+        .strictObject({ free_bytes: z.int().min(0), needed_bytes: z.int().min(0) })
+        .nullish()
+        .describe(
+          "What is left on the disk that checkpoints are written to, and what the next one will need. Raises the event `disk_full`, once an attempt, where less is left than is needed.",
         ),
     })
     .refine((p) => JSON.stringify(p).length <= 4096, "must stay below 4 kB")
@@ -339,6 +345,7 @@ export const lifecycle = new Hono<App>()
         const room = append ? roomFor(config, sql`training_task.user_id`, more) : undefined;
         return chain(db, {
           event: watch.event(db, run),
+          disk: diskEvent(db, run, body.progress?.disk, watch.newest),
           started: startRun(db, run, seen),
           updated: ifUnchanged("started", (unchanged) =>
             beatRun(db, and(run, unchanged), seen, append),
@@ -384,7 +391,7 @@ export const lifecycle = new Hono<App>()
         dropped = bounded.dropped;
         append = prepareAppend(bounded.segment, config.MAX_METRICS, stored);
         done = await store(append);
-        if (done.event.rowsAffected) tellLater(c);
+        if (done.event.rowsAffected || done.disk?.rowsAffected) tellLater(c);
         const [task] = done.current;
         if (done.recorded.rowsAffected || !append || !task) break;
         const most = config.MAX_DATABASE_BYTES_PER_USER;

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { mergeAll, type StoredBucket, unpackBucket } from "../../src/metrics/buckets.ts";
 import { type Point, summarise, type Value } from "../../src/metrics/points.ts";
+import { isSystemMetric } from "../../src/shared/system-metrics.ts";
 import { costOf, freshLedger, type Ledger } from "../harness.ts";
 
 let ledger: Ledger;
@@ -156,6 +157,25 @@ describe("more metrics than an attempt may have", () => {
     const each: object[] = JSON.parse(chunk?.blocks ?? "[]");
     const names = each.flatMap((blocks) => Object.keys(blocks));
     expect(new Set(names).size).toBe(100);
+  });
+
+  it("leave their place to figures of the machine, which have a bound of their own", async () => {
+    const id = await register();
+    const figures = (from: number, count: number) =>
+      Object.fromEntries(
+        Array.from({ length: count }, (_, i) => [
+          `gpu.${(from + i) >> 2}.${["util", "mem_mb", "temp_c", "power_w"][i % 4]}`,
+          i,
+        ]),
+      );
+    await beat(id, 1, [{ step: 1, metrics: { ...figures(0, 160), "sys.cpu": 1 } }]);
+    const full = await beat(id, 2, [named(0, 500, 2)]);
+    expect(full.warnings).toBeUndefined();
+    const over = await beat(id, 3, [{ step: 3, metrics: { ...figures(160, 60), "one.more": 1 } }]);
+    expect(over.warnings[0].message).toContain("22 further names");
+    const found = Object.keys(await summaryOf(id));
+    expect(found.filter((name) => isSystemMetric(name))).toHaveLength(200);
+    expect(found.filter((name) => !isSystemMetric(name))).toHaveLength(500);
   });
 
   it("hold nobody else's writes up", async () => {

@@ -1,3 +1,5 @@
+import { isSystemMetric } from "../../../src/shared/system-metrics.ts";
+
 /** The most curves that are drawn small. */
 const MOST = 8;
 
@@ -8,7 +10,7 @@ export const isRate = (name: string) =>
 const validation = /^(?:val|valid|validation|eval|test)(?:[/_.-]|$)/i;
 /**
  * Metrics that are drawn small, the most telling first: validation loss, learning rates, gradient norms,
- * other losses, other results, and the load of the GPUs.
+ * other losses, other results.
  */
 const telling: ((name: string) => boolean)[] = [
   (name) => validation.test(name) && /loss/i.test(name),
@@ -16,32 +18,15 @@ const telling: ((name: string) => boolean)[] = [
   (name) => /grad[_-]?norm/i.test(name),
   (name) => /loss/i.test(name),
   (name) => validation.test(name) || /(?:^|[/_.-])score(?:[/_.-]|$)/i.test(name),
-  isLoad,
 ];
-const gpuLoads = ["util", "mem_mb", "temp_c", "power_w"];
 
-/** The number of the GPU whose load a metric is, and which; null of another metric. */
-function gpuOf(name: string): [gpu: number, load: number] | null {
-  const [, gpu, load = ""] = name.match(/^gpu\.(\d+)\.(\w+)$/) ?? [];
-  const at = gpuLoads.indexOf(load);
-  return gpu === undefined || at < 0 ? null : [Number(gpu), at];
-}
-
-/** Whether a metric is the load of a GPU, of which the highest value tells. */
-export function isLoad(name: string): boolean {
-  return gpuOf(name) !== null;
-}
-
-/** The metrics to draw small, in their order; the first ones where none is known to tell much. */
+/** The metrics to draw small, in their order; the first ones where none is known to tell much. Figures of the machine
+ * have a page of their own. */
 export function smallMetrics(names: string[]): string[] {
-  const ranked = names.map((name) => {
-    const [gpu, load] = gpuOf(name) ?? [0, 0];
-    return { name, rank: telling.findIndex((is) => is(name)), gpu, load };
-  });
-  const known = ranked
+  const own = names.filter((name) => !isSystemMetric(name));
+  const known = own
+    .map((name) => ({ name, rank: telling.findIndex((is) => is(name)) }))
     .filter(({ rank }) => rank >= 0)
-    .sort(
-      (a, b) => a.rank - b.rank || a.gpu - b.gpu || a.load - b.load || (a.name < b.name ? -1 : 1),
-    );
-  return (known.length ? known.map(({ name }) => name) : names).slice(0, MOST);
+    .sort((a, b) => a.rank - b.rank || (a.name < b.name ? -1 : 1));
+  return (known.length ? known.map(({ name }) => name) : own).slice(0, MOST);
 }

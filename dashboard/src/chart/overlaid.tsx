@@ -1,5 +1,6 @@
 import { useQueries } from "@tanstack/preact-query";
 import { useMemo } from "preact/hooks";
+import { isSystemMetric } from "../../../src/shared/system-metrics.ts";
 import { t } from "../i18n.ts";
 import { Loaded } from "../ui/loading.tsx";
 import { Chart } from "./chart.tsx";
@@ -17,9 +18,9 @@ export function Overlaid(props: { ids: number[]; names: Map<number, string>; hei
   const { metric, axis, log, smoothing, all, zoom, set } = look;
   const shown = props.ids.slice(0, MOST_LINES);
   const curves = useQueries({ queries: shown.map((id) => curveQuery(id, metric, 600)) });
-  const metrics = [
-    ...new Set(["loss", ...curves.flatMap(({ data }) => data?.metrics ?? [])]),
-  ].sort();
+  const metrics = [...new Set(["loss", ...curves.flatMap(({ data }) => data?.metrics ?? [])])]
+    .filter((name) => name === metric || !isSystemMetric(name))
+    .sort();
   const found = curves.map(({ data }) => data);
   const lines = useMemo(
     () =>

@@ -1,6 +1,6 @@
 import type { InferResponseType } from "hono/client";
 import type { api } from "../api.ts";
-import { ago, duration, measure, money, setting } from "../format.ts";
+import { ago, bytes, duration, measure, money, setting } from "../format.ts";
 import { type Text, t } from "../i18n.ts";
 
 type Event = InferResponseType<typeof api.events.$get, 200>["items"][number];
@@ -12,6 +12,7 @@ export const eventKinds: Record<Event["kind"], { text: Text; badge: string }> = 
   finished: { text: "Succeeded", badge: "success" },
   loss_diverged: { text: "Loss diverged", badge: "failed" },
   stalled: { text: "Stalled", badge: "cancelled" },
+  disk_full: { text: "Disk fills up", badge: "failed" },
   new_best: { text: "New best", badge: "success" },
   approval_requested: { text: "Waits for approval", badge: "cancelled" },
   released: { text: "Released", badge: "success" },
@@ -39,6 +40,8 @@ const detailLabels: Record<string, Text> = {
   level_before: "Before",
   best_before: "Before",
   step: "Step",
+  free_bytes: "Disk left",
+  needed_bytes: "Next checkpoint needs",
   gpu_info: "GPU",
   hourly_price: "Price",
   final_loss: "Final loss",
@@ -56,6 +59,7 @@ function detailText(name: string, value: unknown): string {
   if ((name === "cost" || name === "hourly_price") && typeof value === "number")
     return money(value);
   if ((name === "since" || name === "heartbeat_at") && typeof value === "string") return ago(value);
+  if (name.endsWith("_bytes") && typeof value === "number") return bytes(value);
   if (typeof value === "number" && !Number.isInteger(value)) return measure(value);
   return setting(value);
 }

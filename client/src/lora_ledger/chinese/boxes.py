@@ -23,7 +23,7 @@ SENTENCES = {
     "this agent's id, its own among all boxes (default: made once)": "这个代理程序的 id，各机器不可重复（默认：首次运行时生成）",
     "where configurations are written (default: beside the spool)": "配置文件写到哪里（默认：待发送目录旁边）",
     "{path} cannot be written ({error}): after a restart this agent gets another id": "{path} 无法写入（{error}）：重启后这个代理程序会换一个 id",
-    "--gpus all: nvidia-smi shows no GPU here; name them (--gpus 0,1), or leave --gpus out": "--gpus all：nvidia-smi 在这里没有找到显卡；请写明编号（--gpus 0,1），或不加 --gpus",
+    "--gpus all: no tool shows a GPU here; name them (--gpus 0,1), or leave --gpus out": "--gpus all：没有工具在这里找到显卡；请写明编号（--gpus 0,1），或不加 --gpus",
     "{memory} ask for more GPU memory": "{memory} 个要求更大的显存",
     "{labels} ask for labels that this agent lacks": "{labels} 个要求这台机器没有的标签",
     "claimed task {number} ({name}), attempt {attempt}": "领到训练 {number}（{name}），第 {attempt} 次尝试",

@@ -90,11 +90,9 @@ def slots_of(gpus: str | None) -> list[int | None]:
     if gpus is None:
         return [None]
     if gpus == "all":
-        found = [card["index"] for card in gpu.read_gpus()]
+        found: list[int | None] = [card["index"] for card in gpu.read_gpus()]
         if not found:
-            raise CommandError(
-                t("--gpus all: nvidia-smi shows no GPU here; name them (--gpus 0,1), or leave --gpus out")
-            )
+            raise CommandError(t("--gpus all: no tool shows a GPU here; name them (--gpus 0,1), or leave --gpus out"))
         return found
     if not re.fullmatch(r"\d+(,\d+)*", gpus):
         raise CommandError(t("--gpus takes `all` or numbers with commas, such as 0,1; not {gpus!r}", gpus=gpus), 2)
@@ -257,7 +255,8 @@ class Slot:
         words += ["--quiet"] if self.agent.options.quiet else []
         environment = {**os.environ, "LEDGER_URL": self.agent.api.url, "LEDGER_KEY": self.agent.settings.key or ""}
         if self.gpu is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = str(self.gpu)
+            # AMD's libraries heed CUDA's variable too.
+            environment["CUDA_VISIBLE_DEVICES"] = environment["ASCEND_RT_VISIBLE_DEVICES"] = str(self.gpu)
         # A group of its own: Ctrl-C in a terminal must reach the agent alone, which decides.
         own: dict[str, Any] = (
             {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}

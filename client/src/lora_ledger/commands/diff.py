@@ -13,6 +13,7 @@ from ..core.output import figure, length, put, table
 from ..core.settings import Settings
 from ..core.terminal import printable
 from ..core.types import section
+from ..follow.machine import is_system
 from .options import add_command, add_ledger_options
 
 # What every run has of its own, and what is compared elsewhere.
@@ -78,7 +79,10 @@ def _data(api: Api, task: int) -> dict[Any, str]:
 def _metrics(api: Api, task: int) -> dict[str, Any]:
     """{"loss lowest": …} of the loss and the other recorded series, from their curves."""
     answer = api.get(f"/api/tasks/{task}/logs", metric="loss", max_points=1000)
-    names = ["loss", *[n for n in answer.get("metrics") or [] if n != "loss" and not n.startswith(("gpu.", "lr"))][:7]]
+    names = [
+        "loss",
+        *[n for n in answer.get("metrics") or [] if n != "loss" and not is_system(n) and not n.startswith("lr")][:7],
+    ]
     result = {}
     for name in names:
         curve = answer if name == "loss" else api.get(f"/api/tasks/{task}/logs", metric=name, max_points=1000)

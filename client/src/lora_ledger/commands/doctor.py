@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 
 from .. import __version__
 from ..core.errors import DeniedError, LedgerError, RefusedError, RetryLaterError
-from ..core.language import t
+from ..core.language import join_texts, t
 from ..core.output import moment, put
 from ..core.settings import Settings
 from ..core.terminal import printable, size_text
 from ..core.transport import USER_AGENT, Ledger, proxy_of, stream
-from ..follow.gpu import read_gpus
+from ..follow.gpu import TOOLS, read_gpus
 from ..recording.host import gpu_text, versions
 from ..trainers import recognise
 from ..trainers.launch import find_config
@@ -296,11 +296,14 @@ def _gpu() -> Finding:
             t("GPU"),
             t("{gpu_text}, driver {driver}", gpu_text=gpu_text(gpus), driver=gpus[0].get("driver") or t("unknown")),
         )
-    if shutil.which("nvidia-smi"):
+    tool = next((name for name in TOOLS if shutil.which(name)), None)
+    if tool:
         return Finding(
-            t("GPU"), t("nvidia-smi finds none"), t("check the driver; the run is recorded without its figures")
+            t("GPU"), t("{tool} finds none", tool=tool), t("check the driver; the run is recorded without its figures")
         )
-    return Finding(t("GPU"), t("none that nvidia-smi knows; the run is recorded without its figures"))
+    return Finding(
+        t("GPU"), t("none that {tools} know; the run is recorded without its figures", tools=join_texts(", ", TOOLS))
+    )
 
 
 def _trainer(command: list[str]) -> Iterator[Finding]:

@@ -9,10 +9,13 @@ import codecs
 import errno
 import json
 import os
+import selectors
+import signal
 import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
@@ -28,6 +31,8 @@ DEPTH = 100
 # Lists and objects of one JSON text. Each costs Python some 60 to 200 bytes, for two bytes of text.
 MOST_CONTAINERS = 2_000_000
 _DIGITS = 4300
+# A process that was killed is gone at once, or hangs in a driver.
+KILL_SECONDS = 2.0
 
 
 def open_file(path: StrPath) -> BinaryIO:
@@ -186,29 +191,68 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def output(command: list[str], timeout: float, most: int = 4_000_000, cwd: StrPath | None = None) -> str | None:
     """A command's standard output as text; None where it fails, takes longer than `timeout` seconds or prints more than
-    `most` bytes."""
+    `most` bytes.
+
+    What it started ends with it. A command that hangs in a driver, where no signal reaches it, is left behind.
+    """
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=cwd
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=cwd,
+            start_new_session=os.name == "posix",
         )
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
-    killer = threading.Timer(timeout, process.kill)
+    killer = threading.Timer(timeout, _kill, (process,))
     killer.daemon = True
     killer.start()
+    data = None
     try:
         stream = process.stdout
-        if stream is None:
-            return None
-        with stream:
-            data = stream.read(most + 1)
-        if len(data) > most:
-            process.kill()
-        code = process.wait(timeout)
+        if stream is not None:
+            with stream:
+                data = _read_until(stream, most, time.monotonic() + timeout)
+        if data is not None and len(data) <= most:
+            # The timer still runs: it ends what closed its output and went on.
+            code = process.wait(timeout + KILL_SECONDS)
+            return data.decode("utf-8", "replace") if code == 0 else None
+        _kill(process)
+        process.wait(KILL_SECONDS)
     except (OSError, subprocess.SubprocessError):
-        process.kill()
-        process.wait()
-        return None
+        _kill(process)
     finally:
         killer.cancel()
-    return data.decode("utf-8", "replace") if code == 0 and len(data) <= most else None
+    return None
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Ends a command and what it started, as long as it has not been waited for."""
+    try:
+        if os.name == "posix":
+            # Its group has its number, which no other process gets while one of the group lives.
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    except OSError:
+        pass
+
+
+def _read_until(stream: IO[bytes], most: int, deadline: float) -> bytes | None:
+    """What a pipe gives until its end, or one byte more than `most`; None where the deadline comes first."""
+    if os.name != "posix":
+        # Pipes there cannot be waited for: the timer ends the process, and with it the pipe.
+        return stream.read(most + 1)
+    data = b""
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(stream, selectors.EVENT_READ)
+        while len(data) <= most:
+            if not waiting.select(max(0.0, deadline - time.monotonic())):
+                return None
+            part = os.read(stream.fileno(), min(65536, most + 1 - len(data)))
+            if not part:
+                break
+            data += part
+    return data

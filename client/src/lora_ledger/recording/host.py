@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.reading import loads, output
-from ..follow import gpu
+from ..follow import gpu, gpu_nvidia
+from ..follow.cards import Card
 
 PACKAGES = [
     "torch",
@@ -44,7 +45,7 @@ _VERSIONS = (
 )
 
 
-def gpu_text(gpus: list[dict[str, Any]]) -> str | None:
+def gpu_text(gpus: list[Card]) -> str | None:
     """GPUs as one string: "NVIDIA GeForce RTX 4090 24GB x1"; None without any."""
     kinds = Counter(g["name"] + (f" {round(g['memory_mb'] / 1024)}GB" if g["memory_mb"] else "") for g in gpus)
     return ", ".join(f"{name} x{count}" for name, count in kinds.items()) or None
@@ -55,8 +56,7 @@ def cuda_version(versions: dict[str, str]) -> str | None:
     built = re.search(r"\+cu(\d+)(\d)$", versions.get("torch", ""))
     if built:
         return f"{built[1]}.{built[2]}"
-    shown = re.search(r"CUDA Version:\s*([\d.]+)", gpu.nvidia_smi([]) or "")
-    return shown[1] if shown else None
+    return gpu_nvidia.cuda_version()
 
 
 def _interpreter(command: Sequence[str]) -> str | None:

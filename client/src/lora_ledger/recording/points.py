@@ -11,10 +11,13 @@ from typing import Any, Callable
 from ..core import terminal
 from ..core.language import t
 from ..core.text import metric_name
+from ..follow.machine import is_system
 
 # Steps beyond this, and series beyond so many, are none of a trainer's: the ledger takes no heartbeat that holds them.
 MOST_STEP = 9_999_999_999
 MOST_SERIES = 500
+# Figures of the machine have a bound of their own: those of 32 GPUs take no place from the user's.
+MOST_FIGURES = 200
 
 
 def iso(seconds: float) -> str:
@@ -93,11 +96,16 @@ class Points:
         self._before = -1
         # The series' own names, and those that the ledger takes.
         self._names = {"loss": "loss"}
+        self._figures = 0
 
     def _named(self, name: str) -> str | None:
         """The name by which the ledger takes the series; None beyond the bound on their number."""
         known = self._names.get(name)
-        if known is None and len(self._names) < MOST_SERIES:
+        if known is None and is_system(name):
+            if self._figures < MOST_FIGURES:
+                self._figures += 1
+                known = self._names[name] = name
+        elif known is None and len(self._names) - self._figures < MOST_SERIES:
             known = self._names[name] = metric_name(name)
         elif known is None:
             terminal.warn_once(
@@ -236,7 +244,7 @@ class Points:
             twin._held = {**self._held}
             twin._covered = [*self._covered]
             twin._newest, twin._before = self._newest, self._before
-            twin._names = {**self._names}
+            twin._names, twin._figures = {**self._names}, self._figures
         return twin.drain(self.LIMIT, final=True)
 
 

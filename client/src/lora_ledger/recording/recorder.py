@@ -10,13 +10,14 @@ waits for none but the two that read its output, and a training loop for none.
     ledger-stderr     (process.py)
     ledger-console    that queue: reads lines and bars, follows steps, packs console.log.gz. Chunks are left out where
                       it is more than 8 MB behind (console.py)
-    ledger-follow     three of them: log and weight files; nvidia-smi; the data folders (supervision.py)
+    ledger-follow     two of them: log and weight files; the data folders (supervision.py)
+    ledger-machine    processor, memory, disks and network on the heartbeat's rhythm (machine_watch.py)
+    ledger-gpu        nvidia-smi, amd-smi, rocm-smi, npu-smi or ioreg, on the same rhythm (machine_watch.py)
     ledger-describe   git, nvidia-smi and the packages' versions; then it journals the registration (here)
     ledger-heartbeat  the registration, then its interval: it journals the points that came together (here)
     ledger-messages   the ledger's answers: sends the journal's messages in order (sender.py)
     ledger-uploads    the storage's answers: reads, hashes and sends files (sender.py)
     ledger-stop       the time between two signals to a trainer that has to end (process.py)
-    ledger-gpu        nvidia-smi, for `track()` (track.py)
     ledger-record     half a second: notes for `safe` what this run has become (commands/box_records.py)
 
 An agent has one `ledger-slot-N` for each place where a run can be, and `ledger-claimed` while it fetches files. All are
@@ -40,6 +41,7 @@ from ..core.spool import Spool
 from ..core.transport import Ledger
 from . import outgoing
 from .delivery import LONGEST_AGO
+from .disk_watch import DiskWatch
 from .events import Events
 from .points import Points
 from .sender import Sender
@@ -78,7 +80,9 @@ class Recorder(Events):
         self.points = points if points is not None else Points(loss_tag=None)
         self.spool = Spool.create(settings.spool)
         self.sender = Sender(self.spool, ledger_of(settings), self)
-        self.progress: dict[str, Any] = {}
+        # What is None is not told. `disk` is there from the beginning, so that the dict keeps its size.
+        self.progress: dict[str, Any] = {"disk": None}
+        self.disk = DiskWatch()
         self.task_id: int | None = None
         self.attempt: int | None = None
         self.on_cancel: Callable[[], None] = lambda: None
@@ -161,6 +165,7 @@ class Recorder(Events):
         One that holds a secret's value goes without it, or stays here with a warning; of a configuration with secrets
         goes a copy without them.
         """
+        self.disk.saved(item)
         ready = outgoing.make_ready(item, self.spool.folder)
         if ready:
             self._keep("weight", ready.body())

@@ -16,7 +16,6 @@ from ..core.journal import Upload
 from ..core.language import t
 from ..core.redact import redact_command
 from ..core.settings import Settings
-from ..follow import gpu
 from ..follow.follower import FIRST_FILE, Follower, ranks
 from ..follow.reader import Reader
 from ..follow.state_json import read_history
@@ -28,6 +27,7 @@ from . import host
 from .config_file import read_config
 from .console import Console
 from .inner_trainer import Scout, wraps
+from .machine_watch import MachineWatch
 from .outcome import outcome_of
 from .points import Points
 from .process import Process
@@ -123,14 +123,17 @@ class Supervision:
         self.recorder.begin(self.describe, resume)
         self._add_configs()
         waiting: list[threading.Thread] = []
-        for work in (self._follow, self._sample_gpu, self._collect_datasets):
+        for work in (self._follow, self._collect_datasets):
             thread = threading.Thread(target=work, name="ledger-follow", daemon=True)
             thread.start()
             waiting.append(thread)
+        machine = MachineWatch(self.recorder, self.follower.place, lambda: self.trainer.output_folder())
+        machine.start()
         while self.process.wait(1.0) is None:
             pass
         self.process.finish_reading()
         self._outlast()
+        machine.stop()
         self._ended.set()
         self._known.set()
         for thread in waiting:
@@ -307,19 +310,6 @@ class Supervision:
             # Read from a file of this box that another user's configuration names.
             item = replace(item, prompt=None)
         self.recorder.add_file(item)
-
-    def _sample_gpu(self) -> None:
-        while not self._ended.is_set():
-            try:
-                metrics = gpu.sample()
-            except Exception as error:
-                terminal.trouble(error)
-                return
-            if not metrics:
-                return
-            progress = self.recorder.progress
-            self.recorder.points.put(self.follower.place(), metrics, epoch=progress.get("epoch"))
-            self._ended.wait(gpu.SECONDS)
 
     def _collect_datasets(self) -> None:
         """Once the first step shows: lora-scripts moves images into their folders at launch."""

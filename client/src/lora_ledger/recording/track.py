@@ -7,7 +7,6 @@ import json
 import os
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
@@ -17,10 +16,10 @@ from ..core.journal import Upload
 from ..core.language import t
 from ..core.redact import redact_command, redact_text
 from ..core.types import StrPath
-from ..follow import gpu
 from . import attach, host, namespace
 from .callback import Callback, make_callback
 from .config_file import read_config
+from .machine_watch import MachineWatch
 from .points import Points
 from .recorder import Recorder
 
@@ -147,6 +146,10 @@ class Run:
 
             self._watches[folder] = watch_folder(folder, adapters_only)
 
+    def watched_folders(self) -> list[str]:
+        """The folders whose files are uploaded."""
+        return list(self._watches)
+
     def look_for_files(self) -> None:
         """Has the files uploaded that the watched folders have gained; nothing may be writing to them."""
         for watch in self._watches.values():
@@ -203,7 +206,7 @@ class track:  # noqa: N801 - it is used like a function
         self._recorder: Recorder | None = None
         self._run = Run(None)
         self._callback: Callback | None = None
-        self._over = threading.Event()
+        self._machine: MachineWatch | None = None
         self._guard = threading.Lock()
         self._found: dict[str, Any] = {}
         self._registered = False
@@ -232,7 +235,9 @@ class track:  # noqa: N801 - it is used like a function
             if self._namespace is None:
                 self._settled.set()
             self._recorder.begin(lambda: self._describe(config))
-            threading.Thread(target=self._sample_gpu, name="ledger-gpu", daemon=True).start()
+            recorder = self._recorder
+            self._machine = MachineWatch(recorder, lambda: recorder.progress.get("step") or 0, self._output_folder)
+            self._machine.start()
         except Exception as error:
             terminal.trouble(error)
             terminal.warn(t("this run cannot be recorded: {error}", error=error))
@@ -297,17 +302,14 @@ class track:  # noqa: N801 - it is used like a function
             fields.setdefault("task_name", "notebook")
         return fields, {}
 
-    def _sample_gpu(self) -> None:
-        recorder = self._recorder
-        while recorder and not self._over.is_set():
-            metrics = gpu.sample()
-            if not metrics:
-                return
-            recorder.points.put(recorder.progress.get("step") or 0, metrics, time.time())
-            self._over.wait(gpu.SECONDS)
+    def _output_folder(self) -> Path | None:
+        """Where checkpoints are likely to come, until the first of them shows it."""
+        folder = next(iter(self._run.watched_folders()), None)
+        return Path(folder) if folder else None
 
     def __exit__(self, kind: type | None, error: BaseException | None, _traceback: Any) -> bool:
-        self._over.set()
+        if self._machine:
+            self._machine.stop()
         if self._callback:
             attach.detach(self._callback)
         if self._recorder:

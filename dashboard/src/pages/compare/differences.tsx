@@ -1,5 +1,6 @@
 import { useState } from "preact/hooks";
-import { isLoad, isRate } from "../../chart/metrics.ts";
+import { isSystemMetric } from "../../../../src/shared/system-metrics.ts";
+import { isRate } from "../../chart/metrics.ts";
 import { bestText, duration, measure, money, setting, stepText } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Comparison, Task } from "../../types.ts";
@@ -23,10 +24,10 @@ function linesOf(
     [t("Duration"), tasks.map((task) => duration(task.total_duration_sec))],
     [t("Cost"), tasks.map((task) => (task.cost === null ? "" : money(task.cost)))],
     ...metrics
-      .filter(({ metric }) => all || !isRate(metric))
+      .filter(({ metric }) => all || !(isRate(metric) || isSystemMetric(metric)))
       .slice(0, all ? undefined : 4)
       .map(({ metric, values }): [string, string[]] =>
-        isLoad(metric)
+        isSystemMetric(metric)
           ? [t("{metric}, highest", { metric }), values.map((figures) => measure(figures?.max))]
           : [t("{metric}, lowest", { metric }), values.map((figures) => measure(figures?.min))],
       ),

@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
+import { isSystemMetric } from "../../../../src/shared/system-metrics.ts";
 import { measure, money, textAt, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { ModelVersion } from "../../types.ts";
@@ -40,7 +41,7 @@ export function Provenance({ version }: { version: ModelVersion }) {
           <Fact name={t("GPU")}>{textAt(task, "gpu_info")}</Fact>
           <Fact name={t("Figures")}>
             {Object.entries(metrics)
-              .filter(([name]) => !name.startsWith("gpu."))
+              .filter(([name]) => !isSystemMetric(name))
               .slice(0, 6)
               .map(([name, { last, min }]) =>
                 t("{metric}: last value {last}, lowest {low}", {

@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/preact-query";
 import { useMemo } from "preact/hooks";
+import { isSystemMetric } from "../../../../src/shared/system-metrics.ts";
 import { Chart } from "../../chart/chart.tsx";
 import {
   firstNonfinite,
@@ -58,7 +59,8 @@ export function Curves({ task }: { task: Task }) {
     () => (curve ? nonfiniteText(curve, task, metric === "loss") : null),
     [curve, task, metric],
   );
-  const metrics = curve?.metrics ?? [];
+  // Figures of the machine are on the page System.
+  const metrics = (curve?.metrics ?? []).filter((name) => !isSystemMetric(name));
   const others = smallMetrics(metrics.filter((name) => name !== shown));
 
   if (curve && metrics.length === 0)

@@ -26,6 +26,7 @@ import { Files } from "./files.tsx";
 import { History } from "./history.tsx";
 import { Parameters } from "./parameters.tsx";
 import { Samples } from "./samples.tsx";
+import { System } from "./system.tsx";
 
 const tabs = [
   ["overview", "Overview"],
@@ -33,6 +34,7 @@ const tabs = [
   ["config", "Config"],
   ["data", "Data"],
   ["samples", "Samples"],
+  ["system", "System"],
   ["files", "Files"],
   ["history", "History"],
 ] as const satisfies readonly (readonly [string, Text])[];
@@ -108,6 +110,7 @@ function Parts({ task, tab }: { task: Task; tab: (typeof tabs)[number][0] }) {
       {tab === "config" && <Config task={task} />}
       {tab === "data" && <Data task={task} />}
       {tab === "samples" && <Samples task={task} />}
+      {tab === "system" && <System task={task} />}
       {tab === "files" && <Files task={task} />}
       {tab === "history" && <History task={task} />}
     </>

@@ -12,6 +12,7 @@ export const eventKinds = [
   "finished",
   "loss_diverged",
   "stalled",
+  "disk_full",
   "new_best",
   "approval_requested",
   "released",
