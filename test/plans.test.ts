@@ -113,7 +113,7 @@ describe("plans", () => {
     ],
     ["filter=seed = 5 and status = 'pending'", "training_task_status (status=?)"],
     ["order_by=metrics.loss", "metric_summary_last (metric=?"],
-    ['order_by=-metrics."val/loss".best', "metric_summary_best (metric=?"],
+    ["order_by=-metrics.loss.best", "metric_summary_best (metric=?"],
     ["q=run", "SCAN task_text VIRTUAL TABLE"],
     ["q=run&filter=lora_rank = 64", "SCAN task_text VIRTUAL TABLE"],
   ])("list: %s", async (query, index) => {

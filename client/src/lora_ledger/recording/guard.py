@@ -25,9 +25,7 @@ def read_guard(value: Any) -> int | None:
             raise ValueError(t("{value!r} is no guard; write {{'nan': 'stop', 'over': 5}}", value=value))
         over = value.get("over", 1)
     if type(over) is not int or not 1 <= over <= MOST_OVER:
-        raise ValueError(
-            t("a guard counts 1 to {most} losses in a row, not {over!r}", most=MOST_OVER, over=over)
-        )
+        raise ValueError(t("a guard counts 1 to {most} losses in a row, not {over!r}", most=MOST_OVER, over=over))
     return over
 
 
