@@ -43,9 +43,7 @@ export function Leaderboard() {
           label={t("Result")}
           value={metric}
           choose={(next) => change({ metric: next })}
-          options={[...results, ...(own ? [own] : [])].map(
-            (name) => [name, columnLabel(name)] as const,
-          )}
+          options={results.map((name) => [name, columnLabel(name)] as const)}
         />
         <form
           key={own ?? ""}

@@ -3,7 +3,6 @@ import { measure, stepText } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
 import { Fact } from "../../ui/figure.tsx";
-import { Icon } from "../../ui/icon.tsx";
 import { bestQuery } from "./queries.ts";
 
 /** The stored file nearest to the best step of the validation loss, else of the loss, as a fact. */
@@ -18,8 +17,9 @@ export function BestCheckpoint({ task }: { task: Task }) {
     <dl class="facts">
       <Fact name={t("Best checkpoint")}>
         <span title={t("The lowest smoothed value of the metric, and its step.")}>
-          <span class="mono">{metric}</span> <b>{measure(value)}</b> · {stepText(step)}
-        </span>
+          <span class="mono">{metric}</span> <b>{measure(value)}</b>
+        </span>{" "}
+        <span class="faint">{stepText(step)}</span>
         <br />
         {checkpoint ? (
           <>
@@ -28,7 +28,7 @@ export function BestCheckpoint({ task }: { task: Task }) {
               download={checkpoint.filename.split("/").at(-1)}
               aria-label={t("Download {name}", { name: checkpoint.filename })}
             >
-              <Icon name="download" /> {checkpoint.filename}
+              {checkpoint.filename}
             </a>{" "}
             <span class="faint">{stepText(checkpoint.step)}</span>
             <br />
