@@ -46,6 +46,7 @@ import { stats } from "./reports/stats.routes.ts";
 import { table } from "./reports/table.routes.ts";
 import { myUse, usersUse } from "./reports/use.routes.ts";
 import { views } from "./reports/views.routes.ts";
+import { bestCheckpoints } from "./runs/best.routes.ts";
 import { bulk } from "./runs/bulk.routes.ts";
 import { datasets } from "./runs/datasets.routes.ts";
 import { dialects } from "./runs/dialects.routes.ts";
@@ -102,6 +103,7 @@ export const app = new Hono<App>()
   .route("/api/tasks", lifecycle)
   .route("/api/tasks", archive)
   .route("/api/tasks", logs)
+  .route("/api/tasks", bestCheckpoints)
   .route("/api/tasks", datasets)
   .route("/api/tasks", announcements(pointAtFinal))
   .route("/api/weights", weights)

@@ -113,6 +113,7 @@ describe("plans", () => {
     ],
     ["filter=seed = 5 and status = 'pending'", "training_task_status (status=?)"],
     ["order_by=metrics.loss", "metric_summary_last (metric=?"],
+    ["order_by=-metrics.loss.best", "metric_summary_best (metric=?"],
     ["q=run", "SCAN task_text VIRTUAL TABLE"],
     ["q=run&filter=lora_rank = 64", "SCAN task_text VIRTUAL TABLE"],
   ])("list: %s", async (query, index) => {
@@ -126,7 +127,7 @@ describe("plans", () => {
     const [next = []] = await plans(`${path}&limit=1&cursor=${next_cursor}`);
     direct(next);
     expect(next.join("\n")).toMatch(
-      /training_task_\w+ \(|task_text VIRTUAL|metric_summary_last \(/,
+      /training_task_\w+ \(|task_text VIRTUAL|metric_summary_(?:last|best) \(/,
     );
   });
 

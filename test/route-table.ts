@@ -632,6 +632,12 @@ export const routeTable: Record<string, RouteRights> = {
     reach: "read",
     ask: async (rows) => ({ path: `/api/tasks/${await rows.task()}/logs` }),
   },
+  "GET /api/tasks/:id/best": {
+    scope: "tasks:read",
+    box: true,
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/tasks/${await rows.task()}/best` }),
+  },
   "GET /api/tasks/:id/datasets": {
     scope: "tasks:read",
     box: true,

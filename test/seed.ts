@@ -116,8 +116,9 @@ export async function seedTasks(
         select id, 1, 1, 1, 1, ${points}, ${points}, ${made.rows.length}, ${made.whole}, ${made.blocks}, ${made.rows}, 2
         from training_task where id > ${begun} and attempt = 1`),
         db.run(sql`
-        insert into metric_summary (task_id, metric, count, nonfinite_count, min, max, last, sum)
-        select id, 'loss', ${points}, 0, final_loss * 0.9, 1.0, coalesce(final_loss, ${typeof last === "number" ? last : null}), ${points} * 0.2
+        insert into metric_summary (task_id, metric, count, nonfinite_count, min, max, last, sum, best, best_step)
+        select id, 'loss', ${points}, 0, final_loss * 0.9, 1.0, coalesce(final_loss, ${typeof last === "number" ? last : null}), ${points} * 0.2,
+          final_loss * 0.95, ${points}
         from training_task where id > ${begun} and status in ('success', 'failed', 'cancelled')`),
       ]),
     );

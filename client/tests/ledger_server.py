@@ -267,7 +267,11 @@ class Server:
                 "cancel": False,
                 "finish": None,
             }
-        return {"task_id": task_id, "task": {"id": task_id}, "warnings": warnings}
+        return {
+            "task_id": task_id,
+            "task": {"id": task_id, "task_name": value.get("task_name") or "untitled"},
+            "warnings": warnings,
+        }
 
     def past_logs(self, task, attempt, value):
         """Points of an imported run: `seq` only counts up, and a number that was there changes nothing."""

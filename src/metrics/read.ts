@@ -71,10 +71,14 @@ const ofSummary = (firstStep: number, summary: Summary): Bucket => ({
  * there is a list for each heartbeat.
  */
 export const outlineColumns = (names: MetricNames, withBlocks: SQL) => sql`
-  c.attempt, c.chunk, c.form, c.first_step as "firstStep", ${partOf(sql`c.summary`, names)} as summary,
+  c.attempt, c.chunk, c.form, c.first_step as "firstStep", ${outlineOf(names, withBlocks)}`;
+
+const outlineOf = (names: MetricNames, withBlocks: SQL, suffix = "") => sql`
+  ${partOf(sql`c.summary`, names)} as ${sql.identifier(`summary${suffix}`)},
   case c.form
     when ${FORM.open} then (select json_group_array(json(${partOf(sql`h.value`, names)})) from json_each(c.blocks) h)
-    when ${FORM.whole} then iif(${withBlocks}, ${partOf(sql`c.blocks`, names)}, null) end as blocks`;
+    when ${FORM.whole} then iif(${withBlocks}, ${partOf(sql`c.blocks`, names)}, null) end
+    as ${sql.identifier(`blocks${suffix}`)}`;
 
 export function toOutline({ attempt, chunk, form, firstStep, ...row }: OutlineRow): ChunkOutline {
   if (form === FORM.open) {
@@ -111,13 +115,16 @@ export const attemptsQuery = (db: Db, taskId: number) =>
 export const toAttempts = (rows: Awaited<ReturnType<typeof attemptsQuery>>): AttemptLogs[] =>
   rows.map(({ summary, ...row }) => ({ ...row, summaries: JSON.parse(summary) }));
 
+/** A chunk of a task, for reading page after page where none comes to another in between. */
+export type ChunkPlace = { attempt: number; chunk: number };
+
 /** One round trip for a task's logs under `where` (which names the task and who may see it). */
 export async function readLogs(
   db: Db,
   where: SQL | undefined,
   taskId: number,
   names: MetricNames,
-  page: { limit: number; after?: { attempt: number; chunk: number }; newestFirst?: boolean },
+  page: { limit: number; after?: ChunkPlace; newestFirst?: boolean },
 ) {
   const order = sql.raw(page.newestFirst ? "desc" : "asc");
   const after = page.after
@@ -152,6 +159,36 @@ export async function readLogs(
     /** The points of a run that is small enough, newest first; else none. */
     raw: raw.map((row): RawChunk => ({ attempt: row.attempt, segments: JSON.parse(row.points) })),
   };
+}
+
+/**
+ * The outlines of several metrics in one round trip: for each chunk behind a place a list with one of each metric.
+ * So many metrics and chunks that the answer stays small are the caller's to choose.
+ */
+export async function readOutlines(
+  db: Db,
+  taskId: number,
+  metrics: string[],
+  page: { limit: number; after?: ChunkPlace },
+): Promise<ChunkOutline[][]> {
+  const withBlocks = sql`${totalOf("points", taskId)} <= 150000`;
+  const columns = metrics.map((metric, n) => outlineOf([metric], withBlocks, String(n)));
+  const after = page.after
+    ? sql`and (attempt, chunk) > (${page.after.attempt}, ${page.after.chunk})`
+    : sql``;
+  type Row = OutlineRow & Record<`summary${number}` | `blocks${number}`, string | null>;
+  const rows = await db.all<Row>(sql`
+    select c.attempt, c.chunk, c.form, c.first_step as "firstStep", ${sql.join(columns, sql`, `)}
+    from log_chunk c where task_id = ${taskId} ${after} order by attempt, chunk limit ${page.limit}`);
+  return rows.map((row) =>
+    metrics.map((_, n) =>
+      toOutline({
+        ...row,
+        summary: row[`summary${n}`] ?? null,
+        blocks: row[`blocks${n}`] ?? null,
+      }),
+    ),
+  );
 }
 
 /** One round trip for the part of a task's logs between two steps: point by point where that is little. */

@@ -1,12 +1,14 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Statement } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
+import { byTelling } from "../shared/metrics.ts";
 import { isSystemMetric } from "../shared/system-metrics.ts";
 import { type Bucket, finiteOf, meanOfBucket, nonfiniteOf } from "./buckets.ts";
 import { curveOf } from "./curve.ts";
 import { mergeSummaries, type Summary, summarise } from "./points.ts";
 import {
   type AttemptLogs,
+  type ChunkOutline,
   effectivePoints,
   isComplete,
   lossNames,
@@ -16,8 +18,12 @@ import {
 
 /** Chunks that finishing reads; a longer run is settled by the scheduled job. */
 const CHUNKS_AT_FINISH = 150;
-/** Metrics that finishing indexes, four rows each at most; the scheduled job adds the rest. */
-const METRICS_AT_FINISH = 10;
+/**
+ * What finishing does at most; the scheduled job adds the rest: metrics that it indexes, four rows each at most, and
+ * values in which it looks for the best of metrics other than the loss.
+ */
+const AT_FINISH = { metrics: 10, values: 20_000 };
+const WITHOUT_BOUND = { metrics: Number.POSITIVE_INFINITY, values: Number.POSITIVE_INFINITY };
 
 type Read = NonNullable<Awaited<ReturnType<typeof readLogs>>> & { whole: boolean };
 
@@ -83,6 +89,18 @@ export function finalLossOf(
   return found.length % 2 || lower === undefined || upper === null ? upper : lower / 2 + upper / 2;
 }
 
+/** Means together as one, which the later one's step names. */
+const together = (a: Mean | null, b: Mean | null): Mean | null => {
+  if (!a || !b) return a ?? b;
+  const weight = a.weight + b.weight;
+  const apart = b.value - a.value;
+  // Of equal values exactly that value; numbers whose difference no double holds have a mean all the same.
+  const value = Number.isFinite(apart)
+    ? a.value + apart * (b.weight / weight)
+    : a.value * (a.weight / weight) + b.value * (b.weight / weight);
+  return { step: b.step, value, weight };
+};
+
 /**
  * The smoothed curve: at each step the mean of the trailing window that is a twentieth of the run's steps long.
  * The beginning, where no whole window lies behind, has none.
@@ -92,11 +110,27 @@ export function smoothed(means: Mean[]): Mean[] {
   if (!first || !last) return [];
   const length = (last.step - first.step) / 20;
   const found: Mean[] = [];
+  // Two stacks instead of a running sum: what a spike leaves in that is more than other values are. `ends` has
+  // what each mean of the window's older part comes to with all behind it in that part, the oldest on top;
+  // `newer` is the rest.
+  const ends: Mean[] = [];
+  let newer: Mean | null = null;
   let start = 0;
-  for (const [end, { step }] of means.entries()) {
-    while ((means[start]?.step ?? step) < step - length) start++;
-    // Summed up anew each time: what a spike leaves in a running sum is more than other values are.
-    if (step - length >= first.step) found.push(weighted(means.slice(start, end + 1)));
+  for (const [end, mean] of means.entries()) {
+    newer = together(newer, mean);
+    while ((means[start]?.step ?? mean.step) < mean.step - length) {
+      if (ends.length === 0) {
+        for (let n = end; n >= start; n--) {
+          const one = together(means[n] ?? null, ends.at(-1) ?? null);
+          if (one) ends.push(one);
+        }
+        newer = null;
+      }
+      ends.pop();
+      start++;
+    }
+    const whole = together(ends.at(-1) ?? null, newer);
+    if (whole && mean.step - length >= first.step) found.push({ ...whole, step: mean.step });
   }
   return found;
 }
@@ -106,6 +140,23 @@ export function bestOf(curve: Mean[]): { value: number; step: number } | null {
   let best: Mean | null = null;
   for (const mean of curve) if (best === null || mean.value < best.value) best = mean;
   return best;
+}
+
+/** Finite points of a series in which a twentieth holds less than two: nothing is smoothed there. */
+const SPARSE = 40;
+
+/**
+ * The best of a metric: the lowest smoothed value and its step; of a series of fewer than SPARSE finite points, as
+ * validation writes, the lowest value itself. Null where no value is finite.
+ */
+export function bestOfMetric(buckets: Bucket[]): { value: number; step: number } | null {
+  const points = buckets.reduce((sum, bucket) => sum + finiteOf(bucket), 0);
+  if (points >= SPARSE) return bestOf(smoothed(meansOf(buckets)));
+  // Also where a stretch of a long run covers several of them.
+  const lowest = buckets.flatMap(({ min }): Mean[] =>
+    min ? [{ step: min[0], value: Number(min[3]), weight: 1 }] : [],
+  );
+  return bestOf(lowest);
 }
 
 /** Whether a run ended far above its best: by more than half of the best, and a tenth of its range. */
@@ -128,21 +179,29 @@ export function convergenceStepOf(curve: Mean[]): number | null {
   return curve.find(({ value }) => Math.abs(value - last.value) <= near)?.step ?? null;
 }
 
-/** The names of all metrics, those of training first: a finish writes the summaries of the first ones at once. */
-const metricsOf = (attempts: AttemptLogs[]) => {
+/** A run's metrics, those first that tell most, and the machine's figures last. */
+function metricsOf(attempts: AttemptLogs[]): string[] {
   const names = [...new Set(attempts.flatMap((a) => Object.keys(a.summaries)))];
-  return [...names.filter((name) => !isSystemMetric(name)), ...names.filter(isSystemMetric)];
-};
+  const own = names.filter((name) => !isSystemMetric(name));
+  return [...new Set([...byTelling(own), ...own, ...names])];
+}
 
-/** The figures drawn from a run's points. `complete` is false when some are left for the job. */
-export function settle(read: Pick<Read, "attempts" | "outlines" | "raw" | "whole">) {
+/**
+ * The figures drawn from a run's points. `complete` is false when some are left for the job. That gives the
+ * outlines of metrics besides the loss, of a run too long to be read point by point; those of which it gives none
+ * have no best.
+ */
+export function settle(
+  read: Pick<Read, "attempts" | "outlines" | "raw" | "whole">,
+  byMetric?: ReadonlyMap<string, ChunkOutline[]>,
+) {
   const { attempts, outlines, raw, whole } = read;
+  const bounds = byMetric ? WITHOUT_BOUND : AT_FINISH;
   const lossName = metricOf(attempts, lossNames);
   const exact = isComplete(attempts, raw);
   const { buckets } = curveOf(attempts, outlines, raw, lossName);
-  const means = meansOf(buckets);
-  const curve = smoothed(means);
-  const best = bestOf(curve);
+  const curve = smoothed(meansOf(buckets));
+  const best = whole ? bestOfMetric(buckets) : null;
   const isWhole = !buckets.some((bucket) => nonfiniteOf(bucket) > 0);
   const odd = buckets.flatMap(({ nonfiniteFrom }) => nonfiniteFrom ?? []);
   const total = attempts.reduce((sum, { summaries }) => sum + (summaries[lossName]?.count ?? 0), 0);
@@ -158,38 +217,47 @@ export function settle(read: Pick<Read, "attempts" | "outlines" | "raw" | "whole
           .reduce<Summary | null>((all, s) => (all ? mergeSummaries(all, s) : s), null);
     return summary ? [[metric, summary]] : [];
   });
-  const summaryStatement = (
-    db: Db,
-    taskId: number,
-    condition: SQL,
-    most = METRICS_AT_FINISH,
-  ): Statement => {
-    const rows = summaries.slice(0, most).map(([metric, s]) => {
+  const values = summaries
+    .slice(0, bounds.metrics)
+    .reduce((sum, [metric, { count }]) => sum + (metric === lossName ? 0 : count), 0);
+  const withBests = exact && values <= bounds.values;
+  const bestOf = (metric: string) => {
+    if (metric === lossName) return best;
+    const own = byMetric?.get(metric);
+    if (!withBests && !own) return null;
+    return bestOfMetric(curveOf(attempts, own ?? [], withBests ? raw : [], metric).buckets);
+  };
+  const summaryStatement = (db: Db, taskId: number, condition: SQL): Statement => {
+    const rows = summaries.slice(0, bounds.metrics).map(([metric, s]) => {
       const last = typeof s.last[3] === "number" ? s.last[3] : null;
-      return sql`(${metric}, ${s.count}, ${s.nonfinite_count}, ${s.min?.[3] ?? null}, ${s.max?.[3] ?? null}, ${last}, ${s.sum})`;
+      const best = bestOf(metric);
+      return sql`(${metric}, ${s.count}, ${s.nonfinite_count}, ${s.min?.[3] ?? null}, ${s.max?.[3] ?? null}, ${last}, ${s.sum}, ${best?.value ?? null}, ${best?.step ?? null})`;
     });
     return rows.length
       ? db.run(sql`
-          insert into metric_summary (task_id, metric, count, nonfinite_count, min, max, last, sum)
-          select ${taskId}, column1, column2, column3, column4, column5, column6, column7
+          insert into metric_summary (task_id, metric, count, nonfinite_count, min, max, last, sum, best, best_step)
+          select ${taskId}, column1, column2, column3, column4, column5, column6, column7, column8, column9
           from (values ${sql.join(rows, sql`, `)}) where ${condition}
           on conflict (task_id, metric) do update set count = excluded.count,
             nonfinite_count = excluded.nonfinite_count, min = excluded.min, max = excluded.max,
-            last = excluded.last, sum = excluded.sum`)
+            last = excluded.last, sum = excluded.sum, best = excluded.best, best_step = excluded.best_step`)
       : db.run(sql`select 1`);
   };
   return {
     finalLoss: finalLossOf(buckets, whole ? undefined : total),
     /** Null of a run that holds values which are not finite; of a run that failed it is left out by states.ts. */
     convergenceStep: whole && isWhole ? convergenceStepOf(curve) : null,
-    bestLoss: whole ? (best?.value ?? null) : null,
-    bestStep: whole ? (best?.step ?? null) : null,
+    bestLoss: best?.value ?? null,
+    bestStep: best?.step ?? null,
     /** Undefined where chunks that were not read, or an older release's, may hold an earlier one. */
     nonfiniteFromStep:
       whole && (isWhole || odd.length > 0)
         ? odd.reduce<number | null>((a, b) => (a === null ? b : Math.min(a, b)), null)
         : undefined,
-    complete: whole && summaries.length <= METRICS_AT_FINISH,
+    complete:
+      whole &&
+      summaries.length <= bounds.metrics &&
+      (withBests || summaries.every(([metric]) => metric === lossName)),
     summaryStatement,
   };
 }

@@ -169,6 +169,22 @@ it("tells at its end of a run whose only heartbeat had no number for a loss", as
   expect((await eventsOf(id)).map(({ kind }) => kind)).toEqual(["loss_diverged", "finished"]);
 });
 
+it("tells of the cancelled runs those alone that a guard ended", async () => {
+  const guarded = await register({ guard: { nan: "stop", over: 2 } });
+  await beat(guarded, 1, [0.5, "NaN", "NaN"]);
+  expect(await eventsOf(guarded)).toEqual([]);
+  await finish(guarded, { status: "cancelled", error_message: "its guard ended the run" });
+  expect((await eventsOf(guarded)).map(({ kind }) => kind)).toEqual(["loss_diverged"]);
+  const sound = await register({ guard: { nan: "stop" } });
+  await beat(sound, 1, [0.5, 0.4]);
+  await finish(sound, { status: "cancelled" });
+  expect(await eventsOf(sound)).toEqual([]);
+  const free = await register();
+  await beat(free, 1, [0.5, "NaN"]);
+  await finish(free, { status: "cancelled" });
+  expect(await eventsOf(free)).toEqual([]);
+});
+
 it("tells a run that lives and makes no steps", async () => {
   const quick = await freshLedger({ STALLED_AFTER_MIN: "0.01" });
   const { key } = await quick.key();

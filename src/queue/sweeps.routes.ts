@@ -12,6 +12,7 @@ import { describe, notValid, validate } from "../platform/http/validate.ts";
 import { writableFields } from "../runs/fields.ts";
 import { queueOptions } from "../runs/queue-options.ts";
 import { readRegistration, registerTasks } from "../runs/register.ts";
+import type { JsonValue } from "../shared/json.ts";
 import { decodeConfig } from "../trainers/decode.ts";
 import { ConfigSyntaxError } from "../trainers/formats/fault.ts";
 import { MAX_YAML, parseConfig } from "../trainers/parse.ts";
@@ -58,6 +59,7 @@ const sweepBody = z
     task_name: writableFields.task_name.optional().describe("The beginning of each task's name."),
     command: writableFields.command.optional(),
     tags: writableFields.tags.optional(),
+    guard: writableFields.guard.nullish().describe("Default: the base task's."),
     queue: queueOptions.optional().describe("Default: all defaults of the queue."),
     dry_run: z
       .boolean()
@@ -75,6 +77,7 @@ type Base = {
   path?: string;
   name?: string;
   command?: string[];
+  guard?: JsonValue;
   dataset?: { base64: string; path?: string };
   /** The keys whose values the ledger took out of its files. */
   secrets?: string[];
@@ -87,6 +90,7 @@ async function baseOf(c: Context<App>, id: number): Promise<Base> {
     .select({
       name: trainingTask.taskName,
       command: trainingTask.command,
+      guard: trainingTask.guard,
       original: taskConfig.original,
       sha256: taskConfig.sha256,
       path: taskConfig.path,
@@ -106,6 +110,7 @@ async function baseOf(c: Context<App>, id: number): Promise<Base> {
     path: row.path ?? undefined,
     name: row.name,
     command: row.command ?? undefined,
+    guard: row.guard,
     dataset: row.datasetOriginal
       ? { base64: base64(new Uint8Array(row.datasetOriginal)), path: row.datasetPath ?? undefined }
       : undefined,
@@ -185,6 +190,7 @@ export const sweeps = new Hono<App>().post(
       text: writeValues(format, base.text, root, places, keys, values),
     }));
     const command = body.command ?? base.command;
+    const guard = body.guard === undefined ? base.guard : body.guard;
     const inputs = await Promise.all(
       made.map(({ task_name, text }) => {
         const registration = {
@@ -192,6 +198,7 @@ export const sweeps = new Hono<App>().post(
           experiment_group: body.experiment_group,
           ...(command && { command }),
           ...(body.tags && { tags: body.tags }),
+          ...(guard && { guard }),
           ...(body.base_task_id && { parent_task_id: body.base_task_id }),
           ...(base.dataset && { dataset_file: base.dataset }),
           ...(base.dialect && { dialect: base.dialect }),

@@ -53,6 +53,11 @@ const figures = z.object({
   last: z.number().nullable(),
   min: z.number().nullable(),
   max: z.number().nullable(),
+  best: z
+    .number()
+    .nullable()
+    .describe("The lowest smoothed value; null of a running task, and where it was not computed."),
+  best_step: z.int().nullable(),
   count: z.int(),
 });
 
@@ -127,7 +132,10 @@ const comparison = z
 /** Figures of a metric out of a running attempt's summary. */
 const currentFigures = ({ count, ...summary }: Summary) => {
   const value = (point: Point | null) => (typeof point?.[3] === "number" ? point[3] : null);
-  return { last: value(summary.last), min: value(summary.min), max: value(summary.max), count };
+  return {
+    ...{ last: value(summary.last), min: value(summary.min), max: value(summary.max), count },
+    ...{ best: null, best_step: null },
+  };
 };
 
 type File = { id: number; text: string } | { id: number; why: string };
@@ -215,7 +223,12 @@ export const compare = new Hono<App>().get(
       const summary = own?.get(name);
       if (own) return summary ? currentFigures(summary) : null;
       const row = summaries.find((s) => s.taskId === id && s.metric === name);
-      return row ? { last: row.last, min: row.min, max: row.max, count: row.count } : null;
+      return row
+        ? {
+            ...{ last: row.last, min: row.min, max: row.max, count: row.count },
+            ...{ best: row.best, best_step: row.bestStep },
+          }
+        : null;
     };
     const allNames = [
       ...new Set([

@@ -86,11 +86,14 @@ describe("comparing tasks", () => {
     const { metrics } = await compare("", 200, ids);
     const of = (name: string) => metrics.find((m: { metric: string }) => m.metric === name).values;
     expect(of("loss")).toEqual([
-      { last: 0.1, min: 0.1, max: 1, count: 10 },
-      { last: 0.1, min: 0.1, max: 2, count: 20 },
+      { last: 0.1, min: 0.1, max: 1, best: 0.1, best_step: 100, count: 10 },
+      { last: 0.1, min: 0.1, max: 2, best: 0.1, best_step: 200, count: 20 },
       null,
     ]);
-    expect(of("loss/average")).toEqual([null, null, { last: 3, min: 3, max: 3, count: 1 }]);
+    expect(of("loss/average")).toEqual([
+      ...[null, null],
+      { last: 3, min: 3, max: 3, best: null, best_step: null, count: 1 },
+    ]);
   });
 
   it("lays curves along steps, epochs and time", async () => {

@@ -50,7 +50,7 @@ const all = new Map<string, ExportColumn>(
       name: "metrics",
       kind: "json" as const,
       sql: sql`(select json_group_object(metric, json_object('count', count, 'nonfinite_count', nonfinite_count,
-        'min', ${exactly(sql`min`)}, 'max', ${exactly(sql`max`)}, 'last', ${exactly(sql`last`)}, 'sum', ${exactly(sql`sum`)}))
+        'min', ${exactly(sql`min`)}, 'max', ${exactly(sql`max`)}, 'last', ${exactly(sql`last`)}, 'sum', ${exactly(sql`sum`)}, 'best', ${exactly(sql`best`)}, 'best_step', best_step))
         from metric_summary where metric_summary.task_id = training_task.id)`,
     },
   ].map((column) => [column.name, column]),

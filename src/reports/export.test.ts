@@ -102,6 +102,7 @@ describe("one task's row", () => {
     expect(field_sources).toEqual({});
     expect(user).toBe(member.userName);
     expect(metrics.loss).toEqual({
+      ...{ best: 1 / 3, best_step: 1 },
       ...{ count: 1, nonfinite_count: 0, min: 1 / 3, max: 1 / 3, last: 1 / 3, sum: 1 / 3 },
     });
     expect(metrics.odd).toMatchObject({ nonfinite_count: 1, last: null });

@@ -9,7 +9,7 @@ import { recordEvent, taskEvent } from "../platform/events.ts";
 
 /**
  * Statements that record how an attempt ended, read from the task at the end of the
- * batch; a cancelled run raises no alert.
+ * batch. A cancelled run raises no alert, but one that its guard ended has lost its loss.
  */
 export function endEvents(
   db: Db,
@@ -17,7 +17,7 @@ export function endEvents(
   attempt: number,
   status: (typeof statuses)[number],
 ) {
-  if (status !== "success" && status !== "failed") return [];
+  if (status === "pending" || status === "running") return [];
   // An end that is reported again long after is no news, also once its event was purged.
   const ended = sql`id = ${taskId} and attempt = ${attempt} and status = ${status} and deleted_at is null
     and finished_at > ${ago(1, "days")}`;
@@ -28,10 +28,11 @@ export function endEvents(
   const diverged = taskEvent(
     db,
     "loss_diverged",
-    sql`${ended} and (
+    sql`${ended} and ${status === "cancelled" ? sql`guard is not null` : sql`true`} and (
       select coalesce(${sql.join(lossNames.map(odd), sql`, `)}) from task_attempt where task_id = ${taskId} and attempt = ${attempt}
     ) > 0`,
   );
+  if (status === "cancelled") return [diverged];
   if (status === "failed") return [diverged, taskEvent(db, "failed", ended, how)];
   // The first run of a group is no news. The condition is that of the index training_task_best.
   const best = sql`(

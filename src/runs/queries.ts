@@ -144,7 +144,7 @@ function sourcesOf({ deleted, live, terms, words, order }: Chosen): Source[] {
           },
         ];
   }
-  const byMetric = first.metric !== undefined && deeper.length === 0;
+  const byMetric = deeper.length === 0 ? first.metric : undefined;
   if (words !== null || !(byMetric || indexed.has(first.name ?? ""))) {
     const wordy = words === null ? [] : [withWords(words)];
     const few = deleted || words !== null || terms.some(({ column }) => narrowed.has(column ?? ""));
@@ -153,17 +153,19 @@ function sourcesOf({ deleted, live, terms, words, order }: Chosen): Source[] {
     return [{ ...table, from, order, where: [live, ...all, ...wordy], rest: [] }];
   }
   const missing = sql`${first.column} is null`;
-  if (byMetric)
+  if (byMetric) {
+    const column = sql`metric_summary.${sql.identifier(byMetric.statistic)}`;
     return [
       {
         from: sql`metric_summary`,
         id: sql`metric_summary.task_id`,
-        order: [{ ...first, column: sql`metric_summary.last`, missing: false }],
-        where: [sql`metric_summary.metric = ${first.metric}`, sql`metric_summary.last is not null`],
+        order: [{ ...first, column, missing: false }],
+        where: [sql`metric_summary.metric = ${byMetric.name}`, sql`${column} is not null`],
         rest: [live, ...all],
       },
       { ...table, order: [], where: [live], rest: [missing, ...all] },
     ];
+  }
   const narrow = narrowing(terms, first.name ?? "").map((term) => term.sql);
   const rest = all.filter((term) => !narrow.includes(term));
   if (!first.missing) return [{ ...table, order, where: [live, ...narrow], rest }];

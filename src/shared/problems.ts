@@ -383,6 +383,7 @@ export const problems = {
       "There is no live link {id} of a model {model}.",
       "模型 {model} 没有编号为 {id} 的有效链接。",
     ],
+    metric: ["Task {task} has reported no metric {metric}.", "训练 {task} 没有上报指标 {metric}。"],
     model: ["There is no model {id}.", "没有名为 {id} 的模型。"],
     "own-dialect": ["There is no dialect {id} of yours.", "您没有编号为 {id} 的方言文件。"],
     "own-model": ["There is no model {id} of yours.", "您没有名为 {id} 的模型。"],

@@ -1,23 +1,19 @@
+import { isLoss, isRate, isValidation, isValidationLoss } from "../../../src/shared/metrics.ts";
 import { isSystemMetric } from "../../../src/shared/system-metrics.ts";
 
 /** The most curves that are drawn small. */
 const MOST = 8;
 
-/** Whether a metric is a learning rate: `lr`, `lr/unet`, `lr-unet`, `unet_lr`, `train/learning_rate`. */
-export const isRate = (name: string) =>
-  /(?:^|[/_.-])(?:lr|learning[_-]?rate)\d*(?:[/_.-]|$)/i.test(name);
-
-const validation = /^(?:val|valid|validation|eval|test)(?:[/_.-]|$)/i;
 /**
  * Metrics that are drawn small, the most telling first: validation loss, learning rates, gradient norms,
  * other losses, other results.
  */
 const telling: ((name: string) => boolean)[] = [
-  (name) => validation.test(name) && /loss/i.test(name),
+  isValidationLoss,
   isRate,
   (name) => /grad[_-]?norm/i.test(name),
-  (name) => /loss/i.test(name),
-  (name) => validation.test(name) || /(?:^|[/_.-])score(?:[/_.-]|$)/i.test(name),
+  isLoss,
+  (name) => isValidation(name) || /(?:^|[/_.-])score(?:[/_.-]|$)/i.test(name),
 ];
 
 /** The metrics to draw small, in their order; the first ones where none is known to tell much. Figures of the machine

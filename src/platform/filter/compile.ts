@@ -36,7 +36,11 @@ const documents = new Map<string, SQL>([
   ["config", sql`(select snapshot from task_config where task_config.task_id = training_task.id)`],
   ...pathFields.map((name): [string, SQL] => [name, sql.raw(`training_task.${name}`)]),
 ]);
-const statistics = new Set(["min", "max", "last", "count", "sum", "nonfinite_count"]);
+const statistics = new Set([
+  ...["min", "max", "last", "count", "sum", "nonfinite_count", "best", "best_step"],
+]);
+/** Those by which an index of a metric's figures orders. */
+const ordering = new Set(["last", "best"]);
 
 /** A SQLite JSON path; bound as a value, so only what ends a quoted key has to be refused. */
 export function jsonPath(segments: Segment[], position: number): string {
@@ -49,7 +53,10 @@ export function jsonPath(segments: Segment[], position: number): string {
 
 type Metric = { name: string; statistic: string };
 
-/** `metrics.loss` (its last value) or `metrics."loss/current".min`. */
+/**
+ * `metrics.loss` (its last value) or `metrics."loss/current".min`. A run under way has no `best` yet: that is
+ * computed when it ends.
+ */
 function metricOf({ path: [first, ...rest] }: Field): Metric | null {
   if (first !== "metrics" || rest.length === 0) return null;
   const last = rest.at(-1);
@@ -348,14 +355,14 @@ function termsOf(expression: Expression): Term[] {
 
 /**
  * One field of an order. `missing`: it may be null. What an index could serve is named: a column, or
- * the metric whose last value it is.
+ * the metric whose last or best value it is.
  */
 export type Order = {
   column: SQL;
   descending: boolean;
   missing: boolean;
   name?: string;
-  metric?: string;
+  metric?: Metric;
 };
 
 /** The fields of a list with commas between. */
@@ -394,7 +401,7 @@ function orderOf(field: Field, fields: Fields): Omit<Order, "descending"> {
     return {
       column: ended(metric),
       missing: true,
-      ...(metric.statistic === "last" && { metric: metric.name }),
+      ...(ordering.has(metric.statistic) && { metric }),
     };
   const { sql: column, type } = fields(field);
   const name = String(field.path[0]);

@@ -1,6 +1,8 @@
 """Commands that look at runs, and bring and send files."""
 
 SENTENCES = {
+    "end the run once N losses in a row are NaN or infinite (default without a number: 1)": "连续 N 个损失为 NaN 或无穷大时结束训练（不写数字时为 1）",
+    "{text!r} is over {most}": "{text!r} 超过 {most}",
     "no hash": "没有哈希",
     "end a run": "结束一个训练",
     "Cancels a waiting run at once. A running one learns of it by its next heartbeat and stops its trainer.": "等待中的训练立即取消；正在运行的训练在下一次心跳时得知，并停止训练器。",

@@ -223,6 +223,7 @@ class Slot:
         values = {**earlier, **files, "task": number, "attempt": attempt, "gpu": self.gpu, "work": work}
         words = ["--claimed", f"{number}:{attempt}:{alive.seq}", "--config", str(files["config"])]
         words += ["--from-step", str(step)] if step else []
+        words += [f"--stop-on-nan={claim.stop_on_nan}"] if claim.stop_on_nan else []
         # Which settings name files to upload is said by a dialect, so another user's is not followed.
         if claim.own and claim.dialect:
             dialect = work / "dialect.toml"

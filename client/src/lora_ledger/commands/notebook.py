@@ -9,7 +9,7 @@ from typing import Any, Callable
 
 from ..core.language import shown, t
 from ..recording.track import track
-from .options import tag
+from .options import add_guard, tag
 from .parser import Parser
 
 EXAMPLES = t("""
@@ -49,6 +49,7 @@ def _parser() -> _Parser:
     parser.add_argument(
         "--as", metavar="VARIABLE", dest="variable", help=t("the variable that holds the run in the cell")
     )
+    add_guard(parser)
     parser.add_argument("--no-variables", action="store_true", help=t("record no plain variables as settings"))
     parser.add_argument("--no-files", action="store_true", help=t("upload no files but those of run.save()"))
     parser.add_argument("-h", "--help", action="store_true", help=t("show this, and run nothing"))
@@ -103,7 +104,9 @@ def register(shell: Any) -> None:
             "output_dir": options.output_dir,
         }
         session = track(
-            variables=not options.no_variables, **{name: value for name, value in fields.items() if value is not None}
+            variables=not options.no_variables,
+            guard=options.stop_on_nan,
+            **{name: value for name, value in fields.items() if value is not None},
         )
         session.in_notebook(
             lambda: shell.user_ns, None if options.no_files else options.output_dir, not options.no_files

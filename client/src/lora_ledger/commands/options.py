@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from ..core.language import t
+from ..recording.guard import MOST_OVER
 from .parser import refusal
 
 ENVIRONMENT = t("""
@@ -60,6 +61,26 @@ def add_allow_secret(parser: argparse.ArgumentParser) -> None:
         default=[],
         help=t("a variable that another user's run may have, such as HF_TOKEN; may be repeated (default: none)"),
     )
+
+
+def add_guard(parser: argparse.ArgumentParser) -> None:
+    """--stop-on-nan, of the commands that run or queue a training."""
+    parser.add_argument(
+        "--stop-on-nan",
+        metavar="N",
+        type=lost_losses,
+        nargs="?",
+        const=1,
+        help=t("end the run once N losses in a row are NaN or infinite (default without a number: 1)"),
+    )
+
+
+def lost_losses(text: str) -> int:
+    """The number of a guard."""
+    value = count(text)
+    if value > MOST_OVER:
+        raise refusal(t("{text!r} is over {most}", text=text, most=MOST_OVER))
+    return value
 
 
 def tag(text: str) -> tuple[str, str]:

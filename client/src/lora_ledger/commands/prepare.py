@@ -22,6 +22,7 @@ from ..core.safetensors import read_header
 from ..core.terminal import printable
 from ..core.transport import Ledger, backoff
 from ..core.types import StrPath, section
+from ..recording.guard import read_guard
 from .downloads import fetch, local_path
 from .filling import Filling
 from .kept_files import KeptFile
@@ -53,6 +54,8 @@ class Claim:
     dataset_file: Any
     interval: float
     dialect: str | None = None
+    # So many lost losses in a row end the run; None: none do.
+    stop_on_nan: int | None = None
 
     @classmethod
     def read(cls, answer: dict[str, Any], interval: float) -> Claim:
@@ -62,6 +65,11 @@ class Claim:
         if type(number) is not int or type(attempt) is not int or not 0 < number < 1 << 53 or not 0 < attempt < 1 << 53:
             raise CommandError(t("the ledger's answer to a claim names no task and attempt; is LEDGER_URL right?"))
         served_by = answer.get("served_by")
+        try:
+            stop_on_nan = read_guard(section(answer, "task").get("guard"))
+        except ValueError as error:
+            terminal.warn(t("task {number} runs without its guard: {error}", number=number, error=error))
+            stop_on_nan = None
         return cls(
             number,
             attempt,
@@ -72,6 +80,7 @@ class Claim:
             answer.get("dataset_file"),
             number_in(answer.get("heartbeat_interval_sec"), interval, 0.2, interval),
             answer["dialect"] if isinstance(answer.get("dialect"), str) else None,
+            stop_on_nan,
         )
 
 

@@ -20,7 +20,7 @@ from ..core.types import StrPath
 from ..recording.config_file import read_config
 from ..trainers import recognise
 from .dialects import dialect_of
-from .options import add_command, add_ledger_options, count, tag
+from .options import add_command, add_guard, add_ledger_options, count, tag
 
 HEADS = ("PLACE", "ID", "NAME", "USER", "STATE", "PRIORITY", "LABELS", "ATTEMPTS", "SINCE")
 TRIES = 5
@@ -58,6 +58,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--group", metavar="GROUP", help=t("the experiment group"))
     parser.add_argument("--tag", metavar="K=V", type=tag, action="append", default=[], help=t("a tag; may be repeated"))
     parser.add_argument("--notes", metavar="TEXT", help=t("notes for people"))
+    add_guard(parser)
     parser.add_argument("--mine", action="store_true", help=t("show your own runs alone"))
     parser.add_argument("--limit", type=count, default=50, metavar="N", help=t("show at most so many (default: 50)"))
     add_ledger_options(parser)
@@ -110,6 +111,7 @@ def _add(
         "task_name": options.name,
         "notes": options.notes,
         "dialect": dialect[1] if dialect else None,
+        "guard": {"nan": "stop", "over": options.stop_on_nan} if options.stop_on_nan else None,
     }
     fields.update({name: value for name, value in more.items() if value is not None})
     key = {"Idempotency-Key": str(uuid.uuid4())}

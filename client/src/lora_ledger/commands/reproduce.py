@@ -23,6 +23,7 @@ from ..core.terminal import printable
 from ..core.types import StrPath, section
 from ..core.uploads import sha256_of
 from ..recording import host
+from ..recording.guard import read_guard
 from ..trainers import datasets, recognise
 from . import run as record_run
 from .filling import Filling, allowed_names, fill_command, marks_in_command
@@ -173,6 +174,10 @@ def _run(
     words = ["--dialect", str(dialect)] if dialect and filling.own else []
     runs = record_run.parse([*words, "--config", str(written)] if written else words)
     runs.name, runs.group, runs.tags = task.get("task_name"), task.get("experiment_group"), task.get("tags") or {}
+    try:
+        runs.stop_on_nan = read_guard(task.get("guard"))
+    except ValueError as error:
+        terminal.warn(t("task {number} runs without its guard: {error}", number=options.task, error=error))
     runs.hourly_price, runs.quiet = options.hourly_price, options.quiet
     runs.not_own, runs.allow_secret, runs.filled = not filling.own, sorted(filling.allowed), sorted(filling.values)
     return record_run.record(settings, runs, command, {"parent_task_id": options.task})

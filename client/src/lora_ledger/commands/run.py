@@ -20,7 +20,7 @@ from ..trainers.launch import find_config
 from . import safe
 from .box_records import Record
 from .dialects import dialect_of
-from .options import ENVIRONMENT, add_ledger_options, tag
+from .options import ENVIRONMENT, add_guard, add_ledger_options, tag
 
 RUN_EXAMPLES = (
     t("""
@@ -140,6 +140,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         default=30.0,
         help=t("between SIGINT, SIGTERM and SIGKILL when the run has to stop (default: 30)"),
     )
+    add_guard(parser)
     add_ledger_options(parser)
     parser.add_argument(
         "command",

@@ -12,6 +12,7 @@ from ..core import terminal
 from ..core.language import t
 from ..core.text import metric_name
 from ..follow.machine import is_system
+from .guard import Guard
 
 # Steps beyond this, and series beyond so many, are none of a trainer's: the ledger takes no heartbeat that holds them.
 MOST_STEP = 9_999_999_999
@@ -83,8 +84,10 @@ class Points:
         self.loss_tags = loss_tag if isinstance(loss_tag, dict) else {loss_tag: 0}
         self.hold = hold
         self.held_any = False
+        # Ends the run where its loss is lost; None: nothing does.
+        self.guard: Guard | None = None
         self._clock = clock
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         # Counts what has come, so that nobody looks twice at the same.
         self.changes = 0
         self._rows = {}
@@ -119,7 +122,7 @@ class Points:
 
     def put(self, step: int, metrics: Any, when: float | None = None, epoch: float | None = None) -> None:
         """Adds values to the step's row as they are."""
-        with self._guard:
+        with self._lock:
             self._set(step, metrics, when, epoch)
 
     def _set(self, step: int, metrics: Any, when: float | None, epoch: float | None) -> None:
@@ -128,6 +131,8 @@ class Points:
         if not metrics or not 0 <= step <= MOST_STEP:
             return
         self.changes += 1
+        if self.guard:
+            self.guard.see(step, metrics)
         row = self._rows.get(step)
         if row is None:
             if len(self._rows) >= self.LIMIT:
@@ -145,7 +150,7 @@ class Points:
         """
         if not 0 <= step <= MOST_STEP:
             return
-        with self._guard:
+        with self._lock:
             if self._named(series) is None:
                 return
             self.changes += 1
@@ -194,15 +199,18 @@ class Points:
         it shows, which counts only where nothing better tells the loss."""
         if not 0 <= step <= MOST_STEP:
             return
-        with self._guard:
+        with self._lock:
             self.held_any = True
             self.changes += 1
             if not self._is_covered(step, rank) and len(self._held) < self.LIMIT:
                 self._held[step, rank] = (value, when, epoch, self._clock(), more or {})
+                # Where no file may bring a better one, this is the loss: its guard waits for no heartbeat.
+                if self.guard and self.hold <= 0:
+                    self.guard.see(step, {"loss": value})
 
     def drain(self, limit: int = 1000, final: bool = False) -> list[dict[str, Any]]:
         """At most `limit` log entries in order of step; `final` also gives what is still open or held back."""
-        with self._guard:
+        with self._lock:
             if final:
                 for series in list(self._open):
                     self._close(series)
@@ -234,7 +242,7 @@ class Points:
 
     def snapshot(self) -> list[dict[str, Any]]:
         """What `drain` would give if the run ended now: at most VALUES values. It takes none."""
-        with self._guard:
+        with self._lock:
             twin = Points(None, self.hold, self._clock)
             twin.loss_tags = self.loss_tags
             twin._rows = {

@@ -74,10 +74,18 @@ class Stopping:
 
     def cancel(self) -> None:
         """The ledger asks for the run's end."""
+        self._cancel(t("cancelled in the ledger"), t("the ledger asks to cancel this run; stopping the trainer"))
+
+    def end_lost(self, why: str) -> None:
+        """The run's guard asks for its end."""
+        if not self.early:
+            self._cancel(why, t("{why}; stopping the trainer", why=why))
+
+    def _cancel(self, why: str, notice: str) -> None:
         process = self._running()
         if process:
-            self.cancelled = t("cancelled in the ledger")
-            terminal.notice(t("the ledger asks to cancel this run; stopping the trainer"))
+            self.cancelled = why
+            terminal.notice(notice)
             process.stop([signal.SIGINT, signal.SIGTERM, KILL], self.grace)
 
     def give_up(self) -> None:

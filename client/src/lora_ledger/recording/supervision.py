@@ -26,6 +26,7 @@ from ..trainers.declared import Declared
 from . import host
 from .config_file import read_config
 from .console import Console
+from .guard import Guard
 from .inner_trainer import Scout, wraps
 from .machine_watch import MachineWatch
 from .outcome import outcome_of
@@ -95,6 +96,8 @@ class Supervision:
         self._ended = threading.Event()
         self._from_step = from_step
         points = Points(ranks(readers), FIRST_FILE if readers else 0.0)
+        if self.options.stop_on_nan:
+            points.guard = Guard(self.options.stop_on_nan, stopping.end_lost)
         self.recorder = Recorder(settings, points)
         self.follower = Follower(self.trainer, points, self.recorder.progress, from_step, readers, resumed_at)
         self.console = Console(self.recorder.spool.folder / "console.log.gz", self.follower.line)
@@ -267,6 +270,7 @@ class Supervision:
             ("hourly_price", self.options.hourly_price),
             ("tags", self.options.tags or None),
             ("output_dir", self.options.output_dir),
+            ("guard", {"nan": "stop", "over": self.options.stop_on_nan} if self.options.stop_on_nan else None),
         ):
             if value is not None:
                 fields[name] = value

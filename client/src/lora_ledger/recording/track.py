@@ -19,6 +19,7 @@ from ..core.types import StrPath
 from . import attach, host, namespace
 from .callback import Callback, make_callback
 from .config_file import read_config
+from .guard import Guard, read_guard
 from .machine_watch import MachineWatch
 from .points import Points
 from .recorder import Recorder
@@ -35,17 +36,26 @@ FOUND_FILE = "notebook.json"
 class Run:
     """A run being recorded. Nothing here raises for the ledger's sake or waits for it."""
 
-    def __init__(self, recorder: Recorder | None, on_begin: Callable[[Any, Any], None] = lambda *_: None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder | None,
+        on_begin: Callable[[Any, Any], None] = lambda *_: None,
+        over: int | None = None,
+    ) -> None:
         self._recorder = recorder
         self._on_begin = on_begin
         self._step = 0
         self._cancel = threading.Event()
         self._told = False
+        # Why its guard wants the run to stop; None while it does not.
+        self._lost: str | None = None
         self._watches: dict[str, Watch] = {}
         self._saved: set[tuple[str, int, int]] = set()
         self._with_files = True
         self.ended = recorder is None
         if recorder:
+            if over:
+                recorder.points.guard = Guard(over, self._end_lost)
             recorder.on_cancel = self._cancel.set
             recorder.on_superseded = self._cancel.set
 
@@ -56,9 +66,16 @@ class Run:
 
     @property
     def cancel_requested(self) -> bool:
-        """True once the ledger wants this run to stop; the loop decides when."""
+        """True once the ledger or the run's guard wants this run to stop; the loop decides when."""
         self._told = self._told or self._cancel.is_set()
         return self._told
+
+    def _end_lost(self, why: str) -> None:
+        """The run's guard asks for its end, as a cancel in the ledger does."""
+        if not self.ended and not self._cancel.is_set():
+            self._lost = why
+            self._cancel.set()
+            terminal.notice(t("{why}; the loop stops when it looks at run.cancel_requested", why=why))
 
     def callback(self) -> Callback:
         """A callback for a Trainer of transformers that gets none by itself: `Trainer(callbacks=[run.callback()])`."""
@@ -170,7 +187,8 @@ class track:  # noqa: N801 - it is used like a function
     `config` is the path of a configuration file, or the settings themselves: TrainingArguments, a dataclass, a dict
     that may hold such objects. Without it they are looked for among the caller's variables; `variables=False` leaves
     plain variables out. `fields` are the task's columns (task_name, experiment_group, lora_rank, …). `url`, `key`
-    and `spool` default to LEDGER_URL, LEDGER_KEY and LEDGER_SPOOL.
+    and `spool` default to LEDGER_URL, LEDGER_KEY and LEDGER_SPOOL. `guard={"nan": "stop", "over": 5}`, or 5, sets
+    `run.cancel_requested` once five losses in a row are NaN or infinite; Trainers of transformers stop then.
 
     transformers' Trainers that train within the block report their numbers and their checkpoints.
     """
@@ -184,11 +202,19 @@ class track:  # noqa: N801 - it is used like a function
         spool: StrPath | None = None,
         flush_timeout: float | None = None,
         variables: bool = True,
+        guard: Mapping[str, Any] | int | None = None,
         **fields: Any,
     ) -> None:
         is_path = isinstance(config, (str, os.PathLike))
         self._path = config if is_path else None
         self._fields = fields
+        self._over: int | None = None
+        try:
+            self._over = read_guard(guard)
+        except ValueError as error:
+            terminal.warn(t("this run has no guard: {error}", error=error))
+        if self._over:
+            fields["guard"] = {"nan": "stop", "over": self._over}
         self._settings: dict[str, Any] = {"url": url, "key": key, "spool": spool, "flush_timeout": flush_timeout}
         self._with_variables = variables
         caller = sys._getframe(1)
@@ -228,7 +254,7 @@ class track:  # noqa: N801 - it is used like a function
         try:
             config, _ = read_config(self._path)
             self._recorder = Recorder(settings.resolve(**self._settings), Points(loss_tag=None))
-            self._run = Run(self._recorder, self._settle)
+            self._run = Run(self._recorder, self._settle, self._over)
             self._run._with_files = self._with_files
             if self._output_dir:
                 self._run.watch(os.path.abspath(os.path.expanduser(self._output_dir)))
@@ -351,7 +377,7 @@ class track:  # noqa: N801 - it is used like a function
         """What became of the block, as `Recorder.finish` takes it."""
         if kind is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
             if self._run._told:
-                return {"status": "cancelled", "error_message": t("cancelled in the ledger")}
+                return {"status": "cancelled", "error_message": self._run._lost or t("cancelled in the ledger")}
             return {"status": "success", "exit_code": 0}
         if issubclass(kind, KeyboardInterrupt):
             return {"status": "cancelled", "error_message": t("interrupted by Ctrl-C")}

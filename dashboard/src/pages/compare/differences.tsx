@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
+import { isRate } from "../../../../src/shared/metrics.ts";
 import { isSystemMetric } from "../../../../src/shared/system-metrics.ts";
-import { isRate } from "../../chart/metrics.ts";
 import { bestText, duration, measure, money, setting, stepText } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Comparison, Task } from "../../types.ts";

@@ -29,7 +29,10 @@ export function Leaderboard() {
   const { params, change } = useAddress();
   const filter = params.get("filter") ?? "";
   const group = params.get("by") === "none" ? "" : choose(groupings, params.get("by"));
-  const metric = choose(results, params.get("metric"));
+  const asked = params.get("metric");
+  // Any metric of the runs ranks them as well: its best, its last, its lowest.
+  const own = asked?.startsWith("metrics.") ? asked : null;
+  const metric = own ?? choose(results, asked);
   const leaderboard = useQuery(leaderboardQuery(filter, group, metric));
   const refused = refusalOf(leaderboard.error, "(".length);
   return (
@@ -42,6 +45,23 @@ export function Leaderboard() {
           choose={(next) => change({ metric: next })}
           options={results.map((name) => [name, columnLabel(name)] as const)}
         />
+        <form
+          key={own ?? ""}
+          onSubmit={(event) => {
+            event.preventDefault();
+            const name = String(new FormData(event.currentTarget).get("metric") ?? "").trim();
+            change({ metric: name });
+          }}
+        >
+          <input
+            class="field small mono"
+            name="metric"
+            aria-label={t("A metric to rank by")}
+            placeholder={'metrics."val/loss".best'}
+            maxLength={300}
+            defaultValue={own ?? ""}
+          />
+        </form>
         <label class="check muted">
           {t("Best of each")}
           <select

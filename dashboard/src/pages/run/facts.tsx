@@ -21,6 +21,14 @@ import { Fact } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icon.tsx";
 import { attempt } from "../../ui/toast.tsx";
 import { mayWrite, useWho } from "../../who.ts";
+import { BestCheckpoint } from "./best.tsx";
+
+function guardText(guard: Task["guard"]): string {
+  if (guard === null || typeof guard !== "object" || Array.isArray(guard)) return "";
+  return guard.over === 1
+    ? t("ends at the first NaN")
+    : t("ends after {n} NaN in a row", { n: setting(guard.over) });
+}
 
 /** The results and main settings of a run. */
 export function Facts({ task }: { task: Task }) {
@@ -78,6 +86,7 @@ export function Facts({ task }: { task: Task }) {
           </div>
         )}
       </dl>
+      <BestCheckpoint task={task} />
       <dl class="facts">
         <Fact name={t("Base model")}>{given("base_model_path")}</Fact>
         <Fact name={t("Architecture")}>{given("base_arch")}</Fact>
@@ -95,6 +104,7 @@ export function Facts({ task }: { task: Task }) {
         <Fact name={t("Precision")}>{given("mixed_precision")}</Fact>
         <Fact name={t("Seed")}>{given("seed")}</Fact>
         <Fact name={t("Trainer")}>{given("trainer")}</Fact>
+        <Fact name={t("Guard")}>{guardText(task.guard)}</Fact>
       </dl>
       <dl class="facts machine">
         <Fact name={t("GPU")}>{given("gpu_info")}</Fact>

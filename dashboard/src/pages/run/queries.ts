@@ -24,6 +24,14 @@ export const filesQuery = (id: number) =>
     queryFn: () => read(api.weights.$get({ query: { task_id: String(id), limit: "200" } })),
   });
 
+/** The best value of the run's validation loss, else of its loss, and the file nearest to it. */
+export const bestQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["best", id],
+    meta: { live: { runs: [id], everyMs: 60_000 } },
+    queryFn: () => read(api.tasks[":id"].best.$get({ param: { id: String(id) }, query: {} })),
+  });
+
 export const samplesQuery = (id: number) =>
   queryOptions({
     queryKey: ["samples", id],

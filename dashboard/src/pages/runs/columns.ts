@@ -107,9 +107,13 @@ export function textOf(kind: Kind, value: unknown): string {
   return kind === "step" ? stepText(value) : setting(value);
 }
 
+/** The kind of a field that is no column. */
+const kindOfField = (name: string): Kind =>
+  !name.startsWith("metrics.") ? "text" : name.endsWith(".best_step") ? "step" : "measure";
+
 /** The value of a column, or another field, as text. */
 export const fieldText = (name: string, value: unknown): string =>
-  textOf(known[name]?.kind ?? (name.startsWith("metrics.") ? "measure" : "text"), value);
+  textOf(known[name]?.kind ?? kindOfField(name), value);
 
 export const knownColumns = Object.keys(known);
 export const defaultColumns =
@@ -130,7 +134,7 @@ export function readColumns(text: string): Column[] {
       const [, name = part, wide] = part.match(/^(.*?)(?::(\d+))?$/) ?? [];
       const column = known[name];
       const width = Math.min(800, Math.max(48, Number(wide) || (column?.width ?? 130)));
-      const kind = column?.kind ?? (name.startsWith("metrics.") ? "measure" : "text");
+      const kind = column?.kind ?? kindOfField(name);
       return { name, label: columnLabel(name), kind, width };
     });
 }
