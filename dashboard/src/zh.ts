@@ -1,5 +1,21 @@
 /** Every text of the pages in Simplified Chinese, by its English. */
 export const zh = {
+  "{low} to {high} of {n} points": "{n} 个点，{low} 至 {high}",
+  "{n} more": "另有 {n} 个",
+  "Arrow keys move the crosshair; +, − and 0 zoom.": "方向键移动十字线；+、− 和 0 缩放。",
+  Clock: "时刻",
+  "Crosshair: {name}": "十字线：{name}",
+  Images: "图片",
+  Marks: "标记",
+  "Picture (PNG)": "图片（PNG）",
+  "Points (CSV)": "数据点（CSV）",
+  "Save {name}": "保存 {name}",
+  "steps {first} to {last}": "第 {first} 至 {last} 步",
+  "Unknown here: images are steps × batch size × gradient accumulation of an image model.":
+    "此处未知：图片数为图像模型的步数 × 批大小 × 梯度累积。",
+  "Wall clock ({zone})": "时刻（{zone}）",
+  "Where attempts begin, and checkpoints and samples were made":
+    "各次尝试的开始，以及检查点和样图的产生",
   "{field}: {file} in the file, {task} in the settings":
     "{field}：文件中为 {file}，设置中为 {task}",
   "{metric}, smoothed": "{metric}（平滑）",

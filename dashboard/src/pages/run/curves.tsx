@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/preact-query";
 import { useMemo } from "preact/hooks";
+import { imagesPerStep } from "../../chart/axes.ts";
 import { Chart } from "../../chart/chart.tsx";
 import {
   firstNonfinite,
@@ -10,6 +11,7 @@ import {
   withDetail,
   type XAxis,
 } from "../../chart/curves.ts";
+import { marksOf } from "../../chart/happened.ts";
 import { LookTools, useLook, WholeRun } from "../../chart/look.tsx";
 import { smallMetrics } from "../../chart/metrics.ts";
 import { CURVE_POINTS, curveQuery } from "../../chart/queries.ts";
@@ -18,10 +20,12 @@ import { currentLanguage, t } from "../../i18n.ts";
 import type { Curve, Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded } from "../../ui/loading.tsx";
+import { checkpointsQuery, samplesQuery } from "./queries.ts";
 
 /** The run's curves: one large, as it is looked at, and the others small. */
 export function Curves({ task }: { task: Task }) {
-  const look = useLook(isUnstepped(task.progress) ? "time" : "step");
+  const images = imagesPerStep(task);
+  const look = useLook(isUnstepped(task.progress) ? "time" : "step", { images: images !== null });
   const { metric, axis, log, smoothing, all, zoom, set } = look;
   const entire = useQuery(curveQuery(task.id, metric, CURVE_POINTS));
   const curve = entire.data;
@@ -30,9 +34,9 @@ export function Curves({ task }: { task: Task }) {
   const steps = useMemo(
     () =>
       curve && from !== undefined && to !== undefined
-        ? stepsWithin(curve.points, axis, [from, to])
+        ? stepsWithin(curve.points, axis, [from, to], images)
         : null,
-    [from, to, curve, axis],
+    [from, to, curve, axis, images],
   );
   const detail = useQuery({
     ...curveQuery(task.id, metric, CURVE_POINTS, steps),
@@ -41,9 +45,27 @@ export function Curves({ task }: { task: Task }) {
   const part = steps && !detail.isPlaceholderData ? detail.data : undefined;
   const shown = curve?.metric ?? metric;
   const spots = useMemo(() => {
-    const entirely = curve ? onAxis(curve, axis) : [];
-    return part ? withDetail(entirely, onAxis(part, axis, curve)) : entirely;
-  }, [curve, part, axis]);
+    const entirely = curve ? onAxis(curve, axis, curve, images) : [];
+    return part ? withDetail(entirely, onAxis(part, axis, curve, images)) : entirely;
+  }, [curve, part, axis, images]);
+  const isMarked = look.marks && !isUnstepped(task.progress);
+  const checkpoints = useQuery({ ...checkpointsQuery(task.id), enabled: isMarked }).data;
+  const samples = useQuery({ ...samplesQuery(task.id), enabled: isMarked }).data;
+  const marks = useMemo(
+    () =>
+      isMarked
+        ? marksOf(
+            {
+              attempts: task.attempts,
+              checkpoints: checkpoints?.filter(({ state }) => state === "complete") ?? [],
+              samples: samples ?? [],
+            },
+            spots,
+            axis,
+          )
+        : [],
+    [isMarked, task.attempts, checkpoints, samples, spots, axis],
+  );
   const language = currentLanguage();
   const lines = useMemo(
     () =>
@@ -80,6 +102,8 @@ export function Curves({ task }: { task: Task }) {
           <LookTools
             look={look}
             metrics={metrics.includes(metric) ? metrics : [metric, ...metrics]}
+            images={images !== null}
+            marks
           />
           <span class="grow" />
           {zoom && <WholeRun clear={() => set({ zoom: null })} />}
@@ -95,6 +119,8 @@ export function Curves({ task }: { task: Task }) {
                 all={all}
                 height={300}
                 title={shown}
+                file={`run-${task.id}-${shown}`}
+                marks={marks}
                 summary={summaryOf(shown, spots, bad)}
                 range={zoom}
                 zoomed={(range) => set({ zoom: range })}
