@@ -11,6 +11,7 @@ import { announcements, uploads } from "./files/upload.routes.ts";
 import { storage } from "./files/usage.routes.ts";
 import { weights } from "./files/weights.routes.ts";
 import { logs } from "./metrics/curves.routes.ts";
+import { grid } from "./metrics/grid.routes.ts";
 import { aliases } from "./models/aliases.routes.ts";
 import { cards } from "./models/cards.routes.ts";
 import { downloads as modelDownloads } from "./models/download.routes.ts";
@@ -21,6 +22,7 @@ import { share, shares } from "./models/shares.routes.ts";
 import { auditExports, auditLog } from "./platform/audit/audit.routes.ts";
 import { keys, me, users } from "./platform/auth/accounts.routes.ts";
 import { requireKey } from "./platform/auth/middleware.ts";
+import { preferences } from "./platform/auth/preferences.routes.ts";
 import { signIn } from "./platform/auth/sign-in.routes.ts";
 import { openDb } from "./platform/db/client.ts";
 import { noCost, serverTiming } from "./platform/db/cost.ts";
@@ -88,6 +90,7 @@ export const app = new Hono<App>()
   .route("/api/users/use", usersUse)
   .route("/api/me", me)
   .route("/api/me/use", myUse)
+  .route("/api/me/preferences", preferences)
   .route("/api/keys", keys)
   // Before the tasks, whose ids it would otherwise be taken for.
   .route("/api/tasks", taskExport)
@@ -102,6 +105,7 @@ export const app = new Hono<App>()
   .route("/api/tasks", lifecycle)
   .route("/api/tasks", archive)
   .route("/api/tasks", logs)
+  .route("/api/tasks", grid)
   .route("/api/tasks", datasets)
   .route("/api/tasks", announcements(pointAtFinal))
   .route("/api/weights", weights)
