@@ -41,6 +41,8 @@ describe.skipIf(!chromiumPath())("charts", () => {
   const large = (page: Page) => page.locator(".curves");
   const drawn = (page: Page) =>
     eventually("a curve to be drawn", () => large(page).locator(".u-over").boundingBox());
+  /** Other processes may have much to do: what is expected comes within a while. */
+  const soon = <T>(check: () => T) => expect.poll(check, { timeout: 20_000 });
   const textOf = async (download: Download) => readFileSync(await download.path(), "utf8");
 
   it("say what is under the pointer, move their crosshairs together, and know the keys", async () => {
@@ -64,33 +66,29 @@ describe.skipIf(!chromiumPath())("charts", () => {
       ]);
       expect(await tip.textContent()).toContain(`epoch ${Number(step) / 100} · May 1, 2026`);
       // The other chart shows the same step, and no tooltip of its own.
-      await expect.poll(() => other.locator(".legend-x").textContent()).toBe(`step ${step}`);
+      await soon(() => other.locator(".legend-x").textContent()).toBe(`step ${step}`);
       expect(await page.locator(".chart-tip").count()).toBe(1);
       await page.mouse.move(0, 0);
       await tip.waitFor({ state: "detached" });
-      await expect.poll(() => other.locator(".legend-x").textContent()).toBe("step 400");
+      await soon(() => other.locator(".legend-x").textContent()).toBe("step 400");
 
-      const crosshair = page.getByRole("slider", { name: "Crosshair: loss", exact: true });
+      const crosshair = large(page).getByRole("slider", { name: "Crosshair: loss", exact: true });
       await crosshair.focus();
       for (const key of ["Home", "ArrowRight", "Shift+ArrowRight", "ArrowLeft"])
         await page.keyboard.press(key);
-      await expect
-        .poll(() => crosshair.getAttribute("aria-valuetext"))
-        .toBe("step 11, loss 0.1100");
-      await expect.poll(() => other.locator(".legend-x").textContent()).toBe("step 11");
+      await soon(() => crosshair.getAttribute("aria-valuetext")).toBe("step 11, loss 0.1100");
+      await soon(() => other.locator(".legend-x").textContent()).toBe("step 11");
       const zoom = () => new URL(page.url()).searchParams.get("zoom");
       await page.keyboard.press("+");
-      await expect.poll(zoom).toBe("6:205.5");
+      await soon(zoom).toBe("6:205.5");
       await page.keyboard.press("-");
-      await expect.poll(zoom).toBeNull();
+      await soon(zoom).toBeNull();
       await page.keyboard.press("+");
-      await expect.poll(zoom).not.toBeNull();
+      await soon(zoom).not.toBeNull();
       await page.keyboard.press("0");
-      await expect.poll(zoom).toBeNull();
+      await soon(zoom).toBeNull();
       await page.keyboard.press("End");
-      await expect
-        .poll(() => crosshair.getAttribute("aria-valuetext"))
-        .toBe("step 400, loss 4.000");
+      await soon(() => crosshair.getAttribute("aria-valuetext")).toBe("step 400, loss 4.000");
       await page.keyboard.press("Escape");
       await tip.waitFor({ state: "detached" });
 
@@ -101,14 +99,14 @@ describe.skipIf(!chromiumPath())("charts", () => {
       await page.keyboard.up("Control");
       const ends = () => (zoom() ?? "0:399").split(":").map(Number);
       const length = () => (ends()[1] ?? 0) - (ends()[0] ?? 0);
-      await expect.poll(length).toBeLessThan(399 * 0.8 ** 3 + 1);
+      await soon(length).toBeLessThan(399 * 0.8 ** 3 + 1);
       const [low = 0, high = 0] = ends();
       await page.keyboard.down("Shift");
       await page.mouse.down();
       await page.mouse.move(x + width / 2 - 60, y + height / 2, { steps: 4 });
       await page.mouse.up();
       await page.keyboard.up("Shift");
-      await expect.poll(zoom).not.toBe(`${low}:${high}`);
+      await soon(zoom).not.toBe(`${low}:${high}`);
       expect(ends()[0]).toBeGreaterThan(low);
       expect(length()).toBeCloseTo(high - low, 3);
     });
@@ -129,9 +127,9 @@ describe.skipIf(!chromiumPath())("charts", () => {
       await drawn(page);
       expect(await large(page).locator(".legend-x").textContent()).toBe("800 images");
       await page.getByRole("button", { name: "Clock", exact: true }).click();
-      await expect
-        .poll(() => large(page).locator(".legend-x").textContent())
-        .toMatch(/^May 1, 2026, .*:01:40/);
+      await soon(() => large(page).locator(".legend-x").textContent()).toMatch(
+        /^May 1, 2026, .*:01:40/,
+      );
       await page.goto(`${pages.url}/runs/${unknown}?x=images`);
       await drawn(page);
       expect(await large(page).locator(".legend-x").textContent()).toBe("step 100");
@@ -203,15 +201,168 @@ describe.skipIf(!chromiumPath())("charts", () => {
         await tip.waitFor();
         return tip.textContent();
       };
-      await expect.poll(() => over(200)).toContain("Attempt 2 began at step 200");
-      await expect.poll(() => over(300)).toContain("half.safetensors, step 300");
+      await soon(() => over(200)).toContain("Attempt 2 began at step 200");
+      await soon(() => over(300)).toContain("half.safetensors, step 300");
       expect(await over(250)).not.toMatch(/Attempt|half/);
       await page.getByRole("checkbox", { name: "Marks" }).uncheck();
-      await expect.poll(() => new URL(page.url()).searchParams.get("marks")).toBe("0");
+      await soon(() => new URL(page.url()).searchParams.get("marks")).toBe("0");
       expect(await over(200)).not.toContain("Attempt");
       await page.reload();
       await drawn(page);
       expect(await over(300)).not.toContain("half");
+    });
+  });
+
+  const card = (page: Page, metric: string) =>
+    page.getByRole("region", { name: metric, exact: true }).and(page.locator(".metric-card"));
+  const cardsOf = (page: Page, group: string) =>
+    page
+      .getByRole("region", { name: group, exact: true })
+      .locator(".metric-card")
+      .evaluateAll((cards) => cards.map((one) => one.getAttribute("aria-label")));
+  const groups = (page: Page) => page.locator(".metric-group").allTextContents();
+
+  it("of sixty metrics are a grid that is grouped, searched, pinned, ordered and hidden, and stays so elsewhere", async () => {
+    const id = await record({ task_name: "sixty" }, 20, (step) => ({
+      ...{ loss: 1 / step, lr: 1e-4, "lr/unet": 1e-4, "val/loss": 2 / step, grad_norm: 1 },
+      ...{ "gpu.0.util": 90, "gpu.0.mem_mb": 100 },
+      ...Object.fromEntries(Array.from({ length: 53 }, (_, n) => [`train/m${n}`, step * n])),
+    }));
+    const anna = await stack.key("anna");
+    await pages.signedIn(
+      async (page) => {
+        const asked: string[] = [];
+        page.on("request", (request) => void asked.push(new URL(request.url()).pathname));
+        await page.goto(`${pages.url}/runs/${id}`);
+        await page.getByRole("heading", { name: "60 metrics" }).waitFor();
+        expect(await groups(page)).toEqual(["General2", "val1", "train53", "lr2", "gpu2"]);
+        expect((await cardsOf(page, "train")).slice(0, 3)).toEqual([
+          "train/m0",
+          "train/m1",
+          "train/m2",
+        ]);
+        await card(page, "loss").locator("canvas").waitFor();
+        expect(asked.filter((path) => path.endsWith("/curves")).length).toBeLessThanOrEqual(2);
+
+        const search = page.getByRole("searchbox", {
+          name: "Search metrics by a regular expression",
+        });
+        await search.fill("^train/m\\d$|UNET");
+        await soon(() => groups(page)).toEqual(["train10", "lr1"]);
+        await search.fill("(a+");
+        await page.getByRole("alert").getByText("a group is not closed").waitFor();
+        expect(await groups(page)).toHaveLength(5);
+        await search.fill("(a+)+$");
+        await page.getByText("No metric is found.").waitFor();
+        expect(new URL(page.url()).searchParams.get("find")).toBe("(a+)+$");
+        await search.fill("");
+        await soon(() => new URL(page.url()).searchParams.has("find")).toBe(false);
+
+        const press = async (metric: string, name: string) => {
+          await card(page, metric).scrollIntoViewIfNeeded();
+          await card(page, metric).getByRole("button", { name }).click();
+        };
+        await press("train/m2", "train/m2 further left");
+        await soon(async () => (await cardsOf(page, "train")).slice(0, 3)).toEqual([
+          "train/m0",
+          "train/m2",
+          "train/m1",
+        ]);
+        await press("train/m1", "Pin train/m1");
+        await press("lr/unet", "Pin lr/unet");
+        await soon(() => cardsOf(page, "Pinned")).toEqual(["train/m1", "lr/unet"]);
+        await press("lr/unet", "lr/unet further left");
+        await press("grad_norm", "Hide grad_norm");
+        await page.getByRole("button", { name: "gpu 2" }).click();
+        await soon(() => cardsOf(page, "General")).toEqual(["loss"]);
+        await page.getByRole("button", { name: "1 hidden, show" }).click();
+        await soon(() => cardsOf(page, "General")).toEqual(["grad_norm", "loss"]);
+        await page.getByRole("slider", { name: "Smoothing" }).fill("0.3");
+        expect(Object.fromEntries(new URL(page.url()).searchParams)).toMatchObject({
+          ...{ pin: "lr/unet,train/m1", hide: "grad_norm", fold: "gpu" },
+        });
+        await eventually("the choices to be saved", async () => {
+          const { value } = await stack.api("/api/me/preferences/charts", undefined, anna);
+          return value.smoothing === 0.3 && value.collapsed?.length === 1;
+        });
+      },
+      { key: anna },
+    );
+    // The same person in another browser, at an address that says nothing.
+    await pages.signedIn(
+      async (page) => {
+        await page.goto(`${pages.url}/runs/${id}`);
+        await soon(() => cardsOf(page, "Pinned")).toEqual(["lr/unet", "train/m1"]);
+        expect(await cardsOf(page, "General")).toEqual(["loss"]);
+        expect((await cardsOf(page, "train")).slice(0, 2)).toEqual(["train/m0", "train/m2"]);
+        expect(await cardsOf(page, "gpu")).toEqual([]);
+        expect(await large(page).locator("output").textContent()).toBe("0.30");
+        expect(new URL(page.url()).search).toBe("");
+        // An address wins over it.
+        await page.goto(`${pages.url}/runs/${id}?pin=loss&hide=~0&smooth=0.7`);
+        await soon(() => cardsOf(page, "Pinned")).toEqual(["loss"]);
+        expect(await cardsOf(page, "General")).toEqual(["grad_norm"]);
+        expect(await large(page).locator("output").textContent()).toBe("0.70");
+      },
+      { key: anna },
+    );
+    // Another person sees nothing of it.
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/runs/${id}`);
+      await page.getByRole("heading", { name: "60 metrics" }).waitFor();
+      expect((await groups(page))[0]).toBe("General2");
+    });
+  });
+
+  it("say where choices could not be saved, and keep them", async () => {
+    const id = await record({ task_name: "unsaved" }, 5, (step) => ({ loss: 1 / step, lr: 1e-4 }));
+    await pages.signedIn(
+      async (page) => {
+        await page.goto(`${pages.url}/runs/${id}`);
+        await card(page, "lr").locator("canvas").waitFor();
+        await page.route("**/api/me/preferences/**", (route) => route.abort());
+        await card(page, "lr").getByRole("button", { name: "Pin lr" }).click();
+        await page.getByText("The ledger cannot be reached just now.").first().waitFor();
+        expect(await cardsOf(page, "Pinned")).toEqual(["lr"]);
+      },
+      { key: await stack.key("otto") },
+    );
+  });
+
+  it("of 500 metrics do not stall the page: those in view are drawn, with few requests", async () => {
+    const id = await record({ task_name: "many" }, 20, (step) =>
+      Object.fromEntries([
+        ["loss", 1 / step],
+        ...Array.from({ length: 499 }, (_, n) => [`layer.${n}.norm`, step * n] as const),
+      ]),
+    );
+    await pages.signedIn(async (page) => {
+      let asked = 0;
+      page.on("request", (request) => {
+        if (new URL(request.url()).pathname.endsWith("/curves")) asked++;
+      });
+      const begin = Date.now();
+      await page.goto(`${pages.url}/runs/${id}`);
+      await page.getByRole("heading", { name: "500 metrics" }).waitFor();
+      await card(page, "layer.1.norm").locator("canvas").waitFor();
+      const ready = Date.now() - begin;
+      expect(ready).toBeLessThan(15_000);
+      expect(asked).toBeLessThanOrEqual(2);
+      const canvases = () => page.locator("canvas").count();
+      expect(await canvases()).toBeLessThan(30);
+      const search = page.getByRole("searchbox", {
+        name: "Search metrics by a regular expression",
+      });
+      await search.fill("\\.4\\d\\.");
+      await soon(() => groups(page)).toEqual(["layer10"]);
+      await search.fill("");
+      await soon(() => groups(page)).toEqual(["General1", "layer499"]);
+      const last = card(page, "layer.498.norm");
+      await last.scrollIntoViewIfNeeded();
+      await last.locator("canvas").waitFor();
+      expect(await canvases()).toBeLessThan(40);
+      expect(asked).toBeLessThanOrEqual(8);
+      console.log(`500 metrics: ready in ${ready} ms, ${asked} requests for curves`);
     });
   });
 });

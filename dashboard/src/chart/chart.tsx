@@ -45,6 +45,8 @@ export function Chart(props: {
   zoomed?: (range: Range | null) => void;
   range?: Range | null;
   marks?: Mark[];
+  /** What the chart is called where it has no title. */
+  name?: string;
   /** The name of saved pictures and points, without an ending. */
   file?: string;
 }) {
@@ -244,7 +246,7 @@ export function Chart(props: {
           class="chart-keys"
           role="slider"
           tabIndex={0}
-          aria-label={t("Crosshair: {name}", { name: title ?? file ?? props.summary })}
+          aria-label={t("Crosshair: {name}", { name: title ?? props.name ?? props.summary })}
           aria-valuemin={0}
           aria-valuemax={Math.max(0, xs.length - 1)}
           aria-valuenow={Math.max(0, at)}
@@ -307,7 +309,10 @@ export function Chart(props: {
               onClick={() =>
                 attempt(async () => {
                   if (plot.current)
-                    saveFile(await pngOf(plot.current, title ?? file, lines), `${file}.png`);
+                    saveFile(
+                      await pngOf(plot.current, title ?? props.name ?? file, lines),
+                      `${file}.png`,
+                    );
                 })
               }
             >

@@ -1,13 +1,10 @@
-/** The most curves that are drawn small. */
-const MOST = 8;
-
 /** Whether a metric is a learning rate: `lr`, `lr/unet`, `lr-unet`, `unet_lr`, `train/learning_rate`. */
 export const isRate = (name: string) =>
   /(?:^|[/_.-])(?:lr|learning[_-]?rate)\d*(?:[/_.-]|$)/i.test(name);
 
 const validation = /^(?:val|valid|validation|eval|test)(?:[/_.-]|$)/i;
 /**
- * Metrics that are drawn small, the most telling first: validation loss, learning rates, gradient norms,
+ * Which metrics tell the most, these first: validation loss, learning rates, gradient norms,
  * other losses, other results, and the load of the GPUs.
  */
 const telling: ((name: string) => boolean)[] = [
@@ -32,16 +29,39 @@ export function isLoad(name: string): boolean {
   return gpuOf(name) !== null;
 }
 
-/** The metrics to draw small, in their order; the first ones where none is known to tell much. */
-export function smallMetrics(names: string[]): string[] {
+/** Names as people count: `m2` before `m10`. */
+const { compare } = new Intl.Collator("en", { numeric: true });
+
+/** Metrics in their order, the most telling first. */
+export function inOrder(names: string[]): string[] {
   const ranked = names.map((name) => {
     const [gpu, load] = gpuOf(name) ?? [0, 0];
-    return { name, rank: telling.findIndex((is) => is(name)), gpu, load };
+    const rank = telling.findIndex((is) => is(name));
+    return { name, rank: rank < 0 ? telling.length : rank, gpu, load };
   });
-  const known = ranked
-    .filter(({ rank }) => rank >= 0)
-    .sort(
-      (a, b) => a.rank - b.rank || a.gpu - b.gpu || a.load - b.load || (a.name < b.name ? -1 : 1),
-    );
-  return (known.length ? known.map(({ name }) => name) : names).slice(0, MOST);
+  return ranked
+    .sort((a, b) => a.rank - b.rank || a.gpu - b.gpu || a.load - b.load || compare(a.name, b.name))
+    .map(({ name }) => name);
+}
+
+/**
+ * The group of a metric: learning rates and validation under any spelling have one each, others are together
+ * by what stands before the first `/` or `.`; "" has those without.
+ */
+export function groupOf(name: string): string {
+  if (isRate(name)) return "lr";
+  if (validation.test(name)) return "val";
+  return name.match(/^([^/.]+)[/.]/)?.[1] ?? "";
+}
+
+const firstGroups = ["", "val", "train", "lr"];
+const lastGroups = ["gpu", "system"];
+
+/** Groups in their order: those without a prefix, validation, training and rates first, machines last. */
+export function groupsInOrder(groups: Iterable<string>): string[] {
+  const placeOf = (group: string) =>
+    firstGroups.includes(group)
+      ? firstGroups.indexOf(group)
+      : firstGroups.length + lastGroups.indexOf(group) + 1;
+  return [...groups].sort((a, b) => placeOf(a) - placeOf(b) || compare(a, b));
 }
