@@ -42,6 +42,7 @@ import { sweeps } from "./queue/sweeps.routes.ts";
 import { archive } from "./reports/archive.routes.ts";
 import { board } from "./reports/board.routes.ts";
 import { compare } from "./reports/compare.routes.ts";
+import { curves } from "./reports/curves.routes.ts";
 import { taskExport } from "./reports/export.routes.ts";
 import { leaderboard } from "./reports/leaderboard.routes.ts";
 import { stats } from "./reports/stats.routes.ts";
@@ -129,6 +130,7 @@ export const app = new Hono<App>()
   .route("/api/webhooks", webhooks)
   .route("/api/deliveries", deliveries)
   .route("/api/table", table)
+  .route("/api/curves", curves)
   .route("/api/views", views)
   .route("/api/dialects", dialects)
   .route("/api/tasks", requeue)

@@ -879,6 +879,23 @@ export const routeTable: Record<string, RouteRights> = {
       path: `/api/tasks/compare?ids=${await rows.task()},${await rows.task()}`,
     }),
   },
+  "GET /api/curves": {
+    scope: "tasks:read",
+    box: true,
+    reach: "read",
+    ask: async (rows) => {
+      const shows = await rows.task();
+      return { path: `/api/curves?ids=${shows}`, shows };
+    },
+  },
+  "GET /api/curves/groups": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async (rows) => {
+      const shows = await rows.task();
+      return { path: `/api/curves/groups?ids=${shows}`, shows };
+    },
+  },
   "GET /api/stats/tasks": {
     scope: "tasks:read",
     reach: "none",
