@@ -17,6 +17,7 @@ import { panBy, zoomAround } from "./gestures.ts";
 import { type Mark, marksNear } from "./marks.ts";
 import { plotOptions } from "./plot-options.ts";
 import { pngOf, saveFile } from "./save.ts";
+import { Swatch } from "./swatch.tsx";
 import { linesUnder, Tooltip, underText } from "./tooltip.tsx";
 
 /** Milliseconds without a move before a stretch that was reached by wheel or pan is the chart's. */
@@ -66,7 +67,9 @@ export function Chart(props: {
     void import("./plot.ts").then(setLibrary);
   }, []);
 
-  const shape = lines.map(({ label, colour: c, faint }) => `${label}|${c}|${faint}`).join("\n");
+  const shape = lines
+    .map(({ label, colour: c, dash, strong, faint }) => [label, c, dash, strong, faint].join("|"))
+    .join("\n");
   const [low, high] = range ?? [];
   // A scale of logarithms is for values above 0; where there are none, the chart stays as it was.
   const logNow = log && lines.some(({ points }) => points.some(([, y]) => y !== null && y > 0));
@@ -279,8 +282,8 @@ export function Chart(props: {
           const { value, n: found } = nearest(data[n + 1], at);
           const ended = !data[n + 1]?.some((y, after) => after >= at && y !== undefined);
           return (
-            <span key={line.label + String(line.colour)} class="legend-line">
-              <i class={`swatch colour-${line.colour}`} />
+            <span key={`${line.label} ${line.colour} ${line.dash}`} class="legend-line">
+              <Swatch {...line} />
               <span class="clip">{line.label}</span>
               <b>{measure(value) || "–"}</b>
               {ended && <span class="faint">{placeText(axis, xs[found] ?? 0)}</span>}

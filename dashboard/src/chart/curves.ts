@@ -18,6 +18,8 @@ export type Spot = {
   /** Epoch and time (milliseconds since 1970) of the last step, where they are known. */
   epoch?: number | null;
   time?: number | null;
+  /** Runs that a group's point is the mean of, between `low` and `high`; `count` says how many. */
+  isGroup?: boolean;
 };
 
 /** Where a point of a curve is, by its steps and on an axis. */
@@ -25,8 +27,12 @@ export type CurvePlace = Pick<Spot, "x" | "firstStep" | "step">;
 
 export type Line = {
   label: string;
-  /** A number from 1 to 8: the colour of the style sheet. */
+  /** The number of a colour of the style sheet, from 1. */
   colour: number;
+  /** The number of its dashes; 0, or none, is an unbroken line. */
+  dash?: number;
+  /** Drawn thicker than the others. */
+  strong?: boolean;
   points: XY[];
   /** Behind the others: the raw values of a smoothed line. */
   faint?: boolean;
@@ -112,9 +118,13 @@ export function linesOf(
   spots: Spot[],
   axis: XAxis,
   strength: number,
-  { label, smoothed, colour }: { label: string; smoothed: string; colour: number },
+  {
+    label,
+    smoothed,
+    ...style
+  }: { label: string; smoothed: string } & Pick<Line, "colour" | "dash" | "strong">,
 ): Line[] {
-  const raw: Line = { label, colour, points: spots.map(({ x, y }): XY => [x, y]), spots };
+  const raw: Line = { label, ...style, points: spots.map(({ x, y }): XY => [x, y]), spots };
   if (strength <= 0) return [raw];
   const values = smooth(
     spots.map(({ x, y, count, nonfinite }) => ({ x, y, weight: count - nonfinite })),
@@ -124,7 +134,7 @@ export function linesOf(
   const points = spots.map(({ x }, n): XY => [x, values[n] ?? null]);
   return [
     { ...raw, faint: true },
-    { label: smoothed, colour, points },
+    { label: smoothed, ...style, points },
   ];
 }
 

@@ -4,6 +4,7 @@ import { colour } from "../theme.ts";
 import { axisTitle, markText } from "./axes.ts";
 import type { Line, XAxis } from "./curves.ts";
 import type { Exit, Range } from "./frame.ts";
+import { dashes } from "./line-styles.ts";
 import { drawBands, drawExits, drawMarks, drawNonfinite, type Mark } from "./marks.ts";
 
 /** What a chart draws now; new points go into the plot there is. */
@@ -31,16 +32,18 @@ export function plotOptions(chart: {
   panned: (distance: number) => void;
 }): Plot.Options {
   const { axis, title } = chart;
-  const [line, faint] = [colour("grid"), colour("faint")];
+  const [grid, faint] = [colour("grid"), colour("faint")];
   const font = `11px ${getComputedStyle(document.body).fontFamily}`;
-  const series: Plot.Series[] = chart.lines.map(({ label, colour: n, faint: behind }) => ({
+  const series: Plot.Series[] = chart.lines.map(({ label, colour: n, faint: behind, ...line }) => ({
     label,
     stroke: colour(`line-${n}`),
-    width: behind ? 1 : 1.75,
+    // A broken line behind another one would be noise.
+    dash: behind ? [] : [...(dashes[line.dash ?? 0] ?? [])],
+    width: behind ? 1 : line.strong ? 3.5 : 1.75,
     alpha: behind ? 0.3 : 1,
     points: { show: isDot },
   }));
-  const axes = { stroke: faint, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
+  const axes = { stroke: faint, font, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
   const titled = (label: string) =>
     title === undefined ? {} : { label, labelFont: font, labelSize: 16, labelGap: 0 };
   return {

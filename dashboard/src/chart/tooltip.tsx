@@ -4,6 +4,7 @@ import { indexAt } from "./align.ts";
 import { placeText } from "./axes.ts";
 import type { Line, Spot, XAxis } from "./curves.ts";
 import type { Mark } from "./marks.ts";
+import { Swatch } from "./swatch.tsx";
 
 /** Lines that a tooltip names: those nearest to the pointer. */
 const MOST = 16;
@@ -41,9 +42,9 @@ function momentText({ firstStep, step, epoch, time }: Spot, axis: XAxis): string
     .join(" · ");
 }
 
-const coverText = ({ low, high, count }: Spot) =>
+const coverText = ({ low, high, count, isGroup }: Spot) =>
   count > 1
-    ? t("{low} to {high} of {n} points", {
+    ? t(isGroup ? "{low} to {high} of {n} runs" : "{low} to {high} of {n} points", {
         low: measure(low) || "–",
         high: measure(high) || "–",
         n: whole(count),
@@ -77,8 +78,8 @@ export function Tooltip(props: {
       <b>{placeText(axis, x)}</b>
       {first?.spot && <span class="faint">{momentText(first.spot, axis)}</span>}
       {shown.slice(0, MOST).map(({ line, value, spot }) => (
-        <div key={line.label + String(line.colour)} class="chart-tip-line">
-          <i class={`swatch colour-${line.colour}`} />
+        <div key={`${line.label} ${line.colour} ${line.dash}`} class="chart-tip-line">
+          <Swatch {...line} />
           <span class="clip">{line.label}</span>
           <b>{measure(value) || "–"}</b>
           {spot && <span class="faint">{coverText(spot)}</span>}
