@@ -1,15 +1,14 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { COLOURS } from "../dashboard/src/chart/line-styles.ts";
+import { root } from "../scripts/local/processes.ts";
 
 const range = (count: number) => Array.from({ length: count }, (_, n) => n + 1);
 
 describe("the lines of charts", () => {
   it("have colours that can be seen on both backgrounds", () => {
-    const sheet = readFileSync(
-      new URL("../dashboard/src/styles/tokens.css", import.meta.url),
-      "utf8",
-    );
+    const sheet = readFileSync(join(root, "dashboard/src/styles/tokens.css"), "utf8");
     const pairOf = (name: string) =>
       sheet.match(new RegExp(`--${name}: light-dark\\((#\\w+), (#\\w+)\\)`))?.slice(1) ?? [];
     const channel = (part: string) => {

@@ -158,7 +158,6 @@ export const zh = {
   Created: "创建时间",
   created: "创建于",
   Curves: "曲线",
-  "Curves of the first {n} are drawn.": "只绘制前 {n} 条曲线。",
   "Curves of the selected runs": "所选训练的曲线",
   Dark: "深色",
   Data: "数据",
@@ -246,7 +245,6 @@ export const zh = {
   "Log scale": "对数坐标",
   "lora_rank = 64 and final_loss < 0.3": "lora_rank = 64 and final_loss < 0.3",
   "Loss curve": "损失曲线",
-  "Loss curves of {n} runs": "{n} 次训练的损失曲线",
   lost: "失联",
   "Machine and software": "机器与软件",
   "The lines below contain the new key, which is shown only once.":

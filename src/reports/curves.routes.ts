@@ -18,7 +18,7 @@ import { groupCurves, MOST_GROUPS } from "./curve-groups.ts";
 
 const MOST_RUNS = 50;
 /** Points of all curves of an answer together. */
-const MOST_POINTS = 20_000;
+const MOST_POINTS = 12_000;
 /** Names of metrics that an answer lists. */
 const MOST_NAMES = 1000;
 

@@ -68,7 +68,9 @@ export function Chart(props: {
   }, []);
 
   const shape = lines
-    .map(({ label, colour: c, dash, strong, faint }) => [label, c, dash, strong, faint].join("|"))
+    .map((line) =>
+      [line.label, line.colour, line.dash, line.strong, line.faint, line.unseen].join("|"),
+    )
     .join("\n");
   const [low, high] = range ?? [];
   // A scale of logarithms is for values above 0; where there are none, the chart stays as it was.

@@ -36,6 +36,8 @@ export type Line = {
   points: XY[];
   /** Behind the others: the raw values of a smoothed line. */
   faint?: boolean;
+  /** Not drawn: among many lines raw values are noise. Its band and marks are. */
+  unseen?: boolean;
   /** What the line is drawn from, where its band and its marks are drawn too. */
   spots?: Spot[];
 };

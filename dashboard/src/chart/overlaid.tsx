@@ -102,7 +102,7 @@ export function Overlaid(props: { ids: number[]; names: Map<number, string>; hei
             ]}
           />
         )}
-        {baseline && (
+        {chosen.some((id) => id === several.baseline) && (
           <span class="muted">
             <Check
               label={t("Difference to the baseline")}

@@ -36,6 +36,7 @@ export function plotOptions(chart: {
   const font = `11px ${getComputedStyle(document.body).fontFamily}`;
   const series: Plot.Series[] = chart.lines.map(({ label, colour: n, faint: behind, ...line }) => ({
     label,
+    show: !line.unseen,
     stroke: colour(`line-${n}`),
     // A broken line behind another one would be noise.
     dash: behind ? [] : [...(dashes[line.dash ?? 0] ?? [])],

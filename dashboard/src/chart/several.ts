@@ -31,6 +31,15 @@ function trimmed(spots: Spot[]): Spot[] {
   return first < 0 ? [] : spots.slice(first, last + 1);
 }
 
+/** Lines up to which the raw values of smoothed ones are drawn. */
+const MOST_RAW = 12;
+
+/** Hides the raw values behind smoothed lines where there are many. */
+const withoutNoise = (lines: Line[]): Line[] =>
+  lines.filter(({ faint }) => !faint).length > MOST_RAW
+    ? lines.map((line) => (line.faint ? { ...line, unseen: true } : line))
+    : lines;
+
 /** The lines of some runs over an axis; that of the baseline is thicker. */
 export const runLines = (
   runs: Drawn[],
@@ -38,10 +47,12 @@ export const runLines = (
   smoothing: number,
   baseline: number | null,
 ): Line[] =>
-  runs.flatMap(({ id, name, style, curve }) =>
-    linesOf(onAxis(curve, axis), axis, smoothing, {
-      ...{ label: name, smoothed: name, ...style, strong: id === baseline },
-    }),
+  withoutNoise(
+    runs.flatMap(({ id, name, style, curve }) =>
+      linesOf(onAxis(curve, axis), axis, smoothing, {
+        ...{ label: name, smoothed: name, ...style, strong: id === baseline },
+      }),
+    ),
   );
 
 /** What runs have more than the baseline, over steps; nothing where one of the two has no value. */
@@ -49,13 +60,14 @@ export function differenceLines(runs: Drawn[], baseline: Drawn, smoothing: numbe
   const pieces = new Map([...runs, baseline].map(({ id, curve }) => [id, piecesOf(curve)]));
   const steps = alignedSteps([...pieces.values()], MOST_STEPS);
   const base = valuesAt(pieces.get(baseline.id) ?? [], steps);
-  return runs.flatMap(({ id, name, style }) => {
+  const lines = runs.flatMap(({ id, name, style }) => {
     const values = valuesAt(pieces.get(id) ?? [], steps);
     const spots = steps.map((step, n) => spotAt(step, less(values[n], base[n])));
     return linesOf(trimmed(spots), "step", smoothing, {
       ...{ label: name, smoothed: name, ...style, strong: id === baseline.id },
     });
   });
+  return withoutNoise(lines);
 }
 
 const less = (a: number | null | undefined, b: number | null | undefined) =>

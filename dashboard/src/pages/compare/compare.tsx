@@ -73,7 +73,6 @@ function Compared({ ids, shown, runs }: { ids: number[]; shown: number[]; runs: 
             <Link class="grow clip" href={`/runs/${run.id}`} title={run.task_name}>
               {run.task_name}
             </Link>
-            {baseline === run.id && <span class="badge">{t("Baseline")}</span>}
             <StatusBadge status={run.status} reason={run.failure_reason} />
             {run.nonfinite_from_step !== null && (
               <NanBadge status={run.status} step={run.nonfinite_from_step} brief />
