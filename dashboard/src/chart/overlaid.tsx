@@ -112,36 +112,39 @@ export function Overlaid(props: { ids: number[]; names: Map<number, string>; hei
           </span>
         )}
       </div>
-      <Loaded
-        query={{
-          data: query.data && lines,
-          error: query.error,
-          refetch: query.refetch,
-        }}
-        lines={6}
-      >
-        {(drawable) => (
-          <Chart
-            lines={drawable}
-            axis={axis}
-            log={log}
-            all={all}
-            height={props.height}
-            title={title}
-            file={metric}
-            range={zoom}
-            zoomed={(range) => set(axis === look.axis ? { zoom: range } : { axis, zoom: range })}
-            summary={
-              by
-                ? t("{metric} of {n} groups of runs", {
-                    metric,
-                    n: grouped.data?.groups.length ?? 0,
-                  })
-                : t("{metric} of {n} runs", { metric, n: visible.length })
-            }
-          />
-        )}
-      </Loaded>
+      {/* As high as the chart before it is there, so that nothing below moves. */}
+      <div style={{ minHeight: `${props.height + 48}px` }}>
+        <Loaded
+          query={{
+            data: query.data && lines,
+            error: query.error,
+            refetch: query.refetch,
+          }}
+          lines={6}
+        >
+          {(drawable) => (
+            <Chart
+              lines={drawable}
+              axis={axis}
+              log={log}
+              all={all}
+              height={props.height}
+              title={title}
+              file={metric}
+              range={zoom}
+              zoomed={(range) => set(axis === look.axis ? { zoom: range } : { axis, zoom: range })}
+              summary={
+                by
+                  ? t("{metric} of {n} groups of runs", {
+                      metric,
+                      n: grouped.data?.groups.length ?? 0,
+                    })
+                  : t("{metric} of {n} runs", { metric, n: visible.length })
+              }
+            />
+          )}
+        </Loaded>
+      </div>
       <div class="muted notes">
         {shown.length === 0 && <p>{t("All curves are hidden.")}</p>}
         {props.ids.length > MOST_RUNS && (
