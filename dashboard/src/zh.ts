@@ -40,7 +40,6 @@ export const zh = {
   "Baseline: {name}": "基线：{name}",
   "Without a baseline": "不用基线",
   "Use as the baseline": "设为基线",
-  "Hide {name}": "隐藏 {name}",
   "Show the curve": "显示曲线",
   "Hide the curve": "隐藏曲线",
   "Runs of the chart": "图中的训练",

@@ -39,7 +39,9 @@ const ids = z
 
 const wirePoints = z
   .array(wirePoint)
-  .describe("[step, epoch, time, value], by step: the last of the steps that a point covers, and their mean.");
+  .describe(
+    "[step, epoch, time, value], by step: the last of the steps that a point covers, and their mean.",
+  );
 const missing = z
   .array(z.int())
   .describe(
