@@ -11,6 +11,7 @@ import { announcements, uploads } from "./files/upload.routes.ts";
 import { storage } from "./files/usage.routes.ts";
 import { weights } from "./files/weights.routes.ts";
 import { logs } from "./metrics/curves.routes.ts";
+import { grid } from "./metrics/grid.routes.ts";
 import { aliases } from "./models/aliases.routes.ts";
 import { cards } from "./models/cards.routes.ts";
 import { downloads as modelDownloads } from "./models/download.routes.ts";
@@ -21,6 +22,7 @@ import { share, shares } from "./models/shares.routes.ts";
 import { auditExports, auditLog } from "./platform/audit/audit.routes.ts";
 import { keys, me, users } from "./platform/auth/accounts.routes.ts";
 import { requireKey } from "./platform/auth/middleware.ts";
+import { preferences } from "./platform/auth/preferences.routes.ts";
 import { signIn } from "./platform/auth/sign-in.routes.ts";
 import { openDb } from "./platform/db/client.ts";
 import { noCost, serverTiming } from "./platform/db/cost.ts";
@@ -40,6 +42,7 @@ import { sweeps } from "./queue/sweeps.routes.ts";
 import { archive } from "./reports/archive.routes.ts";
 import { board } from "./reports/board.routes.ts";
 import { compare } from "./reports/compare.routes.ts";
+import { curves } from "./reports/curves.routes.ts";
 import { taskExport } from "./reports/export.routes.ts";
 import { leaderboard } from "./reports/leaderboard.routes.ts";
 import { stats } from "./reports/stats.routes.ts";
@@ -89,6 +92,7 @@ export const app = new Hono<App>()
   .route("/api/users/use", usersUse)
   .route("/api/me", me)
   .route("/api/me/use", myUse)
+  .route("/api/me/preferences", preferences)
   .route("/api/keys", keys)
   // Before the tasks, whose ids it would otherwise be taken for.
   .route("/api/tasks", taskExport)
@@ -104,6 +108,7 @@ export const app = new Hono<App>()
   .route("/api/tasks", archive)
   .route("/api/tasks", logs)
   .route("/api/tasks", bestCheckpoints)
+  .route("/api/tasks", grid)
   .route("/api/tasks", datasets)
   .route("/api/tasks", announcements(pointAtFinal))
   .route("/api/weights", weights)
@@ -127,6 +132,7 @@ export const app = new Hono<App>()
   .route("/api/webhooks", webhooks)
   .route("/api/deliveries", deliveries)
   .route("/api/table", table)
+  .route("/api/curves", curves)
   .route("/api/views", views)
   .route("/api/dialects", dialects)
   .route("/api/tasks", requeue)

@@ -184,6 +184,12 @@ describe.each([1_000, 100_000])("with %i tasks", (tasks) => {
     within(await cost(`/api/tasks/${id}/logs`), { trips: 1, read: 60, written: 0 });
   });
 
+  it("50 curves, each by itself and in groups", async () => {
+    const ids = Array.from({ length: 50 }, (_, n) => n + 1).join(",");
+    for (const path of [`/api/curves?ids=${ids}`, `/api/curves/groups?ids=${ids}`])
+      within(await cost(path), { trips: 1, read: 50 * 36, written: 0 });
+  });
+
   it.each(
     // What counts all that matches reads all that matches.
     Object.entries(routeTable).filter(([name]) => name !== "GET /api/stats/tasks"),

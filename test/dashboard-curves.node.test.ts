@@ -141,10 +141,9 @@ describe.skipIf(!chromiumPath())("curves", () => {
     }));
     await pages.signedIn(async (page) => {
       await page.goto(`${pages.url}/runs/${id}`);
-      const small = page.locator(".small-curve");
-      await small.nth(1).waitFor();
-      expect(await small.getByRole("button").allTextContents()).toEqual(["val/loss", "lr/unet"]);
-      await page.getByRole("button", { name: "lr/unet" }).click();
+      const small = page.getByRole("region", { name: "lr/unet" });
+      await small.scrollIntoViewIfNeeded();
+      await small.getByTitle("Draw it large").click();
       await page.getByRole("button", { name: "Epoch", exact: true }).click();
       await page.getByRole("checkbox", { name: "Log scale" }).check();
       await page.getByRole("checkbox", { name: "All values" }).check();
@@ -187,7 +186,8 @@ describe.skipIf(!chromiumPath())("curves", () => {
       // Another axis has other places, and what is usual stands in no address.
       await page.getByRole("button", { name: "Step", exact: true }).click();
       await expect.poll(() => address().zoom).toBeUndefined();
-      expect(address().x).toBeUndefined();
+      // The axis chosen before is the person's usual one since.
+      expect(address().x).toBe("step");
     });
   });
 
@@ -319,6 +319,127 @@ describe.skipIf(!chromiumPath())("curves", () => {
       await page.getByRole("slider", { name: "Smoothing" }).fill("0.9");
       await expect.poll(() => new URL(page.url()).searchParams.has("smooth")).toBe(false);
       expect(new URL(page.url()).searchParams.get("ids")).toBe(`${short},${long}`);
+    });
+  });
+
+  it("of 20 runs have one colour each wherever they are, are hidden, grouped and set beside a baseline", async () => {
+    const groups = ["anime", "photo", "sketch"];
+    const ids: number[] = [];
+    for (let n = 0; n < 20; n++)
+      ids.push(
+        await record(
+          { task_name: `many ${n}`, experiment_group: groups[n % 3], lora_rank: 8 << (n % 2) },
+          20 + n,
+          (step) => ({ loss: 1 + n / 10 + 1 / step, lr: 1e-4 }),
+        ),
+      );
+    const [first = 0, second = 0] = ids;
+    const requests: string[] = [];
+    await pages.signedIn(async (page) => {
+      page.on("request", (request) => requests.push(new URL(request.url()).pathname));
+      const parameter = (name: string) => new URL(page.url()).searchParams.get(name);
+      const classOf = (within: string) =>
+        page
+          .locator(within)
+          .filter({ has: page.getByText("many 7", { exact: true }) })
+          .locator(".swatch")
+          .getAttribute("class");
+      await page.goto(
+        `${pages.url}/runs?sel=${ids}&cols=final_loss,best_loss,lora_rank&filter=task_name like '%25many%25'`,
+      );
+      await page.getByRole("img", { name: "loss of 20 runs" }).waitFor();
+      const swatch = await classOf(".runs-row");
+      expect(swatch).toMatch(/^swatch colour-\d+ dash-\d$/);
+      expect(await classOf(".run-keys li")).toBe(swatch);
+      expect(await classOf(".legend-line")).toBe(swatch);
+      const swatches = await page
+        .locator(".run-keys .swatch")
+        .evaluateAll((all) => all.map((one) => one.className));
+      expect(new Set(swatches).size).toBe(20);
+      // A run keeps its colour in another selection.
+      await page.goto(`${pages.url}/compare?ids=${ids[7]},${ids[5]}`);
+      await page.getByRole("img", { name: "loss of 2 runs" }).waitFor();
+      expect((await classOf(".compared li"))?.split(" ")[1]).toBe(swatch?.split(" ")[1]);
+
+      await page.goto(`${pages.url}/compare?ids=${ids}`);
+      await page.getByRole("img", { name: "loss of 20 runs" }).waitFor();
+      expect(await classOf(".compared li")).toBe(swatch);
+      expect(await classOf(".legend-line")).toBe(swatch);
+      expect(await classOf(".differences th")).toBe(swatch);
+      expect(requests.filter((path) => /^\/api\/tasks\/\d+/.test(path))).toEqual([]);
+      expect(requests.filter((path) => path === "/api/curves")).toHaveLength(3);
+
+      // Each group of losses has a best run of its own, and the page says so.
+      await page.getByText(/^The runs belong to 3 groups/).waitFor();
+      const losses = page.getByRole("row", { name: /^Final loss/ });
+      expect(await losses.locator("td.best").count()).toBe(3);
+
+      await page.getByRole("button", { name: "Hide many 1", exact: true }).click();
+      await page.getByRole("img", { name: "loss of 19 runs" }).waitFor();
+      expect(parameter("hide")).toBe(String(second));
+      expect(parameter("ids")).toBe(ids.join(","));
+
+      await page.getByRole("button", { name: "Baseline: many 0", exact: true }).click();
+      await expect.poll(() => parameter("baseline")).toBe(String(first));
+      await losses.locator(".delta").first().waitFor();
+      expect(await losses.locator(".delta").count()).toBe(19);
+      expect(await losses.locator(".delta").first().textContent()).toMatch(/^\+0\.0\d+$/);
+      const ranks = page.getByRole("row", { name: /^lora_rank/ });
+      expect(await ranks.locator("td.unlike").count()).toBe(10);
+      await page.getByRole("checkbox", { name: "Difference to the baseline" }).check();
+      await page
+        .getByRole("slider", { name: "Crosshair: loss, difference to many 0" })
+        .waitFor({ state: "attached" });
+      const legend = page.locator(".chart .legend");
+      await expect
+        .poll(() =>
+          legend
+            .locator(".legend-line", { has: page.getByText("many 3", { exact: true }) })
+            .locator("b")
+            .textContent(),
+        )
+        .toMatch(/^0\.30/);
+      await page.getByRole("checkbox", { name: "Difference to the baseline" }).uncheck();
+
+      await page.getByRole("combobox", { name: "Group by" }).fill("experiment_group");
+      await page.keyboard.press("Enter");
+      await page.getByRole("img", { name: "loss of 3 groups of runs" }).waitFor();
+      // many 1 is hidden, so its group has one run less.
+      expect(await legend.locator(".legend-line .clip").allTextContents()).toEqual([
+        "anime (7)",
+        "photo (6)",
+        "sketch (6)",
+      ]);
+      await page.getByRole("button", { name: "lowest to highest" }).click();
+      await expect.poll(() => parameter("band")).toBe("range");
+      await page.getByRole("combobox", { name: "Group by" }).fill("nothing_at_all");
+      await page.keyboard.press("Enter");
+      await page
+        .getByText(/nothing_at_all/)
+        .first()
+        .waitFor();
+      await page.getByRole("combobox", { name: "Group by" }).fill("");
+      await page.keyboard.press("Enter");
+      await page.getByRole("img", { name: "loss of 19 runs" }).waitFor();
+
+      // The baseline goes along to the table, where each known loss has its difference.
+      await page.getByRole("link", { name: "Choose runs" }).click();
+      await page.getByRole("button", { name: "Baseline: many 0" }).first().waitFor();
+      const row = page.getByRole("row").filter({ has: page.getByText("many 4", { exact: true }) });
+      await row.locator(".delta").first().waitFor();
+      expect(parameter("baseline")).toBe(String(first));
+      const own = page.getByRole("row").filter({ has: page.getByText("many 0", { exact: true }) });
+      expect(await own.locator(".delta").count()).toBe(0);
+    });
+  }, 120_000);
+
+  it("of more runs than are drawn say so", async () => {
+    const id = await record({ task_name: "one of many" }, 5, (step) => ({ loss: step }));
+    const ids = [id, ...Array.from({ length: 60 }, (_, n) => 900_000 + n)];
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/compare?ids=${ids}`);
+      await page.getByText("61 runs are chosen; the first 50 are drawn.").waitFor();
+      await page.getByText(/^Not found: #900000, /).waitFor();
     });
   });
 

@@ -448,7 +448,7 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     await pages.signedIn(async (page) => {
       await page.getByRole("checkbox", { name: "Select rank 8" }).check();
       await page.getByRole("checkbox", { name: "Select rank 16" }).check();
-      await page.getByRole("img", { name: "Loss curves of 2 runs" }).waitFor();
+      await page.getByRole("img", { name: "loss of 2 runs" }).waitFor();
       await page.getByRole("link", { name: "Compare", exact: true }).last().click();
       const differing = page.getByRole("row", { name: /^lora_rank/ });
       await differing.waitFor();

@@ -367,6 +367,20 @@ export const routeTable: Record<string, RouteRights> = {
   },
   "GET /api/me": { scope: null, reach: "none", ask: () => ({ path: "/api/me" }) },
   "GET /api/me/use": { scope: null, reach: "none", ask: () => ({ path: "/api/me/use" }) },
+  "GET /api/me/preferences/:name": {
+    scope: "tasks:read",
+    reach: "none",
+    ask: () => ({ path: "/api/me/preferences/charts" }),
+  },
+  "PUT /api/me/preferences/:name": {
+    scope: "tasks:read",
+    reach: "none",
+    ask: () => ({
+      ...{ method: "PUT", path: "/api/me/preferences/charts" },
+      json: { value: { smoothing: 0.5 } },
+    }),
+    audit: { none: "how somebody's own pages show what they show changes nothing for others" },
+  },
   "GET /api/users/use": { scope: "admin", reach: "none", ask: () => ({ path: "/api/users/use" }) },
   "POST /api/keys": {
     scope: "keys:write",
@@ -626,6 +640,13 @@ export const routeTable: Record<string, RouteRights> = {
       post(`/api/tasks/${await rows.task()}/finish`, { attempt: 1, status: "success" }),
     audit: "task.finish",
   },
+  "GET /api/tasks/:id/curves": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async (rows) => ({
+      path: `/api/tasks/${await rows.curve(await rows.task())}/curves?metric=loss&metric=lr`,
+    }),
+  },
   "GET /api/tasks/:id/logs": {
     scope: "tasks:read",
     box: true,
@@ -863,6 +884,23 @@ export const routeTable: Record<string, RouteRights> = {
     ask: async (rows) => ({
       path: `/api/tasks/compare?ids=${await rows.task()},${await rows.task()}`,
     }),
+  },
+  "GET /api/curves": {
+    scope: "tasks:read",
+    box: true,
+    reach: "read",
+    ask: async (rows) => {
+      const shows = await rows.task();
+      return { path: `/api/curves?ids=${shows}`, shows };
+    },
+  },
+  "GET /api/curves/groups": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async (rows) => {
+      const shows = await rows.task();
+      return { path: `/api/curves/groups?ids=${shows}`, shows };
+    },
   },
   "GET /api/stats/tasks": {
     scope: "tasks:read",

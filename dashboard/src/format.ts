@@ -22,6 +22,18 @@ export function measure(value: number | string | null | undefined): string {
   return format({ minimumSignificantDigits: 4, maximumSignificantDigits: 4 }).format(value);
 }
 
+/** What a value is above another, with its sign; empty where one of the two is not known. */
+export function deltaText(
+  value: number | null | undefined,
+  base: number | null | undefined,
+  write: (n: number) => string = measure,
+): string {
+  if (typeof value !== "number" || typeof base !== "number") return "";
+  const delta = value - base;
+  if (!Number.isFinite(delta)) return "";
+  return delta === 0 ? "±0" : `${delta > 0 ? "+" : "−"}${write(Math.abs(delta))}`;
+}
+
 /** A number of a scale, as short as it can be. */
 export const short = (value: number) =>
   value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)

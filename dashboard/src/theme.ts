@@ -7,6 +7,12 @@ export function chosenTheme(): Theme {
 }
 
 const listeners = new Set<() => void>();
+/** Colours that were asked for since the theme last changed: to find one, the browser lays out the page. */
+const found = new Map<string, string>();
+const tell = () => {
+  found.clear();
+  for (const listener of listeners) listener();
+};
 /** Calls a listener when colours change: charts on canvas have to be drawn again. */
 export function onTheme(listener: () => void) {
   listeners.add(listener);
@@ -21,19 +27,20 @@ export function applyTheme(theme: Theme) {
     document.documentElement.dataset.theme = theme;
     localStorage.setItem(KEY, theme);
   }
-  for (const listener of listeners) listener();
+  tell();
 }
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  for (const listener of listeners) listener();
-});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tell);
 
 /** A colour of the style sheet as the canvas needs it. */
 export function colour(name: string): string {
+  const known = found.get(name);
+  if (known !== undefined) return known;
   const probe = document.createElement("span");
   probe.style.color = `var(--${name})`;
   document.body.append(probe);
   const { color } = getComputedStyle(probe);
   probe.remove();
+  found.set(name, color);
   return color;
 }

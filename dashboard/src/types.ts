@@ -34,6 +34,13 @@ export type Curve = {
   count?: number[];
   nonfinite?: number[];
 };
+/** The curves of several runs, and the names of all their metrics. */
+export type Curves = {
+  items: (Curve & { id: number; one_of: number })[];
+  metrics: string[];
+  missing: number[];
+};
+export type GroupCurves = InferResponseType<typeof api.curves.groups.$get, 200>;
 export type Weight = InferResponseType<typeof api.weights.$get, 200>["items"][number];
 export type Dataset = InferResponseType<
   (typeof api.tasks)[":id"]["datasets"]["$get"],

@@ -10,9 +10,19 @@ import type { App } from "../platform/http/context.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
-import { type Bucket, bucketOf, coarsen, extremesOf, nonfiniteOf, shownValue } from "./buckets.ts";
-import { type Curve, curveOf, curveWithin } from "./curve.ts";
-import { metricName, type Point, type StoredSegment, type Value } from "./points.ts";
+import { metricName } from "../shared/metric-name.ts";
+import { bucketOf } from "./buckets.ts";
+import { curveOf, curveWithin } from "./curve.ts";
+import {
+  nextSince,
+  perPoint,
+  thinned,
+  thinnings,
+  toWireCurve,
+  toWirePoint,
+  wirePoint,
+} from "./curve-answer.ts";
+import type { Point, StoredSegment } from "./points.ts";
 import {
   type AttemptLogs,
   attemptsQuery,
@@ -20,6 +30,7 @@ import {
   chunksBehind,
   cutoffOf,
   lossNames,
+  MOST_CHUNKS,
   metricOf,
   nextChunks,
   type Place,
@@ -29,9 +40,6 @@ import {
   segmentsBehind,
   toAttempts,
 } from "./read.ts";
-
-/** Chunks whose summaries one curve reads: 2,000,000 points' worth. */
-const MOST_CHUNKS = 2000;
 
 /** What one answer to `since` takes up: rows, and bytes of their points. */
 const NEWS_ROWS = 200;
@@ -52,7 +60,7 @@ const logsQuery = z.strictObject({
     .optional()
     .describe("`next_since` of an earlier answer: only newer points are answered."),
   thin: z
-    .enum(["mean", "extremes", "raw"])
+    .enum(thinnings)
     .default("mean")
     .describe(
       "How the answer thins a long curve: `mean` gives the mean of each stretch, with its extremes beside; `extremes` gives the lowest and the highest point of each; `raw` gives every point, and refuses a curve of more than max_points.",
@@ -62,19 +70,6 @@ const logsQuery = z.strictObject({
   format: z.enum(["json", "csv"]).default("json"),
 });
 
-const wirePoint = z.tuple([
-  z.number(),
-  z.number().nullable(),
-  z.string().nullable(),
-  z.union([z.number(), z.string()]),
-]);
-const perPoint = {
-  first_step: z.array(z.int()).describe("Of each point, the first step that it covers."),
-  low: z.array(z.number().nullable()).describe("Of each point, the lowest finite value."),
-  high: z.array(z.number().nullable()).describe("Of each point, the highest finite value."),
-  count: z.array(z.int()).describe("Of each point, how many logged points it covers."),
-  nonfinite: z.array(z.int()).describe("Of each point, how many of them are NaN or infinite."),
-};
 const curveAnswer = z.object({
   metric: z.string(),
   total: z.int(),
@@ -98,48 +93,6 @@ const curveAnswer = z.object({
     .optional()
     .describe("With attempt=all."),
 });
-
-const toWirePoint = ([step, epoch, ms, value]: Point): [
-  number,
-  number | null,
-  string | null,
-  Value,
-] => [step, epoch, ms === null ? null : new Date(ms).toISOString(), value];
-
-/** A curve on the wire: its points, and what stands beside each. */
-const toWireCurve = (total: number, buckets: Bucket[]) => ({
-  total,
-  points: buckets.map((bucket) => {
-    const [step, epoch, ms] = bucket.last;
-    return toWirePoint([step, epoch, ms, shownValue(bucket)]);
-  }),
-  first_step: buckets.map(({ first }) => first),
-  low: buckets.map(({ min }) => (min ? Number(min[3]) : null)),
-  high: buckets.map(({ max }) => (max ? Number(max[3]) : null)),
-  count: buckets.map(({ count }) => count),
-  nonfinite: buckets.map(nonfiniteOf),
-});
-
-type Thin = z.infer<typeof logsQuery>["thin"];
-
-/** A curve as it was asked for, in at most `max` points. */
-function thinned({ total, buckets }: Curve, thin: Thin, max: number) {
-  if (thin === "raw" && (total > max || buckets.length < total))
-    throw notValid([
-      {
-        path: "thin",
-        message: `the curve has ${total} points, more than max_points: ask for a part with from_step and to_step, or for format=csv`,
-      },
-    ]);
-  const shown =
-    thin === "extremes" ? extremesOf(buckets, max).map(bucketOf) : coarsen(buckets, max);
-  return toWireCurve(total, shown);
-}
-
-const nextSince = (attempts: AttemptLogs[]) => {
-  const last = attempts.at(-1);
-  return `${last?.attempt ?? 0}.${last?.received ?? 0}`;
-};
 
 /** All points of a metric as CSV, a page of chunks at a time, so that memory stays bounded. */
 function streamCsv(

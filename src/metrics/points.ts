@@ -1,18 +1,11 @@
 import * as z from "zod";
+import { metricName } from "../shared/metric-name.ts";
 
 /** A metric's value on the wire; what JSON cannot say is a word. */
 const wireValue = z.union([z.number(), z.enum(["NaN", "Infinity", "-Infinity"])], {
   error: 'must be a number, or one of the strings "NaN", "Infinity", "-Infinity"',
 });
 export type Value = z.infer<typeof wireValue>;
-
-// A JSON path, by which summaries are stored, cannot hold a double quote or a backslash.
-export const metricName = z
-  .string()
-  .regex(
-    /^[^"\\\p{Cc}]{1,128}$/u,
-    "must be 1 to 128 characters without quotes, backslashes or control characters",
-  );
 
 const step = z.int().min(0).max(9_999_999_999, "must be below 10,000,000,000");
 

@@ -9,6 +9,9 @@ import type { Point, StoredSegment, Summary } from "./points.ts";
 const RAW_POINTS = 5000;
 const RAW_BYTES = 1_000_000;
 
+/** Chunks whose summaries one curve reads: 2,000,000 points' worth. */
+export const MOST_CHUNKS = 2000;
+
 /** Names of a metric: the first one that an attempt has counts. */
 export type MetricNames = readonly [string, ...string[]];
 export const lossNames: MetricNames = [
@@ -71,30 +74,63 @@ const ofSummary = (firstStep: number, summary: Summary): Bucket => ({
  * there is a list for each heartbeat.
  */
 export const outlineColumns = (names: MetricNames, withBlocks: SQL) => sql`
-  c.attempt, c.chunk, c.form, c.first_step as "firstStep", ${outlineOf(names, withBlocks)}`;
-
-const outlineOf = (names: MetricNames, withBlocks: SQL, suffix = "") => sql`
-  ${partOf(sql`c.summary`, names)} as ${sql.identifier(`summary${suffix}`)},
+  c.attempt, c.chunk, c.form, c.first_step as "firstStep", ${partOf(sql`c.summary`, names)} as summary,
   case c.form
     when ${FORM.open} then (select json_group_array(json(${partOf(sql`h.value`, names)})) from json_each(c.blocks) h)
-    when ${FORM.whole} then iif(${withBlocks}, ${partOf(sql`c.blocks`, names)}, null) end
-    as ${sql.identifier(`blocks${suffix}`)}`;
+    when ${FORM.whole} then iif(${withBlocks}, ${partOf(sql`c.blocks`, names)}, null) end as blocks`;
 
-export function toOutline({ attempt, chunk, form, firstStep, ...row }: OutlineRow): ChunkOutline {
+export const toOutline = ({ summary, blocks, ...chunk }: OutlineRow): ChunkOutline =>
+  outlineOf(chunk, parse(summary), parse(blocks));
+
+/** A chunk, and one metric's part of its columns, of which the form tells what they are. */
+function outlineOf(
+  { attempt, chunk, form, firstStep }: Omit<OutlineRow, "summary" | "blocks">,
+  summary: unknown,
+  parts: unknown,
+): ChunkOutline {
   if (form === FORM.open) {
-    const lists = parse<(StoredBucket[] | null)[]>(row.blocks) ?? [];
+    const lists = (parts as (StoredBucket[] | null)[] | null) ?? [];
     const blocks = lists.flatMap((list) => list ?? []).map(unpackBucket);
     return { attempt, chunk, whole: blocks.length > 0 ? mergeAll(blocks) : null, blocks };
   }
-  const summary = parse<StoredBucket | Summary>(row.summary);
   const whole =
     summary === null
       ? null
       : form === FORM.old
         ? ofSummary(firstStep, summary as Summary)
         : unpackBucket(summary as StoredBucket);
-  const blocks = parse<StoredBucket[]>(row.blocks)?.map(unpackBucket) ?? null;
+  const blocks = (parts as StoredBucket[] | null)?.map(unpackBucket) ?? null;
   return { attempt, chunk, whole, blocks };
+}
+
+/** The columns of a chunk that toOutlines() reads: those of outlineColumns(), each with a list of all metrics. */
+const outlinesColumns = (metrics: MetricNames[], withBlocks: SQL) => {
+  const parts = (column: SQL) =>
+    sql`json_array(${sql.join(
+      metrics.map((names) => sql`json(${partOf(column, names)})`),
+      sql`, `,
+    )})`;
+  return sql`
+  c.attempt, c.chunk, c.form, c.first_step as "firstStep", ${parts(sql`c.summary`)} as summary,
+  case c.form
+    when ${FORM.open} then (select json_group_array(${parts(sql`h.value`)}) from json_each(c.blocks) h)
+    when ${FORM.whole} then iif(${withBlocks}, ${parts(sql`c.blocks`)}, null) end as blocks`;
+};
+
+/** One chunk of each metric, in the order of outlinesColumns(). */
+function toOutlines({ summary, blocks, ...chunk }: OutlineRow, metrics: number): ChunkOutline[] {
+  const summaries = parse<unknown[]>(summary) ?? [];
+  const parts = parse<unknown[]>(blocks);
+  return Array.from({ length: metrics }, (_, n) =>
+    outlineOf(
+      chunk,
+      summaries[n] ?? null,
+      // Of a chunk that takes points in, there is such a list for each heartbeat.
+      chunk.form === FORM.open
+        ? (parts as unknown[][] | null)?.map((list) => list[n] ?? null)
+        : (parts?.[n] ?? null),
+    ),
+  );
 }
 
 /** Statements that read an attempt's figures, newest last. */
@@ -118,6 +154,18 @@ export const toAttempts = (rows: Awaited<ReturnType<typeof attemptsQuery>>): Att
 /** A chunk of a task, for reading page after page where none comes to another in between. */
 export type ChunkPlace = { attempt: number; chunk: number };
 
+/** The points of a run that is small enough to be read whole, newest first. */
+const rawChunks = (db: Db, taskId: number) =>
+  db.all<{ attempt: number; points: string }>(sql`
+    select attempt, points from log_chunk where task_id = ${taskId}
+    order by attempt desc, chunk desc limit (select case
+      when ${totalOf("points", taskId)} <= ${RAW_POINTS} and ${totalOf("bytes", taskId)} <= ${RAW_BYTES} then 200 else 0 end)`);
+
+const toRaw = (row: { attempt: number; points: string }): RawChunk => ({
+  attempt: row.attempt,
+  segments: JSON.parse(row.points),
+});
+
 /** One round trip for a task's logs under `where` (which names the task and who may see it). */
 export async function readLogs(
   db: Db,
@@ -130,7 +178,6 @@ export async function readLogs(
   const after = page.after
     ? sql`and (attempt, chunk) ${sql.raw(page.newestFirst ? "<" : ">")} (${page.after.attempt}, ${page.after.chunk})`
     : sql``;
-  const fitsRaw = sql`${totalOf("points", taskId)} <= ${RAW_POINTS} and ${totalOf("bytes", taskId)} <= ${RAW_BYTES}`;
   const {
     task: [task],
     attempts,
@@ -147,9 +194,7 @@ export async function readLogs(
       select ${outlineColumns(names, sql`${totalOf("points", taskId)} <= 300000`)}
       from log_chunk c where task_id = ${taskId} ${after}
       order by attempt ${order}, chunk ${order} limit ${page.limit}`),
-    raw: db.all<{ attempt: number; points: string }>(sql`
-      select attempt, points from log_chunk where task_id = ${taskId}
-      order by attempt desc, chunk desc limit (select case when ${fitsRaw} then 200 else 0 end)`),
+    raw: rawChunks(db, taskId),
   });
   if (!task) return null;
   return {
@@ -157,7 +202,44 @@ export async function readLogs(
     attempts: toAttempts(attempts),
     outlines: outlines.map(toOutline),
     /** The points of a run that is small enough, newest first; else none. */
-    raw: raw.map((row): RawChunk => ({ attempt: row.attempt, segments: JSON.parse(row.points) })),
+    raw: raw.map(toRaw),
+  };
+}
+
+/** Points × metrics up to which an answer draws them from blocks: it stays below 4 MB. */
+const MOST_FINE = 1_000_000;
+
+/**
+ * One round trip for several metrics of a task's logs under `where` (which names the task and who may see it):
+ * its rows are those of one metric. Runs that are too large for all these metrics are read coarser.
+ */
+export async function readManyLogs(
+  db: Db,
+  where: SQL | undefined,
+  taskId: number,
+  metrics: MetricNames[],
+) {
+  const points = totalOf("points", taskId);
+  const {
+    task: [task],
+    attempts,
+    outlines,
+    raw,
+  } = await chain(db, {
+    task: db.select({ id: trainingTask.id }).from(trainingTask).where(where),
+    attempts: attemptsQuery(db, taskId),
+    outlines: db.all<OutlineRow>(sql`
+      select ${outlinesColumns(metrics, sql`${points} <= ${Math.floor(MOST_FINE / metrics.length)}`)}
+      from log_chunk c where task_id = ${taskId} order by attempt, chunk limit ${MOST_CHUNKS}`),
+    raw: rawChunks(db, taskId),
+  });
+  if (!task) return null;
+  const rows = outlines.map((row) => toOutlines(row, metrics.length));
+  return {
+    attempts: toAttempts(attempts),
+    /** Of each metric, its part of the chunks. */
+    outlines: metrics.map((_, n) => rows.flatMap((row) => row[n] ?? [])),
+    raw: raw.map(toRaw),
   };
 }
 
@@ -172,23 +254,16 @@ export async function readOutlines(
   page: { limit: number; after?: ChunkPlace },
 ): Promise<ChunkOutline[][]> {
   const withBlocks = sql`${totalOf("points", taskId)} <= 150000`;
-  const columns = metrics.map((metric, n) => outlineOf([metric], withBlocks, String(n)));
   const after = page.after
     ? sql`and (attempt, chunk) > (${page.after.attempt}, ${page.after.chunk})`
     : sql``;
-  type Row = OutlineRow & Record<`summary${number}` | `blocks${number}`, string | null>;
-  const rows = await db.all<Row>(sql`
-    select c.attempt, c.chunk, c.form, c.first_step as "firstStep", ${sql.join(columns, sql`, `)}
+  const rows = await db.all<OutlineRow>(sql`
+    select ${outlinesColumns(
+      metrics.map((metric) => [metric]),
+      withBlocks,
+    )}
     from log_chunk c where task_id = ${taskId} ${after} order by attempt, chunk limit ${page.limit}`);
-  return rows.map((row) =>
-    metrics.map((_, n) =>
-      toOutline({
-        ...row,
-        summary: row[`summary${n}`] ?? null,
-        blocks: row[`blocks${n}`] ?? null,
-      }),
-    ),
-  );
+  return rows.map((row) => toOutlines(row, metrics.length));
 }
 
 /** One round trip for the part of a task's logs between two steps: point by point where that is little. */

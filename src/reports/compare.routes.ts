@@ -2,7 +2,7 @@ import { createTwoFilesPatch } from "diff";
 import { and, eq, inArray, isNull, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
-import { metricName, type Point, type Summary } from "../metrics/points.ts";
+import type { Point, Summary } from "../metrics/points.ts";
 import { lossNames } from "../metrics/read.ts";
 import { readable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
@@ -13,15 +13,17 @@ import type { App } from "../platform/http/context.ts";
 import { refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { shortColumns } from "../runs/queries.ts";
+import { metricName } from "../shared/metric-name.ts";
 import { isSystemMetric } from "../shared/system-metrics.ts";
 import { decodeConfig } from "../trainers/decode.ts";
-import { alignedCurve, alignments, curveStatements } from "./compare-curves.ts";
+import { alignedCurve, alignments, curveStatements, type Detail } from "./compare-curves.ts";
 import { compareDatasets, datasetStatements } from "./compare-datasets.ts";
 import { compareParameters, configLeaves, parameterColumns } from "./compare-parameters.ts";
 
-const MOST_TASKS = 20;
-/** Files larger than this are not compared. */
+const MOST_TASKS = 50;
+/** Files larger than this are not compared; of more than FULL tasks each has its share of what those take. */
 const MOST_BYTES = 65_536;
+const FULL = 20;
 /**
  * Lines that two files may differ in before the search for the shortest difference is given up. Its
  * time grows with their square, so that more files share less.
@@ -47,6 +49,18 @@ const compareQuery = z.strictObject({
     .default(200)
     .describe("Points of each curve at most."),
 });
+
+/** How much of each of `tasks` an answer takes up: bytes of its file, and its curve. */
+function sharesOf(tasks: number): { bytes: number; detail: Detail } {
+  const share = Math.min(1, FULL / tasks);
+  return {
+    bytes: Math.floor(MOST_BYTES * share),
+    detail: {
+      ...{ chunks: Math.floor(200 * share), fine: 20 },
+      ...{ rawPoints: 500, rawBytes: Math.floor(100_000 * share) },
+    },
+  };
+}
 
 const json = z.json();
 const figures = z.object({
@@ -162,8 +176,7 @@ export const compare = new Hono<App>().get(
   "/compare",
   describe({
     summary: "Compare tasks",
-    description:
-      "Compares settings, metrics, curves, datasets and the trainers' files of 2 to 20 tasks.",
+    description: `Compares settings, metrics, curves, datasets and the trainers' files of 2 to ${MOST_TASKS} tasks. Of more than ${FULL} tasks, files of less than ${MOST_BYTES} bytes are left out too: all of them together take up as much as those of ${FULL}.`,
     tag: "Tasks",
     answer: { schema: comparison, description: "The comparison." },
     errors: { 404: "One of the tasks does not exist.", 422: "A parameter is not valid." },
@@ -173,6 +186,7 @@ export const compare = new Hono<App>().get(
   async (c) => {
     const { ids, metric, align, max_points } = c.req.valid("query");
     const { db, auth } = c.var;
+    const { bytes, detail } = sharesOf(ids.length);
     const list = sql.join(
       ids.map((id) => sql`${id}`),
       sql`, `,
@@ -184,8 +198,8 @@ export const compare = new Hono<App>().get(
           task: shortColumns,
           snapshot: sql<
             string | null
-          >`case when length(${taskConfig.snapshot}) <= ${2 * MOST_BYTES} then ${taskConfig.snapshot} end`,
-          file: sql<ArrayBuffer | null>`case when length(${taskConfig.original}) <= ${MOST_BYTES} then ${taskConfig.original} end`,
+          >`case when length(${taskConfig.snapshot}) <= ${2 * bytes} then ${taskConfig.snapshot} end`,
+          file: sql<ArrayBuffer | null>`case when length(${taskConfig.original}) <= ${bytes} then ${taskConfig.original} end`,
           sha256: taskConfig.sha256,
         })
         .from(trainingTask)
@@ -195,8 +209,8 @@ export const compare = new Hono<App>().get(
       running: db.all<{ id: number; summary: string }>(sql`
         select t.id, a.summary from training_task t
         join task_attempt a on a.task_id = t.id and a.attempt = t.attempt
-        where t.id in (${list}) and t.status = 'running' and length(a.summary) <= ${2 * MOST_BYTES}`),
-      ...curveStatements(db, list, names),
+        where t.id in (${list}) and t.status = 'running' and length(a.summary) <= ${2 * bytes}`),
+      ...curveStatements(db, list, names, detail),
       ...datasetStatements(db, list),
     });
     const rows = ids.map((id) => {
@@ -218,11 +232,12 @@ export const compare = new Hono<App>().get(
         new Map<string, Summary>(Object.entries(JSON.parse(summary))),
       ]),
     );
+    const ended = new Map(summaries.map((row) => [`${row.taskId} ${row.metric}`, row]));
     const figuresOf = (id: number, name: string) => {
       const own = current.get(id);
       const summary = own?.get(name);
       if (own) return summary ? currentFigures(summary) : null;
-      const row = summaries.find((s) => s.taskId === id && s.metric === name);
+      const row = ended.get(`${id} ${name}`);
       return row
         ? {
             ...{ last: row.last, min: row.min, max: row.max, count: row.count },
@@ -243,7 +258,7 @@ export const compare = new Hono<App>().get(
     ];
     const files = rows.map(({ task: { id }, file, sha256 }): File => {
       if (!sha256) return { id, why: `Task ${id} has no file.` };
-      if (file === null) return { id, why: `Task ${id}'s file is over ${MOST_BYTES} bytes.` };
+      if (file === null) return { id, why: `Task ${id}'s file is over ${bytes} bytes.` };
       const decoded = decodeConfig(new Uint8Array(file));
       return decoded ? { id, text: decoded.text } : { id, why: `Task ${id}'s file is no text.` };
     });
@@ -269,7 +284,7 @@ export const compare = new Hono<App>().get(
         align,
         series: ids.map((id) => ({
           id,
-          ...alignedCurve(id, { attempts, chunks }, { names, align, most: max_points }),
+          ...alignedCurve(id, { attempts, chunks }, { names, align, most: max_points }, detail),
         })),
       },
       datasets: compareDatasets(ids, links, tags),

@@ -185,7 +185,7 @@ describe("comparing tasks", () => {
       ["x"],
       [1],
       [1, 1],
-      Array.from({ length: 21 }, (_, n) => n + 1),
+      Array.from({ length: 51 }, (_, n) => n + 1),
       ["1;2"],
     ])
       await compare("", 422, list);

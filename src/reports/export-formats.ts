@@ -1,3 +1,4 @@
+import { csvText } from "../shared/csv.ts";
 import type { ExportColumn, Format } from "./export-columns.ts";
 import type { Cell, Writer } from "./export-writer.ts";
 import { parquetWriter } from "./parquet.ts";
@@ -5,19 +6,13 @@ import { parquetWriter } from "./parquet.ts";
 const encoder = new TextEncoder();
 const noBytes = () => new Uint8Array();
 
-/**
- * A cell of RFC 4180. A text that a spreadsheet would run as a formula gets an apostrophe before it
- * (`lora-ledger import` takes it off again); numbers stay numbers, also negative ones.
- */
+/** A cell of RFC 4180; numbers stay numbers, also negative ones. */
 export function csvCell(value: Cell, kind: ExportColumn["kind"]): string {
   if (value === null) return "";
   if (kind === "boolean") return value ? "true" : "false";
   if (typeof value === "number") return String(value);
   const cell = typeof value === "string" && kind !== "json" ? value : JSON.stringify(value);
-  if (!/^[=+\-@\s]|[",;|\t\r\n]|\s$/.test(cell)) return cell;
-  const text = /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : cell;
-  // Some spreadsheets part columns at other signs, behind which a formula could begin.
-  return /[",;|\t\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  return csvText(cell);
 }
 
 const csvWriter = (columns: ExportColumn[], bom: boolean): Writer => ({

@@ -1,61 +1,38 @@
+import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { default as Plot } from "uplot";
-import { duration, measure, short, whole } from "../format.ts";
-import { type Text, t } from "../i18n.ts";
-import { colour, onTheme } from "../theme.ts";
+import { measure, whole } from "../format.ts";
+import { t } from "../i18n.ts";
+import { onTheme } from "../theme.ts";
+import { Icon } from "../ui/icon.tsx";
+import { Menu } from "../ui/menu.tsx";
+import { attempt } from "../ui/toast.tsx";
+import { align, nearest } from "./align.ts";
+import { placeText, valueTitle } from "./axes.ts";
+import { shareCrosshair } from "./crosshair.ts";
+import { csvOf } from "./csv.ts";
 import type { Line, XAxis } from "./curves.ts";
 import { countLeftOut, exitsOf, frameOf, type Range, valuesOf } from "./frame.ts";
-import { drawBands, drawExits, drawNonfinite } from "./marks.ts";
+import { panBy, zoomAround } from "./gestures.ts";
+import { type Mark, marksNear } from "./marks.ts";
+import { plotOptions } from "./plot-options.ts";
+import { pngOf, saveFile } from "./save.ts";
+import { Swatch } from "./swatch.tsx";
+import { linesUnder, Tooltip, underText } from "./tooltip.tsx";
 
-const text = {
-  step: whole,
-  epoch: (n: number) => String(Math.round(n * 100) / 100),
-  time: duration,
-};
-/** A place of the axis in a sentence. */
-const place = (axis: XAxis, x: number) =>
-  axis === "step"
-    ? t("step {step}", { step: whole(x) })
-    : axis === "epoch"
-      ? t("epoch {n}", { n: text.epoch(x) })
-      : t("after {time}", { time: duration(x) });
-const titles: Record<XAxis, Text> = {
-  step: "Step",
-  epoch: "Epoch",
-  time: "Time since the first point",
-};
+/** Milliseconds without a move before a stretch that was reached by wheel or pan is the chart's. */
+const STILL_MS = 150;
+const noMarks: Mark[] = [];
 
-type Column = (number | null | undefined)[];
-type Aligned = [number[], ...Column[]];
+/** Where the crosshair is: the place among the points, and whether this chart's own pointer is there. */
+type Pointed = { at: number; own: boolean; left: number; top: number };
 
 /**
- * x of all lines in one ascending list, and each line's values at them: undefined where it has no point,
- * null where its value has no place on the scale.
- */
-function align(lines: Line[], log: boolean): Aligned {
-  const xs = [...new Set(lines.flatMap(({ points }) => points.map(([x]) => x)))].sort(
-    (a, b) => a - b,
-  );
-  const index = new Map(xs.map((x, n) => [x, n]));
-  const values = lines.map(({ points }) => {
-    const column: Column = new Array(xs.length).fill(undefined);
-    for (const [x, y] of points) column[index.get(x) ?? 0] = log && y !== null && y <= 0 ? null : y;
-    return column;
-  });
-  return [xs, ...values];
-}
-
-/** Whether a line has one value, which is a dot then. */
-function isDot(self: Plot, series: number): boolean {
-  let count = 0;
-  for (const y of self.data[series] ?? []) if (typeof y === "number") count++;
-  return count === 1;
-}
-
-/**
- * Curves over one axis. Dragging zooms in, a double click zooms out; `zoomed` gets the range, so that
- * detail can be fetched for it; without it the chart keeps its own. `title` names the values, and gives
- * both axes their titles. The legend and, as words, `summary` have the same figures.
+ * Curves over one axis. Dragging zooms in, a double click zooms out; with Shift dragging moves the stretch in
+ * view, and with Ctrl the wheel zooms. Arrow keys move the crosshair, +, - and 0 zoom. `zoomed` gets the
+ * range, so that detail can be fetched for it; without it the chart keeps its own. `title` names the values,
+ * and gives both axes their titles. The legend and, as words, `summary` have the same figures. Where there
+ * is a `title` or a `file` name, the chart can be saved.
  */
 export function Chart(props: {
   lines: Line[];
@@ -68,13 +45,19 @@ export function Chart(props: {
   all?: boolean;
   zoomed?: (range: Range | null) => void;
   range?: Range | null;
+  marks?: Mark[];
+  /** What the chart is called where it has no title. */
+  name?: string;
+  /** The name of saved pictures and points, without an ending. */
+  file?: string;
 }) {
-  const { lines, axis, log, height, title, all = false } = props;
+  const { lines, axis, log, height, title, all = false, marks = noMarks } = props;
+  const file = props.file ?? title;
   const element = useRef<HTMLDivElement>(null);
   const plot = useRef<Plot | null>(null);
   const [library, setLibrary] = useState<typeof import("./plot.ts") | null>(null);
   const [theme, setTheme] = useState(0);
-  const [under, setUnder] = useState<number | null>(null);
+  const [pointed, setPointed] = useState<Pointed | null>(null);
   const [own, setOwn] = useState<Range | null>(null);
   const range = props.zoomed ? (props.range ?? null) : own;
   const zoom = useRef<(range: Range | null) => void>(setOwn);
@@ -84,16 +67,20 @@ export function Chart(props: {
     void import("./plot.ts").then(setLibrary);
   }, []);
 
-  const shape = lines.map(({ label, colour: c, faint }) => `${label}|${c}|${faint}`).join("\n");
+  const shape = lines
+    .map((line) =>
+      [line.label, line.colour, line.dash, line.strong, line.faint, line.unseen].join("|"),
+    )
+    .join("\n");
   const [low, high] = range ?? [];
   // A scale of logarithms is for values above 0; where there are none, the chart stays as it was.
   const logNow = log && lines.some(({ points }) => points.some(([, y]) => y !== null && y > 0));
+  const data = useMemo(() => align(lines, logNow), [lines, logNow]);
   const drawn = useMemo(() => {
     const view: Range | null = low === undefined || high === undefined ? null : [low, high];
     const frame = frameOf(valuesOf(lines, view), { log: logNow, all });
     return {
-      ...{ lines, view, frame },
-      data: align(lines, logNow),
+      ...{ lines, view, frame, marks },
       exits: exitsOf(lines, view, frame, logNow),
       beyond: exitsOf(
         lines.filter(({ spots }) => spots),
@@ -101,121 +88,207 @@ export function Chart(props: {
       ).length,
       leftOut: log ? countLeftOut(lines, view) : 0,
     };
-  }, [lines, low, high, log, logNow, all]);
-  const latest = useRef(drawn);
-  latest.current = drawn;
+  }, [lines, low, high, log, logNow, all, marks]);
+  /** Puts the crosshair where another chart's is, after other points or another stretch came. */
+  const refollow = useRef<(() => void) | null>(null);
+  const latest = useRef({ ...drawn, data });
+  latest.current = { ...drawn, data };
+
+  /** Shows a stretch at once, without the page: it is told when the moves are over. */
+  const still = useRef<{ timer: ReturnType<typeof setTimeout>; range: Range | null } | null>(null);
+  const wholeOf = (): Range => {
+    const [xs] = latest.current.data;
+    return [xs[0] ?? 0, xs.at(-1) ?? 0];
+  };
+  const inView = (): Range =>
+    (still.current ? still.current.range : latest.current.view) ?? wholeOf();
+  const show = (next: Range | null) => {
+    if (still.current) clearTimeout(still.current.timer);
+    const [min, max] = next ?? wholeOf();
+    plot.current?.setScale("x", { min, max });
+    const timer = setTimeout(() => {
+      still.current = null;
+      zoom.current(next);
+    }, STILL_MS);
+    still.current = { timer, range: next };
+  };
+  const around = (x: number, factor: number) => show(zoomAround(inView(), x, factor, wholeOf()));
 
   // The chart is made anew for other lines, scales or colours; new points go into the one there is.
   useEffect(() => {
     const holder = element.current;
     if (!library || !holder) return;
-    const { uPlot } = library;
-    const [line, faint] = [colour("grid"), colour("faint")];
-    const font = `11px ${getComputedStyle(document.body).fontFamily}`;
-    const series: Plot.Series[] = lines.map(({ label, colour: n, faint: behind }) => ({
-      label,
-      stroke: colour(`line-${n}`),
-      width: behind ? 1 : 1.75,
-      alpha: behind ? 0.3 : 1,
-      points: { show: isDot },
-    }));
-    const axes = { stroke: faint, font, grid: { stroke: line, width: 1 }, ticks: { show: false } };
-    const titled = (label: string) =>
-      title === undefined ? {} : { label, labelFont: font, labelSize: 16, labelGap: 0 };
-    const options: Plot.Options = {
-      width: holder.clientWidth,
-      height,
-      padding: [8, 32, 0, 0],
-      legend: { show: false },
-      cursor: {
-        drag: { x: true, y: false, setScale: false },
-        points: { size: 6 },
-        y: false,
-      },
-      scales: {
-        x: { time: false },
-        y: { ...(logNow && { distr: 3, log: 10 }), range: () => latest.current.frame },
-      },
-      axes: [
-        {
-          ...axes,
-          ...titled(t(titles[axis])),
-          size: 28,
-          gap: 4,
-          values: (_, at) => at.map((x) => text[axis](x)),
-        },
-        {
-          ...axes,
-          ...titled(title ?? ""),
-          size: 56,
-          gap: 4,
-          values: (_, at) => at.map((y) => (y === null ? "" : short(y))),
-        },
-      ],
-      series: [{}, ...series],
-      hooks: {
-        drawAxes: [(self) => drawBands(self, latest.current.lines, latest.current.frame)],
-        draw: [
-          (self) => {
-            drawNonfinite(self, latest.current.lines);
-            drawExits(self, latest.current.exits);
-          },
-        ],
-        setCursor: [(self) => setUnder(self.cursor.idx ?? null)],
-        setSelect: [
-          (self) => {
-            const { left, width } = self.select;
-            if (width < 6) return;
-            const chosen: Range = [self.posToVal(left, "x"), self.posToVal(left + width, "x")];
-            self.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
-            zoom.current(chosen);
-          },
-        ],
-      },
+    // Where another chart has put this one's crosshair; new points tell the same place again.
+    let ledTo: number | null = null;
+    let isLeading = false;
+    const follow = (x: number | null) => {
+      const left = x === null ? -10 : Math.round(made.valToPos(x, "x"));
+      // A chart without points has no place for it yet.
+      ledTo = left >= 0 && left <= made.over.clientWidth ? left : -10;
+      isLeading = false;
+      refollow.current = x === null ? null : () => follow(x);
+      made.setCursor({ left: ledTo, top: 0 }, true);
     };
-    const made = new uPlot(options, latest.current.data, holder);
+    const crosshair = shareCrosshair(axis, follow);
+    const pointedAt = (self: Plot) => {
+      const { idx, left = 0, top = 0 } = self.cursor;
+      const at = left < 0 ? null : (idx ?? null);
+      const own = left !== ledTo;
+      setPointed(at === null ? null : { at, own, left: left + self.over.offsetLeft, top });
+      if (own && (at !== null || isLeading)) {
+        isLeading = at !== null;
+        refollow.current = null;
+        crosshair.move(at === null ? null : (self.data[0][at] ?? null));
+      }
+    };
+    const made: Plot = new library.uPlot(
+      plotOptions({
+        ...{ width: holder.clientWidth, height, lines, axis, log: logNow },
+        title: title === undefined ? undefined : valueTitle(title),
+        drawn: () => latest.current,
+        pointed: pointedAt,
+        chosen: (chosen) => zoom.current(chosen),
+        panned: (distance) => show(panBy(inView(), distance, wholeOf())),
+      }),
+      latest.current.data,
+      holder,
+    );
     plot.current = made;
     const out = () => zoom.current(null);
+    const wheel = (event: WheelEvent) => {
+      if (!event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      const { left } = made.over.getBoundingClientRect();
+      around(made.posToVal(event.clientX - left, "x"), event.deltaY > 0 ? 1.25 : 0.8);
+    };
     made.over.addEventListener("dblclick", out);
+    made.over.addEventListener("wheel", wheel, { passive: false });
     const observer = new ResizeObserver(() => made.setSize({ width: holder.clientWidth, height }));
     observer.observe(holder);
     return () => {
       observer.disconnect();
+      crosshair.leave();
       made.destroy();
       plot.current = null;
+      refollow.current = null;
+      setPointed(null);
     };
   }, [library, shape, axis, logNow, height, theme, title]);
+  useEffect(
+    () => () => {
+      if (still.current) clearTimeout(still.current.timer);
+    },
+    [],
+  );
 
-  // Behind the effect above, so that a chart made anew is given its stretch too.
+  // Behind the effect above, so that a chart made anew is given its points and its stretch too.
+  const made = [library, shape, axis, logNow, height, theme, title];
   useEffect(() => {
-    const made = plot.current;
-    if (!made) return;
-    const { data, view } = drawn;
-    made.batch(() => {
-      made.setData(data, !view);
-      if (view) made.setScale("x", { min: view[0], max: view[1] });
+    const { view } = latest.current;
+    plot.current?.batch(() => {
+      plot.current?.setData(data, !view);
+      if (view) plot.current?.setScale("x", { min: view[0], max: view[1] });
     });
-  }, [drawn, library, shape, axis, logNow, height, theme, title]);
+  }, [data, ...made]);
+  // Another stretch of the same points needs no new ones.
+  useEffect(() => {
+    const [min, max] = drawn.view ?? wholeOf();
+    if (plot.current && !still.current && min < max) plot.current.setScale("x", { min, max });
+    // uPlot moves to another stretch in a microtask of its own.
+    queueMicrotask(() => refollow.current?.());
+  }, [drawn, ...made]);
 
-  const { data, view, beyond, leftOut } = drawn;
-  const lastInView = view ? data[0].findLastIndex((one) => one <= view[1]) : data[0].length - 1;
-  const at = Math.min(under ?? lastInView, data[0].length - 1);
-  const x = data[0][at];
+  const { view, beyond, leftOut } = drawn;
+  const [xs] = data;
+  const firstInView = view
+    ? Math.max(
+        0,
+        xs.findIndex((one) => one >= view[0]),
+      )
+    : 0;
+  const lastInView = view ? xs.findLastIndex((one) => one <= view[1]) : xs.length - 1;
+  const at = Math.min(pointed?.at ?? lastInView, xs.length - 1);
+  const x = xs[at];
+  const under = pointed && x !== undefined ? linesUnder(lines, x) : [];
+
+  const point = (to: number) => {
+    const place = xs[Math.min(Math.max(to, firstInView), lastInView)];
+    if (place !== undefined)
+      plot.current?.setCursor({ left: plot.current.valToPos(place, "x"), top: 0 }, true);
+  };
+  const press = (event: JSX.TargetedKeyboardEvent<HTMLDivElement>) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || x === undefined) return;
+    const far = event.shiftKey ? 10 : 1;
+    const actions: Record<string, () => void> = {
+      ArrowLeft: () => point(pointed ? at - far : lastInView),
+      ArrowRight: () => point(pointed ? at + far : firstInView),
+      Home: () => point(firstInView),
+      End: () => point(lastInView),
+      "+": () => around(x, 0.5),
+      "=": () => around(x, 0.5),
+      "-": () => around(x, 2),
+      "0": () => show(null),
+      Escape: () => plot.current?.setCursor({ left: -10, top: -10 }, true),
+    };
+    if (!actions[event.key]) return;
+    event.preventDefault();
+    actions[event.key]?.();
+  };
+  const hide = () => plot.current?.setCursor({ left: -10, top: -10 }, true);
+  const atRight = pointed && pointed.left > (element.current?.clientWidth ?? 0) / 2;
+
   return (
     <figure class="chart">
-      <div ref={element} style={{ height: `${height}px` }} role="img" aria-label={props.summary} />
+      <div class="chart-area">
+        <div
+          ref={element}
+          style={{ height: `${height}px` }}
+          role="img"
+          aria-label={props.summary}
+        />
+        {/* It lies over the chart for its focus alone, and lets the pointer through. */}
+        <div
+          class="chart-keys"
+          role="slider"
+          tabIndex={0}
+          aria-label={t("Crosshair: {name}", { name: title ?? props.name ?? props.summary })}
+          aria-valuemin={0}
+          aria-valuemax={Math.max(0, xs.length - 1)}
+          aria-valuenow={Math.max(0, at)}
+          aria-valuetext={
+            x === undefined ? t("No points yet") : underText(axis, x, linesUnder(lines, x))
+          }
+          title={t("Arrow keys move the crosshair; +, − and 0 zoom.")}
+          onKeyDown={press}
+          onBlur={hide}
+        />
+        {pointed?.own && x !== undefined && plot.current && (
+          <Tooltip
+            {...{ axis, x, under }}
+            height={pointed.top > 0 ? plot.current.posToVal(pointed.top, "y") : null}
+            marks={marksNear(marks, pointed.left - plot.current.over.offsetLeft, (place) =>
+              plot.current ? plot.current.valToPos(place, "x") : 0,
+            )}
+            style={
+              atRight
+                ? { right: `${(element.current?.clientWidth ?? 0) - pointed.left + 12}px` }
+                : { left: `${pointed.left + 12}px` }
+            }
+          />
+        )}
+      </div>
       <figcaption class="legend">
-        <span class="faint legend-x">{x !== undefined && place(axis, x)}</span>
+        <span class="faint legend-x">{x !== undefined && placeText(axis, x)}</span>
         {lines.map((line, n) => {
           if (line.faint) return null;
           const { value, n: found } = nearest(data[n + 1], at);
           const ended = !data[n + 1]?.some((y, after) => after >= at && y !== undefined);
           return (
-            <span key={line.label + String(line.colour)} class="legend-line">
-              <i class={`swatch colour-${line.colour}`} />
+            <span key={`${line.label} ${line.colour} ${line.dash}`} class="legend-line">
+              <Swatch {...line} />
               <span class="clip">{line.label}</span>
               <b>{measure(value) || "–"}</b>
-              {ended && <span class="faint">{place(axis, data[0][found] ?? 0)}</span>}
+              {ended && <span class="faint">{placeText(axis, xs[found] ?? 0)}</span>}
             </span>
           );
         })}
@@ -229,16 +302,42 @@ export function Chart(props: {
               : t("No value lies above 0, so the scale is not logarithmic")}
           </span>
         )}
+        {file !== undefined && (
+          <Menu
+            class="button plain icon small chart-save"
+            name={t("Save {name}", { name: file })}
+            label={<Icon name="download" />}
+          >
+            <button
+              type="button"
+              class="item"
+              onClick={() =>
+                attempt(async () => {
+                  if (plot.current)
+                    saveFile(
+                      await pngOf(plot.current, title ?? props.name ?? file, lines),
+                      `${file}.png`,
+                    );
+                })
+              }
+            >
+              {t("Picture (PNG)")}
+            </button>
+            <button
+              type="button"
+              class="item"
+              onClick={() =>
+                saveFile(
+                  new Blob([csvOf(lines, axis, view)], { type: "text/csv;charset=utf-8" }),
+                  `${file}.csv`,
+                )
+              }
+            >
+              {t("Points (CSV)")}
+            </button>
+          </Menu>
+        )}
       </figcaption>
     </figure>
   );
-}
-
-/** A line's value at a place, or at the last one before it where it has a point: null is a gap. */
-function nearest(values: Column | undefined, at: number): { value: number | null; n: number } {
-  for (let n = at; n >= 0; n--) {
-    const value = values?.[n];
-    if (value !== undefined) return { value, n };
-  }
-  return { value: null, n: at };
 }

@@ -49,6 +49,23 @@ describe("an axis", () => {
     expect(places(points, "step")[3]).toEqual([300, 3]);
     expect(places(points, "epoch")[3]).toEqual([0.3, 3]);
     expect(places(points, "time")[3]).toEqual([30, 3]);
+    expect(places(points, "clock")[3]).toEqual([start / 1000 + 30, 3]);
+  });
+  it("counts images where those of a step are known", () => {
+    expect(onAxis(curveOf(points), "images", undefined, 8)[3]).toMatchObject({
+      x: 2400,
+      step: 300,
+    });
+    expect(onAxis(curveOf(points), "images")).toEqual([]);
+    expect(stepsWithin(points, "images", [800, 2400], 8)).toEqual([100, 300]);
+    expect(stepsWithin(points, "images", [800, 2400])).toBeNull();
+    // The same curve smoothed over images is that over steps.
+    const names = { label: "", smoothed: "", colour: 1 };
+    const [, overSteps] = linesOf(onAxis(bucketed, "step"), "step", 0.9, names);
+    const images = onAxis(bucketed, "images", undefined, 8);
+    const [, overImages] = linesOf(images, "images", 0.9, names);
+    for (const [n, [, y]] of (overSteps?.points ?? []).entries())
+      if (y !== null) expect(overImages?.points[n]?.[1]).toBeCloseTo(y, 10);
   });
   it("counts the seconds of a part from the start of the entire curve", () => {
     expect(places(points.slice(5), "time", points)[0]).toEqual([50, 5]);
@@ -67,6 +84,7 @@ describe("an axis", () => {
   it("keeps what each point covers, also of those that follow one without a place", () => {
     expect(onAxis(bucketed, "step")[3]).toEqual({
       ...{ x: 400, y: 3, low: 2, high: 5, count: 10, nonfinite: 4, firstStep: 391, step: 400 },
+      ...{ epoch: 0.3, time: start + 30_000 },
     });
     const [first, ...others] = bucketed.points;
     const placeless = [[first?.[0] ?? 0, null, null, 0] satisfies CurvePoint, ...others];
@@ -75,7 +93,7 @@ describe("an axis", () => {
     });
   });
   it("takes points of an answer without these lists for single values", () => {
-    expect(onAxis(curveOf([point(1, 7), point(2, "NaN")]), "step")).toEqual([
+    expect(onAxis(curveOf([point(1, 7), point(2, "NaN")]), "step")).toMatchObject([
       { x: 100, y: 7, low: 7, high: 7, count: 1, nonfinite: 0, firstStep: 100, step: 100 },
       { x: 200, y: null, low: null, high: null, count: 1, nonfinite: 1, firstStep: 200, step: 200 },
     ]);

@@ -15,20 +15,34 @@ export type Spot = {
   nonfinite: number;
   firstStep: number;
   step: number;
+  /** Epoch and time (milliseconds since 1970) of the last step, where they are known. */
+  epoch?: number | null;
+  time?: number | null;
+  /** Runs that a group's point is the mean of, between `low` and `high`; `count` says how many. */
+  isGroup?: boolean;
 };
+
+/** Where a point of a curve is, by its steps and on an axis. */
+export type CurvePlace = Pick<Spot, "x" | "firstStep" | "step">;
 
 export type Line = {
   label: string;
-  /** A number from 1 to 8: the colour of the style sheet. */
+  /** The number of a colour of the style sheet, from 1. */
   colour: number;
+  /** The number of its dashes; 0, or none, is an unbroken line. */
+  dash?: number;
+  /** Drawn thicker than the others. */
+  strong?: boolean;
   points: XY[];
   /** Behind the others: the raw values of a smoothed line. */
   faint?: boolean;
+  /** Not drawn: among many lines raw values are noise. Its band and marks are. */
+  unseen?: boolean;
   /** What the line is drawn from, where its band and its marks are drawn too. */
   spots?: Spot[];
 };
 
-export const xAxes = ["step", "epoch", "time"] as const;
+export const xAxes = ["step", "epoch", "images", "time", "clock"] as const;
 export type XAxis = (typeof xAxes)[number];
 
 /** The start of a curve's time axis, in milliseconds. */
@@ -37,22 +51,34 @@ const startOf = (points: CurvePoint[]) => {
   return first ? Date.parse(first) : 0;
 };
 
-const xOf = ([step, epoch, time]: CurvePoint, axis: XAxis, start: number) => {
+/** How a curve lies on its axis: its start in milliseconds, and the images of a step where they are known. */
+type Scale = { start: number; images: number | null };
+
+function xOf([step, epoch, time]: CurvePoint, axis: XAxis, { start, images }: Scale) {
   if (axis === "step") return step;
   if (axis === "epoch") return epoch;
-  return time ? (Date.parse(time) - start) / 1000 : null;
-};
+  if (axis === "images") return images === null ? null : step * images;
+  if (time === null) return null;
+  return (Date.parse(time) - (axis === "clock" ? 0 : start)) / 1000;
+}
 
 /**
- * A curve of the API over one of the three axes, without the points that have no place on it; time counts
- * seconds from the first point of the `entire` curve that it is a part of.
+ * A curve of the API over one of the axes, without the points that have no place on it; time counts seconds
+ * from the first point of the `entire` curve that it is a part of, the clock those since 1970, and `images`
+ * are those of a step.
  */
-export function onAxis(curve: Curve, axis: XAxis, entire: Pick<Curve, "points"> = curve): Spot[] {
-  const start = startOf(entire.points);
+export function onAxis(
+  curve: Curve,
+  axis: XAxis,
+  entire: Pick<Curve, "points"> = curve,
+  images: number | null = null,
+): Spot[] {
+  const scale = { start: startOf(entire.points), images };
   return curve.points.flatMap((point, n): Spot[] => {
-    const x = xOf(point, axis, start);
+    const x = xOf(point, axis, scale);
     if (x === null) return [];
-    const y = typeof point[3] === "number" ? point[3] : null;
+    const [step, epoch, time, value] = point;
+    const y = typeof value === "number" ? value : null;
     return [
       {
         x,
@@ -61,8 +87,10 @@ export function onAxis(curve: Curve, axis: XAxis, entire: Pick<Curve, "points"> 
         high: curve.high?.[n] ?? y,
         count: curve.count?.[n] ?? 1,
         nonfinite: curve.nonfinite?.[n] ?? (y === null ? 1 : 0),
-        firstStep: curve.first_step?.[n] ?? point[0],
-        step: point[0],
+        firstStep: curve.first_step?.[n] ?? step,
+        step,
+        epoch,
+        time: time === null ? null : Date.parse(time),
       },
     ];
   });
@@ -82,7 +110,9 @@ export function withDetail(entire: Spot[], detail: Spot[]): Spot[] {
 /** The length of a curve on its axis, from the first step that it covers. */
 const lengthOf = (spots: Spot[], axis: XAxis) => {
   const [first, last] = [spots[0], spots.at(-1)];
-  return first && last ? last.x - (axis === "step" ? first.firstStep : first.x) : 0;
+  if (!first || !last) return 0;
+  if (axis === "step") return last.x - first.firstStep;
+  return last.x - (axis === "images" ? (first.x / first.step || 0) * first.firstStep : first.x);
 };
 
 /** A curve as it is drawn: its means and, where it is smoothed, those behind the smoothed line. */
@@ -90,9 +120,13 @@ export function linesOf(
   spots: Spot[],
   axis: XAxis,
   strength: number,
-  { label, smoothed, colour }: { label: string; smoothed: string; colour: number },
+  {
+    label,
+    smoothed,
+    ...style
+  }: { label: string; smoothed: string } & Pick<Line, "colour" | "dash" | "strong">,
 ): Line[] {
-  const raw: Line = { label, colour, points: spots.map(({ x, y }): XY => [x, y]), spots };
+  const raw: Line = { label, ...style, points: spots.map(({ x, y }): XY => [x, y]), spots };
   if (strength <= 0) return [raw];
   const values = smooth(
     spots.map(({ x, y, count, nonfinite }) => ({ x, y, weight: count - nonfinite })),
@@ -102,7 +136,7 @@ export function linesOf(
   const points = spots.map(({ x }, n): XY => [x, values[n] ?? null]);
   return [
     { ...raw, faint: true },
-    { label: smoothed, colour, points },
+    { label: smoothed, ...style, points },
   ];
 }
 
@@ -129,12 +163,14 @@ export function stepsWithin(
   points: CurvePoint[],
   axis: XAxis,
   [low, high]: [number, number],
+  images: number | null = null,
 ): [number, number] | null {
   if (axis === "step") return [low, high];
-  const start = startOf(points);
+  if (axis === "images") return images ? [low / images, high / images] : null;
+  const scale = { start: startOf(points), images };
   const steps: number[] = [];
   for (const [n, point] of points.entries()) {
-    const x = xOf(point, axis, start);
+    const x = xOf(point, axis, scale);
     if (x === null || x < low || x > high) continue;
     for (const near of [points[n - 1], point, points[n + 1]]) if (near) steps.push(near[0]);
   }

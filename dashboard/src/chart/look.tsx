@@ -3,17 +3,35 @@ import { t } from "../i18n.ts";
 import { useAddress } from "../state.ts";
 import { Check, Segments } from "../ui/form.tsx";
 import { Icon } from "../ui/icon.tsx";
-import type { XAxis } from "./curves.ts";
-import { readView, type View, viewParams } from "./view.ts";
+import { axisNames } from "./axes.ts";
+import { type XAxis, xAxes } from "./curves.ts";
+import { readView, type Usual, usual, type View, viewParams } from "./view.ts";
 
 /** Milliseconds without a move before the smoothing is written into the address. */
 const STILL_MS = 250;
 
-/** The view of a page's curves, which stands in its address; `first` is the axis to begin with. */
-export function useLook(first: XAxis = "step") {
+/**
+ * The view of a page's curves, which its address holds; `first` is the axis to begin with. Where the images
+ * of a step are known, they are an axis too. `own` is how its person likes to see curves, and `changed` gets
+ * what the person changes.
+ */
+export function useLook(
+  first: XAxis = "step",
+  more: {
+    images?: boolean;
+    own?: Partial<Usual>;
+    changed?: (next: Partial<View>) => void;
+  } = {},
+) {
   const { params, change } = useAddress();
-  const view = readView(params, first);
-  const set = (next: Partial<View>) => change(viewParams(next, first));
+  const axes = xAxes.filter((axis) => axis !== "images" || more.images);
+  const { axis = first, ...own } = more.own ?? {};
+  const begin = { ...usual, ...own, axis: axes.includes(axis) ? axis : first };
+  const view = readView(params, begin, axes);
+  const set = (next: Partial<View>) => {
+    change(viewParams(next, begin));
+    more.changed?.(next);
+  };
   // A slider moves faster than browsers let an address change.
   const [moved, setMoved] = useState<number | null>(null);
   useEffect(() => {
@@ -27,9 +45,22 @@ export function useLook(first: XAxis = "step") {
   return { ...view, smoothing: moved ?? view.smoothing, smoothBy: setMoved, set };
 }
 
-/** Changes the metric, axis, scales and smoothing. */
-export const LookTools = (props: { look: ReturnType<typeof useLook>; metrics: string[] }) => {
+/** Why curves of a run go by no images. */
+export const noImages = () =>
+  t("Unknown here: images are steps × batch size × gradient accumulation of an image model.");
+
+/**
+ * Changes the metric, axis, scales and smoothing, and where there are marks whether they show. `images` says
+ * whether curves go by images; without it there is no such choice.
+ */
+export const LookTools = (props: {
+  look: ReturnType<typeof useLook>;
+  metrics: string[];
+  images?: boolean;
+  marks?: boolean;
+}) => {
   const { metric, axis, log, all, smoothing, smoothBy, set } = props.look;
+  const axes = xAxes.filter((name) => name !== "images" || props.images !== undefined);
   return (
     <>
       <select
@@ -48,11 +79,11 @@ export const LookTools = (props: { look: ReturnType<typeof useLook>; metrics: st
         label={t("Across")}
         value={axis}
         choose={(next) => set({ axis: next })}
-        options={[
-          ["step", t("Step")],
-          ["epoch", t("Epoch")],
-          ["time", t("Time")],
-        ]}
+        options={axes.map((name) =>
+          name === "images" && !props.images
+            ? [name, t(axisNames[name]), noImages()]
+            : [name, t(axisNames[name])],
+        )}
       />
       <span class="muted">
         <Check label={t("Log scale")} checked={log} change={(next) => set({ log: next })} />
@@ -63,6 +94,18 @@ export const LookTools = (props: { look: ReturnType<typeof useLook>; metrics: st
       >
         <Check label={t("All values")} checked={all} change={(next) => set({ all: next })} />
       </span>
+      {props.marks && (
+        <span
+          class="muted"
+          title={t("Where attempts begin, and checkpoints and samples were made")}
+        >
+          <Check
+            label={t("Marks")}
+            checked={props.look.marks}
+            change={(next) => set({ marks: next })}
+          />
+        </span>
+      )}
       <label class="check muted">
         {t("Smoothing")}
         <input

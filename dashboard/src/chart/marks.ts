@@ -88,3 +88,59 @@ export function drawExits(self: Plot, exits: Exit[]) {
     }
   });
 }
+
+/** What happened to a run at a place of its axis. */
+export type Mark = {
+  kind: "attempt" | "checkpoint" | "sample";
+  x: number;
+  /** What it is, in words. */
+  text: string;
+  /** Of an attempt, its number. */
+  number?: number;
+};
+
+/** Draws a line where an attempt begins, and small marks at the bottom for checkpoints and samples. */
+export function drawMarks(self: Plot, marks: Mark[]) {
+  const { devicePixelRatio: ratio } = window;
+  const { top, height } = self.bbox;
+  const bottom = top + height;
+  within(self, (context) => {
+    context.font = `${10 * ratio}px ${getComputedStyle(document.body).fontFamily}`;
+    context.textAlign = "left";
+    context.textBaseline = "alphabetic";
+    context.lineWidth = ratio;
+    for (const { kind, x: at, number } of marks) {
+      const x = Math.round(self.valToPos(at, "x", true));
+      context.beginPath();
+      if (kind === "attempt") {
+        context.strokeStyle = colour("muted");
+        context.fillStyle = colour("muted");
+        context.setLineDash([4 * ratio, 3 * ratio]);
+        context.moveTo(x, top);
+        context.lineTo(x, bottom);
+        context.stroke();
+        context.setLineDash([]);
+        context.fillText(`#${number}`, x + 3 * ratio, top + 10 * ratio);
+      } else if (kind === "checkpoint") {
+        context.fillStyle = colour("accent");
+        context.moveTo(x, bottom - 8 * ratio);
+        context.lineTo(x - 4 * ratio, bottom);
+        context.lineTo(x + 4 * ratio, bottom);
+        context.fill();
+      } else {
+        context.fillStyle = colour("line-6");
+        context.arc(x, bottom - 3 * ratio, 2.5 * ratio, 0, 2 * Math.PI);
+        context.fill();
+      }
+    }
+  });
+}
+
+/** Pixels around the pointer within which a mark is under it. */
+const NEAR = 6;
+
+/** The marks under a place in pixels, an attempt before files. */
+export const marksNear = (marks: Mark[], left: number, pixelOf: (x: number) => number): Mark[] =>
+  marks
+    .filter(({ x }) => Math.abs(pixelOf(x) - left) <= NEAR)
+    .sort((a, b) => Number(b.kind === "attempt") - Number(a.kind === "attempt"));

@@ -1,11 +1,8 @@
 import { isLoss, isRate, isValidation, isValidationLoss } from "../../../src/shared/metrics.ts";
 import { isSystemMetric } from "../../../src/shared/system-metrics.ts";
 
-/** The most curves that are drawn small. */
-const MOST = 8;
-
 /**
- * Metrics that are drawn small, the most telling first: validation loss, learning rates, gradient norms,
+ * Which metrics tell the most, these first: validation loss, learning rates, gradient norms,
  * other losses, other results.
  */
 const telling: ((name: string) => boolean)[] = [
@@ -16,13 +13,35 @@ const telling: ((name: string) => boolean)[] = [
   (name) => isValidation(name) || /(?:^|[/_.-])score(?:[/_.-]|$)/i.test(name),
 ];
 
-/** The metrics to draw small, in their order; the first ones where none is known to tell much. Figures of the machine
- * have a page of their own. */
-export function smallMetrics(names: string[]): string[] {
-  const own = names.filter((name) => !isSystemMetric(name));
-  const known = own
-    .map((name) => ({ name, rank: telling.findIndex((is) => is(name)) }))
-    .filter(({ rank }) => rank >= 0)
-    .sort((a, b) => a.rank - b.rank || (a.name < b.name ? -1 : 1));
-  return (known.length ? known.map(({ name }) => name) : own).slice(0, MOST);
+/** Names as people count: `m2` before `m10`. */
+const { compare } = new Intl.Collator("en", { numeric: true });
+
+/** Metrics in their order, the most telling first. Figures of the machine have a page of their own. */
+export function inOrder(names: string[]): string[] {
+  const rankOf = (name: string) => {
+    const rank = telling.findIndex((is) => is(name));
+    return rank < 0 ? telling.length : rank;
+  };
+  return names
+    .filter((name) => !isSystemMetric(name))
+    .sort((a, b) => rankOf(a) - rankOf(b) || compare(a, b));
+}
+
+/**
+ * The group of a metric: learning rates and validation under any spelling have one each, others are together
+ * by what stands before the first `/` or `.`; "" has those without.
+ */
+export function groupOf(name: string): string {
+  if (isRate(name)) return "lr";
+  if (isValidation(name)) return "val";
+  return name.match(/^([^/.]+)[/.]/)?.[1] ?? "";
+}
+
+const firstGroups = ["", "val", "train", "lr"];
+
+/** Groups in their order: those without a prefix, validation, training and rates first. */
+export function groupsInOrder(groups: Iterable<string>): string[] {
+  const placeOf = (group: string) =>
+    firstGroups.includes(group) ? firstGroups.indexOf(group) : firstGroups.length;
+  return [...groups].sort((a, b) => placeOf(a) - placeOf(b) || compare(a, b));
 }

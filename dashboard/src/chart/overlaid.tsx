@@ -1,68 +1,187 @@
-import { useQueries } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import { useMemo } from "preact/hooks";
 import { isSystemMetric } from "../../../src/shared/system-metrics.ts";
 import { t } from "../i18n.ts";
+import { Check, Segments } from "../ui/form.tsx";
 import { Loaded } from "../ui/loading.tsx";
 import { Chart } from "./chart.tsx";
-import { linesOf, onAxis } from "./curves.ts";
+import { lineStyles, MOST_RUNS } from "./line-styles.ts";
 import { LookTools, useLook, WholeRun } from "./look.tsx";
-import { curveQuery } from "./queries.ts";
+import { type Drawn, differenceLines, groupLines, groupName, runLines } from "./several.ts";
+import { curvesQuery, groupCurvesQuery } from "./several-queries.ts";
+import { useSeveral } from "./several-view.ts";
 
-/** The number of colours, one a run. */
-const MOST_LINES = 8;
+/** Fields that runs are often grouped by; any other field of the filter language can be typed. */
+const groupings = [
+  ...["experiment_group", "lora_rank", "lora_alpha", "learning_rate", "optimizer", "scheduler"],
+  ...["batch_size", "network_algo", "base_arch", "trainer", "user", "status"],
+];
 
-/** Curves of several runs over one another, with the tools that change them. */
+/** Groups the curves by a field. */
+const GroupBy = ({ by, choose }: { by: string; choose: (field: string) => void }) => (
+  <label class="check muted">
+    {t("Group by")}
+    <input
+      key={by}
+      class="field small group-by"
+      list="curve-groupings"
+      maxLength={300}
+      defaultValue={by}
+      placeholder={t("no field")}
+      onChange={(event) => choose(event.currentTarget.value.trim())}
+    />
+    <datalist id="curve-groupings">
+      {groupings.map((name) => (
+        <option key={name} value={name} />
+      ))}
+    </datalist>
+  </label>
+);
+
+/** Curves of several runs over one another or in groups, with the tools that change them. */
 export function Overlaid(props: { ids: number[]; names: Map<number, string>; height: number }) {
   const { names } = props;
   const look = useLook();
-  const { metric, axis, log, smoothing, all, zoom, set } = look;
-  const shown = props.ids.slice(0, MOST_LINES);
-  const curves = useQueries({ queries: shown.map((id) => curveQuery(id, metric, 600)) });
-  const metrics = [...new Set(["loss", ...curves.flatMap(({ data }) => data?.metrics ?? [])])]
+  const { metric, log, smoothing, all, set } = look;
+  const several = useSeveral();
+  const { by, band, isDifference } = several;
+  const chosen = props.ids.slice(0, MOST_RUNS);
+  const shown = chosen.filter((id) => !several.hidden.has(id));
+  const single = useQuery(curvesQuery(chosen, metric));
+  const grouped = useQuery(groupCurvesQuery(shown, metric, by));
+  const nameOf = (id: number) => names.get(id) ?? `#${id}`;
+  const metrics = [...new Set(["loss", metric, ...(single.data?.metrics ?? [])])]
     .filter((name) => name === metric || !isSystemMetric(name))
     .sort();
-  const found = curves.map(({ data }) => data);
-  const lines = useMemo(
-    () =>
-      found.flatMap((curve, n) => {
-        const id = shown[n] ?? 0;
-        const label = names.get(id) ?? `#${id}`;
-        const spots = curve ? onAxis(curve, axis) : [];
-        return linesOf(spots, axis, smoothing, { label, smoothed: label, colour: n + 1 });
-      }),
-    [...found, ...shown, axis, smoothing, shown.map((id) => names.get(id)).join("\n")],
+
+  const styles = lineStyles(chosen);
+  const runs = (single.data?.items ?? []).flatMap((curve): Drawn[] => {
+    const style = styles.get(curve.id);
+    return style ? [{ id: curve.id, name: nameOf(curve.id), style, curve }] : [];
+  });
+  const visible = runs.filter(({ id }) => shown.includes(id));
+  const baseline = runs.find(({ id }) => id === several.baseline);
+  const from = isDifference ? baseline : undefined;
+  // Groups and differences are at aligned steps.
+  const axis = by || from ? "step" : look.axis;
+  const zoom = axis === look.axis ? look.zoom : null;
+  const query = by && shown.length > 0 ? grouped : single;
+  const lines = useMemo(() => {
+    if (by)
+      return grouped.data && shown.length > 0
+        ? groupLines(grouped.data, band, smoothing, {
+            nameOf: ({ group, ids }) => `${groupName(group, t("Without a group"))} (${ids.length})`,
+            baseline: from,
+          })
+        : [];
+    return from
+      ? differenceLines(visible, from, smoothing)
+      : runLines(visible, axis, smoothing, several.baseline);
+  }, [
+    ...[single.data, grouped.data, axis, smoothing, by, band, from?.id, several.baseline],
+    ...[shown.join(), chosen.map(nameOf).join("\n")],
+  ]);
+  const title = from ? t("{metric}, difference to {name}", { metric, name: from.name }) : metric;
+  const without = visible.filter(({ curve }) => curve.points.length === 0);
+  const isPart = visible.some(({ id }) =>
+    single.data?.items.some((item) => item.id === id && item.one_of > 1),
   );
-  const failed = curves.find(({ data, error }) => error && !data);
-  // A chart that lacks a curve would look complete: an error takes its place.
-  const drawn = {
-    data: !failed && curves.some(({ data }) => data) ? lines : undefined,
-    error: failed?.error,
-    refetch: () => failed?.refetch(),
-  };
   return (
-    <div class="stack">
+    <div class="stack overlaid">
       <div class="row wrap">
-        <LookTools look={look} metrics={metrics} />
+        <LookTools look={{ ...look, axis }} metrics={metrics} />
         {zoom && <WholeRun clear={() => set({ zoom: null })} />}
       </div>
-      <Loaded query={drawn} lines={6}>
-        {(drawable) => (
-          <Chart
-            lines={drawable}
-            axis={axis}
-            log={log}
-            all={all}
-            height={props.height}
-            title={metric}
-            range={zoom}
-            zoomed={(range) => set({ zoom: range })}
-            summary={t("Loss curves of {n} runs", { n: shown.length })}
+      <div class="row wrap">
+        <GroupBy by={by} choose={several.groupBy} />
+        {by && (
+          <Segments
+            label={t("Band")}
+            value={band}
+            choose={several.chooseBand}
+            options={[
+              ["std", t("± standard deviation")],
+              ["range", t("lowest to highest")],
+            ]}
           />
         )}
-      </Loaded>
-      {props.ids.length > MOST_LINES && (
-        <p class="muted">{t("Curves of the first {n} are drawn.", { n: MOST_LINES })}</p>
-      )}
+        {chosen.some((id) => id === several.baseline) && (
+          <span class="muted">
+            <Check
+              label={t("Difference to the baseline")}
+              checked={isDifference}
+              change={several.showDifference}
+            />
+          </span>
+        )}
+      </div>
+      {/* As high as the chart before it is there, so that nothing below moves. */}
+      <div style={{ minHeight: `${props.height + 48}px` }}>
+        <Loaded
+          query={{
+            data: query.data && lines,
+            error: query.error,
+            refetch: query.refetch,
+          }}
+          lines={6}
+        >
+          {(drawable) => (
+            <Chart
+              lines={drawable}
+              axis={axis}
+              log={log}
+              all={all}
+              height={props.height}
+              title={title}
+              file={metric}
+              range={zoom}
+              zoomed={(range) => set(axis === look.axis ? { zoom: range } : { axis, zoom: range })}
+              summary={
+                by
+                  ? t("{metric} of {n} groups of runs", {
+                      metric,
+                      n: grouped.data?.groups.length ?? 0,
+                    })
+                  : t("{metric} of {n} runs", { metric, n: visible.length })
+              }
+            />
+          )}
+        </Loaded>
+      </div>
+      <div class="muted notes">
+        {shown.length === 0 && <p>{t("All curves are hidden.")}</p>}
+        {props.ids.length > MOST_RUNS && (
+          <p>
+            {t("{n} runs are chosen; the first {most} are drawn.", {
+              n: props.ids.length,
+              most: MOST_RUNS,
+            })}
+          </p>
+        )}
+        {by && (
+          <p>
+            {t(
+              "Each line is the mean of a group's runs at aligned steps; a run counts from its first step to its last.",
+            )}
+          </p>
+        )}
+        {by && (grouped.data?.left_out.length ?? 0) > 0 && (
+          <p>
+            {t("{n} runs of further groups are left out.", {
+              n: grouped.data?.left_out.length ?? 0,
+            })}
+          </p>
+        )}
+        {without.length > 0 && (
+          <p>
+            {t("Without {metric}: {names}", {
+              metric,
+              names: without.map(({ name }) => name).join(", "),
+            })}
+          </p>
+        )}
+        {isPart && <p>{t("Of very long runs a part of the points is drawn.")}</p>}
+      </div>
     </div>
   );
 }

@@ -40,3 +40,64 @@ export const curveQuery = (
     return { ...answer, metrics: answer.metrics ?? [] };
   },
 });
+
+/** Points of a curve of the grid, and how many curves one request asks for. */
+const GRID_POINTS = 300;
+const MOST_METRICS = 24;
+/** Requests for curves of the grid that are on their way at once. */
+const MOST_REQUESTS = 2;
+
+type Wanted = {
+  metric: string;
+  signal: AbortSignal;
+  done: (curve: Curve) => void;
+  failed: (error: unknown) => void;
+};
+/** Curves that are asked for with the next requests, by run. */
+const wanted = new Map<number, Wanted[]>();
+let asking = 0;
+
+/** Asks for the curves that are wanted, as many with each request as it takes. */
+async function askNext() {
+  const [id, list] = wanted.entries().next().value ?? [];
+  if (id === undefined || !list || asking >= MOST_REQUESTS) return;
+  // Whoever has scrolled on needs none.
+  const live = list.filter(({ signal }) => !signal.aborted);
+  const [now, later] = [live.slice(0, MOST_METRICS), live.slice(MOST_METRICS)];
+  wanted.delete(id);
+  if (later.length) wanted.set(id, later);
+  if (now.length === 0) return askNext();
+  asking++;
+  void askNext();
+  try {
+    const { curves } = await read(
+      api.tasks[":id"].curves.$get({
+        param: { id: String(id) },
+        query: { metric: now.map(({ metric }) => metric), max_points: String(GRID_POINTS) },
+      }),
+    );
+    for (const [n, { done, failed }] of now.entries()) {
+      const curve = curves[n];
+      if (curve) done({ ...curve, metrics: [] });
+      else failed(new Error("the answer lacks a curve"));
+    }
+  } catch (error) {
+    for (const { failed } of now) failed(error);
+  } finally {
+    asking--;
+    void askNext();
+  }
+}
+
+/** A metric's curve for the grid: all that come into view at once are asked for together. */
+export const gridCurveQuery = (id: number, metric: string) => ({
+  queryKey: ["curve", id, metric, "grid"],
+  meta: { live: { runs: [id], everyMs: 60_000 } },
+  placeholderData: keepPreviousData,
+  queryFn: ({ signal }: { signal: AbortSignal }) =>
+    new Promise<Curve>((done, failed) => {
+      wanted.set(id, [...(wanted.get(id) ?? []), { metric, signal, done, failed }]);
+      signal.addEventListener("abort", () => failed(signal.reason));
+      setTimeout(askNext);
+    }),
+});

@@ -10,11 +10,16 @@ export type View = {
   smoothing: number;
   /** Show each value, also those that flatten the rest. */
   all: boolean;
+  /** Show where attempts begin, and where checkpoints and samples were made. */
+  marks: boolean;
   /** The stretch of the x axis in view, in its unit; null is the whole. */
   zoom: Range | null;
 };
 
-const usual = { metric: "loss", smoothing: USUAL_SMOOTHING };
+/** How curves are shown where an address does not say: as their person last chose, or as is usual. */
+export type Usual = Pick<View, "axis" | "log" | "smoothing">;
+export const usual: Usual = { axis: "step", log: false, smoothing: USUAL_SMOOTHING };
+const USUAL_METRIC = "loss";
 
 function readZoom(text: string | null): Range | null {
   const ends = (text ?? "").split(":");
@@ -26,31 +31,38 @@ function readZoom(text: string | null): Range | null {
     : null;
 }
 
-/** Reads the view from an address; `first` is the axis that is usual. */
-export function readView(params: URLSearchParams, first: XAxis): View {
-  const smoothing = Number(params.get("smooth") || usual.smoothing);
+/** Reads the view from an address; `axes` are those that the curves have. */
+export function readView(
+  params: URLSearchParams,
+  first: Usual,
+  axes: readonly XAxis[] = xAxes,
+): View {
+  const smoothing = Number(params.get("smooth") || first.smoothing);
+  const log = params.get("log");
   return {
-    metric: params.get("curve") || usual.metric,
-    axis: xAxes.find((name) => name === params.get("x")) ?? first,
-    log: params.get("log") === "1",
-    smoothing: smoothing >= 0 && smoothing < 1 ? smoothing : usual.smoothing,
+    metric: params.get("curve") || USUAL_METRIC,
+    axis: axes.find((name) => name === params.get("x")) ?? first.axis,
+    log: log === "1" || (log !== "0" && first.log),
+    smoothing: smoothing >= 0 && smoothing < 1 ? smoothing : first.smoothing,
     all: params.get("y") === "all",
+    marks: params.get("marks") !== "0",
     zoom: readZoom(params.get("zoom")),
   };
 }
 
 /** Parameters of the address for a change of the view: null is the usual, which stands in no address. */
-export function viewParams(change: Partial<View>, first: XAxis): Record<string, string | null> {
-  const { metric, axis, log, smoothing, all, zoom } = change;
+export function viewParams(change: Partial<View>, first: Usual): Record<string, string | null> {
+  const { metric, axis, log, smoothing, all, marks, zoom } = change;
   return {
-    ...(metric !== undefined && { curve: metric === usual.metric ? null : metric }),
+    ...(metric !== undefined && { curve: metric === USUAL_METRIC ? null : metric }),
     // A stretch of one axis is none of another.
-    ...(axis !== undefined && { x: axis === first ? null : axis, zoom: null }),
-    ...(log !== undefined && { log: log ? "1" : null }),
+    ...(axis !== undefined && { x: axis === first.axis ? null : axis, zoom: null }),
+    ...(log !== undefined && { log: log === first.log ? null : String(Number(log)) }),
     ...(smoothing !== undefined && {
-      smooth: smoothing === usual.smoothing ? null : String(smoothing),
+      smooth: smoothing === first.smoothing ? null : String(smoothing),
     }),
     ...(all !== undefined && { y: all ? "all" : null }),
+    ...(marks !== undefined && { marks: marks ? null : "0" }),
     ...(zoom !== undefined && {
       zoom: zoom === null ? null : zoom.map((end) => Number(end.toPrecision(9))).join(":"),
     }),

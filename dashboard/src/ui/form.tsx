@@ -102,21 +102,23 @@ export function AddField(props: { class?: string; add: (name: string) => void })
   );
 }
 
-/** A few choices side by side. */
+/** A few choices side by side; one that cannot be made says why. */
 export function Segments<T extends string>(props: {
   label: string;
   value: T;
-  options: readonly (readonly [T, string])[];
+  options: readonly (readonly [value: T, text: string, why?: string])[];
   choose: (value: T) => void;
 }) {
   return (
     <div class="segments" role="group" aria-label={props.label}>
-      {props.options.map(([value, text]) => (
+      {props.options.map(([value, text, why]) => (
         <button
           key={value}
           type="button"
           aria-pressed={value === props.value}
-          onClick={() => props.choose(value)}
+          aria-disabled={why !== undefined}
+          title={why}
+          onClick={() => why === undefined && props.choose(value)}
         >
           {text}
         </button>

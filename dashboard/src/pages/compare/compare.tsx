@@ -1,11 +1,14 @@
-import { useQueries, useQuery } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
+import { lineStyles, MOST_RUNS } from "../../chart/line-styles.ts";
 import { Overlaid } from "../../chart/overlaid.tsx";
+import { RunButtons } from "../../chart/run-buttons.tsx";
+import { severalParams, useSeveral } from "../../chart/several-view.ts";
+import { Swatch } from "../../chart/swatch.tsx";
 import { t } from "../../i18n.ts";
 import { useChanges } from "../../live.ts";
-import { taskQuery } from "../../queries.ts";
+import { type ChosenRun, chosenQuery } from "../../queries.ts";
 import { idsOf, useAddress } from "../../state.ts";
-import type { Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded } from "../../ui/loading.tsx";
 import { NanBadge, StatusBadge } from "../../ui/status.tsx";
@@ -15,11 +18,9 @@ import { Explore } from "./explore.tsx";
 import { comparisonQuery } from "./queries.ts";
 import { SampleGrid } from "./sample-grid.tsx";
 
-const MOST = 8;
-
 export function Compare() {
   const { params, change } = useAddress();
-  const ids = idsOf(params.get("ids")).slice(0, MOST);
+  const ids = idsOf(params.get("ids"));
   const explore = params.get("view") === "explore" || ids.length === 0;
   return (
     <div class="page">
@@ -45,60 +46,50 @@ export function Compare() {
 }
 
 function SideBySide({ ids }: { ids: number[] }) {
-  useChanges(ids);
-  const found = useQueries({
-    queries: ids.map((id) => ({
-      ...taskQuery(id),
-      meta: { live: { runs: [id], everyMs: 60_000 } },
-    })),
-  });
-  const runs = {
-    data: found.some(({ isPending }) => isPending) ? undefined : found,
-    error: null,
-    refetch: () => {},
-  };
+  const shown = ids.slice(0, MOST_RUNS);
+  useChanges(shown);
   return (
-    <Loaded query={runs} lines={10}>
-      {(answers) => (
-        <Compared
-          ids={ids}
-          tasks={answers.flatMap(({ data }): Task[] => (data ? [data] : []))}
-          missing={ids.filter((_, n) => answers[n]?.error)}
-        />
-      )}
+    <Loaded query={useQuery(chosenQuery(shown))} lines={10}>
+      {(runs) => <Compared ids={ids} shown={shown} runs={runs} />}
     </Loaded>
   );
 }
 
-function Compared({ ids, tasks, missing }: { ids: number[]; tasks: Task[]; missing: number[] }) {
-  const { change } = useAddress();
-  const comparison = useQuery(comparisonQuery(ids));
-  const names = new Map(tasks.map(({ id, task_name }) => [id, task_name]));
+/** Compares the chosen runs; those with `shown` as their ids are as many as can be. */
+function Compared({ ids, shown, runs }: { ids: number[]; shown: number[]; runs: ChosenRun[] }) {
+  const { params, change } = useAddress();
+  const { hidden, baseline } = useSeveral();
+  const found = runs.map(({ id }) => id);
+  const missing = shown.filter((id) => !found.includes(id));
+  const comparison = useQuery(comparisonQuery(found));
+  const names = new Map(runs.map(({ id, task_name }) => [id, task_name]));
+  const styles = lineStyles(shown);
   return (
     <>
       <ul class="compared">
-        {tasks.map((task) => (
-          <li key={task.id} class="panel">
-            <i class={`swatch colour-${ids.indexOf(task.id) + 1}`} />
-            <Link class="grow clip" href={`/runs/${task.id}`} title={task.task_name}>
-              {task.task_name}
+        {runs.map((run) => (
+          <li key={run.id} class={`panel ${hidden.has(run.id) ? "hidden-run" : ""}`}>
+            <Swatch {...(styles.get(run.id) ?? { colour: 8 })} />
+            <Link class="grow clip" href={`/runs/${run.id}`} title={run.task_name}>
+              {run.task_name}
             </Link>
-            <StatusBadge status={task.status} reason={task.failure_reason} />
-            {typeof task.nonfinite_from_step === "number" && (
-              <NanBadge status={task.status} step={task.nonfinite_from_step} brief />
+            <StatusBadge status={run.status} reason={run.failure_reason} />
+            {run.nonfinite_from_step !== null && (
+              <NanBadge status={run.status} step={run.nonfinite_from_step} brief />
             )}
+            <RunButtons id={run.id} name={run.task_name} />
             <button
               type="button"
               class="button plain icon small"
-              aria-label={t("Select {name} no more", { name: task.task_name })}
-              onClick={() => change({ ids: ids.filter((id) => id !== task.id).join(",") })}
+              aria-label={t("Select {name} no more", { name: run.task_name })}
+              onClick={() => change({ ids: ids.filter((id) => id !== run.id).join(",") })}
             >
               <Icon name="close" />
             </button>
           </li>
         ))}
         <li>
-          <Link class="button plain" href={`/runs?sel=${ids.join(",")}`}>
+          <Link class="button plain" href={`/runs?sel=${ids.join(",")}${severalParams(params)}`}>
             <Icon name="plus" />
             {t("Choose runs")}
           </Link>
@@ -109,7 +100,7 @@ function Compared({ ids, tasks, missing }: { ids: number[]; tasks: Task[]; missi
           {t("Not found: {ids}", { ids: missing.map((id) => `#${id}`).join(", ") })}
         </p>
       )}
-      {tasks.length === 0 ? (
+      {runs.length === 0 ? (
         <Empty icon="compare" title={t("Nothing to compare")}>
           <Link class="button" href="/runs">
             {t("To the runs")}
@@ -126,9 +117,11 @@ function Compared({ ids, tasks, missing }: { ids: number[]; tasks: Task[]; missi
             <p class="note">{t("Choose a second run to compare this one with.")}</p>
           )}
           <Loaded query={comparison} lines={0}>
-            {(data) => <Differences comparison={data} runs={tasks} />}
+            {(data) => (
+              <Differences comparison={data} runs={runs} styles={styles} baseline={baseline} />
+            )}
           </Loaded>
-          <SampleGrid tasks={tasks} />
+          <SampleGrid runs={runs.filter(({ id }) => !hidden.has(id))} styles={styles} />
           {comparison.data && <ConfigDiff comparison={comparison.data} />}
         </>
       )}

@@ -1,67 +1,24 @@
 import { useState } from "preact/hooks";
-import { isRate } from "../../../../src/shared/metrics.ts";
-import { isSystemMetric } from "../../../../src/shared/system-metrics.ts";
-import { bestText, duration, measure, money, setting, stepText } from "../../format.ts";
+import type { LineStyle } from "../../chart/line-styles.ts";
+import { Swatch } from "../../chart/swatch.tsx";
 import { t } from "../../i18n.ts";
-import type { Comparison, Task } from "../../types.ts";
-import { statusText } from "../../ui/status.tsx";
+import type { ChosenRun } from "../../queries.ts";
+import type { Comparison } from "../../types.ts";
 import { Scroll } from "../../ui/table.tsx";
+import { bestOf, figuresOf } from "./figures.ts";
 
-type Line = { name: string; values: string[]; kind: "result" | "differs" | "agrees" };
-
-/** Results of the runs, the parameters that differ, and with `all` those that agree. */
-function linesOf(
-  { tasks, differ, agree, metrics }: Comparison,
-  runs: Map<number, Task>,
-  all: boolean,
-): Line[] {
-  const results: [string, string[]][] = [
-    [t("Status"), tasks.map((task) => statusText(task.status))],
-    [t("Final loss"), tasks.map((task) => measure(task.final_loss))],
-    [t("Best smoothed loss"), tasks.map(({ id }) => bestText(runs.get(id) ?? {}))],
-    [t("Converged at"), tasks.map((task) => stepText(task.convergence_step))],
-    [t("NaN from step"), tasks.map(({ id }) => stepText(runs.get(id)?.nonfinite_from_step))],
-    [t("Duration"), tasks.map((task) => duration(task.total_duration_sec))],
-    [t("Cost"), tasks.map((task) => (task.cost === null ? "" : money(task.cost)))],
-    ...metrics
-      .filter(({ metric }) => all || !(isRate(metric) || isSystemMetric(metric)))
-      .slice(0, all ? undefined : 4)
-      .map(({ metric, values }): [string, string[]] =>
-        isSystemMetric(metric)
-          ? [t("{metric}, highest", { metric }), values.map((figures) => measure(figures?.max))]
-          : [t("{metric}, lowest", { metric }), values.map((figures) => measure(figures?.min))],
-      ),
-  ];
-  return [
-    ...results
-      .filter(([, values]) => values.some((value) => value !== ""))
-      .map(([name, values]): Line => ({ name, values, kind: "result" })),
-    ...differ.map(
-      ({ name, values }): Line => ({ name, values: values.map(setting), kind: "differs" }),
-    ),
-    ...(all
-      ? agree.map(
-          ({ name, value }): Line => ({
-            name,
-            values: tasks.map(() => setting(value)),
-            kind: "agrees",
-          }),
-        )
-      : []),
-  ];
-}
-
-export function Differences({ comparison, runs }: { comparison: Comparison; runs: Task[] }) {
+/** Results and settings of the runs side by side, with differences to the baseline where there is one. */
+export function Differences(props: {
+  comparison: Comparison;
+  runs: ChosenRun[];
+  styles: Map<number, LineStyle>;
+  baseline: number | null;
+}) {
+  const { comparison, runs, styles, baseline } = props;
   const [all, setAll] = useState(false);
   const { tasks, differ, agree } = comparison;
   const known = new Map(runs.map((run) => [run.id, run]));
-  // The loss of a run that failed, or was NaN, is no result to be best.
-  const losses = tasks.map(({ id, status, final_loss }) =>
-    status === "success" && typeof known.get(id)?.nonfinite_from_step !== "number"
-      ? (final_loss ?? Number.POSITIVE_INFINITY)
-      : Number.POSITIVE_INFINITY,
-  );
-  const best = Math.min(...losses);
+  const { best, groups } = bestOf(runs);
   return (
     <section class="panel" aria-label={t("Parameters")}>
       <header>
@@ -76,35 +33,50 @@ export function Differences({ comparison, runs }: { comparison: Comparison; runs
           {t("Show all")}
         </label>
       </header>
+      {groups > 1 && (
+        <p class="body muted">
+          {t(
+            "The runs belong to {n} groups, whose losses need not be comparable: the lowest final loss is marked in each group of two or more.",
+            { n: groups },
+          )}
+        </p>
+      )}
       <Scroll label={t("Differences")}>
         <table class="plain differences">
           <thead>
             <tr>
               <th>{t("Parameter")}</th>
-              {tasks.map((task, n) => (
+              {tasks.map((task) => (
                 <th key={task.id}>
                   <span class="row">
-                    <i class={`swatch colour-${n + 1}`} />
+                    <Swatch {...(styles.get(task.id) ?? { colour: 8 })} />
                     <span class="clip">{task.task_name}</span>
+                    {task.id === baseline && <span class="badge">{t("Baseline")}</span>}
                   </span>
                 </th>
               ))}
             </tr>
           </thead>
           <tbody>
-            {linesOf(comparison, known, all).map(({ name, values, kind }) => (
-              <tr key={`${kind} ${name}`} class={kind}>
-                <th scope="row" class={kind === "result" ? "" : "mono"}>
-                  {name}
+            {figuresOf(comparison, known, { all, baseline }).map((line) => (
+              <tr key={`${line.kind} ${line.name}`} class={line.kind}>
+                <th scope="row" class={line.kind === "result" ? "" : "mono"}>
+                  {line.name}
                 </th>
-                {values.map((value, n) => (
-                  <td
-                    key={tasks[n]?.id}
-                    class={`${kind === "result" ? "" : "mono"} ${name === t("Final loss") && losses[n] === best && best < Number.POSITIVE_INFINITY ? "best" : ""}`}
-                  >
-                    {value || <span class="faint">–</span>}
-                  </td>
-                ))}
+                {line.values.map((value, n) => {
+                  const id = tasks[n]?.id ?? 0;
+                  const isBest = line.isFinalLoss && best.has(id);
+                  return (
+                    <td
+                      key={id}
+                      class={`${line.kind === "result" ? "" : "mono"} ${isBest ? "best" : ""} ${line.unlike[n] ? "unlike" : ""}`}
+                      title={line.unlike[n] ? t("differs from the baseline") : undefined}
+                    >
+                      {value || <span class="faint">–</span>}
+                      {line.deltas[n] && <span class="delta">{line.deltas[n]}</span>}
+                    </td>
+                  );
+                })}
               </tr>
             ))}
           </tbody>

@@ -1,12 +1,18 @@
 import { useQueries } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
+import type { LineStyle } from "../../chart/line-styles.ts";
+import { Swatch } from "../../chart/swatch.tsx";
 import { t } from "../../i18n.ts";
-import type { Task } from "../../types.ts";
+import type { ChosenRun } from "../../queries.ts";
 import { samplesQuery } from "../run/queries.ts";
 import { byPrompt, Picture } from "../run/samples.tsx";
 
+/** Runs whose samples are shown: each is a request, and a column of pictures. */
+const MOST_RUNS = 8;
+
 /** Samples of one prompt side by side, a column a run, at the same share of each training. */
-export function SampleGrid({ tasks }: { tasks: Task[] }) {
+export function SampleGrid(props: { runs: ChosenRun[]; styles: Map<number, LineStyle> }) {
+  const tasks = props.runs.slice(0, MOST_RUNS);
   const [share, setShare] = useState(1);
   const found = useQueries({ queries: tasks.map(({ id }) => samplesQuery(id)) });
   const each = found.map(({ data }) => byPrompt(data ?? []));
@@ -29,6 +35,9 @@ export function SampleGrid({ tasks }: { tasks: Task[] }) {
             onInput={(event) => setShare(Number(event.currentTarget.value))}
           />
         </label>
+        {props.runs.length > MOST_RUNS && (
+          <span class="faint">{t("of the first {n} runs", { n: MOST_RUNS })}</span>
+        )}
         <span class="muted">
           {t("at {percent}% of each", { percent: Math.round(share * 100) })}
         </span>
@@ -39,6 +48,7 @@ export function SampleGrid({ tasks }: { tasks: Task[] }) {
             <figcaption class="muted">{prompt}</figcaption>
             <div class="sample-strip">
               {tasks.map((task, n) => {
+                const style = props.styles.get(task.id);
                 const samples = each[n]?.get(prompt) ?? [];
                 const sample = samples[Math.round(share * (samples.length - 1))];
                 return (
@@ -49,7 +59,7 @@ export function SampleGrid({ tasks }: { tasks: Task[] }) {
                       <span class="no-sample faint">{t("none")}</span>
                     )}
                     <span class="row">
-                      <i class={`swatch colour-${n + 1}`} />
+                      {style && <Swatch {...style} />}
                       <span class="clip">{task.task_name}</span>
                     </span>
                   </div>

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/preact-query";
 import { useMemo } from "preact/hooks";
 import { isSystemMetric } from "../../../../src/shared/system-metrics.ts";
+import { imagesPerStep } from "../../chart/axes.ts";
 import { Chart } from "../../chart/chart.tsx";
 import {
   firstNonfinite,
@@ -9,20 +10,23 @@ import {
   type Spot,
   stepsWithin,
   withDetail,
-  type XAxis,
 } from "../../chart/curves.ts";
+import { marksOf } from "../../chart/happened.ts";
 import { LookTools, useLook, WholeRun } from "../../chart/look.tsx";
-import { smallMetrics } from "../../chart/metrics.ts";
+import { useChartPreferences } from "../../chart/preferences.ts";
 import { CURVE_POINTS, curveQuery } from "../../chart/queries.ts";
 import { duration, isUnstepped, measure, whole } from "../../format.ts";
 import { currentLanguage, t } from "../../i18n.ts";
 import type { Curve, Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded } from "../../ui/loading.tsx";
+import { MetricGrid } from "./grid.tsx";
+import { checkpointsQuery, samplesQuery } from "./queries.ts";
 
-/** The run's curves: one large, as it is looked at, and the others small. */
+/** The run's curves: one large, as it is looked at, and all of them small. */
 export function Curves({ task }: { task: Task }) {
-  const look = useLook(isUnstepped(task.progress) ? "time" : "step");
+  const images = imagesPerStep(task);
+  const look = useOwnLook(isUnstepped(task.progress), images !== null);
   const { metric, axis, log, smoothing, all, zoom, set } = look;
   const entire = useQuery(curveQuery(task.id, metric, CURVE_POINTS));
   const curve = entire.data;
@@ -31,9 +35,9 @@ export function Curves({ task }: { task: Task }) {
   const steps = useMemo(
     () =>
       curve && from !== undefined && to !== undefined
-        ? stepsWithin(curve.points, axis, [from, to])
+        ? stepsWithin(curve.points, axis, [from, to], images)
         : null,
-    [from, to, curve, axis],
+    [from, to, curve, axis, images],
   );
   const detail = useQuery({
     ...curveQuery(task.id, metric, CURVE_POINTS, steps),
@@ -42,9 +46,27 @@ export function Curves({ task }: { task: Task }) {
   const part = steps && !detail.isPlaceholderData ? detail.data : undefined;
   const shown = curve?.metric ?? metric;
   const spots = useMemo(() => {
-    const entirely = curve ? onAxis(curve, axis) : [];
-    return part ? withDetail(entirely, onAxis(part, axis, curve)) : entirely;
-  }, [curve, part, axis]);
+    const entirely = curve ? onAxis(curve, axis, curve, images) : [];
+    return part ? withDetail(entirely, onAxis(part, axis, curve, images)) : entirely;
+  }, [curve, part, axis, images]);
+  const isMarked = look.marks && !isUnstepped(task.progress);
+  const checkpoints = useQuery({ ...checkpointsQuery(task.id), enabled: isMarked }).data;
+  const samples = useQuery({ ...samplesQuery(task.id), enabled: isMarked }).data;
+  const marks = useMemo(
+    () =>
+      isMarked
+        ? marksOf(
+            {
+              attempts: task.attempts,
+              checkpoints: checkpoints?.filter(({ state }) => state === "complete") ?? [],
+              samples: samples ?? [],
+            },
+            spots,
+            axis,
+          )
+        : [],
+    [isMarked, task.attempts, checkpoints, samples, spots, axis],
+  );
   const language = currentLanguage();
   const lines = useMemo(
     () =>
@@ -61,7 +83,6 @@ export function Curves({ task }: { task: Task }) {
   );
   // Figures of the machine are on the page System.
   const metrics = (curve?.metrics ?? []).filter((name) => !isSystemMetric(name));
-  const others = smallMetrics(metrics.filter((name) => name !== shown));
 
   if (curve && metrics.length === 0)
     return (
@@ -82,6 +103,8 @@ export function Curves({ task }: { task: Task }) {
           <LookTools
             look={look}
             metrics={metrics.includes(metric) ? metrics : [metric, ...metrics]}
+            images={images !== null}
+            marks
           />
           <span class="grow" />
           {zoom && <WholeRun clear={() => set({ zoom: null })} />}
@@ -97,6 +120,8 @@ export function Curves({ task }: { task: Task }) {
                 all={all}
                 height={300}
                 title={shown}
+                file={`run-${task.id}-${shown}`}
+                marks={marks}
                 summary={summaryOf(shown, spots, bad)}
                 range={zoom}
                 zoomed={(range) => set({ zoom: range })}
@@ -111,21 +136,34 @@ export function Curves({ task }: { task: Task }) {
           )}
         </div>
       </section>
-      {others.length > 0 && (
-        <div class="small-curves">
-          {others.map((name) => (
-            <SmallCurve
-              key={name}
-              id={task.id}
-              metric={name}
-              axis={axis}
-              choose={() => set({ metric: name })}
-            />
-          ))}
-        </div>
+      {metrics.length > 1 && (
+        <MetricGrid id={task.id} metrics={metrics} look={look} images={images} marks={marks} />
       )}
     </>
   );
+}
+
+/** The view of a run's curves, as its person likes it where the address does not say; changes are the next default. */
+function useOwnLook(unstepped: boolean, images: boolean) {
+  const { own, change } = useChartPreferences();
+  const { axis, smoothing, log } = own;
+  return useLook(unstepped ? "time" : "step", {
+    images,
+    // A run without steps goes by its time, however others are liked.
+    own: {
+      ...(axis !== undefined && !unstepped && { axis }),
+      ...(smoothing !== undefined && { smoothing }),
+      ...(log !== undefined && { log }),
+    },
+    changed: (to) => {
+      const next = {
+        ...(to.axis !== undefined && !unstepped && { axis: to.axis }),
+        ...(to.smoothing !== undefined && { smoothing: to.smoothing }),
+        ...(to.log !== undefined && { log: to.log }),
+      };
+      if (Object.keys(next).length > 0) change(next);
+    },
+  });
 }
 
 /** Where a curve was NaN or infinite for the first time, in words; null where it never was. */
@@ -162,28 +200,4 @@ function summaryOf(metric: string, spots: Spot[], bad: string | null): string {
       })
     : t("No points yet");
   return bad ? `${figures}. ${bad}` : figures;
-}
-
-function SmallCurve(props: { id: number; metric: string; axis: XAxis; choose: () => void }) {
-  const { id, metric, axis } = props;
-  const { data } = useQuery(curveQuery(id, metric, 300));
-  const lines = useMemo(() => {
-    const spots = data ? onAxis(data, axis) : [];
-    return linesOf(spots, axis, 0, { label: metric, smoothed: metric, colour: 6 });
-  }, [data, axis, metric]);
-  return (
-    <section class="panel small-curve" aria-label={metric}>
-      <button type="button" class="head-sort" title={t("Draw it large")} onClick={props.choose}>
-        <span class="clip">{metric}</span>
-        <Icon name="zoom" />
-      </button>
-      <Chart
-        lines={lines}
-        axis={axis}
-        log={false}
-        height={110}
-        summary={t("{n} points", { n: whole(lines[0]?.points.length ?? 0) })}
-      />
-    </section>
-  );
 }

@@ -32,6 +32,18 @@ export const bestQuery = (id: number) =>
     queryFn: () => read(api.tasks[":id"].best.$get({ param: { id: String(id) }, query: {} })),
   });
 
+/** The newest 200 checkpoints of a run. */
+export const checkpointsQuery = (id: number) =>
+  queryOptions({
+    queryKey: ["checkpoints", id],
+    meta: { live: { everyMs: 60_000 } },
+    placeholderData: keepPreviousData,
+    queryFn: async () => {
+      const query = { task_id: String(id), kind: "checkpoint" as const, limit: "200" };
+      return (await read(api.weights.$get({ query }))).items;
+    },
+  });
+
 export const samplesQuery = (id: number) =>
   queryOptions({
     queryKey: ["samples", id],

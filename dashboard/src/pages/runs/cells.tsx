@@ -1,5 +1,6 @@
-import { duration, measure, progressOf, whole } from "../../format.ts";
+import { deltaText, duration, measure, progressOf, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
+import type { ChosenRun } from "../../queries.ts";
 import type { Row, Sparkline } from "../../types.ts";
 import { Ago, Meter, Spark } from "../../ui/figure.tsx";
 import { NanBadge, statusText } from "../../ui/status.tsx";
@@ -63,3 +64,20 @@ export function Cell(props: {
 
 export const alignedRight = ({ kind }: Column) =>
   ["setting", "step", "measure", "duration", "money"].includes(kind);
+
+/** Whether a column shows differences to the baseline. */
+export const hasDelta = ({ name }: Pick<Column, "name">) =>
+  name === "final_loss" || name === "best_loss";
+
+/** What a value is above the baseline's; nothing where one of the two is not known. */
+export function Delta(props: { column: Column; value: unknown; baseline: ChosenRun }) {
+  const { column, value, baseline } = props;
+  if (!hasDelta(column)) return null;
+  const base = column.name === "final_loss" ? baseline.final_loss : baseline.best_loss;
+  const text = deltaText(typeof value === "number" ? value : null, base);
+  return text ? (
+    <span class="delta" title={t("difference to the baseline")}>
+      {text}
+    </span>
+  ) : null;
+}

@@ -1,13 +1,15 @@
-import { useQueries } from "@tanstack/preact-query";
+import { useQuery } from "@tanstack/preact-query";
 import { lazy, Suspense } from "preact/compat";
 import { useCallback, useMemo } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 import { splitAtCommas } from "../../../../src/shared/setting-path.ts";
 import { refusalOf } from "../../api.ts";
+import { lineStyles, MOST_RUNS } from "../../chart/line-styles.ts";
+import { useSeveral } from "../../chart/several-view.ts";
 import { setting } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useChanges } from "../../live.ts";
-import { taskQuery } from "../../queries.ts";
+import { chosenQuery } from "../../queries.ts";
 import { idsOf } from "../../state.ts";
 import type { Row, Status } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
@@ -121,11 +123,13 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
   const open = useCallback((id: number) => go(`/runs/${id}`), [go]);
   // Runs that a shared link has selected may not be among the rows that are loaded.
   const names = new Map(rows.map(({ id, task_name }) => [id, task_name]));
-  const unknown = [...selected].filter((id) => !names.has(id)).slice(0, 20);
-  for (const { data } of useQueries({
-    queries: unknown.map((id) => taskQuery(id)),
-  }))
-    if (data) names.set(data.id, data.task_name);
+  const drawn = [...selected].slice(0, MOST_RUNS);
+  const styles = lineStyles(drawn);
+  const unknown = drawn.filter((id) => !names.has(id));
+  for (const run of useQuery(chosenQuery(unknown)).data ?? []) names.set(run.id, run.task_name);
+  const { baseline: baselineId, chooseBaseline } = useSeveral();
+  const found = useQuery(chosenQuery(baselineId === null ? [] : [baselineId]));
+  const baseline = found.data?.find(({ id }) => id === baselineId);
 
   const seen = useMemo(() => {
     const list: Record<string, string[]> = {};
@@ -193,6 +197,20 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
           <span class="faint count-text" aria-live="polite">
             {rows.length > 0 && countText(rows.length, hasMore)}
           </span>
+          {baselineId !== null && (
+            <button
+              type="button"
+              class="button small baseline-chip"
+              title={t("Without a baseline")}
+              onClick={() => chooseBaseline(null)}
+            >
+              <Icon name="flag" />
+              <span class="clip">
+                {t("Baseline: {name}", { name: baseline?.task_name ?? `#${baselineId}` })}
+              </span>
+              <Icon name="close" />
+            </button>
+          )}
           <span class="grow" />
           <form
             role="search"
@@ -270,6 +288,8 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
             setOrder={(next) => change({ order: next })}
             setColumns={setColumns}
             selected={selected}
+            styles={styles}
+            baseline={baseline}
             select={select}
             open={open}
             more={more}
@@ -277,7 +297,12 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
             loading={loading}
           />
           {selected.size > 0 && (
-            <Overlay ids={[...selected]} names={names} clear={() => change({ sel: null })} />
+            <Overlay
+              ids={[...selected]}
+              names={names}
+              styles={styles}
+              clear={() => change({ sel: null, hide: null })}
+            />
           )}
         </div>
       )}

@@ -2,14 +2,17 @@ import { keepPreviousData, useQuery } from "@tanstack/preact-query";
 import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Link } from "wouter-preact";
+import type { LineStyle } from "../../chart/line-styles.ts";
+import { Swatch } from "../../chart/swatch.tsx";
 import { measure, setting, whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
+import type { ChosenRun } from "../../queries.ts";
 import type { Row, Sparkline } from "../../types.ts";
 import { Ago, Spark } from "../../ui/figure.tsx";
 import { useNarrow } from "../../ui/media.ts";
 import { NanBadge, statusText } from "../../ui/status.tsx";
 import { useVirtualRows } from "../../ui/virtual.ts";
-import { alignedRight, Cell, Progress } from "./cells.tsx";
+import { alignedRight, Cell, Delta, hasDelta, Progress } from "./cells.tsx";
 import type { Column } from "./columns.ts";
 import { Heads } from "./head.tsx";
 import { readSparklines } from "./queries.ts";
@@ -59,6 +62,9 @@ function useSparklines(rows: Row[], wanted: boolean): Map<number, Sparkline> {
 const widened = (columns: Column[], wide: { name: string; width: number }) =>
   columns.map((column) => (column.name === wide.name ? { ...column, width: wide.width } : column));
 
+/** Pixels that a difference to the baseline takes beside a value. */
+const DELTA_WIDTH = 76;
+
 export type Group = { group: string };
 const isGroup = (item: Row | Group): item is Group => "group" in item;
 
@@ -71,16 +77,21 @@ export function RunTable(props: {
   setOrder: (order: string) => void;
   setColumns: (columns: Column[]) => void;
   selected: Set<number>;
+  /** How the lines of selected runs are drawn beside the table. */
+  styles: Map<number, LineStyle>;
+  baseline: ChosenRun | undefined;
   select: (id: number, on: boolean) => void;
   open: (id: number) => void;
   more: () => void;
   hasMore: boolean;
   loading: boolean;
 }) {
-  const { items, at, selected } = props;
+  const { items, at, selected, styles, baseline } = props;
   // The address takes a width when it is let go: browsers refuse it a hundred changes a moment.
   const [dragged, setDragged] = useState<{ name: string; width: number } | null>(null);
-  const columns = dragged ? widened(props.columns, dragged) : props.columns;
+  const own = dragged ? widened(props.columns, dragged) : props.columns;
+  const roomOf = (column: Column) => (baseline && hasDelta(column) ? DELTA_WIDTH : 0);
+  const columns = own.map((column) => ({ ...column, width: column.width + roomOf(column) }));
   const narrow = useNarrow();
   const scroller = useRef<HTMLDivElement>(null);
   const height = narrow ? 62 : 36;
@@ -165,7 +176,9 @@ export function RunTable(props: {
                   props.setColumns(next);
                 }}
                 resize={(name, wide, last) => {
-                  const width = Math.round(Math.min(800, Math.max(48, wide)));
+                  const column = props.columns.find((one) => one.name === name);
+                  const bare = wide - (column ? roomOf(column) : 0);
+                  const width = Math.round(Math.min(800, Math.max(48, bare)));
                   setDragged(last ? null : { name, width });
                   if (last) props.setColumns(widened(props.columns, { name, width }));
                 }}
@@ -204,6 +217,7 @@ export function RunTable(props: {
             const spark = sparks.get(item.id);
             const nonfinite = numberAt(item, "nonfinite_from_step");
             const finalLoss = numberAt(item, "final_loss");
+            const style = styles.get(item.id);
             const check = (
               <input
                 type="checkbox"
@@ -220,6 +234,7 @@ export function RunTable(props: {
                   <div role="cell" class="grow">
                     <Link class="clip run-link" href={`/runs/${item.id}`}>
                       <span class={`dot ${item.status}`} />
+                      {style && <Swatch {...style} />}
                       <span class="clip">{item.task_name}</span>
                     </Link>
                     <span class="row faint narrow-facts">
@@ -257,6 +272,7 @@ export function RunTable(props: {
               >
                 <div role="rowheader" class="runs-name">
                   {check}
+                  {style && <Swatch {...style} />}
                   <Link class="clip run-link" href={`/runs/${item.id}`} title={item.task_name}>
                     {item.task_name}
                   </Link>
@@ -277,6 +293,9 @@ export function RunTable(props: {
                         spark={spark}
                         nonfinite={nonfinite}
                       />
+                      {baseline && baseline.id !== item.id && (
+                        <Delta column={column} value={value} baseline={baseline} />
+                      )}
                     </div>
                   );
                 })}

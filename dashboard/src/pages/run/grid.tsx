@@ -1,0 +1,133 @@
+import { useMemo, useState } from "preact/hooks";
+import type { useLook } from "../../chart/look.tsx";
+import type { Mark } from "../../chart/marks.ts";
+import { MOST_CHARACTERS, PatternError, patternOf } from "../../chart/pattern.ts";
+import { type ChartPreferences, useChartPreferences } from "../../chart/preferences.ts";
+import {
+  type Arrangement,
+  arrangementParams,
+  type Group,
+  groupsOf,
+  keyOf,
+  moved,
+  readArrangement,
+  toggled,
+} from "../../chart/workspace.ts";
+import { whole } from "../../format.ts";
+import { t } from "../../i18n.ts";
+import { useAddress } from "../../state.ts";
+import { Icon } from "../../ui/icon.tsx";
+import { MetricCard } from "./metric-card.tsx";
+
+/** How the metrics are arranged: as the address says, or else as the person likes it; changes are kept in both. */
+function useArrangement() {
+  const { params, change } = useAddress();
+  const { own, change: keep } = useChartPreferences();
+  const arrangement = readArrangement(params, own);
+  const set = (next: Partial<Arrangement>) => {
+    change(arrangementParams(next, own));
+    keep(next satisfies ChartPreferences);
+  };
+  return { arrangement, set };
+}
+
+/** A search as a test of names; where it is no pattern, why. */
+function readSearch(text: string): { matches: (name: string) => boolean; mistake: string | null } {
+  try {
+    return { matches: patternOf(text), mistake: null };
+  } catch (error) {
+    if (!(error instanceof PatternError)) throw error;
+    const mistake = t("No regular expression: {why}", { why: t(error.reason) });
+    return { matches: () => true, mistake };
+  }
+}
+
+const titleOf = ({ name, isPinned }: Group) => (isPinned ? t("Pinned") : name || t("General"));
+
+/** All metrics of a run as small charts, in groups; those in view alone are drawn and asked for. */
+export function MetricGrid(props: {
+  id: number;
+  metrics: string[];
+  look: ReturnType<typeof useLook>;
+  images: number | null;
+  marks: Mark[];
+}) {
+  const { params, change } = useAddress();
+  const { arrangement, set } = useArrangement();
+  const [all, setAll] = useState(false);
+  const search = params.get("find") ?? "";
+  const { matches, mistake } = useMemo(() => readSearch(search), [search]);
+  const hidden = props.metrics.filter((name) => arrangement.hidden.includes(name)).length;
+  const groups = groupsOf(props.metrics, arrangement, { matches, all });
+  return (
+    <section class="stack" aria-label={t("All metrics")}>
+      <div class="row wrap metric-tools">
+        <h2>{t("{n} metrics", { n: whole(props.metrics.length) })}</h2>
+        <span class="grow" />
+        {hidden > 0 && (
+          <button
+            type="button"
+            class="button small plain"
+            aria-pressed={all}
+            onClick={() => setAll(!all)}
+          >
+            <Icon name="eye" />
+            {all ? t("Leave {n} hidden out", { n: hidden }) : t("{n} hidden, show", { n: hidden })}
+          </button>
+        )}
+        <input
+          type="search"
+          class="field small mono"
+          aria-label={t("Search metrics by a regular expression")}
+          placeholder="^train/|loss$"
+          maxLength={MOST_CHARACTERS}
+          value={search}
+          aria-invalid={mistake !== null}
+          onInput={(event) => change({ find: event.currentTarget.value })}
+        />
+      </div>
+      {mistake && (
+        <p class="curve-bad" role="alert">
+          {mistake}
+        </p>
+      )}
+      {groups.length === 0 && <p class="muted">{t("No metric is found.")}</p>}
+      {groups.map((group) => {
+        // Whoever searches sees what is found.
+        const isOpen = search !== "" || !arrangement.collapsed.includes(keyOf(group));
+        return (
+          <section key={keyOf(group)} class="stack" aria-label={titleOf(group)}>
+            <h3>
+              <button
+                type="button"
+                class="head-sort metric-group"
+                aria-expanded={isOpen}
+                onClick={() => set({ collapsed: toggled(arrangement.collapsed, keyOf(group)) })}
+              >
+                <Icon name={isOpen ? "down" : "right"} />
+                {titleOf(group)}
+                <span class="faint">{whole(group.metrics.length)}</span>
+              </button>
+            </h3>
+            {isOpen && (
+              <div class="small-curves">
+                {group.metrics.map((metric) => (
+                  <MetricCard
+                    key={metric}
+                    {...{ metric, id: props.id, look: props.look, images: props.images }}
+                    marks={props.marks}
+                    isPinned={arrangement.pinned.includes(metric)}
+                    isHidden={arrangement.hidden.includes(metric)}
+                    pin={() => set({ pinned: toggled(arrangement.pinned, metric) })}
+                    hide={() => set({ hidden: toggled(arrangement.hidden, metric) })}
+                    move={(by) => set(moved(arrangement, group, metric, by))}
+                  />
+                ))}
+              </div>
+            )}
+          </section>
+        );
+      })}
+    </section>
+  );
+}
