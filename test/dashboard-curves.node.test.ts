@@ -141,7 +141,7 @@ describe.skipIf(!chromiumPath())("curves", () => {
     }));
     await pages.signedIn(async (page) => {
       await page.goto(`${pages.url}/runs/${id}`);
-      const small = page.getByRole("region", { name: "lr/unet" });
+      const small = page.getByRole("group", { name: "lr/unet" });
       await small.scrollIntoViewIfNeeded();
       await small.getByTitle("Draw it large").click();
       await page.getByRole("button", { name: "Epoch", exact: true }).click();

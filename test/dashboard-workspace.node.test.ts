@@ -52,7 +52,7 @@ describe.skipIf(!chromiumPath())("charts", () => {
     await pages.signedIn(async (page) => {
       await page.goto(`${pages.url}/runs/${id}?smooth=0`);
       const { x, y, width, height } = await drawn(page);
-      const other = page.getByRole("region", { name: "val/loss" });
+      const other = page.getByRole("group", { name: "val/loss" });
       await eventually("the other chart", () => other.locator(".u-over").boundingBox());
       await page.mouse.move(x + width / 2, y + height / 2);
       const tip = large(page).locator(".chart-tip");
@@ -109,6 +109,48 @@ describe.skipIf(!chromiumPath())("charts", () => {
       await soon(zoom).not.toBe(`${low}:${high}`);
       expect(ends()[0]).toBeGreaterThan(low);
       expect(length()).toBeCloseTo(high - low, 3);
+    });
+  });
+
+  it("are drawn anew for another scale of the same points, and a constant as one line", async () => {
+    const id = await record({ task_name: "scales" }, 300, (step) => ({
+      ...{ loss: step === 150 ? 50 : 0.1 + 0.01 * Math.sin(step), constant: 3e-5 },
+    }));
+    await pages.signedIn(async (page) => {
+      await page.goto(`${pages.url}/runs/${id}?smooth=0`);
+      await drawn(page);
+      const picture = () =>
+        page.evaluate<string>("document.querySelector('.curves canvas').toDataURL()");
+      const first = await picture();
+      await page.getByRole("checkbox", { name: "All values" }).check();
+      await soon(picture).not.toBe(first);
+      await page.getByRole("checkbox", { name: "All values" }).uncheck();
+      await soon(picture).toBe(first);
+      await page.goto(`${pages.url}/runs/${id}?smooth=0&curve=constant`);
+      const { width, height } = await drawn(page);
+      // The rows of pixels that hold the colour of the line, from one end to the other.
+      const rows = () =>
+        page.evaluate<number[]>(`(() => {
+          const canvas = document.querySelector(".curves canvas");
+          const { data, width, height } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          const probe = document.createElement("i");
+          probe.style.color = "var(--line-1)";
+          document.body.append(probe);
+          const colour = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
+          probe.remove();
+          return Array.from({ length: height }, (_, y) => y).filter((y) => {
+            let found = 0;
+            for (let x = 0; x < width; x++) {
+              const at = (y * width + x) * 4;
+              if (data[at + 3] > 200 && colour.every((part, n) => Math.abs(part - data[at + n]) < 8)) found++;
+            }
+            return found > ${Math.floor(width * 0.9)};
+          });
+        })()`);
+      await soon(async () => (await rows()).length > 0).toBe(true);
+      const found = await rows();
+      expect(found.length).toBeLessThanOrEqual(3);
+      expect(Math.abs((found[0] ?? 0) - height / 2)).toBeLessThan(30);
     });
   });
 
@@ -214,7 +256,7 @@ describe.skipIf(!chromiumPath())("charts", () => {
   });
 
   const card = (page: Page, metric: string) =>
-    page.getByRole("region", { name: metric, exact: true }).and(page.locator(".metric-card"));
+    page.getByRole("group", { name: metric, exact: true }).and(page.locator(".metric-card"));
   const cardsOf = (page: Page, group: string) =>
     page
       .getByRole("region", { name: group, exact: true })

@@ -75,8 +75,7 @@ const units: [RegExp, string][] = [
 ];
 
 /** The unit that a metric's name tells; empty where it tells none. */
-export const unitOf = (metric: string): string =>
-  units.find(([ending]) => ending.test(metric))?.[1] ?? "";
+const unitOf = (metric: string): string => units.find(([ending]) => ending.test(metric))?.[1] ?? "";
 
 /** A metric as the title of the axis of its values. */
 export function valueTitle(metric: string): string {

@@ -46,7 +46,7 @@ export function useLook(
 }
 
 /** Why curves of a run go by no images. */
-export const noImages = () =>
+const noImages = () =>
   t("Unknown here: images are steps × batch size × gradient accumulation of an image model.");
 
 /**

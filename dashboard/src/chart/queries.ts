@@ -92,7 +92,7 @@ async function askNext() {
 /** A metric's curve for the grid: all that come into view at once are asked for together. */
 export const gridCurveQuery = (id: number, metric: string) => ({
   queryKey: ["curve", id, metric, "grid"],
-  meta: { live: { runs: [id], everyMs: 60_000 } },
+  meta: { live: { runs: [id], everyMs: 120_000 } },
   placeholderData: keepPreviousData,
   queryFn: ({ signal }: { signal: AbortSignal }) =>
     new Promise<Curve>((done, failed) => {

@@ -18,7 +18,7 @@ const AHEAD = "250px";
 
 /** Whether an element is in view, or soon will be. */
 function useInView() {
-  const ref = useRef<HTMLElement>(null);
+  const ref = useRef<HTMLDivElement>(null);
   const [isInView, setInView] = useState(false);
   useEffect(() => {
     const element = ref.current;
@@ -53,8 +53,10 @@ export function MetricCard(props: Card) {
   const { metric, look } = props;
   const { ref, isInView } = useInView();
   return (
-    <section
+    // A group, for 500 landmarks would mark nothing.
+    <div
       ref={ref}
+      role="group"
       class={`panel small-curve metric-card ${props.isHidden ? "is-hidden" : ""}`}
       aria-label={metric}
     >
@@ -76,7 +78,7 @@ export function MetricCard(props: Card) {
       ) : (
         <p class="clip muted metric-title">{valueTitle(metric)}</p>
       )}
-    </section>
+    </div>
   );
 }
 

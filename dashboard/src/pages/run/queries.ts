@@ -36,7 +36,7 @@ export const bestQuery = (id: number) =>
 export const checkpointsQuery = (id: number) =>
   queryOptions({
     queryKey: ["checkpoints", id],
-    meta: { live: { everyMs: 60_000 } },
+    meta: { live: { runs: [id], everyMs: 300_000 } },
     placeholderData: keepPreviousData,
     queryFn: async () => {
       const query = { task_id: String(id), kind: "checkpoint" as const, limit: "200" };
@@ -47,7 +47,7 @@ export const checkpointsQuery = (id: number) =>
 export const samplesQuery = (id: number) =>
   queryOptions({
     queryKey: ["samples", id],
-    meta: { live: { everyMs: 60_000 } },
+    meta: { live: { everyMs: 120_000 } },
     placeholderData: keepPreviousData,
     queryFn: async () => {
       const query = {
