@@ -455,7 +455,8 @@ class Server:
         if key not in self.keys:
             self.open_attempt(task, value.get("from_step"))
             self.keys[key] = task["attempt"]
-        return {"attempt": self.keys[key], "heartbeat_interval_sec": self.interval}
+        guard = task["fields"].get("guard")
+        return {"attempt": self.keys[key], "heartbeat_interval_sec": self.interval, "guard": guard}
 
     def post_heartbeat(self, task, value, _request):
         strict(value, {"attempt", "seq", "progress", "logs", "tail"}, ("attempt", "seq"))

@@ -136,6 +136,18 @@ class RunTest(ClientCase):
         self.assertEqual((code, finish["status"]), (130, "cancelled"), err)
         self.assertIn("5 times in a row, from step 12 on", finish["error_message"])
 
+    def test_a_resumed_run_keeps_its_guard(self):
+        server = self.serve()
+        self.run_client("run", "--stop-on-nan", "4", "--", *self.script("print('step 1/2 loss: 0.5')"))
+        server.tasks[1]["status"] = "failed"
+        code, _, err = self.run_client("run", "--resume-task", "1", "--", *self.script(TOY))
+        self.assertEqual(code, 130, err)
+        self.assertIn("4 times in a row, from step 11 on", server.tasks[1]["finish"]["error_message"])
+        # Its own command line goes first.
+        server.tasks[1]["status"] = "failed"
+        self.run_client("run", "--resume-task", "1", "--stop-on-nan", "1", "--", *self.script(TOY))
+        self.assertIn("at step 5:", server.tasks[1]["finish"]["error_message"])
+
     def test_without_the_ledger(self):
         code, _, err = self.run_client("run", "--stop-on-nan=2", "--flush-timeout", "0", "--", *self.script(TOY))
         self.assertEqual(code, 130, err)

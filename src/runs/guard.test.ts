@@ -60,6 +60,14 @@ describe("a guard", () => {
     expect(claim.task).toMatchObject({ id: task_id, guard: { nan: "stop", over: 7 } });
   });
 
+  it("is answered to who resumes the run", async () => {
+    const { task_id } = await register({ guard });
+    const open = () => ledger.call(`/api/tasks/${task_id}/attempts`, { key, json: {} });
+    expect((await open()).guard).toEqual(guard);
+    await patch(task_id, { guard: null });
+    expect((await open()).guard).toBeNull();
+  });
+
   it("is a sweep's own, else its base's", async () => {
     const config = { text: "network_dim = 8\n", format: "toml" };
     const base = await register({ guard, config });

@@ -193,9 +193,13 @@ export const lifecycle = new Hono<App>()
         "Opens an attempt for a retry or a resume. Reports of the attempt before are refused from then on. A repeated Idempotency-Key finds the attempt that it opened.",
       tag: "Runs",
       answer: {
-        schema: z.object({ attempt: z.int(), heartbeat_interval_sec: z.number() }),
-        description: "The number of the attempt.",
-        example: { attempt: 2, heartbeat_interval_sec: 30 },
+        schema: z.object({
+          attempt: z.int(),
+          heartbeat_interval_sec: z.number(),
+          guard: writableFields.guard.nullable(),
+        }),
+        description: "The number of the attempt, and the guard of the task.",
+        example: { attempt: 2, heartbeat_interval_sec: 30, guard: null },
       },
       errors: {
         403: "`over-limit`: the run's user has reached a bound.",
@@ -247,6 +251,7 @@ export const lifecycle = new Hono<App>()
             attempt: trainingTask.attempt,
             status: trainingTask.status,
             userId: trainingTask.userId,
+            guard: trainingTask.guard,
             again: sql<number>`${again}`,
           })
           .from(trainingTask)
@@ -277,6 +282,7 @@ export const lifecycle = new Hono<App>()
       return c.json({
         attempt: opened?.attempt ?? task.attempt,
         heartbeat_interval_sec: config.HEARTBEAT_INTERVAL_SEC,
+        guard: task.guard,
       });
     },
   )

@@ -245,7 +245,7 @@ describe("attempts", () => {
       key: member.key,
       json: { from_step: 5 },
     });
-    expect(opened).toEqual({ attempt: 2, heartbeat_interval_sec: 30 });
+    expect(opened).toEqual({ attempt: 2, heartbeat_interval_sec: 30, guard: null });
     const refused = await beat(id, { attempt: 1, seq: 2, logs: entries(11, 20, () => 9) }, 409);
     expect(refused).toMatchObject({ type: "urn:lora-ledger:superseded", current_attempt: 2 });
     await finish(id, { attempt: 1, status: "failed" }, 409);

@@ -85,6 +85,7 @@ class Delivery:
                     {"Idempotency-Key": body["key"]},
                 )
                 self._opened(resume["task_id"], answer["attempt"], answer)
+                self.events.guarded(answer.get("guard"))
                 return
             except (RefusedError, KeyError, RetryLaterError) as error:
                 if isinstance(error, RetryLaterError) and not self._failing(error):

@@ -13,6 +13,9 @@ class Events:
     def opened(self, task_id: int, attempt: int) -> None:
         """The task and attempt now have their numbers."""
 
+    def guarded(self, guard: Any) -> None:
+        """The resumed task has this guard, as the ledger keeps it."""
+
     def cancel_requested(self) -> None:
         """Someone asked the ledger to cancel this run."""
 

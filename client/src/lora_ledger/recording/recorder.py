@@ -87,6 +87,7 @@ class Recorder(Events):
         self.attempt: int | None = None
         self.on_cancel: Callable[[], None] = lambda: None
         self.on_superseded: Callable[[], None] = lambda: None
+        self.on_guarded: Callable[[Any], None] = lambda _: None
         self.tail: Callable[[], str | None] = lambda: None
         self._described = threading.Event()
         self._stop = threading.Event()
@@ -280,6 +281,9 @@ class Recorder(Events):
         if not self._cancelled:
             self._cancelled = True
             self.on_cancel()
+
+    def guarded(self, guard: Any) -> None:
+        self.on_guarded(guard)
 
     def superseded(self) -> None:
         self.on_superseded()

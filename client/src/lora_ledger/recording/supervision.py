@@ -26,7 +26,7 @@ from ..trainers.declared import Declared
 from . import host
 from .config_file import read_config
 from .console import Console
-from .guard import Guard
+from .guard import Guard, read_guard
 from .inner_trainer import Scout, wraps
 from .machine_watch import MachineWatch
 from .outcome import outcome_of
@@ -96,15 +96,26 @@ class Supervision:
         self._ended = threading.Event()
         self._from_step = from_step
         points = Points(ranks(readers), FIRST_FILE if readers else 0.0)
-        if self.options.stop_on_nan:
-            points.guard = Guard(self.options.stop_on_nan, stopping.end_lost)
         self.recorder = Recorder(settings, points)
         self.follower = Follower(self.trainer, points, self.recorder.progress, from_step, readers, resumed_at)
         self.console = Console(self.recorder.spool.folder / "console.log.gz", self.follower.line)
         self.recorder.tail = self.console.tail
         self.recorder.on_cancel = stopping.cancel
         self.recorder.on_superseded = stopping.give_up
+        self.recorder.on_guarded = self._guard
+        self._guard(self.options.stop_on_nan)
         self.scout: Scout | None = None
+
+    def _guard(self, guard: Any) -> None:
+        """Heeds a guard, unless the command line has one."""
+        points = self.recorder.points
+        try:
+            over = read_guard(guard)
+        except ValueError as error:
+            terminal.warn(t("this run has no guard: {error}", error=error))
+            return
+        if over and points.guard is None:
+            points.guard = Guard(over, self.stopping.end_lost)
 
     def feed(self, name: str, data: bytes) -> None:
         """Takes a chunk of the trainer's "stdout" or "stderr"."""
