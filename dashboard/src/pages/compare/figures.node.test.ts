@@ -38,10 +38,27 @@ describe("a comparison", () => {
     differ: [{ name: "lora_rank", values: [8, 16, 8] }],
     agree: [{ name: "seed", value: 7 }],
     metrics: [
-      { metric: "lr", values: [1, 2, 3].map((n) => ({ last: n, min: 0, max: 9, count: 1, best: null, best_step: null })) },
+      {
+        metric: "lr",
+        values: [1, 2, 3].map((n) => ({
+          last: n,
+          min: 0,
+          max: 9,
+          count: 1,
+          best: null,
+          best_step: null,
+        })),
+      },
       {
         metric: "gpu.0.util",
-        values: [1, 2, 3].map((n) => ({ last: 0, min: 0, max: n, count: 1, best: null, best_step: null })),
+        values: [1, 2, 3].map((n) => ({
+          last: 0,
+          min: 0,
+          max: n,
+          count: 1,
+          best: null,
+          best_step: null,
+        })),
       },
     ],
     ...{ curves: { align: "step", series: [] }, datasets: [], config_diffs: [] },
