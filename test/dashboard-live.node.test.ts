@@ -70,8 +70,8 @@ describe.skipIf(!chromiumPath())("open pages", () => {
       }
       for (const { page, asked, under } of open) {
         page.on("request", (request) => {
-          const { pathname } = new URL(request.url());
-          if (pathname.startsWith("/api/")) asked.push(pathname);
+          const { pathname, search } = new URL(request.url());
+          if (pathname.startsWith("/api/")) asked.push(pathname + search);
           under.add(request);
         });
         page.on("requestfinished", (request) => under.delete(request));
@@ -98,6 +98,11 @@ describe.skipIf(!chromiumPath())("open pages", () => {
         // A page that asked nothing would show nothing new.
         expect(asked.length, name).toBeGreaterThan(5 * MINUTES);
       }
+
+      // Of a curve only what is new is asked for.
+      const curves = open[0]?.asked.filter((path) => path.includes("/logs?")) ?? [];
+      expect(curves.length).toBeGreaterThan(2);
+      expect(curves.filter((path) => !path.includes("since="))).toEqual([]);
 
       // What a box reports is on the page soon, and an end at the next look.
       const live = open[0]?.page;

@@ -33,6 +33,8 @@ export type Curve = {
   /** Values it covers, and how many of them are NaN or infinite. */
   count?: number[];
   nonfinite?: number[];
+  /** From where on `since` asks for what comes behind it. */
+  next_since?: string;
 };
 /** The curves of several runs, and the names of all their metrics. */
 export type Curves = {

@@ -149,6 +149,9 @@ function streamCsv(
   });
 }
 
+const namesOf = (attempts: AttemptLogs[]) =>
+  [...new Set(attempts.flatMap((a) => Object.keys(a.summaries)))].sort();
+
 export const logs = new Hono<App>().get(
   "/:id/logs",
   describe({
@@ -246,6 +249,7 @@ export const logs = new Hono<App>().get(
       return c.json({
         metric,
         ...toWireCurve(points.length, points.map(bucketOf)),
+        metrics: namesOf(attempts),
         next_since: next,
         replaces_from: attempt > 0 && Number.isFinite(cut) ? cut : null,
       });
@@ -279,7 +283,7 @@ export const logs = new Hono<App>().get(
         query.max_points,
       );
     };
-    const metrics = [...new Set(read.attempts.flatMap((a) => Object.keys(a.summaries)))].sort();
+    const metrics = namesOf(read.attempts);
     const common = { metric, metrics, next_since: nextSince(read.attempts) };
     if (query.attempt === "all") {
       const attempts = read.attempts.map((a) => ({ attempt: a.attempt, ...curve([a]) }));

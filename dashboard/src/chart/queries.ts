@@ -1,6 +1,7 @@
-import { keepPreviousData } from "@tanstack/preact-query";
+import { keepPreviousData, type QueryClient, type QueryKey } from "@tanstack/preact-query";
 import { api, read } from "../api.ts";
 import type { Curve } from "../types.ts";
+import { withNews } from "./fresh.ts";
 
 /** Points of a curve drawn large. */
 export const CURVE_POINTS = 1200;
@@ -12,7 +13,19 @@ const everyOf = (points: number) => (points >= CURVE_POINTS ? 0 : points >= 600 
 const isCurve = (answer: unknown): answer is Omit<Curve, "metrics"> & Partial<Curve> =>
   typeof answer === "object" && answer !== null && "points" in answer;
 
-/** A metric's curve, whole or between two steps; the whole one stays fresh during the run. */
+/** Asks for a curve, or what is new of it. */
+async function askCurve(id: number, query: Record<string, string> & { metric: string }) {
+  const answer: unknown = await read(
+    api.tasks[":id"].logs.$get({ param: { id: String(id) }, query }),
+  );
+  if (!isCurve(answer)) throw new Error("the answer is not a curve");
+  return { ...answer, metrics: answer.metrics ?? [] };
+}
+
+/**
+ * A metric's curve, whole or between two steps; the whole one stays fresh during the run, and is asked only for
+ * what came behind the points that the page has.
+ */
 export const curveQuery = (
   id: number,
   metric: string,
@@ -22,28 +35,43 @@ export const curveQuery = (
   queryKey: ["curve", id, metric, max, range],
   meta: range === null ? { live: { runs: [id], everyMs: everyOf(max) } } : {},
   placeholderData: keepPreviousData,
-  queryFn: async (): Promise<Curve> => {
-    const answer: unknown = await read(
-      api.tasks[":id"].logs.$get({
-        param: { id: String(id) },
-        query: {
-          metric,
-          max_points: String(max),
-          ...(range && {
-            from_step: String(Math.max(0, Math.floor(range[0]))),
-            to_step: String(Math.ceil(range[1])),
-          }),
-        },
+  queryFn: async ({ client, queryKey }: { client: QueryClient; queryKey: QueryKey }) => {
+    const old = range === null ? client.getQueryData<Curve>(queryKey) : undefined;
+    const since = old?.points.length ? old.next_since : undefined;
+    const fresh = old && since ? withNews(old, await askCurve(id, { metric, since }), max) : null;
+    if (fresh) return fresh;
+    return askCurve(id, {
+      ...{ metric, max_points: String(max) },
+      ...(range && {
+        from_step: String(Math.max(0, Math.floor(range[0]))),
+        to_step: String(Math.ceil(range[1])),
       }),
-    );
-    if (!isCurve(answer)) throw new Error("the answer is not a curve");
-    return { ...answer, metrics: answer.metrics ?? [] };
+    });
   },
 });
 
-/** Points of a curve of the grid, and how many curves one request asks for. */
-const GRID_POINTS = 300;
+/** Curves of one run that one request asks for. */
 const MOST_METRICS = 24;
+
+/** Several curves of a run in one request for each 24 of them, by their names. */
+export async function readCurves(id: number, names: string[], max: number) {
+  const found: [string, Curve][] = [];
+  for (let start = 0; start < names.length; start += MOST_METRICS) {
+    const metric = names.slice(start, start + MOST_METRICS);
+    const { curves } = await read(
+      api.tasks[":id"].curves.$get({
+        param: { id: String(id) },
+        query: { metric, max_points: String(max) },
+      }),
+    );
+    for (const [n, curve] of curves.entries())
+      found.push([metric[n] ?? curve.metric, { ...curve, metrics: [] }]);
+  }
+  return new Map(found);
+}
+
+/** Points of a curve of the grid. */
+const GRID_POINTS = 300;
 /** Requests for curves of the grid that are on their way at once. */
 const MOST_REQUESTS = 2;
 
@@ -70,15 +98,14 @@ async function askNext() {
   asking++;
   void askNext();
   try {
-    const { curves } = await read(
-      api.tasks[":id"].curves.$get({
-        param: { id: String(id) },
-        query: { metric: now.map(({ metric }) => metric), max_points: String(GRID_POINTS) },
-      }),
+    const curves = await readCurves(
+      id,
+      now.map(({ metric }) => metric),
+      GRID_POINTS,
     );
-    for (const [n, { done, failed }] of now.entries()) {
-      const curve = curves[n];
-      if (curve) done({ ...curve, metrics: [] });
+    for (const { metric, done, failed } of now) {
+      const curve = curves.get(metric);
+      if (curve) done(curve);
       else failed(new Error("the answer lacks a curve"));
     }
   } catch (error) {

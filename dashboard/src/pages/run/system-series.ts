@@ -6,15 +6,13 @@ import {
   type MachineFigure,
 } from "../../../../src/shared/system-metrics.ts";
 import { type Line, onAxis, type Spot, type XAxis } from "../../chart/curves.ts";
-import { curveQuery } from "../../chart/queries.ts";
+import { curveQuery, readCurves } from "../../chart/queries.ts";
 import type { Text } from "../../i18n.ts";
 import { t } from "../../i18n.ts";
 import type { Curve } from "../../types.ts";
 
 /** Points of a chart of the machine. */
 const POINTS = 400;
-/** Curves that are fetched at once. */
-const AT_ONCE = 4;
 
 /** The curve of the processor, which names all other series of the run. */
 export const systemNamesQuery = (id: number) => ({
@@ -22,24 +20,12 @@ export const systemNamesQuery = (id: number) => ({
   meta: { live: { runs: [id], everyMs: 300_000 } },
 });
 
-/** Several curves of a run by their names. */
-async function readCurves(id: number, names: string[]): Promise<Map<string, Curve>> {
-  const found = new Map<string, Curve>();
-  const waiting = [...names];
-  const work = async () => {
-    for (let name = waiting.shift(); name !== undefined; name = waiting.shift())
-      found.set(name, await curveQuery(id, name, POINTS).queryFn());
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
-  return found;
-}
-
-/** All figures of the machine; a run with many GPUs is asked for them less often. */
+/** All figures of the machine. */
 export const systemQuery = (id: number, names: string[]) => ({
   queryKey: ["system", id, names],
-  meta: { live: { runs: [id], everyMs: Math.max(60_000, names.length * 10_000) } },
+  meta: { live: { runs: [id], everyMs: 60_000 } },
   placeholderData: keepPreviousData,
-  queryFn: () => readCurves(id, names),
+  queryFn: () => readCurves(id, names, POINTS),
 });
 
 export const systemNames = (metrics: string[]): string[] => metrics.filter(isSystemMetric).sort();
