@@ -310,6 +310,15 @@ describe.skipIf(!chromiumPath())("charts", () => {
           "train/m2",
           "train/m1",
         ]);
+        await card(page, "train/m0")
+          .getByTitle("Draw it large")
+          .dragTo(card(page, "train/m1").getByTitle("Draw it large"));
+        await soon(async () => (await cardsOf(page, "train")).slice(0, 3)).toEqual([
+          ...["train/m2", "train/m1", "train/m0"],
+        ]);
+        await card(page, "train/m0")
+          .getByTitle("Draw it large")
+          .dragTo(card(page, "train/m2").getByTitle("Draw it large"));
         await press("train/m1", "Pin train/m1");
         await press("lr/unet", "Pin lr/unet");
         await soon(() => cardsOf(page, "Pinned")).toEqual(["train/m1", "lr/unet"]);

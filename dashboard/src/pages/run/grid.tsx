@@ -121,6 +121,10 @@ export function MetricGrid(props: {
                     pin={() => set({ pinned: toggled(arrangement.pinned, metric) })}
                     hide={() => set({ hidden: toggled(arrangement.hidden, metric) })}
                     move={(by) => set(moved(arrangement, group, metric, by))}
+                    take={(dragged) => {
+                      const by = group.metrics.indexOf(metric) - group.metrics.indexOf(dragged);
+                      set(moved(arrangement, group, dragged, by));
+                    }}
                   />
                 ))}
               </div>

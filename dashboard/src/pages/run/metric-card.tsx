@@ -16,6 +16,9 @@ import { Loaded } from "../../ui/loading.tsx";
 /** Pixels beyond the window within which a chart is drawn already. */
 const AHEAD = "250px";
 
+/** The kind of what is dragged from card to card: a metric's name. */
+const DRAGGED = "text/x-ledger-metric";
+
 /** Whether an element is in view, or soon will be. */
 function useInView() {
   const ref = useRef<HTMLDivElement>(null);
@@ -46,6 +49,8 @@ type Card = {
   hide: () => void;
   /** Moves the card by so many places of its group. */
   move: (by: number) => void;
+  /** Takes in the place of this card one of its group that was dragged here. */
+  take: (dragged: string) => void;
 };
 
 /** A metric of the grid. Out of view it is its title alone, at the same height. */
@@ -59,10 +64,24 @@ export function MetricCard(props: Card) {
       role="group"
       class={`panel small-curve metric-card ${props.isHidden ? "is-hidden" : ""}`}
       aria-label={metric}
+      onDragOver={(event) => {
+        if (event.dataTransfer?.types.includes(DRAGGED)) event.preventDefault();
+      }}
+      onDrop={(event) => {
+        const dragged = event.dataTransfer?.getData(DRAGGED);
+        if (!dragged) return;
+        event.preventDefault();
+        props.take(dragged);
+      }}
     >
       {isInView ? (
         <>
-          <div class="metric-head">
+          {/* biome-ignore lint/a11y/noStaticElementInteractions: its buttons move the card by keys. */}
+          <div
+            class="metric-head"
+            draggable
+            onDragStart={({ dataTransfer }) => dataTransfer?.setData(DRAGGED, metric)}
+          >
             <button
               type="button"
               class="head-sort"
