@@ -124,6 +124,7 @@ describe("a page of long rows", () => {
     expect(notes).toBe(json.notes);
     for (const path of [
       `/api/tasks/compare?ids=${ids.slice(0, 20).join(",")}`,
+      `/api/tasks/compare?ids=${ids.join(",")}`,
       "/api/leaderboard?limit=200",
       "/api/leaderboard?limit=200&group_by=id",
       "/api/table?limit=200&fields=notes,sample_prompts,config.a,task_name",
