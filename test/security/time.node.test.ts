@@ -432,8 +432,7 @@ describe("time", () => {
   ])("compares files that differ in every line, %i with a first one", async (pairs, bytes) => {
     const file = (id: number, line: string) => ({ id, text: times(line, bytes) });
     const work = () => {
-      for (let n = 0; n < pairs; n++)
-        fileDiff(file(1, "a\nb\nc\n"), file(2, "c\nb\na\n"), pairs);
+      for (let n = 0; n < pairs; n++) fileDiff(file(1, "a\nb\nc\n"), file(2, "c\nb\na\n"), pairs);
     };
     const best = Math.min(await timeOf(work), await timeOf(work), await timeOf(work));
     expect(best).toBeLessThan(MOST_MS);
