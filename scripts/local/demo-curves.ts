@@ -7,8 +7,9 @@ import { random } from "./random.ts";
 
 type Values = Record<string, number | string>;
 
-/** Steps of one report; a request may have 5,000. */
-const A_REPORT = 2000;
+/** Values of one report, whose body may have 1 MB, and its steps. */
+const VALUES = 6000;
+const STEPS = 2000;
 
 /** Records the steps from `from` on of an attempt, and answers the last number of its reports. */
 async function report(
@@ -18,8 +19,9 @@ async function report(
 ): Promise<number> {
   const start = Date.now() - steps * 1000;
   let seq = 0;
-  for (let first = from; first < from + steps; first += A_REPORT) {
-    const count = Math.min(A_REPORT, from + steps - first);
+  const most = Math.min(STEPS, Math.floor(VALUES / Object.keys(valuesOf(from)).length));
+  for (let first = from; first < from + steps; first += most) {
+    const count = Math.min(most, from + steps - first);
     await api(`/api/tasks/${id}/heartbeat`, {
       ...{
         attempt,
