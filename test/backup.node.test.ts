@@ -124,6 +124,12 @@ async function fill() {
     headers: { Authorization: `Bearer ${anna}` },
   });
   await post("/api/models", { name: "m" });
+  const chosen = await fetch(`${stack.url}/api/me/preferences/charts`, {
+    method: "PUT",
+    headers: { Authorization: `Bearer ${anna}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ value: { axis: "epoch", pinned: ["val/loss"] } }),
+  });
+  expect(chosen.status).toBe(200);
   // An id that was given out and is no more.
   const { task_id: last } = await post("/api/tasks", { task_name: "purged" });
   await query(stack.databaseUrl(), `delete from training_task where id = ${last}`);
@@ -134,6 +140,7 @@ test("a restored ledger answers the same, goes on with the next id, and keeps it
   const { anna, parent, last } = await fill();
   const paths = [
     ...["/api/tasks?limit=200", "/api/tasks?deleted=true", "/api/users", "/api/keys", "/api/me"],
+    "/api/me/preferences/charts",
     ...["", "/logs", "/logs?format=csv&metric=lr", "/datasets", "/reproduce"].map(
       (end) => `/api/tasks/${parent}${end}`,
     ),

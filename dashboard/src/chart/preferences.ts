@@ -9,10 +9,16 @@ const param = { name: "charts" } as const;
 /** How a person likes to see curves; what it leaves out is as usual. */
 export type ChartPreferences = InferResponseType<typeof route.$get, 200>["value"];
 
+/** What the service had when this page last read it. */
+let known: ChartPreferences | undefined;
+
 const preferencesQuery = queryOptions({
   queryKey: ["preferences", "charts"],
   staleTime: 5 * 60_000,
-  queryFn: async (): Promise<ChartPreferences> => (await read(route.$get({ param }))).value,
+  queryFn: async (): Promise<ChartPreferences> => {
+    known = (await read(route.$get({ param }))).value;
+    return known;
+  },
 });
 
 /** Milliseconds without a change before changes are saved. */
@@ -30,15 +36,26 @@ async function save() {
   try {
     // Another browser may have saved other choices since this one read them.
     const { value } = await read(route.$get({ param }));
-    await read(route.$put({ param, json: { value: { ...value, ...changes } } }));
+    known = { ...value, ...changes };
+    await read(route.$put({ param, json: { value: known } }));
   } catch (error) {
     // They are tried again with the next change.
     waiting = { ...changes, ...waiting };
     toast(explainError(error), true);
   }
 }
+// A page that is left has no time to read first, and its last request outlives it.
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "hidden") void save();
+  if (document.visibilityState !== "hidden" || !known || Object.keys(waiting).length === 0) return;
+  clearTimeout(timer);
+  known = { ...known, ...waiting };
+  const json = { value: known };
+  const changes = waiting;
+  waiting = {};
+  route.$put({ param, json }, { init: { keepalive: true } }).catch(() => {
+    // Whoever comes back has them saved with the next change.
+    waiting = { ...changes, ...waiting };
+  });
 });
 
 /** How the person who is signed in likes to see curves, and a function that changes some of it and saves it. */
