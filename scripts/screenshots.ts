@@ -20,7 +20,7 @@ const looks = {
   light: { ...desktop, ...small, colorScheme: "light" },
   dark: { ...desktop, ...small, colorScheme: "dark" },
   phone: { ...phone, deviceScaleFactor: 1, colorScheme: "light" },
-  chinese: { ...desktop, ...small, colorScheme: "light", locale: "zh-CN" },
+  chinese: { ...desktop, ...small, colorScheme: "light" },
 } as const;
 type Look = keyof typeof looks;
 
@@ -41,9 +41,15 @@ async function take(
       if (!isSignedIn && name !== "sign-in") {
         await signIn(page, url, key);
         isSignedIn = true;
+        if (look === "chinese") {
+          await page.getByRole("button", { name: /signing out/ }).click();
+          await page.getByRole("button", { name: "简体中文" }).click();
+          await page.getByRole("link", { name: "设置" }).waitFor();
+        }
       }
       await page.goto(url + path);
       await page.waitForLoadState("networkidle");
+      if (name === "curve-sixty") await page.getByText("58 metrics").scrollIntoViewIfNeeded();
       await page.waitForTimeout(700);
       const { data } = await browserSession.send("Page.captureScreenshot", {
         format: "webp",

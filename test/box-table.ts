@@ -72,6 +72,11 @@ export const boxTable: Record<string, BoxRights> = {
     ...reads,
   },
   "GET /api/tasks/:id/archive": { ask: get(({ task }) => `/api/tasks/${task}/archive`), ...reads },
+  "GET /api/tasks/:id/best": { ask: get(({ task }) => `/api/tasks/${task}/best`), ...reads },
+  "GET /api/curves": {
+    ask: ({ task }) => ({ path: `/api/curves?ids=${task}`, shows: task }),
+    ...reads,
+  },
   "GET /api/tasks/:id/logs": { ask: get(({ task }) => `/api/tasks/${task}/logs`), ...reads },
   "GET /api/tasks/:id/datasets": {
     ask: get(({ task }) => `/api/tasks/${task}/datasets`),

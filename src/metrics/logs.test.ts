@@ -176,7 +176,7 @@ describe("a run of 1,000,000 points", () => {
       });
       await ledger.call(`/api/tasks/${id}/heartbeat`, { key, json: { attempt: 1, seq, logs } });
     }
-  }, 180_000);
+  }, 400_000);
 
   it("shows 1,000 points of its curve in one trip and at most 2,100 rows, peaks and all", async () => {
     const response = await ledger.request(`/api/tasks/${id}/logs?metric=loss&max_points=1000`, {
