@@ -267,7 +267,9 @@ describe.skipIf(!chromiumPath())("charts", () => {
   it("of sixty metrics are a grid that is grouped, searched, pinned, ordered and hidden, and stays so elsewhere", async () => {
     const id = await record({ task_name: "sixty" }, 20, (step) => ({
       ...{ loss: 1 / step, lr: 1e-4, "lr/unet": 1e-4, "val/loss": 2 / step, grad_norm: 1 },
-      ...{ "gpu.0.util": 90, "gpu.0.mem_mb": 100 },
+      ...{ "norm/text": 1, "norm/unet": 1 },
+      // Not in the grid: the machine has a page of its own.
+      ...{ "gpu.0.util": 90, "sys.cpu": 50 },
       ...Object.fromEntries(Array.from({ length: 53 }, (_, n) => [`train/m${n}`, step * n])),
     }));
     const anna = await stack.key("anna");
@@ -277,7 +279,7 @@ describe.skipIf(!chromiumPath())("charts", () => {
         page.on("request", (request) => void asked.push(new URL(request.url()).pathname));
         await page.goto(`${pages.url}/runs/${id}`);
         await page.getByRole("heading", { name: "60 metrics" }).waitFor();
-        expect(await groups(page)).toEqual(["General2", "val1", "train53", "lr2", "gpu2"]);
+        expect(await groups(page)).toEqual(["General2", "val1", "train53", "lr2", "norm2"]);
         expect((await cardsOf(page, "train")).slice(0, 3)).toEqual([
           "train/m0",
           "train/m1",
@@ -289,10 +291,10 @@ describe.skipIf(!chromiumPath())("charts", () => {
         const search = page.getByRole("searchbox", {
           name: "Search metrics by a regular expression",
         });
-        await search.fill("^train/m\\d$|UNET");
+        await search.fill("^train/m\\d$|LR/");
         await soon(() => groups(page)).toEqual(["train10", "lr1"]);
         await search.fill("(a+");
-        await page.getByRole("alert").getByText("a group is not closed").waitFor();
+        await page.getByRole("alert").getByText("missing closing )").waitFor();
         expect(await groups(page)).toHaveLength(5);
         await search.fill("(a+)+$");
         await page.getByText("No metric is found.").waitFor();
@@ -324,13 +326,13 @@ describe.skipIf(!chromiumPath())("charts", () => {
         await soon(() => cardsOf(page, "Pinned")).toEqual(["train/m1", "lr/unet"]);
         await press("lr/unet", "lr/unet further left");
         await press("grad_norm", "Hide grad_norm");
-        await page.getByRole("button", { name: "gpu 2" }).click();
+        await page.getByRole("button", { name: "norm 2" }).click();
         await soon(() => cardsOf(page, "General")).toEqual(["loss"]);
         await page.getByRole("button", { name: "1 hidden, show" }).click();
         await soon(() => cardsOf(page, "General")).toEqual(["grad_norm", "loss"]);
         await page.getByRole("slider", { name: "Smoothing" }).fill("0.3");
         expect(Object.fromEntries(new URL(page.url()).searchParams)).toMatchObject({
-          ...{ pin: "lr/unet,train/m1", hide: "grad_norm", fold: "gpu" },
+          ...{ pin: "lr/unet,train/m1", hide: "grad_norm", fold: "norm" },
         });
         await eventually("the choices to be saved", async () => {
           const { value } = await stack.api("/api/me/preferences/charts", undefined, anna);
@@ -346,7 +348,7 @@ describe.skipIf(!chromiumPath())("charts", () => {
         await soon(() => cardsOf(page, "Pinned")).toEqual(["lr/unet", "train/m1"]);
         expect(await cardsOf(page, "General")).toEqual(["loss"]);
         expect((await cardsOf(page, "train")).slice(0, 2)).toEqual(["train/m0", "train/m2"]);
-        expect(await cardsOf(page, "gpu")).toEqual([]);
+        expect(await cardsOf(page, "norm")).toEqual([]);
         expect(await large(page).locator("output").textContent()).toBe("0.30");
         expect(new URL(page.url()).search).toBe("");
         // An address wins over it.
@@ -362,6 +364,23 @@ describe.skipIf(!chromiumPath())("charts", () => {
       await page.goto(`${pages.url}/runs/${id}`);
       await page.getByRole("heading", { name: "60 metrics" }).waitFor();
       expect((await groups(page))[0]).toBe("General2");
+    });
+  });
+
+  it("are all shown where the search could not be loaded, which is said, and searched when it can", async () => {
+    const id = await record({ task_name: "searched" }, 5, (step) => ({ loss: 1 / step, lr: 1e-4 }));
+    await pages.signedIn(async (page) => {
+      await page.route("**/assets/search-*.js", (route) => route.abort());
+      await page.goto(`${pages.url}/runs/${id}?find=loss`);
+      const said = page.getByRole("alert").getByText("The ledger cannot be reached just now.");
+      await said.waitFor();
+      expect(await groups(page)).toEqual(["General1", "lr1"]);
+      await page.unroute("**/assets/search-*.js");
+      await page
+        .getByRole("searchbox", { name: "Search metrics by a regular expression" })
+        .fill("LR$");
+      await soon(() => groups(page)).toEqual(["lr1"]);
+      expect(await said.count()).toBe(0);
     });
   });
 

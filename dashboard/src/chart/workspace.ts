@@ -1,3 +1,4 @@
+import { isSystemMetric } from "../../../src/shared/system-metrics.ts";
 import { groupOf, groupsInOrder, inOrder } from "./metrics.ts";
 
 /** How the grid of metrics is arranged: lists of metrics, and of groups that are collapsed. */
@@ -8,6 +9,9 @@ export type Arrangement = {
   collapsed: string[];
 };
 export const unarranged: Arrangement = { pinned: [], hidden: [], order: [], collapsed: [] };
+
+/** The longest regular expression that metrics are searched by, in characters. */
+export const LONGEST_SEARCH = 200;
 
 /** Metrics under one title; the pinned ones are together in the first group. */
 export type Group = { name: string; isPinned: boolean; metrics: string[] };
@@ -26,14 +30,16 @@ function arrange(names: string[], order: string[]): string[] {
   return inOrder(names).sort((a, b) => placeOf(a) - placeOf(b));
 }
 
-/** The groups of metrics to draw, in their order; those hidden are in none, unless `all` are to be. */
+/** The groups of metrics to draw, in their order; those hidden are in none, unless `all` are to be, and the machine's never. */
 export function groupsOf(
   names: string[],
   { pinned, hidden, order }: Arrangement,
   { matches, all = false }: { matches?: (name: string) => boolean; all?: boolean } = {},
 ): Group[] {
   const left = new Set(hidden);
-  const shown = names.filter((name) => (matches?.(name) ?? true) && (all || !left.has(name)));
+  const shown = names.filter(
+    (name) => !isSystemMetric(name) && (matches?.(name) ?? true) && (all || !left.has(name)),
+  );
   const first = pinned.filter((name) => shown.includes(name));
   const groups = new Map<string, string[]>();
   for (const name of shown)

@@ -1,7 +1,6 @@
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import type { useLook } from "../../chart/look.tsx";
 import type { Mark } from "../../chart/marks.ts";
-import { MOST_CHARACTERS, PatternError, patternOf } from "../../chart/pattern.ts";
 import { type ChartPreferences, useChartPreferences } from "../../chart/preferences.ts";
 import {
   type Arrangement,
@@ -9,6 +8,7 @@ import {
   type Group,
   groupsOf,
   keyOf,
+  LONGEST_SEARCH,
   moved,
   readArrangement,
   toggled,
@@ -31,15 +31,22 @@ function useArrangement() {
   return { arrangement, set };
 }
 
-/** A search as a test of names; where it is no pattern, why. */
-function readSearch(text: string): { matches: (name: string) => boolean; mistake: string | null } {
-  try {
-    return { matches: patternOf(text), mistake: null };
-  } catch (error) {
-    if (!(error instanceof PatternError)) throw error;
-    const mistake = t("No regular expression: {why}", { why: t(error.reason) });
-    return { matches: () => true, mistake };
-  }
+/** A search as a test of names, or why it is none; while its library is loaded, all names are found. */
+function useSearch(search: string) {
+  const [library, setLibrary] = useState<typeof import("../../chart/search.ts") | null>(null);
+  const [failed, setFailed] = useState(false);
+  useEffect(() => {
+    if (search === "" || library) return;
+    setFailed(false);
+    import("../../chart/search.ts").then(setLibrary, () => setFailed(true));
+  }, [search, library]);
+  const read = useMemo(
+    () => (search === "" ? undefined : library?.readSearch(search)),
+    [search, library],
+  );
+  const said = read?.mistake && t(read.mistake.text, { why: read.mistake.why });
+  const missed = search !== "" && failed ? t("The ledger cannot be reached just now.") : null;
+  return { matches: read?.matches, mistake: said ?? missed };
 }
 
 const titleOf = ({ name, isPinned }: Group) => (isPinned ? t("Pinned") : name || t("General"));
@@ -56,7 +63,7 @@ export function MetricGrid(props: {
   const { arrangement, set } = useArrangement();
   const [all, setAll] = useState(false);
   const search = params.get("find") ?? "";
-  const { matches, mistake } = useMemo(() => readSearch(search), [search]);
+  const { matches, mistake } = useSearch(search);
   const hidden = props.metrics.filter((name) => arrangement.hidden.includes(name)).length;
   const groups = groupsOf(props.metrics, arrangement, { matches, all });
   return (
@@ -80,7 +87,7 @@ export function MetricGrid(props: {
           class="field small mono"
           aria-label={t("Search metrics by a regular expression")}
           placeholder="^train/|loss$"
-          maxLength={MOST_CHARACTERS}
+          maxLength={LONGEST_SEARCH}
           value={search}
           aria-invalid={mistake !== null}
           onInput={(event) => change({ find: event.currentTarget.value })}
