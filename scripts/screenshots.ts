@@ -49,7 +49,8 @@ async function take(
       }
       await page.goto(url + path);
       await page.waitForLoadState("networkidle");
-      if (name === "curve-sixty") await page.getByText("58 metrics").scrollIntoViewIfNeeded();
+      if (name === "curve-sixty")
+        await page.evaluate("document.querySelector('main').scrollTop = 560");
       await page.waitForTimeout(700);
       const { data } = await browserSession.send("Page.captureScreenshot", {
         format: "webp",
@@ -74,7 +75,7 @@ await main(async () => {
   await build();
   mkdirSync(folder, { recursive: true });
   const stack = await startStack({ ALLOW_INSIDE_WEBHOOKS: "true", RATE_LIMITS: "false" });
-  const browser = await launch();
+  const browser = await launch("chinese");
   let closeReceiver = () => {};
   try {
     // Chromium keeps a secure cookie at localhost.
