@@ -337,7 +337,10 @@ describe.skipIf(!chromiumPath())("curves", () => {
     const [first = 0, second = 0] = ids;
     const requests: string[] = [];
     await pages.signedIn(async (page) => {
-      page.on("request", (request) => requests.push(new URL(request.url()).pathname));
+      page.on("request", (request) => {
+        const { pathname, search } = new URL(request.url());
+        requests.push(pathname + search);
+      });
       const parameter = (name: string) => new URL(page.url()).searchParams.get(name);
       const classOf = (within: string) =>
         page
@@ -368,7 +371,7 @@ describe.skipIf(!chromiumPath())("curves", () => {
       expect(await classOf(".legend-line")).toBe(swatch);
       expect(await classOf(".differences th")).toBe(swatch);
       expect(requests.filter((path) => /^\/api\/tasks\/\d+/.test(path))).toEqual([]);
-      expect(requests.filter((path) => path === "/api/curves")).toHaveLength(3);
+      expect(requests.filter((path) => /^\/api\/curves\?.*=600/.test(path))).toHaveLength(3);
 
       // Each group of losses has a best run of its own, and the page says so.
       await page.getByText(/^The runs belong to 3 groups/).waitFor();
@@ -391,7 +394,7 @@ describe.skipIf(!chromiumPath())("curves", () => {
       await page
         .getByRole("slider", { name: "Crosshair: loss, difference to many 0" })
         .waitFor({ state: "attached" });
-      const legend = page.locator(".chart .legend");
+      const legend = page.locator(".overlaid .chart .legend");
       await expect
         .poll(() =>
           legend
@@ -422,6 +425,16 @@ describe.skipIf(!chromiumPath())("curves", () => {
       await page.getByRole("combobox", { name: "Group by" }).fill("");
       await page.keyboard.press("Enter");
       await page.getByRole("img", { name: "loss of 19 runs" }).waitFor();
+
+      // All metrics of these runs are below, searched and drawn large as those of one run are.
+      const grid = page.getByRole("region", { name: "All metrics" });
+      await grid.scrollIntoViewIfNeeded();
+      await grid.getByRole("img", { name: "19 runs: lr" }).waitFor();
+      await grid.getByRole("searchbox").fill("^lr$");
+      await expect.poll(() => grid.locator(".metric-card").count()).toBe(1);
+      await grid.getByRole("button", { name: "Draw it large" }).click();
+      await page.getByRole("img", { name: "lr of 19 runs", exact: true }).waitFor();
+      expect(parameter("curve")).toBe("lr");
 
       // The baseline goes along to the table, where each known loss has its difference.
       await page.getByRole("link", { name: "Choose runs" }).click();

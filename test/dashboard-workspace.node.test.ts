@@ -352,7 +352,7 @@ describe.skipIf(!chromiumPath())("charts", () => {
         expect(await large(page).locator("output").textContent()).toBe("0.30");
         expect(new URL(page.url()).search).toBe("");
         // An address wins over it.
-        await page.goto(`${pages.url}/runs/${id}?pin=loss&hide=~0&smooth=0.7`);
+        await page.goto(`${pages.url}/runs/${id}?pin=loss&skip=~0&smooth=0.7`);
         await soon(() => cardsOf(page, "Pinned")).toEqual(["loss"]);
         expect(await cardsOf(page, "General")).toEqual(["grad_norm"]);
         expect(await large(page).locator("output").textContent()).toBe("0.70");

@@ -21,6 +21,7 @@ export const zh = {
   "Difference to the baseline": "与基线之差",
   "{metric} of {n} groups of runs": "{n} 组训练的 {metric}",
   "{metric} of {n} runs": "{n} 次训练的 {metric}",
+  "{n} runs: {metric}": "{n} 次训练：{metric}",
   "All curves are hidden.": "所有曲线均已隐藏。",
   "{n} runs are chosen; the first {most} are drawn.": "已选 {n} 次训练，绘出前 {most} 次。",
   "Each line is the mean of a group's runs at aligned steps; a run counts from its first step to its last.":

@@ -1,14 +1,12 @@
-import { useQuery } from "@tanstack/preact-query";
-import { useMemo } from "preact/hooks";
 import { isSystemMetric } from "../../../src/shared/system-metrics.ts";
 import { t } from "../i18n.ts";
 import { Check, Segments } from "../ui/form.tsx";
 import { Loaded } from "../ui/loading.tsx";
 import { Chart } from "./chart.tsx";
-import { lineStyles, MOST_RUNS } from "./line-styles.ts";
+import { MOST_RUNS } from "./line-styles.ts";
 import { LookTools, useLook, WholeRun } from "./look.tsx";
-import { type Drawn, differenceLines, groupLines, groupName, runLines } from "./several.ts";
-import { curvesQuery, groupCurvesQuery } from "./several-queries.ts";
+import { useSeveralLines } from "./several-lines.ts";
+import { LARGE } from "./several-queries.ts";
 import { useSeveral } from "./several-view.ts";
 
 /** Fields that runs are often grouped by; any other field of the filter language can be typed. */
@@ -40,47 +38,16 @@ const GroupBy = ({ by, choose }: { by: string; choose: (field: string) => void }
 
 /** Curves of several runs over one another or in groups, with the tools that change them. */
 export function Overlaid(props: { ids: number[]; names: Map<number, string>; height: number }) {
-  const { names } = props;
   const look = useLook();
-  const { metric, log, smoothing, all, set } = look;
+  const { metric, log, all, set } = look;
   const several = useSeveral();
   const { by, band, isDifference } = several;
-  const chosen = props.ids.slice(0, MOST_RUNS);
-  const shown = chosen.filter((id) => !several.hidden.has(id));
-  const single = useQuery(curvesQuery(chosen, metric));
-  const grouped = useQuery(groupCurvesQuery(shown, metric, by));
-  const nameOf = (id: number) => names.get(id) ?? `#${id}`;
+  const found = useSeveralLines(props.ids, props.names, metric, look, LARGE);
+  const { single, grouped, drawn, axis, from, chosen, shown, visible } = found;
   const metrics = [...new Set(["loss", metric, ...(single.data?.metrics ?? [])])]
     .filter((name) => name === metric || !isSystemMetric(name))
     .sort();
-
-  const styles = lineStyles(chosen);
-  const runs = (single.data?.items ?? []).flatMap((curve): Drawn[] => {
-    const style = styles.get(curve.id);
-    return style ? [{ id: curve.id, name: nameOf(curve.id), style, curve }] : [];
-  });
-  const visible = runs.filter(({ id }) => shown.includes(id));
-  const baseline = runs.find(({ id }) => id === several.baseline);
-  const from = isDifference ? baseline : undefined;
-  // Groups and differences are at aligned steps.
-  const axis = by || from ? "step" : look.axis;
   const zoom = axis === look.axis ? look.zoom : null;
-  const query = by && shown.length > 0 ? grouped : single;
-  const lines = useMemo(() => {
-    if (by)
-      return grouped.data && shown.length > 0
-        ? groupLines(grouped.data, band, smoothing, {
-            nameOf: ({ group, ids }) => `${groupName(group, t("Without a group"))} (${ids.length})`,
-            baseline: from,
-          })
-        : [];
-    return from
-      ? differenceLines(visible, from, smoothing)
-      : runLines(visible, axis, smoothing, several.baseline);
-  }, [
-    ...[single.data, grouped.data, axis, smoothing, by, band, from?.id, several.baseline],
-    ...[shown.join(), chosen.map(nameOf).join("\n")],
-  ]);
   const title = from ? t("{metric}, difference to {name}", { metric, name: from.name }) : metric;
   const without = visible.filter(({ curve }) => curve.points.length === 0);
   const isPart = visible.some(({ id }) =>
@@ -117,14 +84,7 @@ export function Overlaid(props: { ids: number[]; names: Map<number, string>; hei
       </div>
       {/* As high as the chart before it is there, so that nothing below moves. */}
       <div style={{ minHeight: `${props.height + 48}px` }}>
-        <Loaded
-          query={{
-            data: query.data && lines,
-            error: query.error,
-            refetch: query.refetch,
-          }}
-          lines={6}
-        >
+        <Loaded query={drawn} lines={6}>
           {(drawable) => (
             <Chart
               lines={drawable}

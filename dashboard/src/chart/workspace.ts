@@ -93,7 +93,7 @@ export const toggled = (names: string[], name: string): string[] =>
 /** The parameters of an address that hold an arrangement. */
 const parameters: Record<keyof Arrangement, string> = {
   pinned: "pin",
-  hidden: "hide",
+  hidden: "skip",
   order: "order",
   collapsed: "fold",
 };

@@ -15,6 +15,7 @@ import { NanBadge, StatusBadge } from "../../ui/status.tsx";
 import { ConfigDiff } from "./config-diff.tsx";
 import { Differences } from "./differences.tsx";
 import { Explore } from "./explore.tsx";
+import { ComparedMetrics } from "./metrics.tsx";
 import { comparisonQuery } from "./queries.ts";
 import { SampleGrid } from "./sample-grid.tsx";
 
@@ -122,6 +123,7 @@ function Compared({ ids, shown, runs }: { ids: number[]; shown: number[]; runs: 
             )}
           </Loaded>
           <SampleGrid runs={runs.filter(({ id }) => !hidden.has(id))} styles={styles} />
+          <ComparedMetrics ids={shown} names={names} />
           {comparison.data && <ConfigDiff comparison={comparison.data} />}
         </>
       )}

@@ -11,6 +11,7 @@ import {
   stepsWithin,
   withDetail,
 } from "../../chart/curves.ts";
+import { MetricGrid } from "../../chart/grid.tsx";
 import { marksOf } from "../../chart/happened.ts";
 import { LookTools, useLook, WholeRun } from "../../chart/look.tsx";
 import { useChartPreferences } from "../../chart/preferences.ts";
@@ -20,7 +21,7 @@ import { currentLanguage, t } from "../../i18n.ts";
 import type { Curve, Task } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded } from "../../ui/loading.tsx";
-import { MetricGrid } from "./grid.tsx";
+import { MetricChart } from "./metric-chart.tsx";
 import { checkpointsQuery, samplesQuery } from "./queries.ts";
 
 /** The run's curves: one large, as it is looked at, and all of them small. */
@@ -137,7 +138,13 @@ export function Curves({ task }: { task: Task }) {
         </div>
       </section>
       {metrics.length > 1 && (
-        <MetricGrid id={task.id} metrics={metrics} look={look} images={images} marks={marks} />
+        <MetricGrid
+          metrics={metrics}
+          enlarge={(name) => set({ metric: name })}
+          draw={(name) => (
+            <MetricChart id={task.id} metric={name} look={look} images={images} marks={marks} />
+          )}
+        />
       )}
     </>
   );

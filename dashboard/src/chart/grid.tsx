@@ -1,7 +1,11 @@
+import type { JSX } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
-import type { useLook } from "../../chart/look.tsx";
-import type { Mark } from "../../chart/marks.ts";
-import { type ChartPreferences, useChartPreferences } from "../../chart/preferences.ts";
+import { whole } from "../format.ts";
+import { t } from "../i18n.ts";
+import { useAddress } from "../state.ts";
+import { Icon } from "../ui/icon.tsx";
+import { MetricCard } from "./metric-card.tsx";
+import { type ChartPreferences, useChartPreferences } from "./preferences.ts";
 import {
   type Arrangement,
   arrangementParams,
@@ -12,12 +16,7 @@ import {
   moved,
   readArrangement,
   toggled,
-} from "../../chart/workspace.ts";
-import { whole } from "../../format.ts";
-import { t } from "../../i18n.ts";
-import { useAddress } from "../../state.ts";
-import { Icon } from "../../ui/icon.tsx";
-import { MetricCard } from "./metric-card.tsx";
+} from "./workspace.ts";
 
 /** How the metrics are arranged: as the address says, or else as the person likes it; changes are kept in both. */
 function useArrangement() {
@@ -33,12 +32,12 @@ function useArrangement() {
 
 /** A search as a test of names, or why it is none; while its library is loaded, all names are found. */
 function useSearch(search: string) {
-  const [library, setLibrary] = useState<typeof import("../../chart/search.ts") | null>(null);
+  const [library, setLibrary] = useState<typeof import("./search.ts") | null>(null);
   const [failed, setFailed] = useState(false);
   useEffect(() => {
     if (search === "" || library) return;
     setFailed(false);
-    import("../../chart/search.ts").then(setLibrary, () => setFailed(true));
+    import("./search.ts").then(setLibrary, () => setFailed(true));
   }, [search, library]);
   const read = useMemo(
     () => (search === "" ? undefined : library?.readSearch(search)),
@@ -51,13 +50,14 @@ function useSearch(search: string) {
 
 const titleOf = ({ name, isPinned }: Group) => (isPinned ? t("Pinned") : name || t("General"));
 
-/** All metrics of a run as small charts, in groups; those in view alone are drawn and asked for. */
+/**
+ * All metrics of a run, or of several, as small charts in groups. Only those in view are drawn, by `draw`, and so
+ * asked for; `enlarge` draws one large.
+ */
 export function MetricGrid(props: {
-  id: number;
   metrics: string[];
-  look: ReturnType<typeof useLook>;
-  images: number | null;
-  marks: Mark[];
+  draw: (metric: string) => JSX.Element;
+  enlarge: (metric: string) => void;
 }) {
   const { params, change } = useAddress();
   const { arrangement, set } = useArrangement();
@@ -121,8 +121,7 @@ export function MetricGrid(props: {
                 {group.metrics.map((metric) => (
                   <MetricCard
                     key={metric}
-                    {...{ metric, id: props.id, look: props.look, images: props.images }}
-                    marks={props.marks}
+                    {...{ metric, draw: props.draw, enlarge: props.enlarge }}
                     isPinned={arrangement.pinned.includes(metric)}
                     isHidden={arrangement.hidden.includes(metric)}
                     pin={() => set({ pinned: toggled(arrangement.pinned, metric) })}

@@ -1,17 +1,8 @@
-import { useQuery } from "@tanstack/preact-query";
 import type { JSX } from "preact";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { isRate } from "../../../../src/shared/metrics.ts";
-import { valueTitle } from "../../chart/axes.ts";
-import { Chart } from "../../chart/chart.tsx";
-import { linesOf, onAxis } from "../../chart/curves.ts";
-import type { useLook } from "../../chart/look.tsx";
-import type { Mark } from "../../chart/marks.ts";
-import { gridCurveQuery } from "../../chart/queries.ts";
-import { whole } from "../../format.ts";
-import { t } from "../../i18n.ts";
-import { Icon, type IconName } from "../../ui/icon.tsx";
-import { Loaded } from "../../ui/loading.tsx";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { t } from "../i18n.ts";
+import { Icon, type IconName } from "../ui/icon.tsx";
+import { valueTitle } from "./axes.ts";
 
 /** Pixels beyond the window within which a chart is drawn already. */
 const AHEAD = "250px";
@@ -36,13 +27,10 @@ function useInView() {
   return { ref, isInView };
 }
 
-type Look = ReturnType<typeof useLook>;
 type Card = {
-  id: number;
   metric: string;
-  look: Look;
-  images: number | null;
-  marks: Mark[];
+  draw: (metric: string) => JSX.Element;
+  enlarge: (metric: string) => void;
   isPinned: boolean;
   isHidden: boolean;
   pin: () => void;
@@ -55,7 +43,7 @@ type Card = {
 
 /** A metric of the grid. Out of view it is its title alone, at the same height. */
 export function MetricCard(props: Card) {
-  const { metric, look } = props;
+  const { metric } = props;
   const { ref, isInView } = useInView();
   return (
     // A group, for 500 landmarks would mark nothing.
@@ -86,13 +74,13 @@ export function MetricCard(props: Card) {
               type="button"
               class="head-sort"
               title={t("Draw it large")}
-              onClick={() => look.set({ metric })}
+              onClick={() => props.enlarge(metric)}
             >
               <span class="clip">{valueTitle(metric)}</span>
             </button>
             <CardTools {...props} />
           </div>
-          <CardChart {...props} />
+          {props.draw(metric)}
         </>
       ) : (
         <p class="clip muted metric-title">{valueTitle(metric)}</p>
@@ -126,33 +114,5 @@ function CardTools({ metric, isPinned, isHidden, pin, hide, move }: Card) {
       {tool("star", t("Pin {name}", { name: metric }), pin, isPinned)}
       {tool("eye", t("Hide {name}", { name: metric }), hide, isHidden)}
     </div>
-  );
-}
-
-function CardChart({ id, metric, look, images, marks }: Card) {
-  const { axis, log, all, smoothing, zoom, set } = look;
-  const query = useQuery(gridCurveQuery(id, metric));
-  const { data } = query;
-  // A learning rate is a setting, which nothing is to be averaged out of.
-  const strength = isRate(metric) ? 0 : smoothing;
-  const lines = useMemo(() => {
-    const spots = data ? onAxis(data, axis, data, images) : [];
-    const smoothed = t("{metric}, smoothed", { metric });
-    return linesOf(spots, axis, strength, { label: metric, smoothed, colour: 6 });
-  }, [data, axis, images, metric, strength]);
-  return (
-    <Loaded query={query} lines={4}>
-      {() => (
-        <Chart
-          {...{ lines, axis, log, all, marks }}
-          height={110}
-          name={metric}
-          file={`run-${id}-${metric}`}
-          range={zoom}
-          zoomed={(range) => set({ zoom: range })}
-          summary={t("{n} points", { n: whole(lines[0]?.points.length ?? 0) })}
-        />
-      )}
-    </Loaded>
   );
 }
