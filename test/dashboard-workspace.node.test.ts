@@ -332,7 +332,7 @@ describe.skipIf(!chromiumPath())("charts", () => {
         await soon(() => cardsOf(page, "General")).toEqual(["grad_norm", "loss"]);
         await page.getByRole("slider", { name: "Smoothing" }).fill("0.3");
         expect(Object.fromEntries(new URL(page.url()).searchParams)).toMatchObject({
-          ...{ pin: "lr/unet,train/m1", hide: "grad_norm", fold: "norm" },
+          ...{ pin: "lr/unet,train/m1", skip: "grad_norm", fold: "norm" },
         });
         await eventually("the choices to be saved", async () => {
           const { value } = await stack.api("/api/me/preferences/charts", undefined, anna);

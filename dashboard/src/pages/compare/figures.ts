@@ -68,7 +68,7 @@ function resultsOf({ tasks, metrics }: Comparison, runs: Map<number, ChosenRun>,
       money,
     ),
     ...metrics
-      .filter(({ metric }) => all || !(isRate(metric) || isSystemMetric(metric)))
+      .filter(({ metric }) => all || !isRate(metric))
       .slice(0, all ? undefined : 4)
       .map(({ metric, values }) =>
         // The lowest learning rate is no result, nor is the lowest load.
