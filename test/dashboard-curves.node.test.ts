@@ -432,7 +432,7 @@ describe.skipIf(!chromiumPath())("curves", () => {
       await grid.getByRole("img", { name: "19 runs: lr" }).waitFor();
       await grid.getByRole("searchbox").fill("^lr$");
       await expect.poll(() => grid.locator(".metric-card").count()).toBe(1);
-      await grid.getByRole("button", { name: "Draw it large" }).click();
+      await grid.getByTitle("Draw it large").click();
       await page.getByRole("img", { name: "lr of 19 runs", exact: true }).waitFor();
       expect(parameter("curve")).toBe("lr");
 

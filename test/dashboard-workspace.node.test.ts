@@ -165,6 +165,12 @@ describe.skipIf(!chromiumPath())("charts", () => {
     );
     const unknown = await record({ task_name: "no images" }, 100, (step) => ({ loss: step }));
     await pages.signedIn(async (page) => {
+      const images = page.getByRole("button", { name: "Images", exact: true });
+      await page.goto(`${pages.url}/runs/${unknown}?x=images`);
+      await drawn(page);
+      expect(await large(page).locator(".legend-x").textContent()).toBe("step 100");
+      expect(await images.getAttribute("aria-disabled")).toBe("true");
+      expect(await images.getAttribute("title")).toContain("batch size × gradient accumulation");
       await page.goto(`${pages.url}/runs/${known}?x=images`);
       await drawn(page);
       expect(await large(page).locator(".legend-x").textContent()).toBe("800 images");
@@ -172,12 +178,6 @@ describe.skipIf(!chromiumPath())("charts", () => {
       await soon(() => large(page).locator(".legend-x").textContent()).toMatch(
         /^May 1, 2026, .*:01:40/,
       );
-      await page.goto(`${pages.url}/runs/${unknown}?x=images`);
-      await drawn(page);
-      expect(await large(page).locator(".legend-x").textContent()).toBe("step 100");
-      const images = page.getByRole("button", { name: "Images", exact: true });
-      expect(await images.getAttribute("aria-disabled")).toBe("true");
-      expect(await images.getAttribute("title")).toContain("batch size × gradient accumulation");
     });
   });
 
