@@ -16,16 +16,18 @@ import {
   moved,
   readArrangement,
   toggled,
+  unarranged,
 } from "./workspace.ts";
 
 /** How the metrics are arranged: as the address says, or else as the person likes it; changes are kept in both. */
 function useArrangement() {
   const { params, change } = useAddress();
-  const { own, change: keep } = useChartPreferences();
+  const { own, isPending, change: keep } = useChartPreferences();
   const arrangement = readArrangement(params, own);
-  const set = (next: Partial<Arrangement>) => {
-    change(arrangementParams(next, own));
-    keep(next satisfies ChartPreferences);
+  // A link that somebody sent has an arrangement of its own: a change of it is one of the person's own as well.
+  const set = (make: (before: Arrangement) => Partial<Arrangement>) => {
+    change(arrangementParams(make(arrangement), own));
+    if (!isPending) keep(make({ ...unarranged, ...own }) satisfies ChartPreferences);
   };
   return { arrangement, set };
 }
@@ -66,6 +68,10 @@ export function MetricGrid(props: {
   const { matches, mistake } = useSearch(search);
   const hidden = props.metrics.filter((name) => arrangement.hidden.includes(name)).length;
   const groups = groupsOf(props.metrics, arrangement, { matches, all });
+  /** All metrics of a group, those too that are hidden or not found. */
+  const wholeOf = (group: Group) =>
+    groupsOf(props.metrics, arrangement, { all: true }).find((one) => keyOf(one) === keyOf(group))
+      ?.metrics;
   return (
     <section class="stack" aria-label={t("All metrics")}>
       <div class="row wrap metric-tools">
@@ -109,7 +115,9 @@ export function MetricGrid(props: {
                 type="button"
                 class="head-sort metric-group"
                 aria-expanded={isOpen}
-                onClick={() => set({ collapsed: toggled(arrangement.collapsed, keyOf(group)) })}
+                onClick={() =>
+                  set(({ collapsed }) => ({ collapsed: toggled(collapsed, keyOf(group)) }))
+                }
               >
                 <Icon name={isOpen ? "down" : "right"} />
                 {titleOf(group)}
@@ -124,12 +132,12 @@ export function MetricGrid(props: {
                     {...{ metric, draw: props.draw, enlarge: props.enlarge }}
                     isPinned={arrangement.pinned.includes(metric)}
                     isHidden={arrangement.hidden.includes(metric)}
-                    pin={() => set({ pinned: toggled(arrangement.pinned, metric) })}
-                    hide={() => set({ hidden: toggled(arrangement.hidden, metric) })}
-                    move={(by) => set(moved(arrangement, group, metric, by))}
+                    pin={() => set((own) => ({ pinned: toggled(own.pinned, metric) }))}
+                    hide={() => set((own) => ({ hidden: toggled(own.hidden, metric) }))}
+                    move={(by) => set((own) => moved(own, group, metric, by, wholeOf(group)))}
                     take={(dragged) => {
                       const by = group.metrics.indexOf(metric) - group.metrics.indexOf(dragged);
-                      set(moved(arrangement, group, dragged, by));
+                      set((own) => moved(own, group, dragged, by, wholeOf(group)));
                     }}
                   />
                 ))}

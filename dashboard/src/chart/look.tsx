@@ -5,6 +5,7 @@ import { Check, Segments } from "../ui/form.tsx";
 import { Icon } from "../ui/icon.tsx";
 import { axisNames } from "./axes.ts";
 import { type XAxis, xAxes } from "./curves.ts";
+import { useChartPreferences } from "./preferences.ts";
 import { readView, type Usual, usual, type View, viewParams } from "./view.ts";
 
 /** Milliseconds without a move before the smoothing is written into the address. */
@@ -15,7 +16,7 @@ const STILL_MS = 250;
  * of a step are known, they are an axis too. `own` is how its person likes to see curves, and `changed` gets
  * what the person changes.
  */
-export function useLook(
+function useLook(
   first: XAxis = "step",
   more: {
     images?: boolean;
@@ -45,6 +46,31 @@ export function useLook(
   return { ...view, smoothing: moved ?? view.smoothing, smoothBy: setMoved, set };
 }
 
+/** The view of a page's curves, as its person likes it where the address does not say; changes are the next default. */
+export function useOwnLook({ unstepped = false, images = false } = {}) {
+  const { own, change } = useChartPreferences();
+  const { axis, smoothing, log } = own;
+  return useLook(unstepped ? "time" : "step", {
+    images,
+    // A run without steps goes by its time, however others are liked.
+    own: {
+      ...(axis !== undefined && !unstepped && { axis }),
+      ...(smoothing !== undefined && { smoothing }),
+      ...(log !== undefined && { log }),
+    },
+    changed: (to) => {
+      const next = {
+        ...(to.axis !== undefined && !unstepped && { axis: to.axis }),
+        ...(to.smoothing !== undefined && { smoothing: to.smoothing }),
+        ...(to.log !== undefined && { log: to.log }),
+      };
+      if (Object.keys(next).length > 0) change(next);
+    },
+  });
+}
+
+export type Look = ReturnType<typeof useOwnLook>;
+
 /** Why curves of a run go by no images. */
 const noImages = () =>
   t("Unknown here: images are steps × batch size × gradient accumulation of an image model.");
@@ -54,7 +80,7 @@ const noImages = () =>
  * whether curves go by images; without it there is no such choice.
  */
 export const LookTools = (props: {
-  look: ReturnType<typeof useLook>;
+  look: Look;
   metrics: string[];
   images?: boolean;
   marks?: boolean;

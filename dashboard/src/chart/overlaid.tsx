@@ -4,7 +4,7 @@ import { Check, Segments } from "../ui/form.tsx";
 import { Loaded } from "../ui/loading.tsx";
 import { Chart } from "./chart.tsx";
 import { MOST_RUNS } from "./line-styles.ts";
-import { LookTools, useLook, WholeRun } from "./look.tsx";
+import { LookTools, useOwnLook, WholeRun } from "./look.tsx";
 import { useSeveralLines } from "./several-lines.ts";
 import { LARGE } from "./several-queries.ts";
 import { useSeveral } from "./several-view.ts";
@@ -38,7 +38,7 @@ const GroupBy = ({ by, choose }: { by: string; choose: (field: string) => void }
 
 /** Curves of several runs over one another or in groups, with the tools that change them. */
 export function Overlaid(props: { ids: number[]; names: Map<number, string>; height: number }) {
-  const look = useLook();
+  const look = useOwnLook();
   const { metric, log, all, set } = look;
   const several = useSeveral();
   const { by, band, isDifference } = several;

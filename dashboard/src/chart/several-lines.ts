@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/preact-query";
 import { useMemo } from "preact/hooks";
 import { t } from "../i18n.ts";
 import { lineStyles, MOST_RUNS } from "./line-styles.ts";
-import type { useLook } from "./look.tsx";
+import type { Look } from "./look.tsx";
 import { type Drawn, differenceLines, groupLines, groupName, runLines } from "./several.ts";
 import { curvesQuery, groupCurvesQuery } from "./several-queries.ts";
 import { useSeveral } from "./several-view.ts";
@@ -15,7 +15,7 @@ export function useSeveralLines(
   ids: number[],
   names: Map<number, string>,
   metric: string,
-  look: ReturnType<typeof useLook>,
+  look: Look,
   points: number,
 ) {
   const { smoothing } = look;

@@ -53,6 +53,12 @@ describe("the grid of metrics", () => {
     expect(moved(all, train, "train/a", -1)).toEqual({ order: ["x", "train/a", "train/b"] });
     expect(moved(all, train, "train/a", 1)).toEqual({});
     expect(moved(all, train, "nothing", 1)).toEqual({});
+    // Of those that a search has found, each goes to the place of the next one found.
+    const found = { ...train, metrics: ["t/x", "t/y"] };
+    const whole = ["t/a", "t/x", "t/b", "t/y"];
+    expect(moved(unarranged, found, "t/y", -1, whole).order).toEqual([
+      ...["t/a", "t/y", "t/x", "t/b"],
+    ]);
     expect(moved(all, pins, "loss", 5)).toEqual({ pinned: ["lr", "loss"] });
     expect(toggled(["a"], "b")).toEqual(["a", "b"]);
     expect(toggled(["a", "b"], "a")).toEqual(["b"]);

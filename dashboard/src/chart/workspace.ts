@@ -53,17 +53,22 @@ export function groupsOf(
   ];
 }
 
-/** Moves a metric within its group by a number of places, as far as there are any. */
+/**
+ * Moves a metric by a number of places among those of its group that are shown, as far as there are any; `whole`
+ * has all of the group.
+ */
 export function moved(
   arrangement: Arrangement,
   { isPinned, metrics }: Group,
   metric: string,
   by: number,
+  whole: string[] = metrics,
 ): Partial<Arrangement> {
   const from = metrics.indexOf(metric);
   const to = Math.min(Math.max(from + by, 0), metrics.length - 1);
-  if (from < 0 || from === to) return {};
-  const list = metrics.toSpliced(from, 1).toSpliced(to, 0, metric);
+  const place = whole.indexOf(metrics[to] ?? "");
+  if (from < 0 || from === to || place < 0) return {};
+  const list = whole.toSpliced(whole.indexOf(metric), 1).toSpliced(place, 0, metric);
   const others = (kept: string[]) => kept.filter((name) => !list.includes(name));
   return isPinned
     ? { pinned: [...list, ...others(arrangement.pinned)] }

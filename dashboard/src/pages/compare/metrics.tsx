@@ -3,7 +3,7 @@ import { isRate } from "../../../../src/shared/metrics.ts";
 import { isSystemMetric } from "../../../../src/shared/system-metrics.ts";
 import { Chart } from "../../chart/chart.tsx";
 import { MetricGrid } from "../../chart/grid.tsx";
-import { useLook } from "../../chart/look.tsx";
+import { type Look, useOwnLook } from "../../chart/look.tsx";
 import { useSeveralLines } from "../../chart/several-lines.ts";
 import { curvesQuery, SMALL } from "../../chart/several-queries.ts";
 import { t } from "../../i18n.ts";
@@ -13,7 +13,7 @@ type Runs = { ids: number[]; names: Map<number, string> };
 
 /** All metrics of the compared runs as small charts; one that is chosen is drawn large above. */
 export function ComparedMetrics({ ids, names }: Runs) {
-  const look = useLook();
+  const look = useOwnLook();
   const { data } = useQuery(curvesQuery(ids, look.metric));
   const metrics = (data?.metrics ?? []).filter((name) => !isSystemMetric(name));
   if (metrics.length < 2) return null;
@@ -29,7 +29,7 @@ export function ComparedMetrics({ ids, names }: Runs) {
   );
 }
 
-function SmallChart(props: Runs & { metric: string; look: ReturnType<typeof useLook> }) {
+function SmallChart(props: Runs & { metric: string; look: Look }) {
   const { ids, names, metric, look } = props;
   // A learning rate is a setting, which nothing is to be averaged out of.
   const own = isRate(metric) ? { ...look, smoothing: 0 } : look;

@@ -13,8 +13,7 @@ import {
 } from "../../chart/curves.ts";
 import { MetricGrid } from "../../chart/grid.tsx";
 import { marksOf } from "../../chart/happened.ts";
-import { LookTools, useLook, WholeRun } from "../../chart/look.tsx";
-import { useChartPreferences } from "../../chart/preferences.ts";
+import { LookTools, useOwnLook, WholeRun } from "../../chart/look.tsx";
 import { CURVE_POINTS, curveQuery } from "../../chart/queries.ts";
 import { duration, isUnstepped, measure, whole } from "../../format.ts";
 import { currentLanguage, t } from "../../i18n.ts";
@@ -27,7 +26,7 @@ import { checkpointsQuery, samplesQuery } from "./queries.ts";
 /** The run's curves: one large, as it is looked at, and all of them small. */
 export function Curves({ task }: { task: Task }) {
   const images = imagesPerStep(task);
-  const look = useOwnLook(isUnstepped(task.progress), images !== null);
+  const look = useOwnLook({ unstepped: isUnstepped(task.progress), images: images !== null });
   const { metric, axis, log, smoothing, all, zoom, set } = look;
   const entire = useQuery(curveQuery(task.id, metric, CURVE_POINTS));
   const curve = entire.data;
@@ -148,29 +147,6 @@ export function Curves({ task }: { task: Task }) {
       )}
     </>
   );
-}
-
-/** The view of a run's curves, as its person likes it where the address does not say; changes are the next default. */
-function useOwnLook(unstepped: boolean, images: boolean) {
-  const { own, change } = useChartPreferences();
-  const { axis, smoothing, log } = own;
-  return useLook(unstepped ? "time" : "step", {
-    images,
-    // A run without steps goes by its time, however others are liked.
-    own: {
-      ...(axis !== undefined && !unstepped && { axis }),
-      ...(smoothing !== undefined && { smoothing }),
-      ...(log !== undefined && { log }),
-    },
-    changed: (to) => {
-      const next = {
-        ...(to.axis !== undefined && !unstepped && { axis: to.axis }),
-        ...(to.smoothing !== undefined && { smoothing: to.smoothing }),
-        ...(to.log !== undefined && { log: to.log }),
-      };
-      if (Object.keys(next).length > 0) change(next);
-    },
-  });
 }
 
 /** Where a curve was NaN or infinite for the first time, in words; null where it never was. */

@@ -3,7 +3,7 @@ import { useMemo } from "preact/hooks";
 import { isRate } from "../../../../src/shared/metrics.ts";
 import { Chart } from "../../chart/chart.tsx";
 import { linesOf, onAxis } from "../../chart/curves.ts";
-import type { useLook } from "../../chart/look.tsx";
+import type { Look } from "../../chart/look.tsx";
 import type { Mark } from "../../chart/marks.ts";
 import { gridCurveQuery } from "../../chart/queries.ts";
 import { whole } from "../../format.ts";
@@ -14,7 +14,7 @@ import { Loaded } from "../../ui/loading.tsx";
 export function MetricChart(props: {
   id: number;
   metric: string;
-  look: ReturnType<typeof useLook>;
+  look: Look;
   images: number | null;
   marks: Mark[];
 }) {
