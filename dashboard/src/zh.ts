@@ -134,6 +134,7 @@ export const zh = {
   "The lowest smoothed value of the metric, and its step.": "该指标的最低平滑值及其所在的步。",
   "Make it a version of a model": "登记为模型的一个版本",
   "file {id}": "文件 {id}",
+  "Nobody knows the steps of this run.": "没人知道这次训练的步数。",
   "No stored file has a step.": "没有带步数的已存文件。",
   "A metric to rank by": "用于排名的指标",
   Admin: "管理员",

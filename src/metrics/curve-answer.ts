@@ -62,6 +62,7 @@ export function thinned({ total, buckets }: Curve, thin: Thin, max: number) {
 
 /** From which heartbeat on an answer to `since` goes on. */
 export const nextSince = (attempts: AttemptLogs[]) => {
-  const last = attempts.at(-1);
+  // An attempt without points has nothing to go on behind, and replaces nothing yet.
+  const last = attempts.findLast(({ points }) => points > 0);
   return `${last?.attempt ?? 0}.${last?.received ?? 0}`;
 };

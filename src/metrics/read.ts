@@ -133,6 +133,19 @@ function toOutlines({ summary, blocks, ...chunk }: OutlineRow, metrics: number):
   );
 }
 
+/** The columns of a chunk that outlinesOf() reads: a metric's under each of its names. */
+const eachColumns = (names: MetricNames, withBlocks: SQL) =>
+  outlinesColumns(
+    names.map((name) => [name]),
+    withBlocks,
+  );
+
+/** A metric's part of chunks, under the name that the run has it by: a chunk may hold another of its names alone. */
+function outlinesOf(rows: OutlineRow[], names: MetricNames, attempts: AttemptLogs[]) {
+  const name = names.indexOf(metricOf(attempts, names));
+  return rows.flatMap((row) => toOutlines(row, names.length)[name] ?? []);
+}
+
 /** Statements that read an attempt's figures, newest last. */
 export const attemptsQuery = (db: Db, taskId: number) =>
   db
@@ -191,7 +204,7 @@ export async function readLogs(
     attempts: attemptsQuery(db, taskId),
     // Blocks of middling runs; of a very long one the chunks as a whole are fine enough.
     outlines: db.all<OutlineRow>(sql`
-      select ${outlineColumns(names, sql`${totalOf("points", taskId)} <= 300000`)}
+      select ${eachColumns(names, sql`${totalOf("points", taskId)} <= 300000`)}
       from log_chunk c where task_id = ${taskId} ${after}
       order by attempt ${order}, chunk ${order} limit ${page.limit}`),
     raw: rawChunks(db, taskId),
@@ -200,7 +213,7 @@ export async function readLogs(
   return {
     ...task,
     attempts: toAttempts(attempts),
-    outlines: outlines.map(toOutline),
+    outlines: outlinesOf(outlines, names, toAttempts(attempts)),
     /** The points of a run that is small enough, newest first; else none. */
     raw: raw.map(toRaw),
   };
@@ -220,6 +233,7 @@ export async function readManyLogs(
   metrics: MetricNames[],
 ) {
   const points = totalOf("points", taskId);
+  const all = metrics.flat();
   const {
     task: [task],
     attempts,
@@ -229,16 +243,23 @@ export async function readManyLogs(
     task: db.select({ id: trainingTask.id }).from(trainingTask).where(where),
     attempts: attemptsQuery(db, taskId),
     outlines: db.all<OutlineRow>(sql`
-      select ${outlinesColumns(metrics, sql`${points} <= ${Math.floor(MOST_FINE / metrics.length)}`)}
+      select ${outlinesColumns(
+        all.map((name) => [name]),
+        sql`${points} <= ${Math.floor(MOST_FINE / metrics.length)}`,
+      )}
       from log_chunk c where task_id = ${taskId} order by attempt, chunk limit ${MOST_CHUNKS}`),
     raw: rawChunks(db, taskId),
   });
   if (!task) return null;
-  const rows = outlines.map((row) => toOutlines(row, metrics.length));
+  const rows = outlines.map((row) => toOutlines(row, all.length));
+  const found = toAttempts(attempts);
   return {
-    attempts: toAttempts(attempts),
-    /** Of each metric, its part of the chunks. */
-    outlines: metrics.map((_, n) => rows.flatMap((row) => row[n] ?? [])),
+    attempts: found,
+    /** Of each metric, its part of the chunks, under the name that the run has it by. */
+    outlines: metrics.map((names) => {
+      const name = all.indexOf(metricOf(found, names));
+      return rows.flatMap((row) => row[name] ?? []);
+    }),
     raw: raw.map(toRaw),
   };
 }
@@ -283,7 +304,7 @@ export async function readRange(
     task: db.select({ id: trainingTask.id }).from(trainingTask).where(where),
     attempts: attemptsQuery(db, taskId),
     rows: db.all<OutlineRow & { points: string | null }>(sql`
-      select ${outlineColumns(names, sql`total > ${RAW_BYTES}`)},
+      select ${eachColumns(names, sql`total > ${RAW_BYTES}`)},
         case when total <= ${RAW_BYTES} then points end as points
       from (select *, sum(size) over () as total from log_chunk
         where task_id = ${taskId} and last_step >= ${from} and first_step <= ${to}) c
@@ -292,7 +313,7 @@ export async function readRange(
   if (!task) return null;
   return {
     attempts: toAttempts(attempts),
-    outlines: rows.map(toOutline),
+    outlines: outlinesOf(rows, names, toAttempts(attempts)),
     raw: rows.flatMap(({ attempt, points }): RawChunk[] =>
       points === null ? [] : [{ attempt, segments: JSON.parse(points) }],
     ),
@@ -301,7 +322,7 @@ export async function readRange(
 
 /** The name under which a task's attempts have the metric, or the first one asked for. */
 export const metricOf = (attempts: AttemptLogs[], names: MetricNames): string =>
-  names.find((name) => attempts.some((a) => name in a.summaries)) ?? names[0];
+  names.find((name) => attempts.some((a) => Object.hasOwn(a.summaries, name))) ?? names[0];
 
 /**
  * From which step on an attempt's points count no more: the first step of any later one. A resumed

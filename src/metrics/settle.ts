@@ -213,7 +213,7 @@ export function settle(
     const summary = all.length
       ? summarise(all)
       : attempts
-          .flatMap((a) => a.summaries[metric] ?? [])
+          .flatMap((a) => (Object.hasOwn(a.summaries, metric) ? a.summaries[metric] : []) ?? [])
           .reduce<Summary | null>((all, s) => (all ? mergeSummaries(all, s) : s), null);
     return summary ? [[metric, summary]] : [];
   });
@@ -236,7 +236,8 @@ export function settle(
     return rows.length
       ? db.run(sql`
           insert into metric_summary (task_id, metric, count, nonfinite_count, min, max, last, sum, best, best_step)
-          select ${taskId}, column1, column2, column3, column4, column5, column6, column7, column8, column9
+          select ${taskId}, column1, column2, column3, column4, column5, column6, column7, column8,
+            iif((select progress ->> 'unstepped' from training_task where id = ${taskId}), null, column9)
           from (values ${sql.join(rows, sql`, `)}) where ${condition}
           on conflict (task_id, metric) do update set count = excluded.count,
             nonfinite_count = excluded.nonfinite_count, min = excluded.min, max = excluded.max,

@@ -63,7 +63,7 @@ export const curveStatements = (db: Db, ids: SQL, names: MetricNames, detail: De
       from lists l join sizes s on s.task_id = l.task_id
       cross join json_each(l.list) n
       cross join log_chunk c on c.task_id = l.task_id and c.attempt = n.value ->> 0 and c.chunk = n.value ->> 1
-      where (n.key + 1) % ((l.chunks + ${detail.chunks - 1}) / ${detail.chunks}) = 0 or n.key + 1 = l.chunks
+      where (n.key + 1) % ((l.chunks + ${detail.chunks - 1}) / ${detail.chunks}) = 0 or n.key = 0 or n.key + 1 = l.chunks
       order by 1, 3, 4`),
 });
 

@@ -20,6 +20,9 @@ import { alignedCurve, alignments, curveStatements, type Detail } from "./compar
 import { compareDatasets, datasetStatements } from "./compare-datasets.ts";
 import { compareParameters, configLeaves, parameterColumns } from "./compare-parameters.ts";
 
+/** Metrics of an answer. */
+const MOST_METRICS = 1000;
+
 const MOST_TASKS = 50;
 /** Files larger than this are not compared; of more than FULL tasks each has its share of what those take. */
 const MOST_BYTES = 65_536;
@@ -100,7 +103,9 @@ const comparison = z
     agree: z.array(z.object({ name: z.string(), value: json })),
     metrics: z
       .array(z.object({ metric: z.string(), values: z.array(figures.nullable()) }))
-      .describe("A running task has the values of its current attempt."),
+      .describe(
+        `At most ${MOST_METRICS} metrics, figures of the machine last. A running task has the values of its current attempt.`,
+      ),
     curves: z.object({
       align: z.enum(alignments),
       series: z.array(
@@ -255,7 +260,7 @@ export const compare = new Hono<App>().get(
     const metricNames = [
       ...allNames.filter((name) => !isSystemMetric(name)),
       ...allNames.filter(isSystemMetric),
-    ];
+    ].slice(0, MOST_METRICS);
     const files = rows.map(({ task: { id }, file, sha256 }): File => {
       if (!sha256) return { id, why: `Task ${id} has no file.` };
       if (file === null) return { id, why: `Task ${id}'s file is over ${bytes} bytes.` };

@@ -17,7 +17,7 @@ const pieceOf = (bucket: Bucket): Piece => {
 
 /** A value as runs are grouped by it: 7.000000000000001e-5 and 7e-5 are the same setting. */
 const rounded = (value: GroupValue) =>
-  typeof value === "number" ? Number(value.toPrecision(12)) : value;
+  typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(12)) : value;
 
 /** Numbers first, then texts, and no value last. */
 function inOrder([a]: [GroupValue, unknown], [b]: [GroupValue, unknown]): number {

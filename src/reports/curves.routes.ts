@@ -56,11 +56,12 @@ const namesOf = (metric: string): MetricNames => (metric === "loss" ? lossNames 
 /** Of `asked`, the tasks that the condition lets through, as a query of their ids. */
 const seenBy = (where: SQL | undefined) => sql`select id from training_task where ${where}`;
 
-/** The names of all metrics of some tasks, as far as an answer holds them. */
+/** The names of all metrics of the latest attempts of some tasks, as far as an answer holds them. */
 const metricNamesOf = (db: Db, tasks: SQL) =>
   db.all<{ name: string }>(sql`
-    select distinct m.key as name from task_attempt a, json_each(a.summary) m
-    where a.task_id in (${tasks}) order by 1 limit ${MOST_NAMES}`);
+    select distinct m.key as name from training_task t
+    join task_attempt a on a.task_id = t.id and a.attempt = t.attempt, json_each(a.summary) m
+    where t.id in (${tasks}) order by 1 limit ${MOST_NAMES}`);
 
 export const curves = new Hono<App>()
   .get(

@@ -28,6 +28,9 @@ export function outline(points: [step: number, value: number][]): [number, numbe
   });
 }
 
+/** About how many chunks an attempt `a` has at most: large ones hold 1,000 points, those that take points in 24 kB. */
+const chunksOf = sql`max(a.points / 500, a.bytes / 8192, a.received / 8)`;
+
 /**
  * Small curves of the latest attempt of some tasks, in one round trip. Of each run the chunks at
  * CHUNKS places of its length are found by key, so that a very long one costs no more than a short.
@@ -41,10 +44,10 @@ export async function readSparklines(db: Db, ids: number[], names: MetricNames) 
     from training_task t
     join task_attempt a on a.task_id = t.id and a.attempt = t.attempt
     join json_each(${JSON.stringify(Array.from({ length: CHUNKS }, (_, n) => n))}) k
-      on k.value <= a.points / 500
+      on k.value <= ${chunksOf}
     join log_chunk c on c.task_id = a.task_id and c.attempt = a.attempt and c.chunk = (
       select max(chunk) from log_chunk where task_id = a.task_id and attempt = a.attempt
-        and chunk <= 1 + (a.received - 1) * k.value / min(${CHUNKS - 1}, max(1, a.points / 500)))
+        and chunk <= 1 + (a.received - 1) * k.value / min(${CHUNKS - 1}, max(1, ${chunksOf})))
     where t.id in (${sql.join(
       ids.map((id) => sql`${id}`),
       sql`, `,

@@ -23,7 +23,7 @@ const MOST_CHUNKS = 2000;
 const bestAnswer = z.object({
   metric: z.string().nullable().describe("null: the run has reported no loss."),
   value: z.number().nullable(),
-  step: z.int().nullable(),
+  step: z.int().nullable().describe("null where nobody knows the steps of the run."),
   checkpoint: z
     .object({
       weight_id: z.int(),
@@ -36,10 +36,10 @@ const bestAnswer = z.object({
       "The stored checkpoint, or final file, whose step is nearest; of two as near the one of the later step, then the newer file.",
     ),
   reason: z
-    .enum(["no-values", "too-long", "no-checkpoint"])
+    .enum(["no-values", "no-steps", "too-long", "no-checkpoint"])
     .nullable()
     .describe(
-      "Why something is null: `no-values`: no value of the metric is finite; `too-long`: the curve has too many points to look through, and its best is not stored; `no-checkpoint`: no stored file of the run has a step.",
+      "Why something is null: `no-values`: no value of the metric is finite; `no-steps`: nobody knows the steps of the run; `too-long`: the curve has too many points to look through, and its best is not stored; `no-checkpoint`: no stored file of the run has a step.",
     ),
 });
 type Best = z.infer<typeof bestAnswer>;
@@ -120,7 +120,13 @@ export const bestCheckpoints = new Hono<App>().get(
       rows,
       stored,
     } = await chain(db, {
-      task: db.select({ status: trainingTask.status }).from(trainingTask).where(where),
+      task: db
+        .select({
+          status: trainingTask.status,
+          unstepped: sql<number | null>`progress ->> 'unstepped'`,
+        })
+        .from(trainingTask)
+        .where(where),
       rows: attemptsQuery(db, taskId),
       stored: db
         .select({
@@ -151,6 +157,8 @@ export const bestCheckpoints = new Hono<App>().get(
       best = bestOfMetric(curveOf(read.attempts, read.outlines, read.raw, metric).buckets);
       if (!best) return c.json(without(metric, "no-values"));
     }
+    if (task.unstepped)
+      return c.json({ ...without(metric, "no-steps"), value: best.value } satisfies Best);
     const checkpoint = await nearestFile(db, auth, taskId, best.step);
     const reason = checkpoint ? null : ("no-checkpoint" as const);
     return c.json({ metric, value: best.value, step: best.step, checkpoint, reason });

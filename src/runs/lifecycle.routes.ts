@@ -537,6 +537,7 @@ export const lifecycle = new Hono<App>()
           finalLossReported: body.final_loss !== undefined && body.final_loss !== null,
           figures,
           settled: figures.complete,
+          received: read.attempts.reduce((sum, one) => sum + one.received, 0),
         }).returning({ id: trainingTask.id }),
         noted: noteChange(db, auth, "ended", "task.finish", taskId, { attempt, status }),
         attempt: ifChanged("noted", (changed) =>

@@ -219,6 +219,7 @@ export const endRun = (
     status,
     failureReason,
     settled,
+    received,
     endedAgo,
     duration,
     figures,
@@ -232,6 +233,8 @@ export const endRun = (
     finalLossReported: boolean;
     figures: Figures;
     settled: boolean;
+    /** Heartbeats of all attempts that the figures were drawn from: one that came since is drawn by the job. */
+    received: number;
   },
 ) => {
   const preempted = failureReason === "preempted";
@@ -257,7 +260,9 @@ export const endRun = (
       finishedAt: preempted ? sql`iif(${goesBack}, null, ${ended})` : ended,
       heartbeatAt: now,
       updatedAt: now,
-      settleAt: settled ? null : now,
+      settleAt: settled
+        ? sql`iif((select coalesce(sum(received), 0) from task_attempt a where a.task_id = training_task.id) = ${received}, null, ${now})`
+        : now,
     })
     .where(and(where, isAlive, sql`status = 'running'`));
 };

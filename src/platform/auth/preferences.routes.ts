@@ -22,8 +22,10 @@ const answer = z.object({
 
 const columns = { value: preference.value, updatedAt: preference.updatedAt };
 
+const known = z.object(chartPreferences.shape);
+
 /** A stored value as it may be now: an older release may have known other fields. */
-const readValue = (stored: unknown) => chartPreferences.safeParse(stored).data ?? {};
+const readValue = (stored: unknown) => known.safeParse(stored).data ?? {};
 
 /** How a person likes the pages, in every browser. */
 export const preferences = new Hono<App>()

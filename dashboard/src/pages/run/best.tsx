@@ -12,7 +12,7 @@ export function BestCheckpoint({ task }: { task: Task }) {
     enabled: task.attempt > 0 && task.deleted_at === null,
   });
   if (!data || data.value === null) return null;
-  const { metric, value, step, checkpoint } = data;
+  const { metric, value, step, checkpoint, reason } = data;
   return (
     <dl class="facts">
       <Fact name={t("Best checkpoint")}>
@@ -36,7 +36,11 @@ export function BestCheckpoint({ task }: { task: Task }) {
             <span class="faint">{t("file {id}", { id: checkpoint.weight_id })}</span>
           </>
         ) : (
-          <span class="faint">{t("No stored file has a step.")}</span>
+          <span class="faint">
+            {reason === "no-steps"
+              ? t("Nobody knows the steps of this run.")
+              : t("No stored file has a step.")}
+          </span>
         )}
       </Fact>
     </dl>
