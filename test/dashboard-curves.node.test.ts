@@ -215,6 +215,14 @@ describe.skipIf(!chromiumPath())("curves", () => {
           ]);
           const memory = page.getByRole("region", { name: "GPU memory" });
           expect(await memory.locator("header .faint").textContent()).toBe("of 24 GiB");
+          const crosshairs = await charts
+            .getByRole("slider")
+            .evaluateAll((found) => found.map((one) => one.getAttribute("aria-label")));
+          expect(crosshairs).toHaveLength(8);
+          expect(new Set(crosshairs).size).toBe(8);
+          const network = page.getByRole("region", { name: "Network" });
+          await network.getByRole("slider", { name: "Crosshair: Network" }).waitFor();
+          await network.getByRole("button", { name: `Save run-${id}-Network` }).waitFor();
           expect(await memory.locator(".legend b").allTextContents()).toEqual(["12.00", "6.000"]);
           await page
             .getByRole("img", {

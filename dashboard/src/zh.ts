@@ -35,7 +35,8 @@ export const zh = {
   "Show the curve": "显示曲线",
   "Hide the curve": "隐藏曲线",
   "Runs of the chart": "图中的训练",
-  "{low} to {high} of {n} runs": "{n} 次训练，{low} 至 {high}",
+  "± standard deviation: {low} to {high}, {n} runs": "± 标准差：{low} 至 {high}，{n} 次训练",
+  "lowest to highest: {low} to {high}, {n} runs": "最低至最高：{low} 至 {high}，{n} 次训练",
   Baseline: "基线",
   "The runs belong to {n} groups, whose losses need not be comparable: the lowest final loss is marked in each group of two or more.":
     "这些训练属于 {n} 个组，损失未必可比：在有两次以上训练的每组中标出最低的最终损失。",

@@ -70,7 +70,8 @@ const units: [RegExp, string][] = [
   [/[/_.-](?:mb_s|mbps)$/i, "MB/s"],
   [/[/_.-]temp_c$|[/_.-]celsius$/i, "°C"],
   [/[/_.-](?:power_w|watts?)$/i, "W"],
-  [/[/_.-](?:seconds|sec|s)$/i, "s"],
+  // Not the rates `it/s` and `tokens_per_sec`.
+  [/(?<!(?:^|[/_.-])per)[_.-](?:seconds|sec|s)$/i, "s"],
   [/[/_.-]ms$/i, "ms"],
 ];
 

@@ -46,7 +46,7 @@ export function Chart(props: {
   zoomed?: (range: Range | null) => void;
   range?: Range | null;
   marks?: Mark[];
-  /** What the chart is called where it has no title. */
+  /** What the chart is called where its title is not its name. */
   name?: string;
   /** The name of saved pictures and points, without an ending. */
   file?: string;
@@ -251,7 +251,7 @@ export function Chart(props: {
           class="chart-keys"
           role="slider"
           tabIndex={0}
-          aria-label={t("Crosshair: {name}", { name: title ?? props.name ?? props.summary })}
+          aria-label={t("Crosshair: {name}", { name: props.name ?? title ?? props.summary })}
           aria-valuemin={0}
           aria-valuemax={Math.max(0, xs.length - 1)}
           aria-valuenow={Math.max(0, at)}
@@ -282,7 +282,8 @@ export function Chart(props: {
         {lines.map((line, n) => {
           if (line.faint) return null;
           const { value, n: found } = nearest(data[n + 1], at);
-          const ended = !data[n + 1]?.some((y, after) => after >= at && y !== undefined);
+          const last = line.points.at(-1);
+          const ended = !last || x === undefined || last[0] < x;
           return (
             <span key={`${line.label} ${line.colour} ${line.dash}`} class="legend-line">
               <Swatch {...line} />
@@ -315,7 +316,7 @@ export function Chart(props: {
                 attempt(async () => {
                   if (plot.current)
                     saveFile(
-                      await pngOf(plot.current, title ?? props.name ?? file, lines),
+                      await pngOf(plot.current, props.name ?? title ?? file, lines),
                       `${file}.png`,
                     );
                 })

@@ -16,15 +16,17 @@ const number = (value: number | null | undefined) =>
 
 /**
  * The points of a chart within a stretch of its axis, as CSV: of each its place and mean, to 12 significant
- * digits, and where it covers logged values the lowest, the highest and their number.
+ * digits, and where it covers logged values the lowest, the highest and their number. Smoothed lines, which have
+ * no spots, are left out beside the lines that they come from.
  */
 export function csvOf(lines: Line[], axis: XAxis, range: Range | null): string {
-  const rows = lines.flatMap(({ label, points, spots }) =>
+  const logged = lines.filter(({ spots }) => spots);
+  const rows = (logged.length > 0 ? logged : lines).flatMap(({ label, series, points, spots }) =>
     points.flatMap(([x, y], n) => {
       if (range && (x < range[0] || x > range[1])) return [];
       const spot = spots?.[n];
       const values = [x, y, spot?.low, spot?.high, spot?.count].map(number);
-      return [[csvText(label), ...values].join(",")];
+      return [[csvText(series ?? label), ...values].join(",")];
     }),
   );
   return [`series,${places[axis]},mean,low,high,count`, ...rows, ""].join("\r\n");

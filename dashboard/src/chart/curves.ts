@@ -4,6 +4,10 @@ import type { Curve, CurvePoint } from "../types.ts";
 /** A point of a curve; null is a gap, also for a value that is no number. */
 export type XY = [x: number, y: number | null];
 
+/** The band of a group: a standard deviation to each side of the mean, or all of its runs. */
+export const bands = ["std", "range"] as const;
+export type Band = (typeof bands)[number];
+
 /** A point over an axis, and the values of the steps from `firstStep` to `step` that it covers. */
 export type Spot = {
   x: number;
@@ -18,8 +22,8 @@ export type Spot = {
   /** Epoch and time (milliseconds since 1970) of the last step, where they are known. */
   epoch?: number | null;
   time?: number | null;
-  /** Runs that a group's point is the mean of, between `low` and `high`; `count` says how many. */
-  isGroup?: boolean;
+  /** The meaning of `low` and `high` where the point is the mean of a group's runs, `count` of them. */
+  band?: Band;
 };
 
 /** Where a point of a curve is, by its steps and on an axis. */
@@ -27,6 +31,8 @@ export type CurvePlace = Pick<Spot, "x" | "firstStep" | "step">;
 
 export type Line = {
   label: string;
+  /** Its name among saved points, where others may have the same label. */
+  series?: string;
   /** The number of a colour of the style sheet, from 1. */
   colour: number;
   /** The number of its dashes; 0, or none, is an unbroken line. */
@@ -124,7 +130,7 @@ export function linesOf(
     label,
     smoothed,
     ...style
-  }: { label: string; smoothed: string } & Pick<Line, "colour" | "dash" | "strong">,
+  }: { label: string; smoothed: string } & Pick<Line, "colour" | "dash" | "strong" | "series">,
 ): Line[] {
   const raw: Line = { label, ...style, points: spots.map(({ x, y }): XY => [x, y]), spots };
   if (strength <= 0) return [raw];

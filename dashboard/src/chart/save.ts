@@ -1,10 +1,13 @@
 import type Plot from "uplot";
 import { colour } from "../theme.ts";
 import type { Line } from "./curves.ts";
+import { dashes } from "./line-styles.ts";
 
 /** Pixels around a picture's title and legend, and the height of a line of them. */
 const MARGIN = 12;
 const LINE = 18;
+/** Pixels of a legend's piece of a line, long enough for its dashes. */
+const SWATCH = 24;
 
 /** A chart with its title and legend as a PNG, on the background of the theme. */
 export function pngOf(plot: Plot, title: string, lines: Line[]): Promise<Blob> {
@@ -22,10 +25,10 @@ export function pngOf(plot: Plot, title: string, lines: Line[]): Promise<Blob> {
   let [x, line] = [margin, 1];
   const names = lines
     .filter(({ faint }) => !faint)
-    .map(({ label, colour: n }) => {
-      const space = context.measureText(label).width + 30 * ratio;
+    .map(({ label, colour: n, dash = 0 }) => {
+      const space = context.measureText(label).width + (SWATCH + 18) * ratio;
       if (x > margin && x + space > width) [x, line] = [margin, line + 1];
-      const place = { label, n, x, line };
+      const place = { label, n, dash, x, line };
       x += space;
       return place;
     });
@@ -38,12 +41,17 @@ export function pngOf(plot: Plot, title: string, lines: Line[]): Promise<Blob> {
   context.font = `600 ${13 * ratio}px ${fontFamily}`;
   context.fillText(title, margin, margin + (LINE / 2) * ratio);
   context.font = legendFont;
-  for (const { label, n, x: left, line: at } of names) {
+  context.lineWidth = 3 * ratio;
+  for (const { label, n, dash, x: left, line: at } of names) {
     const middle = margin + (at + 0.5) * LINE * ratio;
-    context.fillStyle = colour(`line-${n}`);
-    context.fillRect(left, middle - 1.5 * ratio, 12 * ratio, 3 * ratio);
+    context.strokeStyle = colour(`line-${n}`);
+    context.setLineDash([...(dashes[dash] ?? [])]);
+    context.beginPath();
+    context.moveTo(left, middle);
+    context.lineTo(left + SWATCH * ratio, middle);
+    context.stroke();
     context.fillStyle = colour("muted");
-    context.fillText(label, left + 17 * ratio, middle);
+    context.fillText(label, left + (SWATCH + 5) * ratio, middle);
   }
   context.drawImage(canvas, margin, top);
   return new Promise((done, failed) =>

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/preact-query";
 import { useMemo } from "preact/hooks";
-import { t } from "../i18n.ts";
+import { currentLanguage, t } from "../i18n.ts";
 import { lineStyles, MOST_RUNS } from "./line-styles.ts";
 import type { Look } from "./look.tsx";
 import { type Drawn, differenceLines, groupLines, groupName, runLines } from "./several.ts";
@@ -51,7 +51,7 @@ export function useSeveralLines(
       : runLines(visible, axis, smoothing, several.baseline);
   }, [
     ...[single.data, grouped.data, axis, smoothing, by, band, from?.id, several.baseline],
-    ...[shown.join(), chosen.map(nameOf).join("\n")],
+    ...[shown.join(), chosen.map(nameOf).join("\n"), currentLanguage()],
   ]);
   const drawn = { data: query.data && lines, error: query.error, refetch: query.refetch };
   return { single, grouped, drawn, axis, from, chosen, shown, visible } as const;

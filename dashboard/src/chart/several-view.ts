@@ -1,5 +1,5 @@
 import { idsOf, useAddress } from "../state.ts";
-import { type Band, bands } from "./several.ts";
+import { type Band, bands } from "./curves.ts";
 
 /**
  * How several runs are shown beside each other, which the page's address holds: the runs that are hidden, the

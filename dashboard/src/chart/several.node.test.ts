@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Curve, GroupCurves } from "../types.ts";
+import { csvOf } from "./csv.ts";
+import type { Line } from "./curves.ts";
 import { type Drawn, differenceLines, groupLines, groupName, runLines } from "./several.ts";
 
 const run = (id: number, values: [step: number, value: number | string][]): Drawn => ({
@@ -73,6 +75,25 @@ describe("lines of several runs", () => {
     expect(many.flatMap(({ label, strong }) => (strong ? label : []))).toEqual(["run 3", "run 3"]);
   });
 
+  it("are saved once each, as they were logged, by their ids", () => {
+    const twins = [1, 2, 3].map((id) => ({
+      ...run(id, [
+        [1, id],
+        [2, 5],
+      ]),
+      name: id === 3 ? "#3" : "twin",
+    }));
+    const rows = (lines: Line[]) => csvOf(lines, "step", null).trimEnd().split("\r\n").slice(1);
+    const [first] = twins;
+    expect(rows(runLines(twins, "step", 0.9, null))).toEqual([
+      ...["#1 twin,1,1,1,1,1", "#1 twin,2,5,5,5,1", "#2 twin,1,2,2,2,1", "#2 twin,2,5,5,5,1"],
+      ...["#3,1,3,3,3,1", "#3,2,5,5,5,1"],
+    ]);
+    expect(first && rows(differenceLines(twins.slice(1, 2), first, 0.9))).toEqual([
+      ...["#2 twin,1,1,1,1,1", "#2 twin,2,0,0,0,1"],
+    ]);
+  });
+
   it("of groups are means with a band, and none where no run is", () => {
     const groups: GroupCurves = {
       steps: [1, 2, 3],
@@ -90,6 +111,7 @@ describe("lines of several runs", () => {
       return { ...line, band: line?.spots?.map(({ y, low, high }) => [low, y, high]) };
     };
     expect(of("std").label).toBe("7e-5");
+    expect([of("std"), of("range")].map(({ spots }) => spots?.[0]?.band)).toEqual(["std", "range"]);
     expect(of("std").band).toEqual([
       [1.5, 2, 2.5],
       [3, 3, 3],

@@ -1,15 +1,11 @@
 import { alignedSteps, type Piece, valuesAt } from "../../../src/shared/aligned.ts";
 import { setting } from "../format.ts";
 import type { Curve, GroupCurves } from "../types.ts";
-import { type Line, linesOf, onAxis, type Spot, type XAxis } from "./curves.ts";
+import { type Band, type Line, linesOf, onAxis, type Spot, type XAxis } from "./curves.ts";
 import type { LineStyle } from "./line-styles.ts";
 
 /** Steps at which runs are set beside the baseline. */
 const MOST_STEPS = 500;
-
-/** The band of a group: a standard deviation to each side of the mean, or all of its runs. */
-export const bands = ["std", "range"] as const;
-export type Band = (typeof bands)[number];
 
 /** A run's curve with how it is drawn. */
 export type Drawn = { id: number; name: string; style: LineStyle; curve: Curve };
@@ -40,6 +36,12 @@ const withoutNoise = (lines: Line[]): Line[] =>
     ? lines.map((line) => (line.faint ? { ...line, unseen: true } : line))
     : lines;
 
+/** The names of a run's lines: many runs may have one name, so saved points have its id too. */
+const namesOf = (id: number, name: string) => ({
+  ...{ label: name, smoothed: name },
+  series: name === `#${id}` ? name : `#${id} ${name}`,
+});
+
 /** The lines of some runs over an axis; that of the baseline is thicker. */
 export const runLines = (
   runs: Drawn[],
@@ -50,7 +52,7 @@ export const runLines = (
   withoutNoise(
     runs.flatMap(({ id, name, style, curve }) =>
       linesOf(onAxis(curve, axis), axis, smoothing, {
-        ...{ label: name, smoothed: name, ...style, strong: id === baseline },
+        ...{ ...namesOf(id, name), ...style, strong: id === baseline },
       }),
     ),
   );
@@ -64,7 +66,7 @@ export function differenceLines(runs: Drawn[], baseline: Drawn, smoothing: numbe
     const values = valuesAt(pieces.get(id) ?? [], steps);
     const spots = steps.map((step, n) => spotAt(step, less(values[n], base[n])));
     return linesOf(trimmed(spots), "step", smoothing, {
-      ...{ label: name, smoothed: name, ...style, strong: id === baseline.id },
+      ...{ ...namesOf(id, name), ...style, strong: id === baseline.id },
     });
   });
   return withoutNoise(lines);
@@ -102,7 +104,7 @@ export function groupLines(
             : [mean - std, mean + std];
       return spotAt(step, less(mean, zero), {
         ...{ low: less(low, zero), high: less(high, zero), count: Math.max(1, runs) },
-        isGroup: true,
+        band,
       });
     });
     const name = nameOf(group);

@@ -42,9 +42,16 @@ function momentText({ firstStep, step, epoch, time }: Spot, axis: XAxis): string
     .join(" · ");
 }
 
-const coverText = ({ low, high, count, isGroup }: Spot) =>
+const covers = {
+  std: "± standard deviation: {low} to {high}, {n} runs",
+  range: "lowest to highest: {low} to {high}, {n} runs",
+  points: "{low} to {high} of {n} points",
+} as const;
+
+/** The extent and number of a point's values, or of a group's runs. */
+export const coverText = ({ low, high, count, band }: Spot) =>
   count > 1
-    ? t(isGroup ? "{low} to {high} of {n} runs" : "{low} to {high} of {n} points", {
+    ? t(covers[band ?? "points"], {
         low: measure(low) || "–",
         high: measure(high) || "–",
         n: whole(count),

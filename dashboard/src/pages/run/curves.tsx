@@ -49,6 +49,7 @@ export function Curves({ task }: { task: Task }) {
     const entirely = curve ? onAxis(curve, axis, curve, images) : [];
     return part ? withDetail(entirely, onAxis(part, axis, curve, images)) : entirely;
   }, [curve, part, axis, images]);
+  const language = currentLanguage();
   const isMarked = look.marks && !isUnstepped(task.progress);
   const checkpoints = useQuery({ ...checkpointsQuery(task.id), enabled: isMarked }).data;
   const samples = useQuery({ ...samplesQuery(task.id), enabled: isMarked }).data;
@@ -65,9 +66,8 @@ export function Curves({ task }: { task: Task }) {
             axis,
           )
         : [],
-    [isMarked, task.attempts, checkpoints, samples, spots, axis],
+    [isMarked, task.attempts, checkpoints, samples, spots, axis, language],
   );
-  const language = currentLanguage();
   const lines = useMemo(
     () =>
       linesOf(spots, axis, smoothing, {
@@ -79,7 +79,7 @@ export function Curves({ task }: { task: Task }) {
   );
   const bad = useMemo(
     () => (curve ? nonfiniteText(curve, task, metric === "loss") : null),
-    [curve, task, metric],
+    [curve, task, metric, language],
   );
   // Figures of the machine are on the page System.
   const metrics = (curve?.metrics ?? []).filter((name) => !isSystemMetric(name));

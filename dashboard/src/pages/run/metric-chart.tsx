@@ -7,7 +7,7 @@ import type { Look } from "../../chart/look.tsx";
 import type { Mark } from "../../chart/marks.ts";
 import { gridCurveQuery } from "../../chart/queries.ts";
 import { whole } from "../../format.ts";
-import { t } from "../../i18n.ts";
+import { currentLanguage, t } from "../../i18n.ts";
 import { Loaded } from "../../ui/loading.tsx";
 
 /** A metric of a run as a small chart. */
@@ -28,7 +28,7 @@ export function MetricChart(props: {
     const spots = data ? onAxis(data, axis, data, images) : [];
     const smoothed = t("{metric}, smoothed", { metric });
     return linesOf(spots, axis, strength, { label: metric, smoothed, colour: 6 });
-  }, [data, axis, images, metric, strength]);
+  }, [data, axis, images, metric, strength, currentLanguage()]);
   return (
     <Loaded query={query} lines={4}>
       {() => (

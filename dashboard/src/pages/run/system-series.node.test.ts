@@ -53,3 +53,14 @@ it("counts the time of all charts from the first figure, and divides by the unit
   expect(lastOf(curves, "gpu.0.mem_mb")).toBe(1024);
   expect(lastOf(curves, "sys.mem_mb")).toBeNull();
 });
+
+it("draws each of many GPUs in a colour or dashes of its own", () => {
+  const names = Array.from({ length: 16 }, (_, n) => `gpu.${n}.util`);
+  const [load] = groupsOf(names);
+  const lines = load ? groupLines(load, new Map(), "time") : [];
+  expect(new Set(lines.map(({ colour, dash }) => `${colour} ${dash}`)).size).toBe(16);
+  expect([lines[11], lines[12]].map((line) => [line?.colour, line?.dash])).toEqual([
+    [12, 0],
+    [1, 1],
+  ]);
+});

@@ -5,7 +5,8 @@ import {
   isSystemMetric,
   type MachineFigure,
 } from "../../../../src/shared/system-metrics.ts";
-import { type Line, onAxis, type Spot, type XAxis } from "../../chart/curves.ts";
+import { type Line, onAxis, type Spot, type XAxis, type XY } from "../../chart/curves.ts";
+import { COLOURS } from "../../chart/line-styles.ts";
 import { curveQuery, readCurves } from "../../chart/queries.ts";
 import type { Text } from "../../i18n.ts";
 import { t } from "../../i18n.ts";
@@ -121,8 +122,10 @@ export function groupLines(
         high: divided(spot.high),
       }),
     );
-    // Eight colours; a machine has rarely more GPUs.
-    return { label, colour: (n % 8) + 1, points: shown.map(({ x, y }) => [x, y]), spots: shown };
+    return {
+      ...{ label, colour: (n % COLOURS) + 1, dash: Math.floor(n / COLOURS) },
+      ...{ points: shown.map(({ x, y }): XY => [x, y]), spots: shown },
+    };
   });
 }
 

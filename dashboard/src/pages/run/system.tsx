@@ -169,6 +169,8 @@ function Panel(props: { group: Group; curves: Map<string, Curve>; axis: XAxis; t
           all
           height={150}
           title={group.unit}
+          name={t(group.title)}
+          file={`run-${task.id}-${t(group.title)}`}
           summary={`${t(group.title)} (${group.unit}). ${said.join("; ")}`}
         />
       </div>
