@@ -600,7 +600,14 @@ class FaultTest(ClientCase):
         )
         for number, name in enumerate(("__init__", "start"), 1):
             done = subprocess.run(
-                [sys.executable, "-c", client.format(name=name), "run", "--", *self.script("print('step 1/2 loss: 0.5')")],
+                [
+                    sys.executable,
+                    "-c",
+                    client.format(name=name),
+                    "run",
+                    "--",
+                    *self.script("print('step 1/2 loss: 0.5')"),
+                ],
                 cwd=self.folder,
                 env=self.environment(),
                 capture_output=True,
