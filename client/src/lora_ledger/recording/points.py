@@ -203,8 +203,8 @@ class Points:
             self.held_any = True
             self.changes += 1
             if not self._is_covered(step, rank) and len(self._held) < self.LIMIT:
-                # Where no file may bring a better one, this is the loss: its guard waits for no heartbeat. `drain` would
-                # show it once more, behind newer ones.
+                # Where no file may bring a better one, this is the loss: its guard waits for no heartbeat. `drain`
+                # would show it once more, behind newer ones.
                 is_seen = self.guard is not None and self.hold <= 0
                 self._held[step, rank] = (value, when, epoch, self._clock(), more or {}, is_seen)
                 if self.guard and is_seen:
