@@ -3,6 +3,7 @@
 import base64
 import types
 import unittest
+from unittest import mock
 
 from lora_ledger.commands.prepare import Claim
 from lora_ledger.core.transport import Ledger
@@ -96,6 +97,29 @@ class GuardTest(unittest.TestCase):
                 put(points, step)
             self.assertEqual(len(told), 1)
             self.assertIn("from step 1 on", told[0])
+
+    def test_a_heartbeat_counts_nothing_twice(self):
+        for over, lost in ((5, {1, 2, 3, 4, 98, 99}), (2, {1, 99})):
+            points = Points()
+            points.guard, told = self.guard(over)
+            for step in range(1, 100):
+                points.loss(step, NAN if step in lost else 0.5, None)
+            self.assertEqual(len(points.drain()), 99)
+            self.assertEqual(told, [], over)
+        # A value that came while a file could bring a better one is counted once it is given out.
+        points = Points(hold=60.0)
+        points.guard, told = self.guard(2)
+        for step in (1, 2):
+            points.loss(step, NAN, None)
+        self.assertEqual(told, [])
+        points.drain(final=True)
+        self.assertEqual(len(told), 1)
+
+    def test_it_keeps_nothing_once_it_has_ended_the_run(self):
+        guard, told = self.guard(2)
+        for step in range(1, 1000):
+            guard.see(step, {"loss": NAN})
+        self.assertEqual((len(told), guard._steps), (1, {1, 2}))
 
     def test_a_look_ahead_counts_nothing(self):
         points = Points()
@@ -263,6 +287,21 @@ class TrackTest(ClientCase):
         task = self.track(loop, guard=2)
         self.assertTrue(control.should_training_stop)
         self.assertIn("2 times in a row, from step 4 on", task["finish"]["error_message"])
+
+    def test_a_trainer_shows_a_guarded_run_its_lost_losses(self):
+        self.serve()
+        state = types.SimpleNamespace(global_step=0, max_steps=50, epoch=0.0, is_world_process_zero=True)
+        # TrainingArguments has it as True; some have switched it off, and others never knew it.
+        for guard, before, after, notices in ((2, True, False, 1), (None, True, True, 0), (2, False, False, 0)):
+            args = types.SimpleNamespace(logging_nan_inf_filter=before)
+            with mock.patch("lora_ledger.core.terminal._line") as line:
+                self.track(lambda run, args=args: run.callback().on_train_begin(args, state, None), guard=guard)
+            self.assertIs(args.logging_nan_inf_filter, after)
+            said = [str(call[0][0]) for call in line.call_args_list]
+            self.assertEqual(sum("logging_nan_inf_filter is off" in text for text in said), notices, said)
+        args = types.SimpleNamespace()
+        self.track(lambda run: run.callback().on_train_begin(args, state, None), guard=2)
+        self.assertEqual(vars(args), {})
 
     def test_what_is_no_guard_leaves_the_run_without_one(self):
         self.serve()

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from unittest import mock
@@ -332,6 +333,20 @@ class FiguresTest(TemporaryCase):
         change()
         return found.sample(self.folder / "not" / "there", self.folder)
 
+    def test_control_groups_that_nobody_may_look_into(self):
+        self.base()
+        self.proc(proc__self__cgroup="0::/a\n4:cpu,cpuacct:/b\n")
+        stat, closed = os.stat, str(self.folder / "sys" / "fs" / "cgroup")
+
+        def refusing(path, *rest, **more):
+            if str(path).startswith(closed):
+                raise PermissionError(13, "Permission denied", str(path))
+            return stat(path, *rest, **more)
+
+        with mock.patch.object(os, "stat", refusing):
+            figures = self.sampled(lambda: self.base(1750, 9250))
+        self.assertEqual((figures["sys.cpu"], figures["sys.mem_mb"]), (75, 12288))
+
     def test_a_machine_without_limits(self):
         self.base()
         figures = self.sampled(lambda: self.base(1750, 9250, 50_000_000))
@@ -555,6 +570,53 @@ class TrackedTest(ClientCase):
                 return seen
             time.sleep(0.02)
         self.fail(f"at step {step}: {seen}")
+
+
+class FaultTest(ClientCase):
+    """A machine that cannot be watched is recorded all the same."""
+
+    WHY = "the figures of the machine are not recorded, or not all: can't start new thread"
+
+    def test_of_track(self):
+        server = self.serve()
+        for name in ("Machine", "threading.Thread"):
+            fault = mock.patch(f"{machine_watch.__name__}.{name}", side_effect=RuntimeError("can't start new thread"))
+            with mock.patch.dict(os.environ, self.environment()), mock.patch("lora_ledger.core.terminal._line") as line:
+                session = track(task_name=name)
+                with mock.patch.object(machine_watch, "threading", mock.Mock(wraps=threading)), fault, session as run:
+                    run.log(step=1, loss=0.5)
+            self.assertIn(self.WHY, [str(call[0][0]) for call in line.call_args_list])
+            (number,) = [n for n, task in server.tasks.items() if task["fields"]["task_name"] == name]
+            self.assertEqual(server.points(number, "loss"), {1: 0.5})
+            self.assertEqual(server.tasks[number]["finish"]["status"], "success")
+
+    def test_of_a_run(self):
+        server = self.serve()
+        client = (
+            "import sys\nfrom unittest import mock\nfrom lora_ledger import cli\n"
+            "from lora_ledger.recording.machine_watch import MachineWatch\n"
+            "with mock.patch.object(MachineWatch, '{name}', side_effect=RuntimeError(\"can't start new thread\")):\n"
+            "    sys.exit(cli.main())\n"
+        )
+        for number, name in enumerate(("__init__", "start"), 1):
+            done = subprocess.run(
+                [
+                    sys.executable,
+                    "-c",
+                    client.format(name=name),
+                    "run",
+                    "--",
+                    *self.script("print('step 1/2 loss: 0.5')"),
+                ],
+                cwd=self.folder,
+                env=self.environment(),
+                capture_output=True,
+                timeout=150,
+            )
+            err = done.stderr.decode("utf-8", "replace")
+            self.assertEqual((done.returncode, server.tasks[number]["finish"]["status"]), (0, "success"), err)
+            self.assertIn(self.WHY, err)
+            self.assertEqual(server.points(number, "loss"), {1: 0.5})
 
 
 class WatchTest(TemporaryCase):

@@ -27,6 +27,7 @@ SENTENCES = {
     "metrics come faster than they can be kept; some are left out": "指标来得太快，记不过来；有一部分没有记录",
     "{missing} {be} not set: the run is recorded in {spool}; set them and run `lora-ledger sync` to send it": "没有设置 {missing}：训练记录在 {spool}；设置之后运行 `lora-ledger sync` 发送",
     "nothing": "没有",
+    "the figures of the machine are not recorded, or not all: {error}": "机器数据没有记录，或没有全部记录：{error}",
     "the disk of {folder} has {free} left, and the next checkpoint needs about {needed}: make room, or the run fails when it saves": "{folder} 所在的磁盘还剩 {free}，下一个检查点大约需要 {needed}：请腾出空间，否则保存时训练会失败",
     ", attempt {attempt}": "，第 {attempt} 次尝试",
     "recording as task {task_id}{more}: {url}/runs/{task_id}": "记录为训练 {task_id}{more}：{url}/runs/{task_id}",

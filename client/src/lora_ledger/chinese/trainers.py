@@ -94,6 +94,7 @@ SENTENCES = {
     "--as {name} is no name of a variable": "--as 的 {name} 不能用作变量名",
     "%%ledger: {error}": "%%ledger：{error}",
     "training runs in another process than the notebook, where its loss is not recorded; put `lora-ledger run --` before a script instead": "训练在笔记本以外的进程里运行，那里的损失不会被记录；请改为在脚本前面加 `lora-ledger run --`",
+    "logging_nan_inf_filter is off for this training, so that the run's guard sees losses that are NaN or infinite": "这次训练关闭了 logging_nan_inf_filter，使运行的防护条件能看到为 NaN 或无穷大的损失",
     "another training in the same run: its steps are counted on from {offset}": "同一个训练记录里又开始了一次训练：步数从 {offset} 接着数",
     "training began after this run was registered; its settings are kept in the file {found_file}": "登记这个训练之后才开始训练；它的设置保存在文件 {found_file} 里",
     "the metric {name} is no number and is left out": "指标 {name} 不是数字，未记录",

@@ -61,7 +61,8 @@ class Groups:
             if len(parts) == 3:
                 own.update(dict.fromkeys(parts[1].split(","), parts[2]))
         top = root / "sys/fs/cgroup"
-        self.is_v2 = (top / "cgroup.controllers").exists()
+        # Not Path.exists: it raises where the folder may not be searched.
+        self.is_v2 = os.path.exists(top / "cgroup.controllers")
         self.cpu = self._chain(top if self.is_v2 else self._of(top, "cpu"), own.get("" if self.is_v2 else "cpu", "/"))
         self.usage = self.cpu if self.is_v2 else self._chain(self._of(top, "cpuacct"), own.get("cpuacct", "/"))
         self.memory = self._chain(
@@ -72,14 +73,14 @@ class Groups:
     def _of(top: Path, controller: str) -> Path:
         both = top / "cpu,cpuacct"
         single = top / controller
-        return both if controller.startswith("cpu") and both.exists() and not single.exists() else single
+        return both if controller.startswith("cpu") and os.path.exists(both) and not os.path.exists(single) else single
 
     @staticmethod
     def _chain(top: Path, path: str) -> list[Path]:
         """The folders of the group and of those around it. In a container the path may be the one outside: what is
         mounted is the container's own group then."""
         parts = [part for part in path.split("/") if part]
-        if len(parts) > _DEPTH or ".." in parts or not top.joinpath(*parts).is_dir():
+        if len(parts) > _DEPTH or ".." in parts or not os.path.isdir(top.joinpath(*parts)):
             parts = []
         return [top.joinpath(*parts[:n]) for n in range(len(parts), -1, -1)]
 

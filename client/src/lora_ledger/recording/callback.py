@@ -86,6 +86,15 @@ class Callback:
                 )
             run.training_begins(args, more.get("model"))
             self._progress(run, state)
+            if run.guarded and getattr(args, "logging_nan_inf_filter", False):
+                # The Trainer would log the average so far in place of each loss that the guard looks for.
+                args.logging_nan_inf_filter = False
+                terminal.notice(
+                    t(
+                        "logging_nan_inf_filter is off for this training, so that the run's guard sees losses that are "
+                        "NaN or infinite"
+                    )
+                )
         except Exception as error:
             terminal.trouble(error)
 

@@ -46,6 +46,8 @@ class Guard:
 
     def see(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Takes the values that a step has got."""
+        if self.lost:
+            return
         for place, name in enumerate(LOSS_NAMES[: self._best + 1]):
             if name in metrics:
                 self._best = place
@@ -59,7 +61,7 @@ class Guard:
         if not self._steps:
             self._from = step
         self._steps.add(step)
-        if self.lost or len(self._steps) < self.over:
+        if len(self._steps) < self.over:
             return
         self.lost = True
         self.on_lost(

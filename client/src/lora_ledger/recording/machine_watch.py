@@ -84,3 +84,17 @@ class MachineWatch:
                     needed=terminal.size_text(low["needed_bytes"]),
                 )
             )
+
+
+def watch_machine(
+    recorder: Recorder, place: Callable[[], int], output: Callable[[], Path | None]
+) -> MachineWatch | None:
+    """A MachineWatch that has begun to sample. Raises nothing: a fault costs figures of the machine, not the record."""
+    watch = None
+    try:
+        watch = MachineWatch(recorder, place, output)
+        watch.start()
+    except Exception as error:
+        terminal.trouble(error)
+        terminal.warn(t("the figures of the machine are not recorded, or not all: {error}", error=error))
+    return watch

@@ -125,13 +125,13 @@ class Points:
         with self._lock:
             self._set(step, metrics, when, epoch)
 
-    def _set(self, step: int, metrics: Any, when: float | None, epoch: float | None) -> None:
+    def _set(self, step: int, metrics: Any, when: float | None, epoch: float | None, is_seen: bool = False) -> None:
         named = ((self._named(name), value) for name, value in metrics.items())
         metrics = {name: value for name, value in named if name is not None}
         if not metrics or not 0 <= step <= MOST_STEP:
             return
         self.changes += 1
-        if self.guard:
+        if self.guard and not is_seen:
             self.guard.see(step, metrics)
         row = self._rows.get(step)
         if row is None:
@@ -203,9 +203,11 @@ class Points:
             self.held_any = True
             self.changes += 1
             if not self._is_covered(step, rank) and len(self._held) < self.LIMIT:
-                self._held[step, rank] = (value, when, epoch, self._clock(), more or {})
-                # Where no file may bring a better one, this is the loss: its guard waits for no heartbeat.
-                if self.guard and self.hold <= 0:
+                # Where no file may bring a better one, this is the loss: its guard waits for no heartbeat. `drain`
+                # would show it once more, behind newer ones.
+                is_seen = self.guard is not None and self.hold <= 0
+                self._held[step, rank] = (value, when, epoch, self._clock(), more or {}, is_seen)
+                if self.guard and is_seen:
                     self.guard.see(step, {"loss": value})
 
     def drain(self, limit: int = 1000, final: bool = False) -> list[dict[str, Any]]:
@@ -216,14 +218,14 @@ class Points:
                     self._close(series)
             now = self._clock()
             for step, rank in sorted(self._held):
-                value, when, epoch, since, more = self._held[step, rank]
+                value, when, epoch, since, more, is_seen = self._held[step, rank]
                 if self._is_covered(step, rank):
                     del self._held[step, rank]
                 elif final or now - since >= self.hold:
                     del self._held[step, rank]
                     if rank == self.LINE:
                         self._covered[rank] = max(self._covered[rank], step)
-                    self._set(step, {**more, "loss": value}, when, epoch)
+                    self._set(step, {**more, "loss": value}, when, epoch, is_seen)
             entries = []
             values = 0
             patience = max(self.hold, self.SILENCE)

@@ -28,7 +28,7 @@ from .config_file import read_config
 from .console import Console
 from .guard import Guard, read_guard
 from .inner_trainer import Scout, wraps
-from .machine_watch import MachineWatch
+from .machine_watch import watch_machine
 from .outcome import outcome_of
 from .points import Points
 from .process import Process
@@ -141,13 +141,13 @@ class Supervision:
             thread = threading.Thread(target=work, name="ledger-follow", daemon=True)
             thread.start()
             waiting.append(thread)
-        machine = MachineWatch(self.recorder, self.follower.place, lambda: self.trainer.output_folder())
-        machine.start()
+        machine = watch_machine(self.recorder, self.follower.place, lambda: self.trainer.output_folder())
         while self.process.wait(1.0) is None:
             pass
         self.process.finish_reading()
         self._outlast()
-        machine.stop()
+        if machine:
+            machine.stop()
         self._ended.set()
         self._known.set()
         for thread in waiting:

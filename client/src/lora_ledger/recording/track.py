@@ -20,7 +20,7 @@ from . import attach, host, namespace
 from .callback import Callback, make_callback
 from .config_file import read_config
 from .guard import Guard, read_guard
-from .machine_watch import MachineWatch
+from .machine_watch import MachineWatch, watch_machine
 from .points import Points
 from .recorder import Recorder
 
@@ -69,6 +69,11 @@ class Run:
         """True once the ledger or the run's guard wants this run to stop; the loop decides when."""
         self._told = self._told or self._cancel.is_set()
         return self._told
+
+    @property
+    def guarded(self) -> bool:
+        """Whether the run ends by itself once its loss is lost."""
+        return self._recorder is not None and self._recorder.points.guard is not None
 
     def _end_lost(self, why: str) -> None:
         """The run's guard asks for its end, as a cancel in the ledger does."""
@@ -262,8 +267,7 @@ class track:  # noqa: N801 - it is used like a function
                 self._settled.set()
             self._recorder.begin(lambda: self._describe(config))
             recorder = self._recorder
-            self._machine = MachineWatch(recorder, lambda: recorder.progress.get("step") or 0, self._output_folder)
-            self._machine.start()
+            self._machine = watch_machine(recorder, lambda: recorder.progress.get("step") or 0, self._output_folder)
         except Exception as error:
             terminal.trouble(error)
             terminal.warn(t("this run cannot be recorded: {error}", error=error))
