@@ -79,11 +79,13 @@ describe("the summary of an attempt", () => {
           const last = Math.max(...all.map(([step]) => step));
           expect(found[metric].last).toEqual(all.findLast(([step]) => step === last));
         }
-        // The chunk has of each heartbeat what it brought.
-        const [chunk] = await ledger.db.all<{ blocks: string }>(
-          sql`select blocks from log_chunk where task_id = ${id}`,
+        // The chunks have of each heartbeat what it brought; wide ones fill the first of them.
+        const chunks = await ledger.db.all<{ blocks: string }>(
+          sql`select blocks from log_chunk where task_id = ${id} order by chunk`,
         );
-        const each: Record<string, StoredBucket[]>[] = JSON.parse(chunk?.blocks ?? "");
+        const each: Record<string, StoredBucket[]>[] = chunks.flatMap(({ blocks }) =>
+          JSON.parse(blocks),
+        );
         expect(each).toHaveLength(beats.length);
         for (const [metric, all] of points) {
           const own = each.flatMap((blocks) => (blocks[metric] ?? []).map(unpackBucket));
