@@ -348,14 +348,20 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
     });
   });
 
-  it("keeps a curve that is shown where its refresh fails", async () => {
-    const { task_id: id } = await stack.api("/api/tasks", { task_name: "cut off" });
+  /** A run under way with one step, and a function that reports the next ones. */
+  async function reporting(task_name: string) {
+    const { task_id: id } = await stack.api("/api/tasks", { task_name });
     const report = (seq: number) =>
       stack.api(`/api/tasks/${id}/heartbeat`, {
         ...{ attempt: 1, seq, progress: { step: seq, total_steps: 9 } },
         logs: [{ step: seq, metrics: { loss: 1 / seq } }],
       });
     await report(1);
+    return { id, report };
+  }
+
+  it("keeps a curve that is shown where its refresh fails", async () => {
+    const { id, report } = await reporting("cut off");
     await pages.signedIn(async (page) => {
       // What the page waits for passes as fast as the test wants.
       await page.clock.install();
@@ -388,13 +394,7 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
   }, 120_000);
 
   it("says when the ledger is out of reach, keeps what is there, and catches up", async () => {
-    const { task_id: id } = await stack.api("/api/tasks", { task_name: "out of reach" });
-    const report = (seq: number) =>
-      stack.api(`/api/tasks/${id}/heartbeat`, {
-        ...{ attempt: 1, seq, progress: { step: seq, total_steps: 9 } },
-        logs: [{ step: seq, metrics: { loss: 1 / seq } }],
-      });
-    await report(1);
+    const { id, report } = await reporting("out of reach");
     await pages.signedIn(async (page) => {
       await page.clock.install();
       await page.goto(`${pages.url}/runs/${id}`);

@@ -167,7 +167,7 @@ class RunTest(ClientCase):
         code, _, err = self.run_client("run", "--resume-task", "1", "--", *self.script(TOY))
         self.assertEqual(code, 130, err)
         self.assertIn("4 times in a row, from step 11 on", server.tasks[1]["finish"]["error_message"])
-        # Its own command line goes first.
+        # The command line of the run takes precedence.
         server.tasks[1]["status"] = "failed"
         self.run_client("run", "--resume-task", "1", "--stop-on-nan", "1", "--", *self.script(TOY))
         self.assertIn("at step 5:", server.tasks[1]["finish"]["error_message"])
@@ -291,7 +291,7 @@ class TrackTest(ClientCase):
     def test_a_trainer_shows_a_guarded_run_its_lost_losses(self):
         self.serve()
         state = types.SimpleNamespace(global_step=0, max_steps=50, epoch=0.0, is_world_process_zero=True)
-        # TrainingArguments has it as True; some have switched it off, and others never knew it.
+        # Its default is True; some users switch it off, and some versions lack it.
         for guard, before, after, notices in ((2, True, False, 1), (None, True, True, 0), (2, False, False, 0)):
             args = types.SimpleNamespace(logging_nan_inf_filter=before)
             with mock.patch("lora_ledger.core.terminal._line") as line:

@@ -116,6 +116,19 @@ export function boundMetrics(segment: Segment, stored: Stored | null, most: numb
   return { segment: kept, dropped };
 }
 
+/** Metrics that an attempt may have beside those of a heartbeat, whichever these are; as boundMetrics() counts. */
+function roomFor(summaries: [string, Summary][], most: number): number {
+  const figures = summaries.filter(([metric]) => isSystemMetric(metric)).length;
+  const own = summaries.length - figures;
+  return Math.max(
+    0,
+    Math.min(
+      own > 0 ? most - own : Number.POSITIVE_INFINITY,
+      figures > 0 ? MOST_SYSTEM_METRICS - figures : most,
+    ),
+  );
+}
+
 /** A heartbeat's log points, ready to be put behind those already there. */
 export type Append = ReturnType<typeof prepareAppend>;
 
@@ -153,7 +166,7 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
     stored === undefined
       ? {
           attemptSummary: mergeSummary(sql`summary`, summaries),
-          guard: sql`length(summary) < ${Math.max(0, most - summaries.length) * LEAST_SUMMARY_BYTES}`,
+          guard: sql`length(summary) < ${roomFor(summaries, most) * LEAST_SUMMARY_BYTES}`,
         }
       : {
           attemptSummary: sql`${summaryOver(stored?.summary ?? null)}`,

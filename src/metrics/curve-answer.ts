@@ -28,7 +28,7 @@ export const toWirePoint = ([step, epoch, ms, value]: Point): [
   Value,
 ] => [step, epoch, ms === null ? null : new Date(ms).toISOString(), value];
 
-/** A curve on the wire: its points, and what stands beside each. */
+/** A curve on the wire: its points, and the parallel lists of perPoint. */
 export const toWireCurve = (total: number, buckets: Bucket[]) => ({
   total,
   points: buckets.map((bucket) => {

@@ -29,9 +29,10 @@ import {
   type ChunkText,
   chunksBehind,
   cutoffOf,
-  lossNames,
   MOST_CHUNKS,
+  metricNames,
   metricOf,
+  namesOf,
   nextChunks,
   type Place,
   pointsOfSegments,
@@ -149,9 +150,6 @@ function streamCsv(
   });
 }
 
-const namesOf = (attempts: AttemptLogs[]) =>
-  [...new Set(attempts.flatMap((a) => Object.keys(a.summaries)))].sort();
-
 export const logs = new Hono<App>().get(
   "/:id/logs",
   describe({
@@ -185,7 +183,7 @@ export const logs = new Hono<App>().get(
     const query = c.req.valid("query");
     const { db, auth } = c.var;
     const where = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth));
-    const names = query.metric === "loss" ? lossNames : ([query.metric] as const);
+    const names = namesOf(query.metric);
 
     if (query.format === "csv") {
       const {
@@ -249,7 +247,7 @@ export const logs = new Hono<App>().get(
       return c.json({
         metric,
         ...toWireCurve(points.length, points.map(bucketOf)),
-        metrics: namesOf(attempts),
+        metrics: metricNames(attempts).sort(),
         next_since: next,
         replaces_from: attempt > 0 && Number.isFinite(cut) ? cut : null,
       });
@@ -283,7 +281,7 @@ export const logs = new Hono<App>().get(
         query.max_points,
       );
     };
-    const metrics = namesOf(read.attempts);
+    const metrics = metricNames(read.attempts).sort();
     const common = { metric, metrics, next_since: nextSince(read.attempts) };
     if (query.attempt === "all") {
       const attempts = read.attempts.map((a) => ({ attempt: a.attempt, ...curve([a]) }));

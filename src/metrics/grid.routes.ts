@@ -11,7 +11,7 @@ import { describe, validate } from "../platform/http/validate.ts";
 import { metricName } from "../shared/metric-name.ts";
 import { curveOf } from "./curve.ts";
 import { nextSince, perPoint, thinned, wirePoint } from "./curve-answer.ts";
-import { lossNames, type MetricNames, metricOf, readManyLogs } from "./read.ts";
+import { metricOf, namesOf, readManyLogs } from "./read.ts";
 
 /** Metrics of one request, and points of each. */
 const MOST_METRICS = 24;
@@ -69,7 +69,7 @@ export const grid = new Hono<App>().get(
     const { metric: asked, max_points: most } = c.req.valid("query");
     const { db, auth } = c.var;
     const where = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth));
-    const metrics = asked.map((name): MetricNames => (name === "loss" ? lossNames : [name]));
+    const metrics = asked.map(namesOf);
     const read = await readManyLogs(db, where, taskId, metrics);
     if (!read) throw notFound("task", { id: taskId });
     const { attempts, outlines, raw } = read;

@@ -101,12 +101,36 @@ describe("a run", () => {
       expect([when, curve.metric, curve.total]).toEqual([when, "loss", 6000]);
       const { curves } = await get(`/api/tasks/${id}/curves?metric=loss&metric=train_loss`);
       expect(curves.map(({ total }: { total: number }) => total)).toEqual([6000, 1]);
+      const [one] = (await get(`/api/curves?ids=${id}`)).items;
+      expect([one.metric, one.total]).toEqual(["loss", 6000]);
       if (when === "running") await finish(id);
     }
     await settleLogs(ledger.db);
     const task = await get(`/api/tasks/${id}`);
     expect(task.final_loss).toBeCloseTo(0.1, 9);
     expect(task.convergence_step).toBeLessThan(1000);
+  });
+
+  it("of thousands of chunks has a curve to its end, one by one and among others", async () => {
+    const id = await register();
+    await beat(id, 1, [{ step: 1, metrics: { loss: 1 } }]);
+    // As a run of 500 metrics stores them: 17 steps a chunk.
+    await ledger.db.run(sql`
+      insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, form, summary, blocks, points)
+      select task_id, attempt, 1 + n, 1 + n, n * 17 + 1, n * 17 + 17, 17, 131000, 2,
+        json_object('loss', json_array(n * 17 + 1, n * 17 + 17, null, null, 1.0, 17, 17.0, n * 17 + 1, 1.0, n * 17 + 1, 1.0)),
+        json_object('loss', json_array(json_array(n * 17 + 1, n * 17 + 17, null, null, 1.0, 17, 17.0, n * 17 + 1, 1.0, n * 17 + 1, 1.0))), '[]'
+      from log_chunk, (with recursive k(n) as (select 1 union all select n + 1 from k where n < 5900) select n from k)
+      where task_id = ${id}`);
+    await ledger.db.run(sql`
+      update task_attempt set received = 5901, points = 100301, bytes = 770000000, last_step = 100317, open_chunk = 0
+      where task_id = ${id}`);
+    const { points, total } = await get(`/api/tasks/${id}/logs`);
+    expect([points.at(-1)[0], total]).toEqual([100_317, 100_301]);
+    const { curves } = await get(`/api/tasks/${id}/curves?metric=loss&metric=other`);
+    expect(curves[0].points.at(-1)[0]).toBe(100_317);
+    const [sampled] = (await get(`/api/curves?ids=${id}`)).items;
+    expect([sampled.first_step[0], sampled.points.at(-1)[0]]).toEqual([1, 100_317]);
   });
 
   it("that is under way has a small curve to its last chunk", async () => {

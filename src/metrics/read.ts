@@ -9,8 +9,11 @@ import type { Point, StoredSegment, Summary } from "./points.ts";
 const RAW_POINTS = 5000;
 const RAW_BYTES = 1_000_000;
 
-/** Chunks whose summaries one curve reads: 2,000,000 points' worth. */
-export const MOST_CHUNKS = 2000;
+/** Chunks that one curve reads: about 10,000,000 points of few metrics, 170,000 of 500. */
+export const MOST_CHUNKS = 10_000;
+/** Chunks × metrics that one answer reads of several metrics, and the fewest chunks of each. */
+const MOST_PARTS = 48_000;
+const LEAST_CHUNKS = 2000;
 
 /** Names of a metric: the first one that an attempt has counts. */
 export type MetricNames = readonly [string, ...string[]];
@@ -21,6 +24,9 @@ export const lossNames: MetricNames = [
   "train/loss",
   "train_loss",
 ];
+
+/** The names of a metric that is asked for: the loss has several. */
+export const namesOf = (metric: string): MetricNames => (metric === "loss" ? lossNames : [metric]);
 
 export type AttemptLogs = {
   attempt: number;
@@ -134,14 +140,14 @@ function toOutlines({ summary, blocks, ...chunk }: OutlineRow, metrics: number):
 }
 
 /** The columns of a chunk that outlinesOf() reads: a metric's under each of its names. */
-const eachColumns = (names: MetricNames, withBlocks: SQL) =>
+export const eachColumns = (names: MetricNames, withBlocks: SQL) =>
   outlinesColumns(
     names.map((name) => [name]),
     withBlocks,
   );
 
 /** A metric's part of chunks, under the name that the run has it by: a chunk may hold another of its names alone. */
-function outlinesOf(rows: OutlineRow[], names: MetricNames, attempts: AttemptLogs[]) {
+export function outlinesOf(rows: OutlineRow[], names: MetricNames, attempts: AttemptLogs[]) {
   const name = names.indexOf(metricOf(attempts, names));
   return rows.flatMap((row) => toOutlines(row, names.length)[name] ?? []);
 }
@@ -234,6 +240,7 @@ export async function readManyLogs(
 ) {
   const points = totalOf("points", taskId);
   const all = metrics.flat();
+  const chunks = Math.max(LEAST_CHUNKS, Math.min(MOST_CHUNKS, Math.floor(MOST_PARTS / all.length)));
   const {
     task: [task],
     attempts,
@@ -247,7 +254,7 @@ export async function readManyLogs(
         all.map((name) => [name]),
         sql`${points} <= ${Math.floor(MOST_FINE / metrics.length)}`,
       )}
-      from log_chunk c where task_id = ${taskId} order by attempt, chunk limit ${MOST_CHUNKS}`),
+      from log_chunk c where task_id = ${taskId} order by attempt, chunk limit ${chunks}`),
     raw: rawChunks(db, taskId),
   });
   if (!task) return null;
@@ -319,6 +326,11 @@ export async function readRange(
     ),
   };
 }
+
+/** The names of a run's metrics. */
+export const metricNames = (attempts: AttemptLogs[]): string[] => [
+  ...new Set(attempts.flatMap(({ summaries }) => Object.keys(summaries))),
+];
 
 /** The name under which a task's attempts have the metric, or the first one asked for. */
 export const metricOf = (attempts: AttemptLogs[], names: MetricNames): string =>

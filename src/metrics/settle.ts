@@ -12,6 +12,7 @@ import {
   effectivePoints,
   isComplete,
   lossNames,
+  metricNames,
   metricOf,
   readLogs,
 } from "./read.ts";
@@ -181,7 +182,7 @@ export function convergenceStepOf(curve: Mean[]): number | null {
 
 /** A run's metrics, those first that tell most, and the machine's figures last. */
 function metricsOf(attempts: AttemptLogs[]): string[] {
-  const names = [...new Set(attempts.flatMap((a) => Object.keys(a.summaries)))];
+  const names = metricNames(attempts);
   const own = names.filter((name) => !isSystemMetric(name));
   return [...new Set([...byTelling(own), ...own, ...names])];
 }

@@ -4,11 +4,11 @@ import { curveOf } from "../metrics/curve.ts";
 import type { Point, StoredSegment, Value } from "../metrics/points.ts";
 import {
   type AttemptLogs,
+  eachColumns,
   type MetricNames,
   metricOf,
   type OutlineRow,
-  outlineColumns,
-  toOutline,
+  outlinesOf,
 } from "../metrics/read.ts";
 import type { Db } from "../platform/db/client.ts";
 
@@ -58,7 +58,7 @@ export const curveStatements = (db: Db, ids: SQL, names: MetricNames, detail: De
         select task_id, count(*) as chunks, json_group_array(json_array(attempt, chunk)) as list
         from (select task_id, attempt, chunk from log_chunk where task_id in (${ids}) order by task_id, attempt, chunk)
         group by task_id)
-      select c.task_id as id, l.chunks, ${outlineColumns(names, sql`(l.chunks <= ${detail.fine} and not s.small)`)},
+      select c.task_id as id, l.chunks, ${eachColumns(names, sql`(l.chunks <= ${detail.fine} and not s.small)`)},
         iif(s.small, c.points, null) as points
       from lists l join sizes s on s.task_id = l.task_id
       cross join json_each(l.list) n
@@ -102,7 +102,7 @@ export function taskCurve(id: number, rows: CurveRows, names: MetricNames, detai
     stored === null ? [] : [{ attempt, segments: JSON.parse(stored) as StoredSegment[] }],
   );
   const oneOf = Math.max(1, Math.ceil((chunks[0]?.chunks ?? 0) / detail.chunks));
-  return { metric, oneOf, ...curveOf(attempts, chunks.map(toOutline), raw, metric) };
+  return { metric, oneOf, ...curveOf(attempts, outlinesOf(chunks, names, attempts), raw, metric) };
 }
 
 /** A task's curve as [place, value], out of the rows that the statements brought. */

@@ -3,7 +3,7 @@ import { and, eq, inArray, isNull, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import type { Point, Summary } from "../metrics/points.ts";
-import { lossNames } from "../metrics/read.ts";
+import { namesOf } from "../metrics/read.ts";
 import { readable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { chain } from "../platform/db/batch.ts";
@@ -196,7 +196,7 @@ export const compare = new Hono<App>().get(
       ids.map((id) => sql`${id}`),
       sql`, `,
     );
-    const names = metric === "loss" ? lossNames : ([metric] as const);
+    const names = namesOf(metric);
     const { found, summaries, running, attempts, chunks, links, tags } = await chain(db, {
       found: db
         .select({

@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { coarsen } from "../metrics/buckets.ts";
 import { perPoint, toWireCurve, wirePoint } from "../metrics/curve-answer.ts";
-import { lossNames, type MetricNames } from "../metrics/read.ts";
+import { namesOf } from "../metrics/read.ts";
 import { readable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { chain } from "../platform/db/batch.ts";
@@ -50,8 +50,6 @@ const missing = z
 const oneOf = z
   .int()
   .describe("1, or more where the curve is drawn from one of so many of the run's chunks.");
-
-const namesOf = (metric: string): MetricNames => (metric === "loss" ? lossNames : [metric]);
 
 /** Of `asked`, the tasks that the condition lets through, as a query of their ids. */
 const seenBy = (where: SQL | undefined) => sql`select id from training_task where ${where}`;

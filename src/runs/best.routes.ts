@@ -3,7 +3,15 @@ import { Hono } from "hono";
 import * as z from "zod";
 import { handedTo } from "../files/uploaders.ts";
 import { curveOf } from "../metrics/curve.ts";
-import { attemptsQuery, lossNames, metricOf, readLogs, toAttempts } from "../metrics/read.ts";
+import {
+  attemptsQuery,
+  lossNames,
+  MOST_CHUNKS,
+  metricNames,
+  metricOf,
+  readLogs,
+  toAttempts,
+} from "../metrics/read.ts";
 import { bestOfMetric } from "../metrics/settle.ts";
 import { readable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
@@ -15,10 +23,8 @@ import type { App } from "../platform/http/context.ts";
 import { idParam } from "../platform/http/params.ts";
 import { notFound } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
+import { metricName } from "../shared/metric-name.ts";
 import { validationLossOf } from "../shared/metrics.ts";
-
-/** Chunks of the longest curve that is read for a run whose best is not stored: 2,000,000 points' worth. */
-const MOST_CHUNKS = 2000;
 
 const bestAnswer = z.object({
   metric: z.string().nullable().describe("null: the run has reported no loss."),
@@ -102,10 +108,7 @@ export const bestCheckpoints = new Hono<App>().get(
   validate(
     "query",
     z.strictObject({
-      metric: z
-        .string()
-        .min(1)
-        .max(200)
+      metric: metricName
         .optional()
         .describe("Default: the validation loss where the run has one, else the loss."),
     }),
@@ -139,7 +142,7 @@ export const bestCheckpoints = new Hono<App>().get(
     });
     if (!task) throw notFound("task", { id: taskId });
     const attempts = toAttempts(rows);
-    const names = [...new Set(attempts.flatMap(({ summaries }) => Object.keys(summaries)))];
+    const names = metricNames(attempts);
     const loss = metricOf(attempts, lossNames);
     const metric = asked === "loss" ? loss : (asked ?? validationLossOf(names) ?? loss);
     if (!names.includes(metric)) {

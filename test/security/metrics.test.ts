@@ -97,6 +97,25 @@ describe("the summary of an attempt", () => {
     );
   });
 
+  it("has at most 200 figures of the machine, also where each report brings few", async () => {
+    const id = await register();
+    const part = ["util", "mem_mb", "temp_c", "power_w"];
+    let warned = 0;
+    for (let seq = 1; seq <= 6; seq++) {
+      const figures = Array.from({ length: 60 }, (_, n) => {
+        const at = (seq - 1) * 60 + n;
+        return [`gpu.${at >> 2}.${part[at % 4]}`, at];
+      });
+      const { warnings } = await beat(id, seq, [
+        { step: seq, metrics: { loss: 1, ...Object.fromEntries(figures) } },
+      ]);
+      warned += warnings?.length ?? 0;
+    }
+    const names = Object.keys(await summaryOf(id));
+    expect(names.filter(isSystemMetric)).toHaveLength(200);
+    expect(warned).toBeGreaterThan(0);
+  });
+
   it("costs a heartbeat of few metrics one round trip, of many a second one to read", async () => {
     const id = await register();
     for (const [seq, count, trips] of [

@@ -40,7 +40,7 @@ export function placeText(axis: XAxis, x: number): string {
   }
 }
 
-/** The name of each axis, as its button has it. */
+/** The label of each axis on its button. */
 export const axisNames: Record<XAxis, Text> = {
   step: "Step",
   epoch: "Epoch",

@@ -94,7 +94,7 @@ export function Chart(props: {
   const latest = useRef({ ...drawn, data });
   latest.current = { ...drawn, data };
 
-  /** Shows a stretch at once, without the page: it is told when the moves are over. */
+  /** Shows a stretch at once; the page gets the stretch once the moves are over. */
   const still = useRef<{ timer: ReturnType<typeof setTimeout>; range: Range | null } | null>(null);
   const wholeOf = (): Range => {
     const [xs] = latest.current.data;

@@ -52,7 +52,7 @@ export function useOwnLook({ unstepped = false, images = false } = {}) {
   const { axis, smoothing, log } = own;
   return useLook(unstepped ? "time" : "step", {
     images,
-    // A run without steps goes by its time, however others are liked.
+    // A run without steps is drawn over time, whatever axis the person prefers.
     own: {
       ...(axis !== undefined && !unstepped && { axis }),
       ...(smoothing !== undefined && { smoothing }),

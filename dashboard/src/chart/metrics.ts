@@ -29,7 +29,7 @@ export function inOrder(names: string[]): string[] {
 
 /**
  * The group of a metric: learning rates and validation under any spelling have one each, others are together
- * by what stands before the first `/` or `.`; "" has those without.
+ * by the prefix before the first `/` or `.`; the group "" holds metrics without a prefix.
  */
 export function groupOf(name: string): string {
   if (isRate(name)) return "lr";

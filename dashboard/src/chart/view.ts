@@ -50,7 +50,7 @@ export function readView(
   };
 }
 
-/** Parameters of the address for a change of the view: null is the usual, which stands in no address. */
+/** Parameters of the address for a change of the view: null is the usual value, which no address holds. */
 export function viewParams(change: Partial<View>, first: Usual): Record<string, string | null> {
   const { metric, axis, log, smoothing, all, marks, zoom } = change;
   return {

@@ -53,7 +53,7 @@ describe("the grid of metrics", () => {
     expect(moved(all, train, "train/a", -1)).toEqual({ order: ["x", "train/a", "train/b"] });
     expect(moved(all, train, "train/a", 1)).toEqual({});
     expect(moved(all, train, "nothing", 1)).toEqual({});
-    // Of those that a search has found, each goes to the place of the next one found.
+    // Among the metrics that a search has found, a move swaps places with the next found one.
     const found = { ...train, metrics: ["t/x", "t/y"] };
     const whole = ["t/a", "t/x", "t/b", "t/y"];
     expect(moved(unarranged, found, "t/y", -1, whole).order).toEqual([

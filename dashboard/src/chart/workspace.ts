@@ -20,7 +20,7 @@ export type Group = { name: string; isPinned: boolean; metrics: string[] };
 const PINNED = "/pinned";
 const GENERAL = "/";
 
-/** A group as the list of collapsed ones has it. */
+/** The key of a group in the list of collapsed groups. */
 export const keyOf = ({ name }: Pick<Group, "name">) => name || GENERAL;
 
 /** Metrics in the order that they were given, and the others in theirs behind these. */

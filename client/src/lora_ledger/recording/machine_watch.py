@@ -71,7 +71,7 @@ class MachineWatch:
         output = disk.folder or self._output() or os.getcwd()
         self._put(self._machine.sample(output, self._recorder.settings.spool))
         low = disk.look()
-        # The name is there from the beginning: the heartbeat goes through the dict in another thread.
+        # The key exists from the beginning, because another thread iterates over the dict for each heartbeat.
         self._recorder.progress["disk"] = low
         if low and not self._warned:
             self._warned = True
