@@ -16,6 +16,7 @@ import { at, claim, demo, home, localSecret, shown } from "./local/home.ts";
 import {
   describeExit,
   type Exit,
+  portBlocked,
   portBusy,
   type Running,
   root,
@@ -33,12 +34,12 @@ async function choosePort(): Promise<number> {
   const port = Number(wanted);
   if (!/^\d+$/.test(wanted) || port < 1 || port > 65_535)
     throw new Trouble(`PORT must be a number from 1 to 65535, not ${wanted}.`);
-  if (!(await portBusy(port))) return port;
+  const blocked = portBlocked(port);
+  if (!blocked && !(await portBusy(port))) return port;
   let other = port + 1;
-  while (other < 65_535 && (await portBusy(other))) other++;
-  throw new Trouble(
-    `Port ${port} is in use by another program. Choose another: PORT=${other} npm start`,
-  );
+  while (other < 65_535 && (portBlocked(other) || (await portBusy(other)))) other++;
+  const why = blocked ? "is one that browsers refuse to open" : "is in use by another program";
+  throw new Trouble(`Port ${port} ${why}. Choose another: PORT=${other} npm start`);
 }
 
 /** What of the Worker's output is worth a look; the rest is in the log alone. */

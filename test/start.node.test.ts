@@ -218,6 +218,11 @@ test("a busy port, a wrong port and a missing binary get one line each", async (
   const wrong = run("start", [], { PORT: "http" });
   expect(await wrong.exited).toBe(1);
   expect(wrong.said.err).toBe("PORT must be a number from 1 to 65535, not http.\n");
+  const unseen = run("start", [], { PORT: "6666" });
+  expect(await unseen.exited).toBe(1);
+  expect(unseen.said.err).toMatch(
+    /^Port 6666 is one that browsers refuse to open\. Choose another: PORT=66[78]\d npm start\n$/,
+  );
   const missing = run("start", [], { SQLD_BIN: join(home, "no-sqld") });
   expect(await missing.exited).toBe(1);
   expect(missing.said.err).toMatch(/^SQLD_BIN names .*, which does not exist.\n$/);

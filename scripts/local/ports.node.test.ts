@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { freePort } from "./processes.ts";
+import { freePort, portBlocked } from "./processes.ts";
 import { startWorker } from "./worker.ts";
 
 const listening = async (port: number) => {
@@ -27,6 +27,21 @@ describe("a free port", () => {
     const servers = taken.flatMap((one) => (one.status === "fulfilled" ? [one.value] : []));
     for (const server of servers) server.close();
     expect(servers.length).toBeGreaterThan(25);
+  });
+});
+
+describe("a blocked port", () => {
+  it("is one that fetch refuses", async () => {
+    const refused = async (port: number) => {
+      const error: Error = await fetch(`http://127.0.0.1:${port}/`).then(
+        () => new Error("it answered"),
+        (cause) => cause,
+      );
+      return String(error.cause).includes("bad port");
+    };
+    const known = Array.from({ length: 65_536 }, (_, port) => port).filter(portBlocked);
+    expect(known).toContain(10_080);
+    for (const port of known) expect(await refused(port), `port ${port}`).toBe(true);
   });
 });
 

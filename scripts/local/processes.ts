@@ -158,6 +158,18 @@ export function startProcess(options: {
   };
 }
 
+/**
+ * Ports that browsers and Node's `fetch` never connect to, above those that only root may open
+ * (https://fetch.spec.whatwg.org/#port-blocking). A server that listens there seems dead.
+ */
+const blockedPorts = new Set([
+  1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669,
+  6679, 6697, 10_080,
+]);
+
+/** Whether browsers refuse to connect to a port, whatever listens there. */
+export const portBlocked = (port: number) => blockedPorts.has(port);
+
 const given = new Set<number>();
 
 /**
@@ -167,7 +179,7 @@ const given = new Set<number>();
 export async function freePort(): Promise<number> {
   while (true) {
     const port = randomInt(10_000, 32_768);
-    if (given.has(port)) continue;
+    if (given.has(port) || portBlocked(port)) continue;
     // Before asking, or two who ask at once may be given the same.
     given.add(port);
     if (!(await portBusy(port))) return port;
