@@ -5,6 +5,7 @@ import * as z from "zod";
 import { app } from "../src/app.ts";
 import { type Described, type Documented, documented } from "../src/platform/http/described.ts";
 import { problemAnswer } from "../src/platform/http/problem-answer.ts";
+import { isTrackerPath } from "../src/trackers/paths.ts";
 import { Trouble } from "./local/processes.ts";
 import { isMain, main } from "./local/say.ts";
 
@@ -164,7 +165,8 @@ function portable(node: unknown): void {
 
 /** The document. Throws Trouble naming every route of the app that is not described. */
 export async function describeApi() {
-  for (const route of app.routes) translate(findTargetHandler(route.handler));
+  for (const route of app.routes)
+    if (!isTrackerPath(route.path)) translate(findTargetHandler(route.handler));
   const document = await generateSpecs(app, {
     defaultValidationErrorResponse: false,
     excludeStaticFile: false,
@@ -186,7 +188,7 @@ export async function describeApi() {
   });
   const faults = new Set<string>();
   for (const { method, path } of app.routes) {
-    if (method === "ALL") continue;
+    if (method === "ALL" || isTrackerPath(path)) continue;
     const described = document.paths[path.replaceAll(/:(\w+)(\{[^}]*\})?\??/g, "{$1}")];
     const operation = described?.[method.toLowerCase() as "get"];
     if (!operation?.summary) faults.add(`${method} ${path} is not described`);

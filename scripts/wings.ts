@@ -16,6 +16,7 @@ export const floors: readonly (readonly string[])[] = [
   ["trainers", "metrics", "files", "alerts"],
   ["runs"],
   ["queue", "models", "reports"],
+  ["trackers"],
   ["app", "schedule"],
   ["index"],
 ];

@@ -57,6 +57,7 @@ import { lifecycle } from "./runs/lifecycle.routes.ts";
 import { repeats } from "./runs/repeat.routes.ts";
 import { tasks } from "./runs/runs.routes.ts";
 import { pointAtFinal } from "./runs/states.ts";
+import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
 import { version } from "./version.ts";
 
 /**
@@ -87,6 +88,9 @@ export const app = new Hono<App>()
   .route("/share", share)
   .route("/session", signIn)
   .route("/api/boxes/exchange", exchange)
+  // Other trackers' protocols: keys come in their own places, errors in their own forms.
+  .use("/mlflow/*", limitBody(100_000_000))
+  .route("/mlflow", mlflow)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)
   .route("/api/users/use", usersUse)

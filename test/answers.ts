@@ -7,6 +7,7 @@ import type * as z from "zod";
 import { type Described, type Documented, documented } from "../src/platform/http/described.ts";
 import { problemAnswer } from "../src/platform/http/problem-answer.ts";
 import { faultPath } from "../src/platform/http/validate.ts";
+import { isTrackerPath } from "../src/trackers/paths.ts";
 
 /** What the check needs of an app: the router that finds a route for a request. */
 export type Routed = Pick<Hono, "router">;
@@ -110,6 +111,8 @@ const isWithin = (type: string, range: string) =>
 
 /** Throws on an answer that its route does not publish; leaves the answer's body to be read. */
 export async function checkAnswer(app: Routed, request: Request, response: Response) {
+  // Other trackers' protocols are held by their own clients.
+  if (isTrackerPath(getPath(request))) return;
   const route = routeOf(app, request.method, getPath(request));
   const text = async () => {
     if (request.method === "HEAD") return null;

@@ -5,6 +5,7 @@ import { app } from "../src/app.ts";
 import { forgetKeys } from "../src/platform/auth/keys.ts";
 import { trainingTask, user } from "../src/platform/db/schema.ts";
 import { type KeyScope, keyScopes, type Role, roleScopes, roles } from "../src/shared/scopes.ts";
+import { isTrackerPath } from "../src/trackers/paths.ts";
 import { freshLedger, type Ledger } from "./harness.ts";
 import {
   type Asked,
@@ -19,6 +20,7 @@ const registered = [
   ...new Set(
     app.routes
       .filter((route) => route.method !== "ALL" && !route.path.endsWith("*"))
+      .filter((route) => !isTrackerPath(route.path))
       .map((route) => `${route.method} ${route.path}`),
   ),
 ];

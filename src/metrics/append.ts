@@ -212,20 +212,21 @@ const joined = (first: SQL, second: SQL) =>
   sql`substr(${first}, 1, length(${first}) - 1) || ',' || substr(${second}, 2)`;
 
 /**
- * Puts the points behind the attempt's open chunk, or begins the next. Comes right after the statement
+ * Puts the points behind the attempt's open chunk, or begins the next; those without a number rank by their
+ * arrival. Comes right after the statement
  * that accepted the heartbeat: `accepted` is the condition that it did.
  */
 export const appendPoints = (
   db: Db,
   append: NonNullable<Append>,
-  { taskId, attempt, seq }: { taskId: number; attempt: number | SQL; seq: number },
+  { taskId, attempt, seq }: { taskId: number; attempt: number | SQL; seq: number | null },
   accepted: SQL,
 ) =>
   db.run(sql`
   insert into log_chunk (task_id, attempt, chunk, arrival, first_step, last_step, count, size, form, summary, blocks, points)
   select a.task_id, a.attempt, a.open_chunk, a.received, ${append.firstStep}, ${append.lastStep},
     ${append.count}, ${append.size}, ${FORM.open}, '{}', ${append.blocksJson},
-    '[{"a":' || a.received || ${`,"q":${seq},${append.segmentTail}]`}
+    '[{"a":' || a.received || ${seq === null ? sql`',"q":' || a.received` : `,"q":${seq}`} || ${`,${append.segmentTail}]`}
   from task_attempt a where a.task_id = ${taskId} and a.attempt = ${attempt} and ${accepted}
   on conflict (task_id, attempt, chunk) do update set
     arrival = excluded.arrival,

@@ -13,9 +13,11 @@ const EVERY = 16;
 /** Points and bytes of a heartbeat that leaves a chunk behind often. */
 const MANY_POINTS = 500;
 const MANY_BYTES = 64 * 1024;
-/** Whether a heartbeat looks for chunks to sum up. Nothing is read to decide it. */
-export const isDue = (seq: number, append: { count: number; size: number }): boolean =>
-  seq % EVERY === 0 || append.count >= MANY_POINTS || append.size >= MANY_BYTES;
+/** Whether a heartbeat, or a report without a number, looks for chunks to sum up. Nothing is read to decide it. */
+export const isDue = (seq: number | null, append: { count: number; size: number }): boolean =>
+  (seq === null ? Math.random() < 1 / EVERY : seq % EVERY === 0) ||
+  append.count >= MANY_POINTS ||
+  append.size >= MANY_BYTES;
 
 /**
  * Neighbours that come together, each group one chunk: as many as fit. The last group, which the next chunk may

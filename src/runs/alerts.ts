@@ -71,7 +71,7 @@ const MEMORY = 100;
  */
 export function prepareWatch(
   config: Config,
-  seq: number,
+  seq: number | null,
   segment: Segment,
   progress?: { step?: number | null; unstepped?: boolean | null } | null,
 ) {
@@ -89,11 +89,12 @@ export function prepareWatch(
   const kept = (field: string) =>
     sql`case when watch ->> 'attempt' = max(attempt, 1) then watch ->> ${field} end`;
   const moved = step === null ? sql`false` : sql`${step} > coalesce(${kept("step")}, -1)`;
-  const newest = sql`${seq} > coalesce(${kept("seq")}, 0)`;
+  // What has no number is as new as it gets.
+  const newest = seq === null ? sql`true` : sql`${seq} > coalesce(${kept("seq")}, 0)`;
   const share = 1 - 0.5 ** ((4 * values.length) / MEMORY);
   const noted = sql<string>`json_object(
     'attempt', max(attempt, 1),
-    'seq', max(coalesce(${kept("seq")}, 0), ${seq}),
+    'seq', max(coalesce(${kept("seq")}, 0), ${seq ?? 0}),
     'step', case when ${moved} then ${step} else ${kept("step")} end,
     'reached', ${unstepped ? sql`-1` : sql`case when ${moved} then ${step} else coalesce(watch ->> 'reached', watch ->> 'step') end`},
     'at', case when ${moved} then ${now} else coalesce(${kept("at")}, ${now}) end,

@@ -127,7 +127,7 @@ export const loseAttempts = (db: Db, where: SQL) =>
     );
 
 /** Values that a heartbeat writes to the row of its attempt. */
-type Heartbeat = { keyId: number; seq: number; tail: string | null };
+type Heartbeat = { keyId: number; seq: number | null; tail: string | null };
 
 /** The row of an attempt after a sign of life: a lost attempt runs again. */
 const revive: Record<string, SQL> = {
@@ -141,7 +141,7 @@ const revive: Record<string, SQL> = {
 
 /**
  * Notes a heartbeat, with its points, in the attempt of the task under `where`, if it isAwaited() and
- * the points' own guard holds. The first one opens the attempt: a task that was imported, or cancelled
+ * the points' own guard holds; of what has no number, `fresh` holds instead. The first one opens the attempt: a task that was imported, or cancelled
  * while it waited, counts none, and this is its first.
  */
 export const recordHeartbeat = (
@@ -149,8 +149,9 @@ export const recordHeartbeat = (
   where: SQL | undefined,
   { keyId, seq, tail }: Heartbeat,
   append: Append,
+  fresh?: SQL,
 ) => {
-  const { lastSeq, gaps } = firstSeq(seq);
+  const { lastSeq, gaps } = seq === null ? { lastSeq: 0, gaps: "[]" } : firstSeq(seq);
   return db.run(sql`
     insert into task_attempt (task_id, user_id, attempt, status, started_at, finished_at,
       key_id, heartbeat_at, gpu_info, cuda_version, hourly_price, node_info,
@@ -164,11 +165,14 @@ export const recordHeartbeat = (
     on conflict (task_id, attempt) do update set ${assign({
       ...revive,
       received: sql`received + 1`,
-      tail: sql`case when ${seq} > last_seq then coalesce(excluded.tail, tail) else tail end`,
-      ...recordSeq(seq),
+      tail:
+        seq === null
+          ? sql`coalesce(excluded.tail, tail)`
+          : sql`case when ${seq} > last_seq then coalesce(excluded.tail, tail) else tail end`,
+      ...(seq !== null && recordSeq(seq)),
       ...(append && recordPoints(append)),
     })}
-    where ${isAwaited(seq)} and ${append?.guard ?? sql`true`}`);
+    where ${seq === null ? (fresh ?? sql`true`) : isAwaited(seq)} and ${append?.guard ?? sql`true`}`);
 };
 
 /**
@@ -184,7 +188,7 @@ export const keepAttemptAlive = (db: Db, where: SQL | undefined, { keyId, seq, t
     from training_task where ${where}
     on conflict (task_id, attempt) do update set
       heartbeat_at = excluded.heartbeat_at, tail = coalesce(excluded.tail, tail)
-    returning not ${isAwaited(seq)} as known`);
+    returning ${seq === null ? sql`0` : sql`not ${isAwaited(seq)}`} as known`);
 
 /**
  * When an attempt ended and how long it took, in seconds by its box's clock, where the box says so: what it

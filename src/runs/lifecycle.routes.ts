@@ -1,27 +1,15 @@
-import { and, eq, isNull, or, type SQL, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { tellLater } from "../alerts/outbox.ts";
-import {
-  type Append,
-  appendPoints,
-  boundMetrics,
-  mergesByStatement,
-  prepareAppend,
-  readStored,
-  type Stored,
-  warnOfMetrics,
-} from "../metrics/append.ts";
 import { logEntry, toSegment } from "../metrics/points.ts";
-import { countGaps, isKnown, MOST_GAPS, missingRanges } from "../metrics/seq.ts";
+import { missingRanges } from "../metrics/seq.ts";
 import { readForSettling, settle } from "../metrics/settle.ts";
-import { isDue } from "../metrics/sum-up.ts";
 import { noteChange } from "../platform/audit/note.ts";
-import { reportable, reportedOnce, writable } from "../platform/auth/access.ts";
-import { explainRoom, nearLimit, overLimit, roomFor } from "../platform/auth/bounds.ts";
+import { writable } from "../platform/auth/access.ts";
+import { explainRoom, roomFor } from "../platform/auth/bounds.ts";
 import { allow } from "../platform/auth/middleware.ts";
-import { chain, ifChanged, ifUnchanged } from "../platform/db/batch.ts";
-import type { Db } from "../platform/db/client.ts";
+import { chain, ifChanged } from "../platform/db/batch.ts";
 import { failureReasons, statuses, taskAttempt, trainingTask } from "../platform/db/schema.ts";
 import { toWire } from "../platform/db/wire.ts";
 import type { Auth } from "../platform/http/caller.ts";
@@ -30,29 +18,13 @@ import { idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
 import { runFields } from "../shared/run-fields.ts";
-import { diskEvent, endEvents, prepareWatch } from "./alerts.ts";
-import {
-  closeAttemptBefore,
-  cutTail,
-  endAttempt,
-  keepAttemptAlive,
-  openAttempt,
-  recordHeartbeat,
-} from "./attempts.ts";
+import { endEvents } from "./alerts.ts";
+import { closeAttemptBefore, endAttempt, openAttempt } from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
 import { taskColumns } from "./queries.ts";
-import {
-  addUpAttempts,
-  beatRun,
-  cancelRuns,
-  currentAttempt,
-  endRun,
-  isUnwanted,
-  openRun,
-  passRunning,
-  startRun,
-} from "./states.ts";
-import { sumUpClosed, sumUpLater, sumUpRun } from "./sum-up-logs.ts";
+import { explainRun, report, runOf } from "./report.ts";
+import { addUpAttempts, cancelRuns, endRun, isUnwanted, openRun, passRunning } from "./states.ts";
+import { sumUpLater, sumUpRun } from "./sum-up-logs.ts";
 
 const attemptNumber = z.int().min(1);
 const seq = z.int().min(1).max(1_000_000_000);
@@ -63,60 +35,6 @@ const hardware = {
   cuda_version: writableFields.cuda_version.nullish(),
   hourly_price: writableFields.hourly_price.nullish(),
 };
-
-/** The task, at the attempt that is named, if the caller may report on it. */
-const runOf = (taskId: number, auth: Auth, attempt: number | undefined): SQL | undefined =>
-  and(
-    eq(trainingTask.id, taskId),
-    isNull(trainingTask.deletedAt),
-    reportable(auth),
-    attempt === undefined ? undefined : sql`${currentAttempt} = ${attempt}`,
-  );
-
-/** Why nothing matched runOf(): throws 404, or 409 with what holds now. */
-async function explain(
-  db: Db,
-  taskId: number,
-  auth: Auth,
-  attempt: number | undefined,
-): Promise<never> {
-  const [task] = await db
-    .select({
-      attempt: trainingTask.attempt,
-      status: trainingTask.status,
-      mine: sql<number>`${reportable(auth)}`,
-    })
-    .from(trainingTask)
-    .where(
-      and(
-        eq(trainingTask.id, taskId),
-        isNull(trainingTask.deletedAt),
-        // A box whose task was taken from it gets 409 and stops; 404 would let it train on.
-        or(reportable(auth), reportedOnce(auth)),
-      ),
-    );
-  if (!task) throw notFound("own-task", { id: taskId });
-  if (!task.mine)
-    throw refuse(
-      "superseded",
-      { case: "taken", task: taskId, current: task.attempt },
-      { extra: { current_attempt: task.attempt } },
-    );
-  const extra = { current_attempt: task.attempt, current_status: task.status };
-  if (attempt !== undefined && attempt < task.attempt)
-    throw refuse(
-      "superseded",
-      { case: "attempt", current: task.attempt, task: taskId, attempt },
-      { extra },
-    );
-  if (attempt !== undefined && attempt > Math.max(task.attempt, 1))
-    throw refuse("attempt-unknown", { task: taskId, current: task.attempt, attempt }, { extra });
-  throw refuse(
-    "conflict",
-    { case: "task", task: taskId, status: task.status, attempt: task.attempt },
-    { extra },
-  );
-}
 
 /** A box key must say which attempt it is; people get the current one. */
 function requireAttempt(auth: Auth, attempt: number | undefined) {
@@ -177,9 +95,6 @@ const finishBody = z.strictObject({
     "Seconds that the attempt took. It then began at the latest so long before its end, whenever its first heartbeat came.",
   ),
 });
-
-/** Times that a heartbeat is merged anew because others of its attempt came in between. */
-const MERGE_TRIES = 6;
 
 /** Attempts of one task: an archive names no more either. */
 const MOST_ATTEMPTS = 1000;
@@ -257,7 +172,7 @@ export const lifecycle = new Hono<App>()
           .from(trainingTask)
           .where(runOf(taskId, auth, undefined)),
       });
-      if (!task) return explain(db, taskId, auth, undefined);
+      if (!task) return explainRun(db, taskId, auth, undefined);
       if (!opened && !task.again && task.status !== "success") {
         const full = await explainRoom(db, config, task.userId, more);
         if (full) throw full;
@@ -326,122 +241,17 @@ export const lifecycle = new Hono<App>()
     validate("param", idParam),
     validate("json", heartbeatBody, ["logs"]),
     async (c) => {
-      const taskId = c.req.valid("param").id;
       const body = c.req.valid("json");
-      const { db, auth, config } = c.var;
-      requireAttempt(auth, body.attempt);
-      const whole = toSegment(body.logs ?? []);
-      const progress = body.progress ? JSON.stringify(body.progress) : null;
-      const tail = body.tail ? cutTail(body.tail) : null;
-      const watch = prepareWatch(config, body.seq, whole, body.progress);
-      const seen = {
-        watch: watch.noted,
-        progress: progress
-          ? sql`case when ${watch.newest} then ${progress} else progress end`
-          : undefined,
-        nonfiniteFromStep: watch.nonfiniteFromStep,
-      };
-      const { seq } = body;
-      const heartbeat = { keyId: auth.keyId, seq, tail };
-      const run = runOf(taskId, auth, body.attempt);
-      const attempt =
-        body.attempt ?? sql`(select max(attempt, 1) from training_task where id = ${taskId})`;
-      const store = (append: Append) => {
-        const more = { database_bytes: append?.size ?? 0 };
-        const room = append ? roomFor(config, sql`training_task.user_id`, more) : undefined;
-        return chain(db, {
-          event: watch.event(db, run),
-          disk: diskEvent(db, run, body.progress?.disk, watch.newest),
-          started: startRun(db, run, seen),
-          updated: ifUnchanged("started", (unchanged) =>
-            beatRun(db, and(run, unchanged), seen, append),
-          ),
-          recorded: recordHeartbeat(db, and(run, room), heartbeat, append),
-          points:
-            append &&
-            ifChanged("recorded", (accepted) =>
-              appendPoints(db, append, { taskId, attempt, seq }, accepted),
-            ),
-          // What RETURNING gives is read once more from a table of its own.
-          current: db
-            .select({
-              status: trainingTask.status,
-              attempt: currentAttempt,
-              cancelRequested: trainingTask.cancelRequested,
-              bytes: append
-                ? sql<
-                    number | null
-                  >`(select bytes from user_use where user_use.user_id = training_task.user_id)`
-                : sql<null>`null`,
-            })
-            .from(trainingTask)
-            .where(run),
-        });
-      };
-
-      let stored: Stored | null | undefined;
-      let dropped: string[] = [];
-      let append: Append = null;
-      let done: Awaited<ReturnType<typeof store>> | undefined;
-      for (let tries = 1; ; tries++) {
-        // What its own statement cannot merge in little time is merged here, out of what is stored.
-        if (tries > 1 || !mergesByStatement(whole))
-          stored = await readStored(db, taskId, sql`${attempt}`);
-        if (stored && tries > 1 && isKnown(stored, body.seq)) break;
-        if (stored && body.seq > stored.lastSeq + 1 && countGaps(stored) >= MOST_GAPS)
-          throw refuse("too-many-gaps", { gaps: MOST_GAPS, next: stored.lastSeq + 1 });
-        const bounded =
-          stored === undefined
-            ? { segment: whole, dropped: [] }
-            : boundMetrics(whole, stored, config.MAX_METRICS);
-        dropped = bounded.dropped;
-        append = prepareAppend(bounded.segment, config.MAX_METRICS, stored);
-        done = await store(append);
-        if (done.event.rowsAffected || done.disk?.rowsAffected) tellLater(c);
-        const [task] = done.current;
-        if (done.recorded.rowsAffected || !append || !task) break;
-        const most = config.MAX_DATABASE_BYTES_PER_USER;
-        if (most > 0 && (task.bytes ?? 0) + append.size > most) break;
-        // A heartbeat that was there before, or others of the same attempt that came in between.
-        if (tries === MERGE_TRIES)
-          throw refuse("busy", { case: "heartbeats" }, { headers: { "Retry-After": "1" } });
-      }
-      if (!done) throw new Error("a heartbeat was stored by no statement");
-      const { recorded } = done;
-      const [task] = done.current;
-      if (!task) return explain(db, taskId, auth, body.attempt);
-      const answered = {
-        status: task.status,
-        attempt: task.attempt,
-        // One that was cancelled while its box was away is told when it comes back.
-        cancel_requested: task.cancelRequested || task.status === "cancelled",
-        heartbeat_interval_sec: config.HEARTBEAT_INTERVAL_SEC,
-      };
-      const most = config.MAX_DATABASE_BYTES_PER_USER;
-      if (
-        append &&
-        most > 0 &&
-        recorded.rowsAffected === 0 &&
-        (task.bytes ?? 0) + append.size > most
-      ) {
-        // Its points wait for room, its `seq` stays missing, and the attempt lives on.
-        const [kept] = await keepAttemptAlive(db, run, heartbeat);
-        // One that was stored before and is repeated has its place.
-        if (kept?.known) return c.json(answered);
-        const { status: current_status, ...more } = answered;
-        throw overLimit("database_bytes", task.bytes ?? 0, most, {
-          status: 413,
-          more: { current_status, ...more },
-        });
-      }
-      if (recorded.rowsAffected && append && isDue(seq, append))
-        sumUpLater(c, sumUpClosed(db, taskId, Math.max(task.attempt, 1)));
-      const near = append && nearLimit(config, "database_bytes", task.bytes);
-      const warnings = [
-        ...(dropped.length ? [warnOfMetrics(dropped, config.MAX_METRICS)] : []),
-        ...(near ? [near] : []),
-      ];
-      return c.json({ ...answered, ...(warnings.length && { warnings }) });
+      requireAttempt(c.var.auth, body.attempt);
+      const answer = await report(c, {
+        taskId: c.req.valid("param").id,
+        attempt: body.attempt,
+        seq: body.seq,
+        segment: toSegment(body.logs ?? []),
+        progress: body.progress,
+        tail: body.tail,
+      });
+      return c.json(answer);
     },
   )
   .post(
@@ -509,7 +319,7 @@ export const lifecycle = new Hono<App>()
       const { db, auth } = c.var;
       requireAttempt(auth, body.attempt);
       const read = await readForSettling(db, runOf(taskId, auth, body.attempt), taskId);
-      if (!read) return explain(db, taskId, auth, body.attempt);
+      if (!read) return explainRun(db, taskId, auth, body.attempt);
       const figures = settle(read);
       const { status } = body;
       const end = {
@@ -556,7 +366,7 @@ export const lifecycle = new Hono<App>()
       });
       // A box that is taken away while it runs a queued task gives it back.
       const givenBack = end.failureReason === "preempted" && task?.status === "pending";
-      if (!task) return explain(db, taskId, auth, attempt);
+      if (!task) return explainRun(db, taskId, auth, attempt);
       if (!ended && task.status !== status && !givenBack)
         throw refuse(
           "already-finished",

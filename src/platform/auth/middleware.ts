@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import { createMiddleware } from "hono/factory";
 import type { Scope } from "../../shared/scopes.ts";
-import type { Auth } from "../http/caller.ts";
+import type { Auth, Caller } from "../http/caller.ts";
 import type { App } from "../http/context.ts";
 import { refuse } from "../http/problem.ts";
 import { authenticate } from "./keys.ts";
@@ -25,12 +25,40 @@ async function authenticateRequest(c: Context<App>) {
     : authenticate(db, config, cookie ?? "", later, "session");
 }
 
-/** Requires a key, or a page's session, for all routes after it. */
-export const requireKey = createMiddleware<App>(async (c, next) => {
-  const caller = await limitFailures(c, () => authenticateRequest(c));
+/** Notes who calls, by what authenticates the request. Throws ApiError 401, and 429 beyond the limits. */
+async function admit(c: Context<App>, authenticated: () => Promise<Caller>) {
+  const caller = await limitFailures(c, authenticated);
   await limitCaller(c, caller);
   const auth = { ...caller, address: c.var.address };
   c.set("auth", auth);
+  return auth;
+}
+
+/**
+ * A key that a client handed down to its trainer, for what a tracker's client writes of the same run: the
+ * run's number follows the key, as in `KEY.run42`.
+ */
+const handedDown = /^(.+)\.run([1-9]\d{0,14})$/;
+
+/**
+ * Requires a key that `read` finds where a tracker's client brings it. A run that was handed down with it
+ * becomes `joins`.
+ */
+export const requireKeyFrom = (read: (c: Context<App>) => string | undefined) =>
+  createMiddleware<App>(async (c, next) => {
+    const token = read(c)?.trim();
+    const [, key = token, run] = handedDown.exec(token ?? "") ?? [];
+    await admit(c, () => {
+      if (!key) throw refuse("no-key", {}, challenge);
+      return authenticate(c.var.db, c.var.config, key, c.var.later);
+    });
+    if (run !== undefined) c.set("joins", Number(run));
+    await next();
+  });
+
+/** Requires a key, or a page's session, for all routes after it. */
+export const requireKey = createMiddleware<App>(async (c, next) => {
+  const auth = await admit(c, () => authenticateRequest(c));
   await next();
   if (auth.session) await prolong(c, auth);
   else if (auth.expiresAt && auth.expiresAt.getTime() - Date.now() < WEEK_MS)

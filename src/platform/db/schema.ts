@@ -8,4 +8,5 @@ export * from "./schema/models.ts";
 export * from "./schema/people.ts";
 export * from "./schema/queue.ts";
 export * from "./schema/runs.ts";
+export * from "./schema/trackers.ts";
 export * from "./schema/upkeep.ts";

@@ -11,6 +11,8 @@ export type App = {
     db: Db;
     cost: Cost;
     auth: Auth;
+    /** The run that a tracker's client writes to, where the ledger's own client records it too. */
+    joins?: number;
     /** Where the platform says the request came from. */
     address: string | null;
     /** Runs work after the answer has gone out. */
