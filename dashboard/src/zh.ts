@@ -97,6 +97,7 @@ export const zh = {
     "{metric}：{n} 个点，最低 {low}，最后值 {last}",
   "{n} images": "{n} 张图片",
   "{n} points": "{n} 个点",
+  "The curve goes on: choose a later stretch": "曲线还没有结束：请选择更靠后的一段",
   "{n} points at 0 or below are left out": "略去 {n} 个小于等于 0 的点",
   "{n} points lie beyond the frame": "{n} 个点在图框之外",
   "{n} running": "{n} 个运行中",

@@ -89,6 +89,12 @@ const curveAnswer = z.object({
       "With `since`: drop the points from this step on first, because a later attempt replaces them.",
     ),
   metrics: z.array(z.string()).optional().describe("All metrics of the run."),
+  ends_early: z
+    .literal(true)
+    .optional()
+    .describe(
+      "The run goes on behind the last point: one answer reads 10,000 chunks of points at most. `from_step` reads on.",
+    ),
   attempts: z
     .array(z.object({ attempt: z.int(), total: z.int(), points: z.array(wirePoint), ...perPoint }))
     .optional()
@@ -269,8 +275,10 @@ export const logs = new Hono<App>().get(
       });
     }
 
-    const read = await readLogs(db, where, taskId, names, { limit: MOST_CHUNKS });
+    const read = await readLogs(db, where, taskId, names, { limit: MOST_CHUNKS + 1 });
     if (!read) throw notFound("task", { id: taskId });
+    const endsEarly = read.outlines.length > MOST_CHUNKS;
+    if (endsEarly) read.outlines.pop();
     const metric = metricOf(read.attempts, names);
     const curve = (attempts: AttemptLogs[]) => {
       const of = <T extends { attempt: number }>(rows: T[]) =>
@@ -282,7 +290,10 @@ export const logs = new Hono<App>().get(
       );
     };
     const metrics = metricNames(read.attempts).sort();
-    const common = { metric, metrics, next_since: nextSince(read.attempts) };
+    const common = {
+      ...{ metric, metrics, next_since: nextSince(read.attempts) },
+      ...(endsEarly && { ends_early: true as const }),
+    };
     if (query.attempt === "all") {
       const attempts = read.attempts.map((a) => ({ attempt: a.attempt, ...curve([a]) }));
       return c.json({

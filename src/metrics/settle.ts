@@ -1,7 +1,7 @@
 import { type SQL, sql } from "drizzle-orm";
 import type { Statement } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
-import { byTelling } from "../shared/metrics.ts";
+import { byTelling, isHigherBetter } from "../shared/metrics.ts";
 import { isSystemMetric } from "../shared/system-metrics.ts";
 import { type Bucket, finiteOf, meanOfBucket, nonfiniteOf } from "./buckets.ts";
 import { curveOf } from "./curve.ts";
@@ -136,10 +136,11 @@ export function smoothed(means: Mean[]): Mean[] {
   return found;
 }
 
-/** The lowest smoothed value and the step at which it is first reached. */
-export function bestOf(curve: Mean[]): { value: number; step: number } | null {
+/** The lowest, or the highest, smoothed value and the step at which it is first reached. */
+export function bestOf(curve: Mean[], highest = false): { value: number; step: number } | null {
+  const sign = highest ? -1 : 1;
   let best: Mean | null = null;
-  for (const mean of curve) if (best === null || mean.value < best.value) best = mean;
+  for (const mean of curve) if (best === null || sign * mean.value < sign * best.value) best = mean;
   return best;
 }
 
@@ -147,17 +148,22 @@ export function bestOf(curve: Mean[]): { value: number; step: number } | null {
 const SPARSE = 40;
 
 /**
- * The best of a metric: the lowest smoothed value and its step; of a series of fewer than SPARSE finite points, as
- * validation writes, the lowest value itself. Null where no value is finite.
+ * The best of a metric: the lowest smoothed value and its step, or the highest where its name says so; of a series
+ * of fewer than SPARSE finite points, as validation writes, that value itself. Null where no value is finite.
  */
-export function bestOfMetric(buckets: Bucket[]): { value: number; step: number } | null {
+export function bestOfMetric(
+  metric: string,
+  buckets: Bucket[],
+): { value: number; step: number } | null {
+  const highest = isHigherBetter(metric);
   const points = buckets.reduce((sum, bucket) => sum + finiteOf(bucket), 0);
-  if (points >= SPARSE) return bestOf(smoothed(meansOf(buckets)));
+  if (points >= SPARSE) return bestOf(smoothed(meansOf(buckets)), highest);
   // Also where a stretch of a long run covers several of them.
-  const lowest = buckets.flatMap(({ min }): Mean[] =>
-    min ? [{ step: min[0], value: Number(min[3]), weight: 1 }] : [],
-  );
-  return bestOf(lowest);
+  const ends = buckets.flatMap(({ min, max }): Mean[] => {
+    const end = highest ? max : min;
+    return end ? [{ step: end[0], value: Number(end[3]), weight: 1 }] : [];
+  });
+  return bestOf(ends, highest);
 }
 
 /** Whether a run ended far above its best: by more than half of the best, and a tenth of its range. */
@@ -202,7 +208,7 @@ export function settle(
   const exact = isComplete(attempts, raw);
   const { buckets } = curveOf(attempts, outlines, raw, lossName);
   const curve = smoothed(meansOf(buckets));
-  const best = whole ? bestOfMetric(buckets) : null;
+  const best = whole ? bestOfMetric(lossName, buckets) : null;
   const isWhole = !buckets.some((bucket) => nonfiniteOf(bucket) > 0);
   const odd = buckets.flatMap(({ nonfiniteFrom }) => nonfiniteFrom ?? []);
   const total = attempts.reduce((sum, { summaries }) => sum + (summaries[lossName]?.count ?? 0), 0);
@@ -226,7 +232,7 @@ export function settle(
     if (metric === lossName) return best;
     const own = byMetric?.get(metric);
     if (!withBests && !own) return null;
-    return bestOfMetric(curveOf(attempts, own ?? [], withBests ? raw : [], metric).buckets);
+    return bestOfMetric(metric, curveOf(attempts, own ?? [], withBests ? raw : [], metric).buckets);
   };
   const summaryStatement = (db: Db, taskId: number, condition: SQL): Statement => {
     const rows = summaries.slice(0, bounds.metrics).map(([metric, s]) => {

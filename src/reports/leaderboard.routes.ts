@@ -12,6 +12,7 @@ import { describe, validate } from "../platform/http/validate.ts";
 import { taskAnswer } from "../runs/fields.ts";
 import { listColumns, listTasks } from "../runs/queries.ts";
 import { chooseTasks } from "../runs/select.ts";
+import { isHigherBetter } from "../shared/metrics.ts";
 import {
   groupBy,
   keyNames,
@@ -23,6 +24,12 @@ import {
 import { choice, complete, groupByQuery } from "./group-query.ts";
 
 const cell = z.union([z.string(), z.number(), z.null()]);
+
+/** Whether the highest value of a field leads: that of a metric whose name says so, and no step of it. */
+const isRankedFromTop = (field: string) =>
+  /^metrics\./.test(field) &&
+  !/\.best_step$/.test(field) &&
+  isHigherBetter(field.replace(/^metrics\.|"/g, "").replace(/\.(?:best|last|min|max)$/, ""));
 
 export const leaderboard = new Hono<App>().get(
   "/",
@@ -59,14 +66,17 @@ export const leaderboard = new Hono<App>().get(
         .describe("A numeric field: a column or metrics.…"),
       direction: z
         .enum(["min", "max"])
-        .default("min")
-        .describe("Whether the lowest or the highest value is the best."),
+        .optional()
+        .describe(
+          "Whether the lowest or the highest value is the best. Default: `max` of a metric whose name says so, as accuracies and rewards (docs/glossary.md); else `min`.",
+        ),
       group_by: groupByQuery,
       limit: z.coerce.number().int().min(1).max(200).default(20),
     }),
   ),
   async (c) => {
-    const { metric, direction, group_by, limit, ...chosenBy } = c.req.valid("query");
+    const { metric, group_by, limit, ...query } = c.req.valid("query");
+    const { direction = isRankedFromTop(metric) ? "max" : "min", ...chosenBy } = query;
     const { db, auth } = c.var;
     numbersOf("metric", metric);
     const order = explainFaults("metric", () =>

@@ -88,7 +88,7 @@ export const bestCheckpoints = new Hono<App>().get(
   describe({
     summary: "Get the best value of a metric and its checkpoint",
     description:
-      "Answers the lowest smoothed value of a metric, its step, and the stored file that is nearest to it. A series of fewer than 40 finite values, as a validation's, is not smoothed. A running task has the best so far.",
+      "Answers the lowest smoothed value of a metric, or the highest of an accuracy, a reward or a similarity (docs/glossary.md), its step, and the stored file that is nearest to it. A series of fewer than 40 finite values, as a validation's, is not smoothed. A running task has the best so far.",
     tag: "Tasks",
     answer: {
       schema: bestAnswer,
@@ -157,7 +157,7 @@ export const bestCheckpoints = new Hono<App>().get(
       const read = await readLogs(db, where, taskId, [metric], { limit: MOST_CHUNKS + 1 });
       if (!read) throw notFound("task", { id: taskId });
       if (read.outlines.length > MOST_CHUNKS) return c.json(without(metric, "too-long"));
-      best = bestOfMetric(curveOf(read.attempts, read.outlines, read.raw, metric).buckets);
+      best = bestOfMetric(metric, curveOf(read.attempts, read.outlines, read.raw, metric).buckets);
       if (!best) return c.json(without(metric, "no-values"));
     }
     if (task.unstepped)

@@ -72,6 +72,31 @@ describe("the best of a metric", () => {
     await expect(bestOf(id, "loss")).resolves.toMatchObject({ value: loss?.[0], step: loss?.[1] });
   });
 
+  it("is the highest value where the name of the metric says so", async () => {
+    const rise = async (top: number) => {
+      const id = await register();
+      const logs = Array.from({ length: 8 }, (_, n) => ({
+        step: n * 10 + 10,
+        metrics: { eval_accuracy: top - Math.abs(n - 5) / 10, eval_loss: 1 + n },
+      }));
+      await beat(id, 1, logs);
+      expect(await bestOf(id, "eval_accuracy")).toMatchObject({ value: top, step: 60 });
+      await finish(id);
+      expect(await summaryOf(id)).toMatchObject({ eval_accuracy: [top, 60], eval_loss: [1, 10] });
+      expect(await bestOf(id, "eval_accuracy")).toMatchObject({ value: top, step: 60 });
+      return id;
+    };
+    const [worse, better] = [await rise(0.7), await rise(0.9)];
+    const ranked = async (metric: string, direction?: string) => {
+      const filter = `id in (${worse}, ${better})`;
+      const query = new URLSearchParams({ filter, metric, ...(direction && { direction }) });
+      const { items } = await ledger.call(`/api/leaderboard?${query}`, { key });
+      return items.map(({ task }: { task: { id: number } }) => task.id);
+    };
+    expect(await ranked("metrics.eval_accuracy.best")).toEqual([better, worse]);
+    expect(await ranked("metrics.eval_accuracy.best", "min")).toEqual([worse, better]);
+  });
+
   it("filters, orders, and ranks runs", async () => {
     const [worse, better] = [await trained(0.5), await trained(-0.3)];
     const ids = `id in (${worse}, ${better})`;

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { byTelling, isValidation, validationLossOf } from "./metrics.ts";
+import { byTelling, isHigherBetter, isValidation, validationLossOf } from "./metrics.ts";
 
 it("knows the validation loss in every trainer's spelling", () => {
   for (const name of [
@@ -26,4 +26,17 @@ it("puts first what tells most, and leaves out what tells nothing", () => {
   expect(
     byTelling(["gpu.0.util", "speed", "lr/unet", "eval_score", "loss/ema", "loss", "val/loss"]),
   ).toEqual(["val/loss", "loss", "loss/ema", "eval_score", "speed"]);
+});
+
+it("knows of which metrics the highest value is the best", () => {
+  for (const name of [
+    ...["accuracy", "eval_accuracy", "train/acc", "eval/f1", "rewards/margins", "val/psnr"],
+    ...["score.clip", "clip_score", "clip_i", "rouge1", "eval_rougeL", "mean_token_accuracy"],
+  ])
+    expect(isHigherBetter(name), name).toBe(true);
+  for (const name of [
+    ...["loss", "val/loss", "accuracy_loss", "eval_perplexity", "lpips", "grad_norm", "lr"],
+    ...["clip_grad_norm", "clip_ratio", "accumulation", "speed", "score_distance", "lossy"],
+  ])
+    expect(isHigherBetter(name), name).toBe(false);
 });

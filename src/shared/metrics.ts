@@ -11,6 +11,15 @@ export const isValidationLoss = (name: string) => isValidation(name) && isLoss(n
 export const isRate = (name: string) =>
   /(?:^|[/_.-])(?:lr|learning[_-]?rate)\d*(?:[/_.-]|$)/i.test(name);
 
+const higher =
+  /(?:^|[/_.@ -])(?:acc|accuracy|f1|precision|recall|auc|auroc|map|bleu|rouge\w*|meteor|chrf|exact[_-]?match|psnr|ssim|clip[_-]?(?:i|t|score)|clip$|similarity|rewards?|margins?|win[_-]?rate|r2|aesthetic|score)(?:[/_.@ -]|\d|$)/i;
+const lower = /loss|error|perplexity|ppl|lpips|fid|distance|divergence/i;
+/**
+ * Whether the highest value of a metric is its best: accuracies, rewards, similarities to what is wanted. The
+ * lowest is of all others, losses and errors first.
+ */
+export const isHigherBetter = (name: string) => higher.test(name) && !lower.test(name);
+
 const byLength = (a: string, b: string) => a.length - b.length || (a < b ? -1 : 1);
 
 /**

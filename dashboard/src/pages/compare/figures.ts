@@ -1,4 +1,4 @@
-import { isRate } from "../../../../src/shared/metrics.ts";
+import { isHigherBetter, isRate } from "../../../../src/shared/metrics.ts";
 import { isSystemMetric } from "../../../../src/shared/system-metrics.ts";
 import { bestText, deltaText, duration, measure, money, setting, stepText } from "../../format.ts";
 import { t } from "../../i18n.ts";
@@ -82,10 +82,15 @@ function resultsOf({ tasks, metrics }: Comparison, runs: Map<number, ChosenRun>,
                 t("{metric}, highest", { metric }),
                 values.map((figures) => figures?.max),
               )
-            : numbered(
-                t("{metric}, lowest", { metric }),
-                values.map((figures) => figures?.min),
-              ),
+            : isHigherBetter(metric)
+              ? numbered(
+                  t("{metric}, highest", { metric }),
+                  values.map((figures) => figures?.max),
+                )
+              : numbered(
+                  t("{metric}, lowest", { metric }),
+                  values.map((figures) => figures?.min),
+                ),
       ),
   ] satisfies Result[];
 }

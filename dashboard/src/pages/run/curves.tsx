@@ -108,7 +108,10 @@ export function Curves({ task }: { task: Task }) {
           />
           <span class="grow" />
           {zoom && <WholeRun clear={() => set({ zoom: null })} />}
-          <span class="faint">{curve && t("{n} points", { n: whole((part ?? curve).total) })}</span>
+          <span class="faint">
+            {curve && t("{n} points", { n: whole((part ?? curve).total) })}
+            {curve?.ends_early && !part && ` · ${t("The curve goes on: choose a later stretch")}`}
+          </span>
         </header>
         <div class="body">
           <Loaded query={entire} lines={8}>
