@@ -4,7 +4,7 @@
  */
 import { type SQL, sql } from "drizzle-orm";
 import type { Db } from "../platform/db/client.ts";
-import { pointsOf, type Segment, type StoredSegment } from "./points.ts";
+import { pointsOf, type Segment, type StoredSegment, type Summary } from "./points.ts";
 
 /** Newest chunks that are looked through for known values: about the last 64,000 points. */
 const LOOKED_THROUGH = 64;
@@ -20,6 +20,16 @@ export function allNew(segment: Segment): SQL {
     return first ? [sql`coalesce(task_attempt.summary ->> ${path(metric)}, -1) < ${first[0]}`] : [];
   });
   return behind.length ? sql`(${sql.join(behind, sql` and `)})` : sql`true`;
+}
+
+/** The same of an attempt's summary that was read. */
+export function isAllNew(segment: Segment, summary: string): boolean {
+  const known: Record<string, Summary> = JSON.parse(summary);
+  return segment.metrics.every((metric) => {
+    const [first] = pointsOf(segment, metric);
+    const last = Object.hasOwn(known, metric) ? known[metric]?.last[0] : undefined;
+    return !first || last === undefined || last < first[0];
+  });
 }
 
 /** What an attempt has between the first and the last step of a segment, as far as the newest chunks tell. */

@@ -16,7 +16,7 @@ import {
   warnOfMetrics,
 } from "../metrics/append.ts";
 import type { Segment } from "../metrics/points.ts";
-import { allNew, readKnown, withoutKnown } from "../metrics/repeats.ts";
+import { allNew, isAllNew, readKnown, withoutKnown } from "../metrics/repeats.ts";
 import { countGaps, isKnown, MOST_GAPS } from "../metrics/seq.ts";
 import { isDue } from "../metrics/sum-up.ts";
 import { reportable, reportedOnce } from "../platform/auth/access.ts";
@@ -195,7 +195,7 @@ export async function report(
         throw refuse("too-many-gaps", { gaps: MOST_GAPS, next: stored.lastSeq + 1 });
     }
     const news =
-      seq === null && stored
+      seq === null && stored && !isAllNew(whole, stored.summary)
         ? withoutKnown(whole, await readKnown(db, taskId, sql`${attempt}`, whole))
         : whole;
     const bounded =
