@@ -125,9 +125,10 @@ export type Reported = {
  */
 export async function report(
   c: Context<App>,
-  { taskId, attempt: named, seq, segment: whole, ...said }: Report,
+  { taskId, attempt: named, seq, segment, ...said }: Report,
 ): Promise<Reported> {
   const { db, auth, config } = c.var;
+  const whole = seq === null ? withoutKnown(segment, []) : segment;
   const progress = said.progress ? JSON.stringify(said.progress) : null;
   const tail = said.tail ? cutTail(said.tail) : null;
   const watch = prepareWatch(config, seq, whole, said.progress);
