@@ -1,6 +1,6 @@
 // The commands of all pages, as they are written there, against a ledger that `npm start` started: README first, as its
-// readers do, then the pages, each in a shell of its own. English and Chinese pages have a ledger each; what starts the
-// client in the same words as the English page is run there alone.
+// readers do, then the pages, each in a shell of its own. A Chinese page's commands come behind those of its English one, where
+// they are not word for word the same.
 import { type ChildProcess, spawn } from "node:child_process";
 import {
   chmodSync,
@@ -16,7 +16,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { commandsOf, readPages } from "../scripts/docs.ts";
+import { chineseOf, commandsOf, readPages } from "../scripts/docs.ts";
 import { freePort, root } from "../scripts/local/processes.ts";
 import { startReceiver } from "./receiver.ts";
 import { eventually, runProcess } from "./stack.ts";
@@ -106,23 +106,27 @@ async function startLedger(folder: string) {
 
 const isChinese = (path: string) => /\.zh(?:-CN)?\.md$/.test(path);
 
-const withoutComments = (text: string) => text.replaceAll(/(^|\s)#.*$/gm, "").trim();
+/** What a command does: without comments, and without what people write to each other. */
+const bare = (text: string) =>
+  text
+    .replaceAll(/(^|\s)#.*$/gm, "")
+    .replaceAll(/((?:reason|notes)\\?":\\?")[^"\\]*/g, "$1")
+    .trim();
 
-/** The commands of a page that are to be run: of a Chinese one, without lone calls of the client that its English page has. */
-function commandsToRun(path: string, text: string) {
-  const english = path.replace(/\.zh(?:-CN)?\.md$/, ".md");
-  const known = new Set(
-    isChinese(path)
-      ? commandsOf(readPages().get(english) ?? "").map((block) => withoutComments(block.text))
-      : [],
-  );
-  return commandsOf(text).filter((block) => {
-    const code = withoutComments(block.text);
-    return !(code.startsWith("python3 ledger.py ") && known.has(code));
-  });
+/** The commands of a page, and behind them those of its Chinese page that are not word for word the same. */
+function commandsToRun(path: string, text: string, pages: ReadonlyMap<string, string>) {
+  const own = commandsOf(text).map((block) => ({ ...block, path }));
+  const known = new Set(own.map((block) => bare(block.text)));
+  const chinese = chineseOf(path);
+  return [
+    ...own,
+    ...commandsOf(pages.get(chinese) ?? "")
+      .filter((block) => !known.has(bare(block.text)))
+      .map((block) => ({ ...block, path: chinese })),
+  ];
 }
 
-describe.each(["README.md", "README.zh-CN.md"])("the commands of %s and its pages", (readme) => {
+describe("the commands of README.md and its pages", () => {
   let folder: string;
   let ledger: Awaited<ReturnType<typeof startLedger>>;
   beforeAll(async () => {
@@ -134,17 +138,18 @@ describe.each(["README.md", "README.zh-CN.md"])("the commands of %s and its page
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const pages = [...readPages()].filter(
-    ([path, text]) => isChinese(path) === isChinese(readme) && commandsOf(text).length,
+  const all = readPages();
+  const pages = [...all].filter(([path, text]) => !isChinese(path) && commandsOf(text).length);
+  pages.sort(
+    ([a], [b]) => Number(b === "README.md") - Number(a === "README.md") || (a < b ? -1 : 1),
   );
-  pages.sort(([a], [b]) => Number(b === readme) - Number(a === readme) || (a < b ? -1 : 1));
 
   it.each(pages)("%s", async (path, text) => {
-    const blocks = commandsToRun(path, text).map((block) => {
+    const blocks = commandsToRun(path, text, all).map((block) => {
       const code = ledger.here(block.text);
       const run =
         block.language === "python" ? `python3 - <<'END_OF_PYTHON'\n${code}END_OF_PYTHON\n` : code;
-      return `echo '== ${path}:${block.line}'\n${run}`;
+      return `echo '== ${block.path}:${block.line}'\n${run}`;
     });
     const script = join(folder, "page.sh");
     writeFileSync(script, `set -euo pipefail\n${blocks.join("\n")}`);
