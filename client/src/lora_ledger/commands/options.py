@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.language import t
 from ..recording.guard import MOST_OVER
+from ..recording.wandb_mode import MODES
 from .parser import refusal
 
 ENVIRONMENT = t("""
@@ -72,6 +73,24 @@ def add_guard(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=1,
         help=t("end the run once N losses in a row are NaN or infinite (default without a number: 1)"),
+    )
+
+
+def add_trackers(parser: argparse.ArgumentParser) -> None:
+    """--wandb and --trackers, of the commands that run a training."""
+    parser.add_argument(
+        "--wandb",
+        choices=MODES,
+        default="auto",
+        help=t(
+            "offline: W&B writes on this machine alone, and its run is followed there; off: W&B's settings stay as they "
+            "are; auto (default): offline where W&B has no key"
+        ),
+    )
+    parser.add_argument(
+        "--trackers",
+        action="store_true",
+        help=t("point MLflow, Trackio and SwanLab of the trainer at this ledger, so that they log into this run"),
     )
 
 

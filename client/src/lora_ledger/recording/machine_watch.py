@@ -36,6 +36,14 @@ class MachineWatch:
         self._machine = Machine()
         self._meter = Meter()
         self._warned = False
+        # Names of the figures that were recorded, and `gpu` where there were any of GPUs.
+        self.recorded: set[str] = set()
+        self._samples = {"machine": False, "gpu": False}
+
+    @property
+    def sampled(self) -> bool:
+        """Whether both threads have shown what they find."""
+        return all(self._samples.values())
 
     def start(self) -> None:
         """Begins to sample, in the background."""
@@ -60,16 +68,21 @@ class MachineWatch:
 
     def _put(self, figures: dict[str, float]) -> None:
         step = self._place()
+        self.recorded.update(figures)
+        if any(name.startswith("gpu.") for name in figures):
+            self.recorded.add("gpu")
         if figures and step and not self._over.is_set():
             self._recorder.points.put(step, figures, epoch=self._recorder.progress.get("epoch"))
 
     def _sample_gpus(self) -> None:
         self._put(self._meter.sample())
+        self._samples["gpu"] = True
 
     def _sample_machine(self) -> None:
         disk = self._recorder.disk
         output = disk.folder or self._output() or os.getcwd()
         self._put(self._machine.sample(output, self._recorder.settings.spool))
+        self._samples["machine"] = True
         low = disk.look()
         # The key exists from the beginning, because another thread iterates over the dict for each heartbeat.
         self._recorder.progress["disk"] = low
