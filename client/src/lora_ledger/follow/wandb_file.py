@@ -1,6 +1,6 @@
 """Reads the file that W&B writes beside a run, `run-ID.wandb`, also while it grows.
 
-It is a header of 7 bytes and LevelDB's log format (blocks of 32 kB; records of CRC-32C, length, type and data, in
+It is a header of 7 bytes and LevelDB's log format (blocks of 32 kB; records of CRC-32, length, type and data, in
 pieces), each record a `Record` of wandb/proto/wandb_internal.proto.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -56,9 +57,9 @@ class WandbFile:
                 block = file.read(room)
                 used = 0
                 while used + 7 <= len(block):
-                    length, kind = struct.unpack_from("<HB", block, used + 4)
+                    crc, length, kind = struct.unpack_from("<IHB", block, used)
                     piece = block[used + 7 : used + 7 + length]
-                    if len(piece) < length or kind == 0:
+                    if len(piece) < length or kind == 0 or crc != zlib.crc32(piece, zlib.crc32(bytes([kind]))):
                         break
                     used += 7 + length
                     self._at += 7 + length
@@ -67,8 +68,11 @@ class WandbFile:
                         yield whole
                 rest = room - used
                 if rest >= 7 or len(block) < room:
-                    # Half a record, or zeros where a network disk has not written yet.
-                    return
+                    if self._at + rest >= size:
+                        # Half a record, or zeros where a network disk has not written yet.
+                        return
+                    # Blocks behind it are there, so this one is damaged.
+                    self._pieces = None
                 # No record begins in the last six bytes of a block.
                 self._at += rest
 
@@ -204,7 +208,7 @@ def number(value: Any) -> float | None:
     try:
         return float(value)
     except OverflowError:
-        return math.copysign(math.inf, value)
+        return math.inf if value > 0 else -math.inf
 
 
 def _whole(value: Any) -> int | None:
