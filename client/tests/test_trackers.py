@@ -4,6 +4,7 @@ import json
 import unittest
 
 from lora_ledger.core import withhold
+from lora_ledger.core.redact import redact_text
 from lora_ledger.recording import trackers
 from tests.helpers import ClientCase
 from tests.ledger_server import KEY
@@ -36,6 +37,13 @@ class AddressTest(unittest.TestCase):
         trackers.join(environment, "a1b2c3d4.e5f6.g7h8", trackers.pointed_here(environment, "http://a:1"), 7)
         self.assertEqual(environment, {"TRACKIO_SERVER_URL": "http://a:1/", "TRACKIO_WRITE_TOKEN": "a1b2c3d4.e5f6.g7h8.run7"})
         self.assertEqual(withhold.from_text("see a1b2c3d4.e5f6.g7h8.run7, a1b2c3d4.e5f6.g7h8"), "see [redacted], [redacted]")
+
+
+class RedactionTest(unittest.TestCase):
+    def test_a_key_that_nobody_here_knows_goes_with_its_run(self):
+        key = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcDEF123-_"
+        self.assertEqual(redact_text(f"token {key}.run42 end"), "token [redacted] end")
+        self.assertEqual(redact_text(f"{key}.running {key}.run42x"), "[redacted].running [redacted].run42x")
 
 
 class JoinTest(ClientCase):
