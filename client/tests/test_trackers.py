@@ -35,8 +35,12 @@ class AddressTest(unittest.TestCase):
         self.addCleanup(withhold.forget)
         environment = {"TRACKIO_SERVER_URL": "http://a:1/?write_token=x", "TRACKIO_SPACE_ID": "me/space"}
         trackers.join(environment, "a1b2c3d4.e5f6.g7h8", trackers.pointed_here(environment, "http://a:1"), 7)
-        self.assertEqual(environment, {"TRACKIO_SERVER_URL": "http://a:1/", "TRACKIO_WRITE_TOKEN": "a1b2c3d4.e5f6.g7h8.run7"})
-        self.assertEqual(withhold.from_text("see a1b2c3d4.e5f6.g7h8.run7, a1b2c3d4.e5f6.g7h8"), "see [redacted], [redacted]")
+        self.assertEqual(
+            environment, {"TRACKIO_SERVER_URL": "http://a:1/", "TRACKIO_WRITE_TOKEN": "a1b2c3d4.e5f6.g7h8.run7"}
+        )
+        self.assertEqual(
+            withhold.from_text("see a1b2c3d4.e5f6.g7h8.run7, a1b2c3d4.e5f6.g7h8"), "see [redacted], [redacted]"
+        )
 
 
 class RedactionTest(unittest.TestCase):
@@ -52,7 +56,11 @@ class JoinTest(ClientCase):
         self.serve(interval=0.3)
 
     def environment(self, **extra):
-        return {name: value for name, value in super().environment(**extra).items() if name not in NAMES[:-1] or name in extra}
+        return {
+            name: value
+            for name, value in super().environment(**extra).items()
+            if name not in NAMES[:-1] or name in extra
+        }
 
     def record(self, *options, script=SCRIPT, **given):
         """(exit code, the variables that the trainer got, the client's messages)."""
@@ -60,7 +68,9 @@ class JoinTest(ClientCase):
         return code, json.loads(out.splitlines()[0]) if out else None, err
 
     def test_a_tracker_that_points_here_gets_the_runs_number(self):
-        code, found, err = self.record(MLFLOW_TRACKING_URI=f"{self.server.url}/mlflow", MLFLOW_TRACKING_TOKEN="other1234")
+        code, found, err = self.record(
+            MLFLOW_TRACKING_URI=f"{self.server.url}/mlflow", MLFLOW_TRACKING_TOKEN="other1234"
+        )
         self.assertEqual(code, 0, err)
         self.assertEqual(
             found,

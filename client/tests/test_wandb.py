@@ -223,7 +223,9 @@ class RunsTest(TemporaryCase):
         self.a_run()
         follower.end()
         rows = {row["step"]: row["metrics"] for row in points.drain(final=True)}
-        self.assertEqual(rows[10], {"train/loss": 0.75, "loss": 0.75, "nested.a": 1.0, "nested.b.c": 2.5, "odd key/é %": 1.0})
+        self.assertEqual(
+            rows[10], {"train/loss": 0.75, "loss": 0.75, "nested.a": 1.0, "nested.b.c": 2.5, "odd key/é %": 1.0}
+        )
         self.assertNotIn("train/loss", rows[20])
 
     def test_steps_that_count_calls_give_no_loss_beside_the_consoles(self):

@@ -42,7 +42,9 @@ class WandbTest(ClientCase):
         self.assertEqual(self.server.points(1, "odd key/é %"), {n * 10: n for n in range(1, 9)})
         self.assertEqual(self.server.points(1, "best"), {80: 0.125})
         samples = [one for one in self.server.weights.values() if one["kind"] == "sample"]
-        self.assertEqual([(one["step"], one["prompt"]) for one in samples], [(40, "a cat"), (50, "cat 0"), (50, "cat 1")])
+        self.assertEqual(
+            [(one["step"], one["prompt"]) for one in samples], [(40, "a cat"), (50, "cat 0"), (50, "cat 1")]
+        )
         self.assertEqual(self.server.tasks[1]["fields"]["config"]["path"], "wandb-config.json")
         self.assertNotIn("spread", {name.split(".")[0] for beat in self.server.tasks[1]["attempts"][1]["beats"].values()
                                     for row in beat.get("logs") or [] for name in row["metrics"]})  # fmt: skip

@@ -13,7 +13,7 @@ from .parser import refusal
 ENVIRONMENT = t("""
 environment:
   LEDGER_URL     address of the ledger, such as https://ledger.example.workers.dev   (flag: --url)
-  LEDGER_KEY     your key; never passed on to the trainer                              (flag: --key)
+  LEDGER_KEY     your key; the trainer gets it only for a tracker that logs here       (flag: --key)
   LEDGER_SECRET_NAME   what fills [redacted] of a key (wandb_api_key: LEDGER_SECRET_WANDB_API_KEY); never passed on
   LEDGER_ENROL   a box's one-time token, which `agent` exchanges for a key when it has none
   LEDGER_SPOOL   where unsent records wait (default: ~/.cache/lora-ledger/spool)       (flag: --spool)
@@ -83,8 +83,8 @@ def add_trackers(parser: argparse.ArgumentParser) -> None:
         choices=MODES,
         default="auto",
         help=t(
-            "offline: W&B writes on this machine alone, and its run is followed there; off: W&B's settings stay as they "
-            "are; auto (default): offline where W&B has no key"
+            "offline: W&B writes on this machine alone, and its run is followed there; off: W&B's settings stay as "
+            "they are; auto (default): offline where W&B has no key"
         ),
     )
     parser.add_argument(

@@ -135,7 +135,9 @@ def _item(message: bytes) -> tuple[list[str], Any]:
             value = _text(raw)
         elif number in (8, 16) and wire == 2:
             value = load(raw)
-    return ([key] if key else [*nested[: DEPTH - 1], ".".join(nested[DEPTH - 1 :])] if nested[DEPTH:] else nested), value
+    return (
+        [key] if key else [*nested[: DEPTH - 1], ".".join(nested[DEPTH - 1 :])] if nested[DEPTH:] else nested
+    ), value
 
 
 def items(message: bytes, field: int = 1) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Follows the run that a trainer logs to W&B by the file that W&B writes on this machine, offline or beside its server.
+"""Follows the run that a trainer logs to W&B by the file that W&B writes on this machine, with or without its server.
 
-`$WANDB_DIR/wandb/run-DATE-ID/` or `offline-run-DATE-ID/` holds `run-ID.wandb`, `logs/debug.log` and the media in `files/`.
+`$WANDB_DIR/wandb/run-DATE-ID/` or `offline-run-DATE-ID/` holds `run-ID.wandb`, `logs/debug.log`, and media in `files/`.
 """
 
 from __future__ import annotations
@@ -72,8 +72,9 @@ def figures_of(message: bytes) -> dict[str, float]:
 class WandbRuns:
     """A Reader of the W&B runs that one trainer makes, one after another; of several at a time the first counts.
 
-    Make it before the trainer starts: runs that are there then are older. `owned(pid)` says whether a process belongs to
-    the trainer: True, False, or None when nobody can tell any more. `pause` seconds lie between two looks for new runs.
+    Make it before the trainer starts: runs that are there then are older. `owned(pid)` says whether a process belongs
+    to the trainer: True, False, or None when nobody can tell any more. `pause` seconds lie between two looks for new
+    runs.
     """
 
     delay = DELAY
@@ -167,7 +168,7 @@ class WandbRuns:
         return found
 
     def read(self, final: bool = False) -> Iterator[tuple[float, int, str, float, float | None]]:
-        """Yields (time, step, series, value, epoch) of everything new; `final` looks for new runs whatever the pause."""
+        """Yields (time, step, series, value, epoch) of all that is new; `final` looks for new runs whatever the pause."""
         new = self._new(final)
         # A run that has ended wrote its end before the next one began.
         yield from self._read_on(final)

@@ -140,7 +140,10 @@ class RunCommand:
         number = claimed["task_id"] if claimed else supervise().open_early(NUMBER_SECONDS)
         if number is None:
             terminal.warn(
-                t("{names} cannot log into this run: the ledger has not registered it yet; training goes on", names=names)
+                t(
+                    "{names} cannot log into this run: the ledger has not registered it yet; training goes on",
+                    names=names,
+                )
             )
             return
         environment[trackers.TASK] = str(number)
