@@ -5,6 +5,7 @@ import unittest
 
 from lora_ledger.core import withhold
 from lora_ledger.core.redact import redact_text
+from lora_ledger.core.transport import Ledger
 from lora_ledger.recording import trackers
 from tests.helpers import ClientCase
 from tests.ledger_server import KEY
@@ -130,6 +131,33 @@ class JoinTest(ClientCase):
         code, found, err = self.record("--trackers", "--not-own", MLFLOW_TRACKING_URI=f"{self.server.url}/mlflow")
         self.assertEqual((code, found), (0, {"MLFLOW_TRACKING_URI": f"{self.server.url}/mlflow"}))
         self.assertIn("MLflow cannot log into this run: another user's run gets no key of this box", err)
+
+    def test_an_agents_run(self):
+        Ledger(self.server.url, KEY).ask("POST", "/api/tasks", {"task_name": "queued", "command": []})
+        with self.server.guard:
+            self.server.open_attempt(self.server.tasks[1])
+        config = {"path": "a.toml", "sha256": "", "base64": "eCA9IDEK", "secrets": [], "format": "toml"}
+        for attempt, own in ((1, True), (2, False)):
+            claim = {"task": {"id": 1, "task_name": "queued"}, "attempt": attempt, "own": own, "config": config}
+            self.server.claims.append({**claim, "dataset_file": None, "heartbeat_interval_sec": 0.3})
+            trainer = " ".join(self.script(SCRIPT))
+            code, out, err = self.run_client(
+                "agent",
+                "--trackers",
+                "--wandb",
+                "off",
+                "--exec",
+                f"{trainer} {{config}}",
+                "--once",
+                env=self.environment(),
+            )
+            self.assertEqual(code, 0, err)
+            found = json.loads(out.splitlines()[0])
+            token = f"{KEY}.run1" if own else None
+            self.assertEqual((found["LEDGER_TASK_ID"], found.get("MLFLOW_TRACKING_TOKEN")), ("1", token))
+            if own:
+                with self.server.guard:
+                    self.server.open_attempt(self.server.tasks[1])
 
     def test_a_command_that_cannot_be_started_is_no_running_run(self):
         code, _, err = self.run_client("run", "--trackers", "--", "no-such-command", env=self.environment())

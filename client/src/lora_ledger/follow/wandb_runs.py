@@ -168,7 +168,7 @@ class WandbRuns:
         return found
 
     def read(self, final: bool = False) -> Iterator[tuple[float, int, str, float, float | None]]:
-        """Yields (time, step, series, value, epoch) of all that is new; `final` looks for new runs whatever the pause."""
+        """Yields (time, step, series, value, epoch) of what is new; `final` looks for new runs whatever the pause."""
         new = self._new(final)
         # A run that has ended wrote its end before the next one began.
         yield from self._read_on(final)
