@@ -363,6 +363,19 @@ class RecordTest(ClientCase):
         self.assertEqual(self.server.tasks[1]["fields"]["config"]["path"], "my.toml")
         self.assertNotIn("wandb-config.json", self.server.held(1))
 
+    def test_a_trainers_own_samples_are_enough(self):
+        (self.folder / "my.toml").write_text(
+            'network_module = "networks.lora"\nnetwork_dim = 4\noutput_dir = "out"\noutput_name = "aki"\n'
+        )
+        own = "import os, time\nos.makedirs('out/sample')\n"
+        own += "open('out/sample/aki_000001_00_20260501100000_1.png', 'wb').write(b'x')\ntime.sleep(5)\n"
+        (self.folder / "train_network.py").write_text(own + TRAINER)
+        command = [sys.executable, "train_network.py", str(RUN), "4", "0", "--config_file", "my.toml"]
+        self.run_client("run", "--", *command, env=self.environment())
+        samples = [one["filename"] for one in self.server.weights.values() if one["kind"] == "sample"]
+        self.assertEqual(samples, ["sample/aki_000001_00_20260501100000_1.png"])
+        self.assertEqual(len(self.server.points(1, "train/loss")), 8)
+
     def test_a_killed_trainer(self):
         code, _, _ = self.record(end="kill")
         self.assertEqual(code, 137)

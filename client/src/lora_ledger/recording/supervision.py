@@ -375,10 +375,10 @@ class Supervision:
             # Of a picture that the trainer also saves, that file is the sample.
             if not self.watch.found_samples:
                 self._add_weight(Upload(str(one.path), one.name, "sample", step=one.step, prompt=one.caption))
-        known = self._machine.recorded if self._machine else set()
-        figures = {k: v for k, v in runs.figures().items() if not known.intersection((k, k.partition(".")[0]))}
-        if not self._machine or ended or self._machine.sampled:
-            self.recorder.points.put(self.follower.place(), figures, epoch=self.recorder.progress.get("epoch"))
+        figures = runs.figures()
+        if self._machine:
+            figures = self._machine.not_measured(figures)
+        self.recorder.points.put(self.follower.place(), figures, epoch=self.recorder.progress.get("epoch"))
         if ended:
             self.recorder.points.put(self.follower.place(), runs.only_in_summary())
 
