@@ -188,6 +188,11 @@ class RunsTest(TemporaryCase):
         image.symlink_to(outside)
         list(runs.read())
         self.assertEqual([one.step for one in runs.media()], [50, 50])
+        other = self.a_run("run-20260501_110000-x")
+        shutil.move(other / "files", self.folder / "elsewhere")
+        (other / "files").symlink_to(self.folder / "elsewhere")
+        list(runs.read())
+        self.assertEqual(runs.media(), [])
 
     def test_figures_of_the_machine(self):
         def message(**figures):

@@ -237,7 +237,7 @@ class WandbRuns:
         for value in row.values():
             for path, caption in _media_in(value):
                 # W&B's own path, below `files/` of the run's folder and nowhere else.
-                root = os.path.realpath(self._folder / "files")
+                root = os.path.join(os.path.realpath(self._folder), "files")
                 file = Path(os.path.realpath(os.path.join(root, path)))
                 inside = str(file).startswith(root + os.sep) and file.suffix.lower() in _MEDIA
                 if inside and file not in self._media_paths and len(self._media_paths) < MOST_MEDIA:
