@@ -33,11 +33,13 @@ const version = /__version__ = "([^"]+)"/.exec(
 if (!version) throw new Error("client/src/lora_ledger/__init__.py names no __version__");
 
 /**
- * Tables, the Chinese sentences, and what no recording of a run needs: past runs' readers, commands for people. They are
- * packed by zlib, to a third; `python3 ledger.py --unpack DIR` writes every module as it is in the file.
+ * Tables, the Chinese sentences, what no recording of a run needs (past runs' readers, commands for people), and what
+ * only reads: YAML and TOML, trainers' settings, the tools of GPUs, W&B's files. They are packed by zlib, to a third;
+ * `python3 ledger.py --unpack DIR` writes every module as it is in the file. What withholds secrets, sends and starts
+ * programs stays text.
  */
 const packed =
-  /^lora_ledger\/(?:imports\/|chinese\/|trainers\/declarations|core\/architectures|commands\/(?!run|safe|sync|box_records|spool_report|options|parser)).*(?<!__init__)\.py$/;
+  /^lora_ledger\/(?:imports\/|chinese\/|trainers\/|core\/(?:architectures|yaml_|toml_)|follow\/(?:gpu|wandb)|commands\/(?!run|safe|sync|box_records|spool_report|options|parser)).*(?<!__init__)\.py$/;
 
 const fileOf = ({ path }: { path: string }) => path.replace("lora_ledger/", "");
 const apart = modules.filter(({ path }) => packed.test(path));
@@ -64,8 +66,8 @@ const file = `#!/usr/bin/env python3
     python3 ledger.py --help
 
 As a library, beside your script:  import ledger;  ledger.track(config="my_lora.toml")
-The modules below are those of client/src/lora_ledger, with tabs, and without comments and annotations. Tables, and
-what no recording loads, are packed:  python3 ledger.py --unpack DIR  writes them all as text.
+The modules below are those of client/src/lora_ledger, with tabs, and without comments and annotations. Tables,
+readers of files, and what no recording loads, are packed:  python3 ledger.py --unpack DIR  writes them all as text.
 """
 
 import sys

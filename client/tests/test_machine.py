@@ -640,6 +640,25 @@ class WatchTest(TemporaryCase):
         MachineWatch(recorder, lambda: 0, lambda: None)._sample_machine()
         recorder.points.put.assert_not_called()
 
+    def test_another_programs_figures_fill_what_is_not_measured_here(self):
+        recorder = mock.Mock(progress={"disk": None}, disk=mock.Mock(folder=None))
+        recorder.settings.spool = self.folder
+        recorder.disk.look.return_value = None
+        told = {"sys.cpu": 5.0, "sys.mem_mb": 100.0, "gpu.0.util": 50.0}
+        for others, gpus, expected in (
+            ({"sys.cpu": 1.0}, {}, {"sys.mem_mb": 100.0, "gpu.0.util": 50.0}),
+            ({"sys.cpu": 1.0, "sys.mem_mb": 2.0}, {"gpu.0.temp_c": 40.0}, {}),
+            ({}, {}, told),
+        ):
+            watch = MachineWatch(recorder, lambda: 7, lambda: None)
+            # Before the first samples nobody knows.
+            self.assertEqual(watch.not_measured(told), {})
+            watch._machine, watch._meter = mock.Mock(), mock.Mock()
+            watch._machine.sample.return_value, watch._meter.sample.return_value = others, gpus
+            watch._sample_machine()
+            watch._sample_gpus()
+            self.assertEqual(watch.not_measured(told), expected)
+
     def test_a_fault_ends_no_sampling_and_stop_does(self):
         recorder = mock.Mock()
         recorder.sender.interval = 0.0

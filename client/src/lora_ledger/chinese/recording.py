@@ -83,5 +83,10 @@ SENTENCES = {
     "{name}: being sent by a running process": "{name}：有进程正在发送",
     "{folder}: cannot be read ({error})": "{folder}：无法读取（{error}）",
     "{folder}: what was refused cannot be taken up again ({error})": "{folder}：被拒绝的内容无法重新取出（{error}）",
+    "{names} cannot log into this run: another user's run gets no key of this box": "{names} 不能记录到这个训练：别人的训练拿不到这台机器的密钥",
+    "{names} cannot log into this run: LEDGER_KEY is not set": "{names} 不能记录到这个训练：没有设置 LEDGER_KEY",
+    "{names} cannot log into this run: the ledger has not registered it yet; training goes on": "{names} 不能记录到这个训练：账本尚未登记它；训练照常进行",
+    "W&B writes to {folder}, offline, and its run is followed there": "W&B 离线写入 {folder}，从那里跟踪它的训练",
+    "W&B writes to {folder}, and its run is followed there": "W&B 写入 {folder}，从那里跟踪它的训练",
     "{name} is not complete ({error}) and is not uploaded": "{name} 不完整（{error}），不上传",
 }

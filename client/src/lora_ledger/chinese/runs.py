@@ -1,6 +1,8 @@
 """Commands that look at runs, and bring and send files."""
 
 SENTENCES = {
+    "offline: W&B writes on this machine alone, and its run is followed there; off: W&B's settings stay as they are; auto (default): offline where W&B has no key": "offline：W&B 只写在本机，并从那里跟踪它的训练；off：不改动 W&B 的设置；auto（默认）：没有 W&B 密钥时为 offline",
+    "point MLflow, Trackio and SwanLab of the trainer at this ledger, so that they log into this run": "让训练器的 MLflow、Trackio 和 SwanLab 指向本账本，使它们记录到这个训练",
     "end the run once N losses in a row are NaN or infinite (default without a number: 1)": "连续 N 个损失为 NaN 或无穷大时结束训练（不写数字时为 1）",
     "{text!r} is over {most}": "{text!r} 超过 {most}",
     "no hash": "没有哈希",

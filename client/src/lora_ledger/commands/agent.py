@@ -32,7 +32,7 @@ from ..recording.process import WINDOWS
 from . import safe
 from .enrol import join
 from .filling import Filling, allowed_names
-from .options import add_allow_secret, add_command, add_ledger_options
+from .options import add_allow_secret, add_command, add_ledger_options, add_trackers
 from .prepare import Claim, KeepAlive, fetch_earlier, number_in, write_files
 from .template import PLACEHOLDERS, Template, split
 
@@ -253,6 +253,7 @@ class Slot:
     def _run(self, number: int, options: list[str], command: list[str], work: Path) -> None:
         words = [*own_program(), "run", *options, "--spool", str(self.agent.settings.spool)]
         words += [] if self.agent.options.no_upload_state else ["--upload-state"]
+        words += [f"--wandb={self.agent.options.wandb}", *["--trackers"][: self.agent.options.trackers]]
         words += ["--quiet"] if self.agent.options.quiet else []
         environment = {**os.environ, "LEDGER_URL": self.agent.api.url, "LEDGER_KEY": self.agent.settings.key or ""}
         if self.gpu is not None:
@@ -509,6 +510,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         help=t("resume from states that hold pickles, too: loading one runs whatever code its uploader put there"),
     )
     add_allow_secret(parser)
+    add_trackers(parser)
     parser.add_argument(
         "--no-upload-state", action="store_true", help=t("keep training states here; another box then begins anew")
     )

@@ -7,12 +7,13 @@ from typing import Any
 
 from ..core.language import t
 from ..recording.guard import MOST_OVER
+from ..recording.wandb_mode import MODES
 from .parser import refusal
 
 ENVIRONMENT = t("""
 environment:
   LEDGER_URL     address of the ledger, such as https://ledger.example.workers.dev   (flag: --url)
-  LEDGER_KEY     your key; never passed on to the trainer                              (flag: --key)
+  LEDGER_KEY     your key; the trainer gets it only for a tracker that logs here       (flag: --key)
   LEDGER_SECRET_NAME   what fills [redacted] of a key (wandb_api_key: LEDGER_SECRET_WANDB_API_KEY); never passed on
   LEDGER_ENROL   a box's one-time token, which `agent` exchanges for a key when it has none
   LEDGER_SPOOL   where unsent records wait (default: ~/.cache/lora-ledger/spool)       (flag: --spool)
@@ -72,6 +73,24 @@ def add_guard(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=1,
         help=t("end the run once N losses in a row are NaN or infinite (default without a number: 1)"),
+    )
+
+
+def add_trackers(parser: argparse.ArgumentParser) -> None:
+    """--wandb and --trackers, of the commands that run a training."""
+    parser.add_argument(
+        "--wandb",
+        choices=MODES,
+        default="auto",
+        help=t(
+            "offline: W&B writes on this machine alone, and its run is followed there; off: W&B's settings stay as "
+            "they are; auto (default): offline where W&B has no key"
+        ),
+    )
+    parser.add_argument(
+        "--trackers",
+        action="store_true",
+        help=t("point MLflow, Trackio and SwanLab of the trainer at this ledger, so that they log into this run"),
     )
 
 

@@ -20,7 +20,7 @@ from ..trainers.launch import find_config
 from . import safe
 from .box_records import Record
 from .dialects import dialect_of
-from .options import ENVIRONMENT, add_guard, add_ledger_options, tag
+from .options import ENVIRONMENT, add_guard, add_ledger_options, add_trackers, tag
 
 RUN_EXAMPLES = (
     t("""
@@ -141,6 +141,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         help=t("between SIGINT, SIGTERM and SIGKILL when the run has to stop (default: 30)"),
     )
     add_guard(parser)
+    add_trackers(parser)
     add_ledger_options(parser)
     parser.add_argument(
         "command",

@@ -72,6 +72,8 @@ class _Rules:
         ]
         begins = r"(?:(?<![0-9A-Za-z_])|(?<=\\[nrt])|(?<=%[0-9A-Fa-f]{2}))"
         jwt = "eyJ(?=([0-9A-Za-z_-]{9,}))\\1\\.(?=([0-9A-Za-z_-]{7,}))\\2\\.[0-9A-Za-z_-]*"
+        # A ledger key may name a run behind it.
+        jwt += "(?:\\.run[0-9]{1,15}(?![0-9A-Za-z_-]))?"
         telegram = "(?<![0-9])[0-9]{8,10}:AA[0-9A-Za-z_-]{32,}"
         basic = "(?<=Basic )(?=[0-9A-Za-z+/=_-]{12,200})[0-9A-Za-z+/=_-]+"
         # No token of this kind begins within another, so that each is looked at once.

@@ -32,6 +32,8 @@ MOST_EARLY = 100
 _TUNE = re.compile(r"(\d{1,9})\|(\d{1,15})\|Loss: ")
 # A bar of transformers' Trainer has no description; some who build on it name it.
 _PLAIN = ("", "train", "training")
+# Far above the number of series that a run may have.
+MOST_SOURCES = 10_000
 # Where epochs began, for points that come late.
 MOST_EPOCHS = 1000
 
@@ -39,7 +41,12 @@ MOST_EPOCHS = 1000
 def ranks(readers: Sequence[Reader]) -> dict[str, int]:
     """{series: rank} of the loss in all readers, best first, as Points takes it."""
     names = [tag for reader in readers for tag in reader.loss_tags]
-    return {name: rank for rank, name in reversed(list(enumerate(names)))}
+    return {name: rank for rank, name in reversed(list(enumerate(dict.fromkeys(names))))}
+
+
+def first_hold(readers: Sequence[Reader]) -> float:
+    """How long the console's loss waits at first: not at all where no file is likely to bring it."""
+    return FIRST_FILE if any(getattr(reader, "is_likely", True) for reader in readers) else 0.0
 
 
 class Follower:
@@ -90,6 +97,8 @@ class Follower:
         self._offsets = [Offset(from_step) for _ in self.readers]
         self._line_offset = Offset(from_step)
         self._gave = [False for _ in self.readers]
+        # Which reader brought a series first: of what two files tell, one is recorded.
+        self._sources: dict[str, int] = {}
         self._last_dict = self._start = resumed_at
         self._every = trainer.logging_steps()
 
@@ -377,7 +386,7 @@ class Follower:
         for index, reader in enumerate(self.readers):
             offset = self._offsets[index]
             for when, step, tag, value, *epoch in reader.read(final):
-                if tag.startswith(("hparam", "_hparams_")):
+                if tag.startswith(("hparam", "_hparams_")) or not self._is_source(index, tag):
                     continue
                 self._gave[index] = True
                 self.started.set()
@@ -388,18 +397,29 @@ class Follower:
                     epoch = self.progress["epoch"] = epoch[0]
                 else:
                     epoch = self._epoch_of(step)
-                self.points.add(tag, step, value, when or time.time(), epoch)
+                if self._first_loss is not None and getattr(reader, "counts_calls", False):
+                    # Steps that are none of the trainer's: the loss on the console has those.
+                    self.points.put(step, {tag: value}, when, epoch)
+                else:
+                    self.points.add(tag, step, value, when or time.time(), epoch)
             total = getattr(reader, "total", None)
             if total:
                 self._progress(self.progress.get("step") or 0, total + (offset.value or 0))
         self._set_hold()
 
+    def _is_source(self, index: int, tag: str) -> bool:
+        """Whether the series is taken from that reader."""
+        if len(self._sources) < MOST_SOURCES:
+            self._sources.setdefault(tag, index)
+        return self._sources.get(tag) == index
+
     def _set_hold(self) -> None:
         """How long the console's loss waits: not at all once it is clear that no file brings it."""
-        if not self.readers:
+        delays = [getattr(reader, "delay", FILES_DELAY) for reader in self.readers if getattr(reader, "files", None)]
+        if not first_hold(self.readers) and not delays:
             self.points.hold = 0.0
-        elif any(getattr(reader, "files", None) for reader in self.readers):
-            self.points.hold = FILES_DELAY
+        elif delays:
+            self.points.hold = max(delays)
         elif any(self._gave):
             self.points.hold = FIRST_FILE
         elif self._first_loss is not None and self._clock() - self._first_loss > FIRST_FILE:

@@ -1,8 +1,4 @@
-"""Runs out of Weights & Biases: an offline run's folder, and JSON of runs or of one run's history.
-
-An offline folder's `run-ID.wandb` is a header of 7 bytes and LevelDB's log format (blocks of 32 kB; records of CRC-32C,
-length, type and data, in pieces), each record a `Record` of wandb/proto/wandb_internal.proto.
-"""
+"""Runs out of Weights & Biases: an offline run's folder, and JSON of runs or of one run's history."""
 
 from __future__ import annotations
 
@@ -10,28 +6,23 @@ import hashlib
 import json
 import math
 import os
-import struct
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from ..core.errors import TooMuchError
 from ..core.language import t
-from ..core.reading import MOST_CONTAINERS, folders, lines, loads, open_file, read_start
+from ..core.reading import folders, lines, open_file, read_start
 from ..core.terminal import size_text
 from ..core.types import section
 from ..core.yaml_reader import read_yaml
-from ..follow.tensorboard import _fields
+from ..follow import wandb_file as log
+from ..follow.wandb_file import DAMAGE, WandbFile, flat, load, settings_of
 from ..recording.points import iso
 from . import fields as names
 from .run import Curves, PastRun, entries_of, fields_of_settings
 
-BLOCK = 32_768
-HEADER = 7
-_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _STATES = {"finished": "success", "crashed": "failed", "failed": "failed", "killed": "cancelled", "preempted": "failed"}
 MOST_BYTES = 2_000_000_000
-MOST_RECORD = 16_000_000
 # A step's values take some hundred bytes of memory each.
 MOST_VALUES = 10_000_000
 MOST_STEPS = 2_000_000
@@ -45,69 +36,6 @@ MOST_TEXT = 4_000_000
 ODD = (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError)
 
 
-def records(file: IO[bytes]) -> Iterator[bytes]:
-    """The log's records as bytes, read block by block. What was cut off at the end (a killed run) ends it quietly."""
-    file.seek(HEADER)
-    room = BLOCK - HEADER
-    pieces, length = None, 0
-    while True:
-        block = file.read(room)
-        at, room = 0, BLOCK
-        while at + 7 <= len(block):
-            size, kind = struct.unpack_from("<HB", block, at + 4)
-            piece = block[at + 7 : at + 7 + size]
-            if len(piece) < size or kind == 0:
-                return
-            at += 7 + size
-            if kind == _FULL:
-                yield piece
-            elif kind == _FIRST:
-                pieces, length = [piece], size
-            elif pieces is not None and kind in (_MIDDLE, _LAST):
-                pieces.append(piece)
-                length += size
-                if length > MOST_RECORD:
-                    # A table or a picture, of which nothing is recorded here.
-                    pieces = None
-                elif kind == _LAST:
-                    yield b"".join(pieces)
-                    pieces = None
-        if not block:
-            return
-
-
-def _item(data: bytes) -> tuple[str, Any]:
-    """(key, value) of a HistoryItem, ConfigItem or SummaryItem. A nested key is joined with points."""
-    key, nested, value = "", [], None
-    for number, wire, raw in _fields(data):
-        if number == 1 and wire == 2:
-            key = raw.decode("utf-8", "replace")
-        elif number == 2 and wire == 2:
-            nested.append(raw.decode("utf-8", "replace"))
-        elif number == 4 and wire == 0:
-            value = bool(raw)
-        elif number == 5 and wire == 0:
-            value = (raw >> 1) ^ -(raw & 1)
-        elif number == 6 and wire == 1:
-            value = struct.unpack("<d", raw)[0]
-        elif number == 7 and wire == 2:
-            value = raw.decode("utf-8", "replace")
-        elif number in (8, 16) and wire == 2:
-            value = _loads(raw)
-    return key or ".".join(nested), value
-
-
-def _loads(raw: Any, most: int = MOST_CONTAINERS) -> Any:
-    try:
-        return loads(raw, most)
-    except ValueError:
-        return None
-
-
-def _text(raw: Any) -> Any:
-    return raw.decode("utf-8", "replace")
-
-
 class Log:
     """What a `.wandb` file says: `run`, `config`, `summary` (dicts), `rows` ({step: row}), `exit_code` (None: no
     end)."""
@@ -117,59 +45,37 @@ class Log:
         self.exit_code = None
         self.newest = None
         self._values = 0
-        with open_file(path) as file:
-            if os.fstat(file.fileno()).st_size > MOST_BYTES:
-                raise TooMuchError(t("it is larger than {most_bytes}", most_bytes=size_text(MOST_BYTES)))
-            if file.read(4) != b":W&B":
-                raise ValueError(t("it is no W&B log"))
-            try:
-                for record in records(file):
-                    for number, wire, value in _fields(record):
-                        if wire == 2:
-                            self._take(number, value)
-            except (IndexError, ValueError, struct.error) as error:
-                if not self.run or isinstance(error, TooMuchError):
-                    raise ValueError(t("it cannot be read ({error})", error=error)) from error
+        file = WandbFile(path)
+        if os.path.getsize(path) > MOST_BYTES:
+            raise TooMuchError(t("it is larger than {most_bytes}", most_bytes=size_text(MOST_BYTES)))
+        if not file.starts_well():
+            raise ValueError(t("it is no W&B log"))
+        try:
+            for record in file.records():
+                for number, message in log.parts(record):
+                    self._take(number, message)
+        except DAMAGE as error:
+            if not self.run or isinstance(error, TooMuchError):
+                raise ValueError(t("it cannot be read ({error})", error=error)) from error
 
-    def _take(self, number: int, value: Any) -> None:
-        if number == 2:
-            self._history(value)
-        elif number in (3, 5):
-            target = self.summary if number == 3 else self.config
-            target.update(_item(v) for n, w, v in _fields(value) if n == 1 and w == 2)
-        elif number == 17:
-            self._run(value)
-        elif number == 18:
-            # A code of 0 is not written at all.
-            self.exit_code = next((v for n, w, v in _fields(value) if n == 1 and w == 0), 0)
+    def _take(self, number: int, message: bytes) -> None:
+        if number == log.HISTORY:
+            self._history(log.history(message))
+        elif number == log.SUMMARY:
+            self.summary.update(flat(log.items(message)))
+        elif number == log.CONFIG:
+            self.config.update(log.items(message))
+        elif number == log.RUN:
+            run = log.run_of(message)
+            self.config.update(run.pop("config"))
+            self.run.update(run)
+        elif number == log.EXIT:
+            self.exit_code = log.exit_code(message)
 
-    def _run(self, data: bytes) -> None:
-        texts = {1: "id", 3: "project", 6: "group", 8: "name", 9: "notes", 13: "host"}
-        for number, wire, value in _fields(data):
-            if number in texts and wire == 2:
-                self.run[texts[number]] = _text(value)
-            elif number == 10 and wire == 2:
-                self.run.setdefault("tags", []).append(_text(value))
-            elif number == 4 and wire == 2:
-                self.config.update(_item(v) for n, w, v in _fields(value) if n == 1 and w == 2)
-            elif number == 17 and wire == 2:
-                self.run["started"] = next((v for n, w, v in _fields(value) if n == 1 and w == 0), None)
-            elif number == 21 and wire == 2:
-                self.run["commit"] = next((_text(v) for n, w, v in _fields(value) if n == 2 and w == 2), None)
-
-    def _history(self, data: bytes) -> None:
-        row, step = {}, None
-        for number, wire, value in _fields(data):
-            if number == 1 and wire == 2:
-                key, found = _item(value)
-                row[key] = found
-            elif number == 2 and wire == 2:
-                step = next((v for n, w, v in _fields(value) if n == 1 and w == 0), 0)
-        if step is not None:
-            row.setdefault("_step", step)
+    def _history(self, row: dict[str, Any]) -> None:
         if isinstance(row.get("_timestamp"), (int, float)):
             self.newest = max(self.newest or 0, row["_timestamp"])
-        self._values += len(row)
+        self._values += sum(1 for _ in flat(row))
         if self._values > MOST_VALUES or len(self.rows) > MOST_STEPS:
             raise TooMuchError(
                 t(
@@ -183,49 +89,17 @@ class Log:
 
 def _add(rows: Any, row: dict[str, Any]) -> None:
     """Puts a history row's numbers to its step."""
-    step = row.get("_step", len(rows))
-    if isinstance(step, float) and math.isfinite(step) and step == int(step):
-        step = int(step)
-    if isinstance(step, bool) or not isinstance(step, int):
+    step = log.step_of(row) if "_step" in row else len(rows)
+    if step is None:
         return
     kept = rows.setdefault(step, {"metrics": {}})
-    stamp = row.get("_timestamp")
-    if isinstance(stamp, (int, float)) and stamp > 0:
-        kept["time"] = iso(stamp / 1000 if stamp > 1e11 else stamp)
-    for key, value in _flat(row):
-        # JSON of W&B writes what is no number as a word.
-        value = (
-            {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}.get(value, value)
-            if isinstance(value, str)
-            else value
-        )
-        if isinstance(value, (int, float)) and not key.startswith("_"):
-            kept["metrics"][key] = value
-    epoch = kept["metrics"].get("epoch", kept["metrics"].get("train/epoch"))
-    if isinstance(epoch, (int, float)) and math.isfinite(epoch) and epoch >= 0:
+    when = log.time_of(row)
+    if when is not None:
+        kept["time"] = iso(when)
+    kept["metrics"].update(log.values_of(row))
+    epoch = log.epoch_of(kept["metrics"])
+    if epoch is not None:
         kept["epoch"] = epoch
-
-
-def _flat(row: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in row.items():
-        if isinstance(value, dict) and "_type" not in value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + str(key), value
-
-
-def settings_of(config: Any) -> dict[str, Any]:
-    """A configuration without W&B's own entries; `{"value": …}` around values, as files have it, taken off."""
-    plain = {}
-    for key, value in config.items() if isinstance(config, dict) else ():
-        if key.startswith("_") or key == "wandb_version":
-            continue
-        plain[key] = (
-            value["value"]
-            if isinstance(value, dict) and "value" in value and set(value) <= {"value", "desc"}
-            else value
-        )
-    return plain
 
 
 def _final_loss(summary: Any) -> int | float | None:
@@ -263,18 +137,18 @@ def runs(folder: Path) -> tuple[list[PastRun], list[tuple[str, str]]]:
 def _folder(path: Path) -> PastRun:
     files = path / "files"
     log_path = next(iter(sorted(path.glob("run-*.wandb"))), None)
-    log = Log(log_path) if log_path else None
-    config = read_yaml(read_start(files / "config.yaml", MOST_TEXT)) or (log.config if log else {})
-    summary = _loads(read_start(files / "wandb-summary.json", MOST_TEXT) or "null") or (log.summary if log else {})
-    metadata = _loads(read_start(files / "wandb-metadata.json", MOST_TEXT) or "null")
+    told = Log(log_path) if log_path else None
+    config = read_yaml(read_start(files / "config.yaml", MOST_TEXT)) or (told.config if told else {})
+    summary = load(read_start(files / "wandb-summary.json", MOST_TEXT) or "null") or (told.summary if told else {})
+    metadata = load(read_start(files / "wandb-metadata.json", MOST_TEXT) or "null")
     metadata = metadata if isinstance(metadata, dict) else {}
-    run = log.run if log else {}
+    run = told.run if told else {}
     run_id = run.get("id") or path.name.rpartition("-")[2]
-    ended = log.newest if log else None
-    state = None if log and log.exit_code is None else "success" if not (log and log.exit_code) else "failed"
+    ended = told.newest if told else None
+    state = None if told and told.exit_code is None else "success" if not (told and told.exit_code) else "failed"
     fields = {
         "status": state or "failed",
-        "exit_code": log.exit_code if log else None,
+        "exit_code": told.exit_code if told else None,
         "error_message": None
         if state
         else t("The run's record ends without its end: it was killed, or its machine was lost."),
@@ -292,14 +166,14 @@ def _folder(path: Path) -> PastRun:
         },
         **{"tags": run.get("tags"), "config": config, "summary": summary},
     }
-    rows = log.rows if log else {}
+    rows = told.rows if told else {}
     return _past(str(path), about, fields, rows)
 
 
 def _past(where: str, about: dict[str, Any], fields: dict[str, Any], rows: Any) -> PastRun:
     """A PastRun of what W&B says: id, name, group, notes, tags, config, summary; `fields` go before what these tell."""
     settings = settings_of(about.get("config"))
-    found = fields_of_settings(dict(_flat(settings)))
+    found = fields_of_settings(dict(flat(settings)))
     found.update({k: v for k, v in fields.items() if v is not None})
     run_id = str(about.get("id") or "")
     found["task_name"] = str(about.get("name") or run_id or "W&B run")[:300]
@@ -390,7 +264,7 @@ def objects(path: Path) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
         first = file.readline(MOST_LINE)
         rest = file.read(1)
         file.seek(0)
-        if rest and isinstance(_loads(_bare(first)), dict):
+        if rest and isinstance(load(_bare(first)), dict):
             return _json_lines(path, file)
         if size > MOST_WHOLE_JSON:
             raise TooMuchError(
@@ -399,7 +273,7 @@ def objects(path: Path) -> tuple[list[dict[str, Any]], list[tuple[str, str]]]:
                     most_whole_json=size_text(MOST_WHOLE_JSON),
                 )
             )
-        whole = _loads(_bare(file.read()), MOST_VALUES)
+        whole = load(_bare(file.read()), MOST_VALUES)
         if isinstance(whole, dict) and isinstance(whole.get("runs"), list):
             whole = whole["runs"]
         if isinstance(whole, list):
@@ -426,7 +300,7 @@ def _json_lines(path: Path, file: BinaryIO) -> tuple[list[dict[str, Any]], list[
             )
             continue
         line = _bare(line).strip()
-        value = _loads(line) if line.startswith(b"{") else {} if not line else None
+        value = load(line) if line.startswith(b"{") else {} if not line else None
         if isinstance(value, dict):
             found.append(value) if value else None
         elif len(wrong) < MOST_WRONG:
@@ -439,7 +313,7 @@ def _object(where: str, about: dict[str, Any]) -> PastRun:
     history."""
     for name in ("config", "summary", "summary_metrics", "summaryMetrics"):
         if isinstance(about.get(name), str):
-            about = {**about, name: _loads(about[name]) or {}}
+            about = {**about, name: load(about[name]) or {}}
     run_id = about.get("id") or about.get("run_id")
     name = about.get("display_name") or about.get("displayName") or about.get("name")
     if not run_id and not name:

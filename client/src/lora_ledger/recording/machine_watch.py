@@ -36,6 +36,18 @@ class MachineWatch:
         self._machine = Machine()
         self._meter = Meter()
         self._warned = False
+        # What each thread measures, once it has shown that: names of figures.
+        self._measured: dict[str, set[str]] = {}
+
+    def not_measured(self, figures: dict[str, float]) -> dict[str, float]:
+        """Those of another's figures that are not measured here; of GPUs all or none. None before the first sample."""
+        gpus = self._measured.get("gpu")
+        own = self._measured.get("sys")
+        return {
+            name: value
+            for name, value in figures.items()
+            if (gpus is not None and not gpus if name.startswith("gpu.") else own is not None and name not in own)
+        }
 
     def start(self) -> None:
         """Begins to sample, in the background."""
@@ -58,18 +70,19 @@ class MachineWatch:
             except Exception as error:
                 terminal.trouble(error)
 
-    def _put(self, figures: dict[str, float]) -> None:
+    def _put(self, source: str, figures: dict[str, float]) -> None:
         step = self._place()
+        self._measured[source] = self._measured.get(source, set()) | set(figures)
         if figures and step and not self._over.is_set():
             self._recorder.points.put(step, figures, epoch=self._recorder.progress.get("epoch"))
 
     def _sample_gpus(self) -> None:
-        self._put(self._meter.sample())
+        self._put("gpu", self._meter.sample())
 
     def _sample_machine(self) -> None:
         disk = self._recorder.disk
         output = disk.folder or self._output() or os.getcwd()
-        self._put(self._machine.sample(output, self._recorder.settings.spool))
+        self._put("sys", self._machine.sample(output, self._recorder.settings.spool))
         low = disk.look()
         # The key exists from the beginning, because another thread iterates over the dict for each heartbeat.
         self._recorder.progress["disk"] = low

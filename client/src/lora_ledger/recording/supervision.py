@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from ..core import terminal
 from ..core.journal import Upload
 from ..core.language import t
 from ..core.redact import redact_command
 from ..core.settings import Settings
-from ..follow.follower import FIRST_FILE, Follower, ranks
+from ..follow.follower import Follower, first_hold, ranks
 from ..follow.reader import Reader
 from ..follow.state_json import read_history
 from ..follow.tensorboard import EventFolder
+from ..follow.wandb_runs import WandbRuns, folders_of
 from ..trainers import Generic, datasets
 from ..trainers.datasets import Source
 from ..trainers.declared import Declared
-from . import host
+from . import host, wandb_mode
 from .config_file import read_config
 from .console import Console
 from .guard import Guard, read_guard
 from .inner_trainer import Scout, wraps
-from .machine_watch import watch_machine
+from .machine_watch import MachineWatch, watch_machine
 from .outcome import outcome_of
 from .points import Points
 from .process import Process
@@ -39,6 +41,8 @@ from .watch import Watch
 DATASET_LIMIT = 512 * 1024
 # So long is registering held back for a trainer that a wrapping script has yet to start.
 SCOUT_SECONDS = 60.0
+# The settings of a run that has none but those that its trainer gave W&B.
+WANDB_CONFIG = "wandb-config.json"
 # Between two looks for new event files.
 LOOK_SECONDS = 1.0
 # A trainer that forked and exited is followed until its processes end, or were silent for so long.
@@ -60,17 +64,17 @@ class Launch:
         self.config_path: str | None = None
         self.config: dict[str, Any] | None = None
         self.text = ""
+        self.environment: dict[str, str] = {}
+        self.wandb_offline = False
 
 
 class Supervision:
-    """One trainer from its start to its end. The caller has started it, and takes its output's first chunk by
-    `feed`."""
+    """One trainer from its start to its end. `run` takes it once it is started; its output comes by `feed`."""
 
     def __init__(
         self,
         settings: Settings,
         launch: Launch,
-        process: Process,
         stopping: Stopping,
         watch: Watch,
         readers: Sequence[Reader],
@@ -84,18 +88,24 @@ class Supervision:
         self.config_path = launch.config_path
         self.config = launch.config
         self.extra = launch.extra
-        self.process = process
+        self.wandb = next((reader for reader in readers if isinstance(reader, WandbRuns)), None)
         self.stopping = stopping
         self.watch = watch
         # The typed command, where that only wraps the one that trains.
         self.wrapper: list[str] | None = None
         self.begun = time.time()
         self._text = launch.text
+        self._wandb_offline = launch.wandb_offline
+        self._told_of_wandb = False
+        self._machine: MachineWatch | None = None
+        # Whether the registration was put together, and with settings.
+        self._described = self._has_config = False
+        self._opened = threading.Event()
         # Set once the trainer is known, or nothing is left to wait for.
         self._known = threading.Event()
         self._ended = threading.Event()
         self._from_step = from_step
-        points = Points(ranks(readers), FIRST_FILE if readers else 0.0)
+        points = Points(ranks(readers), first_hold(readers))
         self.recorder = Recorder(settings, points)
         self.follower = Follower(self.trainer, points, self.recorder.progress, from_step, readers, resumed_at)
         self.console = Console(self.recorder.spool.folder / "console.log.gz", self.follower.line)
@@ -121,27 +131,51 @@ class Supervision:
         """Takes a chunk of the trainer's "stdout" or "stderr"."""
         self.console.feed(name, data)
 
-    def run(self) -> None:
-        """Records until the trainer has ended and what it has to say is sent, or given up on."""
-        self.process.start_reading()
+    def open_early(self, seconds: float) -> int | None:
+        """Registers the run before its trainer is started; its number, or None where the ledger gives none in time."""
+        # A wrapping command's trainer is not there yet, so its settings come as a file.
+        self._known.set()
+        self._open()
+        sender, recorder = self.recorder.sender, self.recorder
+        deadline = time.monotonic() + seconds
+        while recorder.task_id is None and time.monotonic() < deadline:
+            if sender.ledger is None or sender.denied or sender.trouble or self.stopping.hurried:
+                break
+            time.sleep(0.05)
+        return recorder.task_id
+
+    def _open(self) -> None:
+        if self._opened.is_set():
+            return
+        self._opened.set()
         resume = self.options.claimed
         if self.options.resume_task:
             resume = {
                 "task_id": self.options.resume_task,
                 "body": {"from_step": self._from_step} if self._from_step else {},
             }
-        if self.trainer.name is None and not self.config and wraps(self.command):
-            self.scout = Scout(self.process.pid, self.command, self.options.output_dir, lambda p: read_config(p)[1])
-        else:
-            self._known.set()
         self.recorder.begin(self.describe, resume)
+
+    def run(self, process: Process) -> None:
+        """Records until the trainer has ended and what it has to say is sent, or given up on."""
+        self.process = process
+        process.start_reading()
+        nothing_known = self.trainer.name is None and not self.config
+        if nothing_known and wraps(self.command):
+            self.scout = Scout(self.process.pid, self.command, self.options.output_dir, lambda p: read_config(p)[1])
+        elif not (nothing_known and self.wandb and wandb_mode.is_named(self.trainer)):
+            # Else its settings may be those that it gives W&B.
+            self._known.set()
+        self._open()
         self._add_configs()
         waiting: list[threading.Thread] = []
         for work in (self._follow, self._collect_datasets):
             thread = threading.Thread(target=work, name="ledger-follow", daemon=True)
             thread.start()
             waiting.append(thread)
-        machine = watch_machine(self.recorder, self.follower.place, lambda: self.trainer.output_folder())
+        machine = self._machine = watch_machine(
+            self.recorder, self.follower.place, lambda: self.trainer.output_folder()
+        )
         while self.process.wait(1.0) is None:
             pass
         self.process.finish_reading()
@@ -160,6 +194,7 @@ class Supervision:
         self.follower.end()
         for item in self.watch.poll(ended=True):
             self._add_weight(item)
+        self._take_wandb(ended=True)
         self.follower.seen.final = self.watch.found_final
         if not self.recorder.points.held_any:
             self._read_history()
@@ -203,23 +238,27 @@ class Supervision:
         self.config_path = config_path
         self.config, _ = read_config(config_path)
         self.watch = Watch(trainer, self.options.upload_state, since=self.begun)
-        readers = readers_of(trainer, self.stopping)
+        readers = trainer_readers(trainer, self.stopping)
+        if self.wandb:
+            self.wandb.add_places([Path(cwd), *trainer.folders()], self.begun)
+            self.wandb.loss_tags = trainer.loss_tags
+            readers.append(self.wandb)
         points = self.recorder.points
         points.loss_tags = ranks(readers)
-        points.hold = FIRST_FILE if readers else 0.0
+        points.hold = first_hold(readers)
         self.follower.follow(trainer, readers, from_step_of(self.options, trainer), trainer.resume_step()[0] or 0)
         self._known.set()
-        self._add_configs()
+        self._add_configs(late=self._described)
 
-    def _add_configs(self) -> None:
-        """Has the files stored that a repeat needs besides those that registering takes.
+    def _add_configs(self, late: bool = False) -> None:
+        """Has the files stored that a repeat needs besides those that registering takes; `late`: has taken.
 
         None of another user's run: its configuration could name any file of this box.
         """
         if self.options.not_own:
             return
         scripts = [os.path.abspath(word) for word in self.wrapper or () if word.endswith((".sh", ".bash"))]
-        large = None if self.config else self.config_path
+        large = self.config_path if late or not self.config else None
         for path in [*map(str, self.trainer.extra_configs()), _dataset_file(self.trainer)[1], large, *scripts]:
             if path and os.path.isfile(path):
                 self.recorder.add_file(Upload(os.path.abspath(path), os.path.basename(path), "config"))
@@ -264,7 +303,9 @@ class Supervision:
 
     def describe(self) -> tuple[dict[str, Any], dict[str, Any]]:
         self._known.wait(SCOUT_SECONDS)
-        config, dataset_file = self.config, _dataset_file(self.trainer)[0]
+        config, dataset_file = self.config or self._wandb_config(), _dataset_file(self.trainer)[0]
+        self._has_config = config is not None
+        self._described = True
         facts = host.facts(self.command, self.cwd)
         more = {k: v for k, v in facts.items() if k in ("gpu_info", "node_info", "cuda_version")}
         fields: dict[str, Any] = {"command": redact_command(self.command), **facts}
@@ -299,12 +340,55 @@ class Supervision:
             try:
                 self._look_for_trainer()
                 self.follower.poll()
+                self._take_wandb()
                 if time.monotonic() >= next_look:
                     for item in self.watch.poll():
                         self._add_weight(item)
                     next_look = time.monotonic() + 1.0
             except Exception as error:
                 terminal.trouble(error)
+
+    def _wandb_config(self) -> dict[str, Any] | None:
+        """The settings that the trainer gave W&B, as registering takes them. Another user's stay here."""
+        settings = self.wandb.settings() if self.wandb and not self.options.not_own else {}
+        return {"text": json.dumps(settings, indent=1), "format": "json", "path": WANDB_CONFIG} if settings else None
+
+    def _take_wandb(self, ended: bool = False) -> None:
+        """Takes what a W&B run has besides its curves."""
+        runs = self.wandb
+        if not runs or not runs.files:
+            return
+        if not self._told_of_wandb:
+            self._told_of_wandb = True
+            folder = runs.files[0].parent
+            terminal.notice(
+                t("W&B writes to {folder}, offline, and its run is followed there", folder=folder)
+                if self._wandb_offline
+                else t("W&B writes to {folder}, and its run is followed there", folder=folder)
+            )
+        if runs.run and not self._known.is_set() and not self.scout:
+            self._known.set()
+        elif runs.run and self._described and not self._has_config:
+            self._has_config = True
+            self._keep_wandb_config()
+        for one in runs.media():
+            # Of a picture that the trainer also saves, that file is the sample.
+            if not self.watch.found_samples:
+                self._add_weight(Upload(str(one.path), one.name, "sample", step=one.step, prompt=one.caption))
+        figures = runs.figures()
+        if self._machine:
+            figures = self._machine.not_measured(figures)
+        self.recorder.points.put(self.follower.place(), figures, epoch=self.recorder.progress.get("epoch"))
+        if ended:
+            self.recorder.points.put(self.follower.place(), runs.only_in_summary())
+
+    def _keep_wandb_config(self) -> None:
+        """Has the settings stored as a file: the ledger reads settings when a run is registered, and never again."""
+        config = self._wandb_config()
+        if config:
+            path = self.recorder.spool.folder / WANDB_CONFIG
+            path.write_text(config["text"], "utf-8")
+            self.recorder.add_file(Upload(str(path), WANDB_CONFIG, "config"))
 
     def _look_for_trainer(self) -> None:
         if not self.scout:
@@ -346,19 +430,29 @@ class Supervision:
         return facts + [{k: v for k, v in fact.items() if k != "tag_distribution"} for fact in listed]
 
 
-def readers_of(trainer: Generic, stopping: Stopping) -> list[Reader]:
+def readers_of(trainer: Generic, stopping: Stopping, launch: Launch) -> list[Reader]:
     """What reads the loss from files, best first; made before the start, so that older runs' files are known.
 
-    Only event files of the process that `stopping` will know count.
+    Only files of the process that `stopping` will know count.
     """
+    readers = trainer_readers(trainer, stopping)
+    if launch.environment.get("WANDB_MODE") != "disabled":
+        places = folders_of(launch.environment, trainer.cwd, *trainer.folders(), trainer.log_folder())
+        owned = _owned_by(stopping)
+        readers.append(WandbRuns(places, owned, LOOK_SECONDS, trainer.loss_tags))
+    return readers
 
-    def owned(pid: int) -> bool | None:
-        return stopping.process.owns(pid) if stopping.process else None
 
+def _owned_by(stopping: Stopping) -> Callable[[int], bool | None]:
+    return lambda pid: stopping.process.owns(pid) if stopping.process else None
+
+
+def trainer_readers(trainer: Generic, stopping: Stopping) -> list[Reader]:
+    """Those of the trainer's own files."""
     readers = trainer.readers()
     logs = trainer.log_folder()
     if logs:
-        readers.append(EventFolder(logs, owned, LOOK_SECONDS, loss_tags=trainer.loss_tags))
+        readers.append(EventFolder(logs, _owned_by(stopping), LOOK_SECONDS, loss_tags=trainer.loss_tags))
     return readers
 
 

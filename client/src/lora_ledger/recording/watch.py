@@ -35,7 +35,7 @@ class Watch:
         since: float | None = None,
     ) -> None:
         self.trainer = trainer
-        self.found_final = False
+        self.found_final = self.found_samples = False
         self.newest_checkpoint = []
         self._upload_state = upload_state
         self._clock = clock
@@ -76,6 +76,8 @@ class Watch:
             self._given[path] = state
             if saved.kind == "final":
                 self.found_final = True
+            elif saved.kind == "sample":
+                self.found_samples = True
             elif saved.kind == "checkpoint":
                 same = [i for i in self.newest_checkpoint if saved.group and i.group == saved.group]
                 self.newest_checkpoint = [*same, item]
