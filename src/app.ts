@@ -57,6 +57,7 @@ import { lifecycle } from "./runs/lifecycle.routes.ts";
 import { repeats } from "./runs/repeat.routes.ts";
 import { tasks } from "./runs/runs.routes.ts";
 import { pointAtFinal } from "./runs/states.ts";
+import { mirrors } from "./trackers/mirror/mirrors.routes.ts";
 import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
 import { version } from "./version.ts";
 
@@ -135,6 +136,7 @@ export const app = new Hono<App>()
   .route("/api/events", events)
   .route("/api/webhooks", webhooks)
   .route("/api/deliveries", deliveries)
+  .route("/api/mirrors", mirrors)
   .route("/api/table", table)
   .route("/api/curves", curves)
   .route("/api/views", views)

@@ -9,6 +9,7 @@ import type { Db } from "../platform/db/client.ts";
 import {
   logChunk,
   metricSummary,
+  mirrorRun,
   taskAttempt,
   taskDataset,
   taskDependency,
@@ -43,6 +44,7 @@ export const belongings = [
   { table: taskAttempt, key: "attempt", most: 100 },
   { table: taskDataset, key: "dataset_id, name", most: 200 },
   { table: taskDependency, key: "depends_on", most: 200 },
+  { table: mirrorRun, key: "mirror_id", most: 200 },
 ];
 
 const TASKS_AT_ONCE = 20;
