@@ -10,7 +10,7 @@ import { chain } from "../../platform/db/batch.ts";
 import type { Db } from "../../platform/db/client.ts";
 import { fromNow, now } from "../../platform/db/time.ts";
 import { faultsOf, type JobFaults } from "../../platform/faults.ts";
-import { MirrorFault, type Turn, TurnOver } from "./server.ts";
+import { baseOf, MirrorFault, type Turn, TurnOver } from "./server.ts";
 import {
   hasWork,
   type Mirror,
@@ -76,9 +76,8 @@ async function findDue(db: Db, sound: JobFaults["sound"]): Promise<DueMirror[]> 
   return due;
 }
 
-type RunRow = Omit<RunToWrite, "trashed" | "hasNews" | "uploading"> & {
+type RunRow = Omit<RunToWrite, "trashed" | "uploading"> & {
   trashed: number;
-  hasNews: number;
   uploading: number;
 };
 
@@ -90,17 +89,17 @@ async function readRuns(db: Db, mirrorId: number): Promise<RunToWrite[]> {
       t.version || '.' || t.attempt || '.' || iif(t.status in ('pending', 'running'), t.status, 'ended') as start,
       t.version || '.' || t.attempt || '.' || t.status || '.' || coalesce(t.finished_at, '') || '.' || coalesce(t.final_loss, '')
         || '.' || (select count(*) from weight w where w.task_id = t.id and w.kind = 'final' and w.state = 'complete') as end,
-      exists (select 1 from task_attempt a where a.task_id = r.task_id
-        and (a.attempt > r.attempt or (a.attempt = r.attempt and a.received > r.arrival))) as "hasNews",
+      coalesce(l.attempt, 0) as "lastAttempt", coalesce(l.received, 0) as "lastArrival",
       exists (select 1 from weight w where w.task_id = t.id and w.kind = 'final' and w.state = 'uploading'
         and w.deleted_at is null) as uploading
     from mirror_run r join training_task t on t.id = r.task_id
+      left join task_attempt l on l.task_id = r.task_id
+        and l.attempt = (select max(a.attempt) from task_attempt a where a.task_id = r.task_id)
     where r.mirror_id = ${mirrorId} and ${isDue}
     order by r.next_at, r.task_id limit ${RUNS_A_TURN}`);
-  return rows.map(({ trashed, hasNews, uploading, ...row }) => ({
+  return rows.map(({ trashed, uploading, ...row }) => ({
     ...row,
     trashed: trashed === 1,
-    hasNews: hasNews === 1,
     uploading: uploading === 1,
   }));
 }
@@ -186,17 +185,22 @@ export async function writeMirrors(
     const share = Math.max(Math.floor(left / due.length), Math.min(left, REQUESTS_TO_MAKE + 1));
     const served = due.slice(0, Math.floor(left / share));
     const more: DueMirror[] = [];
-    for (let n = 0; n < served.length; n += AT_ONCE)
+    const serve = async (mirror: DueMirror) => {
+      const turn = { left: share, until };
+      try {
+        await faults.each([mirror.id], async () => {
+          if (await writeMirror(db, config, mirror, turn)) more.push(mirror);
+        });
+      } finally {
+        left -= share - turn.left;
+      }
+    };
+    // Mirrors into one server take turns, so that two of the same run do not both make it there.
+    const servers = [...Map.groupBy(served, ({ url }) => baseOf(url)).values()];
+    for (let n = 0; n < servers.length; n += AT_ONCE)
       await Promise.all(
-        served.slice(n, n + AT_ONCE).map(async (mirror) => {
-          const turn = { left: share, until };
-          try {
-            await faults.each([mirror.id], async () => {
-              if (await writeMirror(db, config, mirror, turn)) more.push(mirror);
-            });
-          } finally {
-            left -= share - turn.left;
-          }
+        servers.slice(n, n + AT_ONCE).map(async (mirrors) => {
+          for (const mirror of mirrors) await serve(mirror);
         }),
       );
     due = [...due.slice(served.length), ...more];

@@ -42,7 +42,9 @@ export type RunToWrite = {
   end: string;
   createdAt: string;
   trashed: boolean;
-  hasNews: boolean;
+  /** The newest attempt, and how many heartbeats it has. */
+  lastAttempt: number;
+  lastArrival: number;
   uploading: boolean;
 };
 
@@ -59,10 +61,14 @@ export type Work = {
 
 const isEnded = (status: RunToWrite["status"]) => status !== "pending" && status !== "running";
 
+/** Whether heartbeats lie behind the place. */
+const hasNews = ({ attempt, arrival, lastAttempt, lastArrival }: RunToWrite) =>
+  lastAttempt > attempt || (lastAttempt === attempt && lastArrival > arrival);
+
 /** Whether a run needs anything of the other server now. */
 export function hasWork(run: RunToWrite): boolean {
   const noted: Noted = JSON.parse(run.written ?? "{}");
-  if (run.trashed || run.runId === null || run.hasNews || noted.start !== run.start) return true;
+  if (run.trashed || run.runId === null || hasNews(run) || noted.start !== run.start) return true;
   return run.status !== "running";
 }
 
@@ -249,7 +255,7 @@ async function writePoints(work: Work, run: RunToWrite, noted: Noted) {
   const timeless = Date.parse(run.createdAt);
   for (;;) {
     const chunks = await db.all<ChunkText>(nextChunks(run.taskId, place, undefined, BYTES_A_READ));
-    if (chunks.length === 0) return;
+    if (chunks.length === 0) break;
     const behind = chunks.map((chunk) => ({
       attempt: chunk.attempt,
       segments: segmentsBehind(chunk, place),
@@ -275,8 +281,13 @@ async function writePoints(work: Work, run: RunToWrite, noted: Noted) {
       );
       Object.assign(run, { attempt, arrival });
     }
-    if (place === before) return;
+    if (place === before) break;
   }
+  // Heartbeats without points are in no chunk.
+  if (!hasNews(run)) return;
+  const [attempt, arrival] = [run.lastAttempt, run.lastArrival];
+  await note(work, run, { attempt, arrival }, sql`(attempt, arrival) <= (${attempt}, ${arrival})`);
+  Object.assign(run, { attempt, arrival });
 }
 
 /** Writes a run's end, and closes its row unless more has come meanwhile. */
@@ -331,7 +342,7 @@ export async function writeRun(work: Work, run: RunToWrite): Promise<void> {
     if (!found) return;
     await writeFacts(work, run, found, noted);
   }
-  if (run.hasNews) await writePoints(work, run, noted);
+  if (hasNews(run)) await writePoints(work, run, noted);
   if (isEnded(run.status)) await writeEnd(work, run, facts, noted);
   else if (run.status === "pending")
     await note(work, run, { nextAt: fromNow(PAUSE_MIN, "minutes") });
