@@ -25,8 +25,12 @@ export async function startMlflow(python: string, home: string) {
         ...["--backend-store-uri", `sqlite:///${join(home, "mlflow.db")}`],
         ...["--artifacts-destination", join(home, "artifacts")],
       ],
-      // Its worker is a process of its own.
-      { cwd: home, detached: true },
+      // Its worker is a process of its own; those for jobs of its own are not needed.
+      {
+        cwd: home,
+        detached: true,
+        env: { ...process.env, MLFLOW_SERVER_ENABLE_JOB_EXECUTION: "false" },
+      },
     );
     await eventually(
       "mlflow server",
