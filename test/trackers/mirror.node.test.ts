@@ -17,7 +17,7 @@ describe.skipIf(!python)("a mirror into a real mlflow server", () => {
   let mlflow: Awaited<ReturnType<typeof startMlflow>>;
   beforeAll(async () => {
     stack = await startStack({
-      ...{ ALLOW_INSIDE_WEBHOOKS: "true", PUBLIC_URL: base, MIRROR_REQUESTS_A_MINUTE: "200" },
+      ...{ ALLOW_INSIDE_WEBHOOKS: "true", PUBLIC_URL: base, MIRROR_REQUESTS_A_MINUTE: "30" },
       HEARTBEAT_INTERVAL_SEC: "30",
       LOST_AFTER_SEC: "3600",
     });
@@ -69,13 +69,11 @@ describe.skipIf(!python)("a mirror into a real mlflow server", () => {
     const groups = ["live"];
     const { id } = await mirror({ groups });
     const other = await mirror({ name: "other", groups: ["another group"] });
-    const config = {
-      text: 'network_dim = 16\nlearning_rate = 1e-4\noptimizer_type = "AdamW"\n',
-      format: "toml",
-    };
+    const config = { text: "network_dim = 16\n", format: "toml" };
+    const settings = { lora_rank: 16, learning_rate: 1e-4, optimizer: "AdamW" };
     const { task_id } = await stack.api("/api/tasks", {
       ...{ task_name: "aki", experiment_group: "live", config, tags: { kind: "style" } },
-      notes: "first try",
+      ...{ ...settings, notes: "first try" },
     });
     const elsewhere = await stack.api("/api/tasks", {
       task_name: "b",
@@ -87,8 +85,8 @@ describe.skipIf(!python)("a mirror into a real mlflow server", () => {
     let step = 1;
     let seq = 1;
     const train = async () => {
-      await beat(task_id, seq++, step, 60);
-      step += 60;
+      await beat(task_id, seq++, step, 120);
+      step += 120;
     };
     await train();
     await minute();
@@ -99,7 +97,7 @@ describe.skipIf(!python)("a mirror into a real mlflow server", () => {
 
     for (let n = 0; n < 40; n++) await train();
     const written = minute();
-    await eventually("points on their way", async () => (await logOf(id, task_id)).points > 60);
+    await eventually("points on their way", async () => (await logOf(id, task_id)).points > 120);
     await mlflow.kill9();
     await written;
     expect(await stack.api(`/api/mirrors/${id}`)).toMatchObject({
@@ -194,7 +192,6 @@ describe.skipIf(!python)("a mirror into a real mlflow server", () => {
     await minute();
     const [run] = await mlflow.runs("again");
     expect(run.info.status).toBe("RUNNING");
-    expect(run.info.end_time).toBeUndefined();
     await mlflow.ask("runs/delete", { run_id: run.info.run_id });
     await stack.api(`/api/tasks/${task_id}/finish`, { attempt: 2, status: "success" });
     await minute();
@@ -257,30 +254,25 @@ describe.skipIf(!python)("a mirror into a real mlflow server", () => {
       task_name: "long",
       experiment_group: "past",
     });
-    for (let n = 0; n < 100; n++) await beat(task_id, n + 1, 1 + n * 1000, 1000);
+    for (let n = 0; n < 20; n++) await beat(task_id, n + 1, 1 + n * 1000, 1000);
     await stack.api(`/api/tasks/${task_id}/finish`, { attempt: 1, status: "success" });
     const { id } = await mirror({ groups: ["past"], past: true });
-    const started = Date.now();
-    let minutes = 0;
-    let busy = 0;
+    const progress: number[] = [];
     await eventually(
       "the last point",
       async () => {
-        const before = Date.now();
         await minute();
-        busy += Date.now() - before;
-        minutes++;
         const line = await logOf(id, task_id);
-        console.log(
-          `mirror: ${line?.points} of ${line?.points_total} points after ${minutes} turns, ${busy} ms`,
-        );
-        return line?.state === "done";
+        progress.push(line.points / line.points_total);
+        return line.state === "done";
       },
-      300,
+      200,
     );
+    // 30 requests a minute write less than the run has.
+    expect(progress.length).toBeGreaterThan(1);
+    expect(progress[0]).toBeGreaterThan(0);
+    expect(progress[0]).toBeLessThan(1);
     const [run] = await mlflow.runs("past");
-    expect(await mlflow.history(run.info.run_id, "loss")).toHaveLength(100_000);
-    expect(minutes).toBeGreaterThan(1);
-    expect(Date.now()).toBeGreaterThan(started);
-  }, 400_000);
+    expect(await mlflow.history(run.info.run_id, "loss")).toHaveLength(20_000);
+  }, 240_000);
 });
