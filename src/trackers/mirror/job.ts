@@ -57,6 +57,14 @@ async function findDue(db: Db, sound: JobFaults["sound"]): Promise<DueMirror[]> 
       update mirror_run set state = 'open', next_at = null
       where state = 'done' and mirror_id in ${ids} and task_id in (
         select id from training_task where status = 'running' and deleted_at is null)`),
+    // Those that were registered before the mirror was made.
+    begun: db.run(sql`
+      insert into mirror_run (mirror_id, task_id, user_id)
+      select m.id, t.id, m.user_id
+      from training_task t join mirror m on m.user_id = t.user_id and m.deleted_at is null and m.id in ${ids}
+      where t.status = 'running' and t.deleted_at is null
+        and (m."groups" is null or t.experiment_group in (select value from json_each(m."groups")))
+      on conflict do nothing`),
     found: db.run(sql`
       insert into mirror_run (mirror_id, task_id, user_id, state)
       select m.id, t.id, m.user_id, iif(t.status = 'pending' and t.attempt = 0, 'done', 'open')

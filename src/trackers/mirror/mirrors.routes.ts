@@ -29,8 +29,6 @@ import { ask, baseOf, MirrorFault, mirrorAddressFault } from "./server.ts";
 
 type Row = typeof mirror.$inferSelect;
 
-/** Runs under way that a new mirror takes up at once. */
-const MOST_UNDER_WAY = 1000;
 /** Refused runs that a new token or address lets try again at once. */
 const MOST_AGAIN = 1000;
 const TEST_SECONDS = 15;
@@ -219,18 +217,6 @@ export const mirrors = new Hono<App>()
         ),
         row: ifChanged("noted", (changed) =>
           db.select().from(mirror).where(sql`id = (select max(id) from mirror) and ${changed}`),
-        ),
-        // Runs that train now, or wait to, are found by no number above the cursor.
-        underWay: ifChanged("row", (changed) =>
-          db.run(sql`
-            insert into mirror_run (mirror_id, task_id, user_id, state)
-            select m.id, t.id, m.user_id, iif(t.status = 'pending' and t.attempt = 0, 'done', 'open')
-            from (select * from mirror where id = (select max(id) from mirror) and user_id = ${auth.userId}) m
-              join training_task t on t.user_id = m.user_id
-            where ${changed} and t.status in ('pending', 'running') and t.deleted_at is null and t.id <= m.up_to
-              and (m."groups" is null or t.experiment_group in (select value from json_each(m."groups")))
-            order by t.id desc limit ${MOST_UNDER_WAY}
-            on conflict do nothing`),
         ),
       });
       if (!row) throw await noRoom(db, config, auth.userId, "mirrors");
