@@ -49,11 +49,13 @@ export async function startMlflow(python: string, home: string) {
   };
   // biome-ignore lint/suspicious/noExplicitAny: tests read whatever it answers.
   async function ask(path: string, body?: object): Promise<any> {
-    const response = await fetch(`${url}/api/2.0/mlflow/${path}`, {
+    const sent = new Request(`${url}/api/2.0/mlflow/${path}`, {
       method: body ? "POST" : "GET",
       headers: { "Content-Type": "application/json" },
       body: body && JSON.stringify(body),
     });
+    // It closes idle connections, at times just when a request is sent on one.
+    const response = await fetch(sent.clone()).catch(() => fetch(sent));
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     return response.json();
   }

@@ -26,13 +26,15 @@ import {
 const MOST_MIRRORS = 50;
 const AT_ONCE = 4;
 /** Tasks among which a mirror looks for new runs a minute. */
-const TASKS_A_LOOK = 500;
+const TASKS_A_LOOK = 2000;
 /** Runs under way of one mirror that a turn looks at. */
 const RUNS_A_TURN = 50;
 /** No request begins later in a minute than this. */
 const SECONDS_A_MINUTE = 25;
 /** How often what is left of the requests is shared out anew. */
 const ROUNDS = 3;
+/** After how long a turn without an outcome counts as broken off. */
+const TURN_SEC = 55;
 const FIRST_WAIT_SEC = 30;
 const LONGEST_WAIT_SEC = 3600;
 
@@ -89,9 +91,16 @@ type RunRow = Omit<RunToWrite, "trashed" | "uploading"> & {
   uploading: number;
 };
 
-/** The runs of a mirror that may be written now, those that waited longest first. */
-async function readRuns(db: Db, mirrorId: number): Promise<RunToWrite[]> {
-  const rows = await db.all<RunRow>(sql`
+/**
+ * Takes a mirror for one turn, so that another call of the schedule leaves it alone meanwhile, and reads its runs
+ * that may be written now, those that waited longest first. Null: another call has it.
+ */
+async function takeRuns(db: Db, mirrorId: number): Promise<RunToWrite[] | null> {
+  const { taken, rows } = await chain(db, {
+    taken: db.run(sql`
+      update mirror set next_at = ${fromNow(TURN_SEC)}
+      where id = ${mirrorId} and deleted_at is null and (next_at is null or next_at <= ${now})`),
+    rows: db.all<RunRow>(sql`
     select r.task_id as "taskId", r.state, r.experiment_id as "experimentId", r.run_id as "runId",
       r.attempt, r.arrival, r.written, t.status, t.created_at as "createdAt", t.deleted_at is not null as trashed,
       t.version || '.' || t.attempt || '.' || iif(t.status in ('pending', 'running'), t.status, 'ended') as start,
@@ -104,7 +113,9 @@ async function readRuns(db: Db, mirrorId: number): Promise<RunToWrite[]> {
       left join task_attempt l on l.task_id = r.task_id
         and l.attempt = (select max(a.attempt) from task_attempt a where a.task_id = r.task_id)
     where r.mirror_id = ${mirrorId} and ${isDue}
-    order by r.next_at, r.task_id limit ${RUNS_A_TURN}`);
+    order by r.next_at, r.task_id limit ${RUNS_A_TURN}`),
+  });
+  if (taken.rowsAffected === 0) return null;
   return rows.map(({ trashed, uploading, ...row }) => ({
     ...row,
     trashed: trashed === 1,
@@ -135,10 +146,10 @@ async function writeMirror(
   mirror: DueMirror,
   turn: Turn,
 ): Promise<boolean> {
-  const runs = await readRuns(db, mirror.id);
+  const runs = await takeRuns(db, mirror.id);
+  if (runs === null) return false;
   const waiting = runs.filter(hasWork);
   const experiments: Work["experiments"] = new Map();
-  const before = turn.left;
   let isOver = false;
   for (const [n, run] of waiting.entries()) {
     const share = Math.ceil(turn.left / (waiting.length - n));
@@ -165,16 +176,15 @@ async function writeMirror(
   }
   // Of more runs than one turn looks at, the others come first the next time.
   const seen = runs.length === RUNS_A_TURN ? runs.map(({ taskId }) => taskId) : [];
-  if (before > turn.left || seen.length > 0)
-    await chain(db, {
-      turn: noteTurn(db, mirror),
-      seen:
-        seen.length > 0 &&
-        db.run(sql`
+  await chain(db, {
+    turn: noteTurn(db, mirror),
+    seen:
+      seen.length > 0 &&
+      db.run(sql`
           update mirror_run set next_at = ${now}
           where mirror_id = ${mirror.id} and state = 'open' and (next_at is null or next_at <= ${now})
             and task_id in (select value from json_each(${JSON.stringify(seen)}))`),
-    });
+  });
   return isOver || seen.length > 0;
 }
 

@@ -237,6 +237,19 @@ describe("a mirror", () => {
     expect(await log(id)).toMatchObject([{ points: 6, error: null, tries: 0 }]);
   });
 
+  it("is written to by one of two calls at once", async () => {
+    await mirror();
+    const task = await start();
+    await beat(
+      task,
+      1,
+      points(1, 3, () => ({ loss: 1 })),
+    );
+    await Promise.all([minute(), writeMirrors(ledger.db, ledger.config)]);
+    expect(there.counts()).toMatchObject({ "runs/search": 1, "runs/create": 1 });
+    expect(metrics()).toHaveLength(3);
+  });
+
   it("turns a setting that changed into a tag", async () => {
     await mirror();
     const task = await start({ lora_rank: 16 });
@@ -461,6 +474,11 @@ describe("a mirror", () => {
       );
     expect(await patch(200)).toMatchObject({ name: "x", has_token: true, version: 2 });
     await patch(412);
+    const elsewhere = { url: "https://other.example.org" };
+    expect(JSON.stringify(await ask(`/api/mirrors/${id}`, elsewhere, "PATCH", 422))).toContain(
+      "token",
+    );
+    await ask(`/api/mirrors/${id}`, { ...elsewhere, token: "third" }, "PATCH");
     await ask(`/api/mirrors/${id}`, undefined, "DELETE", 204);
     await ask(`/api/mirrors/${id}/runs`, undefined, undefined, 404);
     const noted = await ledger.db.all<{ action: string }>(
@@ -468,6 +486,7 @@ describe("a mirror", () => {
     );
     expect(noted.map(({ action }) => action)).toEqual([
       "mirror.create",
+      "mirror.update",
       "mirror.update",
       "mirror.delete",
     ]);

@@ -274,7 +274,7 @@ export const mirrors = new Hono<App>()
     describe({
       summary: "Change a mirror",
       description:
-        "Fields that the request leaves out stay. Another address or token lets refused runs try again. Runs that are already written stay in the mirror when `groups` changes.",
+        "Fields that the request leaves out stay; with the address of another server the token has to be given again. Another address or token lets refused runs try again. Runs that are already written stay in the mirror when `groups` changes.",
       tag: "Mirrors",
       answer: { schema: answer, description: "The mirror." },
       errors: {
@@ -294,6 +294,12 @@ export const mirrors = new Hono<App>()
       const [before] = await db.select().from(mirror).where(ownMirror(id, auth));
       if (!before) throw notFound("own-mirror", { id });
       const { token, ...loggable } = body;
+      // Nobody who does not know the token has it sent to a server of their own.
+      const isElsewhere = body.url && new URL(body.url).origin !== new URL(before.url).origin;
+      if (isElsewhere && before.token !== null && token === undefined)
+        throw notValid([
+          { path: "token", message: "must be given again with the address of another server" },
+        ]);
       const isMoved = body.url !== undefined || token !== undefined;
       const {
         row: [row],
@@ -416,10 +422,10 @@ export const mirrors = new Hono<App>()
     }),
     allow("tasks:write"),
     validate("param", idParam),
-    validate("query", z.strictObject({ ...pageQuery, state: z.enum(runStates).optional() })),
+    validate("query", z.strictObject(pageQuery)),
     async (c) => {
       const { id } = c.req.valid("param");
-      const { limit, cursor, state } = c.req.valid("query");
+      const { limit, cursor } = c.req.valid("query");
       const { auth, db } = c.var;
       const before = cursor
         ? decodeCursor("mirror-runs", cursor, z.tuple([z.int(), z.int()]))
@@ -437,7 +443,6 @@ export const mirrors = new Hono<App>()
             and(
               sql`${mirrorRun.mirrorId} = (select ${mirror.id} from mirror where ${ownMirror(id, auth)})`,
               before?.[0] === id ? lt(mirrorRun.taskId, before[1]) : undefined,
-              state && eq(shownState, state),
             ),
           )
           .orderBy(desc(mirrorRun.taskId))
