@@ -21,7 +21,7 @@ export type Pair = { key: string; value: string };
 
 const asText = (value: JsonValue) => (typeof value === "string" ? value : JSON.stringify(value));
 
-export const param = (name: string, value: JsonValue): Pair => ({
+const param = (name: string, value: JsonValue): Pair => ({
   key: cleanKey(name),
   value: cutText(asText(value), 0, LONGEST_PARAM),
 });

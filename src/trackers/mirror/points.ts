@@ -2,7 +2,7 @@ import type { StoredSegment, Value } from "../../metrics/points.ts";
 import { cleanKey } from "./names.ts";
 
 /** Values in one request: as many as MLflow takes. */
-export const VALUES_A_BATCH = 1000;
+const VALUES_A_BATCH = 1000;
 
 /**
  * How far a run's points are written: to the attempt's heartbeat `arrival`, and `skip` values of the next one.

@@ -25,7 +25,7 @@ export const REQUESTS_TO_MAKE = 4;
 const PAUSE_MIN = 5;
 
 /** What `mirror_run.written` keeps: signs of what was written last, and the place within a heartbeat. */
-export type Noted = { start?: string; end?: string; skip?: number };
+type Noted = { start?: string; end?: string; skip?: number };
 
 /** A run on its way, with what of it decides on the next step. */
 export type RunToWrite = {
