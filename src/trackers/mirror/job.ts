@@ -22,8 +22,9 @@ import {
   writeRun,
 } from "./write.ts";
 
-/** Mirrors looked at a minute, and written to at once: a Worker has six connections. */
-const MOST_MIRRORS = 50;
+/** Mirrors looked at a minute, of which so many have a turn; and servers at once: a Worker has six connections. */
+const MOST_MIRRORS = 1000;
+const TURNS_A_MINUTE = 50;
 const AT_ONCE = 4;
 /** Tasks among which a mirror looks for new runs a minute. */
 const TASKS_A_LOOK = 2000;
@@ -50,20 +51,20 @@ async function findDue(db: Db, sound: JobFaults["sound"]): Promise<DueMirror[]> 
   const live = await db.all<{ id: number }>(sql`
     select m.id from mirror m join user u on u.id = m.user_id
     where m.active and m.deleted_at is null and u.active and ${sound(sql`m.id`)}
-    order by coalesce(m.next_at, ''), m.id limit ${MOST_MIRRORS}`);
+    order by random() limit ${MOST_MIRRORS}`);
   if (live.length === 0) return [];
   const ids = sql`(select value from json_each(${JSON.stringify(live.map(({ id }) => id))}))`;
   const newest = sql`coalesce((select max(id) from training_task), 0)`;
   const { due } = await chain(db, {
     again: db.run(sql`
       update mirror_run set state = 'open', next_at = null
-      where state = 'done' and mirror_id in ${ids} and task_id in (
+      where state = 'done' and +mirror_id in ${ids} and task_id in (
         select id from training_task where status = 'running' and deleted_at is null)`),
     // Those that were registered before the mirror was made.
     begun: db.run(sql`
       insert into mirror_run (mirror_id, task_id, user_id)
       select m.id, t.id, m.user_id
-      from training_task t join mirror m on m.user_id = t.user_id and m.deleted_at is null and m.id in ${ids}
+      from training_task t join mirror m on m.user_id = t.user_id and m.deleted_at is null and +m.id in ${ids}
       where t.status = 'running' and t.deleted_at is null
         and (m."groups" is null or t.experiment_group in (select value from json_each(m."groups")))
       on conflict do nothing`),
@@ -81,7 +82,7 @@ async function findDue(db: Db, sound: JobFaults["sound"]): Promise<DueMirror[]> 
       select m.id, m.url, m.token, m.failures from mirror m
       where m.id in ${ids} and (m.next_at is null or m.next_at <= ${now})
         and exists (select 1 from mirror_run r where r.mirror_id = m.id and ${isDue})
-      order by coalesce(m.next_at, ''), m.id`),
+      order by coalesce(m.next_at, ''), m.id limit ${TURNS_A_MINUTE}`),
   });
   return due;
 }
