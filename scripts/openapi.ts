@@ -32,6 +32,8 @@ const tags: Record<string, string> = {
   Storage: "What files take, what is kept of them, and whether bucket and database agree.",
   "Signed URLs": "Addresses that carry their own permission, for bytes going up and down.",
   Alerts: "Events worth telling, the webhooks they are sent to, and how that went.",
+  Mirrors:
+    "Tracking servers elsewhere into which runs are written while they train, and how far each run is.",
   Users: "People, and what they may do.",
   Keys: "Keys for people and boxes.",
   Audit: "Who did what to which row.",

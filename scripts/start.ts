@@ -177,6 +177,7 @@ async function start() {
             COST_REPORTING: "true",
             VERIFY_BY_STREAMING: "true",
             ALLOW_INSIDE_WEBHOOKS: "true",
+            MIRROR_REQUESTS_A_MINUTE: "100",
           },
           logFile: workerLog,
           onLine: troublesOnly((line) => console.error(line)),

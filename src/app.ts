@@ -57,6 +57,8 @@ import { lifecycle } from "./runs/lifecycle.routes.ts";
 import { repeats } from "./runs/repeat.routes.ts";
 import { tasks } from "./runs/runs.routes.ts";
 import { pointAtFinal } from "./runs/states.ts";
+import { mirrorLog } from "./trackers/mirror/mirror-log.routes.ts";
+import { mirrors } from "./trackers/mirror/mirrors.routes.ts";
 import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
 import { version } from "./version.ts";
 
@@ -135,6 +137,8 @@ export const app = new Hono<App>()
   .route("/api/events", events)
   .route("/api/webhooks", webhooks)
   .route("/api/deliveries", deliveries)
+  .route("/api/mirrors", mirrors)
+  .route("/api/mirrors", mirrorLog)
   .route("/api/table", table)
   .route("/api/curves", curves)
   .route("/api/views", views)

@@ -60,6 +60,8 @@ const variables = z.object({
   ALERT_TRIES: number(100, 1, 1000),
   /** Messages that a webhook gets within an hour; what is beyond follows in one message. 0: all come alone. */
   ALERTS_PER_HOUR: number(30, 0, 100_000),
+  /** Requests to other tracking servers a minute, of all mirrors together; each takes up to 1,000 values. */
+  MIRROR_REQUESTS_A_MINUTE: number(10, 1, 10_000),
   // Bounds by user, each 0 for none; src/platform/auth/bounds.ts says what counts, docs/limits.md names them all.
   /** Runs, those in the trash included. */
   MAX_TASKS_PER_USER: most(200_000),
@@ -75,6 +77,8 @@ const variables = z.object({
   MAX_KEYS_PER_USER: most(500),
   /** Each event is held against all webhooks there are. */
   MAX_WEBHOOKS_PER_USER: most(20),
+  /** Each is looked at every minute. */
+  MAX_MIRRORS_PER_USER: most(10),
   MAX_VIEWS_PER_USER: most(100),
   MAX_DIALECTS_PER_USER: most(20),
   MAX_RULES_PER_USER: most(100),

@@ -12,6 +12,7 @@ import { sweepLost } from "./queue/lost.ts";
 import { emptyTrash } from "./runs/purge.ts";
 import { purgeOldOfRuns } from "./runs/purge-old.ts";
 import { renewOldLogs, settleLogs } from "./runs/settle-logs.ts";
+import { writeMirrors } from "./trackers/mirror/job.ts";
 
 /**
  * What the cron trigger does every minute: each job is bounded and goes on the next minute. Rows that a
@@ -32,9 +33,11 @@ export async function runSchedule(env: Bindings): Promise<void> {
     sweepUploads: () => collectUploads(db, env, config),
     purgeOld: () => purgeOld(db, config, purgeOldOfRuns(db, config)),
     exportAudit: () => exportAudit(db, env, config),
-    // Alerts come last: so they tell of what the jobs before them failed at.
+    // Alerts come after these, so that they tell of what those failed at.
     tellWebhooks: () => tellWebhooks({ db, env, config }),
     retryDeliveries: () => retryDeliveries({ db, env, config }),
+    // Other people's servers may be slow, so that nothing waits behind them.
+    writeMirrors: (aside) => writeMirrors(db, config, aside),
   };
   for (const [name, job] of Object.entries(jobs)) {
     const aside = faults(name);

@@ -1,9 +1,11 @@
-// Keys, users and webhooks by the buttons of their pages, in a real Chromium over the real stack, with
+// Keys, users, webhooks and mirrors by the buttons of their pages, in a real Chromium over the real stack, with
 // real receivers of messages.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runScheduled } from "../scripts/local/worker.ts";
 import { axe, chromiumPath, looks, openPages, type Pages } from "./browser.ts";
 import { answering, startReceiver } from "./receiver.ts";
 import { type Stack, startStack } from "./stack.ts";
+import { fakeMlflow } from "./trackers/fake-mlflow.ts";
 
 describe.skipIf(!chromiumPath())("settings", () => {
   let stack: Stack;
@@ -170,6 +172,84 @@ describe.skipIf(!chromiumPath())("settings", () => {
         );
     } finally {
       await takes.close();
+    }
+  });
+
+  it("make, test, change and delete a mirror, and show how far its runs are", async () => {
+    const there = fakeMlflow();
+    const server = await startReceiver((response, { url, headers, body }) => {
+      const { status, body: said } = there.answer(url, headers.authorization ?? null, body);
+      response.writeHead(status).end(said);
+    });
+    try {
+      await pages.signedIn(async (page) => {
+        await page.goto(`${pages.url}/settings/mirrors`);
+        await page.getByText("No mirrors yet").waitFor();
+        await page.getByRole("button", { name: "New mirror" }).click();
+        await page.getByRole("textbox", { name: "Name" }).fill("lab");
+        const address = page.getByRole("textbox", { name: "Address of the tracking server" });
+        await address.fill("ftp://example.com/");
+        await page.getByLabel("Token, or user:password (optional)").fill("not-to-be-shown");
+        await page.getByRole("textbox", { name: /^Groups/ }).fill("faces, hands");
+        await page.getByRole("button", { name: "Make the mirror" }).click();
+        await page.getByRole("dialog").getByRole("alert").getByText("url:").waitFor();
+        await address.fill(server.url);
+        await page.getByRole("button", { name: "Make the mirror" }).click();
+        await page.getByRole("row", { name: /^lab .*faces, hands/ }).waitFor();
+        await page.getByText("Nothing is written yet").waitFor();
+        await page.getByRole("button", { name: "Test lab" }).click();
+        await page.getByText("The server answers as MLflow does").waitFor();
+        expect(there.calls[0]?.authorization).toBe("Bearer not-to-be-shown");
+
+        for (const [task_name, experiment_group] of [
+          ["taken", "faces"],
+          ["not taken", "hands"],
+        ]) {
+          const { task_id } = await stack.api("/api/tasks", { task_name, experiment_group });
+          const logs = [{ step: 1, metrics: { loss: 1 } }];
+          await stack.api(`/api/tasks/${task_id}/heartbeat`, { attempt: 1, seq: 1, logs });
+        }
+        there.instead = ({ body }) =>
+          body.experiment_name === "hands"
+            ? { status: 400, body: '{"error_code":"INVALID_PARAMETER_VALUE","message":"no hands"}' }
+            : null;
+        await runScheduled(stack.url);
+        await page.reload();
+        await page.getByRole("row", { name: /^taken being written 1 of 1 .*run0/ }).waitFor();
+        await page.getByRole("row", { name: /^not taken refused 0 of 1 .*no hands/ }).waitFor();
+        expect(await page.content()).not.toContain("not-to-be-shown");
+        await page.getByRole("button", { name: "Retry not taken" }).click();
+        await page.getByRole("row", { name: /^not taken being written/ }).waitFor();
+
+        await page.getByRole("button", { name: "Change lab" }).click();
+        await page.getByRole("textbox", { name: "Name" }).fill("lab two");
+        await page.getByRole("textbox", { name: /^Groups/ }).fill("");
+        await page.getByRole("checkbox", { name: "Active" }).uncheck();
+        await page.getByRole("button", { name: "Save" }).click();
+        await page.getByRole("row", { name: /^lab two .*everything switched off/ }).waitFor();
+        const { items } = await stack.api("/api/mirrors");
+        expect(items).toMatchObject([
+          { name: "lab two", groups: null, active: false, has_token: true },
+        ]);
+      });
+      for (const options of Object.values(looks))
+        await pages.signedIn(
+          async (page) => {
+            await page.goto(`${pages.url}/settings/mirrors`);
+            await page.getByRole("row", { name: /^taken/ }).waitFor();
+            expect(await axe(page)).toEqual([]);
+            await page.getByRole("button", { name: "New mirror" }).click();
+            expect(await axe(page)).toEqual([]);
+          },
+          { options },
+        );
+      await pages.signedIn(async (page) => {
+        await page.goto(`${pages.url}/settings/mirrors`);
+        await page.getByRole("button", { name: "Delete lab two" }).click();
+        await page.getByText("No mirrors yet").waitFor();
+      });
+    } finally {
+      await server.close();
     }
   });
 });

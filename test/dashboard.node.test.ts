@@ -29,7 +29,13 @@ import { eventually, type Stack, startStack, trainer, trainerFolder } from "./st
 const tabs = ["overview", "parameters", "config", "data", "samples", "files", "history"];
 const places = [
   ...["/compare?view=explore", "/board", "/leaderboard", "/models"],
-  ...["/settings/keys", "/settings/users", "/settings/webhooks", "/settings/first-run"],
+  ...[
+    "/settings/keys",
+    "/settings/users",
+    "/settings/webhooks",
+    "/settings/mirrors",
+    "/settings/first-run",
+  ],
 ];
 
 /** How many processes want each core, where that is more than one: times here are of a quiet machine. */

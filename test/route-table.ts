@@ -10,6 +10,8 @@ import {
   delivery,
   dialect,
   event,
+  mirror,
+  mirrorRun,
   model,
   modelShare,
   modelVersion,
@@ -134,6 +136,17 @@ export function rowsOf(ledger: Where, owner: Owner) {
       .values({ userId: owner.userId, name: "w", target: "slack", url: receiver })
       .returning({ id: webhook.id });
     return first(made).id;
+  }
+  /** A mirror, and the run that it has, if any. */
+  async function mirrorOf(taskId?: number) {
+    const made = await db
+      .insert(mirror)
+      .values({ userId: owner.userId, name: "m", url: receiver })
+      .returning({ id: mirror.id });
+    const { id } = first(made);
+    if (taskId !== undefined)
+      await db.insert(mirrorRun).values({ mirrorId: id, taskId, userId: owner.userId });
+    return id;
   }
   /** What was given up on its way to a webhook. */
   async function deadLetter() {
@@ -275,6 +288,9 @@ export function rowsOf(ledger: Where, owner: Owner) {
       ]);
       return taskId;
     },
+    mirror: mirrorOf,
+    noMirrors: () =>
+      db.run(sql`update mirror set deleted_at = ${now} where user_id = ${owner.userId}`),
     noHooks: () =>
       db.run(sql`update webhook set deleted_at = ${now} where user_id = ${owner.userId}`),
     async config(taskId: number) {
@@ -1127,6 +1143,63 @@ export const routeTable: Record<string, RouteRights> = {
     reach: "write",
     ask: async (rows) => post(`/api/webhooks/${await rows.hook()}/test`),
     audit: "webhook.test",
+  },
+  "POST /api/mirrors": {
+    scope: "tasks:write",
+    reach: "none",
+    ask: async (rows) => {
+      await rows.noMirrors();
+      return post("/api/mirrors", { name: "m", url: receiver });
+    },
+    audit: "mirror.create",
+  },
+  "GET /api/mirrors": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => ({ path: "/api/mirrors", shows: await rows.mirror() }),
+  },
+  "GET /api/mirrors/:id": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => ({ path: `/api/mirrors/${await rows.mirror()}` }),
+  },
+  "PATCH /api/mirrors/:id": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => ({
+      method: "PATCH",
+      path: `/api/mirrors/${await rows.mirror()}`,
+      json: { name: "other" },
+    }),
+    audit: "mirror.update",
+  },
+  "DELETE /api/mirrors/:id": {
+    scope: "tasks:write",
+    reach: "write",
+    status: 204,
+    ask: async (rows) => ({ method: "DELETE", path: `/api/mirrors/${await rows.mirror()}` }),
+    audit: "mirror.delete",
+  },
+  "POST /api/mirrors/:id/test": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => post(`/api/mirrors/${await rows.mirror()}/test`),
+    audit: "mirror.test",
+  },
+  "GET /api/mirrors/:id/runs": {
+    scope: "tasks:write",
+    reach: "write",
+    ask: async (rows) => ({ path: `/api/mirrors/${await rows.mirror()}/runs` }),
+  },
+  "POST /api/mirrors/:id/runs/:task/retry": {
+    scope: "tasks:write",
+    reach: "write",
+    trash: true,
+    ask: async (rows) => {
+      const task = await rows.task();
+      return post(`/api/mirrors/${await rows.mirror(task)}/runs/${task}/retry`);
+    },
+    audit: "mirror.retry",
   },
   // The log says what was sent, whatever became of its run.
   "GET /api/deliveries": {

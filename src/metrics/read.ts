@@ -395,8 +395,13 @@ export const chunksBehind = (taskId: number, { attempt, arrival }: Place) => sql
     and (attempt, chunk) >= (${attempt}, coalesce((select max(chunk) from log_chunk
       where task_id = ${taskId} and attempt = ${attempt} and chunk <= ${arrival + 1}), 0))`;
 
-/** The next chunks behind a place, at most about 3 MB of points, at least one. */
-export const nextChunks = (taskId: number, after: Place, attempt: number | undefined) => {
+/** The next chunks behind a place, at most about 3 MB of points unless said, at least one. */
+export const nextChunks = (
+  taskId: number,
+  after: Place,
+  attempt: number | undefined,
+  most = 3_000_000,
+) => {
   const behind = sql`${chunksBehind(taskId, after)}
     ${attempt === undefined ? sql`` : sql`and attempt = ${attempt}`}`;
   return sql`
@@ -404,7 +409,7 @@ export const nextChunks = (taskId: number, after: Place, attempt: number | undef
       select attempt, chunk, sum(size) over (order by attempt, chunk) as upto, row_number() over (order by attempt, chunk) as nth
       from log_chunk where ${behind} order by attempt, chunk limit 48) n
     join log_chunk c on c.task_id = ${taskId} and c.attempt = n.attempt and c.chunk = n.chunk
-    where n.upto <= 3000000 or n.nth = 1 order by c.attempt, c.chunk`;
+    where n.upto <= ${most} or n.nth = 1 order by c.attempt, c.chunk`;
 };
 
 /** The segments of such a chunk that lie behind the place. */

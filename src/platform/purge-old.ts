@@ -30,8 +30,21 @@ function eventStatements(db: Db, days: number): Statement[] {
   ];
 }
 
+/** The log of mirrors that were deleted, then these. The newest stays, so that its id is not given again. */
+function mirrorStatements(db: Db): Statement[] {
+  const gone = sql`(select id from mirror where deleted_at is not null order by deleted_at limit 20)`;
+  return [
+    db.run(sql`
+      delete from mirror_run where rowid in (
+        select rowid from mirror_run where mirror_id in ${gone} limit ${AT_ONCE})`),
+    db.run(sql`
+      delete from mirror where id in ${gone} and id < (select max(id) from mirror)
+        and not exists (select 1 from mirror_run r where r.mirror_id = mirror.id)`),
+  ];
+}
+
 /**
- * Purges old rows, within bounds: events and deliveries, sessions that have ended, tokens
+ * Purges old rows, within bounds: events and deliveries, mirrors that were deleted, sessions that have ended, tokens
  * that have expired, and by the statements `ofRuns` what is old of runs. One round trip.
  */
 export async function purgeOld(db: Db, config: Config, ofRuns: Statement[]): Promise<void> {
@@ -43,6 +56,7 @@ export async function purgeOld(db: Db, config: Config, ofRuns: Statement[]): Pro
     enrolments: db.run(sql`
       delete from box_enrolment where token_hash in (
         select token_hash from box_enrolment where expires_at < ${ago(1, "days")} order by expires_at limit ${AT_ONCE})`),
+    mirrors: mirrorStatements(db),
     events: EVENTS_DAYS > 0 && eventStatements(db, EVENTS_DAYS),
     runs: ofRuns,
   });

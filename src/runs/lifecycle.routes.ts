@@ -21,6 +21,7 @@ import { runFields } from "../shared/run-fields.ts";
 import { endEvents } from "./alerts.ts";
 import { closeAttemptBefore, endAttempt, openAttempt } from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
+import { reopenMirrored } from "./mirrored.ts";
 import { taskColumns } from "./queries.ts";
 import { explainRun, report, runOf } from "./report.ts";
 import { addUpAttempts, cancelRuns, endRun, isUnwanted, openRun, passRunning } from "./states.ts";
@@ -363,6 +364,7 @@ export const lifecycle = new Hono<App>()
           .from(taskAttempt)
           .where(and(eq(taskAttempt.taskId, taskId), eq(taskAttempt.attempt, attempt))),
         events: endEvents(db, taskId, attempt, status),
+        mirrored: reopenMirrored(db, taskId),
       });
       // A box that is taken away while it runs a queued task gives it back.
       const givenBack = end.failureReason === "preempted" && task?.status === "pending";

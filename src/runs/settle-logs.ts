@@ -15,6 +15,7 @@ import type { Db } from "../platform/db/client.ts";
 import { trainingTask } from "../platform/db/schema.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
 import { byTelling } from "../shared/metrics.ts";
+import { reopenMirrored } from "./mirrored.ts";
 import { settleAgain, settleRun } from "./states.ts";
 import { sumUpOld, sumUpRun } from "./sum-up-logs.ts";
 
@@ -106,6 +107,7 @@ export async function settleLogs(
       // Points that arrived while this was computed set a new time, and are taken next minute.
       settled: settleRun(db, task, { finalLoss: figures.finalLoss, figures }),
       summaries: ifChanged("settled", (changed) => figures.summaryStatement(db, task.id, changed)),
+      mirrored: reopenMirrored(db, task.id),
     });
     settled++;
   };

@@ -402,6 +402,11 @@ export const problems = {
       "您的模型 {model} 没有版本 {version}。",
     ],
     "own-view": ["There is no view {id} of yours.", "您没有编号为 {id} 的视图。"],
+    "own-mirror": ["There is no mirror {id} of yours.", "您没有编号为 {id} 的镜像。"],
+    "mirrored-run": [
+      "The mirror {mirror} has no run {id}.",
+      "镜像 {mirror} 中没有编号为 {id} 的训练。",
+    ],
     "own-webhook": ["There is no webhook {id} of yours.", "您没有编号为 {id} 的 Webhook。"],
     "own-weight": ["There is no weight {id} of yours.", "您没有编号为 {id} 的文件。"],
     task: ["There is no task {id}.", "没有编号为 {id} 的训练。"],

@@ -18,6 +18,7 @@ beforeAll(async () => {
     MAX_OPEN_UPLOADS_PER_USER: String(MOST),
     MAX_KEYS_PER_USER: String(MOST),
     MAX_WEBHOOKS_PER_USER: String(MOST),
+    MAX_MIRRORS_PER_USER: String(MOST),
     MAX_VIEWS_PER_USER: String(MOST),
     MAX_RULES_PER_USER: String(MOST),
     MAX_MODELS_PER_USER: String(MOST),
@@ -60,6 +61,10 @@ describe("of twenty at once none goes beyond the bound of", () => {
     webhooks: (key) => (n) => [
       "/api/webhooks",
       { key, json: { name: `w${n}`, url: "http://127.0.0.1:9/" } },
+    ],
+    mirrors: (key) => (n) => [
+      "/api/mirrors",
+      { key, json: { name: `m${n}`, url: "http://127.0.0.1:9/" } },
     ],
     views: (key) => (n) => ["/api/views", { key, json: { name: `v${n}`, query: "status=failed" } }],
     rules: (key) => (n) => [

@@ -67,6 +67,12 @@ export const bounds = {
     remedy: "Delete one",
     used: own(sql`webhook w where w.user_id = user.id and w.deleted_at is null`),
   },
+  mirrors: {
+    setting: "MAX_MIRRORS_PER_USER",
+    what: "mirrors",
+    remedy: "Delete one",
+    used: own(sql`mirror m where m.user_id = user.id and m.deleted_at is null`),
+  },
   views: {
     setting: "MAX_VIEWS_PER_USER",
     what: "views",

@@ -19,6 +19,7 @@ const boundText = (bound: string) =>
     uploads: t("Unfinished uploads"),
     keys: t("Keys"),
     webhooks: t("Webhooks"),
+    mirrors: t("Mirrors"),
     views: t("Views"),
     dialects: t("Dialects"),
     rules: t("Retention rules"),

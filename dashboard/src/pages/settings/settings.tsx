@@ -3,6 +3,7 @@ import { type Text, t } from "../../i18n.ts";
 import { useWho } from "../../who.ts";
 import { FirstRun } from "./first-run.tsx";
 import { Keys } from "./keys.tsx";
+import { Mirrors } from "./mirrors.tsx";
 import { roleTexts } from "./roles.ts";
 import { Users } from "./users.tsx";
 import { Webhooks } from "./webhooks.tsx";
@@ -11,6 +12,7 @@ const parts = [
   ["keys", "Keys"],
   ["users", "Users"],
   ["webhooks", "Webhooks"],
+  ["mirrors", "Mirrors"],
   ["first-run", "First run"],
 ] as const satisfies readonly (readonly [string, Text])[];
 
@@ -38,6 +40,7 @@ export function Settings({ part = "keys" }: { part?: string }) {
       {part === "keys" && <Keys />}
       {part === "users" && <Users />}
       {part === "webhooks" && <Webhooks />}
+      {part === "mirrors" && <Mirrors />}
       {part === "first-run" && <FirstRun />}
     </div>
   );

@@ -12,6 +12,7 @@ export const auditSubjects = [
   "model",
   "box",
   "webhook",
+  "mirror",
   "rule",
   "view",
   "dialect",
