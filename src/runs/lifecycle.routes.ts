@@ -1,12 +1,11 @@
-import { and, sql } from "drizzle-orm";
+import { and } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
 import { logEntry, toSegment } from "../metrics/points.ts";
 import { noteChange } from "../platform/audit/note.ts";
 import { writable } from "../platform/auth/access.ts";
-import { explainRoom, roomFor } from "../platform/auth/bounds.ts";
 import { allow } from "../platform/auth/middleware.ts";
-import { chain, ifChanged } from "../platform/db/batch.ts";
+import { chain } from "../platform/db/batch.ts";
 import { failureReasons, statuses, trainingTask } from "../platform/db/schema.ts";
 import { toWire } from "../platform/db/wire.ts";
 import type { Auth } from "../platform/http/caller.ts";
@@ -15,12 +14,12 @@ import { idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
 import { runFields } from "../shared/run-fields.ts";
-import { closeAttemptBefore, openAttempt } from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
 import { finishRun } from "./finish.ts";
+import { openNext } from "./open.ts";
 import { taskColumns } from "./queries.ts";
-import { explainRun, report, runOf } from "./report.ts";
-import { cancelRuns, isUnwanted, openRun } from "./states.ts";
+import { report, runOf } from "./report.ts";
+import { cancelRuns } from "./states.ts";
 
 const attemptNumber = z.int().min(1);
 const seq = z.int().min(1).max(1_000_000_000);
@@ -92,9 +91,6 @@ const finishBody = z.strictObject({
   ),
 });
 
-/** Attempts of one task: an archive names no more either. */
-const MOST_ATTEMPTS = 1000;
-
 export const lifecycle = new Hono<App>()
   .post(
     "/:id/attempts",
@@ -124,76 +120,19 @@ export const lifecycle = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const body = c.req.valid("json");
-      const { db, auth, config } = c.var;
-      const openedWith = c.req.header("Idempotency-Key")?.slice(0, 200) ?? null;
-      const nodeInfo = body.node_info ?? null;
-      const again = sql`exists (select 1 from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${trainingTask.attempt} and a.opened_with = ${openedWith})`;
-      const more = { database_bytes: nodeInfo === null ? 0 : JSON.stringify(nodeInfo).length };
-      const mine = and(runOf(taskId, auth, undefined), writable(auth));
-      const mayOpen = and(
-        mine,
-        sql`status <> 'success'`,
-        sql`not ${again}`,
-        auth.box ? sql`not ${isUnwanted}` : undefined,
-        sql`attempt < ${MOST_ATTEMPTS}`,
-        roomFor(config, sql`training_task.user_id`, more),
-      );
-      const {
-        opened: [opened],
-        current: [task],
-      } = await chain(db, {
-        closed: closeAttemptBefore(db, taskId, mayOpen),
-        opened: openRun(db, mayOpen, auth.keyId, {
-          gpuInfo: body.gpu_info ?? null,
-          cudaVersion: body.cuda_version ?? null,
-          hourlyPrice: body.hourly_price ?? null,
-          nodeInfo,
-        }).returning({ attempt: trainingTask.attempt }),
-        attempt: ifChanged("opened", (changed) =>
-          openAttempt(
-            db,
-            { taskId, keyId: auth.keyId, fromStep: body.from_step ?? null, openedWith },
-            changed,
-          ),
-        ),
-        noted: noteChange(db, auth, "attempt", "task.attempt", taskId),
-        current: db
-          .select({
-            attempt: trainingTask.attempt,
-            status: trainingTask.status,
-            userId: trainingTask.userId,
-            guard: trainingTask.guard,
-            again: sql<number>`${again}`,
-          })
-          .from(trainingTask)
-          .where(runOf(taskId, auth, undefined)),
+      const { attempt, guard } = await openNext(c, {
+        taskId,
+        fromStep: body.from_step ?? null,
+        openedWith: c.req.header("Idempotency-Key")?.slice(0, 200) ?? null,
+        gpuInfo: body.gpu_info ?? null,
+        cudaVersion: body.cuda_version ?? null,
+        hourlyPrice: body.hourly_price ?? null,
+        nodeInfo: body.node_info ?? null,
       });
-      if (!task) return explainRun(db, taskId, auth, undefined);
-      if (!opened && !task.again && task.status !== "success") {
-        const full = await explainRoom(db, config, task.userId, more);
-        if (full) throw full;
-        if (task.attempt >= MOST_ATTEMPTS)
-          throw refuse(
-            "too-many-attempts",
-            { task: taskId, attempts: task.attempt },
-            { extra: { current_attempt: task.attempt } },
-          );
-        throw refuse(
-          "attempt-not-allowed",
-          { case: task.status === "pending" ? "queued" : "cancelled", task: taskId },
-          { extra: { current_status: task.status } },
-        );
-      }
-      if (!opened && !task.again)
-        throw refuse(
-          "task-ended",
-          { case: "resume", task: taskId, status: task.status },
-          { extra: { current_status: task.status } },
-        );
       return c.json({
-        attempt: opened?.attempt ?? task.attempt,
-        heartbeat_interval_sec: config.HEARTBEAT_INTERVAL_SEC,
-        guard: task.guard,
+        attempt,
+        heartbeat_interval_sec: c.var.config.HEARTBEAT_INTERVAL_SEC,
+        guard,
       });
     },
   )
