@@ -674,7 +674,11 @@ describe("rights", () => {
   });
 
   it("answer wrong keys and unknown calls in MLflow's form", async () => {
-    for (const headers of [{}, { Authorization: "Bearer no" }, { Authorization: "Basic eDp5" }]) {
+    for (const headers of [
+      new Headers(),
+      { Authorization: "Bearer no" },
+      { Authorization: "Basic eDp5" },
+    ]) {
       const response = await ledger.request("/mlflow/api/2.0/mlflow/experiments/get", { headers });
       expect(response.status).toBe(401);
       expect(await response.json()).toMatchObject({ error_code: "UNAUTHENTICATED" });

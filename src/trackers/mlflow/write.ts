@@ -37,7 +37,7 @@ const LONGEST_TAG_NAME = 100;
 
 export const noRun = (runId: string) =>
   new MlflowError("RESOURCE_DOES_NOT_EXIST", `Run with id=${runId} not found`);
-export const notActive = (runId: string) =>
+const notActive = (runId: string) =>
   invalid(`The run ${runId} must be in the 'active' state. Current state is deleted.`);
 
 /** The task of a run that a request names. Throws MlflowError. */
