@@ -55,7 +55,7 @@ async function startMlflow(python: string) {
     if (child.pid) process.kill(-child.pid);
     rmSync(home, { recursive: true, force: true });
   };
-  for (let tries = 0; tries < 240; tries++) {
+  for (let tries = 0; tries < 600; tries++) {
     const there = await fetch(`${url}/health`).then(
       ({ ok }) => ok,
       () => false,
@@ -64,7 +64,7 @@ async function startMlflow(python: string) {
     await sleep(500);
   }
   stop();
-  throw new Trouble("mlflow server did not start within 2 minutes");
+  throw new Trouble("mlflow server did not start within 5 minutes");
 }
 
 async function post({ url, headers }: Server, path: string, json: unknown) {

@@ -501,6 +501,26 @@ describe("metrics", () => {
     expect(asObject((await mlflow.run(run_id)).data.metrics)).toEqual({ loss: 4 });
   });
 
+  it("have as the last value that of the highest step, there the latest, there the greatest", async () => {
+    const run_id = await mlflow.begin();
+    const last = async () => asObject((await mlflow.run(run_id)).data.metrics).x;
+    for (const [value, timestamp, step, expected] of [
+      [5, 100, 1, 5],
+      [4, 200, 1, 4],
+      [9, 150, 1, 4],
+      [6, 200, 1, 6],
+      [3, 200, 1, 6],
+      [1, 50, 2, 1],
+      [8, 900, 1, 1],
+    ] as const) {
+      await mlflow.log(run_id, "x", value, step, timestamp);
+      expect(await last(), `${value} at ${timestamp}`).toBe(expected);
+    }
+    const filter = "metrics.x = 1";
+    const { runs } = await mlflow.search(["0"], { filter });
+    expect(runs.map((run: { info: { run_id: string } }) => run.info.run_id)).toEqual([run_id]);
+  });
+
   it("come in pages, also out of order and over many batches", async () => {
     const run_id = await mlflow.begin();
     for (const batch of [2, 0, 1])
