@@ -224,7 +224,7 @@ export async function writeChange(c: Context<App>, run: HeldRun, change: Change)
     ...(Object.keys(inRecord).length > 0 && { tags: inRecord as Record<string, string> }),
   };
   const inputs = change.inputs && mergeInputs(run.record?.inputs ?? [], change.inputs);
-  if ((JSON.stringify(run.record ?? {}).length ?? 0) + size > MOST_RECORD)
+  if (JSON.stringify(run.record ?? {}).length + size > MOST_RECORD)
     throw invalid(
       `The run ${runIdOf(taskId)} has as many params, tags and inputs as the ledger keeps of one run (${MOST_RECORD} bytes).`,
     );
