@@ -58,6 +58,7 @@ import { repeats } from "./runs/repeat.routes.ts";
 import { tasks } from "./runs/runs.routes.ts";
 import { pointAtFinal } from "./runs/states.ts";
 import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
+import { trackio } from "./trackers/trackio/trackio.routes.ts";
 import { version } from "./version.ts";
 
 /**
@@ -91,6 +92,7 @@ export const app = new Hono<App>()
   // Other trackers' protocols: keys come in their own places, errors in their own forms.
   .use("/mlflow/*", limitBody(100_000_000))
   .route("/mlflow", mlflow)
+  .route("/", trackio)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)
   .route("/api/users/use", usersUse)

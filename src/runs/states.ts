@@ -331,6 +331,24 @@ export const loseRuns = (db: Db, where: SQL) =>
     })
     .where(where);
 
+/**
+ * Ends runs as success that a tracker's client alone records which tells no end, at their last sign of life;
+ * `reason` says so. A cancelled one ends as cancelled. The figures are drawn by the scheduled job.
+ */
+export const endSilentRuns = (db: Db, where: SQL, reason: string) =>
+  db
+    .update(trainingTask)
+    .set({
+      status: sql`iif(cancel_requested, 'cancelled', 'success')`,
+      errorMessage: sql`iif(cancel_requested, null, ${reason})`,
+      cancelRequested: false,
+      finishedAt: lastHeard,
+      settleAt: now,
+      updatedAt: now,
+      ...totals,
+    })
+    .where(where);
+
 /** From which states a run is tried again, or put into the queue. */
 export const isRetriable = sql`status in ('failed', 'cancelled')`;
 export const isRequeuable = sql`status <> 'success'`;
