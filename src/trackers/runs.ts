@@ -41,8 +41,8 @@ const MOST_KNOWN = 10_000;
 const known = new WeakMap<Config, Map<string, Known>>();
 
 const cacheOf = ({ config, auth, joins }: Vars, { tracker, project, run }: Named) => {
-  let cache = known.get(config);
-  if (!cache) known.set(config, (cache = new Map()));
+  const cache = known.get(config) ?? new Map<string, Known>();
+  known.set(config, cache);
   const key = JSON.stringify([auth.keyId, auth.box, joins ?? null, tracker, project, run]);
   return { cache, key };
 };
