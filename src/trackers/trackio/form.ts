@@ -6,6 +6,7 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import * as z from "zod";
 import { problem } from "../../platform/http/problem.ts";
 import { faultsOf, notValid, parseJson } from "../../platform/http/validate.ts";
+import { type Named, plainText } from "../runs.ts";
 
 /** Any error in Trackio's form. Its client keeps what was refused on disk and sends it again later. */
 export async function trackioProblem(error: unknown, c: Context): Promise<Response> {
@@ -27,6 +28,15 @@ export async function argumentsOf<T extends z.ZodType>(c: Context, schema: T): P
   if (!read.success) throw notValid(faultsOf(read.error), "The call");
   return read.data;
 }
+
+export type Ref = { project: string; run: string; run_id?: string | null };
+
+/** A run as entries name it: by its id, or by its name where a client has no ids. */
+export const namedOf = ({ project, run, run_id }: Ref): Named => ({
+  tracker: "trackio",
+  project: plainText(project, 500),
+  run: run_id || plainText(run, 500),
+});
 
 const name = z.string().min(1).max(500);
 const step = z.number().nullish();
@@ -65,6 +75,22 @@ export const alertCall = z.looseObject({
       }),
     )
     .max(1000),
+});
+
+export const mediaCall = z.looseObject({
+  uploads: z
+    .array(
+      z.looseObject({
+        ...ofRun,
+        step,
+        relative_path: z.string().max(1000).nullish(),
+        uploaded_file: z.looseObject({
+          path: z.string().max(500),
+          orig_name: z.string().max(500).nullish(),
+        }),
+      }),
+    )
+    .max(200),
 });
 
 export const projectCall = z.looseObject({ project: name });

@@ -3,7 +3,8 @@ import { requireKeyFrom } from "../../platform/auth/middleware.ts";
 import type { App } from "../../platform/http/context.ts";
 import { limitBody } from "../../platform/http/validate.ts";
 
-const keyOf = (c: Context<App>) =>
+/** The key of a call of Trackio's client. */
+export const keyOf = (c: Context<App>) =>
   c.req.header("X-Trackio-Write-Token") ?? c.req.query("write_token");
 
 /** Bytes of one call. */

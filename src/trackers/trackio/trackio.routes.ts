@@ -9,23 +9,25 @@ import type { App } from "../../platform/http/context.ts";
 import { notValid } from "../../platform/http/validate.ts";
 import type { JsonValue } from "../../shared/json.ts";
 import { type Entry, flatten, nameOf, numberOf, stepOf, toSegments } from "../points.ts";
-import { type Known, type Named, openRunOf, plainText, reportOn, withRun } from "../runs.ts";
+import { type Known, openRunOf, plainText, reportOn, withRun } from "../runs.ts";
 import { keepAlerts, lastStepOf } from "./alerts.ts";
-import { alertCall, argumentsOf, logCall, msOf, trackioProblem } from "./form.ts";
+import { type Caption, captionOf, keepCaptions } from "./captions.ts";
+import {
+  alertCall,
+  argumentsOf,
+  logCall,
+  msOf,
+  namedOf,
+  type Ref,
+  trackioProblem,
+} from "./form.ts";
 import { key } from "./key.ts";
+import { media } from "./media.ts";
 import { reading } from "./reading.ts";
 import { systemFigure } from "./system.ts";
 
 /** The version of Trackio's server whose protocol is spoken; clients ask for the version of the calls. */
 const VERSION = { version: "0.43.0", api_version: 1 };
-
-type Ref = { project: string; run: string; run_id?: string | null };
-
-const namedOf = ({ project, run, run_id }: Ref): Named => ({
-  tracker: "trackio",
-  project: plainText(project, 500),
-  run: run_id || plainText(run, 500),
-});
 
 /** Entries by their runs, in the order in which the runs come first. */
 function byRun<T extends Ref>(entries: T[]): [T, ...T[]][] {
@@ -72,15 +74,19 @@ async function log(c: Context<App>, entries: z.infer<typeof logCall>["logs"]) {
       config: read?.settings,
       tags: read?.group ? { group: plainText(read.group, 500) } : undefined,
     });
+  const captions: Caption[] = [];
   const points = entries.map(
     ({ step, metrics, timestamp }): Entry => ({
       step: stepOf(step ?? 0),
       ms: msOf(timestamp),
-      // Texts, tables and histograms are no points; media come by their own calls.
-      metrics: flatten(metrics ?? {}, () => undefined),
+      // Texts, tables and histograms are no points; the bytes of media come by their own calls.
+      metrics: flatten(metrics ?? {}, (name, value) => captions.push(...captionOf(name, value))),
     }),
   );
-  await withRun(c.var, named, open, (run) => store(c, run, points));
+  await withRun(c.var, named, open, async (run) => {
+    await store(c, run, points);
+    if (captions.length) await keepCaptions(c.var.db, run.taskId, captions);
+  });
 }
 
 async function logSystem(c: Context<App>, entries: z.infer<typeof logCall>["logs"]) {
@@ -132,6 +138,7 @@ async function each<T extends Ref>(
 
 const write = allow("tasks:write", { box: true });
 
+/** Routes that lie beside the ledger's own; each brings its own key. */
 export const trackio = new Hono<App>()
   .onError(trackioProblem)
   .get("/version", (c) => c.json(VERSION))
@@ -150,4 +157,5 @@ export const trackio = new Hono<App>()
     await each(alerts, (entries) => alert(c, entries));
     return c.json({ data: null });
   })
+  .route("/api", media)
   .route("/api", reading);
