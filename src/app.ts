@@ -59,6 +59,7 @@ import { tasks } from "./runs/runs.routes.ts";
 import { pointAtFinal } from "./runs/states.ts";
 import { artifacts } from "./trackers/mlflow/artifacts.routes.ts";
 import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
+import { swanlab, swanlabFiles } from "./trackers/swanlab/swanlab.routes.ts";
 import { trackio } from "./trackers/trackio/trackio.routes.ts";
 import { version } from "./version.ts";
 
@@ -96,6 +97,8 @@ export const app = new Hono<App>()
   .use("/mlflow/*", limitBody(100_000_000))
   .route("/mlflow", mlflow)
   .route("/", trackio)
+  .route("/api", swanlab)
+  .route("/swanlab", swanlabFiles)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)
   .route("/api/users/use", usersUse)

@@ -134,7 +134,7 @@ export type About = {
 };
 
 /** The registration of a run, with its settings as the file that a trainer's reader may know. */
-const registrationOf = (
+export const registrationOf = (
   { tracker, project, run }: Named,
   { name, config, tags, notes }: About,
   hash: string,

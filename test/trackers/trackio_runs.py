@@ -45,7 +45,7 @@ def as_transformers(project: str) -> None:
         "fp16": False,
         "seed": 42,
     }
-    model = {"model_type": "llama", "_name_or_path": "org/tiny-llama"}
+    model = {"model_type": "llama", "vocab_size": 32}
     peft = {"default": {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 8, "lora_alpha": 16, "lora_dropout": 0.05}}
     wandb.init(project=project, name="sft", config={**model, **arguments, "peft_config": peft})
     for step in range(1, 31):
