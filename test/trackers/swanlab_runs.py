@@ -8,13 +8,14 @@ import swanlab
 
 
 def log_all(project: str) -> None:
-    run = swanlab.init(
+    swanlab.init(
         project=project,
         experiment_name="first",
         description="about it",
         tags=["seeds"],
         config={"learning_rate": 1e-4, "lora_rank": 16, "nested": {"a": 1}},
         id="firstrun1",
+        resume="allow",
     )
     for step in range(3):
         swanlab.log({"loss": 1 / (step + 1), "train/acc": step, "odd": float("nan")}, step=step)

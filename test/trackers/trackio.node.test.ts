@@ -85,7 +85,12 @@ describe.skipIf(python === null)("Trackio's client", () => {
     // The client went on from the last step that the service told it.
     expect(loss.at(-1)).toEqual([expect.any(Number), 0.25]);
     expect(loss.at(-1)?.[0]).toBeGreaterThan(10);
-    expect(await trackio("read", "proj")).toContain("run first");
+    const asked = await runProcess(
+      join(python ?? "", "../trackio"),
+      ["--space", `${stack.url}?write_token=${token}`, "list", "runs", "--project", "proj"],
+      { cwd: stack.home, env: { ...process.env, TRACKIO_WRITE_TOKEN: token, HOME: stack.home } },
+    ).ended;
+    expect(asked.out).toContain("first");
   });
 
   it("fills the columns from what transformers' callback hands over", async () => {
@@ -128,6 +133,8 @@ describe.skipIf(python === null)("Trackio's client", () => {
     const runs = await eventually("both runs", async () => {
       const found = await runsOf("outage");
       return found.length === 2 && found;
+    }).catch((error) => {
+      throw new Error(`${error}: ${away.out} ${back.out}`);
     });
     for (const run of runs) expect(await points(run.id, "loss")).toHaveLength(2);
   });

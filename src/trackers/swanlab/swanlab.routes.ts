@@ -80,10 +80,16 @@ function runAnswer(c: Context<App>, taskId: number, project: string, slug: strin
 
 const namedOf = (project: string, run: string): Named => ({ tracker: "swanlab", project, run });
 
-/** The run of a later call, by the number that the client got for it. Throws ApiError 404. */
-function numberedRun(id: string): Known {
-  if (!/^[1-9]\d{0,14}$/.test(id)) throw notFound("own-task", { id: 0 });
-  return { taskId: Number(id), alone: true };
+/**
+ * The run of a later call, by the number that the client got for it: the one that was handed down with its key,
+ * if any was. Throws ApiError 404.
+ */
+function numberedRun(c: Context<App>, id: string): Known {
+  const { joins } = c.var;
+  const taskId = /^[1-9]\d{0,14}$/.test(id) ? Number(id) : 0;
+  if (taskId === 0 || (joins !== undefined && joins !== taskId))
+    throw notFound("own-task", { id: taskId });
+  return { taskId, alone: joins === undefined };
 }
 
 /** Settings as the client sends them: each with its place and its description. */
@@ -117,7 +123,8 @@ async function storeScalars(
         ];
   });
   const last = entries.reduce((most, { step }) => Math.max(most, step), 0);
-  await reportOn(c, run, toSegments(entries), entries.length ? { progress: { step: last } } : {});
+  const progress = run.alone && entries.length ? { step: last } : null;
+  await reportOn(c, run, toSegments(entries), { progress });
 }
 
 /** Where a file of the client lies among the run's files. */
@@ -129,7 +136,7 @@ const filenameOf = (path: string) =>
     .slice(0, 255);
 
 const store = async (c: Context<App>, body: Metrics) => {
-  const run = numberedRun(body.experimentId);
+  const run = numberedRun(c, body.experimentId);
   if (body.type === "scalar") return storeScalars(c, run, body.metrics);
   if (body.type === "media") {
     const facts = body.metrics.flatMap(({ index, data, more }) =>
@@ -146,13 +153,14 @@ const store = async (c: Context<App>, body: Metrics) => {
     epoch,
     message: plainText(message, 10_000),
   }));
-  const tail = lines.length ? await addLines(c.var.db, run.taskId, lines) : null;
+  // The ledger's own client has the console of a run that it records.
+  const tail = lines.length && run.alone ? await addLines(c.var.db, run.taskId, lines) : null;
   await reportOn(c, run, [], { tail });
 };
 
 /** Addresses to which the client puts files of a run. */
 async function addressesOf(c: Context<App>, id: string, paths: string[]): Promise<string[]> {
-  const { taskId } = numberedRun(id);
+  const { taskId } = numberedRun(c, id);
   const base = baseUrl(c.var.config, c.req.url);
   const urls: string[] = [];
   for (const path of paths) {
@@ -176,7 +184,8 @@ async function addConfig(c: Context<App>, run: Known, config: Record<string, Jso
 async function end(c: Context<App>, taskId: number, status: "success" | "failed" | "cancelled") {
   const [row] = await c.var.db.all<{ alone: number }>(sql`
     select alone from tracker_run where task_id = ${taskId} and tracker = 'swanlab'`);
-  if (row && !row.alone) return;
+  if (!row) throw notFound("own-task", { id: taskId });
+  if (!row.alone) return;
   try {
     await finishRun(c, { taskId, attempt: undefined, status });
   } catch (error) {
@@ -233,19 +242,19 @@ export const swanlab = new Hono<App>()
   })
   .put("/project/:user/:project/runs/:run/profile", ...call, write, async (c) => {
     const { config } = await bodyOf(c, profile);
-    const run = numberedRun(c.req.param("run"));
+    const run = numberedRun(c, c.req.param("run"));
     if (config && Object.keys(config).length > 0) await addConfig(c, run, valuesOf(config));
     return ok(c);
   })
   .put("/project/:user/:project/runs/:run/state", ...call, write, async (c) => {
     const { state } = await bodyOf(c, newState);
-    const { taskId } = numberedRun(c.req.param("run"));
+    const { taskId } = numberedRun(c, c.req.param("run"));
     if (state !== "RUNNING") await end(c, taskId, states[state]);
     return ok(c);
   })
   .get("/house/metrics/summaries/:project/:run", ...call, read, ok)
   .post("/house/experiments/:run/heartbeat", ...call, write, async (c) => {
-    await reportOn(c, numberedRun(c.req.param("run")), []);
+    await reportOn(c, numberedRun(c, c.req.param("run")), []);
     return ok(c);
   })
   .post("/house/metrics", ...call, write, async (c) => {
@@ -273,7 +282,7 @@ export const swanlab = new Hono<App>()
 export const swanlabFiles = new Hono<App>()
   .onError(swanlabProblem)
   .put("/file/:token/:run/:name", withFileToken, files, async (c) => {
-    const { taskId } = numberedRun(c.req.param("run"));
+    const { taskId } = numberedRun(c, c.req.param("run"));
     const filename = c.req.param("name");
     await checkFileToken(c, taskId, filename);
     await receiveFile(c, pointAtFinal, { taskId, filename, kind: "sample" });
