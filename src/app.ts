@@ -61,6 +61,7 @@ import { artifacts } from "./trackers/mlflow/artifacts.routes.ts";
 import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
 import { swanlab, swanlabFiles } from "./trackers/swanlab/swanlab.routes.ts";
 import { trackio } from "./trackers/trackio/trackio.routes.ts";
+import { wandb } from "./trackers/wandb/wandb.routes.ts";
 import { version } from "./version.ts";
 
 /**
@@ -99,6 +100,7 @@ export const app = new Hono<App>()
   .route("/", trackio)
   .route("/api", swanlab)
   .route("/swanlab", swanlabFiles)
+  .route("/wandb", wandb)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)
   .route("/api/users/use", usersUse)

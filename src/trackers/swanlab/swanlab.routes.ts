@@ -7,6 +7,7 @@ import { type Context, Hono } from "hono";
 import type * as z from "zod";
 import { describeFiles } from "../../files/describe.ts";
 import { receiveFile } from "../../files/receive.ts";
+import { reportable } from "../../platform/auth/access.ts";
 import { allow } from "../../platform/auth/middleware.ts";
 import { baseUrl } from "../../platform/http/base-url.ts";
 import type { App } from "../../platform/http/context.ts";
@@ -171,21 +172,28 @@ async function addressesOf(c: Context<App>, id: string, paths: string[]): Promis
   return urls;
 }
 
+/** Whether SwanLab's client alone records a run of the caller's. Throws ApiError 404. */
+async function isAlone(c: Context<App>, taskId: number) {
+  const [row] = await c.var.db.all<{ project: string; run: string; alone: number }>(sql`
+    select r.project, r.run, r.alone from tracker_run r
+      cross join training_task on training_task.id = r.task_id
+    where r.task_id = ${taskId} and r.tracker = 'swanlab' and training_task.deleted_at is null
+      and ${reportable(c.var.auth)}`);
+  if (!row) throw notFound("own-task", { id: taskId });
+  return row.alone ? row : null;
+}
+
 /** Adds settings to a run that SwanLab's client alone records. */
 async function addConfig(c: Context<App>, run: Known, config: Record<string, JsonValue>) {
-  const [row] = await c.var.db.all<{ project: string; run: string; alone: number }>(sql`
-    select project, run, alone from tracker_run where task_id = ${run.taskId} and tracker = 'swanlab'`);
-  if (!row?.alone) return;
+  const row = await isAlone(c, run.taskId);
+  if (!row) return;
   const named = namedOf(row.project, row.run);
   await addSettings(c.var, run.taskId, await registrationOf(named, { name: "", config }, ""));
 }
 
 /** Ends a run. One that the ledger's own client records is its to end, and one that has ended stays so. */
 async function end(c: Context<App>, taskId: number, status: "success" | "failed" | "cancelled") {
-  const [row] = await c.var.db.all<{ alone: number }>(sql`
-    select alone from tracker_run where task_id = ${taskId} and tracker = 'swanlab'`);
-  if (!row) throw notFound("own-task", { id: taskId });
-  if (!row.alone) return;
+  if (!(await isAlone(c, taskId))) return;
   try {
     await finishRun(c, { taskId, attempt: undefined, status });
   } catch (error) {
