@@ -1,26 +1,12 @@
-import { type Context, Hono } from "hono";
-import { requireKeyFrom } from "../../platform/auth/middleware.ts";
+import { Hono } from "hono";
 import type { App } from "../../platform/http/context.ts";
 import { limitBody } from "../../platform/http/validate.ts";
 import { experiments } from "./experiments.routes.ts";
 import { MlflowError, mlflowProblem } from "./form.ts";
+import { requireMlflowKey } from "./key.ts";
 import { logging } from "./log.routes.ts";
 import { metrics } from "./metrics.routes.ts";
 import { runs } from "./runs.routes.ts";
-
-/** The key of an MLflow client: a bearer token, or the password of Basic, whatever the user's name is. */
-function keyOf(c: Context<App>): string | undefined {
-  const header = c.req.header("Authorization") ?? "";
-  const [, bearer] = /^Bearer +(\S+)$/i.exec(header) ?? [];
-  if (bearer) return bearer;
-  const [, basic] = /^Basic +(\S+)$/i.exec(header) ?? [];
-  if (!basic) return;
-  try {
-    return atob(basic).split(":").slice(1).join(":");
-  } catch {
-    return;
-  }
-}
 
 /** The version whose protocol is answered; clients compare it with their own. */
 const MLFLOW_VERSION = "3.17.2";
@@ -46,7 +32,7 @@ export const mlflow = new Hono<App>()
   .onError(mlflowProblem)
   .get("/health", (c) => c.text("OK"))
   .get("/version", (c) => c.text(MLFLOW_VERSION))
-  .use("/*", requireKeyFrom(keyOf))
+  .use("/*", requireMlflowKey)
   .get("/api/3.0/mlflow/server-info", (c) =>
     c.json({
       store_type: "SqlStore",
@@ -57,7 +43,7 @@ export const mlflow = new Hono<App>()
   )
   .route("/api/2.0/mlflow", tracking)
   .route("/ajax-api/2.0/mlflow", tracking)
-  // Artifacts and the registry are mounted here, before what is not known.
+  // What is not known; app.ts mounts artifacts and the registry.
   .all("/*", (c) => {
     throw new MlflowError(
       "ENDPOINT_NOT_FOUND",
