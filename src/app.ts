@@ -59,7 +59,11 @@ import { tasks } from "./runs/runs.routes.ts";
 import { pointAtFinal } from "./runs/states.ts";
 import { mirrorLog } from "./trackers/mirror/mirror-log.routes.ts";
 import { mirrors } from "./trackers/mirror/mirrors.routes.ts";
+import { artifacts } from "./trackers/mlflow/artifacts.routes.ts";
 import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
+import { swanlab, swanlabFiles } from "./trackers/swanlab/swanlab.routes.ts";
+import { trackio } from "./trackers/trackio/trackio.routes.ts";
+import { wandb } from "./trackers/wandb/wandb.routes.ts";
 import { version } from "./version.ts";
 
 /**
@@ -91,8 +95,14 @@ export const app = new Hono<App>()
   .route("/session", signIn)
   .route("/api/boxes/exchange", exchange)
   // Other trackers' protocols: keys come in their own places, errors in their own forms.
+  // Before the limit of bodies: a file streams through, and its route looks at its length.
+  .route("/mlflow/api/2.0/mlflow-artifacts", artifacts)
   .use("/mlflow/*", limitBody(100_000_000))
   .route("/mlflow", mlflow)
+  .route("/", trackio)
+  .route("/api", swanlab)
+  .route("/swanlab", swanlabFiles)
+  .route("/wandb", wandb)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)
   .route("/api/users/use", usersUse)

@@ -5,9 +5,9 @@ const MiB = 1024 * 1024;
 const GiB = 1024 * MiB;
 
 /** The most that one PUT carries: below the 100 MB that a free plan lets through a Worker. */
-const SINGLE_PUT_LIMIT = 90 * MiB;
+export const SINGLE_PUT_LIMIT = 90 * MiB;
 const MIN_PART = 16 * MiB;
-const MOST_PARTS = 1000;
+export const MOST_PARTS = 1000;
 /** How many URLs one answer holds: signing costs CPU time. */
 export const URLS_AT_ONCE = 32;
 

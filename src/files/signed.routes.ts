@@ -1,6 +1,7 @@
 import { and, eq, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
+import { explainRoom } from "../platform/auth/bounds.ts";
 import { storedObject, uploadPart } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
 import { contentDisposition, parseRange } from "../platform/http/download.ts";
@@ -8,6 +9,7 @@ import { refuse } from "../platform/http/problem.ts";
 import { describe, validate } from "../platform/http/validate.ts";
 import { isUploadLost } from "./bucket/r2.ts";
 import { type SignedMethod, verifyUrl } from "./bucket/sign.ts";
+import { SINGLE_PUT_LIMIT } from "./parts.ts";
 import { forgetUpload } from "./uploads.ts";
 
 const objectKey = z.object({ key: z.string().max(300) });
@@ -18,13 +20,18 @@ function checkSignature(c: Context<App>, method: SignedMethod, key: string) {
   return verifyUrl(c.var.config, { method, key, query: new URL(c.req.url).searchParams });
 }
 
-/** Refuses a body of another length than was signed, before a byte of it is read. */
-function checkLength(c: Context<App>, size: number) {
+/**
+ * The length of the body. Refuses another than was signed, before a byte of it is read; a part whose length
+ * was not known may have any up to SINGLE_PUT_LIMIT.
+ */
+function checkLength(c: Context<App>, signedSize: string | undefined): number {
+  const size = Number(signedSize ?? SINGLE_PUT_LIMIT);
   const header = c.req.header("Content-Length");
   if (header === undefined || !/^\d+$/.test(header)) throw refuse("length-required", { size });
   const length = Number(header);
   if (length > size) throw refuse("too-large", { case: "signed", length, size });
-  if (length < size) throw refuse("too-short", { length, size });
+  if (length < size && signedSize !== undefined) throw refuse("too-short", { length, size });
+  return length;
 }
 
 const refuseClosed = () => refuse("upload-closed", {});
@@ -64,12 +71,13 @@ async function putWhole(c: Context<App>, key: string, size: number, sha256: stri
 async function putPart(
   c: Context<App>,
   key: string,
-  size: number,
   number: number,
   uploadId: string,
+  { size, reserved }: { size: number; reserved: boolean },
 ) {
   const upload = await openUpload(c, key);
   if (upload.uploadId !== uploadId) throw refuseClosed();
+  if (!reserved) await requireRoom(c, upload.id, { number, size });
   let part: R2UploadedPart;
   try {
     part = await c.env.BUCKET.resumeMultipartUpload(key, uploadId).uploadPart(
@@ -88,6 +96,21 @@ async function putPart(
     on conflict do update set etag = excluded.etag, size = excluded.size`);
   if (rowsAffected === 0) throw refuseClosed();
   return `"${part.etag}"`;
+}
+
+/** Refuses a part that goes beyond what the upload reserved where the user has no more room. Throws ApiError 403. */
+async function requireRoom(
+  { var: { db, config } }: Context<App>,
+  objectId: number,
+  { number, size }: { number: number; size: number },
+) {
+  const [row] = await db.all<{ user_id: number; more: number }>(sql`
+    select o.user_id, ${size} - o.size
+      + coalesce((select sum(p.size) from upload_part p where p.object_id = o.id and p.number <> ${number}), 0) as more
+    from stored_object o where o.id = ${objectId}`);
+  if (!row || row.more <= 0) return;
+  const full = await explainRoom(db, config, row.user_id, { file_bytes: row.more });
+  if (full) throw full;
 }
 
 const conditions = ["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"];
@@ -115,13 +138,15 @@ export const signed = new Hono<App>()
     async (c) => {
       const { key } = c.req.valid("param");
       const params = await checkSignature(c, "PUT", key);
-      const size = Number(params.get("size"));
-      checkLength(c, size);
+      const size = checkLength(c, params.get("size"));
       const uploadId = params.get("upload");
       const etag =
         uploadId === undefined
           ? await putWhole(c, key, size, params.get("sha256") ?? "")
-          : await putPart(c, key, size, Number(params.get("part")), uploadId);
+          : await putPart(c, key, Number(params.get("part")), uploadId, {
+              size,
+              reserved: params.has("size"),
+            });
       return c.body(null, 200, { ETag: etag });
     },
   )

@@ -32,28 +32,11 @@ import { storeOf } from "./bucket/open.ts";
 import { OBJECT_PREFIX, type Store } from "./bucket/store.ts";
 import { giveUpObjects, removeBytes } from "./collect.ts";
 import type { PointAtFinal } from "./final.ts";
+import { filename } from "./names.ts";
 import { partSizeFor, sizeLimit, URLS_AT_ONCE } from "./parts.ts";
 import { handedTo, uploadable } from "./uploaders.ts";
 import { joinParts, refuseGivenUp, uploadOf } from "./uploads.ts";
 import { FileDiffers, inspect, readLateFacts } from "./verify.ts";
-
-/** A relative path below the run's output folder, with forward slashes. */
-const filename = z
-  .string()
-  .min(1)
-  .max(255)
-  // U+FFFD is what became of a control character or of half a surrogate pair.
-  .refine(
-    (name) => !/[\p{Cc}\\\ufffd]/u.test(name),
-    "must be well-formed Unicode without control characters or backslashes",
-  )
-  .refine(
-    (name) =>
-      !/^[a-z]:/i.test(name) &&
-      name.split("/").every((segment) => segment !== "" && segment !== "." && segment !== ".."),
-    "must be a relative path without `.`, `..` or empty segments",
-  )
-  .describe("Relative to the output folder, e.g. `checkpoint-500/adapter_model.safetensors`.");
 
 const announcement = z.strictObject({
   attempt: z.int().min(0).optional().describe("Required for box keys; default: the current one."),

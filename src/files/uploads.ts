@@ -77,7 +77,7 @@ export async function uploadOf(
     uploadId = null;
   }
   arrived ??= [];
-  const target = { ...object, uploadId: uploadId ?? (await startUpload(c, store, row)) };
+  const target = { ...object, uploadId: uploadId ?? (await startUploadOf(c, store, object)) };
   const count = partCount(size, object.partSize);
   const there = new Set(goodParts(arrived, size, object.partSize).map((part) => part.number));
   const missing = [];
@@ -103,7 +103,11 @@ export async function uploadOf(
 }
 
 /** Starts the multipart upload of an object. Of two requests that do so at once, one wins. */
-async function startUpload(c: Context<App>, store: Store, { object }: WeightRow): Promise<string> {
+export async function startUploadOf(
+  c: Context<App>,
+  store: Store,
+  object: { id: number; objectKey: string },
+): Promise<string> {
   const { db, later } = c.var;
   const uploadId = await store.createUpload(object.objectKey);
   const [kept] = await keepUploadId(db, object.id, uploadId);

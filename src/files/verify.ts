@@ -77,7 +77,7 @@ const isNamedSafetensors = (filename: string) => filename.toLowerCase().endsWith
  * What an object's bytes say, whatever the file is called: the same bytes may come under another name later, and then
  * are not read again. Only a file that its name calls safetensors is warned of for being none.
  */
-async function describeBytes(read: ReadRange, filename: string, size: number) {
+export async function describeBytes(read: ReadRange, filename: string, size: number) {
   if (isNamedSafetensors(filename))
     return { facts: await readSafetensors(read, size), mediaType: null };
   const first = size > 0 ? await read(0, Math.min(size, 16)) : new Uint8Array();

@@ -104,6 +104,10 @@ export const problems = {
       "该用户的角色其间有改动，请重试。",
     ],
     room: ["There was no room for it a moment ago; try again.", "刚才已达上限，请重试。"],
+    trash: [
+      "Task {task} is in the trash: restore it to log to it.",
+      "训练 {task} 在回收站中：请先恢复，再向其记录。",
+    ],
     task: [
       "Task {task} is {status}, attempt {attempt}.",
       "训练 {task} 为{status}，第 {attempt} 次尝试。",
@@ -463,6 +467,16 @@ export const problems = {
     "Nobody may decide on a version that they trained, uploaded, made or submitted: another user with the scope models:approve has to. In a one-person ledger, set ALLOW_SELF_APPROVAL.",
     "不能审批自己训练、上传、建立或提交的版本：须由另一名带有 models:approve 的用户审批。只有一人使用时，请设置 ALLOW_SELF_APPROVAL。",
   ),
+  "parts-differ": several(409, {
+    missing: [
+      "Parts of {filename} have not arrived, or are others than were named: send them again and begin anew.",
+      "{filename} 的分块未到齐，或与所列的不符：请重新开始上传。",
+    ],
+    uneven: [
+      "The parts of {filename} differ in length: all but the last must have the same, of at least {least} bytes.",
+      "{filename} 的分块长度不一：除最后一块外必须相同，且至少 {least} 字节。",
+    ],
+  }),
   "parts-missing": one(
     409,
     "{missing} of {total} parts of {filename} have not arrived whole. GET /api/weights/{weight}/upload gives URLs for them.",
@@ -532,6 +546,10 @@ export const problems = {
     "令牌无效：已被使用、已过期，或生成它的密钥已失效。请另取一个：POST /api/boxes/enrol。",
   ),
   "too-large": several(413, {
+    "unknown-length": [
+      "Bodies without Content-Length may have up to {limit} bytes; send Content-Length for more.",
+      "没有 Content-Length 的内容最大为 {limit} 字节；更大的内容须给出 Content-Length。",
+    ],
     signed: [
       "The body has {length} bytes, the URL was signed for {size}.",
       "内容有 {length} 字节，链接只为 {size} 字节签名。",

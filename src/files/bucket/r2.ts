@@ -38,7 +38,11 @@ export function r2Store({
         method: "PUT",
         key: objectKey,
         expires: seconds(expires),
-        params: { upload: uploadId, part: String(number), size: String(size) },
+        params: {
+          upload: uploadId,
+          part: String(number),
+          ...(size !== null && { size: String(size) }),
+        },
       });
       return { url, headers: {} };
     },
@@ -50,6 +54,7 @@ export function r2Store({
         params: { size: String(size), name, ...(mediaType && { type: mediaType }) },
       });
     },
+    put: (objectKey, body, size) => putThrough(bucket, objectKey, body, size),
     async createUpload(objectKey) {
       return (await bucket.createMultipartUpload(objectKey)).uploadId;
     },
@@ -112,6 +117,17 @@ export function r2Store({
 export const isUploadLost = (error: unknown) =>
   error instanceof Error &&
   /1002[45]|multipart upload does not exist|parts could not be found/.test(error.message);
+
+/** Puts a stream of known length into R2, which takes no other. */
+export async function putThrough(
+  bucket: R2Bucket,
+  objectKey: string,
+  body: ReadableStream<Uint8Array>,
+  size: number,
+): Promise<void> {
+  const { readable, writable } = new FixedLengthStream(size);
+  await Promise.all([body.pipeTo(writable), bucket.put(objectKey, readable)]);
+}
 
 export const describeObject = (object: R2Object): Head => ({
   size: object.size,

@@ -4,8 +4,8 @@ import { type Bindings, type Config, ConfigError } from "../../env.ts";
 import { contentDisposition } from "../../platform/http/download.ts";
 import { base64, hex } from "../../platform/http/encode.ts";
 import { refuse } from "../../platform/http/problem.ts";
-import { describeObject } from "./r2.ts";
-import { OBJECT_PREFIX, type Part, type Store } from "./store.ts";
+import { describeObject, putThrough } from "./r2.ts";
+import { OBJECT_PREFIX, type Part, type Store, UPLOAD_URL_SEC } from "./store.ts";
 
 /** Where and as whom objects are reached by the S3 protocol. */
 export type S3Settings = {
@@ -280,6 +280,23 @@ export function s3Store(s3: S3Settings, { env, config }: { env: Bindings; config
           "response-content-type": mediaType ?? "application/octet-stream",
         },
       });
+    },
+    async put(objectKey, body, size) {
+      // The binding, of the same bucket, needs no signature.
+      if (!config.R2_ENDPOINT) return putThrough(env.BUCKET, objectKey, body, size);
+      const url = await presign(s3, { method: "PUT", key: objectKey, expires: UPLOAD_URL_SEC });
+      const { readable, writable } = new FixedLengthStream(size);
+      let response: Response;
+      try {
+        [response] = await Promise.all([
+          fetch(url, { method: "PUT", body: readable }),
+          body.pipeTo(writable),
+        ]);
+      } catch {
+        throw unavailable("store a file");
+      }
+      await response.body?.cancel();
+      if (!response.ok) throw unavailable("store a file", response.status);
     },
     createUpload: (objectKey) => client.createUpload(objectKey),
     listParts: ({ objectKey, uploadId }) => client.listParts(objectKey, uploadId),

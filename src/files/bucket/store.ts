@@ -18,9 +18,10 @@ export type Store = {
     object: { objectKey: string; size: number; sha256: string },
     expires: Date,
   ): Promise<SignedUrl>;
+  /** URL for one part; `size` null: of any length up to SINGLE_PUT_LIMIT, known when it arrives. */
   signPart(
     upload: Upload,
-    part: { number: number; size: number },
+    part: { number: number; size: number | null },
     expires: Date,
   ): Promise<SignedUrl>;
   /** URL that gives the file as `name`, shown inline only with a `mediaType`. */
@@ -29,6 +30,8 @@ export type Store = {
     as: { name: string; mediaType: string | null },
     expires: Date,
   ): Promise<string>;
+  /** Stores a body of known length that comes through the Worker, under a key that is new. */
+  put(objectKey: string, body: ReadableStream<Uint8Array>, size: number): Promise<void>;
   createUpload(objectKey: string): Promise<string>;
   /** The parts that arrived; null when the bucket knows no such upload any more. */
   listParts(upload: Upload & { id: number }): Promise<Part[] | null>;
