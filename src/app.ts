@@ -58,6 +58,7 @@ import { repeats } from "./runs/repeat.routes.ts";
 import { tasks } from "./runs/runs.routes.ts";
 import { pointAtFinal } from "./runs/states.ts";
 import { artifacts } from "./trackers/mlflow/artifacts.routes.ts";
+import { loggedModels, runOutputs } from "./trackers/mlflow/logged-models.routes.ts";
 import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
 import { version } from "./version.ts";
 
@@ -93,6 +94,8 @@ export const app = new Hono<App>()
   // Before the limit of bodies: a file streams through, and its route looks at its length.
   .route("/mlflow/api/2.0/mlflow-artifacts", artifacts)
   .use("/mlflow/*", limitBody(100_000_000))
+  .route("/mlflow/api/2.0/mlflow/logged-models", loggedModels)
+  .route("/mlflow/api/2.0/mlflow/runs/outputs", runOutputs)
   .route("/mlflow", mlflow)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)

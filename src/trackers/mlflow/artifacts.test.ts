@@ -129,7 +129,7 @@ it("keeps the same bytes once in the bucket", async () => {
   const { rows: use } = await ledger.db.run(
     "select files, uploads, upload_bytes, file_bytes from user_use where files > 0",
   );
-  expect(use).toMatchObject([{ files: 2, file_bytes: 8 }]);
+  expect(use).toMatchObject([{ files: 2, file_bytes: 8, uploads: 0, upload_bytes: 0 }]);
 });
 
 it("shows files of the ledger's own client", async () => {
