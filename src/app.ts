@@ -60,6 +60,8 @@ import { pointAtFinal } from "./runs/states.ts";
 import { artifacts } from "./trackers/mlflow/artifacts.routes.ts";
 import { loggedModels, runOutputs } from "./trackers/mlflow/logged-models.routes.ts";
 import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
+import { modelVersions } from "./trackers/mlflow/model-versions.routes.ts";
+import { registeredModels } from "./trackers/mlflow/registered-models.routes.ts";
 import { version } from "./version.ts";
 
 /**
@@ -96,6 +98,8 @@ export const app = new Hono<App>()
   .use("/mlflow/*", limitBody(100_000_000))
   .route("/mlflow/api/2.0/mlflow/logged-models", loggedModels)
   .route("/mlflow/api/2.0/mlflow/runs/outputs", runOutputs)
+  .route("/mlflow/api/2.0/mlflow/registered-models", registeredModels)
+  .route("/mlflow/api/2.0/mlflow/model-versions", modelVersions)
   .route("/mlflow", mlflow)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)

@@ -12,6 +12,7 @@ import { fromWire } from "../platform/db/wire.ts";
 import type { App } from "../platform/http/context.ts";
 import { changedMeanwhile } from "../platform/http/preconditions.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
+import { notValid } from "../platform/http/validate.ts";
 import { modelChecks, usualChecks } from "./checks.ts";
 import { aliasName, nameKey } from "./names.ts";
 import { hasName, modelIdOf, noVersion, ownsModel, selectVersions } from "./queries.ts";
@@ -265,4 +266,32 @@ export async function changeVersion(
       { extra: { current_state: row.state } },
     );
   return row;
+}
+
+/** Tags of a model at the most. */
+const MOST_TAGS = 100;
+
+/** Sets tags of a model of the caller's; null takes one away. Throws ApiError 404, 422. */
+export async function patchTags(
+  c: Context<App>,
+  name: string,
+  tags: Record<string, string | null>,
+): Promise<void> {
+  const { db, auth } = c.var;
+  const mine = and(hasName(name), ownsModel(auth));
+  const patched = sql`json_patch(coalesce(tags, '{}'), ${JSON.stringify(tags)})`;
+  const { changed, rows } = await chain(db, {
+    changed: db
+      .update(model)
+      .set({ tags: patched, version: sql`version + 1`, updatedAt: now })
+      .where(and(mine, sql`(select count(*) from json_each(${patched})) <= ${MOST_TAGS}`))
+      .returning({ id: model.id }),
+    noted: noteChange(db, auth, "changed", "model.update", modelIdOf(name), {
+      name,
+      fields: ["tags"],
+    }),
+    rows: db.select({ id: model.id }).from(model).where(mine),
+  });
+  if (!rows.length) throw notFound("own-model", { id: name });
+  if (!changed.length) throw notValid([{ path: "tags", message: `at most ${MOST_TAGS} tags` }]);
 }

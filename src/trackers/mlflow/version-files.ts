@@ -15,8 +15,7 @@ export const MOST_FILES = 1000;
 /** A file of a version: its path below the folder, and the weight. */
 export type VersionFile = { path: string; weight: number };
 
-export type StoredFile = {
-  path: string;
+export type StoredFile = VersionFile & {
   size: number;
   filename: string;
   object: { objectKey: string; mediaType: string | null };
@@ -36,22 +35,21 @@ export async function readVersionFiles(c: Context<App>, name: string, number: nu
   const own = { path: row.filename.slice(row.filename.lastIndexOf("/") + 1), weight: row.weightId };
   const stored = await db.all<{
     path: string;
+    weight: number;
     size: number;
     filename: string;
     object_key: string;
     media_type: string | null;
   }>(sql`
-    select f.value ->> 'path' as path, w.size, w.filename, o.object_key, o.media_type
+    select f.value ->> 'path' as path, w.id as weight, w.size, w.filename, o.object_key, o.media_type
     from json_each(${JSON.stringify(files ?? [own])}) f
       join weight w on w.id = f.value ->> 'weight' join stored_object o on o.id = w.object_id
     where o.state = 'complete' order by 1`);
   return {
     version: row,
     files: stored.map(
-      ({ path, size, filename, object_key, media_type }): StoredFile => ({
-        path,
-        size,
-        filename,
+      ({ object_key, media_type, ...file }): StoredFile => ({
+        ...file,
         object: { objectKey: object_key, mediaType: media_type },
       }),
     ),
