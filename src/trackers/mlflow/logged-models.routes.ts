@@ -162,6 +162,8 @@ export const loggedModels = new Hono<App>()
           .default([]),
         page_token: z.string().max(4000).nullish(),
       }),
+      // A place in a list is no secret, whatever its name.
+      ["page_token"],
     ),
     async (c) => {
       const { experiment_ids, filter, max_results, order_by, page_token } = c.req.valid("json");

@@ -17,9 +17,9 @@ import { mainFile } from "./kinds.ts";
 import { pair, pairs, toMap } from "./logged-models.ts";
 import { versionUri } from "./places.ts";
 import {
-  checkName,
   checkNumber,
   explainApproval,
+  namedModel,
   patchRecord,
   readVersion,
   STATE_TAG,
@@ -38,7 +38,7 @@ const ref = {
 const refObject = z.object(ref);
 
 const refOf = (body: z.infer<typeof refObject>) => ({
-  name: checkName(body.name),
+  name: namedModel(body.name),
   number: checkNumber(body.version),
 });
 
@@ -158,7 +158,7 @@ export const modelVersions = new Hono<App>()
     async (c) => {
       const { source, run_link, description, model_id, tags, ...body } = c.req.valid("json");
       const { db, auth } = c.var;
-      const name = checkName(body.name);
+      const name = namedModel(body.name);
       if (!source) throw invalid("Missing value for required parameter 'source'.");
       const files = await readSource(c, source);
       const main = mainFile(files);

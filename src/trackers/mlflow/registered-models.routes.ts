@@ -21,6 +21,7 @@ import {
   checkNumber,
   explainApproval,
   latestVersions,
+  namedModel,
   noRegistered,
   readRegistered,
   readVersion,
@@ -79,7 +80,7 @@ export const registeredModels = new Hono<App>()
   )
   .get("/get", allow("models:read"), validate("query", z.object({ name })), async (c) =>
     c.json({
-      registered_model: await readRegistered(c.var.db, checkName(c.req.valid("query").name)),
+      registered_model: await readRegistered(c.var.db, namedModel(c.req.valid("query").name)),
     }),
   )
   .get("/search", allow("models:read"), validate("query", searchQuery), async (c) => {
@@ -118,7 +119,7 @@ export const registeredModels = new Hono<App>()
     validate("json", z.object({ name, description })),
     async (c) => {
       const body = c.req.valid("json");
-      const wanted = checkName(body.name);
+      const wanted = namedModel(body.name);
       await changeModel(c, wanted, { description: body.description ?? null }, null);
       return c.json({ registered_model: await readRegistered(c.var.db, wanted) });
     },
@@ -128,7 +129,7 @@ export const registeredModels = new Hono<App>()
     allow("models:write"),
     validate("json", z.object({ name, new_name: z.string().max(300).optional() })),
     async (c) => {
-      const found = await readRegistered(c.var.db, checkName(c.req.valid("json").name));
+      const found = await readRegistered(c.var.db, namedModel(c.req.valid("json").name));
       throw new MlflowError(
         "INVALID_STATE",
         `The name of ${found.name} cannot change: aliases, shares and people refer to it. Create another model, and register its versions there.`,
@@ -136,7 +137,7 @@ export const registeredModels = new Hono<App>()
     },
   )
   .delete("/delete", allow("models:write"), validate("json", z.object({ name })), async (c) => {
-    const found = await readRegistered(c.var.db, checkName(c.req.valid("json").name));
+    const found = await readRegistered(c.var.db, namedModel(c.req.valid("json").name));
     throw new MlflowError(
       "INVALID_STATE",
       `${found.name} stays: the ledger deletes no model, so that what was approved and released can be looked up. Archive its versions instead.`,
@@ -144,7 +145,7 @@ export const registeredModels = new Hono<App>()
   })
   .post("/set-tag", allow("models:write"), validate("json", pair.extend({ name })), async (c) => {
     const { key, value, ...body } = c.req.valid("json");
-    await patchTags(c, checkName(body.name), { [key]: value });
+    await patchTags(c, namedModel(body.name), { [key]: value });
     return c.json({});
   })
   .delete(
@@ -153,7 +154,7 @@ export const registeredModels = new Hono<App>()
     validate("json", z.object({ name, key: z.string().min(1).max(250) })),
     async (c) => {
       const { key, ...body } = c.req.valid("json");
-      await patchTags(c, checkName(body.name), { [key]: null });
+      await patchTags(c, namedModel(body.name), { [key]: null });
       return c.json({});
     },
   )
@@ -165,7 +166,7 @@ export const registeredModels = new Hono<App>()
     const { data } = z
       .object({ name, stages: z.array(z.string().max(50)).max(10).nullish() })
       .safeParse(asked);
-    const wanted = checkName(data?.name);
+    const wanted = namedModel(data?.name);
     const known = data?.stages?.length ? data.stages : stages;
     const unknown = known.find(
       (stage) => !stages.some((s) => s.toLowerCase() === stage.toLowerCase()),
@@ -187,7 +188,7 @@ export const registeredModels = new Hono<App>()
     validate("json", aliasBody.extend({ version: z.union([z.string(), z.number()]).optional() })),
     async (c) => {
       const body = c.req.valid("json");
-      const [wanted, alias] = [checkName(body.name), checkAlias(body.alias)];
+      const [wanted, alias] = [namedModel(body.name), checkAlias(body.alias)];
       const version = checkNumber(body.version);
       const [row] = await selectVersions(c.var.db, hasNumber(wanted, version));
       if (!row) throw noVersion(wanted, version);
@@ -202,7 +203,7 @@ export const registeredModels = new Hono<App>()
   )
   .get("/alias", allow("models:read"), validate("query", aliasBody), async (c) => {
     const query = c.req.valid("query");
-    const [wanted, alias] = [checkName(query.name), checkAlias(query.alias)];
+    const [wanted, alias] = [namedModel(query.name), checkAlias(query.alias)];
     const [row] = await c.var.db
       .select({ number: modelVersion.number })
       .from(modelAlias)
@@ -221,7 +222,7 @@ export const registeredModels = new Hono<App>()
   })
   .delete("/alias", allow("models:write"), validate("json", aliasBody), async (c) => {
     const body = c.req.valid("json");
-    const [wanted, alias] = [checkName(body.name), checkAlias(body.alias)];
+    const [wanted, alias] = [namedModel(body.name), checkAlias(body.alias)];
     // One that is not there is no error, as with MLflow's own server.
     await move(c, { name: wanted, alias, version: null, target: sql`null`, reason: null });
     return c.json({});

@@ -58,6 +58,12 @@ export function checkName(name: string | undefined): string {
   return data;
 }
 
+/** The name of a model that should be there already: whether it could be made does not matter. Throws MlflowError. */
+export function namedModel(name: string | undefined): string {
+  if (!name) throw invalid("Missing value for required parameter 'name'.");
+  return name;
+}
+
 /** An alias, in small letters. Throws MlflowError. */
 export function checkAlias(alias: string | undefined): string {
   if (!alias) throw invalid("Missing value for required parameter 'alias'.");

@@ -6,8 +6,10 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import { hasNumber, noVersion, requireSight, selectVersions } from "../../models/queries.ts";
+import { requireScopes } from "../../platform/auth/middleware.ts";
 import { registryRecord } from "../../platform/db/schema.ts";
 import type { App } from "../../platform/http/context.ts";
+import { refuse } from "../../platform/http/problem.ts";
 
 /** Files of one version at the most. */
 export const MOST_FILES = 1000;
@@ -21,9 +23,14 @@ export type StoredFile = VersionFile & {
   object: { objectKey: string; mediaType: string | null };
 };
 
-/** A version and its files that the bucket still has. Throws ApiError 403, 404. */
+/**
+ * A version and its files that the bucket still has, for callers who read models; boxes do not. Throws ApiError
+ * 403, 404.
+ */
 export async function readVersionFiles(c: Context<App>, name: string, number: number) {
   const { db, auth } = c.var;
+  if (auth.box) throw refuse("not-allowed", { case: "box" });
+  requireScopes(auth, ["models:read"]);
   const [row] = await selectVersions(db, hasNumber(name, number));
   if (!row) throw noVersion(name, number);
   requireSight(auth, ["tasks:read", "weights:read"], row);
