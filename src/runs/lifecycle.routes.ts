@@ -1,16 +1,12 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and } from "drizzle-orm";
 import { Hono } from "hono";
 import * as z from "zod";
-import { tellLater } from "../alerts/outbox.ts";
 import { logEntry, toSegment } from "../metrics/points.ts";
-import { missingRanges } from "../metrics/seq.ts";
-import { readForSettling, settle } from "../metrics/settle.ts";
 import { noteChange } from "../platform/audit/note.ts";
 import { writable } from "../platform/auth/access.ts";
-import { explainRoom, roomFor } from "../platform/auth/bounds.ts";
 import { allow } from "../platform/auth/middleware.ts";
-import { chain, ifChanged } from "../platform/db/batch.ts";
-import { failureReasons, statuses, taskAttempt, trainingTask } from "../platform/db/schema.ts";
+import { chain } from "../platform/db/batch.ts";
+import { failureReasons, statuses, trainingTask } from "../platform/db/schema.ts";
 import { toWire } from "../platform/db/wire.ts";
 import type { Auth } from "../platform/http/caller.ts";
 import type { App } from "../platform/http/context.ts";
@@ -18,13 +14,12 @@ import { idParam } from "../platform/http/params.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { describe, limitBody, notValid, validate } from "../platform/http/validate.ts";
 import { runFields } from "../shared/run-fields.ts";
-import { endEvents } from "./alerts.ts";
-import { closeAttemptBefore, endAttempt, openAttempt } from "./attempts.ts";
 import { taskAnswer, writableFields } from "./fields.ts";
+import { finishRun } from "./finish.ts";
+import { openNext } from "./open.ts";
 import { taskColumns } from "./queries.ts";
-import { explainRun, report, runOf } from "./report.ts";
-import { addUpAttempts, cancelRuns, endRun, isUnwanted, openRun, passRunning } from "./states.ts";
-import { sumUpLater, sumUpRun } from "./sum-up-logs.ts";
+import { report, runOf } from "./report.ts";
+import { cancelRuns } from "./states.ts";
 
 const attemptNumber = z.int().min(1);
 const seq = z.int().min(1).max(1_000_000_000);
@@ -96,9 +91,6 @@ const finishBody = z.strictObject({
   ),
 });
 
-/** Attempts of one task: an archive names no more either. */
-const MOST_ATTEMPTS = 1000;
-
 export const lifecycle = new Hono<App>()
   .post(
     "/:id/attempts",
@@ -128,76 +120,19 @@ export const lifecycle = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const body = c.req.valid("json");
-      const { db, auth, config } = c.var;
-      const openedWith = c.req.header("Idempotency-Key")?.slice(0, 200) ?? null;
-      const nodeInfo = body.node_info ?? null;
-      const again = sql`exists (select 1 from task_attempt a where a.task_id = ${trainingTask.id} and a.attempt = ${trainingTask.attempt} and a.opened_with = ${openedWith})`;
-      const more = { database_bytes: nodeInfo === null ? 0 : JSON.stringify(nodeInfo).length };
-      const mine = and(runOf(taskId, auth, undefined), writable(auth));
-      const mayOpen = and(
-        mine,
-        sql`status <> 'success'`,
-        sql`not ${again}`,
-        auth.box ? sql`not ${isUnwanted}` : undefined,
-        sql`attempt < ${MOST_ATTEMPTS}`,
-        roomFor(config, sql`training_task.user_id`, more),
-      );
-      const {
-        opened: [opened],
-        current: [task],
-      } = await chain(db, {
-        closed: closeAttemptBefore(db, taskId, mayOpen),
-        opened: openRun(db, mayOpen, auth.keyId, {
-          gpuInfo: body.gpu_info ?? null,
-          cudaVersion: body.cuda_version ?? null,
-          hourlyPrice: body.hourly_price ?? null,
-          nodeInfo,
-        }).returning({ attempt: trainingTask.attempt }),
-        attempt: ifChanged("opened", (changed) =>
-          openAttempt(
-            db,
-            { taskId, keyId: auth.keyId, fromStep: body.from_step ?? null, openedWith },
-            changed,
-          ),
-        ),
-        noted: noteChange(db, auth, "attempt", "task.attempt", taskId),
-        current: db
-          .select({
-            attempt: trainingTask.attempt,
-            status: trainingTask.status,
-            userId: trainingTask.userId,
-            guard: trainingTask.guard,
-            again: sql<number>`${again}`,
-          })
-          .from(trainingTask)
-          .where(runOf(taskId, auth, undefined)),
+      const { attempt, guard } = await openNext(c, {
+        taskId,
+        fromStep: body.from_step ?? null,
+        openedWith: c.req.header("Idempotency-Key")?.slice(0, 200) ?? null,
+        gpuInfo: body.gpu_info ?? null,
+        cudaVersion: body.cuda_version ?? null,
+        hourlyPrice: body.hourly_price ?? null,
+        nodeInfo: body.node_info ?? null,
       });
-      if (!task) return explainRun(db, taskId, auth, undefined);
-      if (!opened && !task.again && task.status !== "success") {
-        const full = await explainRoom(db, config, task.userId, more);
-        if (full) throw full;
-        if (task.attempt >= MOST_ATTEMPTS)
-          throw refuse(
-            "too-many-attempts",
-            { task: taskId, attempts: task.attempt },
-            { extra: { current_attempt: task.attempt } },
-          );
-        throw refuse(
-          "attempt-not-allowed",
-          { case: task.status === "pending" ? "queued" : "cancelled", task: taskId },
-          { extra: { current_status: task.status } },
-        );
-      }
-      if (!opened && !task.again)
-        throw refuse(
-          "task-ended",
-          { case: "resume", task: taskId, status: task.status },
-          { extra: { current_status: task.status } },
-        );
       return c.json({
-        attempt: opened?.attempt ?? task.attempt,
-        heartbeat_interval_sec: config.HEARTBEAT_INTERVAL_SEC,
-        guard: task.guard,
+        attempt,
+        heartbeat_interval_sec: c.var.config.HEARTBEAT_INTERVAL_SEC,
+        guard,
       });
     },
   )
@@ -316,73 +251,19 @@ export const lifecycle = new Hono<App>()
     async (c) => {
       const taskId = c.req.valid("param").id;
       const body = c.req.valid("json");
-      const { db, auth } = c.var;
-      requireAttempt(auth, body.attempt);
-      const read = await readForSettling(db, runOf(taskId, auth, body.attempt), taskId);
-      if (!read) return explainRun(db, taskId, auth, body.attempt);
-      const figures = settle(read);
-      const { status } = body;
-      const end = {
-        status,
-        exitCode: body.exit_code ?? null,
-        failureReason: status === "failed" ? (body.failure_reason ?? "error") : null,
-        errorMessage: body.error_message || null,
-        endedAgo: body.ended_sec_ago ?? null,
-        duration: body.duration_sec ?? null,
-      };
-      // A loss that is no finite number has no place in a REAL column; the points keep it.
-      const finalLoss =
-        typeof body.final_loss === "string" ? null : (body.final_loss ?? figures.finalLoss);
-      const attempt = Math.max(read.attempt, 1);
-      const run = runOf(taskId, auth, attempt);
-      const {
-        ended: [ended],
-        current: [task],
-        numbers: [numbers],
-      } = await chain(db, {
-        running: passRunning(db, run),
-        ended: endRun(db, run, {
-          ...end,
-          finalLoss,
-          finalLossReported: body.final_loss !== undefined && body.final_loss !== null,
-          figures,
-          settled: figures.complete,
-          received: read.attempts.reduce((sum, one) => sum + one.received, 0),
-        }).returning({ id: trainingTask.id }),
-        noted: noteChange(db, auth, "ended", "task.finish", taskId, { attempt, status }),
-        attempt: ifChanged("noted", (changed) =>
-          endAttempt(db, { taskId, keyId: auth.keyId }, end, changed),
-        ),
-        totals: ifChanged("attempt", (changed) =>
-          addUpAttempts(db, sql`id = ${taskId} and ${changed}`),
-        ),
-        summaries: ifChanged("totals", (changed) => figures.summaryStatement(db, taskId, changed)),
-        current: db.select(taskColumns).from(trainingTask).where(run),
-        numbers: db
-          .select({ gaps: taskAttempt.gaps, lastSeq: taskAttempt.lastSeq })
-          .from(taskAttempt)
-          .where(and(eq(taskAttempt.taskId, taskId), eq(taskAttempt.attempt, attempt))),
-        events: endEvents(db, taskId, attempt, status),
+      requireAttempt(c.var.auth, body.attempt);
+      const { task, missing } = await finishRun(c, {
+        taskId,
+        attempt: body.attempt,
+        status: body.status,
+        failureReason: body.failure_reason,
+        errorMessage: body.error_message,
+        exitCode: body.exit_code,
+        finalLoss: body.final_loss,
+        lastSeq: body.last_seq,
+        endedAgo: body.ended_sec_ago,
+        duration: body.duration_sec,
       });
-      // A box that is taken away while it runs a queued task gives it back.
-      const givenBack = end.failureReason === "preempted" && task?.status === "pending";
-      if (!task) return explainRun(db, taskId, auth, attempt);
-      if (!ended && task.status !== status && !givenBack)
-        throw refuse(
-          "already-finished",
-          {
-            case: task.status === "success" ? "success" : "finish",
-            task: taskId,
-            status: task.status,
-            wanted: status,
-          },
-          { extra: { current_status: task.status, current_attempt: task.attempt } },
-        );
-      if (ended) tellLater(c);
-      if (ended) sumUpLater(c, sumUpRun(db, taskId));
-      return c.json({
-        task: toWire(task),
-        missing: missingRanges(numbers ?? { gaps: "[]", lastSeq: 0 }, body.last_seq),
-      });
+      return c.json({ task: toWire(task), missing });
     },
   );
