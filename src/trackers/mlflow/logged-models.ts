@@ -1,5 +1,5 @@
 /* Models that MLflow's client logs: folders among a run's files, with what the client says of them. */
-import { and, inArray, isNull, type SQL, sql } from "drizzle-orm";
+import { and, isNull, type SQL, sql } from "drizzle-orm";
 import * as z from "zod";
 import { readable } from "../../platform/auth/access.ts";
 import type { Db } from "../../platform/db/client.ts";
@@ -83,18 +83,4 @@ export function toLoggedModel(row: LoggedModelRow) {
     },
     data: { params: toPairs(record.params), metrics: [] },
   };
-}
-
-/** The logged models that runs name as their outputs, by run, for the `outputs` of a run in MLflow's form. */
-export async function readModelOutputs(db: Db, taskIds: number[]) {
-  const found = new Map<number, { model_id: string; step: number }[]>();
-  if (taskIds.length === 0) return found;
-  const rows = await db
-    .select({ id: loggedModel.id, taskId: loggedModel.taskId, record: loggedModel.record })
-    .from(loggedModel)
-    .where(and(inArray(loggedModel.taskId, taskIds), isNull(loggedModel.deletedAt)));
-  for (const { id, record } of rows)
-    for (const { task, step } of (record as ModelRecord).outputs ?? [])
-      found.set(task, [...(found.get(task) ?? []), { model_id: id, step }]);
-  return found;
 }
