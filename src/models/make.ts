@@ -78,7 +78,7 @@ export const modelColumns = {
 /** Versions of one model: its numbers are 1 to this. */
 const MOST_VERSIONS = 1000;
 
-export const selectModels = (db: Db) => db.select(modelColumns).from(model);
+const selectModels = (db: Db) => db.select(modelColumns).from(model);
 
 type NewModel = { name: string } & z.infer<z.ZodObject<typeof settings>>;
 type NewVersion = { weight_id: number; notes?: string | null; license?: string | null };

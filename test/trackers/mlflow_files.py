@@ -84,7 +84,12 @@ class Model(mlflow.pyfunc.PythonModel):
 
 with mlflow.start_run() as second:
     logged = mlflow.pyfunc.log_model(
-        name="checkpoint", python_model=Model(), artifacts={"weights": str(adapter)}, params={"r": "4"}
+        name="checkpoint",
+        python_model=Model(),
+        artifacts={"weights": str(adapter)},
+        params={"r": "4"},
+        # Else the client starts a Python of its own to find out.
+        pip_requirements=["mlflow"],
     )
     mlflow.log_artifact(folder / "note.txt")
 found["logged"] = logged.model_id

@@ -32,7 +32,7 @@ function readValue(text: string): Value {
 }
 
 /** The comparisons of a filter. Throws MlflowError. */
-export function parseClauses(filter: string): Clause[] {
+function parseClauses(filter: string): Clause[] {
   if (filter.length > LONGEST) throw bad(`The filter has more than ${LONGEST} characters.`);
   const clauses: Clause[] = [];
   let rest = filter;

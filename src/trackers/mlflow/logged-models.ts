@@ -8,7 +8,7 @@ import type { Auth } from "../../platform/http/caller.ts";
 import { runIdOf } from "./form.ts";
 import { loggedModelUri } from "./places.ts";
 
-export type ModelRecord = {
+type ModelRecord = {
   model_type?: string;
   params?: Record<string, string>;
   tags?: Record<string, string>;
@@ -62,7 +62,7 @@ export const selectLoggedModels = (
 
 export type LoggedModelRow = Awaited<ReturnType<typeof selectLoggedModels>>[number];
 
-export const loggedModelStatus = (state: (typeof loggedModelStates)[number]) =>
+const loggedModelStatus = (state: (typeof loggedModelStates)[number]) =>
   state === "UPLOAD_FAILED" ? "LOGGED_MODEL_UPLOAD_FAILED" : `LOGGED_MODEL_${state}`;
 
 /** A logged model in MLflow's form. */

@@ -82,7 +82,7 @@ export function checkNumber(version: string | number | undefined): number {
   return Number(text);
 }
 
-export const isShown = sql`coalesce(registry_record.record ->> 'hidden', 0) = 0`;
+const isShown = sql`coalesce(registry_record.record ->> 'hidden', 0) = 0`;
 
 /** Versions that MLflow's clients see. */
 export const selectMlflowVersions = (
