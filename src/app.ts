@@ -57,7 +57,7 @@ import { lifecycle } from "./runs/lifecycle.routes.ts";
 import { repeats } from "./runs/repeat.routes.ts";
 import { tasks } from "./runs/runs.routes.ts";
 import { pointAtFinal } from "./runs/states.ts";
-import { artifacts } from "./trackers/mlflow/artifacts.routes.ts";
+import { artifactLists, artifacts } from "./trackers/mlflow/artifacts.routes.ts";
 import { loggedModels, runOutputs } from "./trackers/mlflow/logged-models.routes.ts";
 import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
 import { modelVersions } from "./trackers/mlflow/model-versions.routes.ts";
@@ -96,6 +96,7 @@ export const app = new Hono<App>()
   // Before the limit of bodies: a file streams through, and its route looks at its length.
   .route("/mlflow/api/2.0/mlflow-artifacts", artifacts)
   .use("/mlflow/*", limitBody(100_000_000))
+  .route("/mlflow/api/2.0/mlflow/artifacts", artifactLists)
   .route("/mlflow/api/2.0/mlflow/logged-models", loggedModels)
   .route("/mlflow/api/2.0/mlflow/runs/outputs", runOutputs)
   .route("/mlflow/api/2.0/mlflow/registered-models", registeredModels)

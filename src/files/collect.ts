@@ -53,11 +53,11 @@ export const giveUpObjects = (db: Db, store: Store, where: SQL | undefined) =>
     });
 
 /** A statement that gives up an object whose bytes came through the Worker and are not wanted: no URL leads to it. */
-export const giveUpReceived = (db: Db, where: SQL) =>
+export const giveUpReceived = (db: Db, sha256: string, where: SQL) =>
   db
     .update(storedObject)
     // What was verified no longer counts as an open upload.
-    .set({ state: "aborted", verified: "sha256", sweepAt: now })
+    .set({ state: "aborted", verified: "sha256", sha256, sweepAt: now })
     .where(where)
     .returning({
       id: storedObject.id,

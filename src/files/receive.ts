@@ -261,7 +261,7 @@ export async function keepFile(
     ),
     parts: db.delete(uploadPart).where(eq(uploadPart.objectId, id)),
     // Complete already, or the user has no room.
-    objects: giveUpReceived(db, isOpen),
+    objects: giveUpReceived(db, sha256, isOpen),
     final: pointAtFinal(db, kind === "final" ? taskId : null),
   });
   if (objects.length) later(removeBytes(store, objects));

@@ -21,6 +21,7 @@ export const mlflowFilesRights: Record<string, Right> = {
   [`POST ${files}/mpu/create/*`]: writes,
   [`POST ${files}/mpu/complete/*`]: writes,
   [`POST ${files}/mpu/abort/*`]: writes,
+  [`GET ${base}/artifacts/list`]: { scopes: ["weights:read", "tasks:read"], box: true },
   [`POST ${base}/logged-models`]: writesRuns,
   [`POST ${base}/logged-models/search`]: readsRuns,
   [`GET ${base}/logged-models/:model_id`]: readsRuns,

@@ -5,7 +5,7 @@ import { app } from "../../app.ts";
 import { usualScopes } from "../../shared/scopes.ts";
 
 const ours =
-  /^\/mlflow\/api\/2\.0\/(?:mlflow-artifacts|mlflow\/(?:logged-models|runs\/outputs|registered-models|model-versions))(?:\/|$)/;
+  /^\/mlflow\/api\/2\.0\/(?:mlflow-artifacts|mlflow\/(?:artifacts|logged-models|runs\/outputs|registered-models|model-versions))(?:\/|$)/;
 
 it("names the rights of every route", () => {
   const routes = app.routes
