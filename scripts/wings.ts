@@ -45,6 +45,12 @@ const tables = Object.keys(owners).map((name) => ({
   ),
 }));
 
+/** The file that brings the routes of a tracker's protocol together, which bears its folder's name. */
+const mainRoutes = (path: string) =>
+  /^trackers\/[^/]+\//.test(path)
+    ? `${posix.dirname(path)}/${posix.basename(posix.dirname(path))}.routes.ts`
+    : null;
+
 const withoutComments = (text: string) => text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
 
 /** What breaks the order, one sentence each. `sources` are the texts of src/ by path, without tests. */
@@ -81,7 +87,7 @@ export function wingFaults(
       if (target.startsWith("..")) faults.push(`src/${path} imports ${name}, outside src/`);
       else if (to !== wing && floorOf(to) >= floor)
         fault(`${path} -> ${target}`, `src/${path} imports src/${target}: ${wing} is below ${to}`);
-      if (/\.routes\.ts$/.test(target) && path !== "app.ts")
+      if (/\.routes\.ts$/.test(target) && path !== "app.ts" && path !== mainRoutes(target))
         fault(
           `${path} -> ${target}`,
           `src/${path} imports src/${target}: only app.ts imports routes`,

@@ -62,6 +62,9 @@ import { loggedModels, runOutputs } from "./trackers/mlflow/logged-models.routes
 import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
 import { modelVersions } from "./trackers/mlflow/model-versions.routes.ts";
 import { registeredModels } from "./trackers/mlflow/registered-models.routes.ts";
+import { swanlab, swanlabFiles } from "./trackers/swanlab/swanlab.routes.ts";
+import { trackio } from "./trackers/trackio/trackio.routes.ts";
+import { wandb } from "./trackers/wandb/wandb.routes.ts";
 import { version } from "./version.ts";
 
 /**
@@ -102,6 +105,10 @@ export const app = new Hono<App>()
   .route("/mlflow/api/2.0/mlflow/registered-models", registeredModels)
   .route("/mlflow/api/2.0/mlflow/model-versions", modelVersions)
   .route("/mlflow", mlflow)
+  .route("/", trackio)
+  .route("/api", swanlab)
+  .route("/swanlab", swanlabFiles)
+  .route("/wandb", wandb)
   .use("/api/*", requireKey, limitBody(4_000_000))
   .route("/api/users", users)
   .route("/api/users/use", usersUse)

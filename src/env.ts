@@ -32,6 +32,10 @@ const variables = z.object({
   HEARTBEAT_INTERVAL_SEC: number(30, 1, 45),
   /** A running task is lost when it has sent no heartbeat for so long; the look is once a minute. */
   LOST_AFTER_SEC: number(55, 1, 86_400),
+  /** A run that Trackio's client alone records, which tells no end, has ended after so many minutes of silence. */
+  TRACKER_SILENCE_MIN: number(10, 0.01, 10_080),
+  /** A run that MLflow's or SwanLab's client alone records is lost after so many minutes of silence. */
+  TRACKER_LOST_MIN: number(60, 0.01, 10_080),
   /** Names of metrics that one attempt may have; what it logs under further names is left out, and told. */
   MAX_METRICS: number(500, 1, 5000),
   /** Adds `Server-Timing` with round trips and rows to every answer. */

@@ -28,6 +28,7 @@ export type Incoming = {
   kind: (typeof weightKinds)[number];
   step?: number | null;
   group?: string | null;
+  prompt?: string | null;
 };
 
 /** A body whose length is not known is held in memory: R2 takes none of unknown length. */
@@ -205,7 +206,7 @@ export async function keepFile(
     arrived.size,
   );
   const { id, size, sha256 } = arrived;
-  const { taskId, kind, filename, step = null, group = null } = file;
+  const { taskId, kind, filename, step = null, group = null, prompt = null } = file;
   const mine = and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), reportable(auth));
   const more = { files: 1, file_bytes: Math.max(0, size - arrived.reserved) };
   const same = sql`task_id = ${taskId} and kind = ${kind} and filename = ${filename} and sha256 = ${sha256}
@@ -246,9 +247,9 @@ export async function keepFile(
         or exists (select 1 from stored_object where id = ${id} and state = 'complete'))
       returning id`),
     file: db.all<{ id: number }>(sql`
-      insert into weight (task_id, attempt, object_id, key_id, kind, filename, size, sha256, state, completed_at, step, "group")
+      insert into weight (task_id, attempt, object_id, key_id, kind, filename, size, sha256, state, completed_at, step, "group", prompt)
       select id, ${current}, coalesce(${held}, ${id}), ${auth.keyId}, ${kind}, ${filename}, ${size}, ${sha256},
-        'complete', ${now}, ${step}, ${group}
+        'complete', ${now}, ${step}, ${group}, ${prompt}
       from training_task where ${mine} and not exists (select 1 from weight where ${same})
         and (${held} is not null or exists (select 1 from stored_object where id = ${id} and state = 'complete'))
         and ${roomFor(config, sql`training_task.user_id`, more)}

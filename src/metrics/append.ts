@@ -135,9 +135,15 @@ export type Append = ReturnType<typeof prepareAppend>;
 /**
  * Prepares a heartbeat's segment; null when it brought no point. With `stored` (null: nothing is)
  * summaries are merged here, and `guard` holds while the attempt is as it was read; without, the
- * statement merges them, and `guard` holds while the attempt surely has fewer than `most` metrics.
+ * statement merges them, and `guard` holds while the attempt surely has fewer than `most` metrics. `byTime`: of
+ * several values of one step, the last is the one that was logged last, whenever it arrives.
  */
-export function prepareAppend(segment: Segment, most: number, stored?: Stored | null) {
+export function prepareAppend(
+  segment: Segment,
+  most: number,
+  stored?: Stored | null,
+  byTime = false,
+) {
   const [first] = segment.rows;
   const last = segment.rows.at(-1);
   if (!first || !last) return null;
@@ -158,7 +164,7 @@ export function prepareAppend(segment: Segment, most: number, stored?: Stored | 
     const all: Summaries = JSON.parse(text ?? "{}");
     for (const [metric, own] of summaries) {
       const older = Object.hasOwn(all, metric) ? all[metric] : undefined;
-      all[metric] = older ? mergeSummaries(older, own) : own;
+      all[metric] = older ? mergeSummaries(older, own, byTime) : own;
     }
     return json(all);
   };

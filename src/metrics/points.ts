@@ -114,8 +114,19 @@ export function summarise(points: Point[]): Summary {
   };
 }
 
-/** Two summaries of one metric as one; of equals the older one's points stay. */
-export function mergeSummaries(older: Summary, newer: Summary): Summary {
+/** Whether a point is the later one: by step, then by its time, then by its value. */
+function isLater([step, , ms, value]: Point, [otherStep, , otherMs, other]: Point): boolean {
+  if (step !== otherStep) return step > otherStep;
+  if (ms !== null && otherMs !== null && ms !== otherMs) return ms > otherMs;
+  return !(Number(value) < Number(other));
+}
+
+/**
+ * Two summaries of one metric as one; of equals the older one's points stay. The last point is that of the
+ * highest step; of two of one step the newer one's, or, `byTime`, the one that was logged later.
+ */
+export function mergeSummaries(older: Summary, newer: Summary, byTime = false): Summary {
+  const isNewer = byTime ? isLater(newer.last, older.last) : newer.last[0] >= older.last[0];
   const better = (a: Point | null, b: Point | null, wins: (b: number, a: number) => boolean) =>
     !a || (b && wins(Number(b[3]), Number(a[3]))) ? b : a;
   return {
@@ -124,7 +135,7 @@ export function mergeSummaries(older: Summary, newer: Summary): Summary {
     sum: older.sum === null || newer.sum === null ? null : finiteOrNull(older.sum + newer.sum),
     min: better(older.min, newer.min, (b, a) => b < a),
     max: better(older.max, newer.max, (b, a) => b > a),
-    last: newer.last[0] >= older.last[0] ? newer.last : older.last,
+    last: isNewer ? newer.last : older.last,
   };
 }
 

@@ -126,6 +126,19 @@ export const loseAttempts = (db: Db, where: SQL) =>
       sql`status = 'running' and (task_id, attempt) in (select id, attempt from training_task where ${where})`,
     );
 
+/** Ends the running attempts of the tasks under `where` as success, since nothing else will be said of them. */
+export const settleSilentAttempts = (db: Db, where: SQL, reason: string) =>
+  db
+    .update(taskAttempt)
+    .set({
+      status: sql`(select iif(t.cancel_requested, 'cancelled', 'success') from training_task t where t.id = task_id)`,
+      errorMessage: sql`(select iif(t.cancel_requested, null, ${reason}) from training_task t where t.id = task_id)`,
+      ...lastSignOfLife,
+    })
+    .where(
+      sql`status = 'running' and (task_id, attempt) in (select id, attempt from training_task where ${where})`,
+    );
+
 /** Values that a heartbeat writes to the row of its attempt. */
 type Heartbeat = { keyId: number; seq: number | null; tail: string | null };
 

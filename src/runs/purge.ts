@@ -8,10 +8,13 @@ import { chain } from "../platform/db/batch.ts";
 import type { Db } from "../platform/db/client.ts";
 import {
   logChunk,
+  loggedModel,
   metricSummary,
+  mirrorRun,
   taskAttempt,
   taskDataset,
   taskDependency,
+  trackerRun,
 } from "../platform/db/schema.ts";
 import { ago } from "../platform/db/time.ts";
 import { faultsOf, type JobFaults } from "../platform/faults.ts";
@@ -43,6 +46,9 @@ export const belongings = [
   { table: taskAttempt, key: "attempt", most: 100 },
   { table: taskDataset, key: "dataset_id, name", most: 200 },
   { table: taskDependency, key: "depends_on", most: 200 },
+  { table: trackerRun, key: "tracker", most: 10 },
+  { table: loggedModel, key: "id", most: 200 },
+  { table: mirrorRun, key: "mirror_id", most: 200 },
 ];
 
 const TASKS_AT_ONCE = 20;

@@ -223,7 +223,7 @@ const placeOfKept = (where: string): string => {
 };
 
 /** Splits what the client sent into columns, the rest (additional_args), and what to tell it. */
-function toRow({ fields: sent, file }: NewTask) {
+export function toRow({ fields: sent, file }: NewTask) {
   const warnings: Warning[] = [...(file?.warnings ?? [])];
   const redact = <T>(result: { value: T; redactions: { where: string }[] }): T => {
     for (const path of result.redactions.slice(0, 100).map(({ where }) => placeOfKept(where)))

@@ -203,7 +203,7 @@ export async function report(
         ? { segment: news, dropped: [] }
         : boundMetrics(news, stored, config.MAX_METRICS);
     dropped = bounded.dropped;
-    append = prepareAppend(bounded.segment, config.MAX_METRICS, stored);
+    append = prepareAppend(bounded.segment, config.MAX_METRICS, stored, seq === null);
     done = await store(append, stored);
     if (done.event.rowsAffected || done.disk?.rowsAffected) tellLater(c);
     const [task] = done.current;

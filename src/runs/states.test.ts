@@ -61,6 +61,15 @@ const events: Record<string, (run: Run) => Promise<Response | undefined>> = {
     await sweepLost(ledger.db, ledger.config);
     return undefined;
   },
+  silence: async ({ id }) => {
+    await ledger.db.run(sql`
+      insert or ignore into tracker_run (task_id, tracker, user_id, project, run, alone)
+      values (${id}, 'trackio', ${person.userId}, 'p', ${`${id}`}, 1)`);
+    await ledger.db.run(sql`
+      update training_task set heartbeat_at = strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 hour') where id = ${id}`);
+    await sweepLost(ledger.db, ledger.config);
+    return undefined;
+  },
   cancel: (run) => send(run, "/cancel"),
   retry: (run) => send(run, "/retry"),
   requeue: (run) => send(run, "/requeue", { labels: [run.label] }),

@@ -13,7 +13,8 @@
  * Each cell is the state that an event leads to, with + where it opens an attempt; = where the state stays;
  * or the HTTP status of a refusal, which changes nothing. Events: `open` the next attempt by hand, `claim`
  * by a box, heartbeat (`beat`), the end as success (`succeed`), as failed (`fail`), as cancelled (`stop`) or
- * because the box is taken away (`preempt`), `lease ends`, `cancel`, `retry` and `requeue` by people, `due`:
+ * because the box is taken away (`preempt`), `lease ends`, the `silence` of a tracker's client that alone records
+ * the run and tells no end, `cancel`, `retry` and `requeue` by people, `due`:
  * the time that it waits for has come, `trash`, `restore`, `points` of an import, and the `purge` of the
  * trash. states.test.ts reads this table and walks each cell.
  *
@@ -27,6 +28,7 @@
  * | stop       | cancelled + | cancelled + | cancelled + | cancelled +  | 409        | cancelled  |
  * | preempt    | failed +    | failed +    | waiting +   | given back + | =          | given back |
  * | lease ends | =           | =           | =           | =            | =          | =          |
+ * | silence    | =           | =           | =           | =            | =          | =          |
  * | cancel     | called off  | cancelled   | called off  | called off   | cancelled  | cancelled  |
  * | retry      | 409         | 409         | 409         | 409          | 409        | 409        |
  * | requeue    | ready       | ready       | =           | =            | ready      | ready      |
@@ -46,6 +48,7 @@
  * | stop       | cancelled | cancelled  | cancelled |
  * | preempt    | failed    | given back | cancelled |
  * | lease ends | lost      | lease over | cancelled |
+ * | silence    | success   | success    | cancelled |
  * | cancel     | stopping  | stopping   | =         |
  * | retry      | 409       | 409        | 409       |
  * | requeue    | ready     | ready      | ready     |
@@ -65,6 +68,7 @@
  * | stop       | 409     | 409       | cancelled | =         | =            | 409        | 404     |
  * | preempt    | 409     | =         | failed    | 409       | 409          | 409        | 404     |
  * | lease ends | =       | =         | =         | =         | =            | =          | =       |
+ * | silence    | =       | =         | =         | =         | =            | =          | =       |
  * | cancel     | 409     | 409       | 409       | =         | =            | 409        | 404     |
  * | retry      | 409     | put back  | put back  | put back  | put back     | 409        | 404     |
  * | requeue    | 409     | ready     | ready     | ready     | ready        | 409        | 404     |
@@ -326,6 +330,24 @@ export const loseRuns = (db: Db, where: SQL) =>
       keyId: sql`iif(cancel_requested, null, key_id)`,
       finishedAt: sql`iif(${goesBack}, null, ${now})`,
       settleAt: sql`iif(${goesBack}, settle_at, ${now})`,
+      updatedAt: now,
+      ...totals,
+    })
+    .where(where);
+
+/**
+ * Ends runs as success that a tracker's client alone records which tells no end, at their last sign of life;
+ * `reason` says so. A cancelled one ends as cancelled. The figures are drawn by the scheduled job.
+ */
+export const endSilentRuns = (db: Db, where: SQL, reason: string) =>
+  db
+    .update(trainingTask)
+    .set({
+      status: sql`iif(cancel_requested, 'cancelled', 'success')`,
+      errorMessage: sql`iif(cancel_requested, null, ${reason})`,
+      cancelRequested: false,
+      finishedAt: lastHeard,
+      settleAt: now,
       updatedAt: now,
       ...totals,
     })

@@ -104,6 +104,10 @@ export const problems = {
       "该用户的角色其间有改动，请重试。",
     ],
     room: ["There was no room for it a moment ago; try again.", "刚才已达上限，请重试。"],
+    trash: [
+      "Task {task} is in the trash: restore it to log to it.",
+      "训练 {task} 在回收站中：请先恢复，再向其记录。",
+    ],
     task: [
       "Task {task} is {status}, attempt {attempt}.",
       "训练 {task} 为{status}，第 {attempt} 次尝试。",

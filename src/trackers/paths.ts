@@ -17,6 +17,9 @@ export const trackioCalls = [
   "get_project_summary",
 ] as const;
 
+/** What SwanLab's client calls: it takes the host alone of its address, and adds `/api`. */
+const swanlab = /^\/api\/(login|project|projects|house|experiment|resources)(\/|$)/;
+
 const trackio = new Set<string>(["/version", ...trackioCalls.map((name) => `/api/${name}`)]);
 
 /**
@@ -24,4 +27,4 @@ const trackio = new Set<string>(["/version", ...trackioCalls.map((name) => `/api
  * are described by their makers, so that openapi.json leaves them out.
  */
 export const isTrackerPath = (path: string): boolean =>
-  /^\/(mlflow|swanlab|wandb)(\/|$)/.test(path) || trackio.has(path);
+  /^\/(mlflow|swanlab|wandb)(\/|$)/.test(path) || trackio.has(path) || swanlab.test(path);

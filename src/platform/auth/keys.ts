@@ -16,8 +16,11 @@ import { explainRoom, roomToMake } from "./bounds.ts";
 import { descendants, generation, MOST_GENERATIONS, mayMake, soonerOf, works } from "./makers.ts";
 
 const issuer = "lora-ledger";
-/** The purpose of a token: a key for programs, a session for the pages. Neither is accepted as the other. */
-type Purpose = "api" | "session";
+/**
+ * The purpose of a token: a key for programs, a session for the pages, and what SwanLab's client gets for its
+ * key, for its calls and for the address of one file. None is accepted as another.
+ */
+export type Purpose = "api" | "session" | "swanlab" | "swanlab-file";
 
 export type Secrets = { JWT_SECRET: string; JWT_SECRET_PREVIOUS?: string };
 
@@ -65,14 +68,14 @@ export async function verifyToken(token: string, secrets: Secrets, purpose: Purp
       return claimsSchema.parse(payload);
     } catch (error) {
       if (error instanceof errors.JWTExpired)
-        throw unauthorized(purpose === "api" ? "key-expired" : "session-expired", {});
+        throw unauthorized(purpose === "session" ? "session-expired" : "key-expired", {});
       if (error instanceof errors.JWSSignatureVerificationFailed) continue;
       break;
     }
   }
-  throw purpose === "api"
-    ? unauthorized("key-not-valid", {})
-    : unauthorized("session-not-valid", {});
+  throw purpose === "session"
+    ? unauthorized("session-not-valid", {})
+    : unauthorized("key-not-valid", {});
 }
 
 type KeyState = {
@@ -147,6 +150,8 @@ const readSession = async (db: Db, id: string, userId: number) => {
 const purposes = {
   api: { what: "key", read: readKey },
   session: { what: "session", read: readSession },
+  swanlab: { what: "key", read: readKey },
+  "swanlab-file": { what: "key", read: readKey },
 } as const;
 
 /**
@@ -173,9 +178,9 @@ export async function authenticate(
     if (state.live) later(noteUse(db, row.keyId));
   }
   if (!state.live)
-    throw purpose === "api"
-      ? unauthorized("key-revoked", { case: "ended" })
-      : unauthorized("session-ended", {});
+    throw purpose === "session"
+      ? unauthorized("session-ended", {})
+      : unauthorized("key-revoked", { case: "ended" });
   const granted = state.scopes;
   const keyEnd = state.keyExpiresAt === null ? null : new Date(state.keyExpiresAt);
   return {

@@ -4,7 +4,7 @@ import type { Scope } from "../../shared/scopes.ts";
 import type { Auth, Caller } from "../http/caller.ts";
 import type { App } from "../http/context.ts";
 import { refuse } from "../http/problem.ts";
-import { authenticate } from "./keys.ts";
+import { authenticate, type Purpose } from "./keys.ts";
 import { limitCaller, limitFailures } from "./limits.ts";
 import { prolong, refuseCrossSite, sessionCookie } from "./session.ts";
 
@@ -42,15 +42,18 @@ const handedDown = /^(.+)\.run([1-9]\d{0,14})$/;
 
 /**
  * Requires a key that `read` finds where a tracker's client brings it. A run that was handed down with it
- * becomes `joins`.
+ * becomes `joins`. `purpose` is that of a token which the client got for its key.
  */
-export const requireKeyFrom = (read: (c: Context<App>) => string | undefined) =>
+export const requireKeyFrom = (
+  read: (c: Context<App>) => string | undefined,
+  purpose: Purpose = "api",
+) =>
   createMiddleware<App>(async (c, next) => {
     const token = read(c)?.trim();
     const [, key = token, run] = handedDown.exec(token ?? "") ?? [];
     await admit(c, () => {
       if (!key) throw refuse("no-key", {}, challenge);
-      return authenticate(c.var.db, c.var.config, key, c.var.later);
+      return authenticate(c.var.db, c.var.config, key, c.var.later, purpose);
     });
     if (run !== undefined) c.set("joins", Number(run));
     await next();

@@ -32,7 +32,7 @@ const pathText = (path: PropertyKey[]) =>
   );
 
 /** A value as its schema reads it. Throws MlflowError in MLflow's words. */
-export function readValue<T extends z.ZodType>(schema: T, value: unknown): z.infer<T> {
+function readValue<T extends z.ZodType>(schema: T, value: unknown): z.infer<T> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;

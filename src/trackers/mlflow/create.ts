@@ -48,10 +48,10 @@ const makeName = () =>
   `${oneOf(words.kinds)}-${oneOf(words.things)}-${Math.floor(Math.random() * 1000)}`;
 
 /** The group of an experiment; null is that of runs without one. */
-export const groupOf = ({ id, name }: { id: number; name: string }) => (id === 0 ? null : name);
+const groupOf = ({ id, name }: { id: number; name: string }) => (id === 0 ? null : name);
 
 /** An experiment that runs may be begun in. Throws MlflowError. */
-export async function activeExperiment(c: Context<App>, id: string) {
+async function activeExperiment(c: Context<App>, id: string) {
   const number = /^\d{1,15}$/.test(id) ? Number(id) : -1;
   const [row] = await c.var.db.select().from(experiment).where(eq(experiment.id, number));
   if (!row) throw noExperiment(id);

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { freshLedger } from "../../../test/harness.ts";
-import { mlflowFilesRights } from "../../../test/trackers/rights-mlflow-files.ts";
+import { mlflowFilesRights } from "../../../test/trackers/mlflow-files-rights.ts";
 import { app } from "../../app.ts";
 import { usualScopes } from "../../shared/scopes.ts";
 

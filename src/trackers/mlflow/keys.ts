@@ -33,7 +33,7 @@ export function checkKey(what: "Metric" | "Param" | "Tag", key: string) {
 }
 
 export const paramValue = (value: string) => cutText(value, 0, LONGEST_PARAM);
-export const tagValue = (value: string) => cutText(value, 0, LONGEST_TAG);
+const tagValue = (value: string) => cutText(value, 0, LONGEST_TAG);
 
 export const tagPair = z.object({ key: name, value: word.default("") });
 

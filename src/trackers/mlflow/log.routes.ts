@@ -26,7 +26,7 @@ const metricFields = {
 type Metric = { key: string; value: number | string; timestamp: number; step: number };
 
 /** Points as the ledger stores them: rows ascend by step, time and value, each value once. */
-export function segmentOf(metrics: Metric[]): Segment {
+function segmentOf(metrics: Metric[]): Segment {
   const names = new Map<string, number>();
   const order = (value: Metric["value"]) => (typeof value === "number" ? value : Number(value));
   const sorted = [...metrics].sort(

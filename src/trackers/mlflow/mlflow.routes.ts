@@ -43,7 +43,7 @@ export const mlflow = new Hono<App>()
   )
   .route("/api/2.0/mlflow", tracking)
   .route("/ajax-api/2.0/mlflow", tracking)
-  // Artifacts and the registry are mounted here, before what is not known.
+  // What is not known; app.ts mounts artifacts and the registry.
   .all("/*", (c) => {
     throw new MlflowError(
       "ENDPOINT_NOT_FOUND",

@@ -3,7 +3,6 @@
  * and names that mean the same with every trainer.
  */
 import { archOfName, modelTypeOf } from "../../shared/architectures.ts";
-import type { RunFieldName } from "../../shared/run-fields.ts";
 import { readByName } from "../../trainers/declaration.ts";
 import { Draft, type TaskFields } from "../../trainers/dialect.ts";
 
@@ -91,5 +90,3 @@ export function columnsOfParams(all: Params): TaskFields & { trainer?: string } 
   if (isTrainer) return { ...fields, trainer: "transformers" };
   return { ...fields, ...(isPeft && { trainer: "peft" }) };
 }
-
-export type ParamColumn = Extract<RunFieldName, keyof ReturnType<typeof columnsOfParams>>;

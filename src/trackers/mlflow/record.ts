@@ -169,7 +169,7 @@ function metricsOf(row: Row) {
   for (const summaries of all)
     for (const [key, summary] of Object.entries(summaries)) {
       const before = last.get(key);
-      last.set(key, before ? mergeSummaries(before, summary) : summary);
+      last.set(key, before ? mergeSummaries(before, summary, true) : summary);
     }
   return [...last].map(
     ([

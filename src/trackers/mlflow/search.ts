@@ -151,7 +151,7 @@ function datasetCondition(clause: Clause): SQL {
 }
 
 /** One comparison of a filter as SQL over withRecord. Throws MlflowError. */
-export function conditionOf(clause: Clause): SQL {
+function conditionOf(clause: Clause): SQL {
   switch (entityOf(clause)) {
     case "metric":
       return compareMetric(metricValue(clause.key), clause);
@@ -186,7 +186,7 @@ function termOf(ordering: Ordering): Term {
 }
 
 /** The order of a search, ended by MLflow's default: no two runs have the same place. Throws MlflowError. */
-export function orderOf(list: string[]): Term[] {
+function orderOf(list: string[]): Term[] {
   const orderings = parseOrder(list);
   const names = orderings.map((one) => {
     const entity = entityOf(one);

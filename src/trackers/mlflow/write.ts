@@ -37,7 +37,7 @@ const LONGEST_TAG_NAME = 100;
 
 export const noRun = (runId: string) =>
   new MlflowError("RESOURCE_DOES_NOT_EXIST", `Run with id=${runId} not found`);
-export const notActive = (runId: string) =>
+const notActive = (runId: string) =>
   invalid(`The run ${runId} must be in the 'active' state. Current state is deleted.`);
 
 /** The task of a run that a request names. Throws MlflowError. */
@@ -224,7 +224,7 @@ export async function writeChange(c: Context<App>, run: HeldRun, change: Change)
     ...(Object.keys(inRecord).length > 0 && { tags: inRecord as Record<string, string> }),
   };
   const inputs = change.inputs && mergeInputs(run.record?.inputs ?? [], change.inputs);
-  if ((JSON.stringify(run.record ?? {}).length ?? 0) + size > MOST_RECORD)
+  if (JSON.stringify(run.record ?? {}).length + size > MOST_RECORD)
     throw invalid(
       `The run ${runIdOf(taskId)} has as many params, tags and inputs as the ledger keeps of one run (${MOST_RECORD} bytes).`,
     );
