@@ -59,8 +59,11 @@ import { tasks } from "./runs/runs.routes.ts";
 import { pointAtFinal } from "./runs/states.ts";
 import { mirrorLog } from "./trackers/mirror/mirror-log.routes.ts";
 import { mirrors } from "./trackers/mirror/mirrors.routes.ts";
-import { artifacts } from "./trackers/mlflow/artifacts.routes.ts";
+import { artifactLists, artifacts } from "./trackers/mlflow/artifacts.routes.ts";
+import { loggedModels, runOutputs } from "./trackers/mlflow/logged-models.routes.ts";
 import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
+import { modelVersions } from "./trackers/mlflow/model-versions.routes.ts";
+import { registeredModels } from "./trackers/mlflow/registered-models.routes.ts";
 import { swanlab, swanlabFiles } from "./trackers/swanlab/swanlab.routes.ts";
 import { trackio } from "./trackers/trackio/trackio.routes.ts";
 import { wandb } from "./trackers/wandb/wandb.routes.ts";
@@ -98,6 +101,11 @@ export const app = new Hono<App>()
   // Before the limit of bodies: a file streams through, and its route looks at its length.
   .route("/mlflow/api/2.0/mlflow-artifacts", artifacts)
   .use("/mlflow/*", limitBody(100_000_000))
+  .route("/mlflow/api/2.0/mlflow/artifacts", artifactLists)
+  .route("/mlflow/api/2.0/mlflow/logged-models", loggedModels)
+  .route("/mlflow/api/2.0/mlflow/runs/outputs", runOutputs)
+  .route("/mlflow/api/2.0/mlflow/registered-models", registeredModels)
+  .route("/mlflow/api/2.0/mlflow/model-versions", modelVersions)
   .route("/mlflow", mlflow)
   .route("/", trackio)
   .route("/api", swanlab)

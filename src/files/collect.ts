@@ -52,6 +52,19 @@ export const giveUpObjects = (db: Db, store: Store, where: SQL | undefined) =>
       uploadId: storedObject.uploadId,
     });
 
+/** A statement that gives up an object whose bytes came through the Worker and are not wanted: no URL leads to it. */
+export const giveUpReceived = (db: Db, sha256: string, where: SQL) =>
+  db
+    .update(storedObject)
+    // What was verified no longer counts as an open upload.
+    .set({ state: "aborted", verified: "sha256", sha256, sweepAt: now })
+    .where(where)
+    .returning({
+      id: storedObject.id,
+      objectKey: storedObject.objectKey,
+      uploadId: storedObject.uploadId,
+    });
+
 /**
  * Gives up uploads older than UPLOAD_TTL_HOURS, and takes away bytes that nobody refers to; the next
  * call continues. An object taken away is looked at once more when the last URL for it has expired, so

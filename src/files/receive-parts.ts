@@ -72,8 +72,8 @@ export async function completeParts(
   const upload = await findUpload(c, file.taskId, id);
   if (upload.state !== "uploading" || upload.uploadId === null) {
     const [there] = await c.var.db.all(sql`
-      select id from weight where task_id = ${file.taskId} and filename = ${file.filename} and object_id = ${upload.id}
-        and state = 'complete' and deleted_at is null`);
+      select id from weight where task_id = ${file.taskId} and filename = ${file.filename}
+        and (object_id = ${upload.id} or (sha256 = ${upload.sha256} and sha256 <> '')) and state = 'complete' and deleted_at is null`);
     if (there) return;
     throw refuse("upload-aborted", { case: "meanwhile" });
   }

@@ -16,7 +16,7 @@ import { hex } from "../platform/http/encode.ts";
 import { notFound, refuse } from "../platform/http/problem.ts";
 import { storeOf } from "./bucket/open.ts";
 import { OBJECT_PREFIX, type Store } from "./bucket/store.ts";
-import { giveUpObjects, removeBytes } from "./collect.ts";
+import { giveUpObjects, giveUpReceived, removeBytes } from "./collect.ts";
 import type { PointAtFinal } from "./final.ts";
 import { SINGLE_PUT_LIMIT } from "./parts.ts";
 import { describeBytes } from "./verify.ts";
@@ -262,7 +262,7 @@ export async function keepFile(
     ),
     parts: db.delete(uploadPart).where(eq(uploadPart.objectId, id)),
     // Complete already, or the user has no room.
-    objects: giveUpObjects(db, store, isOpen),
+    objects: giveUpReceived(db, sha256, isOpen),
     final: pointAtFinal(db, kind === "final" ? taskId : null),
   });
   if (objects.length) later(removeBytes(store, objects));

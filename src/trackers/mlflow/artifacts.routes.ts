@@ -1,3 +1,4 @@
+import { and, eq, isNull } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
 import { storeOf } from "../../files/bucket/open.ts";
@@ -6,14 +7,17 @@ import { findFile, listFolder, trashFolder } from "../../files/folder.ts";
 import { MOST_PARTS } from "../../files/parts.ts";
 import { receiveFile } from "../../files/receive.ts";
 import { abortParts, completeParts, openParts } from "../../files/receive-parts.ts";
+import { readable } from "../../platform/auth/access.ts";
 import { allow } from "../../platform/auth/middleware.ts";
+import { trainingTask } from "../../platform/db/schema.ts";
 import type { App } from "../../platform/http/context.ts";
 import { contentDisposition } from "../../platform/http/download.ts";
 import { limitBody, validate } from "../../platform/http/validate.ts";
 import { pointAtFinal } from "../../runs/states.ts";
-import { MlflowError, mlflowProblem } from "./form.ts";
+import { MlflowError, mlflowProblem, runIdOf, taskOfRun } from "./form.ts";
 import { requireMlflowKey } from "./key.ts";
 import { kindOf } from "./kinds.ts";
+import { experimentOf } from "./logged-models.ts";
 import { filenameAt, type Place, pathBelow, placeOf, runOf } from "./places.ts";
 import { entriesOf, readVersionFiles } from "./version-files.ts";
 
@@ -94,6 +98,52 @@ async function namedByParts(c: Context<App>, step: string, path: string) {
 }
 
 const upload = { path: text(8000), upload_id: z.string().regex(/^[0-9a-f-]{36}$/) };
+
+/** The folder of a run, by its id: what clients ask for that reach no artifacts by themselves. */
+export const artifactLists = new Hono<App>()
+  .onError(mlflowProblem)
+  .use("/*", requireMlflowKey)
+  .get(
+    "/list",
+    allow("weights:read", { box: true, also: ["tasks:read"] }),
+    validate(
+      "query",
+      z.object({
+        run_id: z.string().max(64).optional(),
+        run_uuid: z.string().max(64).optional(),
+        path: z.string().max(4000).default(""),
+      }),
+    ),
+    async (c) => {
+      const { run_id, run_uuid, path } = c.req.valid("query");
+      const { db, auth } = c.var;
+      const taskId = taskOfRun(run_id ?? run_uuid ?? "");
+      const [run] =
+        taskId === null
+          ? []
+          : await db
+              .select({ experiment: experimentOf })
+              .from(trainingTask)
+              .where(
+                and(eq(trainingTask.id, taskId), isNull(trainingTask.deletedAt), readable(auth)),
+              );
+      if (!run || taskId === null)
+        throw new MlflowError(
+          "RESOURCE_DOES_NOT_EXIST",
+          `Run '${run_id ?? run_uuid ?? ""}' not found`,
+        );
+      const root = `${run.experiment}/${runIdOf(taskId)}/artifacts`;
+      const folder = path.replace(/^\/+|\/+$/g, "");
+      const entries = await entriesAt(c, placeOf(folder ? `${root}/${folder}` : root));
+      return c.json({
+        root_uri: `mlflow-artifacts:/${root}`,
+        files: entries.map((entry) => ({
+          ...entry,
+          path: folder ? `${folder}/${entry.path}` : entry.path,
+        })),
+      });
+    },
+  );
 
 /** Files of runs, of logged models and of registered versions, as MLflow's clients reach them. */
 export const artifacts = new Hono<App>()

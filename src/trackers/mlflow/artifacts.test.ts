@@ -129,7 +129,7 @@ it("keeps the same bytes once in the bucket", async () => {
   const { rows: use } = await ledger.db.run(
     "select files, uploads, upload_bytes, file_bytes from user_use where files > 0",
   );
-  expect(use).toMatchObject([{ files: 2, file_bytes: 8 }]);
+  expect(use).toMatchObject([{ files: 2, file_bytes: 8, uploads: 0, upload_bytes: 0 }]);
 });
 
 it("shows files of the ledger's own client", async () => {
@@ -347,4 +347,46 @@ it("uploads in parts", async () => {
   expect(late.status).toBe(410);
   await mpu("create", { path, num_parts: 1001 }, 400);
   await mpu("complete", { path, upload_id: "x", parts: [] }, 400);
+});
+
+it("lists a run's folder by the run's id", async () => {
+  const { ledger, key, put, root, task } = await start();
+  await put("d/a.txt", "1");
+  await put("d/e/b.txt", "22");
+  const list = (query: string, status = 200, by = key) =>
+    ledger.call(`/mlflow/api/2.0/mlflow/artifacts/list?${query}`, { key: by }, status);
+  expect(await list(`run_id=${runIdOf(task)}`)).toEqual({
+    root_uri: `mlflow-artifacts:/${root}`,
+    files: [{ path: "d", is_dir: true }],
+  });
+  expect((await list(`run_uuid=${runIdOf(task)}&path=d`)).files).toEqual([
+    { path: "d/a.txt", is_dir: false, file_size: 1 },
+    { path: "d/e", is_dir: true },
+  ]);
+  await list(`run_id=${runIdOf(task)}&path=../x`, 400);
+  await list("run_id=abc", 404);
+  const box = await ledger.box((await ledger.key()).key);
+  await list(`run_id=${runIdOf(task)}`, 404, box.key);
+});
+
+it("takes a repeated completion of parts as done, also of bytes that were there before", async () => {
+  const { ledger, key, root, put, list } = await start();
+  await put("a/first", "same bytes");
+  const mpu = (step: string, json: object) =>
+    ledger.call(`${BASE}/mpu/${step}/${root}/a`, { key, json });
+  const path = "second";
+  const { upload_id, credentials } = await mpu("create", { path, num_parts: 1 });
+  const sent = await ledger.request(credentials[0].url, {
+    method: "PUT",
+    body: "same bytes",
+    headers: { "Content-Length": "10" },
+  });
+  const parts = [{ part_number: 1, etag: sent.headers.get("ETag") }];
+  await mpu("complete", { path, upload_id, parts });
+  await mpu("complete", { path, upload_id, parts });
+  expect(await list("a")).toHaveLength(2);
+  const { rows } = await ledger.db.run(
+    "select count(*) as n from stored_object where state = 'complete'",
+  );
+  expect(rows[0]?.n).toBe(1);
 });

@@ -12,7 +12,7 @@ import { runs } from "./runs.routes.ts";
 const MLFLOW_VERSION = "3.17.2";
 
 /** How artifacts travel. */
-const uploads = { multipart_uploads_enabled: false, multipart_downloads_enabled: false };
+const uploads = { multipart_uploads_enabled: true, multipart_downloads_enabled: true };
 
 /** Bytes of a tracking request: a full batch has about 1 MB. */
 const MOST_BODY = 4_000_000;

@@ -11,7 +11,7 @@ import { and, eq, isNull } from "drizzle-orm";
 import type { Db } from "../../platform/db/client.ts";
 import { loggedModel } from "../../platform/db/schema.ts";
 import { redactText } from "../../platform/secrets/redact.ts";
-import { MlflowError, runIdOf, taskOfRun } from "./form.ts";
+import { MlflowError, taskOfRun } from "./form.ts";
 
 export type Place =
   | { kind: "run"; taskId: number; path: string }
@@ -94,9 +94,6 @@ export function filenameAt({ prefix, path }: { prefix: string; path: string }): 
     throw bad("The artifact path looks like a secret, which no name may hold.");
   return name;
 }
-
-export const runArtifactUri = (experimentId: number | string, taskId: number) =>
-  `mlflow-artifacts:/${experimentId}/${runIdOf(taskId)}/artifacts`;
 
 export const loggedModelUri = (experimentId: number | string, modelId: string) =>
   `mlflow-artifacts:/${experimentId}/models/${modelId}/artifacts`;

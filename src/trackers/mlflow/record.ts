@@ -36,7 +36,6 @@ export type MlflowRecord = {
   /** A state that the client told and a run of the ledger cannot come to: it goes before the run's own. */
   status?: RunStatus;
   inputs?: DatasetInput[];
-  outputs?: JsonValue;
 };
 
 /** Milliseconds since 1970 of a time of the database. */
@@ -87,6 +86,8 @@ type Row = {
   snapshot: string | null;
   record: string | null;
   summaries: string;
+  /** The logged models that the run made, as JSON. */
+  outputs: string;
 };
 
 const columnsJson = sql`json_object(${sql.join(
@@ -109,7 +110,10 @@ export const selectRuns = (db: Db, where: SQL | undefined) =>
     training_task.tags, training_task.notes, training_task.git_commit as "commit", training_task.parent_task_id as parent,
     ${columnsJson} as columns, task_config.snapshot, ${record} as record,
     (select json_group_array(json(a.summary)) from (
-      select summary from task_attempt where task_id = training_task.id order by attempt) a) as summaries
+      select summary from task_attempt where task_id = training_task.id order by attempt) a) as summaries,
+    (select json_group_array(json_object('model_id', m.id, 'step', o.value ->> 'step'))
+      from logged_model m, json_each(m.record, '$.outputs') o
+      where m.task_id = training_task.id and m.deleted_at is null) as outputs
   from ${withRecord} where ${where}`);
 
 /** A value of a trainer's settings as a text. */
@@ -202,6 +206,7 @@ export const infoOf = (row: Row) => ({
 export function runOf(row: Row) {
   const kept: MlflowRecord = JSON.parse(row.record ?? "{}");
   const inputs = kept.inputs ?? [];
+  const outputs: { model_id: string; step: number }[] = JSON.parse(row.outputs);
   return {
     info: infoOf(row),
     data: {
@@ -210,7 +215,7 @@ export function runOf(row: Row) {
       tags: pairs(tagsOf(row, kept)),
     },
     inputs: inputs.length ? { dataset_inputs: inputs } : {},
-    ...(kept.outputs !== undefined && { outputs: kept.outputs }),
+    ...(outputs.length && { outputs: { model_outputs: outputs } }),
   };
 }
 

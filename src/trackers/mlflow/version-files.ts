@@ -6,8 +6,10 @@
 import { and, eq, sql } from "drizzle-orm";
 import type { Context } from "hono";
 import { hasNumber, noVersion, requireSight, selectVersions } from "../../models/queries.ts";
+import { requireScopes } from "../../platform/auth/middleware.ts";
 import { registryRecord } from "../../platform/db/schema.ts";
 import type { App } from "../../platform/http/context.ts";
+import { refuse } from "../../platform/http/problem.ts";
 
 /** Files of one version at the most. */
 export const MOST_FILES = 1000;
@@ -15,16 +17,20 @@ export const MOST_FILES = 1000;
 /** A file of a version: its path below the folder, and the weight. */
 export type VersionFile = { path: string; weight: number };
 
-export type StoredFile = {
-  path: string;
+export type StoredFile = VersionFile & {
   size: number;
   filename: string;
   object: { objectKey: string; mediaType: string | null };
 };
 
-/** A version and its files that the bucket still has. Throws ApiError 403, 404. */
+/**
+ * A version and its files that the bucket still has, for callers who read models; boxes do not. Throws ApiError
+ * 403, 404.
+ */
 export async function readVersionFiles(c: Context<App>, name: string, number: number) {
   const { db, auth } = c.var;
+  if (auth.box) throw refuse("not-allowed", { case: "box" });
+  requireScopes(auth, ["models:read"]);
   const [row] = await selectVersions(db, hasNumber(name, number));
   if (!row) throw noVersion(name, number);
   requireSight(auth, ["tasks:read", "weights:read"], row);
@@ -36,22 +42,21 @@ export async function readVersionFiles(c: Context<App>, name: string, number: nu
   const own = { path: row.filename.slice(row.filename.lastIndexOf("/") + 1), weight: row.weightId };
   const stored = await db.all<{
     path: string;
+    weight: number;
     size: number;
     filename: string;
     object_key: string;
     media_type: string | null;
   }>(sql`
-    select f.value ->> 'path' as path, w.size, w.filename, o.object_key, o.media_type
+    select f.value ->> 'path' as path, w.id as weight, w.size, w.filename, o.object_key, o.media_type
     from json_each(${JSON.stringify(files ?? [own])}) f
       join weight w on w.id = f.value ->> 'weight' join stored_object o on o.id = w.object_id
     where o.state = 'complete' order by 1`);
   return {
     version: row,
     files: stored.map(
-      ({ path, size, filename, object_key, media_type }): StoredFile => ({
-        path,
-        size,
-        filename,
+      ({ object_key, media_type, ...file }): StoredFile => ({
+        ...file,
         object: { objectKey: object_key, mediaType: media_type },
       }),
     ),
