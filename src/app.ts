@@ -60,6 +60,8 @@ import { pointAtFinal } from "./runs/states.ts";
 import { artifacts } from "./trackers/mlflow/artifacts.routes.ts";
 import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
 import { swanlab, swanlabFiles } from "./trackers/swanlab/swanlab.routes.ts";
+import { trackioMedia } from "./trackers/trackio/media.routes.ts";
+import { trackioReading } from "./trackers/trackio/reading.routes.ts";
 import { trackio } from "./trackers/trackio/trackio.routes.ts";
 import { wandb } from "./trackers/wandb/wandb.routes.ts";
 import { version } from "./version.ts";
@@ -98,6 +100,8 @@ export const app = new Hono<App>()
   .use("/mlflow/*", limitBody(100_000_000))
   .route("/mlflow", mlflow)
   .route("/", trackio)
+  .route("/api", trackioMedia)
+  .route("/api", trackioReading)
   .route("/api", swanlab)
   .route("/swanlab", swanlabFiles)
   .route("/wandb", wandb)

@@ -4,10 +4,10 @@ import { beforeAll, describe, expect, it, vi } from "vitest";
 import { costOf, freshLedger, type Ledger, SECRET } from "../../../test/harness.ts";
 import { openRoutes } from "../../../test/route-table.ts";
 import { app } from "../../app.ts";
+import { isTrackerPath } from "../../trackers/paths.ts";
 import { commandLine } from "../audit/audit.ts";
 import { user } from "../db/schema.ts";
 import { forgetKeys } from "./keys.ts";
-import { isTrackerPath } from "../../trackers/paths.ts";
 
 let ledger: Ledger;
 beforeAll(async () => {
