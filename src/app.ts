@@ -65,6 +65,8 @@ import { mlflow } from "./trackers/mlflow/mlflow.routes.ts";
 import { modelVersions } from "./trackers/mlflow/model-versions.routes.ts";
 import { registeredModels } from "./trackers/mlflow/registered-models.routes.ts";
 import { swanlab, swanlabFiles } from "./trackers/swanlab/swanlab.routes.ts";
+import { trackioMedia } from "./trackers/trackio/media.routes.ts";
+import { trackioReading } from "./trackers/trackio/reading.routes.ts";
 import { trackio } from "./trackers/trackio/trackio.routes.ts";
 import { wandb } from "./trackers/wandb/wandb.routes.ts";
 import { version } from "./version.ts";
@@ -108,6 +110,8 @@ export const app = new Hono<App>()
   .route("/mlflow/api/2.0/mlflow/model-versions", modelVersions)
   .route("/mlflow", mlflow)
   .route("/", trackio)
+  .route("/api", trackioMedia)
+  .route("/api", trackioReading)
   .route("/api", swanlab)
   .route("/swanlab", swanlabFiles)
   .route("/wandb", wandb)

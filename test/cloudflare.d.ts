@@ -17,3 +17,8 @@ declare module "*.ts?raw" {
   const text: string;
   export default text;
 }
+
+/** Vite's, of which tests use the eager form alone. */
+interface ImportMeta {
+  glob<T>(pattern: string, options: { eager: true }): Record<string, T>;
+}

@@ -7,6 +7,7 @@ import type { Context } from "hono";
 import type { Config } from "../env.ts";
 import type { Segment } from "../metrics/points.ts";
 import { reportable } from "../platform/auth/access.ts";
+import { chain } from "../platform/db/batch.ts";
 import { type trackers, trainingTask } from "../platform/db/schema.ts";
 import type { App } from "../platform/http/context.ts";
 import { sha256Hex } from "../platform/http/hash.ts";
@@ -111,15 +112,15 @@ async function joinRun(
   joins: number,
 ): Promise<Known> {
   const where = and(eq(trainingTask.id, joins), isNull(trainingTask.deletedAt), reportable(auth));
-  const [, rows] = await db.batch([
-    db.run(sql`
+  const { rows } = await chain(db, {
+    joined: db.run(sql`
       insert into tracker_run (task_id, tracker, user_id, project, run, alone)
       select id, ${tracker}, ${auth.userId}, ${project}, ${run}, 0 from training_task where ${where}
       on conflict do nothing`),
-    db.all<{ alone: number }>(sql`
+    rows: db.all<{ alone: number }>(sql`
       select r.alone from tracker_run r cross join training_task on training_task.id = r.task_id
       where r.task_id = ${joins} and r.tracker = ${tracker} and ${where}`),
-  ]);
+  });
   const [row] = rows;
   if (!row) throw notFound("own-task", { id: joins });
   return { taskId: joins, alone: row.alone === 1 };

@@ -23,7 +23,7 @@ export type Alert = {
 };
 
 /** The record that Trackio's client keeps of a run, by the task. */
-export async function recordOf(db: Db, taskId: number): Promise<Record<string, JsonValue>> {
+async function recordOf(db: Db, taskId: number): Promise<Record<string, JsonValue>> {
   const [row] = await db.all<{ record: string }>(
     sql`select record from tracker_run where task_id = ${taskId} and tracker = 'trackio'`,
   );

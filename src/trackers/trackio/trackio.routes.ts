@@ -22,8 +22,6 @@ import {
   trackioProblem,
 } from "./form.ts";
 import { key } from "./key.ts";
-import { media } from "./media.ts";
-import { reading } from "./reading.ts";
 import { systemFigure } from "./system.ts";
 
 /** The version of Trackio's server whose protocol is spoken; clients ask for the version of the calls. */
@@ -156,6 +154,4 @@ export const trackio = new Hono<App>()
     const { alerts } = await argumentsOf(c, alertCall);
     await each(alerts, (entries) => alert(c, entries));
     return c.json({ data: null });
-  })
-  .route("/api", media)
-  .route("/api", reading);
+  });

@@ -10,7 +10,7 @@ import { pointAtFinal } from "../../runs/states.ts";
 import { stepOf } from "../points.ts";
 import { openRunOf, plainText, withRun } from "../runs.ts";
 import { type Caption, captionsOf } from "./captions.ts";
-import { argumentsOf, mediaCall, namedOf } from "./form.ts";
+import { argumentsOf, mediaCall, namedOf, trackioProblem } from "./form.ts";
 import { key, keyOf } from "./key.ts";
 
 /** Bytes of one upload: it is held in memory. */
@@ -47,7 +47,8 @@ function filenameOf(own: string, step: number, caption: Caption | undefined): st
 
 const write = allow("weights:write", { box: true });
 
-export const media = new Hono<App>()
+export const trackioMedia = new Hono<App>()
+  .onError(trackioProblem)
   .post("/upload", requireKeyFrom(keyOf), limitBody(MOST_BYTES), write, async (c) => {
     const paths: string[] = [];
     for (const file of await filesOf(c))

@@ -19,7 +19,7 @@ import { trainingTask } from "../../platform/db/schema.ts";
 import type { App } from "../../platform/http/context.ts";
 import { isSystemMetric } from "../../shared/system-metrics.ts";
 import { type Alert, alertsOf } from "./alerts.ts";
-import { argumentsOf, metricCall, projectCall, runCall } from "./form.ts";
+import { argumentsOf, metricCall, projectCall, runCall, trackioProblem } from "./form.ts";
 import { key } from "./key.ts";
 
 const MOST_RUNS = 1000;
@@ -108,7 +108,8 @@ const toAlert = (run: string, { timestamp, title, text, level, step }: Alert) =>
 
 const read = allow("tasks:read", { box: true });
 
-export const reading = new Hono<App>()
+export const trackioReading = new Hono<App>()
+  .onError(trackioProblem)
   .post("/get_all_projects", ...key, read, async (c) => {
     const rows = await c.var.db.all<{ project: string }>(sql`
       select distinct project from (select r.project from ${mine(c.var)} order by r.project limit 20000)`);
