@@ -527,6 +527,10 @@ export const problems = {
     "令牌无效：已被使用、已过期，或生成它的密钥已失效。请另取一个：POST /api/boxes/enrol。",
   ),
   "too-large": several(413, {
+    console: [
+      "Consoles of up to {limit} bytes are shown; this one has {size}. Download the file.",
+      "最多显示 {limit} 字节的控制台日志；此文件有 {size} 字节。请下载该文件。",
+    ],
     signed: [
       "The body has {length} bytes, the URL was signed for {size}.",
       "内容有 {length} 字节，链接只为 {size} 字节签名。",

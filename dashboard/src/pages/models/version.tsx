@@ -5,6 +5,7 @@ import { t } from "../../i18n.ts";
 import type { Model, ModelVersion } from "../../types.ts";
 import { Ago, Fact } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icon.tsx";
+import { NoteText } from "../../ui/notes.tsx";
 import { useWho } from "../../who.ts";
 import { Provenance } from "./provenance.tsx";
 import { stateTexts } from "./states.ts";
@@ -71,7 +72,7 @@ export function Version({ model, version }: { model: Model; version: ModelVersio
           )}
         </Fact>
         <Fact name={t("License")}>{version.license}</Fact>
-        <Fact name={t("Notes")}>{version.notes && <span class="notes">{version.notes}</span>}</Fact>
+        <Fact name={t("Notes")}>{version.notes && <NoteText text={version.notes} />}</Fact>
       </dl>
       <details class="provenance" onToggle={(event) => setOpen(event.currentTarget.open)}>
         <summary>{t("Provenance and decision")}</summary>
