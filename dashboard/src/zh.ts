@@ -61,8 +61,7 @@ export const zh = {
     "模型让投入使用的检查点有名称、版本和审核。在此新建模型，或在训练页的“文件”中建立版本。",
   "A run's page makes one of its files a version, under Files.":
     "在训练页的“文件”中，可将一个文件建立为版本。",
-  "Alerts: {n} unread": "提醒：{n} 条未读",
-  "Alerts, none unread": "提醒，没有未读",
+  unread: "条未读",
   "Nothing new of yours.": "没有您的新提醒。",
   "All alerts and their messages": "全部提醒及其消息",
   new: "新",

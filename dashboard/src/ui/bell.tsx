@@ -1,7 +1,6 @@
 import { lazy, Suspense } from "preact/compat";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { useAlerts } from "../alerts.ts";
-import { whole } from "../format.ts";
+import { MOST_ALERTS, useAlerts } from "../alerts.ts";
 import { t } from "../i18n.ts";
 import { areNoticesOn } from "../notices.ts";
 import { Icon } from "./icon.tsx";
@@ -22,19 +21,21 @@ export function Bell() {
     told.current = newest;
     void import("./bell-list.tsx").then(({ notifyOf }) => notifyOf(items));
   }, [newest]);
-  const name =
-    unread > 0 ? t("Alerts: {n} unread", { n: whole(unread) }) : t("Alerts, none unread");
   return (
     <Menu
       class="bell"
-      name={name}
       keepOpen
       toggled={setOpen}
       label={
         <>
           <Icon name="bell" />
           <span class="grow">{t("Alerts")}</span>
-          {unread > 0 && <span class="count">{unread > 49 ? "49+" : unread}</span>}
+          {unread > 0 && (
+            <span>
+              <span class="count">{unread >= MOST_ALERTS ? `${MOST_ALERTS}+` : unread}</span>
+              <span class="visually-hidden"> {t("unread")}</span>
+            </span>
+          )}
         </>
       }
     >
