@@ -366,10 +366,9 @@ describe.skipIf(!chromiumPath())("a run's page", () => {
 
   it("gives axe nothing to find, with its dialogs, notes and console", async () => {
     const id = await register({
-      ...{
-        task_name: "looked at",
-        notes: "# Title\n\n- a [link](https://example.com)\n\n> quote\n",
-      },
+      task_name: "looked at",
+      notes: "# Title\n\n- a [link](https://example.com)\n\n> quote\n",
+      config: { text: "[a]\nxformers = true\nrank = 8 # r\n", format: "toml" },
     });
     await beat(id, 1, numbered(1, 100));
     for (const options of [looks["light desktop"], looks["dark phone"]])
@@ -379,6 +378,9 @@ describe.skipIf(!chromiumPath())("a run's page", () => {
           await page.getByText("line 100").waitFor();
           await page.getByRole("searchbox", { name: "Search the console" }).fill("line 9");
           await page.locator("mark").first().waitFor();
+          expect(await axe(page)).toEqual([]);
+          await page.goto(`${pages.url}/runs/${id}?tab=config`);
+          await page.locator(".hljs-literal").waitFor();
           expect(await axe(page)).toEqual([]);
           await page.goto(`${pages.url}/runs/${id}`);
           await page.getByText("quote").waitFor();

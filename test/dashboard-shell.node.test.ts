@@ -65,7 +65,7 @@ describe.skipIf(!chromiumPath())("the frame of the pages", () => {
         expect(await stack.api("/api/me/preferences/alerts", undefined, key)).toMatchObject({
           value: { seen: expect.any(Number) },
         });
-        await page.getByRole("button", { name: "All", exact: true }).click();
+        await page.locator(".bell-list").getByRole("button", { name: "All", exact: true }).click();
         await page
           .locator(".bell-list")
           .getByRole("link", { name: /somebody else's/ })

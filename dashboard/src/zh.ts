@@ -1,5 +1,7 @@
 /** Every text of the pages in Simplified Chinese, by its English. */
 export const zh = {
+  "Somebody else decides: you had a part in it.": "由他人决定：您参与了此版本。",
+  "goes on from its last checkpoint at the next attempt": "下次尝试从最后一个检查点继续",
   "{name} changed this run meanwhile. Look at it again, then repeat your change.":
     "{name} 其间改动了此训练。请重新查看后再改。",
   Discard: "放弃",
@@ -346,7 +348,6 @@ export const zh = {
   "Log scale": "对数坐标",
   "lora_rank = 64 and final_loss < 0.3": "lora_rank = 64 and final_loss < 0.3",
   "Loss curve": "损失曲线",
-  lost: "失联",
   "Machine and software": "机器与软件",
   "The lines below contain the new key, which is shown only once.":
     "已生成。它写在下面几行里，只显示这一次。",
@@ -395,7 +396,7 @@ export const zh = {
   "Only read": "只读",
   Optimizer: "优化器",
   "Order by {name}": "按{name}排序",
-  "out of memory": "显存不足",
+  "Out of memory": "显存不足",
   Overview: "概览",
   Pages: "页面",
   Parameters: "参数",
@@ -403,7 +404,7 @@ export const zh = {
   "Paste your key. It is exchanged for a session in this browser and kept nowhere.":
     "粘贴密钥。它只用于换取本浏览器的会话，不会被保存。",
   Precision: "精度",
-  preempted: "被抢占",
+  Preempted: "被抢占",
   Progress: "进度",
   "Put into the trash": "移入回收站",
   "Put it before the command you use today": "加在现有命令之前",

@@ -30,7 +30,7 @@ export function Console({ task }: { task: Task }) {
     );
   return (
     <div class="stack">
-      {task.status === "failed" && task.error_message && (
+      {task.status === "failed" && isLong(task.error_message) && (
         <div class="note bad">
           <Icon name="warn" />
           <p class="notes">{task.error_message}</p>
@@ -52,6 +52,10 @@ export function Console({ task }: { task: Task }) {
     </div>
   );
 }
+
+/** Whether an error does not fit the one line above the tabs. */
+const isLong = (message: string | null) =>
+  message !== null && (message.trim().includes("\n") || message.length > 160);
 
 /** The packed log of an attempt, as far as it was read; `load` begins. */
 function useWholeLog(taskId: number, attempt: Attempt) {

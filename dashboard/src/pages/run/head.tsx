@@ -173,6 +173,9 @@ export function Head({ task }: { task: Task }) {
                   : t("step {step}", { step: whole(progress.step) })}
               </span>
             )}
+            {task.status === "pending" && (
+              <span class="muted">{t("goes on from its last checkpoint at the next attempt")}</span>
+            )}
             <span class="grow" />
             {progress.left !== null && (
               <span class="muted">{t("about {time} left", { time: duration(progress.left) })}</span>
