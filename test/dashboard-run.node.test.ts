@@ -189,7 +189,7 @@ describe.skipIf(!chromiumPath())("a run's page", () => {
               (link.rel !== "noopener noreferrer" || link.target !== "_blank"),
           ).length,
           handlers: [...element.querySelectorAll("*")].filter((one) =>
-            one.getAttributeNames().some((name) => name.startsWith("on")),
+            one.getAttributeNames().some((name: string) => name.startsWith("on")),
           ).length,
         };
       });

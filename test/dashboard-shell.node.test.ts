@@ -114,7 +114,10 @@ describe.skipIf(!chromiumPath())("the frame of the pages", () => {
       const toggle = page.getByRole("checkbox", { name: /Notices of this browser/ });
       await bell(page).click();
       expect(await toggle.isChecked()).toBe(false);
-      await page.getByRole("link", { name: /before/ }).waitFor();
+      await page
+        .locator(".bell-list")
+        .getByRole("link", { name: /before/ })
+        .waitFor();
       await toggle.check();
       await page.keyboard.press("Escape");
       const shown = () => page.evaluate<[string, string][]>("window.shown");
@@ -232,7 +235,8 @@ describe.skipIf(!chromiumPath())("the frame of the pages", () => {
   });
 
   it("can be installed on a phone, and show a frame before their scripts are there", async () => {
-    const manifest = await (await fetch(`${stack.url}/manifest.webmanifest`)).json();
+    const answer = await fetch(`${stack.url}/manifest.webmanifest`);
+    const manifest = (await answer.json()) as { icons: Record<"src" | "sizes" | "type", string>[] };
     expect(manifest).toMatchObject({ start_url: "/runs", display: "standalone" });
     for (const { src, sizes, type } of manifest.icons) {
       const response = await fetch(stack.url + src);

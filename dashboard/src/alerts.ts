@@ -28,7 +28,7 @@ const preferencesQuery = queryOptions({
   queryFn: async (): Promise<Preferences> => (await read(route.$get())).value,
 });
 
-export const alertsQuery = queryOptions({
+const alertsQuery = queryOptions({
   queryKey: ["alerts"],
   staleTime: Number.POSITIVE_INFINITY,
   queryFn: async () =>

@@ -1,4 +1,4 @@
-import { dropDrafts } from "./drafts.ts";
+import { dropDrafts } from "./draft-store.ts";
 
 /** What this browser knows of its session; the session itself no script can see. */
 

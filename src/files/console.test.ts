@@ -13,7 +13,7 @@ beforeAll(async () => {
   task = (await ledger.call("/api/tasks", { key: anna, json })).task_id;
 });
 
-const bytes = new TextEncoder().encode("gzipped, as far as the service knows");
+const bytes = new Uint8Array([...new TextEncoder().encode("gzipped, for all the service knows")]);
 const console = { filename: "console.log.gz", kind: "state" };
 
 it("a console's log comes through the service, so that a page may read it", async () => {
