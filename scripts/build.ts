@@ -53,11 +53,14 @@ const page = `<!doctype html>
   <head>
     <meta charset="utf-8">
     <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
     <title>LoRA Ledger: API</title>
-    <link rel="icon" type="image/png" href="favicon-32x32.png">
+    <link rel="icon" type="image/svg+xml" href="/icon.svg">
     <link rel="stylesheet" href="swagger-ui.css">
+    <link rel="stylesheet" href="page.css">
   </head>
   <body>
+    <p class="back"><a href="/runs">← LoRA Ledger</a> Signed in on the pages, you need no key here: your session is sent along.</p>
     <div id="api"></div>
     <script src="swagger-ui-bundle.js"></script>
     <script src="show.js"></script>
@@ -65,7 +68,25 @@ const page = `<!doctype html>
 </html>
 `;
 
-const show = `// No validator: the page asks nobody but this service.
+const docsStyle = `body { margin: 0; }
+.back { margin: 0; padding: 10px 20px; font: 14px system-ui, sans-serif; color: #3b4151; }
+.back a { margin-right: 12px; color: #3443b8; font-weight: 600; }
+.dark-mode body, .dark-mode { background: #1c2022; }
+.dark-mode .back { color: #e4e6e6; }
+.dark-mode .back a { color: #a9b3ff; }
+`;
+
+const show = `// The theme that the pages were given, else the system's.
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const paint = () => {
+  const chosen = localStorage.getItem("ledger.theme");
+  const isDark = chosen ? chosen === "dark" : dark.matches;
+  document.documentElement.classList.toggle("dark-mode", isDark);
+};
+dark.addEventListener("change", paint);
+addEventListener("storage", paint);
+paint();
+// No validator: the page asks nobody but this service.
 window.SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#api",
@@ -124,10 +145,11 @@ export async function build(): Promise<{ files: number; changed: number }> {
     ["openapi.json", JSON.stringify(await describeApi())],
     ["docs/index.html", page],
     ["docs/show.js", show],
+    ["docs/page.css", docsStyle],
     ...(await dashboard()),
     ...pythonIndex(),
   ]);
-  for (const name of ["swagger-ui.css", "swagger-ui-bundle.js", "favicon-32x32.png", "LICENSE"])
+  for (const name of ["swagger-ui.css", "swagger-ui-bundle.js", "LICENSE"])
     files.set(`docs/${name}`, readFileSync(join(swagger, name)));
   const client = await bundledClient();
   if (client) files.set("client.py", client);

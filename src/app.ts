@@ -29,7 +29,7 @@ import { noCost, serverTiming } from "./platform/db/cost.ts";
 import { countUsage, sampleRequests } from "./platform/db/usage.ts";
 import type { App } from "./platform/http/context.ts";
 import { health } from "./platform/http/health.routes.ts";
-import { HSTS, isPage, pageHeaders } from "./platform/http/pages.ts";
+import { HSTS, isLostPerson, isPage, pageHeaders } from "./platform/http/pages.ts";
 import { problem, refuse } from "./platform/http/problem.ts";
 import { pythonIndex } from "./platform/http/python-index.routes.ts";
 import { cleanAddress, limitBody } from "./platform/http/validate.ts";
@@ -181,15 +181,18 @@ const methodsOf = (path: string) =>
   );
 
 app.notFound(async (c) => {
-  if (isPage(c.req.method, c.req.path)) {
+  const allowed = methodsOf(c.req.path);
+  const known = isPage(c.req.method, c.req.path);
+  const lost =
+    allowed.length === 0 && isLostPerson(c.req.method, c.req.path, c.req.header("Accept"));
+  if (known || lost) {
     // The dashboard is one page that shows many addresses; the platform has it under `/` alone.
     const page = await c.env.ASSETS.fetch(new URL("/", c.req.url));
     return new Response(page.body, {
-      status: page.status,
+      status: known ? page.status : 404,
       headers: { ...pageHeaders, "Content-Type": "text/html; charset=utf-8" },
     });
   }
-  const allowed = methodsOf(c.req.path);
   if (allowed.length)
     return problem(
       refuse(

@@ -233,7 +233,8 @@ describe.skipIf(!chromiumPath())("the board in a browser", () => {
     const hook = { name: "team", url: `http://127.0.0.1:${port}/`, kinds: ["failed"] };
     const { id } = await stack.api("/api/webhooks", hook);
     try {
-      const { task_id } = await stack.api("/api/tasks", { task_name: "too big" });
+      const queue = { labels: ["nowhere"] };
+      const { task_id } = await stack.api("/api/tasks", { task_name: "too big", queue });
       const end = { status: "failed", failure_reason: "oom", error_message: "out of memory" };
       await stack.api(`/api/tasks/${task_id}/finish`, end);
       await eventually("it to be given up", async () => {

@@ -295,16 +295,18 @@ describe.skipIf(!chromiumPath())("in a browser", () => {
         body: JSON.stringify({ notes: "theirs" }),
       });
       await page.getByRole("button", { name: "Save" }).click();
-      await page.getByText("Someone else changed this run meanwhile").waitFor();
+      await page.getByText("admin changed this run meanwhile").waitFor();
       // What was typed stays, and what stands there now is shown below it.
       await page.getByText("Meanwhile it says: theirs").waitFor();
       expect(await page.getByRole("textbox", { name: "Notes" }).inputValue()).toBe("mine");
-      await page.getByRole("button", { name: "Back" }).click();
+      await page.getByRole("button", { name: "Discard" }).click();
       await page.getByText("theirs", { exact: true }).waitFor();
       await page.getByRole("button", { name: "Cancel run" }).click();
       await page.getByRole("dialog").getByRole("button", { name: "Cancel run" }).click();
       await page.locator(".page-head .badge.cancelled").waitFor();
-      await page.getByRole("button", { name: "Retry" }).click();
+      // No queue ever had it, so that no retry would lead it to a box.
+      await page.getByRole("button", { name: "Queue it…" }).click();
+      await page.getByRole("dialog").getByRole("button", { name: "Queue it" }).click();
       await page.locator(".page-head .badge.pending").waitFor();
     });
   });

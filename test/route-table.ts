@@ -97,6 +97,12 @@ export function rowsOf(ledger: Where, owner: Owner) {
       .returning({ id: weight.id });
     return { id: first(made).id, taskId, objectId: object.id, ...facts };
   }
+  /** The packed console of an attempt; gives its id. */
+  async function consoleLog() {
+    const { id } = await file("complete", "state");
+    await db.update(weight).set({ filename: "console.log.gz" }).where(sql`id = ${id}`);
+    return id;
+  }
   const checks = { verified: "size", min_samples: 0, task_success: false, metrics: [] } as const;
   /** A model without checks; gives its name. */
   async function newModel() {
@@ -169,6 +175,7 @@ export function rowsOf(ledger: Where, owner: Owner) {
     owner,
     task,
     file,
+    consoleLog,
     version,
     model: async () => (await newModel()).name,
     /** A rule that lets one file of its owner's go. */
@@ -383,6 +390,20 @@ export const routeTable: Record<string, RouteRights> = {
   },
   "GET /api/me": { scope: null, reach: "none", ask: () => ({ path: "/api/me" }) },
   "GET /api/me/use": { scope: null, reach: "none", ask: () => ({ path: "/api/me/use" }) },
+  "GET /api/me/preferences/alerts": {
+    scope: "tasks:read",
+    reach: "none",
+    ask: () => ({ path: "/api/me/preferences/alerts" }),
+  },
+  "PUT /api/me/preferences/alerts": {
+    scope: "tasks:read",
+    reach: "none",
+    ask: () => ({
+      ...{ method: "PUT", path: "/api/me/preferences/alerts" },
+      json: { value: { seen: 1 } },
+    }),
+    audit: { none: "how far somebody has read changes nothing for others" },
+  },
   "GET /api/me/preferences/:name": {
     scope: "tasks:read",
     reach: "none",
@@ -758,6 +779,11 @@ export const routeTable: Record<string, RouteRights> = {
     ask: async (rows) => ({
       path: `/api/weights/${(await rows.file()).id}/download?redirect=false`,
     }),
+  },
+  "GET /api/weights/:id/console": {
+    scope: "weights:read",
+    reach: "read",
+    ask: async (rows) => ({ path: `/api/weights/${await rows.consoleLog()}/console` }),
   },
 
   "POST /api/models": {

@@ -15,10 +15,15 @@ export class Problem extends Error implements Message {
   readonly params: Record<string, unknown>;
   readonly faults: NonNullable<Message["faults"]>;
   readonly position: number | undefined;
+  /** Who was first, of a change that came too late. */
+  readonly by: string | undefined;
   constructor(
     status: number,
     detail: string,
-    more: { code?: string; position?: number } & Pick<Message, "params" | "faults"> = {},
+    more: { code?: string; position?: number; by?: string } & Pick<
+      Message,
+      "params" | "faults"
+    > = {},
   ) {
     super(detail);
     this.status = status;
@@ -26,6 +31,7 @@ export class Problem extends Error implements Message {
     this.params = more.params ?? {};
     this.faults = more.faults ?? [];
     this.position = more.position;
+    this.by = more.by;
   }
 }
 
@@ -72,6 +78,7 @@ async function toProblem(response: Pick<Response, "status" | "statusText" | "jso
   const field = (name: string): unknown =>
     typeof body === "object" && body !== null ? Reflect.get(body, name) : undefined;
   const position = field("position");
+  const by = field("by");
   const params = field("params");
   const faults = field("errors");
   return new Problem(
@@ -82,6 +89,7 @@ async function toProblem(response: Pick<Response, "status" | "statusText" | "jso
       ...(typeof params === "object" && params !== null && { params: { ...params } }),
       ...(Array.isArray(faults) && { faults }),
       ...(typeof position === "number" && { position }),
+      ...(typeof by === "string" && { by }),
     },
   );
 }
@@ -116,6 +124,14 @@ export async function readText(path: string): Promise<string> {
   const response = await fetch(path).catch(unreachable);
   if (!response.ok) throw await toProblem(response);
   return response.text();
+}
+
+/** The bytes of a file of the API, as they come. */
+export async function readBytes(path: string, signal: AbortSignal) {
+  const response = await fetch(path, { signal }).catch(unreachable);
+  if (response.status === 401) signedOut();
+  if (!response.ok || !response.body) throw await toProblem(response);
+  return response.body;
 }
 
 /** Reads an answer where it differs from the one with `etag`; null where nothing has changed. */

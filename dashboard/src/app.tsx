@@ -1,13 +1,14 @@
 import { useQuery, useQueryClient } from "@tanstack/preact-query";
 import { lazy, Suspense } from "preact/compat";
-import { useEffect, useState } from "preact/hooks";
+import { useCallback, useEffect, useState } from "preact/hooks";
 import { Redirect, Route, Switch } from "wouter-preact";
 import { onSignedOut, Problem } from "./api.ts";
-import { t, useLanguage } from "./i18n.ts";
+import { useLanguage } from "./i18n.ts";
 import { Runs } from "./pages/runs/runs.tsx";
 import { meQuery } from "./queries.ts";
+import { type Ended, isSignedIn, noteEnded, noteSignedIn, onOtherTab } from "./session.ts";
 import { Shell } from "./shell.tsx";
-import { Empty, Skeleton, Trouble } from "./ui/loading.tsx";
+import { Nowhere, Skeleton, Trouble } from "./ui/loading.tsx";
 import { Toasts } from "./ui/toast.tsx";
 import { nobody, WhoContext } from "./who.ts";
 
@@ -21,9 +22,6 @@ const Leaderboard = lazy(() =>
 const Models = lazy(() => import("./pages/models/models.tsx").then((page) => page.Models));
 const Settings = lazy(() => import("./pages/settings/settings.tsx").then((page) => page.Settings));
 
-/** Set while this browser has a session; the session itself no script can see. */
-const SIGNED_IN = "ledger.signed-in";
-
 const waiting = (
   <div class="page">
     <Skeleton lines={6} />
@@ -34,28 +32,36 @@ export function App() {
   useLanguage();
   const client = useQueryClient();
   const me = useQuery(meQuery);
-  const [signedOut, setSignedOut] = useState(false);
+  const [ended, setEnded] = useState<Ended | null>(null);
+  const enter = useCallback(() => {
+    client.clear();
+    setEnded(null);
+    void client.refetchQueries(meQuery);
+  }, [client]);
   useEffect(
     () =>
       onSignedOut(() => {
-        localStorage.removeItem(SIGNED_IN);
-        setSignedOut(true);
+        setEnded((before) => before ?? (isSignedIn() ? "ended" : "never"));
+        noteEnded();
       }),
     [],
   );
+  useEffect(
+    () =>
+      onOtherTab((signedIn) => {
+        if (signedIn) enter();
+        else setEnded((before) => before ?? "elsewhere");
+      }),
+    [enter],
+  );
   useEffect(() => {
-    if (me.data) localStorage.setItem(SIGNED_IN, "1");
-  }, [me.data]);
+    if (me.data && ended === null) noteSignedIn(me.data.user_id);
+  }, [me.data, ended]);
 
-  if (signedOut || (me.error instanceof Problem && me.error.status === 401))
+  if (ended !== null || (me.error instanceof Problem && me.error.status === 401))
     return (
       <Suspense fallback={null}>
-        <SignIn
-          done={() => {
-            client.clear();
-            setSignedOut(false);
-          }}
-        />
+        <SignIn why={ended ?? "never"} done={enter} />
         <Toasts />
       </Suspense>
     );
@@ -66,7 +72,7 @@ export function App() {
       </div>
     );
   // A session most likely lasts: the page asks for its rows before the answer confirms it.
-  if (!me.data && !localStorage.getItem(SIGNED_IN)) return null;
+  if (!me.data && !isSignedIn()) return null;
   return (
     <WhoContext.Provider value={me.data ?? nobody}>
       <Shell>
@@ -76,7 +82,7 @@ export function App() {
               <Redirect to="/runs" replace />
             </Route>
             <Route path="/runs" component={Runs} />
-            <Route path="/runs/:id">{({ id }) => <Run key={id} id={Number(id)} />}</Route>
+            <Route path="/runs/:id">{({ id }) => <Run key={id} id={id} />}</Route>
             <Route path="/compare" component={Compare} />
             <Route path="/board/:part?">{({ part }) => <Board part={part} />}</Route>
             <Route path="/leaderboard" component={Leaderboard} />
@@ -88,11 +94,7 @@ export function App() {
               <Redirect to="/runs" replace />
             </Route>
             <Route>
-              <Empty icon="search" title={t("There is no such page")}>
-                <a class="button" href="/runs">
-                  {t("To the runs")}
-                </a>
-              </Empty>
+              <Nowhere />
             </Route>
           </Switch>
         </Suspense>

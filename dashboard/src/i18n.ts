@@ -26,6 +26,11 @@ export async function speak(next: Language, remember = true) {
   for (const listener of listeners) listener();
 }
 
+// Another tab's choice is this one's too.
+globalThis.window?.addEventListener("storage", ({ key }) => {
+  if (key === KEY && preferredLanguage() !== language) void speak(preferredLanguage(), false);
+});
+
 /** The language chosen before, or the browser's. */
 export function preferredLanguage(): Language {
   const chosen = localStorage.getItem(KEY);

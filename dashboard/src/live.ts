@@ -1,10 +1,13 @@
 import { type Query, type QueryClient, useQuery, useQueryClient } from "@tanstack/preact-query";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, Problem, readChanged } from "./api.ts";
+import { leadsNotices } from "./notices.ts";
 
 /** Between two looks for changes, while something runs and else. */
 const BUSY_MS = 8_000;
 const QUIET_MS = 10_000;
+/** Between two looks of a hidden tab, where notices of the browser are on. */
+const HIDDEN_MS = 60_000;
 /** How long reports of boxes wait until a query about the whole ledger is asked again. */
 const WHOLE_MS = 20_000;
 
@@ -82,6 +85,8 @@ async function look(client: QueryClient): Promise<Changes | null> {
     (headers) => api.table.changes.$get({ query: ids ? { ids } : {} }, { headers }),
     last.ids === ids ? last.etag : "",
   );
+  // What a hidden tab finds is for notices alone: the page asks for the rest when it is seen again.
+  if (!visible()) return changed ? changed.body : last.body;
   const before = last;
   if (changed) last = { ids, etag: changed.etag, body: changed.body };
   await refresh(client, before, last);
@@ -110,11 +115,14 @@ export function usePoll() {
   const query = useQuery({
     ...changesQuery(client),
     refetchInterval: ({ state }) =>
-      !visible() || (state.error instanceof Problem && state.error.status === 401)
+      state.error instanceof Problem && state.error.status === 401
         ? false
-        : state.data?.running.length
-          ? BUSY_MS
-          : QUIET_MS,
+        : !visible()
+          ? leadsNotices() && HIDDEN_MS
+          : state.data?.running.length
+            ? BUSY_MS
+            : QUIET_MS,
+    refetchIntervalInBackground: true,
   });
   const { refetch } = query;
   useEffect(() => {

@@ -1,11 +1,14 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 import { expectSuccess, session } from "./api.ts";
 import { dateTime } from "./format.ts";
 import { currentLanguage, speak, type Text, t } from "./i18n.ts";
 import { usePoll } from "./live.ts";
+import { forgetPerson } from "./session.ts";
 import { applyTheme, chosenTheme, type Theme } from "./theme.ts";
+import { useDocumentTitle } from "./title.ts";
+import { Bell } from "./ui/bell.tsx";
 import { Icon, type IconName } from "./ui/icon.tsx";
 import { Menu } from "./ui/menu.tsx";
 import { attempt } from "./ui/toast.tsx";
@@ -26,6 +29,9 @@ const themes: { theme: Theme; text: Text }[] = [
   { theme: "dark", text: "Dark" },
 ];
 
+/** Whether an address is a place's own or below it. */
+const isAt = (path: string, place: string) => path === place || path.startsWith(`${place}/`);
+
 /** The frame of every page: links to the others, and who is signed in. */
 export function Shell({ children }: { children: ComponentChildren }) {
   const [path] = useLocation();
@@ -33,15 +39,13 @@ export function Shell({ children }: { children: ComponentChildren }) {
   const main = useRef<HTMLElement>(null);
   const { data, lostSince } = usePoll();
   const running = data?.running.length ?? 0;
-  const place = places.find((one) => path.startsWith(one.path));
-  const title = place ? t(place.text) : "";
-  useEffect(() => {
-    document.title = title ? `${title} · LoRA Ledger` : "LoRA Ledger";
-  }, [title]);
+  const place = places.find((one) => isAt(path, one.path));
+  useDocumentTitle(place ? t(place.text) : "");
 
   const signOut = () =>
     attempt(async () => {
       await expectSuccess(session.$delete());
+      forgetPerson();
       location.assign("/");
     });
 
@@ -57,7 +61,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
         </Link>
         <nav aria-label={t("Pages")}>
           {places.map(({ path: to, icon, text }) => (
-            <Link key={to} href={to} aria-current={path.startsWith(to) ? "page" : undefined}>
+            <Link key={to} href={to} aria-current={isAt(path, to) ? "page" : undefined}>
               <Icon name={icon} />
               {t(text)}
               {to === "/runs" && running > 0 && (
@@ -69,6 +73,7 @@ export function Shell({ children }: { children: ComponentChildren }) {
           ))}
         </nav>
         <div class="foot">
+          <Bell />
           <Menu
             class="who"
             name={t("{name}: language, theme, signing out", { name: me.name })}
@@ -88,11 +93,11 @@ export function Shell({ children }: { children: ComponentChildren }) {
             ))}
             <hr />
             <button type="button" class="item" lang="en" onClick={() => void speak("en")}>
-              <Icon name={currentLanguage() === "en" ? "check" : "info"} />
+              <Icon name={currentLanguage() === "en" ? "check" : "language"} />
               English
             </button>
             <button type="button" class="item" lang="zh-Hans" onClick={() => void speak("zh")}>
-              <Icon name={currentLanguage() === "zh" ? "check" : "info"} />
+              <Icon name={currentLanguage() === "zh" ? "check" : "language"} />
               简体中文
             </button>
             <hr />

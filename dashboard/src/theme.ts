@@ -25,12 +25,16 @@ export function applyTheme(theme: Theme) {
     localStorage.removeItem(KEY);
   } else {
     document.documentElement.dataset.theme = theme;
-    localStorage.setItem(KEY, theme);
+    // Written where it differs: each write wakes the other tabs.
+    if (localStorage.getItem(KEY) !== theme) localStorage.setItem(KEY, theme);
   }
   tell();
 }
 
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tell);
+
+// Another tab's choice is this one's too.
+window.addEventListener("storage", ({ key }) => key === KEY && applyTheme(chosenTheme()));
 
 /** A colour of the style sheet as the canvas needs it. */
 export function colour(name: string): string {

@@ -33,6 +33,8 @@ export type Curve = {
   /** Values it covers, and how many of them are NaN or infinite. */
   count?: number[];
   nonfinite?: number[];
+  /** Whether the answer ends before the curve does. */
+  ends_early?: true;
   /** From where on `since` asks for what comes behind it. */
   next_since?: string;
 };

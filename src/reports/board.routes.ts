@@ -31,6 +31,9 @@ const boardRow = z.object({
   status: z.string(),
   failure_reason: z.string().nullable(),
   error_message: z.string().nullable(),
+  queued: z
+    .boolean()
+    .describe("Whether the run was put into the queue: a retry leads it there again."),
 });
 
 const columns = {
@@ -47,6 +50,7 @@ const columns = {
   status: trainingTask.status,
   failureReason: trainingTask.failureReason,
   errorMessage: trainingTask.errorMessage,
+  queued: sql<boolean>`priority is not null`.mapWith(Boolean),
 };
 
 /** As the index of states gives them, so that a list stops where it is full. */

@@ -6,7 +6,7 @@ import { lossNames } from "../metrics/read.ts";
 import { readable } from "../platform/auth/access.ts";
 import { allow } from "../platform/auth/middleware.ts";
 import { chain } from "../platform/db/batch.ts";
-import { auditEntry, statuses, trainingTask } from "../platform/db/schema.ts";
+import { auditEntry, event, statuses, trainingTask } from "../platform/db/schema.ts";
 import { toWire } from "../platform/db/wire.ts";
 import { joinedColumnOf, splitFields } from "../platform/filter/compile.ts";
 import { fieldOf, placeOf } from "../platform/filter/request.ts";
@@ -165,6 +165,9 @@ export const table = new Hono<App>()
       answer: {
         schema: z.object({
           latest: z.int().describe("A number that grows with every change by a person or a box."),
+          event: z
+            .int()
+            .describe("The id of the newest event that raises alerts; 0: there is none."),
           running: z.array(runState),
           tasks: z.array(runState.extend({ version: z.int(), updated_at: z.string() })),
         }),
@@ -181,11 +184,13 @@ export const table = new Hono<App>()
       const {
         newest: [newest],
         noted: [noted],
+        raised: [raised],
         running,
         tasks,
       } = await chain(db, {
         newest: db.select({ id: sql<number>`coalesce(max(id), 0)` }).from(trainingTask),
         noted: db.select({ id: sql<number>`coalesce(max(id), 0)` }).from(auditEntry),
+        raised: db.select({ id: sql<number>`coalesce(max(id), 0)` }).from(event),
         running: db
           .select(rowColumns)
           .from(trainingTask)
@@ -204,6 +209,7 @@ export const table = new Hono<App>()
       });
       return c.json({
         latest: (newest?.id ?? 0) + (noted?.id ?? 0),
+        event: raised?.id ?? 0,
         running: running.map(toWire),
         tasks: tasks.map(toWire),
       });

@@ -1,7 +1,7 @@
 import { and, desc, eq, isNull, sql } from "drizzle-orm";
 import { type Context, Hono } from "hono";
 import * as z from "zod";
-import { briefly } from "../platform/audit/audit.ts";
+import { briefly, lastToChange } from "../platform/audit/audit.ts";
 import { noteChange } from "../platform/audit/note.ts";
 import { readable, writable } from "../platform/auth/access.ts";
 import { explainRoom, roomFor } from "../platform/auth/bounds.ts";
@@ -254,7 +254,7 @@ export const tasks = new Hono<App>()
       errors: {
         403: "A box key may change notes only; or `over-limit`: the run's user has reached a bound.",
         404: "You own no such task.",
-        412: "The task has changed since it was read.",
+        412: "The task has changed since it was read; `by` names who changed it last, if a person did.",
         422: "A field is unknown, not valid or set by the server alone.",
       },
     }),
@@ -318,7 +318,7 @@ export const tasks = new Hono<App>()
       }
       if (!changed && (version === null || version === current.version) && !current.parentKnown)
         throw notValid([{ path: "parent_task_id", message: "must be another task, not deleted" }]);
-      if (!changed) throw changedMeanwhile(current.version);
+      if (!changed) throw changedMeanwhile(current.version, await lastToChange(db, "task", taskId));
       c.header("ETag", `"${changed.version}"`);
       return c.json(toWire(changed));
     },

@@ -199,6 +199,11 @@ describe("registering", () => {
       headers: { "If-Match": '"999"' },
     });
     expect(refused.status).toBe(412);
+    // The refusal names who was first.
+    expect(await refused.json()).toMatchObject({
+      code: "changed-meanwhile",
+      by: expect.stringMatching(/^user-/),
+    });
     expect((await call(path)).field_sources).toEqual(kept);
     const own = await call("/api/tasks", { json: { task_name: "own", lora_rank: 4 } });
     expect(own.field_sources).toEqual({});

@@ -550,6 +550,10 @@ export const problems = {
       "Bodies without Content-Length may have up to {limit} bytes; send Content-Length for more.",
       "没有 Content-Length 的内容最大为 {limit} 字节；更大的内容须给出 Content-Length。",
     ],
+    console: [
+      "Consoles of up to {limit} bytes are shown; this one has {size}. Download the file.",
+      "最多显示 {limit} 字节的控制台日志；此文件有 {size} 字节。请下载该文件。",
+    ],
     signed: [
       "The body has {length} bytes, the URL was signed for {size}.",
       "内容有 {length} 字节，链接只为 {size} 字节签名。",

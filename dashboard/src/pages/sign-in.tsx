@@ -1,6 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { api, Problem, read, session } from "../api.ts";
 import { currentLanguage, speak, t } from "../i18n.ts";
+import type { Ended } from "../session.ts";
 import { Icon } from "../ui/icon.tsx";
 import { Trouble } from "../ui/loading.tsx";
 
@@ -12,12 +13,12 @@ function takeCode(): string | null {
 }
 
 /** Exchanges a pasted key, or a one-time link's code, for a session that no script can read. */
-export function SignIn({ done }: { done: () => void }) {
+export function SignIn({ done, why }: { done: () => void; why: Ended }) {
   const [key, setKey] = useState("");
   const [busy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
   useEffect(() => {
-    document.title = "LoRA Ledger";
+    document.title = `${t("Sign in")} · LoRA Ledger`;
     const code = takeCode();
     if (code) void exchange({ code });
   }, []);
@@ -59,6 +60,16 @@ export function SignIn({ done }: { done: () => void }) {
             {t("Paste your key. It is exchanged for a session in this browser and kept nowhere.")}
           </p>
         </div>
+        {why !== "never" && (
+          <p class="note warn" role="status">
+            <Icon name="info" />
+            {why === "ended"
+              ? t(
+                  "Your session has ended. Sign in again: this page and what you typed are still there.",
+                )
+              : t("You signed out in another tab.")}
+          </p>
+        )}
         <label class="labelled">
           {t("Key")}
           <textarea
@@ -100,7 +111,7 @@ export function SignIn({ done }: { done: () => void }) {
             lang={currentLanguage() === "zh" ? "en" : "zh-Hans"}
             onClick={() => void speak(currentLanguage() === "zh" ? "en" : "zh")}
           >
-            <Icon name="info" />
+            <Icon name="language" />
             {currentLanguage() === "zh" ? "English" : "简体中文"}
           </button>
         </p>

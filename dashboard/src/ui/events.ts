@@ -64,6 +64,16 @@ function detailText(name: string, value: unknown): string {
   return setting(value);
 }
 
+/** The page of what an event is about; undefined for a scheduled job, which has none. */
+export const eventHref = (event: Pick<Event, "subject" | "subject_id" | "name">) =>
+  event.subject === "job"
+    ? undefined
+    : {
+        task: `/runs/${event.subject_id}`,
+        model: `/models/${encodeURIComponent(event.name)}`,
+        box: "/board/boxes",
+      }[event.subject];
+
 /** The details of an event on one line. */
 export const particulars = (detail: Record<string, unknown>) =>
   Object.entries(detail)

@@ -8,6 +8,10 @@ const texts: Record<string, Text> = {
   config: "Config",
 };
 
+/** What a file of a run is: its kind, but for the packed console, which is none of the trainer's states. */
+export const fileKindText = ({ kind, filename }: { kind: string; filename: string }) =>
+  filename === "console.log.gz" ? t("Console") : kindText(kind);
+
 /** The kind of a file, in the language in use. */
 export const kindText = (kind: string) => {
   const text = texts[kind];

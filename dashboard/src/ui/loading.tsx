@@ -1,6 +1,7 @@
 import type { ComponentChildren } from "preact";
 import { explainError, Problem } from "../api.ts";
 import { t } from "../i18n.ts";
+import { useTitle } from "../title.ts";
 import { Icon, type IconName } from "./icon.tsx";
 
 type Query<T> = { data: T | undefined; error: unknown; refetch: () => unknown };
@@ -78,6 +79,23 @@ export const Empty = (props: { icon: IconName; title: string; children?: Compone
     {props.children}
   </div>
 );
+
+/** The page of an address that nothing has. */
+export function Nowhere() {
+  const title = t("There is no such page");
+  useTitle(title);
+  return (
+    <div class="page">
+      <h1 class="visually-hidden">{title}</h1>
+      <Empty icon="search" title={title}>
+        <p>{t("The link is wrong, or the page has moved.")}</p>
+        <a class="button" href="/runs">
+          {t("To the runs")}
+        </a>
+      </Empty>
+    </div>
+  );
+}
 
 /** Goes on with a list, where there is more of it. */
 export const ShowMore = (props: {

@@ -3,22 +3,24 @@ import { useId, useRef, useState } from "preact/hooks";
 
 /**
  * A button that opens a menu. The browser opens it as a popover: on top of the page, closed by Escape
- * and by clicks elsewhere, with the focus given back to the button. Choosing closes it too, unless
- * `keepOpen`.
+ * and by clicks elsewhere, with the focus given back to the button. Choosing closes it too; with `keepOpen`
+ * following a link alone does.
  */
 export function Menu(props: {
   label: ComponentChildren;
   name?: string;
   class?: string;
   keepOpen?: boolean;
+  /** Called when the menu opens or closes. */
+  toggled?: (open: boolean) => void;
   children: ComponentChildren;
 }) {
   const id = useId();
   const [open, setOpen] = useState(false);
   const button = useRef<HTMLButtonElement>(null);
   const menu = useRef<HTMLDivElement>(null);
-  const choose = () => {
-    if (props.keepOpen) return;
+  const choose = ({ target }: Event) => {
+    if (props.keepOpen && !(target instanceof Element && target.closest("a"))) return;
     // Safari gives no focus to a button that is clicked, so none would come back to it.
     button.current?.focus();
     menu.current?.hidePopover();
@@ -53,7 +55,10 @@ export function Menu(props: {
         popover="auto"
         onBeforeToggle={({ newState }) => newState === "open" && setOpen(true)}
         // Items that left before it closed would take the focus with them, away from the button.
-        onToggle={({ newState }) => setOpen(newState === "open")}
+        onToggle={({ newState }) => {
+          setOpen(newState === "open");
+          props.toggled?.(newState === "open");
+        }}
         onClick={choose}
       >
         {open && props.children}

@@ -11,9 +11,9 @@ const statusTexts: Record<Status, Text> = {
 };
 const reasons: Record<string, Text> = {
   error: "error",
-  oom: "out of memory",
-  lost: "lost",
-  preempted: "preempted",
+  oom: "Out of memory",
+  lost: "Lost",
+  preempted: "Preempted",
 };
 
 /** The status of a run; of a failed one its reason, where that says more. */

@@ -41,3 +41,15 @@ export const briefly = (body: object): JsonValue =>
       return [name, text.length > LONGEST ? `(${text.length} characters)` : JSON.parse(text)];
     }),
   );
+
+/** The name of the user who changed a row last; null: nobody did, or the scheduled job or the command line. */
+export async function lastToChange(
+  db: Db,
+  subject: (typeof auditSubjects)[number],
+  id: number,
+): Promise<string | null> {
+  const [row] = await db.all<{ name: string | null }>(sql`
+    select u.name from audit_entry e left join user u on u.id = e.user_id
+    where e.subject = ${subject} and e.subject_id = ${id} order by e.id desc limit 1`);
+  return row?.name ?? null;
+}

@@ -1,7 +1,9 @@
 import { and, eq } from "drizzle-orm";
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import * as z from "zod";
+import { alertPreferences } from "../../shared/alert-preferences.ts";
 import { chartPreferences } from "../../shared/chart-preferences.ts";
+import type { JsonValue } from "../../shared/json.ts";
 import { preference } from "../db/schema.ts";
 import { now } from "../db/time.ts";
 import type { App } from "../http/context.ts";
@@ -14,21 +16,80 @@ const MOST_BYTES = 16_384;
 const nameParam = z.object({
   name: z.enum(["charts"]).describe("The part of the pages: `charts` is how curves are shown."),
 });
-const answer = z.object({
-  name: z.string(),
-  value: chartPreferences,
-  updated_at: z.string().nullable().describe("null: nothing was chosen yet."),
-});
+
+const updatedAt = z.string().nullable().describe("null: nothing was chosen yet.");
+const answer = z.object({ name: z.string(), value: chartPreferences, updated_at: updatedAt });
+const alertsAnswer = z.object({ value: alertPreferences, updated_at: updatedAt });
 
 const columns = { value: preference.value, updatedAt: preference.updatedAt };
 
-const known = z.object(chartPreferences.shape);
+/** What a user chose for a part; of the stored fields those that this release knows. */
+async function readPreference<T extends z.ZodObject>(c: Context<App>, name: string, shape: T) {
+  const { auth, db } = c.var;
+  const [row] = await db
+    .select(columns)
+    .from(preference)
+    .where(and(eq(preference.userId, auth.userId), eq(preference.name, name)));
+  return shownAs(shape, row);
+}
+
+/** Replaces what a user chose for a part. Throws ApiError 422 where it is too large. */
+async function writePreference<T extends z.ZodObject>(
+  c: Context<App>,
+  name: string,
+  shape: T,
+  value: z.infer<T>,
+) {
+  const { auth, db } = c.var;
+  const bytes = new TextEncoder().encode(JSON.stringify(value)).length;
+  if (bytes > MOST_BYTES)
+    throw notValid([{ path: "value", message: `takes ${bytes} bytes, more than ${MOST_BYTES}` }]);
+  const [row] = await db
+    .insert(preference)
+    .values({ userId: auth.userId, name, value: value as JsonValue })
+    .onConflictDoUpdate({
+      target: [preference.userId, preference.name],
+      set: { value: value as JsonValue, updatedAt: now },
+    })
+    .returning(columns);
+  return shownAs(shape, row);
+}
 
 /** A stored value as it may be now: an older release may have known other fields. */
-const readValue = (stored: unknown) => known.safeParse(stored).data ?? {};
+const shownAs = <T extends z.ZodObject>(
+  shape: T,
+  row: { value: unknown; updatedAt: string } | undefined,
+) => ({
+  value: (z.object(shape.shape).safeParse(row?.value).data ?? {}) as z.infer<T>,
+  updated_at: row?.updatedAt ?? null,
+});
 
 /** How a person likes the pages, in every browser. */
 export const preferences = new Hono<App>()
+  .get(
+    "/alerts",
+    describe({
+      summary: "Get how far you have read the alerts",
+      tag: "Users",
+      answer: { schema: alertsAnswer, description: "An empty value where you never looked." },
+    }),
+    allow("tasks:read"),
+    async (c) => c.json(await readPreference(c, "alerts", alertPreferences)),
+  )
+  .put(
+    "/alerts",
+    describe({
+      summary: "Note how far you have read the alerts",
+      description: "Replaces the note as a whole. It changes what the pages count as unread.",
+      tag: "Users",
+      answer: { schema: alertsAnswer, description: "The note." },
+      errors: { 422: "The value is not valid." },
+    }),
+    allow("tasks:read"),
+    validate("json", z.strictObject({ value: alertPreferences })),
+    async (c) =>
+      c.json(await writePreference(c, "alerts", alertPreferences, c.req.valid("json").value)),
+  )
   .get(
     "/:name",
     describe({
@@ -44,12 +105,7 @@ export const preferences = new Hono<App>()
     validate("param", nameParam),
     async (c) => {
       const { name } = c.req.valid("param");
-      const { auth, db } = c.var;
-      const [row] = await db
-        .select(columns)
-        .from(preference)
-        .where(and(eq(preference.userId, auth.userId), eq(preference.name, name)));
-      return c.json({ name, value: readValue(row?.value), updated_at: row?.updatedAt ?? null });
+      return c.json({ name, ...(await readPreference(c, name, chartPreferences)) });
     },
   )
   .put(
@@ -68,20 +124,6 @@ export const preferences = new Hono<App>()
     async (c) => {
       const { name } = c.req.valid("param");
       const { value } = c.req.valid("json");
-      const { auth, db } = c.var;
-      const bytes = new TextEncoder().encode(JSON.stringify(value)).length;
-      if (bytes > MOST_BYTES)
-        throw notValid([
-          { path: "value", message: `takes ${bytes} bytes, more than ${MOST_BYTES}` },
-        ]);
-      const [row] = await db
-        .insert(preference)
-        .values({ userId: auth.userId, name, value })
-        .onConflictDoUpdate({
-          target: [preference.userId, preference.name],
-          set: { value, updatedAt: now },
-        })
-        .returning(columns);
-      return c.json({ name, value: readValue(row?.value), updated_at: row?.updatedAt ?? null });
+      return c.json({ name, ...(await writePreference(c, name, chartPreferences, value)) });
     },
   );

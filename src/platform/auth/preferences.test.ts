@@ -77,6 +77,23 @@ describe("preferences", () => {
     expect((await ledger.call(path, { key: anna })).value).toEqual({});
   });
 
+  it("note how far each person has read the alerts, and nothing else", async () => {
+    const alerts = "/api/me/preferences/alerts";
+    const note = (value: unknown, status = 200, key = anna) =>
+      ledger.call(alerts, { key, method: "PUT", json: { value } }, status);
+    expect(await ledger.call(alerts, { key: anna })).toEqual({ value: {}, updated_at: null });
+    expect(await note({ seen: 7, whose: "all" })).toMatchObject({
+      value: { seen: 7, whose: "all" },
+    });
+    await note({ seen: 2 }, 200, viewer);
+    for (const value of [null, [], { seen: -1 }, { seen: 1.5 }, { seen: "7" }, { whose: "nobody" }])
+      await note(value, 422);
+    await note({ axis: "step" }, 422);
+    await note({ seen: Number.MAX_SAFE_INTEGER + 1 }, 422);
+    expect((await ledger.call(alerts, { key: anna })).value).toEqual({ seen: 7, whose: "all" });
+    expect((await ledger.call(alerts, { key: viewer })).value).toEqual({ seen: 2 });
+  });
+
   it("take one round trip and a row", async () => {
     const sent = { key: anna, method: "PUT", json: { value: { log: true } } };
     const written = costOf(await ledger.request(path, sent));

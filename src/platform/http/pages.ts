@@ -6,6 +6,7 @@ const PAGES_CSP = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
+  "manifest-src 'self'",
   "img-src 'self' data: https://*.r2.cloudflarestorage.com",
   "media-src 'self' https://*.r2.cloudflarestorage.com",
   "connect-src 'self'",
@@ -32,6 +33,19 @@ export const pageHeaders = {
 /** Addresses that the dashboard's one page shows, beside `/` itself. */
 const pagePath =
   /^\/(?:runs|compare|board|leaderboard|models|alerts|settings|sign-in)(?:\/[^.]*)?$/;
+
+/** Below these programs ask, and get JSON. */
+const programPath =
+  /^\/(?:api|session|signed|share|healthz|mlflow|simple|packages|assets|docs|openapi\.json|client\.py)(?:\/|$)/;
+
+/**
+ * Whether a person opened an address that nothing has: the dashboard says so then. Browsers ask for HTML by
+ * name where somebody opens an address; programs do not.
+ */
+export const isLostPerson = (method: string, path: string, accept: string | undefined) =>
+  (method === "GET" || method === "HEAD") &&
+  !programPath.test(path) &&
+  /(?:^|,)\s*text\/html\b/i.test(accept ?? "");
 
 /** Whether a browser that opens an address wants a page of the dashboard. */
 export const isPage = (method: string, path: string) =>

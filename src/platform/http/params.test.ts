@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { readConfig } from "../../env.ts";
 import { baseUrl } from "./base-url.ts";
-import { isPage } from "./pages.ts";
+import { isLostPerson, isPage } from "./pages.ts";
 import { flag, idParam } from "./params.ts";
 
 describe("an id of a path", () => {
@@ -86,4 +86,31 @@ describe("a page of the dashboard", () => {
     ["GET", "/assets/runs"],
     ["GET", ""],
   ])("is not %s %j", (method, path) => expect(isPage(method, path)).toBe(false));
+});
+
+describe("an address that nothing has, opened by a person,", () => {
+  const accept = "text/html,application/xhtml+xml,*/*;q=0.8";
+  test.each(["/nowhere", "/runs.html", "/settings/x.js", "/apis", "//x", "/index.php"])(
+    "is %s",
+    (path) => {
+      expect(isLostPerson("GET", path, accept)).toBe(true);
+      expect(isLostPerson("HEAD", path, accept)).toBe(true);
+      for (const other of [undefined, "", "*/*", "application/json", "x-text/html"])
+        expect([other, isLostPerson("GET", path, other)]).toEqual([other, false]);
+      expect(isLostPerson("POST", path, accept)).toBe(false);
+    },
+  );
+
+  test.each([
+    "/api",
+    "/api/nowhere",
+    "/session",
+    "/signed/a",
+    "/share/x",
+    "/mlflow/api",
+    "/simple/y",
+    "/assets/a.js",
+  ])("is not %s, which programs ask for", (path) =>
+    expect(isLostPerson("GET", path, accept)).toBe(false),
+  );
 });

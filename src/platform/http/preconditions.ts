@@ -10,5 +10,6 @@ export function ifMatch(header: string | undefined): number | null {
   return Number(version);
 }
 
-export const changedMeanwhile = (version: number) =>
-  refuse("changed-meanwhile", { version }, { extra: { version } });
+/** The refusal of a change that came too late: the row's version now, and whose change was first where that is known. */
+export const changedMeanwhile = (version: number, by: string | null = null) =>
+  refuse("changed-meanwhile", { version }, { extra: { version, ...(by !== null && { by }) } });

@@ -6,7 +6,7 @@ import { whole } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import { useRefresh } from "../../queries.ts";
 import { useAddress } from "../../state.ts";
-import { deliveryStates, eventKinds, particulars } from "../../ui/events.ts";
+import { deliveryStates, eventHref, eventKinds, particulars } from "../../ui/events.ts";
 import { Ago } from "../../ui/figure.tsx";
 import { Segments } from "../../ui/form.tsx";
 import { Empty, Loaded, ShowMore } from "../../ui/loading.tsx";
@@ -132,15 +132,12 @@ export function Alerts() {
 
 /** The run, model, box or scheduled job of an event. */
 function Subject({ event }: { event: Event }) {
-  if (event.subject === "job") return <span class="clip">{event.name}</span>;
-  const href = {
-    task: `/runs/${event.subject_id}`,
-    model: `/models/${encodeURIComponent(event.name)}`,
-    box: "/board/boxes",
-  }[event.subject];
-  return (
+  const href = eventHref(event);
+  return href ? (
     <Link class="clip" href={href}>
       {event.name}
     </Link>
+  ) : (
+    <span class="clip">{event.name}</span>
   );
 }

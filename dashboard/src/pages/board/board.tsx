@@ -3,6 +3,7 @@ import { lazy, Suspense } from "preact/compat";
 import { useEffect, useRef } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { type Text, t } from "../../i18n.ts";
+import { useTitle } from "../../title.ts";
 import { Empty, Skeleton } from "../../ui/loading.tsx";
 
 /** The parts of the board, each with an address and a chunk of its own. */
@@ -23,7 +24,9 @@ export function Board({ part = "now" }: { part?: string }) {
   useEffect(() => {
     tabs.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
   }, [part]);
-  const Part = parts.find(([name]) => name === part)?.[2];
+  const known = parts.find(([name]) => name === part);
+  const Part = known?.[2];
+  useTitle(known ? t(known[1]) : t("There is no such page"));
   return (
     <div class="page">
       <div class="page-head">

@@ -129,17 +129,19 @@ function Glance({ data }: { data: Answer }) {
                       <Link class="button small" href={`/runs/${run.id}`}>
                         {t("Open the run")}
                       </Link>
-                      {me.scopes.includes("tasks:write") && ownsNamed(me, run.user) && (
-                        <button
-                          type="button"
-                          class="button small"
-                          aria-label={t("Retry {name}", { name: run.task_name })}
-                          onClick={() => retry(run.id)}
-                        >
-                          <Icon name="again" />
-                          {t("Retry")}
-                        </button>
-                      )}
+                      {run.queued &&
+                        me.scopes.includes("tasks:write") &&
+                        ownsNamed(me, run.user) && (
+                          <button
+                            type="button"
+                            class="button small"
+                            aria-label={t("Retry {name}", { name: run.task_name })}
+                            onClick={() => retry(run.id)}
+                          >
+                            <Icon name="again" />
+                            {t("Retry")}
+                          </button>
+                        )}
                     </p>
                   </details>
                 </li>

@@ -5,7 +5,7 @@ import { t } from "../../i18n.ts";
 import { Scroll } from "../../ui/table.tsx";
 import { columnLabel, fieldText } from "../runs/columns.ts";
 import type { Dot } from "./dots.ts";
-import { scaleOf } from "./scale.ts";
+import { apart, scaleOf } from "./scale.ts";
 
 const HEIGHT = 300;
 const TOP = 34;
@@ -56,6 +56,8 @@ export function ParallelCoordinates({ dots, axes }: { dots: Dot[]; axes: string[
       }),
     [dots, axes, scales, kept, ranked],
   );
+  // Hundreds of lines over one another are one colour unless each is thinner.
+  const thin = Math.min(1, 8 / Math.sqrt(Math.max(1, lines.length)));
   const chosen = lines.find(({ dot }) => dot.id === over)?.dot;
 
   function brush(name: string, event: JSX.TargetedPointerEvent<SVGRectElement>) {
@@ -113,7 +115,12 @@ export function ParallelCoordinates({ dots, axes }: { dots: Dot[]; axes: string[
               key={dot.id}
               points={points}
               class={`run-line ${inside ? "" : "outside"} ${dot.id === over ? "over" : ""}`}
-              style={{ opacity: inside ? 0.12 + 0.8 * good ** 3 : 0.05 }}
+              style={{
+                opacity: inside ? (0.12 + 0.8 * good ** 3) * thin : 0.05,
+                ...(inside && {
+                  stroke: `color-mix(in oklab, var(--line-3) ${Math.round(good * 100)}%, var(--line-2))`,
+                }),
+              }}
               onPointerEnter={() => setOver(dot.id)}
               onPointerLeave={() => setOver(null)}
               onClick={() => go(`/runs/${dot.id}`)}
@@ -125,7 +132,7 @@ export function ParallelCoordinates({ dots, axes }: { dots: Dot[]; axes: string[
                 {columnLabel(name)}
               </text>
               <line y1={TOP} y2={TOP + inner} />
-              {scales[n]?.ticks.map(({ at, text }) => (
+              {apart(scales[n]?.ticks ?? [], 13 / inner).map(({ at, text }) => (
                 <text key={text + String(at)} x={-7} y={y(at) + 3.5} text-anchor="end">
                   {text.length > 16 ? `${text.slice(0, 15)}…` : text}
                 </text>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Dot, Value } from "./dots.ts";
-import { scaleOf } from "./scale.ts";
+import { apart, scaleOf } from "./scale.ts";
 
 const scale = (values: (Value | undefined)[]) =>
   scaleOf(
@@ -41,6 +41,15 @@ describe("the scale of a field", () => {
     const { ticks } = scale(Array.from({ length: 101 }, (_, n) => n + 100));
     expect(ticks.map(({ text }) => text)).toEqual(["100", "125", "150", "175", "200"]);
     expect(ticks.map(({ at }) => at)).toEqual([0, 0.25, 0.5, 0.75, 1]);
+  });
+
+  it("marks numbers of at most three digits, none on another", () => {
+    const { ticks } = scale(Array.from({ length: 40 }, (_, n) => 0.0912345 + n * 0.00098765));
+    for (const { text } of ticks.slice(1, -1)) expect(text).toMatch(/^0\.[01]\d{1,3}$/);
+    const near = [0, 0.02, 0.5, 0.51, 1].map((at) => ({ at, text: String(at) }));
+    expect(apart(near, 0.05).map(({ at }) => at)).toEqual([0, 0.5, 1]);
+    expect(apart([...near].reverse(), 0.05).map(({ at }) => at)).toEqual([0, 0.5, 1]);
+    expect(apart([], 0.05)).toEqual([]);
   });
 
   it("puts a single value in the middle", () => {

@@ -7,6 +7,16 @@ export type Scale = {
   ticks: { at: number; text: string }[];
 };
 
+/** The marks of a scale whose texts do not lie on one another: their places are `least` apart. */
+export function apart(ticks: Scale["ticks"], least: number): Scale["ticks"] {
+  const kept: Scale["ticks"] = [];
+  for (const tick of [...ticks].sort((a, b) => a.at - b.at)) {
+    const before = kept.at(-1);
+    if (!before || tick.at - before.at >= least) kept.push(tick);
+  }
+  return kept;
+}
+
 /** Makes the scale of a field: logarithmic for numbers that differ many times, alphabetical for texts. */
 export function scaleOf(dots: Dot[], name: string): Scale {
   const values = dots.map((dot) => dot.values[name] ?? null).filter((value) => value !== null);
@@ -24,7 +34,9 @@ export function scaleOf(dots: Dot[], name: string): Scale {
         ? distinct
         : [0, 0.25, 0.5, 0.75, 1].map((share) => {
             const at = to(low) + share * span;
-            return log ? Math.exp(at) : at;
+            const value = log ? Math.exp(at) : at;
+            const brief = Number(value.toPrecision(3));
+            return brief >= low && brief <= high ? brief : value;
           });
     return {
       place: (value) => (typeof value === "number" ? place(value) : null),

@@ -1,13 +1,15 @@
 import { useInfiniteQuery } from "@tanstack/preact-query";
+import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { t } from "../../i18n.ts";
+import { NewButton } from "../../ui/button.tsx";
 import { Ago } from "../../ui/figure.tsx";
 import { Empty, Loaded, ShowMore } from "../../ui/loading.tsx";
+import { useWho } from "../../who.ts";
 import { AliasBadges } from "./badges.tsx";
+import { modelPath, NewModel } from "./new.tsx";
 import { One } from "./one.tsx";
 import { modelsQuery, reviewsQuery } from "./queries.ts";
-
-const modelPath = (name: string) => `/models/${encodeURIComponent(name)}`;
 
 export function Models({ name }: { name: string | undefined }) {
   return name === undefined ? <All /> : <One name={name} />;
@@ -15,12 +17,17 @@ export function Models({ name }: { name: string | undefined }) {
 
 /** All models, and the versions that wait for a decision. */
 function All() {
+  const me = useWho();
   const models = useInfiniteQuery(modelsQuery);
+  const [making, setMaking] = useState(false);
+  const may = me.scopes.includes("models:write");
   return (
     <div class="page">
       <div class="page-head">
-        <h1>{t("Models")}</h1>
+        <h1 class="grow">{t("Models")}</h1>
+        {may && <NewButton label={t("New model")} make={() => setMaking(true)} />}
       </div>
+      {making && <NewModel close={() => setMaking(false)} />}
       <Waiting />
       <Loaded query={models} lines={8}>
         {(items) =>
@@ -28,12 +35,9 @@ function All() {
             <Empty icon="models" title={t("No models yet")}>
               <p>
                 {t(
-                  "A model gives a checkpoint in production a name, versions and a review: POST /api/models makes one.",
+                  "A model gives a checkpoint in production a name, versions and a review. Make one here, or a version on a run's page under Files.",
                 )}
               </p>
-              <a class="button" href="/docs/">
-                {t("The API")}
-              </a>
             </Empty>
           ) : (
             <ul class="model-grid">

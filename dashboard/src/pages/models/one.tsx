@@ -1,8 +1,10 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/preact-query";
 import { Link } from "wouter-preact";
 import { t } from "../../i18n.ts";
+import { useTitle } from "../../title.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded, ShowMore } from "../../ui/loading.tsx";
+import { NoteText } from "../../ui/notes.tsx";
 import { Aliases } from "./aliases.tsx";
 import { AliasBadges } from "./badges.tsx";
 import { Moves } from "./moves.tsx";
@@ -13,6 +15,7 @@ import { Version } from "./version.tsx";
 export function One({ name }: { name: string }) {
   const model = useQuery(modelQuery(name));
   const versions = useInfiniteQuery(versionsQuery(name));
+  useTitle(name);
   return (
     <div class="page">
       <div class="page-head">
@@ -25,11 +28,13 @@ export function One({ name }: { name: string }) {
       <Loaded query={model} lines={8}>
         {(of) => (
           <>
-            {of.description && <p class="notes muted">{of.description}</p>}
+            {of.description && <NoteText text={of.description} />}
             <Loaded query={versions} lines={8}>
               {(items) =>
                 items.length === 0 ? (
-                  <Empty icon="models" title={t("No versions yet")} />
+                  <Empty icon="models" title={t("No versions yet")}>
+                    <p>{t("A run's page makes one of its files a version, under Files.")}</p>
+                  </Empty>
                 ) : (
                   <>
                     <Aliases model={of} versions={items} />

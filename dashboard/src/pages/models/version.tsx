@@ -1,3 +1,4 @@
+import { useQuery } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
 import { Link } from "wouter-preact";
 import { bytes, setting } from "../../format.ts";
@@ -5,8 +6,10 @@ import { t } from "../../i18n.ts";
 import type { Model, ModelVersion } from "../../types.ts";
 import { Ago, Fact } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icon.tsx";
+import { NoteText } from "../../ui/notes.tsx";
 import { useWho } from "../../who.ts";
 import { Provenance } from "./provenance.tsx";
+import { provenanceQuery } from "./queries.ts";
 import { stateTexts } from "./states.ts";
 import { type Step, StepDialog, stepsFor, stepTexts } from "./steps.tsx";
 
@@ -22,6 +25,13 @@ export function Version({ model, version }: { model: Model; version: ModelVersio
   const me = useWho();
   const [asking, setAsking] = useState<Step | null>(null);
   const [open, setOpen] = useState(false);
+  const decides = version.state === "in_review" && me.scopes.includes("models:approve");
+  const { data: origin } = useQuery({
+    ...provenanceQuery(version.model, version.version),
+    enabled: decides,
+  });
+  const hasPart = origin?.parties.includes(me.name);
+  const isOffered = (step: Step) => (step !== "approve" && step !== "reject") || hasPart === false;
   return (
     <section class="panel" aria-label={t("Version {n}", { n: version.version })}>
       <header class="wrap">
@@ -33,16 +43,21 @@ export function Version({ model, version }: { model: Model; version: ModelVersio
           </span>
         ))}
         <span class="grow" />
-        {stepsFor(me, model, version).map((step) => (
-          <button
-            key={step}
-            type="button"
-            class={`button small ${looks[step] ?? ""}`}
-            onClick={() => setAsking(step)}
-          >
-            {t(stepTexts[step])}
-          </button>
-        ))}
+        {decides && hasPart && (
+          <span class="faint">{t("Somebody else decides: you had a part in it.")}</span>
+        )}
+        {stepsFor(me, model, version)
+          .filter(isOffered)
+          .map((step) => (
+            <button
+              key={step}
+              type="button"
+              class={`button small ${looks[step] ?? ""}`}
+              onClick={() => setAsking(step)}
+            >
+              {t(stepTexts[step])}
+            </button>
+          ))}
         <a class="button small" href={`/api/weights/${version.weight_id}/download`} download>
           <Icon name="download" />
           {t("Download")}
@@ -71,7 +86,7 @@ export function Version({ model, version }: { model: Model; version: ModelVersio
           )}
         </Fact>
         <Fact name={t("License")}>{version.license}</Fact>
-        <Fact name={t("Notes")}>{version.notes && <span class="notes">{version.notes}</span>}</Fact>
+        <Fact name={t("Notes")}>{version.notes && <NoteText text={version.notes} />}</Fact>
       </dl>
       <details class="provenance" onToggle={(event) => setOpen(event.currentTarget.open)}>
         <summary>{t("Provenance and decision")}</summary>

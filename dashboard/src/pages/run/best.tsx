@@ -3,6 +3,7 @@ import { measure, stepText } from "../../format.ts";
 import { t } from "../../i18n.ts";
 import type { Task } from "../../types.ts";
 import { Fact } from "../../ui/figure.tsx";
+import { VersionButton } from "./files.tsx";
 import { bestQuery } from "./queries.ts";
 
 /** The stored file nearest to the best step of the validation loss, else of the loss, as a fact. */
@@ -32,8 +33,7 @@ export function BestCheckpoint({ task }: { task: Task }) {
             </a>{" "}
             <span class="faint">{stepText(checkpoint.step)}</span>
             <br />
-            <a href="/docs/">{t("Make it a version of a model")}</a>{" "}
-            <span class="faint">{t("file {id}", { id: checkpoint.weight_id })}</span>
+            <VersionButton file={{ id: checkpoint.weight_id, filename: checkpoint.filename }} />
           </>
         ) : (
           <span class="faint">

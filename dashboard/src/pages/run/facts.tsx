@@ -1,6 +1,5 @@
 import { useQuery } from "@tanstack/preact-query";
-import { useMemo, useState } from "preact/hooks";
-import { api, Problem, read } from "../../api.ts";
+import { useMemo } from "preact/hooks";
 import { endOf } from "../../chart/curves.ts";
 import { CURVE_POINTS, curveQuery } from "../../chart/queries.ts";
 import {
@@ -15,12 +14,8 @@ import {
   textAt,
 } from "../../format.ts";
 import { t } from "../../i18n.ts";
-import { keys, useRefresh } from "../../queries.ts";
 import type { Task } from "../../types.ts";
 import { Fact } from "../../ui/figure.tsx";
-import { Icon } from "../../ui/icon.tsx";
-import { attempt } from "../../ui/toast.tsx";
-import { mayWrite, useWho } from "../../who.ts";
 import { BestCheckpoint } from "./best.tsx";
 
 function guardText(guard: Task["guard"]): string {
@@ -116,182 +111,6 @@ export function Facts({ task }: { task: Task }) {
           {task.git_commit && <code>{task.git_commit.slice(0, 12)}</code>}
         </Fact>
       </dl>
-    </section>
-  );
-}
-
-/**
- * Sends a change of the task that its reader saw; where someone else was first, shows that and reads the
- * task again. Resolves to whether it was saved: a draft stays until then.
- */
-function useEdit(task: Task) {
-  const refresh = useRefresh();
-  return (json: { notes?: string; tags?: Record<string, string>; task_name?: string }) =>
-    attempt(async () => {
-      try {
-        await read(
-          api.tasks[":id"].$patch(
-            { param: { id: String(task.id) }, json },
-            { headers: { "If-Match": `"${task.version}"` } },
-          ),
-        );
-      } catch (error) {
-        if (!(error instanceof Problem && error.status === 412)) throw error;
-        await refresh(keys.task(task.id));
-        throw new Error(
-          t("Someone else changed this run meanwhile. Look at it again, then repeat your change."),
-        );
-      }
-      await refresh(keys.task(task.id));
-    });
-}
-
-export function Notes({ task }: { task: Task }) {
-  const me = useWho();
-  const edit = useEdit(task);
-  const [draft, setDraft] = useState<string | null>(null);
-  const [begun, setBegun] = useState("");
-  const may = mayWrite(me, task.user_id);
-  return (
-    <section class="panel" aria-label={t("Notes")}>
-      <header>
-        <h2 class="grow">{t("Notes")}</h2>
-        {may && draft === null && (
-          <button
-            type="button"
-            class="button plain icon small"
-            aria-label={t("Edit the notes")}
-            onClick={() => {
-              setDraft(task.notes ?? "");
-              setBegun(task.notes ?? "");
-            }}
-          >
-            <Icon name="edit" />
-          </button>
-        )}
-      </header>
-      <div class="body">
-        {draft === null ? (
-          task.notes ? (
-            <p class="notes">{task.notes}</p>
-          ) : (
-            <p class="faint">
-              {may ? t("What should be remembered of this run?") : t("No notes.")}
-            </p>
-          )
-        ) : (
-          <form
-            class="stack"
-            onSubmit={(event) => {
-              event.preventDefault();
-              void edit({ notes: draft }).then((saved) => saved && setDraft(null));
-            }}
-          >
-            <textarea
-              class="field"
-              aria-label={t("Notes")}
-              rows={5}
-              maxLength={50_000}
-              // biome-ignore lint/a11y/noAutofocus: it takes the place of the button just pressed.
-              autoFocus
-              value={draft}
-              onInput={(event) => setDraft(event.currentTarget.value)}
-              onKeyDown={(event) => {
-                if (event.key === "Escape") setDraft(null);
-                if (event.key === "Enter" && (event.metaKey || event.ctrlKey))
-                  event.currentTarget.form?.requestSubmit();
-              }}
-            />
-            {(task.notes ?? "") !== begun && (
-              <p class="notes muted">
-                {t("Meanwhile it says:")} {task.notes}
-              </p>
-            )}
-            <div class="row">
-              <button type="submit" class="button primary small">
-                {t("Save")}
-              </button>
-              <button type="button" class="button plain small" onClick={() => setDraft(null)}>
-                {t("Back")}
-              </button>
-            </div>
-          </form>
-        )}
-      </div>
-    </section>
-  );
-}
-
-export function Tags({ task }: { task: Task }) {
-  const me = useWho();
-  const edit = useEdit(task);
-  const [draft, setDraft] = useState<string | null>(null);
-  const tags = Object.entries(task.tags ?? {});
-  const may = mayWrite(me, task.user_id);
-  const add = (text: string) => {
-    const [name = "", ...rest] = text.split("=");
-    if (!name.trim()) return setDraft(null);
-    const changed = edit({ tags: { ...task.tags, [name.trim()]: rest.join("=").trim() } });
-    void changed.then((saved) => saved && setDraft(null));
-  };
-  return (
-    <section class="panel" aria-label={t("Tags")}>
-      <header>
-        <h2 class="grow">{t("Tags")}</h2>
-        {may && (
-          <button
-            type="button"
-            class="button plain icon small"
-            aria-label={t("Add a tag")}
-            onClick={() => setDraft("")}
-          >
-            <Icon name="plus" />
-          </button>
-        )}
-      </header>
-      <div class="body row wrap">
-        {tags.map(([name, value]) => (
-          <span key={name} class="tag">
-            <span class="clip">
-              <span class="faint">{name}</span> {value}
-            </span>
-            {may && (
-              <button
-                type="button"
-                aria-label={t("Remove the tag {name}", { name })}
-                onClick={() =>
-                  void edit({ tags: Object.fromEntries(tags.filter(([other]) => other !== name)) })
-                }
-              >
-                <Icon name="close" />
-              </button>
-            )}
-          </span>
-        ))}
-        {tags.length === 0 && draft === null && <p class="faint">{t("No tags.")}</p>}
-        {draft !== null && (
-          <form
-            class="grow"
-            onSubmit={(event) => {
-              event.preventDefault();
-              add(draft);
-            }}
-          >
-            <input
-              class="field small"
-              aria-label={t("Tag")}
-              placeholder={t("kind = style")}
-              maxLength={1000}
-              // biome-ignore lint/a11y/noAutofocus: it appears by the button just pressed.
-              autoFocus
-              value={draft}
-              onInput={(event) => setDraft(event.currentTarget.value)}
-              onBlur={() => draft.trim() === "" && setDraft(null)}
-              onKeyDown={(event) => event.key === "Escape" && setDraft(null)}
-            />
-          </form>
-        )}
-      </div>
     </section>
   );
 }

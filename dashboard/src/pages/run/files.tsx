@@ -1,13 +1,16 @@
 import { useQuery } from "@tanstack/preact-query";
+import { lazy, Suspense } from "preact/compat";
+import { useState } from "preact/hooks";
 import { bytes, setting, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { Task, Weight } from "../../types.ts";
 import { Copy } from "../../ui/button.tsx";
 import { Ago } from "../../ui/figure.tsx";
 import { Icon } from "../../ui/icon.tsx";
-import { kindText } from "../../ui/kinds.ts";
+import { fileKindText } from "../../ui/kinds.ts";
 import { Empty, Loaded } from "../../ui/loading.tsx";
 import { Table } from "../../ui/table.tsx";
+import { useWho } from "../../who.ts";
 import { filesQuery } from "./queries.ts";
 
 const checks: Record<NonNullable<Weight["verified"]>, Text> = {
@@ -22,6 +25,33 @@ export function Files({ task }: { task: Task }) {
     <Loaded query={useQuery(filesQuery(task.id))} lines={6}>
       {({ items }) => <FilesPanel items={items} />}
     </Loaded>
+  );
+}
+
+const MakeVersion = lazy(() => import("../models/new.tsx").then((module) => module.MakeVersion));
+
+/** A button that asks for the model which a file becomes a version of; nothing for who may not. */
+export function VersionButton({ file }: { file: Pick<Weight, "id" | "filename"> }) {
+  const me = useWho();
+  const [making, setMaking] = useState(false);
+  if (!me.scopes.includes("models:write")) return null;
+  return (
+    <>
+      <button
+        type="button"
+        class="button small"
+        aria-label={t("Make a version of {name}", { name: file.filename })}
+        onClick={() => setMaking(true)}
+      >
+        <Icon name="models" />
+        {t("Make a version…")}
+      </button>
+      {making && (
+        <Suspense fallback={null}>
+          <MakeVersion file={file} close={() => setMaking(false)} />
+        </Suspense>
+      )}
+    </>
   );
 }
 
@@ -54,14 +84,14 @@ function FilesPanel({ items }: { items: Weight[] }) {
               <span class="mono">{file.filename}</span>
               <br />
               <span class="muted narrow-only">
-                {kindText(file.kind)} {bytes(file.size)}{" "}
+                {fileKindText(file)} {bytes(file.size)}{" "}
               </span>
               <span class="faint">
                 <code title={file.sha256}>{file.sha256.slice(0, 12)}</code>
                 {file.verified && ` · ${t(checks[file.verified])}`}
               </span>
             </td>
-            <td class="wide-only">{kindText(file.kind)}</td>
+            <td class="wide-only">{fileKindText(file)}</td>
             <td class="number wide-only">{setting(file.epoch)}</td>
             <td class="number wide-only">{typeof file.step === "number" && whole(file.step)}</td>
             <td class="number wide-only">{bytes(file.size)}</td>
@@ -88,6 +118,9 @@ function FilesPanel({ items }: { items: Weight[] }) {
             <td class="right">
               {file.state === "complete" ? (
                 <span class="row">
+                  {(file.kind === "final" || file.kind === "checkpoint") && (
+                    <VersionButton file={file} />
+                  )}
                   <span class="wide-only">
                     <Copy text={file.sha256} label="SHA-256" plain />
                   </span>

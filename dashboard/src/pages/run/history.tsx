@@ -85,16 +85,6 @@ const AttemptPanel = ({ attempt }: { attempt: Attempt }) => (
           .join(" · ")}
       </span>
     </header>
-    <div class="body stack">
-      {attempt.error_message && <p class="warn-text">{attempt.error_message}</p>}
-      {attempt.tail ? (
-        <>
-          <h3>{t("The last lines of its console")}</h3>
-          <pre class="code inline tail">{attempt.tail}</pre>
-        </>
-      ) : (
-        <p class="faint">{t("No console output yet.")}</p>
-      )}
-    </div>
+    {attempt.error_message && <p class="body warn-text">{attempt.error_message}</p>}
   </section>
 );

@@ -32,6 +32,21 @@ export const bestQuery = (id: number) =>
     queryFn: () => read(api.tasks[":id"].best.$get({ param: { id: String(id) }, query: {} })),
   });
 
+/** The packed console of an attempt that has ended; null while there is none. */
+export const consoleLogQuery = (id: number, attempt: number) =>
+  queryOptions({
+    queryKey: ["console", id, attempt],
+    meta: { live: { runs: [id] } },
+    queryFn: async () => {
+      const query = {
+        ...{ task_id: String(id), attempt: String(attempt), limit: "200" },
+        ...{ kind: "state" as const, state: "complete" as const },
+      };
+      const { items } = await read(api.weights.$get({ query }));
+      return items.find(({ filename }) => filename === "console.log.gz") ?? null;
+    },
+  });
+
 /** The newest 200 checkpoints of a run. */
 export const checkpointsQuery = (id: number) =>
   queryOptions({

@@ -68,7 +68,10 @@ export function Keys() {
               heads={[
                 t("Name"),
                 ...(admin ? [t("User")] : []),
-                ...[t("May"), t("Made by"), t("Created"), t("Last used"), t("Expires")],
+                ...([t("May"), t("Made by"), t("Created"), t("Last used")] as const).map(
+                  (text) => [text, "wide-only"] as const,
+                ),
+                t("Expires"),
               ]}
               last={t("Revoke")}
             >
@@ -79,22 +82,22 @@ export function Keys() {
                     {key.id === me.key_id && <span class="badge own">{t("this session")}</span>}
                   </td>
                   {admin && <td>{names.get(key.user_id) ?? key.user_id}</td>}
-                  <td>
+                  <td class="wide-only">
                     <span class="scopes">
                       {key.scopes.length >= EVERYTHING ? t("everything") : key.scopes.join(", ")}
                     </span>
                   </td>
-                  <td>
+                  <td class="wide-only">
                     {key.parent_id === null ? (
                       <span class="faint">{t("the command line")}</span>
                     ) : (
                       `${key.made_by} · ${items.find(({ id }) => id === key.parent_id)?.name ?? `#${key.parent_id}`}`
                     )}
                   </td>
-                  <td>
+                  <td class="wide-only">
                     <Ago at={key.created_at} />
                   </td>
-                  <td>
+                  <td class="wide-only">
                     {key.last_used_at ? (
                       <Ago at={key.last_used_at} />
                     ) : (

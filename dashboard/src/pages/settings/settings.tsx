@@ -1,5 +1,7 @@
 import { Link } from "wouter-preact";
 import { type Text, t } from "../../i18n.ts";
+import { useTitle } from "../../title.ts";
+import { Nowhere } from "../../ui/loading.tsx";
 import { useWho } from "../../who.ts";
 import { FirstRun } from "./first-run.tsx";
 import { Keys } from "./keys.tsx";
@@ -18,6 +20,9 @@ const parts = [
 
 export function Settings({ part = "keys" }: { part?: string }) {
   const me = useWho();
+  const known = parts.find(([name]) => name === part);
+  useTitle(known ? t(known[1]) : "");
+  if (!known) return <Nowhere />;
   return (
     <div class="page">
       <div class="page-head">

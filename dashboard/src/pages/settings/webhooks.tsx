@@ -61,7 +61,12 @@ export function Webhooks() {
             ) : (
               <Table
                 label={t("Webhooks")}
-                heads={[t("Name"), t("For"), t("Address"), t("Kinds")]}
+                heads={[
+                  t("Name"),
+                  t("For"),
+                  [t("Address"), "wide-only"],
+                  [t("Kinds"), "wide-only"],
+                ]}
                 last={t("Test")}
               >
                 {items.map((hook) => (
@@ -70,8 +75,8 @@ export function Webhooks() {
                       <b>{hook.name}</b>
                     </td>
                     <td>{hook.target}</td>
-                    <td class="mono muted">{hook.url}</td>
-                    <td class="muted">
+                    <td class="mono muted wide-only">{hook.url}</td>
+                    <td class="muted wide-only">
                       {hook.kinds?.map((kind) => t(eventKinds[kind].text)).join(", ") ??
                         t("everything")}
                     </td>
@@ -104,20 +109,27 @@ export function Webhooks() {
           </header>
           <Table
             label={t("Recent messages")}
-            heads={[t("Kind"), t("Name"), t("Webhook"), t("State"), t("Why"), t("When")]}
+            heads={[
+              t("Kind"),
+              t("Name"),
+              [t("Webhook"), "wide-only"],
+              t("State"),
+              [t("Why"), "wide-only"],
+              [t("When"), "wide-only"],
+            ]}
           >
             {sent.data?.items.map((one) => (
               <tr key={one.id}>
                 <td>{t(eventKinds[one.kind].text)}</td>
                 <td>{one.name}</td>
-                <td>{one.webhook}</td>
+                <td class="wide-only">{one.webhook}</td>
                 <td>
                   <span class={`badge ${deliveryStates[one.state].badge}`}>
                     {t(deliveryStates[one.state].text)}
                   </span>
                 </td>
-                <td class="muted">{one.error}</td>
-                <td>
+                <td class="muted wide-only">{one.error}</td>
+                <td class="wide-only">
                   <Ago at={one.delivered_at ?? one.created_at} />
                 </td>
               </tr>
