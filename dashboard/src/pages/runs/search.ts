@@ -34,7 +34,8 @@ const MOST_MIXED = 2000;
 
 const isWords = (text: string) =>
   !comparison.test(text) && !/^(?:and|or)(?![\p{L}\p{N}_])/iu.test(text);
-const startsWithField = (text: string) => roots.has(text.match(/^[\p{L}_][\p{L}\p{N}_]*/u)?.[0] ?? "");
+const startsWithField = (text: string) =>
+  roots.has(text.match(/^[\p{L}_][\p{L}\p{N}_]*/u)?.[0] ?? "");
 
 /**
  * Splits the text of a search box. A text without a comparison is words; one that is a filter is a filter; else
