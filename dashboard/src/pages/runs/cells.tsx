@@ -65,10 +65,16 @@ export function Cell(props: {
     case "curve":
       return spark ? (
         <span class="row">
-          <Spark points={spark.points} width={column.width - 76} height={20} />
-          <span class="faint spark-last" title={t("Last value")}>
-            {measure(spark.last)}
-          </span>
+          <Spark
+            points={spark.points}
+            width={column.width - (row.status === "running" ? 76 : 24)}
+            height={20}
+          />
+          {row.status === "running" && (
+            <span class="faint spark-last" title={t("Last value")}>
+              {measure(spark.last)}
+            </span>
+          )}
         </span>
       ) : null;
     case "ago":

@@ -28,7 +28,7 @@ type Known = { label: Text; head?: Text; kind: Kind; width: number };
 
 /** The first column: the run's name. It can be neither moved nor taken away. */
 export const nameColumn = "task_name";
-const NAME_WIDTH = 260;
+const NAME_WIDTH = 250;
 const NARROWEST = 48;
 const WIDEST = 800;
 export const withinWidths = (width: number) =>
@@ -37,13 +37,13 @@ export const withinWidths = (width: number) =>
 /** Widths in pixels, where a column wants another than most. */
 const widths: { [K in RunFieldName | keyof LossFigures]?: number } = {
   id: 64,
-  status: 148,
+  status: 126,
   progress: 168,
-  final_loss: 92,
+  final_loss: 88,
   lora_rank: 64,
   lora_alpha: 68,
-  learning_rate: 84,
-  optimizer: 104,
+  learning_rate: 76,
+  optimizer: 100,
   scheduler: 112,
   batch_size: 68,
   epochs: 72,
@@ -55,7 +55,7 @@ const widths: { [K in RunFieldName | keyof LossFigures]?: number } = {
   resolution: 96,
   seed: 80,
   experiment_group: 128,
-  created_at: 96,
+  created_at: 92,
   started_at: 104,
   finished_at: 104,
   total_duration_sec: 92,
@@ -63,7 +63,7 @@ const widths: { [K in RunFieldName | keyof LossFigures]?: number } = {
   best_loss: 88,
   best_step: 116,
   nonfinite_from_step: 124,
-  cost: 80,
+  cost: 72,
   gpu_info: 170,
   error_message: 260,
   notes: 220,
@@ -81,7 +81,7 @@ function kindOf(name: string, { type, unit, setting: isSetting }: RunField): Kin
 
 /** Columns with a name people know; any other field of the filter language can be one too. */
 const known: Record<string, Known> = {
-  curve: { label: "Loss curve", kind: "curve", width: 128 },
+  curve: { label: "Loss curve", kind: "curve", width: 112 },
   user: { label: "User", kind: "text", width: 100 },
 };
 const heads: { [K in RunFieldName]?: Text } = {

@@ -9,16 +9,20 @@ import { completions, findMistake, type Mistake, words } from "./complete.ts";
 /** Earlier texts that an empty box offers. */
 const MOST_RECENT = 4;
 
-/** A part of a mistake that one click puts right, and the text that takes its place; null where none is known. */
-function correctionOf(text: string, { message, position }: Refusal) {
-  if (position === undefined) return null;
+/** Corrections of a mistake that one click makes: what each writes, and the text that it leads to. */
+function correctionsOf(text: string, { message, position }: Refusal) {
+  if (position === undefined) return [];
   const { code, params } = message as Message;
   const wrong = code === "filter-quotes" ? params?.text : params?.field;
   const right = code === "filter-quotes" ? `'${params?.text}'` : params?.near;
-  if (typeof wrong !== "string" || typeof right !== "string") return null;
+  if (typeof wrong !== "string" || typeof right !== "string") return [];
   const at = position - 1;
-  if (!wrong || !text.startsWith(wrong, at)) return null;
-  return { right, corrected: text.slice(0, at) + right + text.slice(at + wrong.length) };
+  if (!wrong || !text.startsWith(wrong, at)) return [];
+  // The service names up to three near fields.
+  return (code === "filter-quotes" ? [right] : right.split(" or ")).map((right) => ({
+    right,
+    corrected: text.slice(0, at) + right + text.slice(at + wrong.length),
+  }));
 }
 
 /**
@@ -132,7 +136,7 @@ export function FilterBox(props: {
     if (marks.current) marks.current.scrollLeft = event.currentTarget.scrollLeft;
   };
   const at = fault?.position;
-  const correction = fault && correctionOf(text, fault);
+  const corrections = fault ? correctionsOf(text, fault) : [];
 
   return (
     <div class="filter">
@@ -206,18 +210,19 @@ export function FilterBox(props: {
         <p class="filter-message" id="filter-fault" role="alert">
           {at !== undefined && <b>{t("Character {n}", { n: at })}: </b>}
           {translate(fault.message)}
-          {correction && (
+          {corrections.map(({ right, corrected }) => (
             <button
+              key={right}
               type="button"
               class="button small"
               onClick={() => {
-                setText(correction.corrected);
-                apply(correction.corrected.trim());
+                setText(corrected);
+                apply(corrected.trim());
               }}
             >
-              {t("Write {name}", { name: correction.right })}
+              {t("Write {name}", { name: right })}
             </button>
-          )}
+          ))}
         </p>
       )}
       <div

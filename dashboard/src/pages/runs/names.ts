@@ -20,6 +20,16 @@ function shared(a: string, b: string | undefined): number {
   return words ? words[0].length : 0;
 }
 
+/** How many characters two texts end with in common, from the beginning of a word. */
+function sharedEnd(a: string, b: string | undefined): number {
+  if (!b) return 0;
+  let n = 0;
+  while (n < a.length && n < b.length && a.at(-1 - n) === b.at(-1 - n)) n++;
+  if (n === a.length) return 0;
+  const words = a.slice(a.length - n).match(/[\s_/,;].*$/su);
+  return words ? words[0].length : 0;
+}
+
 export type CutName = {
   /** The beginning that its neighbours have too, and that is left out. */
   ahead: string;
@@ -27,6 +37,8 @@ export type CutName = {
   head: string;
   /** The end, which is always shown. */
   tail: string;
+  /** The end that its neighbours have too, and that is left out. */
+  behind: string;
 };
 
 /**
@@ -34,14 +46,23 @@ export type CutName = {
  * begins with as well; if it still does not fit, its middle gives way.
  */
 export function cutName(name: string, neighbours: (string | undefined)[], room: number): CutName {
-  if (roomOf(name) <= room) return { ahead: "", head: name, tail: "" };
+  if (roomOf(name) <= room) return { ahead: "", head: name, tail: "", behind: "" };
   const common = Math.max(0, ...neighbours.map((other) => shared(name, other)));
   const ahead = common >= LEAST_SHARED ? name.slice(0, common) : "";
-  const rest = name.slice(ahead.length);
-  if (roomOf(rest) < room) return { ahead, head: rest, tail: "" };
+  let rest = name.slice(ahead.length);
+  if (roomOf(rest) < room) return { ahead, head: rest, tail: "", behind: "" };
+  const same = Math.max(0, ...neighbours.map((other) => sharedEnd(rest, other)));
+  const behind = same >= LEAST_SHARED ? rest.slice(-same) : "";
+  rest = rest.slice(0, rest.length - behind.length);
+  if (roomOf(rest) < room) return { ahead, head: rest, tail: "", behind };
   const letters = [...rest];
   let taken = 0;
   let from = letters.length;
   while (from > 1 && taken < room * TAIL_SHARE) taken += roomOf(letters[--from] ?? "");
-  return { ahead, head: letters.slice(0, from).join(""), tail: letters.slice(from).join("") };
+  return {
+    ahead,
+    head: letters.slice(0, from).join(""),
+    tail: letters.slice(from).join(""),
+    behind,
+  };
 }

@@ -115,12 +115,15 @@ export function WideRow(
 /** The link of a run; a long name is cut where its neighbours are the same, and then in its middle. */
 const Name = memo(
   ({ row, neighbours, room }: { row: Row; neighbours: (string | undefined)[]; room: number }) => {
-    const { ahead, head, tail } = cutName(row.task_name, neighbours, room);
+    const { ahead, head, tail, behind } = cutName(row.task_name, neighbours, room);
     return (
       <Link class="run-link" href={`/runs/${row.id}`} title={row.task_name}>
         {ahead && <span class="visually-hidden">{ahead}</span>}
-        <span class={`clip ${ahead ? "name-cut" : ""}`}>{head}</span>
-        {tail && <span class="name-tail">{tail}</span>}
+        <span class={`clip ${ahead ? "name-cut" : ""} ${behind && !tail ? "name-end" : ""}`}>
+          {head}
+        </span>
+        {tail && <span class={`name-tail ${behind ? "name-end" : ""}`}>{tail}</span>}
+        {behind && <span class="visually-hidden">{behind}</span>}
       </Link>
     );
   },

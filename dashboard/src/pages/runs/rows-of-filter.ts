@@ -15,13 +15,13 @@ export type FilterRows = { join: "and" | "or"; rows: FilterRow[] };
 
 export const emptyRow: FilterRow = { field: "", operator: "=", value: "" };
 
-const types = new Map<string, string>(filterFields.map(([name, { type }]) => [name, type]));
+const types = new Map<string, string>(filterFields);
 
 /** Whether a field's values are numbers: of settings and metrics of a run that is seen by the value. */
 function isNumber(field: string, value: string): boolean {
   if (value.trim() === "" || !Number.isFinite(Number(value))) return false;
   const type = types.get(field);
-  if (type) return type === "number" || type === "integer";
+  if (type) return type === "number";
   return /^(?:config|metrics|node_info)\b/.test(field);
 }
 

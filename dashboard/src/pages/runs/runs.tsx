@@ -14,6 +14,7 @@ import { idsOf } from "../../state.ts";
 import type { Row } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded, Skeleton, Trouble } from "../../ui/loading.tsx";
+import { useNarrow } from "../../ui/media.ts";
 import { Menu } from "../../ui/menu.tsx";
 import { useWho } from "../../who.ts";
 import { FirstRun } from "../settings/first-run.tsx";
@@ -190,9 +191,10 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
     setSearches(next);
     keep("searches", me, JSON.stringify(next));
   };
-  const narrow = (condition: string) =>
+  const narrowBy = (condition: string) =>
     change({ filter: withTerm(asked.filter, condition) }, { push: true });
   const [building, setBuilding] = useState(false);
+  const isPhone = useNarrow();
   const narrowed = asked.filter || asked.status || asked.user || asked.deleted || asked.q;
   const setColumns = (next: typeof columns, width = nameWidth) => {
     const written = writeColumns(next, width) || "status";
@@ -220,9 +222,14 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
             placeholder={t("Words, or a filter such as lora_rank = 64 and final_loss < 0.3")}
             recent={searches}
           />
-          <button type="button" class="button" onClick={() => setBuilding(true)}>
+          <button
+            type="button"
+            class="button"
+            aria-label={t("Build a filter")}
+            onClick={() => setBuilding(true)}
+          >
             <Icon name="plus" />
-            {t("Filter")}
+            <span class="build-text">{t("Filter")}</span>
           </button>
           {building && (
             <Suspense fallback={null}>
@@ -306,7 +313,7 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
               </button>
             ))}
           </Menu>
-          <ColumnChooser columns={columns} change={(next) => setColumns(next)} />
+          {!isPhone && <ColumnChooser columns={columns} change={(next) => setColumns(next)} />}
         </div>
         {selected.size > 0 && (
           <BulkBar
@@ -368,7 +375,7 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
             styles={styles}
             baseline={baseline}
             select={select}
-            narrow={narrow}
+            narrow={narrowBy}
             open={open}
             more={more}
             hasMore={hasMore}
