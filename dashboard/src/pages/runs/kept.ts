@@ -1,11 +1,13 @@
+import { useCallback, useEffect, useState } from "preact/hooks";
+import { useWho } from "../../who.ts";
+
 /**
  * What this browser keeps for a person, under their id: another one who signs in here sees none of it.
  * A browser that keeps nothing for pages is no fault.
  */
 const nameOf = (part: string, userId: number) => `ledger.${part}.${userId}`;
 
-/** A text that was kept; null where there is none. */
-export function readKept(part: string, userId: number): string | null {
+function read(part: string, userId: number): string | null {
   try {
     return localStorage.getItem(nameOf(part, userId));
   } catch {
@@ -13,14 +15,34 @@ export function readKept(part: string, userId: number): string | null {
   }
 }
 
-/** Keeps a text; null takes it away. */
-export function keep(part: string, userId: number, text: string | null) {
+function write(part: string, userId: number, text: string | null) {
   try {
     if (text === null) localStorage.removeItem(nameOf(part, userId));
     else localStorage.setItem(nameOf(part, userId), text);
   } catch {
     // Storage is full or switched off: the page works without it.
   }
+}
+
+/** The part that names who was here last: a session most likely lasts, and the page draws before it knows. */
+const LAST = "last-user";
+
+/** A text that this browser keeps for the person who is signed in, and a function that changes it; null: none. */
+export function useKept(part: string) {
+  const { user_id: userId } = useWho();
+  const id = userId || Number(read(LAST, 0));
+  const [, redraw] = useState(0);
+  useEffect(() => {
+    if (userId) write(LAST, 0, String(userId));
+  }, [userId]);
+  const keep = useCallback(
+    (text: string | null) => {
+      write(part, id, text);
+      redraw((n) => n + 1);
+    },
+    [part, id],
+  );
+  return [read(part, id), keep] as const;
 }
 
 const MOST_SEARCHES = 12;

@@ -7,9 +7,8 @@ import { severalParams } from "../../chart/several-view.ts";
 import { t } from "../../i18n.ts";
 import { useAddress } from "../../state.ts";
 import { Icon } from "../../ui/icon.tsx";
-import { useWho } from "../../who.ts";
 import { follow } from "./head.tsx";
-import { keep, readKept } from "./kept.ts";
+import { useKept } from "./kept.ts";
 
 const NARROWEST = 280;
 const WIDEST = 1200;
@@ -24,12 +23,13 @@ export function Overlay(props: {
 }) {
   const { ids, names, styles } = props;
   const { params } = useAddress();
-  const { user_id: me } = useWho();
-  const [width, setWidth] = useState(() => Number(readKept("overlay", me)) || USUAL);
+  const [kept, keep] = useKept("overlay");
+  const [dragged, setDragged] = useState<number | null>(null);
+  const within = (width: number) => Math.round(Math.min(WIDEST, Math.max(NARROWEST, width)));
+  const width = within(dragged ?? (Number(kept) || USUAL));
   const resize = (next: number, last: boolean) => {
-    const within = Math.round(Math.min(WIDEST, Math.max(NARROWEST, next)));
-    setWidth(within);
-    if (last) keep("overlay", me, String(within));
+    setDragged(last ? null : next);
+    if (last) keep(String(within(next)));
   };
   return (
     <aside

@@ -16,7 +16,6 @@ import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded, Skeleton, Trouble } from "../../ui/loading.tsx";
 import { useNarrow } from "../../ui/media.ts";
 import { Menu } from "../../ui/menu.tsx";
-import { useWho } from "../../who.ts";
 import { FirstRun } from "../settings/first-run.tsx";
 import { BulkBar } from "./bulk-bar.tsx";
 import { Chips, countOf, groupsOf } from "./chips.tsx";
@@ -31,7 +30,7 @@ import {
 } from "./columns.ts";
 import { findMistake } from "./complete.ts";
 import { FilterBox } from "./filter-box.tsx";
-import { keep, readKept, readSearches, withSearch } from "./kept.ts";
+import { readSearches, useKept, withSearch } from "./kept.ts";
 import { Overlay } from "./overlay.tsx";
 import { countsQuery, keyOf } from "./queries.ts";
 import { useRows } from "./rows.ts";
@@ -87,9 +86,8 @@ export function Runs() {
 function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
   const [, go] = useLocation();
   const text = (name: string) => params.get(name) ?? "";
-  const { user_id: me } = useWho();
   // A saved view shows its own columns; else a person finds theirs as they left them.
-  const [keptColumns, setKeptColumns] = useState(() => readKept("columns", me));
+  const [keptColumns, keepColumns] = useKept("columns");
   const usual = (saved.view ? null : keptColumns) ?? defaultColumns;
   const columnsText = params.get("cols") ?? usual;
   const columns = useMemo(() => readColumns(columnsText), [columnsText]);
@@ -153,7 +151,8 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
   };
   const choice = keyOf({ ...asked, order: "", fields: "" });
   const isAll = allOf === choice && selected.size > 0;
-  const [curves, setCurves] = useState(() => readKept("curves", me) !== "off");
+  const [keptCurves, keepCurves] = useKept("curves");
+  const curves = keptCurves !== "off";
   const sound = findMistake(asked.filter) === null;
   const counts = useQuery(countsQuery(asked, sound)).data;
   const groups = useMemo(() => (counts ? groupsOf(counts, "") : []), [counts]);
@@ -183,13 +182,12 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
 
   const searchText = joinSearch(asked.q, asked.filter);
   const refused = refusalOf(error, -splitSearch(searchText).ahead);
-  const [searches, setSearches] = useState(() => readSearches(readKept("searches", me)));
+  const [keptSearches, keepSearches] = useKept("searches");
+  const searches = useMemo(() => readSearches(keptSearches), [keptSearches]);
   const search = (text: string) => {
     const { q, filter } = splitSearch(text);
     change({ q, filter }, { push: true });
-    const next = withSearch(searches, text);
-    setSearches(next);
-    keep("searches", me, JSON.stringify(next));
+    keepSearches(JSON.stringify(withSearch(searches, text)));
   };
   const narrowBy = (condition: string) =>
     change({ filter: withTerm(asked.filter, condition) }, { push: true });
@@ -199,12 +197,9 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
   const setColumns = (next: typeof columns, width = nameWidth) => {
     const written = writeColumns(next, width) || "status";
     // Who changes the columns of somebody's link keeps their own.
-    if (!saved.view && columnsText === usual) {
-      const kept = written === defaultColumns ? null : written;
-      keep("columns", me, kept);
-      setKeptColumns(kept);
-    }
-    change({ cols: written === defaultColumns ? null : written });
+    const isOwn = !saved.view && columnsText === usual;
+    if (isOwn) keepColumns(written === defaultColumns ? null : written);
+    change({ cols: written === (isOwn ? defaultColumns : usual) ? null : written });
   };
 
   return (
@@ -325,10 +320,7 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
             groups={groups.map(({ group }) => group)}
             clear={clear}
             curves={curves}
-            showCurves={(show) => {
-              setCurves(show);
-              keep("curves", me, show ? null : "off");
-            }}
+            showCurves={(show) => keepCurves(show ? null : "off")}
           />
         )}
       </header>
