@@ -189,14 +189,18 @@ describe.skipIf(!chromiumPath())("the runs' page", () => {
     await pages.signedIn(async (page) => {
       await page.locator(".run-link").first().waitFor();
       const scroller = page.locator(".runs-scroller");
-      await scroller.evaluate("(element) => element.scrollTo(0, 1200)");
+      await scroller.evaluate((element: { scrollTop: number }) => {
+        element.scrollTop = 1200;
+      });
       const row = page.locator('[data-row="40"]');
       const name = await row.locator(".run-link").getAttribute("title");
       await row.locator("[data-column='4']").click();
       await page.getByRole("heading", { name: name ?? "" }).waitFor();
       await page.goBack();
       await row.waitFor();
-      await expect.poll(() => scroller.evaluate("(element) => element.scrollTop")).toBe(1200);
+      await expect
+        .poll(() => scroller.evaluate((element: { scrollTop: number }) => element.scrollTop))
+        .toBe(1200);
       await page.locator('[data-row="40"].active').waitFor();
       await expect
         .poll(() => page.evaluate<string>("document.activeElement.className"))
@@ -213,7 +217,9 @@ describe.skipIf(!chromiumPath())("the runs' page", () => {
       await page.getByRole("link", { name: "Board" }).click();
       await page.getByRole("link", { name: /^Runs/ }).click();
       await page.locator('[data-row="0"]').waitFor();
-      expect(await scroller.evaluate("(element) => element.scrollTop")).toBe(0);
+      expect(await scroller.evaluate((element: { scrollTop: number }) => element.scrollTop)).toBe(
+        0,
+      );
     });
   });
 

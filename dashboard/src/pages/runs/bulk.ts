@@ -133,12 +133,12 @@ export function undoOf(change: Change, targets: Target[]): Job[] | null {
 export async function work(
   jobs: Job[],
   told: (sum: Sum, done: number) => void,
-  { from = 0, sum = noSum, stopped = () => false } = {},
+  { from = 0, sum = noSum, stopped }: { from?: number; sum?: Sum; stopped?: () => boolean } = {},
 ): Promise<void> {
   let all = sum;
   for (const [n, { change, ids }] of jobs.entries()) {
     if (n < from) continue;
-    if (stopped()) return;
+    if (stopped?.()) return;
     all = add(all, await call(change, ids, false));
     told(all, n + 1);
   }
