@@ -1,7 +1,7 @@
 // Searching, filtering, selecting and changing runs on their page, in a real Chromium over the real stack.
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { axe, chromiumPath, desktop, looks, openPages, type Pages } from "./browser.ts";
+import { axe, chromiumPath, desktop, looks, openPages, type Pages, settled } from "./browser.ts";
 import { type Stack, startStack } from "./stack.ts";
 
 const RUNS = 260;
@@ -253,7 +253,6 @@ describe.skipIf(!chromiumPath())("the runs' page", () => {
       await press("Close");
 
       // Those that run stay, and are named before anything happens.
-      await page.getByRole("checkbox", { name: "Select all rows that are loaded" }).click();
       await press(`Select all ${RUNS} that match`);
       await page.getByText(`All ${RUNS} runs that match`).waitFor();
       await press("Delete…");
@@ -278,7 +277,9 @@ describe.skipIf(!chromiumPath())("the runs' page", () => {
     await pages.signedIn(async (page) => {
       await page.goto(`${pages.url}/runs?filter=${encodeURIComponent("lora_rank > 8")}`);
       await page.getByRole("button", { name: `All ${RUNS}` }).waitFor();
-      await page.getByRole("checkbox", { name: "Select all rows that are loaded" }).click();
+      const checks = page.getByRole("checkbox", { name: /^Select sweep/ });
+      await checks.nth(1).click();
+      await checks.nth(2).click();
       await page.getByRole("button", { name: `Select all ${RUNS} that match` }).click();
       await page.getByRole("button", { name: "Tag…" }).click();
       await page.getByRole("textbox", { name: "Tag" }).fill("kept");
@@ -343,6 +344,7 @@ describe.skipIf(!chromiumPath())("the runs' page", () => {
           await page.goto(`${pages.url}/runs?sel=4,5`);
           await page.getByText("2 runs selected").waitFor();
           await page.locator(".run-link").first().waitFor();
+          await settled(page);
           expect([look, await axe(page)]).toEqual([look, []]);
           expect(
             await page.evaluate("document.documentElement.scrollWidth - innerWidth"),
