@@ -78,7 +78,7 @@ export function RunTable(props: {
   const sparks = useSparklines(rowsInView, narrow || columns.some(({ kind }) => kind === "curve"));
   const [active, setActive] = useState(-1);
   const activeRow = rowAt(active);
-  usePlace({ scroller, items, active: activeRow?.id ?? null, setActive });
+  const place = usePlace({ scroller, items, active: activeRow?.id ?? null, setActive });
   const [menu, setMenu] = useState<OpenMenu | null>(null);
   const template = `${nameWidth}px ${columns.map(({ width }) => `${width}px`).join(" ")} 1fr`;
   const total = nameWidth + columns.reduce((sum, { width }) => sum + width, 0);
@@ -101,6 +101,8 @@ export function RunTable(props: {
     const row = rowAt(index);
     const { target } = event;
     if (!row || !(target instanceof Element)) return;
+    // The page may be left before it draws the row as the active one.
+    if (!event.shiftKey) place.current.id = row.id;
     if (target.closest(CONTROLS)) {
       if (target.closest("a")) setActive(index);
       return;
@@ -246,10 +248,10 @@ export function RunTable(props: {
         >
           {inView.map(({ index, start, size }) => {
             const item = items[index];
-            const place = { transform: `translateY(${start}px)`, height: `${size}px` };
+            const position = { transform: `translateY(${start}px)`, height: `${size}px` };
             if (!item)
               return (
-                <div key="more" role="row" class="runs-row" style={place}>
+                <div key="more" role="row" class="runs-row" style={position}>
                   <div role="cell" class="faint runs-name">
                     {t("Loading more…")}
                   </div>
@@ -257,14 +259,15 @@ export function RunTable(props: {
               );
             if (isGroup(item))
               return (
-                <div key={`group ${index}`} role="row" class="runs-row group" style={place}>
+                <div key={`group ${index}`} role="row" class="runs-row group" style={position}>
                   <div role="cell" class="clip">
                     {item.group || t("Without a group")}
                   </div>
                 </div>
               );
             const common = {
-              ...{ row: item, index, at, place, pick, press },
+              ...{ row: item, index, at, pick, press },
+              place: position,
               spark: sparks.get(item.id),
               style: styles.get(item.id),
               isChosen: selected.has(item.id),
@@ -394,6 +397,7 @@ function usePlace(props: {
       keepPlace(address, { top, id });
     };
   }, []);
+  return seen;
 }
 
 /** The number of rows, as far as it is known. */
