@@ -214,7 +214,7 @@ describe.skipIf(!chromiumPath())("the runs' page", () => {
       await page.goBack();
       await expect.poll(() => params(page)).toEqual({});
       // A new visit begins at the top.
-      await page.getByRole("link", { name: "Board" }).click();
+      await page.getByRole("link", { name: "Board", exact: true }).click();
       await page.getByRole("link", { name: /^Runs/ }).click();
       await page.locator('[data-row="0"]').waitFor();
       expect(await scroller.evaluate((element: { scrollTop: number }) => element.scrollTop)).toBe(
