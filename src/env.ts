@@ -44,6 +44,13 @@ const variables = z.object({
   RATE_LIMITS: z.stringbool().default(true),
   /** Hashes a whole upload in the Worker, which takes more CPU time than a free plan gives. */
   VERIFY_BY_STREAMING: z.stringbool().default(false),
+  /** The currency of all prices, by its ISO 4217 code; prices come without one. */
+  CURRENCY: optional.pipe(
+    z
+      .string()
+      .regex(/^[A-Z]{3}$/, "must be a currency's code of three capital letters, such as EUR or CNY")
+      .optional(),
+  ),
   /** Lets people approve model versions that they submitted themselves: for one-person ledgers. */
   ALLOW_SELF_APPROVAL: z.stringbool().default(false),
   /** After how many hours an upload that was never completed is swept. */

@@ -223,21 +223,21 @@ describe.skipIf(!chromiumPath())("views of the runs", () => {
         const edge = page.getByRole("separator", { name: "Width of Optimizer" });
         await edge.press("ArrowRight");
         await edge.press("ArrowRight");
-        await expect.poll(() => page.url()).toContain("optimizer:144");
+        await expect.poll(() => page.url()).toContain("optimizer:132");
         await edge.press("ArrowLeft");
-        await expect.poll(() => page.url()).toContain("optimizer:128");
+        await expect.poll(() => page.url()).toContain("optimizer:116");
         const at = await place(edge);
         await page.mouse.move(at.x + 4, at.y + 8);
         await page.mouse.down();
         await page.mouse.move(at.x + 64, at.y + 8, { steps: 4 });
-        await expect.poll(async () => Math.round((await place(optimizer)).width)).toBe(188);
-        expect(page.url()).toContain("optimizer:128");
+        await expect.poll(async () => Math.round((await place(optimizer)).width)).toBe(176);
+        expect(page.url()).toContain("optimizer:116");
         await page.mouse.up();
-        await expect.poll(() => page.url()).toContain("optimizer:188");
+        await expect.poll(() => page.url()).toContain("optimizer:176");
         await page.reload();
         await page.getByText("3 runs").waitFor();
         expect(await heads(page)).toEqual("Run Rank Status Optimizer Created".split(" "));
-        expect(Math.round((await place(optimizer)).width)).toBe(188);
+        expect(Math.round((await place(optimizer)).width)).toBe(176);
       },
       { key: anna },
     );

@@ -3,6 +3,7 @@ import { lazy, Suspense } from "preact/compat";
 import { useCallback, useEffect, useState } from "preact/hooks";
 import { Redirect, Route, Switch } from "wouter-preact";
 import { onSignedOut, Problem } from "./api.ts";
+import { setCurrency } from "./format.ts";
 import { useLanguage } from "./i18n.ts";
 import { Runs } from "./pages/runs/runs.tsx";
 import { meQuery } from "./queries.ts";
@@ -32,6 +33,7 @@ export function App() {
   useLanguage();
   const client = useQueryClient();
   const me = useQuery(meQuery);
+  setCurrency(me.data?.currency ?? null);
   const [ended, setEnded] = useState<Ended | null>(null);
   const enter = useCallback(() => {
     client.clear();

@@ -9,6 +9,7 @@ import {
   measure,
   money,
   progressOf,
+  setCurrency,
   setting,
   short,
   sourceOf,
@@ -100,6 +101,15 @@ describe("numbers", () => {
     [1234.5, "1,234.50"],
     [-1, "-1.00"],
   ])("of money: %s", (value, text) => expect(money(value)).toBe(text));
+
+  it("of money in the ledger's currency", () => {
+    setCurrency("EUR");
+    expect([money(1234.5), money(0.001)]).toEqual(["€1,234.50", "< €0.01"]);
+    setCurrency("JPY");
+    expect(money(1234.5)).toBe("¥1,235");
+    setCurrency(null);
+    expect(money(1)).toBe("1.00");
+  });
 
   it.each([
     [0, "0 B"],

@@ -80,11 +80,19 @@ export function sourceOf(task: Pick<Task, "field_sources">, column: string): str
   return t("default");
 }
 
-/** Money, in whatever currency prices were given. */
-export const money = (n: number) =>
-  n > 0 && n < 0.01
-    ? "< 0.01"
-    : format({ minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(n);
+let currency: string | null = null;
+/** Sets the currency of all prices, as an ISO 4217 code; null: prices come without one. */
+export const setCurrency = (code: string | null) => {
+  currency = code;
+};
+
+/** Money, in the ledger's currency. */
+export function money(n: number): string {
+  const { format: write } = currency
+    ? format({ style: "currency", currency })
+    : format({ minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  return n > 0 && n < 0.01 ? `< ${write(0.01)}` : write(n);
+}
 
 export function bytes(n: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];

@@ -12,6 +12,7 @@ export const nobody: Me = {
   key_id: 0,
   scopes: [],
   expires_at: null,
+  currency: null,
 };
 
 export const WhoContext = createContext<Me>(nobody);

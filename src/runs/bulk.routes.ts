@@ -19,7 +19,14 @@ import { reindexTasks, type Searched } from "../platform/search/words.ts";
 import { writableFields } from "./fields.ts";
 import { listTasks, MOST_SCANNED, withinWeight } from "./queries.ts";
 import { choiceName, chooseTasks, taskChoice, withWords } from "./select.ts";
-import { cancelRuns, editRuns, restoreRuns, trashRuns } from "./states.ts";
+import {
+  cancelRuns,
+  editRuns,
+  isRequeuable,
+  putBackRun,
+  restoreRuns,
+  trashRuns,
+} from "./states.ts";
 
 /** Tasks that one call changes: each is a row written, and its entry in the audit. */
 const MOST_CHANGED = 500;
@@ -53,7 +60,7 @@ const bulkBody = z.discriminatedUnion("action", [
     action: z.literal("group"),
     group: writableFields.experiment_group.nullable().describe("null: removes the group."),
   }),
-  z.strictObject({ ...which, action: z.enum(["cancel", "delete", "restore"]) }),
+  z.strictObject({ ...which, action: z.enum(["cancel", "delete", "restore", "queue"]) }),
 ]);
 type Bulk = z.infer<typeof bulkBody>;
 
@@ -62,6 +69,7 @@ const reasons = {
   same: "It is so already.",
   running: "It is running: let it end, or cancel it first.",
   ended: "It has ended, so there is nothing to cancel.",
+  succeeded: "It has ended in success, so there is nothing to run again.",
   full: "Its user has as many bytes in the database as there may be.",
   "too-many-tags": `It would have more than ${MOST_TAGS} tags.`,
   meanwhile: "It was changed by someone else at that moment.",
@@ -71,9 +79,11 @@ const isReason = (text: unknown): text is Reason => typeof text === "string" && 
 
 type Action = {
   /** Its name in the audit. */
-  name: "task.update" | "task.cancel" | "task.delete" | "task.restore";
+  name: "task.update" | "task.cancel" | "task.delete" | "task.restore" | "task.requeue";
   detail: object;
-  change: (where: SQL) => ReturnType<typeof editRuns> | ReturnType<typeof cancelRuns>;
+  change: (
+    where: SQL,
+  ) => ReturnType<typeof editRuns> | ReturnType<typeof cancelRuns> | ReturnType<typeof putBackRun>;
   /** Its words in the full-text index. */
   searched?: Searched;
   /** Reasons to leave a task as it is; the answer names the first that holds. */
@@ -137,6 +147,19 @@ function actionOf(db: Db, body: Bulk, config: Config): Action {
         change: (where) => restoreRuns(db, where),
         leaves: {},
       };
+    case "queue":
+      return {
+        name: "task.requeue",
+        detail: {},
+        change: (where) => putBackRun(db, where, {}),
+        leaves: {
+          // A running task would be taken from its box: `requeue` does that to one that is named.
+          running: sql`status = 'running'`,
+          succeeded: sql`not (${isRequeuable})`,
+          same: sql`status = 'pending' and queue_waiting is not null`,
+          full: sql`not (${roomFor(config, sql`training_task.user_id`, { database_bytes: 0 })})`,
+        },
+      };
   }
 }
 
@@ -178,7 +201,7 @@ export const bulk = new Hono<App>().post(
   "/bulk",
   describe({
     summary: "Change many tasks",
-    description: `Tags, groups, cancels, deletes or restores what a filter, words or a list of ids choose (together: what is in all of them). A call changes up to ${MOST_CHANGED} tasks and a dry run looks at ${MOST_SCANNED} (fewer where the filter asks for much of configurations): go on with \`next_cursor\` until it is null.`,
+    description: `Tags, groups, cancels, deletes, restores or queues what a filter, words or a list of ids choose (together: what is in all of them). A call changes up to ${MOST_CHANGED} tasks and a dry run looks at ${MOST_SCANNED} (fewer where the filter asks for much of configurations): go on with \`next_cursor\` until it is null.`,
     tag: "Tasks",
     answer: {
       schema: z.object({

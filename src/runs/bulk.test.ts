@@ -222,3 +222,33 @@ it("takes words, also those that the change itself takes away", async () => {
   });
   expect(await send({ q: "mio", action: "delete" })).toMatchObject({ changed: 1 });
 });
+
+it("queues what has not succeeded and does not run", async () => {
+  await tasks(anna, 2, { status: "failed" });
+  await tasks(anna, 1, { status: "cancelled" });
+  await tasks(anna, 1, { status: "running" });
+  await tasks(anna, 2);
+  await tasks(anna, 1, { status: "pending" });
+  await tasks(bert, 1, { status: "failed" });
+  const queue = { filter: "lora_rank = 8", action: "queue" };
+  const reasonsOf = ({ skipped }: { skipped: { reason: string; count: number }[] }) =>
+    Object.fromEntries(skipped.map(({ reason, count }) => [reason, count]));
+  const planned = await send({ ...queue, dry_run: true });
+  expect(planned).toMatchObject({ matched: 8, changed: 4 });
+  expect(reasonsOf(planned)).toEqual({ running: 1, succeeded: 2, "not-yours": 1 });
+  expect(await send({ ...queue, expect: 4 })).toMatchObject({ matched: 8, changed: 4 });
+  expect(
+    await rows(
+      "select status, attempt, max_attempts m from training_task where queue_waiting is not null order by id",
+    ),
+  ).toEqual([
+    ...[1, 2, 3].map(() => ({ status: "pending", attempt: 2, m: 3 })),
+    { status: "pending", attempt: 1, m: 3 },
+  ]);
+  expect(await one("select count(*) n from audit_entry where action = 'task.requeue'")).toEqual({
+    n: 4,
+  });
+  const again = await send(queue);
+  expect(again).toMatchObject({ changed: 0 });
+  expect(reasonsOf(again)).toMatchObject({ same: 4 });
+});

@@ -213,6 +213,10 @@ export const me = new Hono<App>().get(
         key_id: z.int(),
         scopes: z.array(z.enum(keyScopes)),
         expires_at: z.string().nullable(),
+        currency: z
+          .string()
+          .nullable()
+          .describe("The currency of all prices of this ledger, as its ISO 4217 code."),
       }),
       description: "The caller.",
     },
@@ -227,6 +231,7 @@ export const me = new Hono<App>().get(
       key_id: keyId,
       scopes: [...scopes],
       expires_at: expiresAt?.toISOString() ?? null,
+      currency: c.var.config.CURRENCY ?? null,
     });
   },
 );

@@ -9,8 +9,9 @@ import {
   parseFilter,
 } from "../../shared/filter-grammar.ts";
 import type { Phrase } from "../../shared/mistakes.ts";
+import { nearestNames } from "../../shared/nearest.ts";
 import { filterFields, pathFields, runFields } from "../../shared/run-fields.ts";
-import { type Segment, splitAtCommas } from "../../shared/setting-path.ts";
+import { printPath, type Segment, splitAtCommas } from "../../shared/setting-path.ts";
 
 /** A value of an order, as a cursor keeps it. */
 export type Value = string | number | null;
@@ -104,12 +105,15 @@ function columnIn(documents: ReadonlyMap<string, SQL>, { path, position }: Field
   }
   const metric = metricOf({ path, position });
   if (metric) return { sql: metricSql(metric), type: "number" };
-  const near = [...types.keys(), "user"].filter(
-    (known) => known.includes(name) || name.includes(known),
-  );
-  const field = path.join(".");
+  const near =
+    rest.length === 0
+      ? nearestNames(name, [...types.keys(), "user"])
+      : nearestNames(name, [...documents.keys(), "metrics"]).map((known) =>
+          printPath([known, ...rest]),
+        );
+  const field = printPath(path);
   throw near.length
-    ? new FilterError("filter-field-near", { field, near: near.slice(0, 3).join(" or ") }, position)
+    ? new FilterError("filter-field-near", { field, near: near.join(" or ") }, position)
     : new FilterError("filter-field", { field }, position);
 }
 

@@ -24,6 +24,21 @@ export function Progress({ row }: { row: Row }) {
   );
 }
 
+/** How far a running run is, beside its status. */
+function Share({ row }: { row: Row }) {
+  const progress = progressOf(row);
+  if (!progress?.share) return null;
+  const { share, left } = progress;
+  return (
+    <span
+      class="faint"
+      title={left === null ? undefined : t("{time} left", { time: duration(left) })}
+    >
+      {Math.floor(share * 100)}%
+    </span>
+  );
+}
+
 export function Cell(props: {
   column: Column;
   row: Row;
@@ -41,6 +56,7 @@ export function Cell(props: {
           {row.cancel_requested && row.status === "running"
             ? t("Stopping")
             : statusText(row.status, row.failure_reason)}
+          {row.status === "running" && <Share row={row} />}
           {nonfinite !== null && <NanBadge status={row.status} step={nonfinite} brief />}
         </span>
       );
@@ -49,10 +65,16 @@ export function Cell(props: {
     case "curve":
       return spark ? (
         <span class="row">
-          <Spark points={spark.points} width={column.width - 76} height={20} />
-          <span class="faint spark-last" title={t("Last value")}>
-            {measure(spark.last)}
-          </span>
+          <Spark
+            points={spark.points}
+            width={column.width - (row.status === "running" ? 76 : 24)}
+            height={20}
+          />
+          {row.status === "running" && (
+            <span class="faint spark-last" title={t("Last value")}>
+              {measure(spark.last)}
+            </span>
+          )}
         </span>
       ) : null;
     case "ago":

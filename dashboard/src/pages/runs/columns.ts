@@ -21,20 +21,29 @@ type Kind =
   | "progress"
   | "curve"
   | "status";
-export type Column = { name: string; label: string; kind: Kind; width: number };
+/** `head`: what the column's head says, where the label is longer than its values. */
+export type Column = { name: string; label: string; head?: string; kind: Kind; width: number };
 
-type Known = { label: Text; kind: Kind; width: number };
+type Known = { label: Text; head?: Text; kind: Kind; width: number };
+
+/** The first column: the run's name. It can be neither moved nor taken away. */
+export const nameColumn = "task_name";
+const NAME_WIDTH = 250;
+const NARROWEST = 48;
+const WIDEST = 800;
+export const withinWidths = (width: number) =>
+  Math.round(Math.min(WIDEST, Math.max(NARROWEST, width)));
 
 /** Widths in pixels, where a column wants another than most. */
 const widths: { [K in RunFieldName | keyof LossFigures]?: number } = {
   id: 64,
-  status: 132,
+  status: 126,
   progress: 168,
-  final_loss: 92,
+  final_loss: 88,
   lora_rank: 64,
   lora_alpha: 68,
-  learning_rate: 108,
-  optimizer: 112,
+  learning_rate: 76,
+  optimizer: 100,
   scheduler: 112,
   batch_size: 68,
   epochs: 72,
@@ -46,15 +55,15 @@ const widths: { [K in RunFieldName | keyof LossFigures]?: number } = {
   resolution: 96,
   seed: 80,
   experiment_group: 128,
-  created_at: 104,
+  created_at: 92,
   started_at: 104,
   finished_at: 104,
   total_duration_sec: 92,
   convergence_step: 116,
-  best_loss: 170,
+  best_loss: 88,
   best_step: 116,
   nonfinite_from_step: 124,
-  cost: 80,
+  cost: 72,
   gpu_info: 170,
   error_message: 260,
   notes: 220,
@@ -72,13 +81,22 @@ function kindOf(name: string, { type, unit, setting: isSetting }: RunField): Kin
 
 /** Columns with a name people know; any other field of the filter language can be one too. */
 const known: Record<string, Known> = {
-  curve: { label: "Loss curve", kind: "curve", width: 128 },
+  curve: { label: "Loss curve", kind: "curve", width: 112 },
   user: { label: "User", kind: "text", width: 100 },
+};
+const heads: { [K in RunFieldName]?: Text } = {
+  best_loss: "Best loss",
+  learning_rate: "LR",
 };
 for (const [name] of runFieldList) {
   const field = runFields[name];
   if ("label" in field)
-    known[name] = { label: field.label, kind: kindOf(name, field), width: widths[name] ?? 100 };
+    known[name] = {
+      label: field.label,
+      head: heads[name],
+      kind: kindOf(name, field),
+      width: widths[name] ?? 100,
+    };
 }
 
 /** Whether the service has a column; a service before it refuses its name. */
@@ -117,7 +135,7 @@ export const fieldText = (name: string, value: unknown): string =>
 
 export const knownColumns = Object.keys(known);
 export const defaultColumns =
-  "status,progress,curve,final_loss,lora_rank,learning_rate,optimizer,experiment_group,user,created_at";
+  "status,curve,final_loss,best_loss,lora_rank,learning_rate,optimizer,cost,created_at";
 /** Columns that are drawn from the row itself, without a field of the server. */
 const drawn = new Set(["status", "progress", "curve"]);
 
@@ -128,21 +146,36 @@ export const columnLabel = (name: string) => {
 
 /** The columns that an address names: `final_loss,lora_rank:80,config.network_dim`. */
 export function readColumns(text: string): Column[] {
-  return splitAtCommas(text)
-    .filter((part) => part !== "")
-    .map((part) => {
-      const [, name = part, wide] = part.match(/^(.*?)(?::(\d+))?$/) ?? [];
+  return partsOf(text)
+    .filter(({ name }) => name !== nameColumn)
+    .map(({ name, wide }) => {
       const column = known[name];
-      const width = Math.min(800, Math.max(48, Number(wide) || (column?.width ?? 130)));
+      const width = withinWidths(wide || (column?.width ?? 130));
       const kind = column?.kind ?? kindOfField(name);
-      return { name, label: columnLabel(name), kind, width };
+      const head = column?.head && t(column.head);
+      return { name, label: columnLabel(name), ...(head && { head }), kind, width };
     });
 }
 
-export const writeColumns = (columns: Column[]) =>
-  columns
-    .map(({ name, width }) => (width === (known[name]?.width ?? 130) ? name : `${name}:${width}`))
-    .join(",");
+/** The width of the names that an address gives, as `task_name:360`. */
+export const readNameWidth = (text: string) =>
+  withinWidths(partsOf(text).find(({ name }) => name === nameColumn)?.wide || NAME_WIDTH);
+
+const partsOf = (text: string) =>
+  splitAtCommas(text)
+    .filter((part) => part !== "")
+    .map((part) => {
+      const [, name = part, wide] = part.match(/^(.*?)(?::(\d+))?$/) ?? [];
+      return { name, wide: Number(wide) };
+    });
+
+export const writeColumns = (columns: Column[], nameWidth = NAME_WIDTH) =>
+  [
+    ...(nameWidth === NAME_WIDTH ? [] : [`${nameColumn}:${nameWidth}`]),
+    ...columns.map(({ name, width }) =>
+      width === (known[name]?.width ?? 130) ? name : `${name}:${width}`,
+    ),
+  ].join(",");
 
 /** The fields to ask the server for, and where each column finds its value in a row. */
 export function fieldsOf(columns: Column[]) {

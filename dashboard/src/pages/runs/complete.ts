@@ -42,8 +42,11 @@ function matching(items: string[], fragment: string): string[] {
   return [...begins, ...holds].filter((item) => item !== fragment).slice(0, 8);
 }
 
-/** Finds the mistake in a filter, and the character (from 1) that it begins at; null where there is none. */
-export function findMistake(text: string): { message: Message; position: number } | null {
+/** A mistake, and the character (from 1) that it begins at. */
+export type Mistake = { message: Message; position: number };
+
+/** Finds the mistake in a filter; null where there is none. */
+export function findMistake(text: string): Mistake | null {
   if (text.trim() === "") return null;
   try {
     parseFilter(text);

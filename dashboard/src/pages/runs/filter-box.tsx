@@ -2,24 +2,51 @@ import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Refusal } from "../../api.ts";
 import { t, translate } from "../../i18n.ts";
+import type { Message } from "../../message.ts";
 import { Icon } from "../../ui/icon.tsx";
-import { completions, findMistake, words } from "./complete.ts";
+import { completions, findMistake, type Mistake, words } from "./complete.ts";
+
+/** Earlier texts that an empty box offers. */
+const MOST_RECENT = 4;
+
+/** Corrections of a mistake that one click makes: what each writes, and the text that it leads to. */
+function correctionsOf(text: string, { message, position }: Refusal) {
+  if (position === undefined) return [];
+  const { code, params } = message as Message;
+  const wrong = code === "filter-quotes" ? params?.text : params?.field;
+  const right = code === "filter-quotes" ? `'${params?.text}'` : params?.near;
+  if (typeof wrong !== "string" || typeof right !== "string") return [];
+  const at = position - 1;
+  if (!wrong || !text.startsWith(wrong, at)) return [];
+  // The service names up to three near fields.
+  return (code === "filter-quotes" ? [right] : right.split(" or ")).map((right) => ({
+    right,
+    corrected: text.slice(0, at) + right + text.slice(at + wrong.length),
+  }));
+}
 
 /**
- * The filter, with its words coloured, completions at the caret, and its mistake marked in place.
- * `refused` is the mistake that the server found.
+ * The filter, with its words coloured, completions at the caret, and its mistake marked in place. Arrow keys
+ * choose a completion, and Enter or a click takes it; the right arrow and Ctrl-Space take the first. Tab only
+ * leaves the box. `refused` is the mistake that the server found; `find` finds those that the page knows.
  */
 export function FilterBox(props: {
   value: string;
   apply: (filter: string) => void;
   refused: Refusal | null;
   seen: Record<string, string[]>;
+  find?: (text: string) => Mistake | null;
+  label?: string;
+  placeholder?: string;
+  /** Texts that were applied before, the latest first. */
+  recent?: readonly string[];
 }) {
-  const { value, apply } = props;
+  const { value, apply, find = findMistake, recent = [] } = props;
   const [text, setText] = useState(value);
   const [caret, setCaret] = useState(value.length);
   const [open, setOpen] = useState(false);
-  const [chosen, setChosen] = useState(0);
+  /** The completion that Enter takes; -1: none. */
+  const [chosen, setChosen] = useState(-1);
   const input = useRef<HTMLInputElement>(null);
   const marks = useRef<HTMLDivElement>(null);
   // Set while drawing, not after it: what is typed meanwhile stays, and so does a blank at the end.
@@ -51,33 +78,55 @@ export function FilterBox(props: {
     return () => removeEventListener("keydown", focus);
   }, []);
 
-  const { from, items } = completions(text, caret, props.seen);
+  const { from, items: found } = completions(text, caret, props.seen);
+  const before = text === "" ? recent.slice(0, MOST_RECENT) : [];
+  const items = [...before, ...found].slice(0, Math.max(found.length, before.length));
   const shown = open && items.length > 0;
-  const own = findMistake(text.trimEnd());
+  const own = find(text.trimEnd());
   // A filter that is being written is unfinished; its mistake shows once it was sent, or left.
   const fault = text.trim() === value ? (own ?? props.refused) : open ? null : own;
 
-  function take(item: string) {
+  function take(n: number) {
+    const item = items[n];
+    if (item === undefined) return;
+    setChosen(-1);
+    if (n < before.length) {
+      setText(item);
+      setOpen(false);
+      place.current = item.length;
+      apply(item);
+      return;
+    }
     const put = item.endsWith(".") || item.endsWith("(") ? item : `${item} `;
     const next = text.slice(0, from) + put + text.slice(caret).trimStart();
     setText(next);
-    setChosen(0);
     const at = from + put.length;
     setCaret(at);
     place.current = at;
   }
+  /** Whether a completion is begun at the end of the text, so that the right arrow has nowhere to go. */
+  const isBegun = caret === text.length && from < caret;
   function keys(event: JSX.TargetedKeyboardEvent<HTMLInputElement>) {
     if (event.key === "Escape") {
       if (shown) setOpen(false);
       else input.current?.blur();
     } else if (shown && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
       event.preventDefault();
-      setChosen((chosen + (event.key === "ArrowDown" ? 1 : -1) + items.length) % items.length);
-    } else if (shown && event.key === "Tab" && !event.shiftKey) {
+      const next = event.key === "ArrowDown" ? chosen + 1 : chosen < 0 ? -1 : chosen - 1;
+      setChosen((next + items.length) % items.length);
+    } else if (event.key === " " && event.ctrlKey) {
       event.preventDefault();
-      take(items[chosen] ?? "");
+      if (shown) take(Math.max(0, chosen));
+      else setOpen(true);
+    } else if (shown && event.key === "ArrowRight" && (chosen >= 0 || isBegun)) {
+      event.preventDefault();
+      take(Math.max(0, chosen));
     } else if (event.key === "Enter") {
       event.preventDefault();
+      if (shown && chosen >= 0) {
+        take(chosen);
+        return;
+      }
       setOpen(false);
       apply(text.trim());
     }
@@ -87,6 +136,7 @@ export function FilterBox(props: {
     if (marks.current) marks.current.scrollLeft = event.currentTarget.scrollLeft;
   };
   const at = fault?.position;
+  const corrections = fault ? correctionsOf(text, fault) : [];
 
   return (
     <div class="filter">
@@ -110,27 +160,28 @@ export function FilterBox(props: {
             ref={input}
             class="filter-input"
             role="combobox"
-            aria-label={t("Filter")}
+            aria-label={props.label ?? t("Filter")}
             aria-expanded={shown}
             aria-controls="filter-list"
-            aria-activedescendant={shown ? `filter-item-${chosen}` : undefined}
+            aria-activedescendant={shown && chosen >= 0 ? `filter-item-${chosen}` : undefined}
             aria-invalid={fault !== null}
             aria-describedby={fault ? "filter-fault" : undefined}
             autoComplete="off"
             autoCapitalize="off"
             spellcheck={false}
-            placeholder={t("lora_rank = 64 and final_loss < 0.3")}
+            placeholder={props.placeholder ?? t("lora_rank = 64 and final_loss < 0.3")}
             value={text}
             onInput={(event) => {
               setText(event.currentTarget.value);
               setOpen(true);
-              setChosen(0);
+              setChosen(-1);
               moved(event);
             }}
             onFocus={() => setOpen(true)}
             onBlur={() => {
               setOpen(false);
-              if (text.trim() !== value && findMistake(text) === null) apply(text.trim());
+              setChosen(-1);
+              if (text.trim() !== value && find(text) === null) apply(text.trim());
             }}
             onKeyDown={keys}
             onKeyUp={moved}
@@ -159,6 +210,19 @@ export function FilterBox(props: {
         <p class="filter-message" id="filter-fault" role="alert">
           {at !== undefined && <b>{t("Character {n}", { n: at })}: </b>}
           {translate(fault.message)}
+          {corrections.map(({ right, corrected }) => (
+            <button
+              key={right}
+              type="button"
+              class="button small"
+              onClick={() => {
+                setText(corrected);
+                apply(corrected.trim());
+              }}
+            >
+              {t("Write {name}", { name: right })}
+            </button>
+          ))}
         </p>
       )}
       <div
@@ -177,13 +241,15 @@ export function FilterBox(props: {
             class="item mono"
             aria-selected={n === chosen}
             onMouseDown={(event) => event.preventDefault()}
-            onClick={() => take(item)}
+            onClick={() => take(n)}
           >
-            {item}
+            {n < before.length && <Icon name="again" />}
+            <span class="clip">{item}</span>
           </div>
         ))}
         <p class="filter-hint muted" aria-hidden="true">
-          <kbd>Tab</kbd> {t("takes it")} <kbd>Enter</kbd> {t("filters")}
+          <kbd>↑</kbd>
+          <kbd>↓</kbd> {t("choose")} <kbd>→</kbd> {t("takes it")} <kbd>Enter</kbd> {t("filters")}
         </p>
       </div>
     </div>

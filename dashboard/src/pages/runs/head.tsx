@@ -3,7 +3,7 @@ import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { t } from "../../i18n.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { alignedRight } from "./cells.tsx";
-import { type Column, sortable } from "./columns.ts";
+import { type Column, nameColumn, sortable } from "./columns.ts";
 
 /** Movement from which a press is a drag, not a click. */
 const DRAG_PX = 6;
@@ -11,7 +11,7 @@ const DRAG_PX = 6;
 type Order = { order: string; setOrder: (order: string) => void };
 
 /** Follows a pressed pointer over the whole page until its release. */
-function follow(
+export function follow(
   { clientX }: PointerEvent,
   { move, end }: { move: (byPx: number, x: number) => void; end: () => void },
 ) {
@@ -34,13 +34,17 @@ function follow(
 export function Heads(
   props: Order & {
     columns: Column[];
+    nameWidth: number;
+    /** How many of the loaded rows are selected. */
+    chosen: "none" | "some" | "all";
+    chooseAll: (on: boolean) => void;
     /** Moves a column to another's place. */
     move: (from: number, to: number) => void;
     /** Shows a width while it is dragged; `last`: keeps it. */
     resize: (name: string, width: number, last: boolean) => void;
   },
 ) {
-  const { columns, move, order } = props;
+  const { columns, move, order, chosen } = props;
   const [dragged, setDragged] = useState<{ from: number; to: number } | null>(null);
   const [announcement, setAnnouncement] = useState("");
   const cells = useRef<(HTMLDivElement | null)[]>([]);
@@ -89,8 +93,25 @@ export function Heads(
   };
   return (
     <>
-      <div role="columnheader" class="runs-name">
-        <Sort name="task_name" label={t("Run")} {...props} />
+      <div
+        role="columnheader"
+        class="runs-name"
+        aria-sort={
+          order === nameColumn ? "ascending" : order === `-${nameColumn}` ? "descending" : undefined
+        }
+      >
+        <input
+          type="checkbox"
+          aria-label={t("Select all rows that are loaded")}
+          checked={chosen === "all"}
+          indeterminate={chosen === "some"}
+          onClick={() => props.chooseAll(chosen !== "all")}
+        />
+        <Sort name={nameColumn} label={t("Run")} {...props} />
+        <Edge
+          column={{ name: nameColumn, label: t("Run"), width: props.nameWidth }}
+          resize={props.resize}
+        />
         <span id="head-keys" class="visually-hidden">
           {t("Shift and the arrow keys move the column.")}
         </span>
@@ -121,7 +142,7 @@ export function Heads(
             onKeyDown={(event) => keys(event, n)}
           >
             {sortable(column) ? (
-              <Sort name={name} label={label} {...props} />
+              <Sort name={name} label={label} head={column.head} {...props} />
             ) : (
               <span class="clip">{label}</span>
             )}
@@ -141,8 +162,8 @@ const middle = (element: HTMLElement) => {
 const stop = (event: Event) => event.stopPropagation();
 
 /** Orders by a column: ascending, descending, then not at all. */
-function Sort(props: Order & { name: string; label: string }) {
-  const { name, label, order, setOrder } = props;
+function Sort(props: Order & { name: string; label: string; head?: string }) {
+  const { name, label, head = label, order, setOrder } = props;
   const next = order === name ? `-${name}` : order === `-${name}` ? "" : name;
   return (
     <button
@@ -150,9 +171,9 @@ function Sort(props: Order & { name: string; label: string }) {
       class="head-sort"
       onClick={() => setOrder(next)}
       title={t("Order by {name}", { name: label })}
-      aria-describedby={name === "task_name" ? undefined : "head-keys"}
+      aria-describedby={name === nameColumn ? undefined : "head-keys"}
     >
-      <span class="clip">{label}</span>
+      <span class="clip">{head}</span>
       {order === name && <Icon name="up" />}
       {order === `-${name}` && <Icon name="down" />}
     </button>
@@ -164,7 +185,7 @@ function Edge({
   column,
   resize,
 }: {
-  column: Column;
+  column: Pick<Column, "name" | "label" | "width">;
   resize: (name: string, width: number, last: boolean) => void;
 }) {
   const { name, label, width } = column;

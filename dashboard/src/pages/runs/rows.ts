@@ -9,14 +9,19 @@ const NEWEST = 50;
 const MOST_STALE = 200;
 
 /** Rows that changed after their page was read, and new ones, for the table with this key. */
-type News = { key: string; added: Row[]; changed: Map<number, Row> };
+type News = { key: string; first?: object; added: Row[]; changed: Map<number, Row> };
 
 const nothing: Table = { key: "", fields: "", rows: [] };
 const noNews: News = { key: "", added: [], changed: new Map() };
 
 /** The rows of a table with what is new about them. */
-export function withNews({ key, rows }: Table, news: News): Row[] {
-  if (news.key !== key || (news.added.length === 0 && news.changed.size === 0)) return rows;
+export function withNews({ key, first, rows }: Table, news: News): Row[] {
+  if (
+    news.key !== key ||
+    news.first !== first ||
+    (news.added.length === 0 && news.changed.size === 0)
+  )
+    return rows;
   return [...news.added, ...rows].map((row) => news.changed.get(row.id) ?? row);
 }
 
@@ -34,7 +39,7 @@ export function newsOf(
   rows: Row[],
   running: Changes["running"],
   { newest, reread }: { newest: Row[]; reread: Row[] },
-): Omit<News, "key"> {
+): Omit<News, "key" | "first"> {
   const known = new Set(rows.map(({ id }) => id));
   const latest = rows[0]?.id ?? 0;
   const read = new Map([...newest, ...reread].map((row) => [row.id, row]));
@@ -61,12 +66,17 @@ export function useRows(asked: Asked, changes: Changes | null | undefined) {
   const table = last.current;
   const [news, setNews] = useState(noNews);
   const rows = useMemo(() => withNews(table, news), [table, news]);
-  const current = useRef({ key: table.key, rows });
-  current.current = { key: table.key, rows };
+  const current = useRef({ ...table, rows });
+  current.current = { ...table, rows };
 
   const refresh = useRef(Promise.resolve());
+  const handled = useRef<{ changes?: Changes; key?: string; first?: object }>({});
   useEffect(() => {
+    const last = handled.current;
+    handled.current = { ...(changes && { changes }), key: table.key, first: table.first };
     if (!changes) return;
+    // Rows that have just come hold all changes so far; rows that were read anew need those since.
+    if (changes === last.changes && (table.key !== last.key || !last.first)) return;
     refresh.current = refresh.current.then(async () => {
       const before = current.current;
       if (before.key !== key) return;
@@ -79,16 +89,18 @@ export function useRows(asked: Asked, changes: Changes | null | undefined) {
             ? readRows({ ...asked, status: "", filter }, { limit: String(MOST_STALE) })
             : null,
         ]);
-        const { rows: shown, key: now } = current.current;
-        if (now !== key) return;
+        const { rows: shown, key: now, first } = current.current;
+        // What was read for other rows may be older than these.
+        if (now !== key || first !== before.first) return;
         const found = newsOf(shown, changes.running, {
           newest: newest?.items ?? [],
           reread: reread?.items ?? [],
         });
         setNews((known) => {
-          const { added, changed } = known.key === key ? known : noNews;
+          const { added, changed } = known.key === key && known.first === first ? known : noNews;
           return {
             key,
+            first,
             added: [...found.added, ...added],
             changed: new Map([...changed, ...found.changed]),
           };
@@ -98,9 +110,9 @@ export function useRows(asked: Asked, changes: Changes | null | undefined) {
         console.warn("the rows were not refreshed", error);
       }
     });
-  }, [changes, key]);
+  }, [changes, key, table.first]);
 
-  const { hasNextPage, isFetching, error, fetchNextPage, refetch } = query;
+  const { hasNextPage, isFetching, isFetchingNextPage, error, fetchNextPage, refetch } = query;
   const more = useCallback(() => {
     if (hasNextPage && !isFetching && !error) void fetchNextPage();
   }, [hasNextPage, isFetching, error, fetchNextPage]);
@@ -109,7 +121,8 @@ export function useRows(asked: Asked, changes: Changes | null | undefined) {
     /** The fields that the rows' values are of. */
     fields: table.fields,
     hasMore: hasNextPage,
-    loading: query.isPending || isFetching,
+    /** Whether rows are on their way that are not on the page; reading the same again is not told. */
+    loading: query.isPending || isFetchingNextPage || query.isPlaceholderData,
     error,
     more,
     again: () => void (query.data ? fetchNextPage() : refetch()),

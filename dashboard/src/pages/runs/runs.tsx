@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/preact-query";
 import { lazy, Suspense } from "preact/compat";
-import { useCallback, useMemo } from "preact/hooks";
+import { useCallback, useMemo, useState } from "preact/hooks";
 import { Link, useLocation } from "wouter-preact";
 import { splitAtCommas } from "../../../../src/shared/setting-path.ts";
 import { refusalOf } from "../../api.ts";
@@ -11,23 +11,38 @@ import { t } from "../../i18n.ts";
 import { useChanges } from "../../live.ts";
 import { chosenQuery } from "../../queries.ts";
 import { idsOf } from "../../state.ts";
-import type { Row, Status } from "../../types.ts";
+import type { Row } from "../../types.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded, Skeleton, Trouble } from "../../ui/loading.tsx";
+import { useNarrow } from "../../ui/media.ts";
 import { Menu } from "../../ui/menu.tsx";
-import { statusText } from "../../ui/status.tsx";
 import { FirstRun } from "../settings/first-run.tsx";
+import { BulkBar } from "./bulk-bar.tsx";
+import { Chips, countOf, groupsOf } from "./chips.tsx";
 import { ColumnChooser } from "./chooser.tsx";
-import { askedFields, columnLabel, defaultColumns, readColumns, writeColumns } from "./columns.ts";
+import {
+  askedFields,
+  columnLabel,
+  defaultColumns,
+  readColumns,
+  readNameWidth,
+  writeColumns,
+} from "./columns.ts";
+import { findMistake } from "./complete.ts";
 import { FilterBox } from "./filter-box.tsx";
+import { readSearches, useKept, withSearch } from "./kept.ts";
 import { Overlay } from "./overlay.tsx";
+import { countsQuery, keyOf } from "./queries.ts";
 import { useRows } from "./rows.ts";
+import { findSearchMistake, joinSearch, splitSearch, withoutTerm, withTerm } from "./search.ts";
 import { countText, type Group, RunTable } from "./table.tsx";
 import { useView } from "./view.ts";
 
 const ViewsMenu = lazy(() => import("./views-menu.tsx").then((menu) => menu.ViewsMenu));
+const Builder = lazy(() => import("./builder.tsx").then((dialog) => dialog.Builder));
 
-const statuses: Status[] = ["running", "pending", "success", "failed", "cancelled"];
+/** Runs that one selection names: their ids are in the address. */
+const MOST_SELECTED = 1000;
 const groupings = [
   "experiment_group",
   "user",
@@ -71,8 +86,12 @@ export function Runs() {
 function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
   const [, go] = useLocation();
   const text = (name: string) => params.get(name) ?? "";
-  const columnsText = params.get("cols") ?? defaultColumns;
+  // A saved view shows its own columns; else a person finds theirs as they left them.
+  const [keptColumns, keepColumns] = useKept("columns");
+  const usual = (saved.view ? null : keptColumns) ?? defaultColumns;
+  const columnsText = params.get("cols") ?? usual;
   const columns = useMemo(() => readColumns(columnsText), [columnsText]);
+  const nameWidth = useMemo(() => readNameWidth(columnsText), [columnsText]);
   const group = text("group");
   const order = text("order");
   const fields = askedFields(columns, group).join(",");
@@ -112,14 +131,31 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
   const selectedText = params.get("sel");
   const selected = useMemo(() => new Set(idsOf(selectedText)), [selectedText]);
   const select = useCallback(
-    (id: number, on: boolean) => {
-      const next = new Set(idsOf(new URLSearchParams(window.location.search).get("sel")));
-      if (on) next.add(id);
-      else next.delete(id);
-      change({ sel: [...next].join(",") });
+    (ids: number[], on: boolean) => {
+      const before = idsOf(new URLSearchParams(window.location.search).get("sel"));
+      const next = new Set(before);
+      for (const id of ids)
+        if (!on) next.delete(id);
+        else if (next.size < MOST_SELECTED) next.add(id);
+      setAllOf(null);
+      // The first one opens the panel beside the table, which Back closes; more are no step of their own.
+      change({ sel: [...next].join(",") }, { push: before.length === 0 });
     },
     [change],
   );
+  /** The question all of whose runs are selected, whether loaded or not. */
+  const [allOf, setAllOf] = useState<string | null>(null);
+  const clear = () => {
+    setAllOf(null);
+    change({ sel: null, hide: null });
+  };
+  const choice = keyOf({ ...asked, order: "", fields: "" });
+  const isAll = allOf === choice && selected.size > 0;
+  const [keptCurves, keepCurves] = useKept("curves");
+  const curves = keptCurves !== "off";
+  const sound = findMistake(asked.filter) === null;
+  const counts = useQuery(countsQuery(asked, sound)).data;
+  const groups = useMemo(() => (counts ? groupsOf(counts, "") : []), [counts]);
   const open = useCallback((id: number) => go(`/runs/${id}`), [go]);
   // Runs that a shared link has selected may not be among the rows that are loaded.
   const names = new Map(rows.map(({ id, task_name }) => [id, task_name]));
@@ -144,24 +180,65 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
     return list;
   }, [rows, at]);
 
-  const refused = refusalOf(error);
+  const searchText = joinSearch(asked.q, asked.filter);
+  const refused = refusalOf(error, -splitSearch(searchText).ahead);
+  const [keptSearches, keepSearches] = useKept("searches");
+  const searches = useMemo(() => readSearches(keptSearches), [keptSearches]);
+  const search = (text: string) => {
+    const { q, filter } = splitSearch(text);
+    change({ q, filter }, { push: true });
+    keepSearches(JSON.stringify(withSearch(searches, text)));
+  };
+  const narrowBy = (condition: string) =>
+    change({ filter: withTerm(asked.filter, condition) }, { push: true });
+  const [building, setBuilding] = useState(false);
+  const isPhone = useNarrow();
   const narrowed = asked.filter || asked.status || asked.user || asked.deleted || asked.q;
-  const setColumns = (next: typeof columns) => {
-    const written = writeColumns(next);
-    change({ cols: written === defaultColumns ? null : written || "status" });
+  const setColumns = (next: typeof columns, width = nameWidth) => {
+    const written = writeColumns(next, width) || "status";
+    // Who changes the columns of somebody's link keeps their own.
+    const isOwn = !saved.view && columnsText === usual;
+    if (isOwn) keepColumns(written === defaultColumns ? null : written);
+    change({ cols: written === (isOwn ? defaultColumns : usual) ? null : written });
   };
 
   return (
-    <div class={`runs ${selected.size ? "with-overlay" : ""}`}>
+    <div class={`runs ${selected.size && curves ? "with-overlay" : ""}`}>
       <header class="runs-bar">
         <h1 class="visually-hidden">{t("Runs")}</h1>
         <div class="row wrap filter-row">
           <FilterBox
-            value={asked.filter}
-            apply={(filter) => change({ filter }, { push: true })}
+            value={searchText}
+            apply={search}
             refused={refused}
             seen={seen}
+            find={findSearchMistake}
+            label={t("Search or filter")}
+            placeholder={t("Words, or a filter such as lora_rank = 64 and final_loss < 0.3")}
+            recent={searches}
           />
+          <button
+            type="button"
+            class="button"
+            aria-label={t("Build a filter")}
+            onClick={() => setBuilding(true)}
+          >
+            <Icon name="plus" />
+            <span class="build-text">{t("Filter")}</span>
+          </button>
+          {building && (
+            <Suspense fallback={null}>
+              <Builder
+                filter={sound ? asked.filter : ""}
+                seen={seen}
+                apply={(filter) => {
+                  setBuilding(false);
+                  search(joinSearch(asked.q, filter));
+                }}
+                close={() => setBuilding(false)}
+              />
+            </Suspense>
+          )}
           <Suspense
             fallback={
               <button type="button" class="button" disabled>
@@ -174,26 +251,17 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
           </Suspense>
         </div>
         <div class="row wrap runs-tools">
-          <div class="chips" role="group" aria-label={t("Status")}>
-            <button
-              type="button"
-              aria-pressed={asked.status === ""}
-              onClick={() => change({ status: null })}
-            >
-              {t("All")}
-            </button>
-            {statuses.map((status) => (
-              <button
-                key={status}
-                type="button"
-                aria-pressed={asked.status === status}
-                onClick={() => change({ status: asked.status === status ? null : status })}
-              >
-                <span class={`dot ${status}`} />
-                {statusText(status)}
-              </button>
-            ))}
-          </div>
+          <Chips
+            asked={asked}
+            counts={counts}
+            chooseStatus={(status) => change({ status }, { push: true })}
+            toggleGroup={(term, on) =>
+              change({ filter: (on ? withTerm : withoutTerm)(asked.filter, term) }, { push: true })
+            }
+            showTrash={(show) =>
+              change({ deleted: show ? "true" : null, sel: null }, { push: true })
+            }
+          />
           <span class="faint count-text" aria-live="polite">
             {rows.length > 0 && countText(rows.length, hasMore)}
           </span>
@@ -212,24 +280,6 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
             </button>
           )}
           <span class="grow" />
-          <form
-            role="search"
-            onSubmit={(event) => {
-              event.preventDefault();
-              const typed = new FormData(event.currentTarget).get("q");
-              change({ q: typeof typed === "string" ? typed.trim() : null }, { push: true });
-            }}
-          >
-            <input
-              key={asked.q}
-              class="field words"
-              name="q"
-              type="search"
-              defaultValue={asked.q}
-              placeholder={t("Words")}
-              aria-label={t("Search names, groups, notes, tags and prompts")}
-            />
-          </form>
           <Menu
             label={
               <>
@@ -238,19 +288,41 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
               </>
             }
           >
-            <button type="button" class="item" onClick={() => change({ group: null })}>
+            <button
+              type="button"
+              class="item"
+              onClick={() => change({ group: null }, { push: true })}
+            >
               <Icon name={group ? "group" : "check"} />
               {t("Not grouped")}
             </button>
             {groupings.map((name) => (
-              <button key={name} type="button" class="item" onClick={() => change({ group: name })}>
+              <button
+                key={name}
+                type="button"
+                class="item"
+                onClick={() => change({ group: name }, { push: true })}
+              >
                 <Icon name={group === name ? "check" : "group"} />
                 {columnLabel(name)}
               </button>
             ))}
           </Menu>
-          <ColumnChooser columns={columns} change={setColumns} />
+          {!isPhone && <ColumnChooser columns={columns} change={(next) => setColumns(next)} />}
         </div>
+        {selected.size > 0 && (
+          <BulkBar
+            asked={asked}
+            ids={[...selected]}
+            total={counts?.complete ? countOf(counts, asked.status) : null}
+            all={isAll}
+            chooseAll={(all) => setAllOf(all ? choice : null)}
+            groups={groups.map(({ group }) => group)}
+            clear={clear}
+            curves={curves}
+            showCurves={(show) => keepCurves(show ? null : "off")}
+          />
+        )}
       </header>
       {error && !refused ? (
         <div class="runs-note">
@@ -269,7 +341,10 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
               type="button"
               class="button"
               onClick={() =>
-                change({ filter: null, status: null, user: null, deleted: null, q: null })
+                change(
+                  { filter: null, status: null, user: null, deleted: null, q: null },
+                  { push: true },
+                )
               }
             >
               {t("Show all runs")}
@@ -283,26 +358,23 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
           <RunTable
             items={items}
             columns={columns}
+            nameWidth={nameWidth}
             at={at}
             order={order}
-            setOrder={(next) => change({ order: next })}
+            setOrder={(next) => change({ order: next }, { push: true })}
             setColumns={setColumns}
             selected={selected}
             styles={styles}
             baseline={baseline}
             select={select}
+            narrow={narrowBy}
             open={open}
             more={more}
             hasMore={hasMore}
             loading={loading}
           />
-          {selected.size > 0 && (
-            <Overlay
-              ids={[...selected]}
-              names={names}
-              styles={styles}
-              clear={() => change({ sel: null, hide: null })}
-            />
+          {selected.size > 0 && curves && (
+            <Overlay ids={[...selected]} names={names} styles={styles} clear={clear} />
           )}
         </div>
       )}
