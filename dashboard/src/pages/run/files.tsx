@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/preact-query";
+import { Link } from "wouter-preact";
 import { bytes, setting, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { Task, Weight } from "../../types.ts";
@@ -8,6 +9,7 @@ import { Icon } from "../../ui/icon.tsx";
 import { kindText } from "../../ui/kinds.ts";
 import { Empty, Loaded } from "../../ui/loading.tsx";
 import { Table } from "../../ui/table.tsx";
+import { useWho } from "../../who.ts";
 import { filesQuery } from "./queries.ts";
 
 const checks: Record<NonNullable<Weight["verified"]>, Text> = {
@@ -25,7 +27,11 @@ export function Files({ task }: { task: Task }) {
   );
 }
 
+/** Kinds of files that a new run can go on from. */
+const continues = new Set<Weight["kind"]>(["checkpoint", "final", "state"]);
+
 function FilesPanel({ items }: { items: Weight[] }) {
+  const may = useWho().scopes.includes("tasks:write");
   const files = items.filter(({ kind }) => kind !== "sample");
   if (files.length === 0)
     return (
@@ -91,6 +97,16 @@ function FilesPanel({ items }: { items: Weight[] }) {
                   <span class="wide-only">
                     <Copy text={file.sha256} label="SHA-256" plain />
                   </span>
+                  {continues.has(file.kind) && may && (
+                    <Link
+                      class="button small wide-only"
+                      href={`/new?task=${file.task_id}&weight=${file.id}`}
+                      aria-label={t("Continue from {name}", { name: file.filename })}
+                    >
+                      <Icon name="play" />
+                      {t("Continue")}
+                    </Link>
+                  )}
                   <a
                     class="button small"
                     href={`/api/weights/${file.id}/download`}

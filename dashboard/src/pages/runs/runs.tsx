@@ -16,6 +16,7 @@ import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded, Skeleton, Trouble } from "../../ui/loading.tsx";
 import { Menu } from "../../ui/menu.tsx";
 import { statusText } from "../../ui/status.tsx";
+import { useWho } from "../../who.ts";
 import { FirstRun } from "../settings/first-run.tsx";
 import { ColumnChooser } from "./chooser.tsx";
 import { askedFields, columnLabel, defaultColumns, readColumns, writeColumns } from "./columns.ts";
@@ -70,6 +71,7 @@ export function Runs() {
 
 function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
   const [, go] = useLocation();
+  const mayRegister = useWho().scopes.includes("tasks:write");
   const text = (name: string) => params.get(name) ?? "";
   const columnsText = params.get("cols") ?? defaultColumns;
   const columns = useMemo(() => readColumns(columnsText), [columnsText]);
@@ -172,6 +174,12 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
           >
             <ViewsMenu {...saved} />
           </Suspense>
+          {mayRegister && (
+            <Link class="button primary" href="/new">
+              <Icon name="plus" />
+              {t("New run")}
+            </Link>
+          )}
         </div>
         <div class="row wrap runs-tools">
           <div class="chips" role="group" aria-label={t("Status")}>
