@@ -31,7 +31,7 @@ export const pageHeaders = {
 
 /** Addresses that the dashboard's one page shows, beside `/` itself. */
 const pagePath =
-  /^\/(?:runs|compare|board|leaderboard|models|alerts|settings|sign-in)(?:\/[^.]*)?$/;
+  /^\/(?:runs|new|compare|board|leaderboard|models|alerts|settings|sign-in)(?:\/[^.]*)?$/;
 
 /** Whether a browser that opens an address wants a page of the dashboard. */
 export const isPage = (method: string, path: string) =>

@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/preact-query";
 import { useState } from "preact/hooks";
-import { useLocation } from "wouter-preact";
 import { explainError } from "../../api.ts";
 import { t } from "../../i18n.ts";
+import { useAddress } from "../../state.ts";
 import { Icon } from "../../ui/icon.tsx";
 import { toast } from "../../ui/toast.tsx";
 import { templatesQuery } from "./queries.ts";
@@ -20,9 +20,9 @@ export async function takeFile(file: File, take: (text: string, name: string) =>
 
 /** Where a run begins: a file of one's own, or a template. */
 export function Begin({ take }: { take: (text: string, name: string) => void }) {
-  const [, go] = useLocation();
+  const { params, go } = useAddress();
   const templates = useQuery(templatesQuery).data?.items ?? [];
-  const [trainer, setTrainer] = useState("");
+  const [trainer, setTrainer] = useState(params.get("trainer") ?? "");
   const trainers = [...new Set(templates.map((one) => one.trainer))];
   const archs = templates.filter((one) => one.trainer === trainer);
   return (
@@ -57,7 +57,7 @@ export function Begin({ take }: { take: (text: string, name: string) => void }) 
       <select
         class="field small"
         aria-label={t("Base architecture")}
-        value=""
+        value={params.get("trainer") === trainer ? (params.get("arch") ?? "") : ""}
         disabled={trainer === ""}
         onChange={(event) => {
           const arch = event.currentTarget.value;

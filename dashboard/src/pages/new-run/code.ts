@@ -90,7 +90,17 @@ export function openEditor(host: HTMLElement, label: string, change: (text: stri
       language.of([]),
       completion.of([]),
       keymap.of([...completionKeymap, ...defaultKeymap, ...historyKeymap]),
-      EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false" }),
+      EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", tabindex: "0" }),
+      // Where a text is typed over a selection, the browser would copy styles, which the policy stops.
+      EditorView.domEventHandlers({
+        beforeinput(event, of) {
+          const isTyped = event.inputType === "insertText" && event.data !== null && !of.composing;
+          if (!isTyped || of.state.selection.main.empty) return false;
+          event.preventDefault();
+          of.dispatch(of.state.replaceSelection(event.data ?? ""), { userEvent: "input.type" });
+          return true;
+        },
+      }),
       EditorView.updateListener.of((update) => {
         if (update.docChanged) change(update.state.doc.toString());
       }),

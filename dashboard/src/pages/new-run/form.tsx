@@ -257,7 +257,7 @@ export function Form(props: { from: string; start: Draft; note?: string; anew?: 
             )}
           </section>
           {draft.dataset && (
-            <section class="panel" aria-label={t("Dataset file")}>
+            <section class="panel dataset-file" aria-label={t("Dataset file")}>
               <header>
                 <h2 class="grow">{t("Dataset file")}</h2>
                 <span class="faint mono clip">{draft.dataset.path}</span>

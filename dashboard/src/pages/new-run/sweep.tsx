@@ -69,7 +69,7 @@ export function SweepPanel(props: {
             ))}
           </datalist>
           {varied.map(({ key, text }, n) => (
-            <div class="row" key={n}>
+            <div class="varied" key={n}>
               <input
                 class="field small mono"
                 list={id}
@@ -80,7 +80,7 @@ export function SweepPanel(props: {
                 onInput={(event) => set(n, { key: event.currentTarget.value })}
               />
               <input
-                class="field small mono grow"
+                class="field small mono"
                 aria-label={t("Values of setting {n}", { n: n + 1 })}
                 placeholder="1e-4, 2e-4"
                 value={text}
