@@ -42,6 +42,8 @@ export function Shell({ children }: { children: ComponentChildren }) {
   const signOut = () =>
     attempt(async () => {
       await expectSuccess(session.$delete());
+      // A draft in this tab is not for whoever signs in next.
+      sessionStorage.clear();
       location.assign("/");
     });
 

@@ -73,13 +73,19 @@ function completeFrom(settings: readonly string[]) {
 }
 
 /** What a person edits a file with. `host` gets a shadow root, whose styles the page's policy allows. */
-export function openEditor(host: HTMLElement, label: string, change: (text: string) => void) {
+export function openEditor(
+  host: HTMLElement,
+  label: string,
+  doc: string,
+  change: (text: string) => void,
+) {
   const root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
   const language = new Compartment();
   const completion = new Compartment();
   const view = new EditorView({
     root,
     parent: root,
+    doc,
     extensions: [
       lineNumbers(),
       lintGutter(),
@@ -107,11 +113,6 @@ export function openEditor(host: HTMLElement, label: string, change: (text: stri
     ],
   });
   return {
-    /** Puts another text in place of the whole one, which undo brings back. */
-    write(text: string) {
-      if (view.state.doc.toString() === text) return;
-      view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });
-    },
     speak(name: CodeLanguage) {
       view.dispatch({ effects: language.reconfigure(StreamLanguage.define(modes[name])) });
     },

@@ -8,6 +8,7 @@ type Opened = ReturnType<typeof import("./code.ts")["openEditor"]>;
 /** A file to edit, with its language's colours, completion of settings and marks where something is said of it. */
 export function Editor(props: {
   label: string;
+  /** The text to begin with. From then on the editor's own counts: another one needs another key. */
   text: string;
   language: CodeLanguage;
   settings?: readonly string[];
@@ -24,7 +25,7 @@ export function Editor(props: {
     let wanted = true;
     void import("./code.ts").then(({ openEditor }) => {
       if (!wanted || !host.current) return;
-      opened = openEditor(host.current, label, (next) => changed.current(next));
+      opened = openEditor(host.current, label, text, (next) => changed.current(next));
       setEditor(opened);
     });
     return () => {
@@ -32,7 +33,6 @@ export function Editor(props: {
       opened?.close();
     };
   }, [label]);
-  useEffect(() => editor?.write(text), [editor, text]);
   useEffect(() => editor?.speak(language), [editor, language]);
   useEffect(() => editor?.complete(settings ?? []), [editor, settings]);
   // A text that was just written has other lines than the one before.

@@ -54,6 +54,8 @@ export function Form(props: { from: string; start: Draft; note?: string; anew?: 
   const refresh = useRefresh();
   const [draft, setDraft] = useState(start);
   const change = (next: Partial<Draft>) => setDraft((before) => ({ ...before, ...next }));
+  /** Counts the files that took the place of the one before. */
+  const [edition, setEdition] = useState(0);
   const [word] = useState(standIn);
   const [queued, setQueued] = useState(true);
   const [labels, setLabels] = useState("");
@@ -182,8 +184,10 @@ export function Form(props: { from: string; start: Draft; note?: string; anew?: 
     go(runsWhere("experiment_group", group));
   }
 
-  const take = (text: string, path: string) =>
+  const take = (text: string, path: string) => {
     setDraft({ ...emptyDraft, text, path, name: draft.name, group: draft.group });
+    setEdition(edition + 1);
+  };
   const format = answer?.format ?? formatOfPath(draft.path);
 
   return (
@@ -247,6 +251,7 @@ export function Form(props: { from: string; start: Draft; note?: string; anew?: 
               </div>
             ) : (
               <Editor
+                key={edition}
                 label={t("Configuration")}
                 text={draft.text}
                 language={format}
