@@ -1,5 +1,5 @@
 /** In place of a secret that the ledger took out of a file or a command. */
-export const MARK = "[redacted]";
+const MARK = "[redacted]";
 
 /** A mark that a box fills: its key, as the file writes it. */
 export type Named = { name: string };

@@ -8,7 +8,7 @@ import { type Axis, axisOf, gridSize, type Varied } from "./vary.ts";
 /** Runs that one request makes at most. */
 export const MOST_RUNS = 200;
 
-export type Method = "grid" | "random" | "latin-hypercube";
+type Method = "grid" | "random" | "latin-hypercube";
 export type SweepDraft = { varied: Varied[]; method: Method; count: number; seed: number };
 export const noSweep: SweepDraft = { varied: [], method: "grid", count: 10, seed: 0 };
 
