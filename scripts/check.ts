@@ -12,6 +12,7 @@ import { describeExit, root, startProcess, Trouble } from "./local/processes.ts"
 import { isMain, main } from "./local/say.ts";
 import { describeApi } from "./openapi.ts";
 import { checkPythonFields } from "./run-fields.ts";
+import { checkTemplates } from "./templates.ts";
 import { readSources, wingFaults } from "./wings.ts";
 
 const names = z.record(z.string(), z.string()).optional();
@@ -135,6 +136,7 @@ const checks: Record<string, () => Promise<unknown>> = {
   "client's types": () => tool("pyright", ["--project", "client"]),
   "client's columns": checkPythonFields,
   "client's dialects": checkPythonDeclarations,
+  templates: checkTemplates,
   pages: async () => {
     const faults = pageFaults(readPages());
     if (faults.length) throw new Trouble(faults.join("\n"));

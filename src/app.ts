@@ -54,6 +54,7 @@ import { bulk } from "./runs/bulk.routes.ts";
 import { datasets } from "./runs/datasets.routes.ts";
 import { dialects } from "./runs/dialects.routes.ts";
 import { lifecycle } from "./runs/lifecycle.routes.ts";
+import { previews } from "./runs/preview.routes.ts";
 import { repeats } from "./runs/repeat.routes.ts";
 import { tasks } from "./runs/runs.routes.ts";
 import { pointAtFinal } from "./runs/states.ts";
@@ -125,6 +126,7 @@ export const app = new Hono<App>()
   // Before the tasks, whose ids it would otherwise be taken for.
   .route("/api/tasks", taskExport)
   .route("/api/tasks", compare)
+  .route("/api/tasks", previews)
   .route("/api/audit", auditLog)
   .route("/api/audit/exports", auditExports)
   .route("/api/stats", stats)

@@ -927,6 +927,21 @@ export const routeTable: Record<string, RouteRights> = {
       path: `/api/tasks/compare?ids=${await rows.task()},${await rows.task()}`,
     }),
   },
+  "GET /api/tasks/templates": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async () => ({ path: "/api/tasks/templates" }),
+  },
+  "GET /api/tasks/speeds": {
+    scope: "tasks:read",
+    reach: "read",
+    ask: async () => ({ path: "/api/tasks/speeds?trainer=kohya" }),
+  },
+  "POST /api/tasks/preview": {
+    scope: "tasks:write",
+    reach: "none",
+    ask: async () => post("/api/tasks/preview", { command: ["python", "train.py"] }),
+  },
   "GET /api/curves": {
     scope: "tasks:read",
     box: true,

@@ -15,6 +15,7 @@ import { nobody, WhoContext } from "./who.ts";
 
 const SignIn = lazy(() => import("./pages/sign-in.tsx").then((page) => page.SignIn));
 const Run = lazy(() => import("./pages/run/run.tsx").then((page) => page.Run));
+const NewRun = lazy(() => import("./pages/new-run/new-run.tsx").then((page) => page.NewRun));
 const Compare = lazy(() => import("./pages/compare/compare.tsx").then((page) => page.Compare));
 const Board = lazy(() => import("./pages/board/board.tsx").then((page) => page.Board));
 const Leaderboard = lazy(() =>
@@ -85,6 +86,7 @@ export function App() {
             </Route>
             <Route path="/runs" component={Runs} />
             <Route path="/runs/:id">{({ id }) => <Run key={id} id={id} />}</Route>
+            <Route path="/new" component={NewRun} />
             <Route path="/compare" component={Compare} />
             <Route path="/board/:part?">{({ part }) => <Board part={part} />}</Route>
             <Route path="/leaderboard" component={Leaderboard} />

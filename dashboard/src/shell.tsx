@@ -46,6 +46,8 @@ export function Shell({ children }: { children: ComponentChildren }) {
     attempt(async () => {
       await expectSuccess(session.$delete());
       forgetPerson();
+      // A draft in this tab is not for whoever signs in next.
+      sessionStorage.clear();
       location.assign("/");
     });
 

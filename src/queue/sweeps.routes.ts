@@ -11,7 +11,13 @@ import { cutText } from "../platform/http/text.ts";
 import { describe, notValid, validate } from "../platform/http/validate.ts";
 import { writableFields } from "../runs/fields.ts";
 import { queueOptions } from "../runs/queue-options.ts";
-import { readRegistration, registerTasks } from "../runs/register.ts";
+import {
+  fileInput,
+  fileTexts,
+  readRegistration,
+  registerTasks,
+  registration,
+} from "../runs/register.ts";
 import type { JsonValue } from "../shared/json.ts";
 import { decodeConfig } from "../trainers/decode.ts";
 import { ConfigSyntaxError } from "../trainers/formats/fault.ts";
@@ -39,6 +45,15 @@ const sweepBody = z
       .min(1)
       .optional()
       .describe("Instead of config: a task whose file is the base configuration."),
+    dataset_file: fileInput
+      .optional()
+      .describe("With `config`: the separate file that lists the data."),
+    dialect: registration.shape.dialect.describe("With `config`: the dialect that reads it."),
+    parent_task_id: z
+      .int()
+      .min(1)
+      .optional()
+      .describe("With `config`: the run that it was made from."),
     space: space.describe(
       "Key → a list of values, or {min, max, log?, int?} to draw from. Keys as `network_dim`, `train.lr`, `process[0].lr`; a bare name is found if the file has it exactly once.",
     ),
@@ -69,6 +84,12 @@ const sweepBody = z
   .refine(
     (body) => (body.config === undefined) !== (body.base_task_id === undefined),
     "needs either config or base_task_id",
+  )
+  .refine(
+    (body) =>
+      body.base_task_id === undefined ||
+      !(body.dataset_file || body.dialect || body.parent_task_id),
+    "takes dataset_file, dialect and parent_task_id with config alone",
   );
 
 type Base = {
@@ -78,7 +99,8 @@ type Base = {
   name?: string;
   command?: string[];
   guard?: JsonValue;
-  dataset?: { base64: string; path?: string };
+  dataset?: z.infer<typeof fileInput>;
+  parent?: number;
   /** The keys whose values the ledger took out of its files. */
   secrets?: string[];
   dialect?: string;
@@ -111,6 +133,7 @@ async function baseOf(c: Context<App>, id: number): Promise<Base> {
     name: row.name,
     command: row.command ?? undefined,
     guard: row.guard,
+    parent: id,
     dataset: row.datasetOriginal
       ? { base64: base64(new Uint8Array(row.datasetOriginal)), path: row.datasetPath ?? undefined }
       : undefined,
@@ -156,10 +179,17 @@ export const sweeps = new Hono<App>().post(
     },
   }),
   allow("tasks:write"),
-  validate("json", sweepBody, ["config.text"]),
+  validate("json", sweepBody, fileTexts),
   async (c) => {
     const body = c.req.valid("json");
-    const base: Base = body.config ?? (await baseOf(c, body.base_task_id ?? 0));
+    const base: Base = body.config
+      ? {
+          ...body.config,
+          dataset: body.dataset_file,
+          dialect: body.dialect ?? undefined,
+          parent: body.parent_task_id,
+        }
+      : await baseOf(c, body.base_task_id ?? 0);
     const { format, value: root } = readBase(base);
     if (format === "text")
       throw notValid([{ path: "config", message: "is no TOML, YAML or JSON" }], "The sweep");
@@ -193,19 +223,19 @@ export const sweeps = new Hono<App>().post(
     const guard = body.guard === undefined ? base.guard : body.guard;
     const inputs = await Promise.all(
       made.map(({ task_name, text }) => {
-        const registration = {
+        const task = {
           task_name,
           experiment_group: body.experiment_group,
           ...(command && { command }),
           ...(body.tags && { tags: body.tags }),
           ...(guard && { guard }),
-          ...(body.base_task_id && { parent_task_id: body.base_task_id }),
+          ...(base.parent && { parent_task_id: base.parent }),
           ...(base.dataset && { dataset_file: base.dataset }),
           ...(base.dialect && { dialect: base.dialect }),
           config: { text, format, ...(base.path && { path: base.path }) },
           queue: body.queue ?? {},
         };
-        return readRegistration(registration, JSON.stringify(registration), base.secrets);
+        return readRegistration(task, JSON.stringify(task), base.secrets);
       }),
     );
     const ids = body.dry_run

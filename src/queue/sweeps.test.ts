@@ -158,6 +158,37 @@ describe("a sweep", () => {
     });
   });
 
+  it("gives each run the dataset file, the dialect and the parent that came with the configuration", async () => {
+    const { task_id: parent } = await ledger.call("/api/tasks", { key, json: { task_name: "p" } });
+    const dialect =
+      'name = "own"\n[recognise]\nkeys = ["net.size"]\n[columns]\nlora_rank = { keys = ["net.size"] }\n';
+    const { tasks } = await sweep({
+      config: { text: "net: {size: 1}\n", path: "a.yaml" },
+      dataset_file: { text: "[[datasets]]\n", path: "d.toml" },
+      dialect,
+      parent_task_id: parent,
+      space: { "net.size": [3, 5] },
+    });
+    const made = await ledger.call(`/api/tasks/${tasks[1].task_id}`, { key });
+    expect(made).toMatchObject({ parent_task_id: parent, lora_rank: 5, trainer: "own" });
+    const again = await ledger.call(`/api/tasks/${tasks[1].task_id}/reproduce`, { key });
+    expect(again).toMatchObject({ dialect, dataset_file: { path: "d.toml" } });
+    await sweep(
+      { config: undefined, base_task_id: parent, parent_task_id: parent, space: { a: [1] } },
+      422,
+    );
+  });
+
+  it("refuses a million combinations with their count", async () => {
+    const hundred = Array.from({ length: 100 }, (_, n) => n);
+    const text = "a = 1\nb = 1\nc = 1\n";
+    const refused = await sweep(
+      { config: { text, format: "toml" }, space: { a: hundred, b: hundred, c: hundred } },
+      422,
+    );
+    expect(refused.errors[0].message).toBe("makes 1000000 tasks; at most 200 go at once");
+  });
+
   it("refuses what is too many, unknown or half said, and stores nothing", async () => {
     const before = await ledger.db.all(sql`select count(*) as n from training_task`);
     const many = Array.from({ length: 15 }, (_, n) => n + 1);

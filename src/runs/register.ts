@@ -50,7 +50,7 @@ import {
 import { packSources, unpackSources } from "./sources.ts";
 import { freeRegistrationKey } from "./states.ts";
 
-const fileInput = z
+export const fileInput = z
   .strictObject({
     text: z.string().optional(),
     base64: z.base64().optional().describe("The file instead of `text`, where it is not UTF-8."),
@@ -209,10 +209,10 @@ const warnOfSize = (path: string, dropped: string[]): Warning => ({
   path,
 });
 /** Fields whose texts are files, which readConfigFile redacts byte by byte, or long counts. */
-const redactedApart = [
+export const fileTexts = [
   ...["config.text", "config.base64", "dataset_file.text", "dataset_file.base64"],
-  "datasets.tag_distribution",
 ];
+const redactedApart = [...fileTexts, "datasets.tag_distribution"];
 
 /** Where a part of a registration is kept: an import's fields are a run's, unknown ones are arguments. */
 const placeOfKept = (where: string): string => {

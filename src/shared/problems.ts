@@ -414,6 +414,7 @@ export const problems = {
     "own-webhook": ["There is no webhook {id} of yours.", "您没有编号为 {id} 的 Webhook。"],
     "own-weight": ["There is no weight {id} of yours.", "您没有编号为 {id} 的文件。"],
     task: ["There is no task {id}.", "没有编号为 {id} 的训练。"],
+    template: ["There is no template {id}.", "没有模板 {id}。"],
     user: ["There is no user {id}.", "没有编号为 {id} 的用户。"],
     version: [
       "There is no version {version} of a model {model}.",

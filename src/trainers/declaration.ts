@@ -96,6 +96,23 @@ function hasMarks({ recognise }: Declaration, top: JsonObject): boolean {
   );
 }
 
+/** The settings that a declaration names: those of its columns, and of the files of a run. */
+export function declaredSettings({ columns, within, files }: Declaration): string[] {
+  const ofRule = (rule: ColumnRule): string[] => [
+    ...(rule.keys ?? []),
+    ...(rule.joined ?? []),
+    ...Object.keys(rule.flags ?? {}),
+    ...(rule.or ? ofRule(rule.or) : []),
+  ];
+  const read = Object.values(columns).flatMap(ofRule);
+  return [
+    ...read.map((key) => (within ? `${within}.${key}` : key)),
+    ...(files?.output ?? []),
+    ...(files?.data ?? []),
+    ...(files?.steps ?? []),
+  ];
+}
+
 /** A dialect as the reader takes it. */
 export function toDialect(declaration: Declaration): Dialect {
   const { name, recognise, kinds = [], within, columns } = declaration;

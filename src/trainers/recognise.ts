@@ -3,7 +3,7 @@ import { adapterFields, dataFields } from "../shared/run-fields.ts";
 import { aiToolkit } from "./ai-toolkit.ts";
 import { axolotl } from "./axolotl.ts";
 import { assignments, type Command, parseCommand } from "./command.ts";
-import { programsOf, readByName, toDialect } from "./declaration.ts";
+import { declaredSettings, programsOf, readByName, toDialect } from "./declaration.ts";
 import type { Declaration } from "./declarations/form.ts";
 import { declarations } from "./declarations/index.ts";
 import {
@@ -83,6 +83,17 @@ const dialects: Dialect[] = [
   kohya,
   generic,
 ];
+
+/** Settings that a trainer's dialect reads, by their paths in its file; sorted, each once. */
+export function settingsOf(trainer: string): string[] {
+  const said = [
+    ...declarations.filter(({ name }) => name === trainer).flatMap(declaredSettings),
+    ...dialects
+      .filter((dialect) => dialect.trainer === trainer)
+      .flatMap(({ table }) => Object.values(table).flatMap(({ keys }) => keys)),
+  ];
+  return [...new Set(said)].sort();
+}
 
 const kinds: Record<Exclude<Kind, "run">, string> = {
   dataset: "is a dataset file, which describes data, and starts no run by itself",

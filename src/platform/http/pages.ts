@@ -32,7 +32,7 @@ export const pageHeaders = {
 
 /** Addresses that the dashboard's one page shows, beside `/` itself. */
 const pagePath =
-  /^\/(?:runs|compare|board|leaderboard|models|alerts|settings|sign-in)(?:\/[^.]*)?$/;
+  /^\/(?:runs|new|compare|board|leaderboard|models|alerts|settings|sign-in)(?:\/[^.]*)?$/;
 
 /** Below these programs ask, and get JSON. */
 const programPath =

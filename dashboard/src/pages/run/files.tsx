@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/preact-query";
 import { lazy, Suspense } from "preact/compat";
 import { useState } from "preact/hooks";
+import { Link } from "wouter-preact";
 import { bytes, setting, whole } from "../../format.ts";
 import { type Text, t } from "../../i18n.ts";
 import type { Task, Weight } from "../../types.ts";
@@ -54,8 +55,11 @@ export function VersionButton({ file }: { file: Pick<Weight, "id" | "filename"> 
     </>
   );
 }
+/** Kinds of files that a new run can go on from. */
+const continues = new Set<Weight["kind"]>(["checkpoint", "final", "state"]);
 
 function FilesPanel({ items }: { items: Weight[] }) {
+  const may = useWho().scopes.includes("tasks:write");
   const files = items.filter(({ kind }) => kind !== "sample");
   if (files.length === 0)
     return (
@@ -124,6 +128,16 @@ function FilesPanel({ items }: { items: Weight[] }) {
                   <span class="wide-only">
                     <Copy text={file.sha256} label="SHA-256" plain />
                   </span>
+                  {continues.has(file.kind) && may && (
+                    <Link
+                      class="button small wide-only"
+                      href={`/new?task=${file.task_id}&weight=${file.id}`}
+                      aria-label={t("Continue from {name}", { name: file.filename })}
+                    >
+                      <Icon name="play" />
+                      {t("Continue")}
+                    </Link>
+                  )}
                   <a
                     class="button small"
                     href={`/api/weights/${file.id}/download`}

@@ -96,6 +96,12 @@ export function Head({ task }: { task: Task }) {
         )}
         <Copy text={reproduceCommand(task.id)} label={t("Reproduce")} />
         <Menu class="button icon small" name={t("More")} label={<Icon name="more" />}>
+          {me.scopes.includes("tasks:write") && (
+            <Link class="item" href={`/new?task=${task.id}`}>
+              <Icon name="copy" />
+              {t("Clone")}
+            </Link>
+          )}
           <Link class="item" href={`/compare?ids=${parent ? `${parent},` : ""}${task.id}`}>
             <Icon name="compare" />
             {parent ? t("Compare with run {id}", { id: parent }) : t("Compare")}

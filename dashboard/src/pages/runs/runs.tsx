@@ -16,6 +16,7 @@ import { Icon } from "../../ui/icon.tsx";
 import { Empty, Loaded, Skeleton, Trouble } from "../../ui/loading.tsx";
 import { useNarrow } from "../../ui/media.ts";
 import { Menu } from "../../ui/menu.tsx";
+import { useWho } from "../../who.ts";
 import { FirstRun } from "../settings/first-run.tsx";
 import { BulkBar } from "./bulk-bar.tsx";
 import { Chips, countOf, groupsOf } from "./chips.tsx";
@@ -85,6 +86,7 @@ export function Runs() {
 
 function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
   const [, go] = useLocation();
+  const mayRegister = useWho().scopes.includes("tasks:write");
   const text = (name: string) => params.get(name) ?? "";
   // A saved view shows its own columns; else a person finds theirs as they left them.
   const [keptColumns, keepColumns] = useKept("columns");
@@ -249,6 +251,12 @@ function Shown({ params, change, ...saved }: ReturnType<typeof useView>) {
           >
             <ViewsMenu {...saved} />
           </Suspense>
+          {mayRegister && (
+            <Link class="button primary" href="/new">
+              <Icon name="plus" />
+              {t("New run")}
+            </Link>
+          )}
         </div>
         <div class="row wrap runs-tools">
           <Chips

@@ -25,7 +25,7 @@ import { user } from "./people.ts";
 export { failureReasons, statuses };
 
 /** The step that the latest attempt with any has reached; an import may state it as its progress. */
-const reachedStep = "coalesce(watch ->> 'reached', watch ->> 'step', progress ->> 'step')";
+export const reachedStep = "coalesce(watch ->> 'reached', watch ->> 'step', progress ->> 'step')";
 /**
  * Images that each process of a run has trained on so far: the step reached, times the batch of a device,
  * times the batches that a step gathers. A resumed attempt goes on counting where it begins, so that no
