@@ -10,7 +10,7 @@ const statuses: Status[] = ["running", "pending", "success", "failed", "cancelle
 /** Groups that have a chip. */
 const MOST_GROUPS = 6;
 
-export const groupTerm = (group: string) => `experiment_group = ${printValue(group)}`;
+const groupTerm = (group: string) => `experiment_group = ${printValue(group)}`;
 
 /** How many runs of a status match, whatever the status that is chosen now; null: of all. */
 export const countOf = ({ statuses }: Counts, status: string): number =>
