@@ -940,6 +940,7 @@ export const routeTable: Record<string, RouteRights> = {
   "POST /api/tasks/preview": {
     scope: "tasks:write",
     reach: "none",
+    audit: { none: "it stores nothing" },
     ask: async () => post("/api/tasks/preview", { command: ["python", "train.py"] }),
   },
   "GET /api/curves": {
