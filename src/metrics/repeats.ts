@@ -1,6 +1,6 @@
 /*
  * Points without a number: trackers' clients send again what was not answered, in other batches than before. A
- * value is known where the attempt has one of the same metric, step, time and number.
+ * value is known where the attempt has one of the same metric, step and number, and of the same time where both have one.
  */
 import { type SQL, sql } from "drizzle-orm";
 import type { Db } from "../platform/db/client.ts";
@@ -56,24 +56,33 @@ export async function readKnown(
 export function withoutKnown(segment: Segment, known: StoredSegment[]): Segment {
   const [first] = segment.rows;
   const last = segment.rows.at(-1);
-  const of = (metric: string, [step, , ms]: Segment["rows"][number], value: unknown) =>
+  type Row = Segment["rows"][number];
+  const of = (metric: string, [step]: Row, value: unknown, ms: number | null | "any") =>
     `${step} ${ms} ${value} ${metric}`;
   const seen = new Set<string>();
+  const note = (metric: string, row: Row, value: unknown) => {
+    seen.add(of(metric, row, value, row[2]));
+    seen.add(of(metric, row, value, "any"));
+  };
+  // A client may say the time of a value when it sends it again, and not before.
+  const isKnown = (metric: string, row: Row, value: unknown) =>
+    row[2] === null
+      ? seen.has(of(metric, row, value, "any"))
+      : seen.has(of(metric, row, value, row[2])) || seen.has(of(metric, row, value, null));
   for (const { m, p } of known)
     for (const row of p) {
       if (!first || !last || row[0] < first[0] || row[0] > last[0]) continue;
       for (const [n, metric] of m.entries()) {
         const value = row[n + 3];
-        if (value !== null && value !== undefined) seen.add(of(metric, row, value));
+        if (value !== null && value !== undefined) note(metric, row, value);
       }
     }
   const rows = segment.rows.flatMap((row): Segment["rows"] => {
     const values = segment.metrics.map((metric, n) => {
       const value = row[n + 3] ?? null;
       if (value === null || typeof value === "object") return null;
-      const key = of(metric, row, value);
-      if (seen.has(key)) return null;
-      seen.add(key);
+      if (isKnown(metric, row, value)) return null;
+      note(metric, row, value);
       return value;
     });
     return values.some((value) => value !== null)

@@ -24,8 +24,11 @@ import { fieldsOf } from "./settings.ts";
 type Tracker = (typeof trackers)[number];
 type Vars = Pick<App["Variables"], "db" | "auth" | "config" | "joins">;
 
-/** A run by the names that the tracker's client gives it. */
-export type Named = { tracker: Tracker; project: string; run: string };
+/**
+ * A run by the names that the tracker's client gives it. `byName`: `run` may be its name instead of its id, as in
+ * what Trackio's client kept on disk during an outage.
+ */
+export type Named = { tracker: Tracker; project: string; run: string; byName?: boolean };
 /** A run of the ledger; `alone` where the tracker's client alone records it. */
 export type Known = {
   taskId: number;
@@ -94,14 +97,15 @@ export async function findRun(vars: Vars, named: Named): Promise<Known | null> {
   const before = cache.get(key);
   if (before) return before;
   const { db, auth, joins } = vars;
-  const { tracker, project, run } = named;
+  const { tracker, project, run, byName } = named;
   if (joins !== undefined) return remember(vars, named, await joinRun(vars, named, joins));
   const [row] = await db.all<{ task_id: number; alone: number }>(sql`
     select r.task_id, r.alone from tracker_run r indexed by tracker_run_name
       cross join training_task on training_task.id = r.task_id
-    where r.user_id = ${auth.userId} and r.tracker = ${tracker} and r.project = ${project} and r.run = ${run}
+    where r.user_id = ${auth.userId} and r.tracker = ${tracker} and r.project = ${project}
+      and ${byName ? sql`(r.run = ${run} or ${trainingTask.taskName} = ${run})` : sql`r.run = ${run}`}
       and training_task.deleted_at is null and ${reportable(auth)}
-    order by r.task_id desc limit 1`);
+    order by ${byName ? sql`r.run = ${run} desc,` : sql``} r.task_id desc limit 1`);
   return row ? remember(vars, named, { taskId: row.task_id, alone: row.alone === 1 }) : null;
 }
 

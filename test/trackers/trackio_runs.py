@@ -1,5 +1,6 @@
 """Logs with the real Trackio client as trainers do; the first argument says what."""
 
+import os
 import sys
 import time
 
@@ -69,7 +70,21 @@ def two_lines(project: str) -> None:
     end()
 
 
+def through_an_outage(project: str) -> None:
+    """Logs until a file of that name is there, for the test to end the service meanwhile."""
+    wandb.init(project=project, name="away")
+    step = 0
+    while not os.path.exists(f"{project}.end"):
+        wandb.log({"loss": 1 / (step + 1)}, step=step)
+        print(f"step {step}", flush=True)
+        step += 1
+        time.sleep(0.25)
+    end()
+    print(f"logged {step}")
+
+
 {
+    "outage": through_an_outage,
     "all": log_all,
     "resume": resume,
     "transformers": as_transformers,

@@ -18,13 +18,26 @@ export async function trackioProblem(error: unknown, c: Context): Promise<Respon
   });
 }
 
-/** The named arguments of a call. Throws ApiError 400, 422. */
-export async function argumentsOf<T extends z.ZodType>(c: Context, schema: T): Promise<z.infer<T>> {
+/**
+ * The arguments of a call: named ones, and unnamed ones in the order of the schema's fields, as Trackio's command
+ * line sends them. Throws ApiError 400, 422.
+ */
+export async function argumentsOf<T extends z.ZodObject>(
+  c: Context,
+  schema: T,
+): Promise<z.infer<T>> {
   const call = z
-    .looseObject({ kwargs: z.looseObject({}).nullish() })
+    .looseObject({
+      args: z.array(z.unknown()).max(20).nullish(),
+      kwargs: z.looseObject({}).nullish(),
+    })
     .safeParse(parseJson(await c.req.text()));
   if (!call.success) throw notValid(faultsOf(call.error), "The call");
-  const read = schema.safeParse(call.data.kwargs ?? {});
+  const unnamed = Object.keys(schema.shape).flatMap((name, n): [string, unknown][] => {
+    const value = call.data.args?.[n];
+    return value === undefined ? [] : [[name, value]];
+  });
+  const read = schema.safeParse({ ...Object.fromEntries(unnamed), ...call.data.kwargs });
   if (!read.success) throw notValid(faultsOf(read.error), "The call");
   return read.data;
 }
@@ -36,6 +49,7 @@ export const namedOf = ({ project, run, run_id }: Ref): Named => ({
   tracker: "trackio",
   project: plainText(project, 500),
   run: run_id || plainText(run, 500),
+  byName: run_id === run,
 });
 
 const name = z.string().min(1).max(500);
@@ -100,7 +114,10 @@ export const runCall = z.looseObject({
   run: name.nullish(),
   run_id: z.string().max(200).nullish(),
 });
-export const metricCall = runCall.extend({ metric_name: z.string().max(2000) });
+export const metricCall = z.looseObject({
+  ...{ project: name, run: name.nullish(), metric_name: z.string().max(2000) },
+  run_id: z.string().max(200).nullish(),
+});
 
 /** The time of an entry in ms since 1970; null where it has none. */
 export function msOf(timestamp: string | null | undefined): number | null {
