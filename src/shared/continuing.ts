@@ -1,9 +1,7 @@
 /**
  * How each trainer continues from a file of another run: the setting that takes the path. `weights` begins anew
- * from trained weights, with a fresh optimizer; `state` goes on with the optimizer's state as well. Sources: the
- * trainers' own options (sd-scripts library/train_util.py, kohya_ss lora_gui.py, OneTrainer TrainConfig.py,
- * ai-toolkit NetworkConfig, diffusion-pipe main_example.toml, SimpleTuner OPTIONS.md, ltx-trainer config.py, mlx-lm
- * lora.py, transformers' TrainingArguments, LLaMA-Factory ModelArguments, axolotl's and ms-swift's options).
+ * from trained weights, with a fresh optimizer; `state` goes on with the optimizer's state as well. The names are
+ * those of the trainers' own options; a trainer whose option nobody has looked up has null.
  */
 export type Setting = {
   path: readonly (string | number)[];
@@ -25,10 +23,7 @@ export const continuing: { readonly [trainer: string]: Continuing } = {
   "lora-scripts": sdScripts,
   "musubi-tuner": sdScripts,
   "kohya-gui": { weights: file("lora_network_weights"), state: folder("resume") },
-  "lora-easy-training-scripts": {
-    weights: file("network_args", "args", "network_weights"),
-    state: null,
-  },
+  "lora-easy-training-scripts": { weights: null, state: null },
   onetrainer: { weights: file("lora_model_name"), state: null },
   "ai-toolkit": {
     weights: file("config", "process", 0, "network", "pretrained_lora_path"),
