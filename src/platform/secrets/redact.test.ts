@@ -112,6 +112,7 @@ describe("redactConfig", () => {
       "xoxb-123456789012-abcdef",
       "glpat-abcdefghij1234567890",
       "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcDEF123-_",
+      "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abcDEF123-_.run42",
       "-----BEGIN RSA PRIVATE KEY-----\nMIIabc+/=\nabc\n-----END RSA PRIVATE KEY-----",
     ];
     for (const shape of shapes)

@@ -664,6 +664,13 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     while (isName(at(i))) i++;
     return i;
   };
+  /** The end of `.run42`, the run that a ledger's key may name behind it, from the key's end on. */
+  const handedDownEnd = (i: number) => {
+    if (!startsWith(i, ".run")) return i;
+    let end = i + 4;
+    while (end - i < 20 && at(end) >= code("0") && at(end) <= code("9")) end++;
+    return end > i + 4 && end - i < 20 && !isName(at(end)) ? end : i;
+  };
   let noJwtBefore = 0;
   const jwt = (i: number): number => {
     if (i < noJwtBefore) return i + 1;
@@ -672,7 +679,7 @@ export function scan(units: Units, { anywhere }: { anywhere: boolean }): Found {
     if (first - i < 12 || at(first) !== DOT) return i + 1;
     const second = jwtEnd(first + 1);
     if (second - first < 8 || at(second) !== DOT) return i + 1;
-    const third = jwtEnd(second + 1);
+    const third = handedDownEnd(jwtEnd(second + 1));
     add(i, third, "a JSON web token");
     return third;
   };
