@@ -33,15 +33,19 @@ function lasted(run: HeldRun, endTime: number | undefined) {
   return { endedAgo: ago, ...(took >= 0 && took <= LONGEST_SEC && { duration: took }) };
 }
 
-/** Ends a run or lets it go on, as the client says; the record's status and end follow. Throws ApiError. */
+/**
+ * Ends a run or lets it go on, as the client says; the record's status and end follow. A run that the ledger's
+ * own client records is not the trainer's to end: the client sees how it ends. Throws ApiError.
+ */
 export async function changeState(
   c: Context<App>,
   run: HeldRun,
   status: RunStatus | undefined,
   endTime: number | undefined,
 ) {
-  const { db } = c.var;
+  const { db, joins } = c.var;
   const { taskId } = run;
+  if (joins === taskId && status !== "RUNNING") return;
   let kept: RunStatus | null | undefined = status === undefined ? undefined : null;
   if (status === "FINISHED" || status === "FAILED" || status === "KILLED")
     kept = await end(c, run, status, endTime);

@@ -640,6 +640,12 @@ describe("a run that the ledger's own client records too", () => {
       config_snapshot: { a: 1 },
     });
     expect(asObject((await joined.run(run_id)).data.params)).toMatchObject({ a: "1", b: "2" });
+    // The trainer's client ends before the ledger's own, which alone knows how the run ended.
+    const { run_info } = await joined.post("runs/update", { run_id, status: "FINISHED" });
+    expect(run_info.status).toBe("RUNNING");
+    expect(await taskOf(run_id)).toMatchObject({ status: "running" });
+    await ledger.call(`/api/tasks/${task_id}/finish`, { key, json: { status: "failed" } });
+    expect((await joined.run(run_id)).info.status).toBe("FAILED");
     const theirs = trackingOf(ledger, `${(await ledger.key()).key}.run${task_id}`);
     expect(await theirs.refusal("runs/create", { experiment_id }, 403)).toContain(
       "PERMISSION_DENIED",

@@ -239,7 +239,7 @@ export async function writeChange(c: Context<App>, run: HeldRun, change: Change)
       tags: patch(sql`coalesce(${trainingTask.tags}, '{}')`, inRun),
     }),
     ...(parent !== null && {
-      parentTaskId: sql`coalesce((select p.id from training_task p where p.id = ${parent} and p.deleted_at is null), parent_task_id)`,
+      parentTaskId: sql`coalesce((select id from training_task where id = ${parent} and deleted_at is null and ${readable(c.var.auth)}), parent_task_id)`,
     }),
   };
   const searched: Searched = {
