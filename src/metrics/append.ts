@@ -161,12 +161,14 @@ export function prepareAppend(
   const blocksJson = json([Object.fromEntries(blocks)]);
   const tail = `"m":${json(segment.metrics)},"p":${json(segment.rows)}}`;
   const summaryOver = (text: string | null): string => {
-    const all: Summaries = JSON.parse(text ?? "{}");
+    const stored: Summaries = JSON.parse(text ?? "{}");
+    // A metric may be called `__proto__`, which no assignment makes a field.
+    const all = new Map(Object.entries(stored));
     for (const [metric, own] of summaries) {
-      const older = Object.hasOwn(all, metric) ? all[metric] : undefined;
-      all[metric] = older ? mergeSummaries(older, own, byTime) : own;
+      const older = all.get(metric);
+      all.set(metric, older ? mergeSummaries(older, own, byTime) : own);
     }
-    return json(all);
+    return json(Object.fromEntries(all));
   };
   const merged =
     stored === undefined

@@ -94,7 +94,7 @@ describe("the curves of several metrics", () => {
     const id = await record(1, 3, () => ({ a: 1 }));
     for (const bad of [
       ...["", "metric=", query([...names, "a", "b"]), "metric=a&max_points=601"],
-      ...["metric=a&max_points=0", "metric=a&more=1", `metric=${"x".repeat(129)}`, 'metric=a"b'],
+      ...["metric=a&max_points=0", "metric=a&more=1", `metric=${"x".repeat(251)}`, 'metric=a"b'],
     ])
       await call(`/api/tasks/${id}/curves?${bad}`, undefined, 422);
     await call("/api/tasks/99999/curves?metric=a", undefined, 404);

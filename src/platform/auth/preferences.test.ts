@@ -55,7 +55,7 @@ describe("preferences", () => {
         { smoothing: -0.1 },
         { smoothing: "0.5" },
       ],
-      ...[{ pinned: [""] }, { pinned: ['a"b'] }, { hidden: ["x".repeat(129)] }, { more: 1 }],
+      ...[{ pinned: [""] }, { pinned: ['a"b'] }, { hidden: ["x".repeat(251)] }, { more: 1 }],
       { order: Array.from({ length: 501 }, (_, n) => `m${n}`) },
       { order: Array.from({ length: 400 }, (_, n) => `metric ${n} ${"x".repeat(40)}`) },
     ])
