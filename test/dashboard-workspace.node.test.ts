@@ -370,12 +370,12 @@ describe.skipIf(!chromiumPath())("charts", () => {
   it("are all shown where the search could not be loaded, which is said, and searched when it can", async () => {
     const id = await record({ task_name: "searched" }, 5, (step) => ({ loss: 1 / step, lr: 1e-4 }));
     await pages.signedIn(async (page) => {
-      await page.route("**/assets/search-*.js", (route) => route.abort());
+      await page.route("**/assets/metric-search-*.js", (route) => route.abort());
       await page.goto(`${pages.url}/runs/${id}?find=loss`);
       const said = page.getByRole("alert").getByText("The ledger cannot be reached just now.");
       await said.waitFor();
       expect(await groups(page)).toEqual(["General1", "lr1"]);
-      await page.unroute("**/assets/search-*.js");
+      await page.unroute("**/assets/metric-search-*.js");
       await page
         .getByRole("searchbox", { name: "Search metrics by a regular expression" })
         .fill("LR$");

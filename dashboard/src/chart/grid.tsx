@@ -34,12 +34,12 @@ function useArrangement() {
 
 /** A search as a test of names, or why it is none; while its library is loaded, all names are found. */
 function useSearch(search: string) {
-  const [library, setLibrary] = useState<typeof import("./search.ts") | null>(null);
+  const [library, setLibrary] = useState<typeof import("./metric-search.ts") | null>(null);
   const [failed, setFailed] = useState(false);
   useEffect(() => {
     if (search === "" || library) return;
     setFailed(false);
-    import("./search.ts").then(setLibrary, () => setFailed(true));
+    import("./metric-search.ts").then(setLibrary, () => setFailed(true));
   }, [search, library]);
   const read = useMemo(
     () => (search === "" ? undefined : library?.readSearch(search)),

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { readSearch } from "./search.ts";
+import { readSearch } from "./metric-search.ts";
 
 const names = ["loss", "train/loss", "val/loss", "lr/unet", "gpu.0.util", "gpu.10.util"];
 const found = (search: string, among = names) => among.filter(readSearch(search).matches);
