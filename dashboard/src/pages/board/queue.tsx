@@ -96,7 +96,7 @@ export function Queue() {
                 <td>
                   <Link href={`/runs/${item.task_id}`}>{item.task_name}</Link>
                   {item.attempt > 0 && (
-                    <span class="faint"> {t("attempt {n}", { n: item.attempt + 1 })}</span>
+                    <div class="faint">{t("attempt {n}", { n: item.attempt + 1 })}</div>
                   )}
                 </td>
                 <td class="wide-only">{item.user}</td>
