@@ -11,6 +11,7 @@ import sys
 import time
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 from unittest import mock
 
@@ -401,7 +402,7 @@ class WandbTest(HostileCase):
 
     @staticmethod
     def piece(data, kind):
-        return struct.pack("<IHB", 0, len(data), kind) + data
+        return struct.pack("<IHB", zlib.crc32(data, zlib.crc32(bytes([kind]))), len(data), kind) + data
 
     def test_a_record_without_end(self):
         block = self.piece(b"x" * 32_754, 3)

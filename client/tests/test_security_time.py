@@ -304,7 +304,8 @@ class TimeTest(TemporaryCase):
                 room = 32_768 - at % 32_768
                 if room < len(piece) + 7:
                     piece = piece[: room - 7]
-                packed += struct.pack("<IHB", 0, len(piece), kind) + piece
+                crc = zlib.crc32(piece, zlib.crc32(bytes([kind])))
+                packed += struct.pack("<IHB", crc, len(piece), kind) + piece
                 at = len(packed)
             return packed
 

@@ -16,19 +16,32 @@ describe.skipIf(python === null)("Trackio's client", () => {
     stack = await startStack();
     token = await stack.key("anna");
   });
-  afterAll(() => stack?.stop());
+  const running = new Set<ReturnType<typeof runProcess>["child"]>();
+  afterAll(async () => {
+    // A test that fails half-way leaves its script behind.
+    for (const child of running) child.kill("SIGKILL");
+    await stack?.stop();
+  });
 
-  const start = (what: string, project: string, key = token) =>
-    runProcess(python ?? "", [join(root, "test/trackers/trackio_runs.py"), what, project], {
-      cwd: stack.home,
-      env: {
-        ...process.env,
-        TRACKIO_SERVER_URL: stack.url,
-        TRACKIO_WRITE_TOKEN: key,
-        TRACKIO_DIR: mkdtempSync(join(stack.home, "trackio-")),
-        HOME: stack.home,
+  const start = (what: string, project: string, key = token) => {
+    const run = runProcess(
+      python ?? "",
+      [join(root, "test/trackers/trackio_runs.py"), what, project],
+      {
+        cwd: stack.home,
+        env: {
+          ...process.env,
+          TRACKIO_SERVER_URL: stack.url,
+          TRACKIO_WRITE_TOKEN: key,
+          TRACKIO_DIR: mkdtempSync(join(stack.home, "trackio-")),
+          HOME: stack.home,
+        },
       },
-    });
+    );
+    running.add(run.child);
+    void run.ended.finally(() => running.delete(run.child));
+    return run;
+  };
   async function trackio(what: string, project: string, key = token) {
     const { code, out } = await start(what, project, key).ended;
     expect(code, out).toBe(0);
