@@ -104,12 +104,30 @@ async function bundledClient(): Promise<Buffer | undefined> {
   return readFileSync(join(root, "client/dist/ledger.py"));
 }
 
+/**
+ * Runs work that Vite does otherwise where NODE_ENV is set: tests set it, and the `npm start` of a test would else
+ * put other files under the servers of all tests.
+ */
+async function asProduction<T>(work: () => Promise<T>): Promise<T> {
+  const before = process.env.NODE_ENV;
+  process.env.NODE_ENV = "production";
+  try {
+    return await work();
+  } finally {
+    if (before === undefined) delete process.env.NODE_ENV;
+    else process.env.NODE_ENV = before;
+  }
+}
+
 /** The dashboard's files by their names in dist/. */
 async function dashboard(): Promise<[string, string | Buffer][]> {
-  const made = await bundle({
-    configFile: join(root, "dashboard/vite.config.ts"),
-    build: { write: false },
-  });
+  const made = await asProduction(() =>
+    bundle({
+      configFile: join(root, "dashboard/vite.config.ts"),
+      mode: "production",
+      build: { write: false },
+    }),
+  );
   if (!("output" in made)) throw new Error("vite answered with something else than a bundle");
   const files = made.output.map((file): [string, string | Buffer] => [
     file.fileName,

@@ -54,3 +54,15 @@ it("what is deployed as the Worker is at most 600 kB, gzipped, and starts in abo
     rmSync(out, { recursive: true, force: true });
   }
 });
+
+it("a build finds what the one before made, whatever NODE_ENV says", () => {
+  // Tests set it, and start ledgers that build: other files would be put under the servers of other tests.
+  for (const NODE_ENV of ["test", "development"])
+    expect(
+      execFileSync(process.execPath, [join(root, "scripts/run.mjs"), "build"], {
+        cwd: root,
+        env: { ...process.env, NODE_ENV },
+        encoding: "utf8",
+      }),
+    ).toMatch(/ 0 changed\n$/);
+});
