@@ -7,25 +7,35 @@ import { gzipSync } from "node:zlib";
 import { expect, it } from "vitest";
 import { root } from "../scripts/local/processes.ts";
 
-/** Milliseconds of CPU that it takes to load a module, what Node itself needs for it left out. */
-const loading = (file: string) =>
-  Number(
+/**
+ * Milliseconds of CPU that it takes to load a module, what Node itself needs for it left out, and what a loop takes
+ * in the same process: a shared machine may be half as fast as it was a minute before.
+ */
+const loading = (file: string): { load: number; loop: number } =>
+  JSON.parse(
     execFileSync(
       process.execPath,
       [
         "--eval",
         `void [Request, Response, fetch, crypto.subtle, URL, ReadableStream, TextDecoder];
-        const before = process.cpuUsage();
-        import(${JSON.stringify(pathToFileURL(file).href)}).then(() => {
+        const took = (before) => {
           const { user, system } = process.cpuUsage(before);
-          console.log((user + system) / 1000);
+          return (user + system) / 1000;
+        };
+        const before = process.cpuUsage();
+        let sum = 0;
+        for (let i = 0; i < 3e7; i++) sum += i % 7;
+        const loop = took(before);
+        const next = process.cpuUsage();
+        import(${JSON.stringify(pathToFileURL(file).href)}).then(() => {
+          console.log(JSON.stringify({ load: took(next), loop, sum }));
         });`,
       ],
       { encoding: "utf8" },
     ),
   );
 
-it("what is deployed as the Worker is at most 600 kB, gzipped, and starts in about 100 ms", () => {
+it("what is deployed as the Worker is at most 600 kB, gzipped, and starts in about twice the time of a short loop", () => {
   const out = mkdtempSync(join(tmpdir(), "lora-ledger-bundle-"));
   try {
     const wrangler = join(root, "node_modules/wrangler/wrangler-dist/cli.js");
@@ -45,11 +55,15 @@ it("what is deployed as the Worker is at most 600 kB, gzipped, and starts in abo
     const size = gzipSync(readFileSync(file)).length;
     // An `.mjs` is an ES module wherever it lies.
     copyFileSync(file, join(out, "worker.mjs"));
-    const cpu = Math.min(...[1, 2, 3, 4, 5].map(() => loading(join(out, "worker.mjs"))));
-    console.log(`the Worker: ${size} bytes gzipped, ${cpu.toFixed(0)} ms of CPU to start`);
+    const runs = [1, 2, 3, 4, 5].map(() => loading(join(out, "worker.mjs")));
+    const share = Math.min(...runs.map(({ load, loop }) => load / loop));
+    const cpu = Math.min(...runs.map(({ load }) => load));
+    console.log(
+      `the Worker: ${size} bytes gzipped, ${cpu.toFixed(0)} ms of CPU to start, ${share.toFixed(2)} of the loop`,
+    );
     expect(size).toBeLessThanOrEqual(600_000);
-    // Three times as much for a machine that is slower than Cloudflare's, and shared.
-    expect(cpu).toBeLessThan(300);
+    // The loop takes about 80 ms on a machine of its own, so that this is about 250 ms.
+    expect(share).toBeLessThan(3);
   } finally {
     rmSync(out, { recursive: true, force: true });
   }
