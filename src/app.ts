@@ -102,6 +102,9 @@ export const app = new Hono<App>()
   .route("/api/boxes/exchange", exchange)
   // Other trackers' protocols: keys come in their own places, errors in their own forms.
   // Before the limit of bodies: a file streams through, and its route looks at its length.
+  // What MLflow's client prints as a run's page; the pages read the fragment behind it.
+  .get("/mlflow", (c) => c.redirect("/runs"))
+  .get("/mlflow/", (c) => c.redirect("/runs"))
   .route("/mlflow/api/2.0/mlflow-artifacts", artifacts)
   .use("/mlflow/*", limitBody(100_000_000))
   .route("/mlflow/api/2.0/mlflow/artifacts", artifactLists)

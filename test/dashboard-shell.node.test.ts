@@ -304,4 +304,16 @@ describe.skipIf(!chromiumPath())("the frame of the pages", () => {
         { options },
       );
   });
+
+  it("lead from the address that MLflow's client prints to the run", async () => {
+    const { task_id } = await stack.api("/api/tasks", { task_name: "logged by MLflow" });
+    await pages.signedIn(async (page) => {
+      const id = String(task_id).padStart(32, "0");
+      // Another document first: a change of the fragment alone loads nothing.
+      await page.goto("about:blank");
+      await page.goto(`${pages.url}/mlflow/#/experiments/0/runs/${id}`);
+      await page.getByRole("heading", { name: "logged by MLflow" }).waitFor();
+      expect(new URL(page.url()).pathname).toBe(`/runs/${task_id}`);
+    });
+  });
 });

@@ -7,6 +7,10 @@ import { applyTheme, chosenTheme } from "./theme.ts";
 
 applyTheme(chosenTheme());
 
+// MLflow's client prints an address with this fragment: a run's id there is its number in 32 digits.
+const ofMlflow = /^#\/experiments\/\d+(?:\/runs\/0*([1-9]\d*))?$/.exec(location.hash);
+if (ofMlflow) history.replaceState(null, "", ofMlflow[1] ? `/runs/${ofMlflow[1]}` : "/runs");
+
 const client = new QueryClient({
   defaultOptions: {
     queries: {

@@ -653,6 +653,13 @@ describe("a run that the ledger's own client records too", () => {
   });
 });
 
+it("leads a browser from the address that the client prints to the pages", async () => {
+  for (const path of ["/mlflow", "/mlflow/"]) {
+    const answer = await ledger.request(path, { redirect: "manual" });
+    expect([path, answer.status, answer.headers.get("Location")]).toEqual([path, 302, "/runs"]);
+  }
+});
+
 describe("rights", () => {
   it("let others read and not write", async () => {
     const run_id = await mlflow.begin();
