@@ -62,8 +62,8 @@ it("what is deployed as the Worker is at most 600 kB, gzipped, and starts in abo
       `the Worker: ${size} bytes gzipped, ${cpu.toFixed(0)} ms of CPU to start, ${share.toFixed(2)} of the loop`,
     );
     expect(size).toBeLessThanOrEqual(600_000);
-    // The loop takes about 80 ms on a machine of its own, so that this is about 250 ms.
-    expect(share).toBeLessThan(3);
+    // Twice as much as today, when it is about 2: the loop takes some 70 ms on a machine of its own.
+    expect(share).toBeLessThan(4);
   } finally {
     rmSync(out, { recursive: true, force: true });
   }
