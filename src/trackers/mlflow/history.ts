@@ -9,6 +9,7 @@ import { chain } from "../../platform/db/batch.ts";
 import type { Db } from "../../platform/db/client.ts";
 import { trainingTask } from "../../platform/db/schema.ts";
 import type { Auth } from "../../platform/http/caller.ts";
+import { invalid } from "./body.ts";
 import { runIdOf } from "./form.ts";
 import { toMs } from "./record.ts";
 import { noRun } from "./write.ts";
@@ -87,10 +88,64 @@ export async function readHistory(
 }
 
 const order = (value: number | string) => (typeof value === "number" ? value : Number(value));
-const inOrder = (points: Point[]) =>
+const inOrder = <P extends Point>(points: P[]) =>
   points.sort(
     (a, b) => a.timestamp - b.timestamp || a.step - b.step || order(a.value) - order(b.value) || 0,
   );
+
+/** Reads that one answer about several runs makes at most. */
+const MOST_READS = 4;
+
+/**
+ * A metric's points of several runs, in the runs' order, at most `limit`: one round trip for each 3 MB of their
+ * points. Throws MlflowError where a run is not there, or their points are more than one answer reads.
+ */
+export async function readHistories(
+  db: Db,
+  auth: Auth,
+  tasks: number[],
+  { key, limit }: { key: string; limit: number },
+) {
+  type Row = Chunk & { nth: number; id: number; start: number };
+  const list = JSON.stringify(tasks);
+  const all: (Point & { run_id: string })[] = [];
+  let place = [-1, 0, 0];
+  for (let read = 0; all.length < limit; read++) {
+    if (read === MOST_READS)
+      throw invalid(
+        "The runs have more points than one answer reads. Ask for fewer runs at once, or for each run's history by itself.",
+      );
+    const { there, rows } = await chain(db, {
+      there: db.all<{ missing: number | null }>(sql`
+        select n.value as missing from json_each(${list}) n where not exists (
+          select 1 from training_task where training_task.id = n.value and ${readable(auth)}) limit 1`),
+      rows: db.all<Row>(sql`
+        select nth, id, start, attempt, chunk, points, arrival as last from (
+          select n.key as nth, training_task.id, ${began} as start, c.attempt, c.chunk, c.points, c.arrival,
+            sum(c.size) over (order by n.key, c.attempt, c.chunk) - c.size as before
+          from json_each(${list}) n cross join training_task on training_task.id = n.value
+          cross join log_chunk c on c.task_id = training_task.id
+          where ${readable(auth)} and n.key >= ${place[0]}
+            and (n.key, c.attempt, c.chunk) > (${place[0]}, ${place[1]}, ${place[2]}))
+        where before <= ${MOST_READ} order by nth, attempt, chunk`),
+    });
+    const [gone] = there;
+    if (gone) throw noRun(runIdOf(Number(gone.missing)));
+    for (const { points, id, start } of rows)
+      for (const segment of JSON.parse(points) as StoredSegment[])
+        for (const { point } of pointsIn(segment, key, 0, Number(start)))
+          all.push({ ...point, run_id: runIdOf(id) });
+    const last = rows.at(-1);
+    const size = rows.reduce((sum, { points }) => sum + points.length, 0);
+    if (!last || size <= MOST_READ) break;
+    place = [last.nth, last.attempt, last.chunk];
+  }
+  const rank = new Map(tasks.map((id, n) => [runIdOf(id), n]));
+  const nth = (point: { run_id: string }) => rank.get(point.run_id) ?? 0;
+  return inOrder(all)
+    .sort((a, b) => nth(a) - nth(b))
+    .slice(0, limit);
+}
 
 /** Bytes of points that are read of one of several runs. */
 const MOST_SHARE = 6_000_000;

@@ -57,13 +57,15 @@ export const trackioMedia = new Hono<App>()
   })
   .post("/bulk_upload_media", ...key, write, async (c) => {
     const { uploads } = await argumentsOf(c, mediaCall);
+    const known = new Map<number, Caption[]>();
     for (const upload of uploads) {
       const named = namedOf(upload);
       const open = () => openRunOf(c.var, named, { name: plainText(upload.run, 300) });
       await withRun(c.var, named, open, async ({ taskId }) => {
         const { path, orig_name } = upload.uploaded_file;
         const own = upload.relative_path || orig_name || path;
-        const captions = await captionsOf(c.var.db, taskId);
+        const captions = known.get(taskId) ?? (await captionsOf(c.var.db, taskId));
+        known.set(taskId, captions);
         const caption = captions.find(({ file }) => file === own.split("/").at(-1));
         const step = stepOf(upload.step ?? 0);
         await nameLoose(c, pointAtFinal, path, {

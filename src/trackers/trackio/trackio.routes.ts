@@ -39,8 +39,8 @@ function byRun<T extends Ref>(entries: T[]): [T, ...T[]][] {
   return [...runs.values()];
 }
 
-/** Runs that one call may open or log to. */
-const MOST_RUNS = 500;
+/** Runs that one call may open or log to: each takes up to four round trips. */
+const MOST_RUNS = 50;
 
 /** The settings among what a client sends as config: what it adds itself says nothing of the training. */
 function settingsOf(entries: z.infer<typeof logCall>["logs"]) {
