@@ -267,7 +267,7 @@ def rows_file(rows):
 
 
 def packed(kind, piece):
-    """A piece of a record as the log has it."""
+    """A piece of a record in the form of the log."""
     crc = zlib.crc32(piece, zlib.crc32(bytes([kind])))
     return crc.to_bytes(4, "little") + len(piece).to_bytes(2, "little") + bytes([kind]) + piece
 

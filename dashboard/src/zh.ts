@@ -1,7 +1,7 @@
 /** Every text of the pages in Simplified Chinese, by its English. */
 export const zh = {
   "Somebody else decides: you had a part in it.": "由他人决定：您参与了此版本。",
-  "goes on from its last checkpoint at the next attempt": "下次尝试从最后一个检查点继续",
+  "continues from its last checkpoint at the next attempt": "下次尝试从最后一个检查点继续",
   "{name} changed this run meanwhile. Look at it again, then repeat your change.":
     "{name} 其间改动了此训练。请重新查看后再改。",
   Discard: "放弃",
@@ -258,7 +258,7 @@ export const zh = {
     "{metric}：{n} 个点，最低 {low}，最后值 {last}",
   "{n} images": "{n} 张图片",
   "{n} points": "{n} 个点",
-  "The curve goes on: choose a later stretch": "曲线还没有结束：请选择更靠后的一段",
+  "The curve continues: choose a later stretch": "曲线还没有结束：请选择更靠后的一段",
   "{n} points at 0 or below are left out": "略去 {n} 个小于等于 0 的点",
   "{n} points lie beyond the frame": "{n} 个点在图框之外",
   "{n} running": "{n} 个运行中",

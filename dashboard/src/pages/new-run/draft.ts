@@ -4,7 +4,7 @@ import { decodeText } from "./text.ts";
 /** A run in the making. */
 export type Draft = {
   text: string;
-  /** The file's name, by which its format is told. */
+  /** The name of the file, which decides its format. */
   path: string;
   dataset: { text: string; path: string } | null;
   command: string[] | null;

@@ -110,7 +110,7 @@ export function Curves({ task }: { task: Task }) {
           {zoom && <WholeRun clear={() => set({ zoom: null })} />}
           <span class="faint">
             {curve && t("{n} points", { n: whole((part ?? curve).total) })}
-            {curve?.ends_early && !part && ` · ${t("The curve goes on: choose a later stretch")}`}
+            {curve?.ends_early && !part && ` · ${t("The curve continues: choose a later stretch")}`}
           </span>
         </header>
         <div class="body">
