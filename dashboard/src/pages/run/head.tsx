@@ -180,7 +180,9 @@ export function Head({ task }: { task: Task }) {
               </span>
             )}
             {task.status === "pending" && (
-              <span class="muted">{t("continues from its last checkpoint at the next attempt")}</span>
+              <span class="muted">
+                {t("continues from its last checkpoint at the next attempt")}
+              </span>
             )}
             <span class="grow" />
             {progress.left !== null && (
